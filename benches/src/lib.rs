@@ -1,0 +1,1 @@
+//! How we know: the measurements of Corecast live in this package.

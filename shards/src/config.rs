@@ -1,0 +1,47 @@
+//! What a shard is told once, before anything happens.
+
+use std::collections::BTreeSet;
+
+use crate::limits::Limits;
+
+/// The settings of a shard; the same for all shards of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// How many shards there are.
+    pub shards: u16,
+    /// The one random seed of the process: for epochs, for the hash of room names, for the first
+    /// generation of each slot, for the spread of retries.
+    pub seed: u128,
+    /// What happens to a member that lost its place in a room log.
+    pub slow: SlowPolicy,
+    /// All limits.
+    pub limits: Limits,
+    /// What the embedding program handles itself.
+    pub handled: Handled,
+}
+
+/// What happens to a member whose socket refuses bytes for too long, or that lost its place in a
+/// room log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// It is closed with 1013 `slow` and may come back.
+    #[default]
+    Disconnect,
+    /// It jumps forward and is told exactly what it missed (`cast:gap`). Broadcasts are never
+    /// skipped.
+    Skip,
+}
+
+/// What the embedding program has handlers for.
+#[derive(Clone, Debug, Default)]
+pub struct Handled {
+    /// Events of the envelope. All others are answered with `unknown_event`.
+    pub events: BTreeSet<Box<str>>,
+    /// Every text message goes to the program: its own format replaces the envelope, and there is
+    /// no welcome.
+    pub text: bool,
+    /// Binary messages go to the program instead of being refused with 1003.
+    pub binary: bool,
+    /// New connections wait for the program before their first message is handled.
+    pub connect: bool,
+}

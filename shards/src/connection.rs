@@ -1,0 +1,210 @@
+//! One connection, as its shard sees it.
+
+use crate::disconnect::Disconnect;
+use crate::id::ShardId;
+use crate::limits::Limits;
+use crate::own::Own;
+use crate::room_name::RoomName;
+use crate::time::Time;
+use crate::wire::Decoder;
+
+/// Everything a shard keeps about one client. An idle connection owns no buffer: `inbound` exists
+/// while a message is incomplete or waits, `own` while bytes wait.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) generation: u32,
+    pub(crate) phase: Phase,
+    pub(crate) sending: Sending,
+    /// Its socket refused bytes, and it has not caught up since.
+    pub(crate) slow: bool,
+    pub(crate) slow_timer: bool,
+    /// Whether it stands in the queue of connections to be flushed.
+    pub(crate) ready: bool,
+    /// The client's end was read, or the socket is dead.
+    pub(crate) ended: bool,
+    pub(crate) pinged: bool,
+    /// Why it ends, once that is decided.
+    pub(crate) fate: Option<Disconnect>,
+    /// Why its next command waits; while it does, nothing is read from its socket.
+    pub(crate) wait: Option<Wait>,
+    pub(crate) attempts: u32,
+    /// Replies that homes owe it.
+    pub(crate) unanswered: u32,
+    /// When bytes last arrived.
+    pub(crate) heard: Time,
+    /// When its socket last took bytes before it began to refuse them.
+    pub(crate) refused_since: Time,
+    /// Its rooms; the room of everybody first, while it is open.
+    pub(crate) memberships: Vec<Membership>,
+    pub(crate) inbound: Option<Box<Inbound>>,
+    pub(crate) own: Option<Box<Own>>,
+}
+
+/// The life of a connection.
+///
+/// ```text
+/// Vacant ─open─▶ Open ─fate─▶ Closing ─close frame sent─▶ HalfClosed ─client's end─▶ Gone ─▶ Vacant
+///                 └─close when flushed─▶ Finishing ─flushed─▶ (fate)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The slot is free.
+    Vacant,
+    /// Commands are read, messages are sent.
+    Open,
+    /// Ends for this reason as soon as everything that waits is sent.
+    Finishing(Disconnect),
+    /// Out of all rooms; the close frame is on its way.
+    Closing,
+    /// Our side is shut down; the rest of the client's is read and discarded.
+    HalfClosed,
+    /// The socket is closed; a leave may still be owed.
+    Gone,
+}
+
+/// The state of a connection's socket towards us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// It takes bytes, as far as we know.
+    Idle,
+    /// A send was begun and has not ended.
+    Begun,
+    /// It refused bytes and is not touched until it is writable.
+    Blocked,
+    /// It failed. What arrived before that is still handled.
+    Dead,
+}
+
+/// Why a connection's next command waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// No room on the ring to this home.
+    Lane(ShardId),
+    /// The room's publishers are too fast.
+    Pressed(RoomName),
+    /// A join or leave of the same room is unanswered.
+    Answer,
+    /// It does not read its replies.
+    Own,
+    /// A handler of the program is at work on its last message.
+    Handler,
+    /// A send is under way, behind which the reply's place would be unknown.
+    Begun,
+}
+
+/// What arrived and could not be handled yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    pub(crate) decoder: Decoder,
+    /// The message that waits.
+    pub(crate) pending: Option<Pending>,
+    /// Bytes behind it, not decoded.
+    pub(crate) bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// One entry of a connection's list of rooms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Membership {
+    /// The room's key on this shard.
+    pub(crate) room: u32,
+    /// The place in the room's list of members, while it is there.
+    pub(crate) member: u32,
+    pub(crate) attempt: u32,
+    pub(crate) state: MembershipState,
+}
+
+/// The place of a membership that is in no list of members.
+pub(crate) const NOT_LISTED: u32 = u32::MAX;
+
+/// A membership is joining, joined or gone; the others are shades of these.
+///
+/// ```text
+/// Joining ─Joined─▶ Joined ─leave─▶ Leaving ─Left─▶ Departing ─all sent─▶ (gone)
+///    └──── closed ────┴──▶ Owed ─leave sent─▶ (gone)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MembershipState {
+    /// The join is unanswered.
+    Joining,
+    Joined,
+    /// Joined, and a second join is unanswered.
+    Rejoining,
+    /// The leave is unanswered; messages still come.
+    Leaving,
+    /// The leave is answered; messages up to it are still to be sent.
+    Departing,
+    /// The connection is closed and owes its home a leave.
+    Owed,
+}
+
+impl Connection {
+    pub(crate) fn vacant(generation: u32) -> Connection {
+        Connection {
+            generation,
+            phase: Phase::Vacant,
+            sending: Sending::Idle,
+            slow: false,
+            slow_timer: false,
+            ready: false,
+            ended: false,
+            pinged: false,
+            fate: None,
+            wait: None,
+            attempts: 0,
+            unanswered: 0,
+            heard: Time::default(),
+            refused_since: Time::default(),
+            memberships: Vec::new(),
+            inbound: None,
+            own: None,
+        }
+    }
+
+    /// Whether commands are still taken from it.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Finishing(_)) && self.fate.is_none()
+    }
+
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.own.as_ref().map_or(0, |own| own.len())
+    }
+
+    pub(crate) fn has_own(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| !own.is_empty())
+    }
+
+    /// Whether its replies pile up so far that it is not read.
+    pub(crate) fn owes_reading(&self, limits: &Limits) -> bool {
+        self.own_bytes() >= limits.own_bytes / 4
+    }
+
+    pub(crate) fn drop_empty_buffers(&mut self) {
+        if !self.has_own() {
+            self.own = None;
+        }
+        let idle = |inbound: &Inbound| {
+            inbound.pending.is_none() && inbound.bytes.is_empty() && inbound.decoder.is_idle()
+        };
+        if self.inbound.as_deref().is_some_and(idle) {
+            self.inbound = None;
+        }
+    }
+}
+
+impl Membership {
+    pub(crate) fn is_unanswered(&self) -> bool {
+        use MembershipState::{Departing, Joining, Leaving, Rejoining};
+        matches!(self.state, Joining | Rejoining | Leaving | Departing)
+    }
+
+    /// Where the room lists it, if it does.
+    pub(crate) fn listed(&self) -> Option<usize> {
+        (self.member != NOT_LISTED).then_some(self.member as usize)
+    }
+}

@@ -1,0 +1,145 @@
+//! Every way a connection ends.
+
+use crate::wire::Violation;
+
+/// Why a connection ends: one variant, one close code, one verdict on whether to reconnect.
+///
+/// The reason on the wire is the variant's name in snake case, then ` retry=<ms>` where
+/// reconnecting is welcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// Either side is done. Carries 1000, or the code that the client closed with.
+    Normal(u16),
+    /// The socket ended or failed without a close frame: nobody is left to be told.
+    Lost,
+    /// Nothing arrived for a whole `ping_timeout` after a ping.
+    Idle,
+    /// The server goes away.
+    Shutdown,
+    /// The client broke a rule of RFC 6455, such as sending an unmasked frame.
+    Protocol,
+    /// The client sent a binary message, and no program here handles them.
+    Binary,
+    /// A text message or a close reason was not UTF-8.
+    BadUtf8,
+    /// An operator or the embedding program threw the connection out.
+    Kicked,
+    /// A message was larger than `message_bytes`.
+    TooBig,
+    /// The client reads slower than its rooms publish.
+    Slow,
+}
+
+impl Disconnect {
+    /// How many variants there are, for counters.
+    pub const COUNT: usize = 10;
+
+    /// Every variant, in the order of [`Disconnect::index`].
+    pub const ALL: [Disconnect; Disconnect::COUNT] = [
+        Disconnect::Normal(1000),
+        Disconnect::Lost,
+        Disconnect::Idle,
+        Disconnect::Shutdown,
+        Disconnect::Protocol,
+        Disconnect::Binary,
+        Disconnect::BadUtf8,
+        Disconnect::Kicked,
+        Disconnect::TooBig,
+        Disconnect::Slow,
+    ];
+
+    /// The close code (RFC 6455 section 7.4.1); none when there is nobody to send it to.
+    pub const fn close_code(self) -> Option<u16> {
+        Some(match self {
+            Disconnect::Normal(code) => code,
+            Disconnect::Lost => return None,
+            Disconnect::Idle | Disconnect::Shutdown => 1001,
+            Disconnect::Protocol => 1002,
+            Disconnect::Binary => 1003,
+            Disconnect::BadUtf8 => 1007,
+            Disconnect::Kicked => 1008,
+            Disconnect::TooBig => 1009,
+            Disconnect::Slow => 1013,
+        })
+    }
+
+    /// The variant's name in snake case: the reason on the wire and the key in figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Disconnect::Normal(_) => "normal",
+            Disconnect::Lost => "lost",
+            Disconnect::Idle => "idle",
+            Disconnect::Shutdown => "shutdown",
+            Disconnect::Protocol => "protocol",
+            Disconnect::Binary => "binary",
+            Disconnect::BadUtf8 => "bad_utf8",
+            Disconnect::Kicked => "kicked",
+            Disconnect::TooBig => "too_big",
+            Disconnect::Slow => "slow",
+        }
+    }
+
+    /// Whether the client is invited to come back.
+    pub const fn reconnect(self) -> bool {
+        matches!(self, Disconnect::Idle | Disconnect::Shutdown | Disconnect::Slow)
+    }
+
+    /// Where this variant's counter stands.
+    pub const fn index(self) -> usize {
+        match self {
+            Disconnect::Normal(_) => 0,
+            Disconnect::Lost => 1,
+            Disconnect::Idle => 2,
+            Disconnect::Shutdown => 3,
+            Disconnect::Protocol => 4,
+            Disconnect::Binary => 5,
+            Disconnect::BadUtf8 => 6,
+            Disconnect::Kicked => 7,
+            Disconnect::TooBig => 8,
+            Disconnect::Slow => 9,
+        }
+    }
+
+    /// The reason on the wire. `chance` spreads those who reconnect over 0.5 to 5 seconds, so that
+    /// a restart is not followed by a stampede.
+    pub(crate) fn reason(self, chance: u64) -> String {
+        match self.reconnect() {
+            true => format!("{} retry={}", self.name(), 500 + chance % 4_501),
+            false => self.name().to_owned(),
+        }
+    }
+}
+
+impl From<Violation> for Disconnect {
+    fn from(violation: Violation) -> Disconnect {
+        match violation {
+            Violation::Protocol(_) => Disconnect::Protocol,
+            Violation::BadUtf8 => Disconnect::BadUtf8,
+            Violation::TooBig => Disconnect::TooBig,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variant_has_its_own_counter_and_name() {
+        for (index, disconnect) in Disconnect::ALL.into_iter().enumerate() {
+            assert_eq!(disconnect.index(), index);
+            let same_name = Disconnect::ALL.into_iter().filter(|d| d.name() == disconnect.name());
+            assert_eq!(same_name.count(), 1, "{disconnect:?}");
+        }
+    }
+
+    #[test]
+    fn only_those_who_may_come_back_are_told_when() {
+        for disconnect in Disconnect::ALL {
+            let reason = disconnect.reason(7);
+            assert_eq!(reason.contains(" retry="), disconnect.reconnect(), "{reason}");
+            assert!(reason.starts_with(disconnect.name()));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What a client asks for.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::members::Members;
+use super::{Envelope, ErrorCode, depth, parse_event, parse_string};
+use crate::limits::{DATA_DEPTH_MAX, ID_INTEGER_MAX};
+
+/// One command of the protocol, or an event that is the application's.
+#[derive(Debug)]
+pub(crate) enum Command<'a> {
+    Join {
+        since: Option<Since<'a>>,
+    },
+    Leave,
+    Publish(Publication<'a>),
+    Broadcast(Publication<'a>),
+    Ping,
+    /// The event belongs to the embedding program, if it has a handler for it.
+    Application,
+}
+
+/// Where a client that comes back stopped reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Since<'a> {
+    pub(crate) epoch: Cow<'a, str>,
+    pub(crate) offset: u64,
+}
+
+/// Why a command was refused, for `cast:error`.
+#[derive(Debug)]
+pub(crate) struct BadCommand {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: &'static str,
+}
+
+const fn bad(message: &'static str) -> BadCommand {
+    BadCommand { code: ErrorCode::BadEnvelope, message }
+}
+
+impl<'a> Command<'a> {
+    pub(crate) fn read(envelope: &Envelope<'a>) -> Result<Command<'a>, BadCommand> {
+        let wrapping = matches!(&*envelope.event, "cast:publish" | "cast:broadcast");
+        if !envelope.is_shallow(usize::from(wrapping)) {
+            return Err(bad("data is nested deeper than 128"));
+        }
+        let needs_room = matches!(&*envelope.event, "cast:join" | "cast:leave" | "cast:publish");
+        if needs_room && envelope.room.is_none() {
+            return Err(bad("room is missing"));
+        }
+        match &*envelope.event {
+            "cast:join" => Ok(Command::Join { since: read_since(envelope.data)? }),
+            "cast:leave" => Ok(Command::Leave),
+            "cast:publish" => Ok(Command::Publish(read_publication(envelope.data)?)),
+            "cast:broadcast" => Ok(Command::Broadcast(read_publication(envelope.data)?)),
+            "cast:ping" => Ok(Command::Ping),
+            event if event.starts_with("cast:") => Err(BadCommand {
+                code: ErrorCode::UnknownEvent,
+                message: "the protocol has no such event",
+            }),
+            _ => Ok(Command::Application),
+        }
+    }
+}
+
+/// What is to be published or broadcast: `{"event": …, "data": …}`.
+#[derive(Debug)]
+pub struct Publication<'a> {
+    /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
+    pub event: Cow<'a, str>,
+    /// Any JSON value, as it was written; `null` when it was absent.
+    pub data: &'a str,
+    /// Whether the sender, if it is a member, gets it too. Only clients can say no.
+    pub echo: bool,
+}
+
+/// Why a text is no publication; reads as a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadBody(pub &'static str);
+
+impl<'a> Publication<'a> {
+    /// Reads `{"event": …, "data": …, "echo": …}`, as in a client's `data` and an HTTP body.
+    ///
+    /// # Errors
+    ///
+    /// [`BadBody`] says which member is wrong, in words for the caller.
+    pub fn parse(text: &'a str) -> Result<Publication<'a>, BadBody> {
+        let members = Members::parse(text, ["event", "data", "echo"])
+            .map_err(|_| BadBody("must be one JSON object with event and data"))?;
+        if members.doubled.is_some() {
+            return Err(BadBody("a member stands twice"));
+        }
+        let [event, data, echo] = members.values;
+        let event = parse_event(event.ok_or(BadBody("event is missing"))?).map_err(BadBody)?;
+        if event.starts_with("cast:") {
+            return Err(BadBody("event names that begin with cast: belong to the protocol"));
+        }
+        let data = data.map_or("null", RawValue::get);
+        if depth(data) > DATA_DEPTH_MAX {
+            return Err(BadBody("data is nested deeper than 128"));
+        }
+        let echo = match echo.map(RawValue::get) {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(_) => return Err(BadBody("echo must be true or false")),
+        };
+        Ok(Publication { event, data, echo })
+    }
+}
+
+fn read_publication(data: Option<&RawValue>) -> Result<Publication<'_>, BadCommand> {
+    let data = data.ok_or(bad("data is missing"))?;
+    Publication::parse(data.get()).map_err(|BadBody(message)| bad(message))
+}
+
+fn read_since(data: Option<&RawValue>) -> Result<Option<Since<'_>>, BadCommand> {
+    const SHAPE: BadCommand =
+        bad("data of a join is {\"since\": {\"epoch\": string, \"offset\": integer}}");
+    let Some(data) = data.map(RawValue::get).filter(|data| *data != "null") else {
+        return Ok(None);
+    };
+    let members = Members::parse(data, ["since"]).map_err(|_| SHAPE)?;
+    if members.doubled.is_some() {
+        return Err(bad("a member stands twice"));
+    }
+    let [Some(since)] = members.values else { return Ok(None) };
+    let members = Members::parse(since.get(), ["epoch", "offset"]).map_err(|_| SHAPE)?;
+    if members.doubled.is_some() {
+        return Err(bad("a member stands twice"));
+    }
+    let [Some(epoch), Some(offset)] = members.values else { return Err(SHAPE) };
+    let epoch = parse_string(epoch).ok_or(SHAPE)?;
+    let offset = offset.get().parse::<u64>().map_err(|_| SHAPE)?;
+    match offset <= ID_INTEGER_MAX.unsigned_abs() {
+        true => Ok(Some(Since { epoch, offset })),
+        false => Err(SHAPE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Command<'_>, BadCommand> {
+        Command::read(&Envelope::parse(text).expect("an envelope"))
+    }
+
+    fn check_bad(text: &str, code: ErrorCode, message_part: &str) {
+        let refused = read(text).expect_err(text);
+        assert_eq!(refused.code, code, "{text}");
+        assert!(refused.message.contains(message_part), "{text}: {}", refused.message);
+    }
+
+    #[test]
+    fn every_bad_command_says_what_is_wrong() {
+        let bad = ErrorCode::BadEnvelope;
+        check_bad(r#"{"event":"cast:join"}"#, bad, "room is missing");
+        check_bad(r#"{"event":"cast:leave"}"#, bad, "room is missing");
+        check_bad(r#"{"event":"cast:publish","data":{"event":"a"}}"#, bad, "room is missing");
+        check_bad(r#"{"event":"cast:publish","room":"r"}"#, bad, "data is missing");
+        check_bad(r#"{"event":"cast:broadcast","data":[1]}"#, bad, "one JSON object");
+        check_bad(r#"{"event":"cast:broadcast","data":{}}"#, bad, "event is missing");
+        check_bad(r#"{"event":"cast:broadcast","data":{"event":"cast:x"}}"#, bad, "cast:");
+        check_bad(r#"{"event":"cast:broadcast","data":{"event":"\u0063ast:x"}}"#, bad, "cast:");
+        check_bad(r#"{"event":"cast:broadcast","data":{"event":"a","echo":1}}"#, bad, "echo");
+        check_bad(r#"{"event":"cast:broadcast","data":{"event":"a","event":"b"}}"#, bad, "twice");
+        check_bad(r#"{"event":"cast:join","room":"r","data":7}"#, bad, "since");
+        check_bad(r#"{"event":"cast:join","room":"r","data":{"since":7}}"#, bad, "since");
+        check_bad(
+            r#"{"event":"cast:join","room":"r","data":{"since":{"epoch":"e"}}}"#,
+            bad,
+            "since",
+        );
+        check_bad(
+            r#"{"event":"cast:join","room":"r","data":{"since":{"epoch":"e","offset":-1}}}"#,
+            bad,
+            "since",
+        );
+        check_bad(r#"{"event":"cast:presence","room":"r"}"#, ErrorCode::UnknownEvent, "no such");
+    }
+
+    #[test]
+    fn absent_data_is_published_as_null() {
+        let publication = Publication::parse(r#"{"event":"a"}"#).expect("legal");
+        assert_eq!((&*publication.event, publication.data, publication.echo), ("a", "null", true));
+    }
+
+    #[test]
+    fn a_join_may_say_where_it_stopped() {
+        let text =
+            r#"{"event":"cast:join","room":"r","data":{"since":{"epoch":"e","offset":30},"x":1}}"#;
+        let Ok(Command::Join { since: Some(since) }) = read(text) else { panic!("a join") };
+        assert_eq!(since, Since { epoch: Cow::Borrowed("e"), offset: 30 });
+        for data in ["null", "{}"] {
+            let text = format!(r#"{{"event":"cast:join","room":"r","data":{data}}}"#);
+            assert!(matches!(read(&text), Ok(Command::Join { since: None })));
+        }
+    }
+
+    #[test]
+    fn the_published_data_itself_may_be_nested_128_deep() {
+        let nested = |n: usize| {
+            let data = "[".repeat(n) + &"]".repeat(n);
+            format!(r#"{{"event":"cast:publish","room":"r","data":{{"event":"a","data":{data}}}}}"#)
+        };
+        assert!(read(&nested(128)).is_ok());
+        check_bad(&nested(129), ErrorCode::BadEnvelope, "nested");
+    }
+}

@@ -1,0 +1,26 @@
+//! The lives of a room.
+
+use std::fmt;
+
+use crate::chance::mix;
+use crate::id::ShardId;
+
+/// One life of a room: differs from every other life of any room, and from those before a restart.
+///
+/// On the wire it is 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The `life`-th room that shard `home` created. `mix` is a bijection, so no two lives of one
+    /// process share an epoch; `start`, random per process, separates the processes.
+    pub(crate) fn new(start: u64, home: ShardId, life: u64) -> Epoch {
+        Epoch(mix(start ^ ((home.index() as u64) << 48 | life)))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}

@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod wire;
+
+mod chance;
+mod config;
+mod disconnect;
+mod epoch;
+mod id;
+mod limits;
+mod room_name;
+mod time;
+
+mod envelope;
+mod lane;
+mod message;
+
+mod call;
+mod connection;
+mod connections;
+mod home;
+mod log;
+mod own;
+mod room;
+mod rooms;
+mod shard;
+mod shard_stats;
+mod timers;
+
+pub use call::{Call, Called, Message};
+pub use config::{Config, Handled, SlowPolicy};
+pub use disconnect::Disconnect;
+pub use envelope::{BadBody, Publication, Unnumbered, event_frame};
+pub use epoch::Epoch;
+pub use id::{BadConnId, ConnId, ShardId};
+pub use lane::Room as LaneRoom;
+pub use limits::Limits;
+pub use message::{Answer, Asked, Origin, Outcome, Query, Request, RoomInfo, Token};
+pub use room_name::{BadRoomName, RoomName};
+pub use shard::{Full, Goodbye, SendEnd, Shard};
+pub use shard_stats::{Counters, ShardStats};
+pub use time::Time;

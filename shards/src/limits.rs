@@ -1,0 +1,100 @@
+//! Every limit of Corecast: its name, its default, its one visible consequence.
+
+use std::time::Duration;
+
+/// The limits that an operator sets. Each is a flag of the server and is shown in `/v1/stats`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one message, an HTTP body included. Beyond: close 1009 before buffering, or 413.
+    pub message_bytes: usize,
+    /// Bytes of a request's head. Beyond: 431.
+    pub head_bytes: usize,
+    /// How long a handshake may take. Then: closed, with 408 if a head was begun.
+    pub handshake_timeout: Duration,
+    /// Rooms that one connection is in. Beyond: `too_many_rooms`.
+    pub rooms_per_connection: usize,
+    /// Bytes that one room's log may hold on one shard, though always
+    /// [`ROOM_LOG_MESSAGES_MIN`] messages. Beyond: the slow policy, for members whose socket
+    /// refuses bytes; for publishers, press.
+    pub room_log_bytes: usize,
+    /// How long a member's socket may refuse bytes. Then: the slow policy.
+    pub slow_timeout: Duration,
+    /// Bytes of one connection's own frames. From a quarter on its commands are not read; beyond:
+    /// close 1013 `slow`.
+    pub own_bytes: usize,
+    /// Connections of the process. Beyond: 503 with `Retry-After`, before the upgrade.
+    pub connections: usize,
+    /// Silence after which a connection is pinged; zero means never.
+    pub ping_interval: Duration,
+    /// Silence after a ping. Then: close 1001 `idle`.
+    pub ping_timeout: Duration,
+    /// How long the client may take to end its side after our close frame. Then: cut.
+    pub close_timeout: Duration,
+    /// How long a room lives without member and without publish.
+    pub room_linger: Duration,
+    /// Rooms of the process that linger. Beyond: the oldest goes first.
+    pub lingering_rooms: usize,
+    /// Messages that fit one ring of the mesh. Beyond: publishers pause.
+    pub mesh_items: usize,
+    /// Bytes that fit one ring of the mesh. Beyond: publishers pause.
+    pub mesh_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_bytes: 256 << 10,
+            head_bytes: 16 << 10,
+            handshake_timeout: Duration::from_secs(10),
+            rooms_per_connection: 128,
+            room_log_bytes: 4 << 20,
+            slow_timeout: Duration::from_secs(10),
+            own_bytes: 512 << 10,
+            connections: usize::MAX,
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(5),
+            room_linger: Duration::from_secs(60),
+            lingering_rooms: 100_000,
+            mesh_items: 1024,
+            mesh_bytes: 256 << 10,
+        }
+    }
+}
+
+/// A room log keeps this many messages whatever their size, so that one big message does not
+/// throw out everybody behind it.
+pub(crate) const ROOM_LOG_MESSAGES_MIN: u64 = 4;
+
+/// Bytes of an event's name, after JSON unescaping.
+pub(crate) const EVENT_BYTES_MAX: usize = 128;
+
+/// Bytes of a room's name, after JSON unescaping.
+pub(crate) const ROOM_BYTES_MAX: usize = 200;
+
+/// Bytes of a string `id`, after JSON unescaping.
+pub(crate) const ID_BYTES_MAX: usize = 64;
+
+/// The largest integer that a JSON number carries exactly everywhere (RFC 8259 section 6).
+pub(crate) const ID_INTEGER_MAX: i64 = (1 << 53) - 1;
+
+/// How deep `data` may be nested.
+pub(crate) const DATA_DEPTH_MAX: usize = 128;
+
+/// Sends of one slice of a pass; the runtime also ends a slice after 500 µs.
+pub(crate) const SLICE_SENDS_MAX: usize = 64;
+
+/// Members that one slice looks at, so that a room full of blocked members cannot hold the turn:
+/// a look is a few nanoseconds, so this many are far below the 500 µs of a slice.
+pub(crate) const SLICE_VISITS_MAX: usize = 4096;
+
+/// Slices of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`).
+pub(crate) const SEND_SLICES_MAX: usize = 256;
+
+/// Frames above this are referred to and never copied: into a room log, or out of it when a send
+/// was cut.
+pub(crate) const COPY_BYTES_MAX: usize = 16 << 10;
+
+const _: () = assert!(SLICE_SENDS_MAX <= SLICE_VISITS_MAX, "a slice must be able to use its sends");
+const _: () = assert!(EVENT_BYTES_MAX <= ROOM_BYTES_MAX && ROOM_BYTES_MAX < COPY_BYTES_MAX);

@@ -1,0 +1,152 @@
+//! The memory of room logs.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Rest;
+use crate::limits::COPY_BYTES_MAX;
+
+/// Some consecutive frames in memory. Its bytes never move while it lives.
+#[derive(Debug)]
+pub(super) enum Chunk {
+    /// Small frames, copied one after the other.
+    Packed(Packed),
+    /// One large frame, referred to.
+    Shared(Arc<[u8]>),
+}
+
+#[derive(Debug)]
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    /// Where each frame starts.
+    starts: Vec<u32>,
+}
+
+impl Chunk {
+    pub(super) fn messages(&self) -> usize {
+        match self {
+            Chunk::Packed(packed) => packed.starts.len(),
+            Chunk::Shared(_) => 1,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Packed(packed) => &packed.bytes,
+            Chunk::Shared(frame) => frame,
+        }
+    }
+
+    /// Appends a frame if it fits without moving the others.
+    pub(super) fn append(&mut self, frame: &[u8]) -> bool {
+        match self {
+            Chunk::Packed(packed)
+                if packed.bytes.capacity() - packed.bytes.len() >= frame.len() =>
+            {
+                packed.push(frame);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The memory of some of the messages, counted within the chunk.
+    pub(super) fn slice(&self, messages: Range<usize>) -> &[u8] {
+        &self.bytes()[self.start(messages.start)..self.start(messages.end)]
+    }
+
+    /// Which message the byte `taken` bytes after the start of message `from` belongs to, and
+    /// where in it.
+    pub(super) fn locate(&self, from: usize, taken: usize) -> (usize, usize) {
+        let byte = self.start(from) + taken;
+        let index = match self {
+            Chunk::Packed(packed) => {
+                packed.starts.partition_point(|start| *start as usize <= byte) - 1
+            }
+            Chunk::Shared(_) => 0,
+        };
+        (index, byte - self.start(index))
+    }
+
+    /// What is left of a message of which `taken` bytes are gone.
+    pub(super) fn rest(&self, index: usize, taken: usize) -> Rest {
+        match self {
+            Chunk::Packed(_) => Rest::Copied(self.slice(index..index + 1)[taken..].to_vec()),
+            Chunk::Shared(frame) => Rest::Shared(Arc::clone(frame), taken),
+        }
+    }
+
+    fn start(&self, index: usize) -> usize {
+        match self {
+            Chunk::Packed(packed) => {
+                packed.starts.get(index).map_or(packed.bytes.len(), |start| *start as usize)
+            }
+            Chunk::Shared(frame) => index * frame.len(),
+        }
+    }
+}
+
+impl Packed {
+    fn with_capacity(bytes: usize) -> Packed {
+        Packed { bytes: Vec::with_capacity(bytes), starts: Vec::new() }
+    }
+
+    fn push(&mut self, frame: &[u8]) {
+        let start = u32::try_from(self.bytes.len()).expect("a chunk is far below 4 GiB");
+        self.starts.push(start);
+        self.bytes.extend_from_slice(frame);
+    }
+}
+
+/// A shard's chunks that no log uses at present.
+///
+/// A log's first chunk is small, since most rooms never hold more than a few messages at a time;
+/// the next ones are large, so that a send of a busy room needs few slices.
+#[derive(Debug)]
+pub(crate) struct ChunkPool {
+    large_bytes: usize,
+    small: Vec<Packed>,
+    large: Vec<Packed>,
+}
+
+/// The first chunk of a log: some twenty messages of 190 bytes.
+const SMALL_BYTES: usize = 4 << 10;
+
+/// Any other chunk: some 340 messages of 190 bytes in one slice.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// Bytes of unused chunks of each size that a shard keeps at most.
+const POOL_BYTES_MAX: usize = 1 << 20;
+
+const _: () = assert!(COPY_BYTES_MAX <= LARGE_BYTES, "what is copied must fit an empty chunk");
+
+impl ChunkPool {
+    /// A pool for logs of at most `log_bytes`: a chunk is what a log drops at once, so that it is
+    /// no more than an eighth of it.
+    pub(crate) fn new(log_bytes: usize) -> ChunkPool {
+        let large_bytes = (log_bytes / 8).clamp(COPY_BYTES_MAX, LARGE_BYTES);
+        ChunkPool { large_bytes, small: Vec::new(), large: Vec::new() }
+    }
+
+    /// A chunk that begins with `frame`.
+    pub(super) fn packed(&mut self, frame: &[u8], first_of_log: bool) -> Chunk {
+        let (pool, bytes) = match first_of_log && frame.len() <= SMALL_BYTES {
+            true => (&mut self.small, SMALL_BYTES),
+            false => (&mut self.large, self.large_bytes),
+        };
+        let mut packed = pool.pop().unwrap_or_else(|| Packed::with_capacity(bytes));
+        packed.push(frame);
+        Chunk::Packed(packed)
+    }
+
+    pub(super) fn recycle(&mut self, chunk: Chunk) {
+        let Chunk::Packed(mut packed) = chunk else { return };
+        packed.bytes.clear();
+        packed.starts.clear();
+        let bytes = packed.bytes.capacity();
+        let pool = if bytes <= SMALL_BYTES { &mut self.small } else { &mut self.large };
+        if pool.len() < POOL_BYTES_MAX / bytes {
+            pool.push(packed);
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! A room's recent frames on one shard, and the cursors that stand in them.
+
+mod chunk;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use chunk::Chunk;
+pub(crate) use chunk::ChunkPool;
+
+use crate::limits::{COPY_BYTES_MAX, ROOM_LOG_MESSAGES_MIN};
+
+/// A room log: frames that are encoded for the wire, one after the other in memory, from the
+/// oldest that somebody still needs to the newest.
+///
+/// Publishing appends once, whatever the number of members. A member is an offset in here, its
+/// *cursor*: the offset of the next message it is to get.
+///
+/// Members that are behind for a reason of their own *pin* the segment they stand in, so that the
+/// log knows in O(1) what nobody needs any more. Members that merely wait for the running pass
+/// are not pinned: the pass itself says how far back they can be (the *floor*).
+///
+/// Invariant: segments are in order of offset, `first() <= next()`, and `bytes` is the sum of the
+/// frames kept. An empty log owns no chunk.
+#[derive(Debug)]
+pub(crate) struct Log {
+    segments: VecDeque<Segment>,
+    next: u64,
+    bytes: usize,
+    appended_bytes: u64,
+    /// Pins of those who stand at the end, in a segment that does not exist yet.
+    tail: Pins,
+}
+
+#[derive(Debug)]
+struct Segment {
+    first: u64,
+    chunk: Chunk,
+    pins: Pins,
+}
+
+/// Why a member is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// Its socket refused bytes and it has not caught up: past the log's limit it loses its place.
+    Slow,
+    /// A send is under way, or was when newer messages came: its bytes must not move.
+    Held,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Pins {
+    slow: u32,
+    held: u32,
+}
+
+/// Where a short write ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// The first offset of which nothing was taken.
+    pub(crate) cursor: u64,
+    /// What is left of the frame before it, if that was taken in part.
+    pub(crate) rest: Option<Rest>,
+}
+
+/// The rest of a frame that was cut.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// A copy, for small frames.
+    Copied(Vec<u8>),
+    /// The whole frame and how much of it was taken, for large ones.
+    Shared(Arc<[u8]>, usize),
+}
+
+impl Log {
+    /// An empty log whose next message will have offset `next`.
+    pub(crate) fn new(next: u64) -> Log {
+        Log { segments: VecDeque::new(), next, bytes: 0, appended_bytes: 0, tail: Pins::default() }
+    }
+
+    /// The offset of the oldest message kept; `next` when there is none.
+    pub(crate) fn first(&self) -> u64 {
+        self.segments.front().map_or(self.next, |segment| segment.first)
+    }
+
+    /// The offset of the next message.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes of the messages kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes ever appended: two readings tell what came in between.
+    pub(crate) fn appended_bytes(&self) -> u64 {
+        self.appended_bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Appends the next message.
+    pub(crate) fn append(&mut self, frame: &Arc<[u8]>, pool: &mut ChunkPool) {
+        if !self.append_packed(frame) {
+            let chunk = match frame.len() > COPY_BYTES_MAX {
+                true => Chunk::Shared(Arc::clone(frame)),
+                false => pool.packed(frame, self.segments.is_empty()),
+            };
+            self.segments.push_back(Segment { first: self.next, chunk, pins: Pins::default() });
+        }
+        self.bytes += frame.len();
+        self.appended_bytes += frame.len() as u64;
+        self.next += 1;
+        let tail = std::mem::take(&mut self.tail);
+        let last = self.segments.back_mut().expect("a message was just appended");
+        last.pins.slow += tail.slow;
+        last.pins.held += tail.held;
+    }
+
+    fn append_packed(&mut self, frame: &[u8]) -> bool {
+        let next = self.next;
+        match self.segments.back_mut() {
+            Some(last) if last.end() == next => last.chunk.append(frame),
+            _ => false,
+        }
+    }
+
+    /// Skips to `next` because the messages in between never came to this shard: it had no member
+    /// to be interested in them. Whoever still stands in the log leaves before the jump.
+    pub(crate) fn skip_to(&mut self, next: u64) {
+        assert!(self.next <= next, "offsets of a room only grow");
+        assert_eq!(self.tail, Pins::default(), "nobody who stands at the end misses a message");
+        self.next = next;
+    }
+
+    /// Says that a member that is behind for its own reason stands at `cursor`.
+    pub(crate) fn pin(&mut self, cursor: u64, pin: Pin) {
+        if let Some(pins) = self.pins_at(cursor) {
+            *pins.count(pin) += 1;
+        }
+    }
+
+    /// Takes back [`Log::pin`] at the same place.
+    pub(crate) fn unpin(&mut self, cursor: u64, pin: Pin) {
+        if let Some(pins) = self.pins_at(cursor) {
+            let count = pins.count(pin);
+            *count = count.checked_sub(1).expect("what is unpinned was pinned");
+        }
+    }
+
+    /// None when the place was dropped, and its pins with it.
+    fn pins_at(&mut self, cursor: u64) -> Option<&mut Pins> {
+        if cursor >= self.next {
+            assert_eq!(cursor, self.next, "no cursor stands behind the end");
+            return Some(&mut self.tail);
+        }
+        let place = self.place_of(cursor)?;
+        Some(&mut self.segments[place].pins)
+    }
+
+    /// Which segment holds the message `offset`; none when it was dropped.
+    fn place_of(&self, offset: u64) -> Option<usize> {
+        self.segments.partition_point(|segment| segment.first <= offset).checked_sub(1)
+    }
+
+    /// Frees what lies wholly below `floor` and is pinned by nobody.
+    pub(crate) fn release(&mut self, floor: u64, pool: &mut ChunkPool) {
+        while let Some(front) = self.segments.front() {
+            if front.end() > floor || front.pins != Pins::default() {
+                return;
+            }
+            self.drop_front(pool);
+        }
+    }
+
+    /// Drops the oldest segments while the log is over its limit, as long as only slow members
+    /// stand in them: nothing above `floor`, and nothing that is being sent.
+    pub(crate) fn trim(&mut self, bytes_max: usize, floor: u64, pool: &mut ChunkPool) {
+        while self.bytes > bytes_max
+            && let Some(front) = self.segments.front()
+        {
+            let kept = self.next - front.end();
+            if front.end() > floor || front.pins.held > 0 || kept < ROOM_LOG_MESSAGES_MIN {
+                return;
+            }
+            self.drop_front(pool);
+        }
+    }
+
+    fn drop_front(&mut self, pool: &mut ChunkPool) {
+        let front = self.segments.pop_front().expect("the caller looked at it");
+        self.bytes -= front.chunk.bytes().len();
+        pool.recycle(front.chunk);
+        if self.segments.is_empty() {
+            self.segments = VecDeque::new();
+        }
+    }
+
+    /// Calls `each` with the memory of the messages in `offsets`, in order.
+    pub(crate) fn for_each_slice<'a>(
+        &'a self,
+        offsets: Range<u64>,
+        mut each: impl FnMut(&'a [u8]),
+    ) {
+        self.for_each_part(offsets, |segment, messages| {
+            each(segment.chunk.slice(messages));
+        });
+    }
+
+    /// Bytes of the messages in `offsets`.
+    pub(crate) fn bytes_of(&self, offsets: Range<u64>) -> usize {
+        let mut bytes = 0;
+        self.for_each_slice(offsets, |slice| bytes += slice.len());
+        bytes
+    }
+
+    /// The end of the longest run of messages from `from` that `slices` slices can hold.
+    pub(crate) fn reach(&self, offsets: Range<u64>, slices: usize) -> u64 {
+        let place = self.place_of(offsets.start);
+        let last = place.and_then(|place| self.segments.get(place + slices.checked_sub(1)?));
+        match (slices, last) {
+            (0, _) => offsets.start,
+            (_, None) => offsets.end,
+            (_, Some(last)) => offsets.end.min(last.end()),
+        }
+    }
+
+    /// How many slices the messages in `offsets` take.
+    pub(crate) fn slices_of(&self, offsets: Range<u64>) -> usize {
+        let mut slices = 0;
+        self.for_each_slice(offsets, |_| slices += 1);
+        slices
+    }
+
+    /// Where a send of `offsets` ended of which only `taken` bytes were taken.
+    pub(crate) fn cut(&self, offsets: Range<u64>, mut taken: usize) -> Cut {
+        let mut cut = Cut { cursor: offsets.end, rest: None };
+        let mut found = false;
+        self.for_each_part(offsets, |segment, messages| {
+            if found {
+                return;
+            }
+            let bytes = segment.chunk.slice(messages.clone()).len();
+            if taken >= bytes {
+                taken -= bytes;
+                return;
+            }
+            found = true;
+            let (index, within) = segment.chunk.locate(messages.start, taken);
+            let whole = segment.first + index as u64;
+            cut = match within {
+                0 => Cut { cursor: whole, rest: None },
+                _ => Cut { cursor: whole + 1, rest: Some(segment.chunk.rest(index, within)) },
+            };
+        });
+        cut
+    }
+
+    fn for_each_part<'a>(
+        &'a self,
+        offsets: Range<u64>,
+        mut each: impl FnMut(&'a Segment, Range<usize>),
+    ) {
+        if offsets.is_empty() {
+            return;
+        }
+        let place = self.place_of(offsets.start).expect("a cursor stands in the log");
+        for segment in self.segments.range(place..) {
+            let start = offsets.start.max(segment.first);
+            let end = offsets.end.min(segment.end());
+            if start >= end {
+                return;
+            }
+            each(segment, (start - segment.first) as usize..(end - segment.first) as usize);
+        }
+    }
+}
+
+impl Segment {
+    fn end(&self) -> u64 {
+        self.first + self.chunk.messages() as u64
+    }
+}
+
+impl Pins {
+    fn count(&mut self, pin: Pin) -> &mut u32 {
+        match pin {
+            Pin::Slow => &mut self.slow,
+            Pin::Held => &mut self.held,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(number: u64, bytes: usize) -> Arc<[u8]> {
+        Arc::from(vec![number as u8; bytes])
+    }
+
+    /// Messages 1..=count of `bytes` each.
+    fn log(count: u64, bytes: usize) -> (Log, ChunkPool) {
+        let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20));
+        for number in 1..=count {
+            log.append(&frame(number, bytes), &mut pool);
+        }
+        (log, pool)
+    }
+
+    fn text(log: &Log, offsets: Range<u64>) -> Vec<u8> {
+        let mut all = Vec::new();
+        log.for_each_slice(offsets, |slice| all.extend_from_slice(slice));
+        all
+    }
+
+    #[test]
+    fn any_range_is_its_frames_in_order() {
+        for bytes in [1, 100, 3_000, COPY_BYTES_MAX, COPY_BYTES_MAX + 1] {
+            let (log, _) = log(40, bytes);
+            for (from, to) in [(1, 41), (1, 2), (17, 30), (40, 41), (20, 20)] {
+                let expected: Vec<u8> = (from..to).flat_map(|n| vec![n as u8; bytes]).collect();
+                assert_eq!(text(&log, from..to), expected, "{bytes} bytes, {from}..{to}");
+                assert_eq!(log.bytes_of(from..to), expected.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_write_ends_between_or_inside_frames() {
+        for bytes in [10, COPY_BYTES_MAX, COPY_BYTES_MAX + 1] {
+            let (log, _) = log(20, bytes);
+            assert_eq!(log.cut(3..21, 0), Cut { cursor: 3, rest: None });
+            assert_eq!(log.cut(3..21, 5 * bytes), Cut { cursor: 8, rest: None });
+            assert_eq!(log.cut(3..21, 18 * bytes), Cut { cursor: 21, rest: None });
+            let cut = log.cut(3..21, 5 * bytes + 4);
+            assert_eq!(cut.cursor, 9);
+            match cut.rest.expect("frame 8 was cut") {
+                Rest::Copied(rest) => assert_eq!(rest, vec![8; bytes - 4]),
+                Rest::Shared(whole, taken) => {
+                    assert!(bytes > COPY_BYTES_MAX);
+                    assert_eq!((whole.len(), whole[0], taken), (bytes, 8, 4));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_nobody_needs_owns_nothing() {
+        let (mut log, mut pool) = log(5_000, 200);
+        log.release(5_000, &mut pool);
+        assert!(!log.is_empty(), "the last message is above the floor");
+        log.release(5_001, &mut pool);
+        assert!(log.is_empty());
+        assert_eq!((log.first(), log.next(), log.bytes()), (5_001, 5_001, 0));
+    }
+
+    #[test]
+    fn a_pin_keeps_its_segment_and_all_behind_it() {
+        let (mut log, mut pool) = log(5_000, 200);
+        log.pin(2_000, Pin::Slow);
+        log.release(5_001, &mut pool);
+        assert!(log.first() <= 2_000);
+        assert_eq!(text(&log, 2_000..2_001), vec![2_000_u64 as u8; 200]);
+        log.unpin(2_000, Pin::Slow);
+        log.release(5_001, &mut pool);
+        assert!(log.is_empty());
+    }
+
+    #[test]
+    fn a_pin_at_the_end_holds_the_message_that_comes() {
+        let (mut log, mut pool) = log(3, 100);
+        log.pin(4, Pin::Slow);
+        log.release(4, &mut pool);
+        assert!(log.is_empty());
+        log.append(&frame(4, 100), &mut pool);
+        log.release(5, &mut pool);
+        assert_eq!(text(&log, 4..5), vec![4; 100]);
+        log.unpin(4, Pin::Slow);
+        log.release(5, &mut pool);
+        assert!(log.is_empty());
+    }
+
+    #[test]
+    fn only_slow_members_lose_their_place() {
+        let limit = 64 << 10;
+        let (mut log, mut pool) = log(5_000, 200);
+        log.trim(limit, 1, &mut pool);
+        assert_eq!(log.first(), 1, "nothing above the floor is dropped");
+        log.pin(1, Pin::Held);
+        log.trim(limit, 5_001, &mut pool);
+        assert_eq!(log.first(), 1, "nothing that is being sent is dropped");
+        log.pin(1, Pin::Slow);
+        log.unpin(1, Pin::Held);
+        log.trim(limit, 5_001, &mut pool);
+        assert!(log.first() > 1 && log.bytes() <= limit);
+        log.unpin(1, Pin::Slow);
+    }
+
+    #[test]
+    fn a_few_messages_stay_whatever_their_size() {
+        let (mut log, mut pool) = log(10, 200 << 10);
+        log.trim(1, 11, &mut pool);
+        assert_eq!(log.next() - log.first(), ROOM_LOG_MESSAGES_MIN);
+    }
+
+    #[test]
+    fn reach_counts_slices() {
+        let (log, _) = log(10, COPY_BYTES_MAX + 1);
+        assert_eq!(log.reach(3..11, 0), 3);
+        assert_eq!(log.reach(3..11, 1), 4);
+        assert_eq!(log.reach(3..11, 5), 8);
+        assert_eq!(log.reach(3..11, 500), 11);
+        assert_eq!(log.reach(3..6, 5), 6);
+        assert_eq!(log.slices_of(3..6), 3);
+    }
+
+    #[test]
+    fn a_jump_starts_a_new_segment() {
+        let (mut log, mut pool) = log(3, 10);
+        log.skip_to(9);
+        log.append(&frame(9, 10), &mut pool);
+        assert_eq!(text(&log, 2..4), [vec![2; 10], vec![3; 10]].concat());
+        assert_eq!(text(&log, 9..10), vec![9; 10]);
+    }
+}

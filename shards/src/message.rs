@@ -1,0 +1,267 @@
+//! What shards say to one another.
+
+use std::sync::Arc;
+
+use crate::disconnect::Disconnect;
+use crate::envelope::Unnumbered;
+use crate::epoch::Epoch;
+use crate::id::ConnId;
+use crate::room_name::RoomName;
+use crate::shard_stats::ShardStats;
+
+/// Towards a home: a room's, or a connection's for what concerns one connection.
+#[derive(Debug)]
+pub enum Request {
+    /// Give this message the next offset of its room, and deliver it.
+    Publish {
+        /// The room; the room of everybody for a broadcast.
+        room: RoomName,
+        /// The message, complete but for its offset.
+        message: Unnumbered,
+        /// The one connection that does not get it.
+        exclude: Option<ConnId>,
+        /// Who wants to know the offset.
+        origin: Origin,
+    },
+    /// Count this connection among the members.
+    Join {
+        /// The room.
+        room: RoomName,
+        /// Who joins.
+        conn: ConnId,
+        /// Which of its attempts this is.
+        attempt: u32,
+        /// Its id for the reply, as written.
+        id: Option<Box<str>>,
+        /// Where it stopped reading, if it says so.
+        since: Option<(Box<str>, u64)>,
+        /// It is a member already and only wants to be told so.
+        again: bool,
+    },
+    /// Count this connection among the members no longer.
+    Leave {
+        /// The room.
+        room: RoomName,
+        /// Who leaves.
+        conn: ConnId,
+        /// What it said when it asked to leave; none when it was closed and wants no answer.
+        asked: Option<Asked>,
+    },
+    /// Send this frame back: an answer that is known already, but has to come after those that
+    /// this home still owes.
+    Relay {
+        /// To whom.
+        conn: ConnId,
+        /// The answer, encoded.
+        frame: Vec<u8>,
+    },
+    /// Publishers of this room are (or no longer are) faster than its writable members here.
+    Press {
+        /// The room.
+        room: RoomName,
+        /// Whether the log is over half its limit, or below a quarter again.
+        pressed: bool,
+    },
+    /// A question of a caller.
+    Query {
+        /// Comes back with the answer.
+        token: Token,
+        /// What is asked.
+        query: Query,
+    },
+}
+
+/// An explicit leave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which of the connection's attempts this is.
+    pub attempt: u32,
+    /// The client's id for the reply, as written.
+    pub id: Option<Box<str>>,
+}
+
+/// Who published.
+#[derive(Debug)]
+pub enum Origin {
+    /// Somebody who does not want to know.
+    Nobody,
+    /// A connection that wants an ack with its id.
+    Connection {
+        /// Which.
+        conn: ConnId,
+        /// Its id for the ack, as written.
+        id: Box<str>,
+    },
+    /// A caller beside the connections, over HTTP or from a program.
+    Caller(Token),
+}
+
+/// Names a caller's question, chosen by the caller's shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+/// A question to a shard.
+#[derive(Debug)]
+pub enum Query {
+    /// What are your figures?
+    Stats,
+    /// Which rooms are you home to, in order of their names, from behind `after`?
+    Rooms {
+        /// Only names greater than this.
+        after: Option<Box<str>>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// How is this room?
+    Room(RoomName),
+    /// Queue this frame for one of your connections.
+    Emit(ConnId, Vec<u8>),
+    /// Close one of your connections.
+    Close(ConnId, Disconnect),
+}
+
+/// The answer to a [`Query`], or to a publish of a caller.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The message has its offset, and so many members were to get it.
+    Published {
+        /// Its offset.
+        offset: u64,
+        /// The home's count of members at that moment.
+        members: u32,
+    },
+    /// The figures of one shard.
+    Stats(Box<ShardStats>),
+    /// Rooms, in order of their names.
+    Rooms(Vec<RoomInfo>),
+    /// One room; none when it does not exist.
+    Room(Option<RoomInfo>),
+    /// Whether the connection was there.
+    Found(bool),
+}
+
+/// One room, as its home knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomInfo {
+    /// Its name.
+    pub room: RoomName,
+    /// How many members it has, on all shards.
+    pub members: u32,
+    /// The offset of its last message; 0 before the first.
+    pub offset: u64,
+    /// Its life.
+    pub epoch: Epoch,
+}
+
+/// From a home, in the order of what happened there.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The next message of a room, for every shard with members.
+    Deliver {
+        /// The room.
+        room: RoomName,
+        /// Its place in the room.
+        offset: u64,
+        /// The frame, encoded once for everybody.
+        frame: Arc<[u8]>,
+        /// The one connection that does not get it.
+        exclude: Option<ConnId>,
+    },
+    /// This connection is a member from here on.
+    Joined {
+        /// The room.
+        room: RoomName,
+        /// Who joined.
+        conn: ConnId,
+        /// Which of its attempts is answered.
+        attempt: u32,
+        /// Its id for the reply.
+        id: Option<Box<str>>,
+        /// The room's life.
+        epoch: Epoch,
+        /// The last message before the join.
+        offset: u64,
+        /// Members, this one included.
+        members: u32,
+        /// Whether it missed nothing, if it said where it had stopped.
+        recovered: Option<bool>,
+    },
+    /// This connection is a member no longer.
+    Left {
+        /// The room.
+        room: RoomName,
+        /// Who left.
+        conn: ConnId,
+        /// What it said when it asked to leave.
+        asked: Asked,
+        /// The last message that it gets.
+        offset: u64,
+    },
+    /// An ack, or a relayed answer.
+    Reply {
+        /// To whom.
+        conn: ConnId,
+        /// The frame.
+        frame: Vec<u8>,
+    },
+    /// Publishing to this room pauses everywhere, or goes on.
+    Pressed {
+        /// The room.
+        room: RoomName,
+        /// Whether it pauses.
+        pressed: bool,
+    },
+    /// The answer to a caller.
+    Answer {
+        /// Whose.
+        token: Token,
+        /// What.
+        answer: Answer,
+    },
+}
+
+/// Something that travels over a ring.
+pub(crate) trait Weigh {
+    /// Bytes that count against the ring's byte limit.
+    fn weight(&self) -> usize;
+}
+
+/// What an item weighs besides its payload.
+const ITEM_BYTES: usize = 128;
+
+impl Weigh for Request {
+    fn weight(&self) -> usize {
+        ITEM_BYTES
+            + match self {
+                Request::Publish { message, .. } => message.len(),
+                Request::Relay { frame, .. } => frame.len(),
+                Request::Query { query: Query::Emit(_, frame), .. } => frame.len(),
+                _ => 0,
+            }
+    }
+}
+
+impl Weigh for Outcome {
+    fn weight(&self) -> usize {
+        ITEM_BYTES
+            + match self {
+                Outcome::Deliver { frame, .. } => frame.len(),
+                Outcome::Reply { frame, .. } => frame.len(),
+                _ => 0,
+            }
+    }
+}
+
+impl Request {
+    /// Bytes that count against the ring's byte limit.
+    pub fn weight(&self) -> usize {
+        Weigh::weight(self)
+    }
+}
+
+impl Outcome {
+    /// Bytes that count against the ring's byte limit.
+    pub fn weight(&self) -> usize {
+        Weigh::weight(self)
+    }
+}

@@ -1,0 +1,172 @@
+//! The bytes that belong to one connection alone.
+
+use std::sync::Arc;
+
+use crate::log::Rest;
+use crate::wire::server_frame_len;
+
+/// What one connection is to be sent besides its rooms' messages: the rest of a frame that was
+/// cut, then its own frames (replies, acks, emits) in order. Both go before any room's messages.
+///
+/// Frames that come while a send is under way wait in `next`, because the bytes of a send must not
+/// move.
+///
+/// Invariant: `start <= sent <= sending.len()`, a frame starts at `start`, and no frame starts
+/// between `start + 1` and `sent`.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    rest: Vec<u8>,
+    shared_rest: Option<Arc<[u8]>>,
+    rest_taken: usize,
+    sending: Vec<u8>,
+    start: usize,
+    sent: usize,
+    next: Vec<u8>,
+}
+
+impl Own {
+    /// Queues one whole frame.
+    pub(crate) fn push(&mut self, frame: &[u8]) {
+        self.next.extend_from_slice(frame);
+    }
+
+    /// Queues the rest of a room's frame, in front of everything else.
+    pub(crate) fn push_rest(&mut self, rest: Rest) {
+        assert!(self.rest_bytes().is_empty(), "one frame is cut at a time");
+        match rest {
+            Rest::Copied(bytes) => (self.rest, self.rest_taken) = (bytes, 0),
+            Rest::Shared(frame, taken) => {
+                (self.shared_rest, self.rest_taken) = (Some(frame), taken);
+            }
+        }
+    }
+
+    /// Bytes of the connection's own frames, for its limit. The rest of a cut frame is the room's.
+    pub(crate) fn len(&self) -> usize {
+        self.sending.len() - self.sent + self.next.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0 && self.rest_bytes().is_empty()
+    }
+
+    /// Makes everything queued so far part of the send that begins, as far as it can be without
+    /// moving bytes.
+    pub(crate) fn begin(&mut self) {
+        if self.sent == self.sending.len() {
+            self.sending.clear();
+            std::mem::swap(&mut self.sending, &mut self.next);
+            (self.start, self.sent) = (0, 0);
+        }
+    }
+
+    /// The memory of the send that was begun, in order; empty slices mean nothing.
+    pub(crate) fn slices(&self) -> [&[u8]; 2] {
+        [self.rest_bytes(), &self.sending[self.sent..]]
+    }
+
+    /// Takes note that `taken` bytes of the slices are gone.
+    ///
+    /// Returns how many of `taken` were not ours.
+    pub(crate) fn consume(&mut self, taken: usize) -> usize {
+        let rest = taken.min(self.rest_bytes().len());
+        self.rest_taken += rest;
+        if self.rest_bytes().is_empty() {
+            (self.rest, self.shared_rest, self.rest_taken) = (Vec::new(), None, 0);
+        }
+        let own = (taken - rest).min(self.sending.len() - self.sent);
+        self.sent += own;
+        self.advance_start();
+        taken - rest - own
+    }
+
+    /// Drops every frame of which nothing was sent.
+    pub(crate) fn keep_frame_in_progress(&mut self) {
+        self.next.clear();
+        let end = if self.sent > self.start { self.frame_end() } else { self.sent };
+        self.sending.truncate(end);
+    }
+
+    fn rest_bytes(&self) -> &[u8] {
+        let rest = self.shared_rest.as_deref().unwrap_or(&self.rest);
+        &rest[self.rest_taken..]
+    }
+
+    fn advance_start(&mut self) {
+        while self.start < self.sent {
+            let end = self.frame_end();
+            if end > self.sent {
+                return;
+            }
+            self.start = end;
+        }
+    }
+
+    fn frame_end(&self) -> usize {
+        let frame = server_frame_len(&self.sending[self.start..]);
+        self.start + frame.expect("whole frames are queued, and this one starts here")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Opcode, push_frame};
+
+    fn frame(payload: &str) -> Vec<u8> {
+        let mut frame = Vec::new();
+        push_frame(&mut frame, Opcode::Text, payload.as_bytes());
+        frame
+    }
+
+    fn pending(own: &Own) -> Vec<u8> {
+        own.slices().concat()
+    }
+
+    #[test]
+    fn the_rest_goes_first_and_frames_keep_their_order() {
+        let mut own = Own::default();
+        own.push(&frame("a"));
+        own.push_rest(Rest::Copied(b"rest".to_vec()));
+        own.begin();
+        own.push(&frame("b"));
+        assert_eq!(pending(&own), [b"rest".to_vec(), frame("a")].concat());
+        assert_eq!(own.consume(4 + 3 + 10), 10);
+        own.begin();
+        assert_eq!(pending(&own), frame("b"));
+        assert_eq!(own.consume(3), 0);
+        assert!(own.is_empty());
+    }
+
+    #[test]
+    fn only_the_frame_in_progress_survives_a_goodbye() {
+        let whole = [frame("one"), frame("two"), frame("three")].concat();
+        for taken in 0..whole.len() {
+            let mut own = Own::default();
+            own.push(&whole);
+            own.begin();
+            own.push(&frame("later"));
+            own.consume(taken);
+            own.keep_frame_in_progress();
+            let expected = match taken {
+                1..=4 => &whole[taken..5],
+                6..=9 => &whole[taken..10],
+                11.. => &whole[taken..],
+                _ => &[],
+            };
+            assert_eq!(pending(&own), expected, "{taken} bytes taken");
+        }
+    }
+
+    #[test]
+    fn a_large_rest_is_not_copied() {
+        let large: Arc<[u8]> = Arc::from(vec![7; 40_000]);
+        let mut own = Own::default();
+        own.push_rest(Rest::Shared(Arc::clone(&large), 39_998));
+        own.begin();
+        assert_eq!(Arc::strong_count(&large), 2);
+        assert_eq!((own.len(), pending(&own)), (0, vec![7, 7]));
+        assert_eq!(own.consume(2), 0);
+        assert_eq!(Arc::strong_count(&large), 1);
+    }
+}

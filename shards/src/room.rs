@@ -1,0 +1,500 @@
+//! One shard's part of a room: its members here and their log.
+
+use std::ops::Range;
+
+use crate::id::ShardId;
+use crate::log::{ChunkPool, Log, Pin, Rest};
+use crate::room_name::RoomName;
+
+/// The members of one room on this shard, and what they are still to be sent.
+///
+/// Invariant: a connection lists the room exactly when the room lists the connection, and each
+/// knows the other's place.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) name: RoomName,
+    pub(crate) home: ShardId,
+    pub(crate) members: Vec<Member>,
+    /// Members whose leave is answered: they get no more messages.
+    departing: u32,
+    /// Entries in connections' lists that name this room, in whatever state.
+    pub(crate) references: u32,
+    pub(crate) log: Log,
+    pass: Option<Pass>,
+    /// Every member that is not pinned has a cursor at or above this: the end of the log when the
+    /// previous pass began.
+    floor: u64,
+    /// The log's `appended_bytes` at that moment.
+    floor_bytes: u64,
+    /// Whether the room stands in the queue of rooms that need a pass.
+    pub(crate) dirty: bool,
+    pub(crate) press: Press,
+}
+
+/// One member on this shard.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// The offset of the next message for it.
+    pub(crate) cursor: u64,
+    /// How many offsets from the cursor the begun send carries.
+    pub(crate) in_flight: u32,
+    /// The slot of its connection.
+    pub(crate) slot: u32,
+    /// Where the connection lists this room.
+    pub(crate) place: u16,
+    pub(crate) pin: Option<Pin>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What only few members need.
+#[derive(Debug, Default)]
+struct Extra {
+    /// Messages that this member does not get because it sent them; sorted, apart, at or above the
+    /// cursor.
+    holes: Vec<Range<u64>>,
+    /// The first message that was skipped and is not yet announced.
+    gap_from: Option<u64>,
+    departure: Option<Departure>,
+}
+
+/// A leave that is answered, and whose last message may still have to be sent.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    /// The last message that the member gets.
+    pub(crate) until: u64,
+    /// The client's id for the reply.
+    pub(crate) id: Option<Box<str>>,
+}
+
+/// Messages that a member lost, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// What a send brought one member.
+#[derive(Debug)]
+pub(crate) struct Advance {
+    /// Messages taken, the one that was cut included.
+    pub(crate) messages: u64,
+    pub(crate) complete: bool,
+    /// What is left of the message that was cut.
+    pub(crate) rest: Option<Rest>,
+}
+
+/// One walk over the members.
+#[derive(Debug)]
+struct Pass {
+    /// Members before this place were visited.
+    position: usize,
+    /// The end of the log when the walk began, and its `appended_bytes`.
+    end: u64,
+    end_bytes: u64,
+}
+
+/// Whether publishers are faster than this shard's writable members.
+#[derive(Debug, Default)]
+pub(crate) struct Press {
+    pub(crate) wanted: bool,
+    /// What the home was told last.
+    pub(crate) told: bool,
+    /// Whether the room stands in the queue of those that have something to tell.
+    pub(crate) queued: bool,
+}
+
+impl Room {
+    pub(crate) fn new(name: RoomName, home: ShardId) -> Room {
+        Room {
+            name,
+            home,
+            members: Vec::new(),
+            departing: 0,
+            references: 0,
+            log: Log::new(1),
+            pass: None,
+            floor: 1,
+            floor_bytes: 0,
+            dirty: false,
+            press: Press::default(),
+        }
+    }
+
+    /// Adds a member whose next message is `cursor`; returns its place.
+    pub(crate) fn add(&mut self, slot: u32, place: u16, cursor: u64) -> u32 {
+        if cursor > self.log.next() {
+            self.log.skip_to(cursor);
+        }
+        assert_eq!(cursor, self.log.next(), "Joined and Deliver come in the order of the home");
+        self.members.push(Member { cursor, in_flight: 0, slot, place, pin: None, extra: None });
+        u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
+    }
+
+    /// Removes the member at `index`, so that a walk that is under way still visits each of the
+    /// others. Returns the places whose member changed; each may be out of bounds.
+    pub(crate) fn remove(&mut self, index: usize) -> [usize; 2] {
+        let member = &self.members[index];
+        assert_eq!(member.in_flight, 0, "a connection with a begun send stays where it is");
+        self.departing -= u32::from(member.departure().is_some());
+        self.unpin(index);
+        let visited = self.pass.as_ref().map_or(0, |pass| pass.position);
+        if index >= visited {
+            self.members.swap_remove(index);
+            return [index, usize::MAX];
+        }
+        let last_visited = visited - 1;
+        self.members.swap(index, last_visited);
+        self.members.swap_remove(last_visited);
+        self.pass.as_mut().expect("somebody was visited").position = last_visited;
+        [index, last_visited]
+    }
+
+    /// Pins a member where it stands, or changes why it is pinned.
+    pub(crate) fn pin(&mut self, index: usize, pin: Pin) {
+        self.unpin(index);
+        let member = &mut self.members[index];
+        member.pin = Some(pin);
+        self.log.pin(member.cursor, pin);
+    }
+
+    pub(crate) fn unpin(&mut self, index: usize) {
+        let member = &mut self.members[index];
+        if let Some(pin) = member.pin.take() {
+            self.log.unpin(member.cursor, pin);
+        }
+    }
+
+    /// No message after the departure's is for this member.
+    pub(crate) fn depart(&mut self, index: usize, departure: Departure) {
+        self.departing += 1;
+        self.members[index].extra_mut().departure = Some(departure);
+        if !self.is_behind(&self.members[index]) {
+            // The log may jump from where it stands to where the next member begins.
+            self.unpin(index);
+        }
+    }
+
+    /// Whether anybody here is to get the room's next message.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.members.len() > self.departing as usize
+    }
+
+    /// Moves a member's cursor, over the messages that it does not get.
+    pub(crate) fn move_cursor(&mut self, index: usize, cursor: u64) {
+        let member = &mut self.members[index];
+        let before = member.cursor;
+        member.set_cursor(cursor);
+        if let Some(pin) = member.pin {
+            let after = member.cursor;
+            self.log.unpin(before, pin);
+            self.log.pin(after, pin);
+        }
+    }
+
+    /// The offset behind the last message for this member.
+    pub(crate) fn end_for(&self, member: &Member) -> u64 {
+        let next = self.log.next();
+        member.departure().map_or(next, |departure| next.min(departure.until + 1))
+    }
+
+    pub(crate) fn is_behind(&self, member: &Member) -> bool {
+        member.cursor < self.end_for(member) || member.gap_from().is_some()
+    }
+
+    /// Whether the log dropped messages that this member still was to get.
+    pub(crate) fn lost_its_place(&self, member: &Member) -> bool {
+        member.cursor < self.log.first().min(self.end_for(member))
+    }
+
+    /// Jumps over what was dropped and returns what is to be announced before the next message.
+    pub(crate) fn take_gap(&mut self, index: usize) -> Option<Gap> {
+        if self.lost_its_place(&self.members[index]) {
+            let to = self.log.first().min(self.end_for(&self.members[index]));
+            self.skip(index, to);
+        }
+        let member = &mut self.members[index];
+        let from = member.extra.as_mut()?.gap_from.take()?;
+        member.drop_empty_extra();
+        Some(Gap { from, to: member.cursor - 1 })
+    }
+
+    /// Skips the messages before `to`, to be announced later.
+    pub(crate) fn skip(&mut self, index: usize, to: u64) {
+        let member = &mut self.members[index];
+        let cursor = member.cursor;
+        member.extra_mut().gap_from.get_or_insert(cursor);
+        self.move_cursor(index, to);
+    }
+
+    /// The message `offset`, the newest, is not for this member.
+    pub(crate) fn exclude(&mut self, index: usize, offset: u64) {
+        let member = &mut self.members[index];
+        if member.cursor == offset && member.in_flight == 0 {
+            self.move_cursor(index, offset + 1);
+        } else {
+            member.add_hole(offset, self.log.first());
+        }
+    }
+
+    /// How far one send can carry this member: the end of its messages, or where the slices of
+    /// memory run out.
+    pub(crate) fn reach(&self, index: usize, slices_left: &mut usize) -> u64 {
+        let member = &self.members[index];
+        let end = self.end_for(member);
+        if member.cursor >= end {
+            return member.cursor;
+        }
+        let mut reach = None;
+        Room::runs(member, end, |run| {
+            if reach.is_some() {
+                return;
+            }
+            let reached = self.log.reach(run.clone(), *slices_left);
+            *slices_left -= self.log.slices_of(run.start..reached);
+            if reached < run.end {
+                reach = Some(reached);
+            }
+        });
+        reach.unwrap_or(end)
+    }
+
+    /// Moves a member behind the part of its send that was taken, and takes that off `left`.
+    pub(crate) fn advance(&mut self, index: usize, in_flight: u32, left: &mut usize) -> Advance {
+        let member = &self.members[index];
+        let to = member.cursor + u64::from(in_flight);
+        let mut advance = Advance { messages: 0, complete: true, rest: None };
+        let mut cursor = to;
+        Room::runs(member, to, |run| {
+            if !advance.complete {
+                return;
+            }
+            let bytes = self.log.bytes_of(run.clone());
+            let end = if *left >= bytes {
+                *left -= bytes;
+                run.end
+            } else {
+                let cut = self.log.cut(run.clone(), std::mem::take(left));
+                (cursor, advance.rest, advance.complete) = (cut.cursor, cut.rest, false);
+                cut.cursor
+            };
+            advance.messages += end - run.start;
+        });
+        self.move_cursor(index, cursor);
+        advance
+    }
+
+    /// Calls `each` with the runs of `from..to` that this member gets.
+    pub(crate) fn runs(member: &Member, to: u64, mut each: impl FnMut(Range<u64>)) {
+        let mut from = member.cursor;
+        for hole in member.holes() {
+            if hole.start >= to {
+                break;
+            }
+            each(from..hole.start);
+            from = hole.end.min(to);
+        }
+        if from < to {
+            each(from..to);
+        }
+    }
+
+    /// Begins a walk unless one is under way.
+    pub(crate) fn begin_pass(&mut self) {
+        let (end, end_bytes) = (self.log.next(), self.log.appended_bytes());
+        self.pass.get_or_insert(Pass { position: 0, end, end_bytes });
+    }
+
+    /// Which member the walk visits next.
+    pub(crate) fn visit(&mut self) -> Option<usize> {
+        let pass = self.pass.as_mut()?;
+        let index = pass.position;
+        if index >= self.members.len() {
+            return None;
+        }
+        pass.position += 1;
+        Some(index)
+    }
+
+    pub(crate) fn pass_is_under_way(&self) -> bool {
+        self.pass.is_some()
+    }
+
+    /// Ends a walk that has visited everybody. Returns whether newer messages need another.
+    pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> bool {
+        let pass = self.pass.take().expect("only a walk that began ends");
+        (self.floor, self.floor_bytes) = (pass.end, pass.end_bytes);
+        self.release(pool);
+        self.log.next() > pass.end
+    }
+
+    /// Frees what nobody needs.
+    pub(crate) fn release(&mut self, pool: &mut ChunkPool) {
+        if self.members.is_empty() {
+            (self.floor, self.floor_bytes) = (self.log.next(), self.log.appended_bytes());
+        }
+        self.log.release(self.floor, pool);
+    }
+
+    /// Drops the oldest messages while the log is over its limit.
+    pub(crate) fn trim(&mut self, bytes_max: usize, pool: &mut ChunkPool) {
+        self.log.trim(bytes_max, self.floor, pool);
+    }
+
+    /// Decides whether publishers are too fast; returns whether that is news for the home.
+    ///
+    /// Counted from where the previous pass began, so that the backlog of slow members, which
+    /// costs them and not the publishers, does not count.
+    pub(crate) fn judge_press(&mut self, bytes_max: usize) -> bool {
+        let waiting = self.log.appended_bytes() - self.floor_bytes;
+        let bytes_max = bytes_max as u64;
+        self.press.wanted = match self.press.wanted {
+            true => waiting >= bytes_max / 4,
+            false => waiting > bytes_max / 2,
+        };
+        self.press.wanted != self.press.told
+    }
+}
+
+impl Member {
+    pub(crate) fn departure(&self) -> Option<&Departure> {
+        self.extra.as_ref().and_then(|extra| extra.departure.as_ref())
+    }
+
+    fn gap_from(&self) -> Option<u64> {
+        self.extra.as_ref().and_then(|extra| extra.gap_from)
+    }
+
+    fn holes(&self) -> &[Range<u64>] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.holes)
+    }
+
+    fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    fn set_cursor(&mut self, cursor: u64) {
+        self.cursor = cursor;
+        let Some(extra) = &mut self.extra else { return };
+        let passed = extra.holes.iter().take_while(|hole| hole.start <= self.cursor);
+        let (mut count, mut cursor) = (0, self.cursor);
+        for hole in passed {
+            count += 1;
+            cursor = cursor.max(hole.end);
+        }
+        self.cursor = cursor;
+        extra.holes.drain(..count);
+        self.drop_empty_extra();
+    }
+
+    fn add_hole(&mut self, offset: u64, first: u64) {
+        let holes = &mut self.extra_mut().holes;
+        match holes.last_mut() {
+            Some(last) if last.end == offset => last.end += 1,
+            _ => {
+                // What the log dropped will be in a gap anyway; so the list is bounded by the log.
+                holes.retain(|hole| hole.end > first);
+                holes.push(offset..offset + 1);
+            }
+        }
+    }
+
+    fn drop_empty_extra(&mut self) {
+        let used = |extra: &Extra| {
+            !extra.holes.is_empty() || extra.gap_from.is_some() || extra.departure.is_some()
+        };
+        if !self.extra.as_deref().is_some_and(used) {
+            self.extra = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn room(members: u32) -> Room {
+        let mut room = Room::new(RoomName::new("r").expect("legal"), ShardId::new(0));
+        for slot in 0..members {
+            room.add(slot, 0, 1);
+        }
+        room
+    }
+
+    fn publish(room: &mut Room, pool: &mut ChunkPool) {
+        room.log.append(&Arc::from([0_u8; 10]), pool);
+    }
+
+    #[test]
+    fn a_walk_visits_everybody_whoever_leaves() {
+        for visited_before in 0..6 {
+            for leaver in 0..6_u32 {
+                let mut room = room(6);
+                room.begin_pass();
+                let mut seen: Vec<u32> = (0..visited_before)
+                    .map(|_| room.visit().expect("six"))
+                    .map(|i| i as u32)
+                    .collect();
+                let index = room.members.iter().position(|m| m.slot == leaver).expect("there");
+                room.remove(index);
+                while let Some(index) = room.visit() {
+                    seen.push(room.members[index].slot);
+                }
+                seen.retain(|slot| *slot != leaver);
+                seen.sort_unstable();
+                let expected: Vec<u32> = (0..6).filter(|slot| *slot != leaver).collect();
+                assert_eq!(seen, expected, "{visited_before} visited, {leaver} left");
+            }
+        }
+    }
+
+    #[test]
+    fn holes_merge_and_the_cursor_never_stands_on_one() {
+        let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20));
+        for _ in 0..8 {
+            publish(&mut room, &mut pool);
+        }
+        for offset in [3, 4, 6] {
+            room.members[0].add_hole(offset, 1);
+        }
+        let mut runs = Vec::new();
+        Room::runs(&room.members[0], 9, |run| runs.push(run));
+        assert_eq!(runs, [1..3, 5..6, 7..9]);
+        room.move_cursor(0, 3);
+        assert_eq!(room.members[0].cursor, 5);
+        room.move_cursor(0, 6);
+        assert_eq!(room.members[0].cursor, 7);
+        assert!(room.members[0].extra.is_none());
+    }
+
+    #[test]
+    fn whoever_has_caught_up_steps_over_its_own_message() {
+        let (mut room, mut pool) = (room(2), ChunkPool::new(1 << 20));
+        room.pin(0, Pin::Slow);
+        publish(&mut room, &mut pool);
+        room.exclude(0, 1);
+        assert_eq!(room.members[0].cursor, 2);
+        assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
+    }
+
+    #[test]
+    fn press_and_release_have_a_distance() {
+        let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20));
+        for _ in 0..5 {
+            publish(&mut room, &mut pool);
+        }
+        assert!(!room.judge_press(100), "50 bytes are not more than half");
+        publish(&mut room, &mut pool);
+        assert!(room.judge_press(100));
+        room.press.told = true;
+        room.begin_pass();
+        for _ in 0..3 {
+            publish(&mut room, &mut pool);
+        }
+        room.end_pass(&mut pool);
+        assert!(!room.judge_press(100), "30 bytes are not below a quarter");
+        room.begin_pass();
+        room.end_pass(&mut pool);
+        assert!(room.judge_press(100));
+    }
+}

@@ -1,0 +1,137 @@
+//! Whom to send to next.
+
+use super::Shard;
+use crate::connection::Sending;
+use crate::disconnect::Disconnect;
+use crate::id::ConnId;
+use crate::limits::{SLICE_SENDS_MAX, SLICE_VISITS_MAX};
+use crate::log::Pin;
+use crate::room::Room;
+
+/// How a send ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendEnd {
+    /// The socket took this many bytes, perhaps fewer than it was offered.
+    Taken(usize),
+    /// It took none, and says when it will.
+    Blocked,
+    /// It will never take any again.
+    Failed,
+}
+
+impl Shard {
+    /// Event: the socket takes bytes again.
+    pub fn on_writable(&mut self, id: ConnId) {
+        let Some(slot) = self.connections.find(id) else { return };
+        if self.connections[slot].sending == Sending::Blocked {
+            self.connections[slot].sending = Sending::Idle;
+            self.make_ready(slot);
+        }
+    }
+
+    /// Begins the next slice: of the next room in line, with a budget of its own. Connections
+    /// whose end was decided during the last slice are taken out of their rooms first.
+    pub fn start_slice(&mut self) {
+        self.reap();
+        if let Some(key) = self.slice.room.take() {
+            self.queues.dirty.push_back(key);
+        }
+        (self.slice.sends_left, self.slice.visits_left) = (SLICE_SENDS_MAX, SLICE_VISITS_MAX);
+        while let Some(key) = self.queues.dirty.pop_front() {
+            // A key in line may belong to a room that is gone, or to its successor.
+            if let Some(room) = self.rooms.get_mut(key)
+                && room.dirty
+            {
+                room.begin_pass();
+                self.slice.room = Some(key);
+                return;
+            }
+        }
+    }
+
+    /// Whether a room waits for a slice, or a connection for a send of its own.
+    pub fn has_sends(&self) -> bool {
+        self.slice.room.is_some() || !self.queues.dirty.is_empty() || !self.queues.ready.is_empty()
+    }
+
+    /// Output: begins the next send of a connection that has frames of its own, or is writable
+    /// again.
+    pub fn next_own_send(&mut self) -> Option<ConnId> {
+        while let Some(slot) = self.queues.ready.pop_front() {
+            if !std::mem::take(&mut self.connections[slot].ready) {
+                continue;
+            }
+            if self.connections[slot].sending == Sending::Idle && self.begin_send(slot) {
+                return Some(self.connections.id(slot));
+            }
+        }
+        None
+    }
+
+    /// Output: begins the next send of this slice; none when the slice is over.
+    pub fn next_room_send(&mut self) -> Option<ConnId> {
+        let key = self.slice.room?;
+        if !self.rooms.get(key).is_some_and(Room::pass_is_under_way) {
+            // The room's last member has left, and perhaps another room has taken its key.
+            self.slice.room = None;
+            return None;
+        }
+        while self.slice.sends_left > 0 && self.slice.visits_left > 0 {
+            let Some(index) = self.rooms[key].visit() else {
+                self.end_pass(key);
+                return None;
+            };
+            self.slice.visits_left -= 1;
+            let slot = self.rooms[key].members[index].slot;
+            if self.visit(key, index, slot) {
+                self.slice.sends_left -= 1;
+                return Some(self.connections.id(slot));
+            }
+        }
+        None
+    }
+
+    /// Looks at one member; returns whether a send was begun.
+    fn visit(&mut self, key: u32, index: usize, slot: u32) -> bool {
+        let room = &self.rooms[key];
+        let member = &room.members[index];
+        match self.connections[slot].sending {
+            Sending::Idle => room.is_behind(member) && self.begin_send(slot),
+            Sending::Blocked | Sending::Dead => {
+                if room.lost_its_place(member) && self.is_fatal_to_lose(key) {
+                    self.mark(slot, Disconnect::Slow);
+                }
+                false
+            }
+            Sending::Begun => {
+                // What its send does not carry makes it ready again when the send ends; until then
+                // the log keeps it, though this pass has gone by.
+                if room.is_behind(member) && member.pin.is_none() {
+                    self.rooms[key].pin(index, Pin::Held);
+                }
+                false
+            }
+        }
+    }
+
+    fn end_pass(&mut self, key: u32) {
+        self.slice.room = None;
+        let limit = self.config.limits.room_log_bytes;
+        let (room, pool) = self.rooms.with_pool(key);
+        room.dirty = room.end_pass(pool);
+        room.trim(limit, pool);
+        if room.dirty {
+            self.queues.dirty.push_back(key);
+        }
+        self.judge_press(key);
+        self.settle_debts();
+    }
+
+    pub(super) fn make_ready(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot];
+        if !connection.ready {
+            connection.ready = true;
+            self.queues.ready.push_back(slot);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One core's whole state.
+
+mod close;
+mod command;
+mod flush;
+mod open;
+mod outcome;
+mod program;
+mod receive;
+mod request;
+mod send;
+mod stats;
+mod timers;
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::call::Call;
+use crate::chance::Chance;
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::disconnect::Disconnect;
+use crate::home::{Homes, Linger};
+use crate::id::{ConnId, ShardId};
+use crate::lane::{Lane, Room as LaneRoom};
+use crate::message::{Answer, Outcome, Request, Token};
+use crate::room_name::{RoomName, SecretHash};
+use crate::rooms::Rooms;
+use crate::shard_stats::Counters;
+use crate::time::Time;
+use crate::timers::Timers;
+pub use flush::SendEnd;
+pub use program::Full;
+
+/// One core's whole state: its connections, its part of every room, and the rooms it is home to.
+///
+/// A shard is a state machine that is driven from outside. Its methods are of four kinds:
+///
+/// - *events* tell it what happened: [`open`](Shard::open), [`receive`](Shard::receive) and the
+///   `on_…` methods;
+/// - *commands* ask it for something: [`publish`](Shard::publish), [`emit`](Shard::emit),
+///   [`close`](Shard::close), …;
+/// - *outputs* are pulled until they are empty: the `next_…` methods. A send is begun by
+///   [`next_own_send`](Shard::next_own_send) or [`next_room_send`](Shard::next_room_send), read
+///   with [`for_each_slice`](Shard::for_each_slice) and ended with [`end_send`](Shard::end_send);
+/// - *getters* are nouns.
+///
+/// Invariant: a shard never locks, never awaits, and learns the time only from its caller.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    config: Config,
+    now: Time,
+    chance: Chance,
+    connections: Connections,
+    rooms: Rooms,
+    homes: Homes,
+    lanes: Vec<Lanes>,
+    /// Rooms to which nobody may publish for now, with those who wait for the end of it.
+    pressed: HashMap<RoomName, VecDeque<ConnId>, SecretHash>,
+    timers: Timers,
+    queues: Queues,
+    outputs: Outputs,
+    slice: Slice,
+    /// Answers to second joins whose connection was sending when they came.
+    deferred: Vec<Outcome>,
+    /// The home for which those who stood in line are being served.
+    serving: Option<ShardId>,
+    /// False once commands are read no longer, because the server goes away.
+    reading: bool,
+    open_connections: u64,
+    memberships: u64,
+    counters: Counters,
+}
+
+/// Everything between this shard and one other, or itself.
+#[derive(Debug)]
+struct Lanes {
+    requests: Lane<Request>,
+    outcomes: Lane<Outcome>,
+    /// Connections whose next command needs room among the requests, in the order they came.
+    waiting: VecDeque<ConnId>,
+}
+
+/// Work that was put off until it fits.
+#[derive(Debug, Default)]
+struct Queues {
+    /// Rooms with messages for their members.
+    dirty: VecDeque<u32>,
+    /// Connections to be flushed for a reason of their own.
+    ready: VecDeque<u32>,
+    /// Connections whose end is decided.
+    marked: VecDeque<u32>,
+    /// Closed connections that owe a leave.
+    owing: VecDeque<ConnId>,
+    /// Rooms that have a press or release to tell.
+    telling: VecDeque<u32>,
+}
+
+/// What the runtime has not pulled yet.
+#[derive(Debug, Default)]
+struct Outputs {
+    goodbyes: VecDeque<Goodbye>,
+    calls: VecDeque<Call>,
+    resumed: VecDeque<ConnId>,
+    answers: VecDeque<(Token, Answer)>,
+}
+
+/// The part of a pass that runs now.
+#[derive(Debug, Default)]
+struct Slice {
+    room: Option<u32>,
+    sends_left: usize,
+    visits_left: usize,
+}
+
+/// A step of a connection's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goodbye {
+    /// The connection is out of all rooms and takes no more commands.
+    Parted(ConnId, Disconnect),
+    /// Our close frame is sent: shut down our side of the socket, and go on reading.
+    ShutdownWrite(ConnId),
+    /// Close the socket. The id means nothing from here on.
+    Close(ConnId),
+}
+
+impl Shard {
+    /// A shard without connections.
+    ///
+    /// # Panics
+    ///
+    /// When `id` is not one of the configured shards.
+    pub fn new(id: ShardId, config: Config) -> Shard {
+        assert!(id.index() < usize::from(config.shards), "shard {id} of {}", config.shards);
+        let hash = SecretHash::new(config.seed);
+        let mut chance = Chance::new(config.seed, id.index() as u64);
+        let shards = (0..config.shards).map(ShardId::new);
+        let rooms = Rooms::new(config.shards, hash.clone(), &config.limits);
+        let mut homes = Homes::new(id, hash.clone(), &mut Chance::new(config.seed, u64::MAX));
+        if rooms.home("") == id {
+            homes.open_everybody(shards.clone());
+        }
+        let mut shard = Shard {
+            id,
+            now: Time::default(),
+            chance: chance.clone(),
+            connections: Connections::new(id),
+            rooms,
+            homes,
+            lanes: shards.map(|_| Lanes::new()).collect(),
+            pressed: HashMap::with_hasher(hash),
+            timers: Timers::default(),
+            queues: Queues::default(),
+            outputs: Outputs::default(),
+            slice: Slice::default(),
+            deferred: Vec::new(),
+            serving: None,
+            reading: true,
+            open_connections: 0,
+            memberships: 0,
+            counters: Counters::default(),
+            config,
+        };
+        shard.chance = Chance::new(u128::from(chance.next()), id.index() as u64);
+        shard.set_own_room();
+        shard
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Event: the ring to `to` has so much room for requests.
+    pub fn on_request_room(&mut self, to: ShardId, room: LaneRoom) {
+        self.lanes[to.index()].requests.set_room(room);
+        self.settle_debts();
+        self.resume_waiting(to);
+    }
+
+    /// Event: the ring to `to` has so much room for outcomes.
+    pub fn on_outcome_room(&mut self, to: ShardId, room: LaneRoom) {
+        self.lanes[to.index()].outcomes.set_room(room);
+    }
+
+    /// Output: the next request for `to` that fits the ring.
+    pub fn next_request(&mut self, to: ShardId) -> Option<Request> {
+        self.lanes[to.index()].requests.pop_fitting()
+    }
+
+    /// Output: the next outcome for `to` that fits the ring.
+    pub fn next_outcome(&mut self, to: ShardId) -> Option<Outcome> {
+        self.lanes[to.index()].outcomes.pop_fitting()
+    }
+
+    /// Whether something waits for room on the ring to `to`, so that the shard wants to hear when
+    /// there is some.
+    pub fn wants_room(&self, to: ShardId) -> bool {
+        let lanes = &self.lanes[to.index()];
+        let owes = !self.queues.owing.is_empty() || !self.queues.telling.is_empty();
+        let waits = owes || !lanes.waiting.is_empty();
+        !lanes.requests.is_empty() || !lanes.outcomes.is_empty() || waits
+    }
+
+    /// Whether a request may be handed in: only while no outcome waits for room on a ring, so that
+    /// requests wait for outcomes and outcomes for nothing.
+    pub fn takes_requests(&self) -> bool {
+        !self.lanes.iter().any(|lanes| lanes.outcomes.is_spilled())
+    }
+
+    /// Handles at most `budget` of the messages that the shard sent to itself, under the same rules
+    /// as those of others. Returns whether more could be handled at once.
+    pub fn take_own(&mut self, budget: usize) -> bool {
+        let id = self.id;
+        for _ in 0..budget {
+            if let Some(outcome) = self.lanes[id.index()].outcomes.pop() {
+                self.on_outcome(outcome);
+                continue;
+            }
+            if !self.takes_requests() {
+                break;
+            }
+            let Some(request) = self.lanes[id.index()].requests.pop() else { break };
+            self.on_request(id, request);
+        }
+        self.settle_debts();
+        self.resume_waiting(id);
+        let own = &self.lanes[id.index()];
+        !own.outcomes.is_empty() || (!own.requests.is_empty() && self.takes_requests())
+    }
+
+    /// A shard's lane to itself is its own ring: as long as the others, and never spilled for
+    /// want of a reader.
+    fn set_own_room(&mut self) {
+        let limits = &self.config.limits;
+        let room = LaneRoom { items: limits.mesh_items, bytes: limits.mesh_bytes };
+        let own = &mut self.lanes[self.id.index()];
+        own.requests.set_room(room);
+        own.outcomes.set_room(room);
+    }
+
+    /// Output: the next step of a connection's end.
+    pub fn next_goodbye(&mut self) -> Option<Goodbye> {
+        self.outputs.goodbyes.pop_front()
+    }
+
+    /// Output: the next message for a handler of the program.
+    pub fn next_call(&mut self) -> Option<Call> {
+        self.outputs.calls.pop_front()
+    }
+
+    /// Output: a connection that was not read for a while and is to be read again.
+    pub fn next_resumed(&mut self) -> Option<ConnId> {
+        self.outputs.resumed.pop_front()
+    }
+
+    /// Output: the next answer to a caller.
+    pub fn next_answer(&mut self) -> Option<(Token, Answer)> {
+        self.outputs.answers.pop_front()
+    }
+
+    fn push_request(&mut self, to: ShardId, request: Request) {
+        self.counters.mesh_sent += 1;
+        self.lanes[to.index()].requests.push(request);
+    }
+
+    fn push_outcome(&mut self, to: ShardId, outcome: Outcome) {
+        self.counters.mesh_sent += 1;
+        self.lanes[to.index()].outcomes.push(outcome);
+    }
+
+    fn linger(&self) -> Linger {
+        let limits = &self.config.limits;
+        let share = limits.lingering_rooms / usize::from(self.config.shards);
+        Linger { duration: limits.room_linger, rooms_max: share.max(1) }
+    }
+}
+
+impl Lanes {
+    fn new() -> Lanes {
+        Lanes { requests: Lane::new(), outcomes: Lane::new(), waiting: VecDeque::new() }
+    }
+}

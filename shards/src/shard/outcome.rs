@@ -1,0 +1,221 @@
+//! What comes back from a home.
+
+use std::sync::Arc;
+
+use super::Shard;
+use crate::connection::{Membership, MembershipState, Sending, Wait};
+use crate::envelope::{Joined, Reply};
+use crate::id::ConnId;
+use crate::message::{Asked, Outcome};
+use crate::room::Departure;
+use crate::room_name::RoomName;
+
+/// What `cast:left` tells.
+struct Left {
+    name: RoomName,
+    id: Option<Box<str>>,
+    until: u64,
+}
+
+impl Shard {
+    /// Event: an outcome of a home. Always taken; never causes a message to another shard by
+    /// itself.
+    pub fn on_outcome(&mut self, outcome: Outcome) {
+        self.counters.mesh_handled += 1;
+        match outcome {
+            Outcome::Deliver { room, offset, frame, exclude } => {
+                self.deliver(&room, offset, &frame, exclude);
+            }
+            Outcome::Joined { conn, ref room, .. } if self.rejoins_while_sending(conn, room) => {
+                // Where a second join finds its connection is known only when the send has ended.
+                self.counters.mesh_handled -= 1;
+                self.deferred.push(outcome);
+            }
+            Outcome::Joined { room, conn, attempt, id, epoch, offset, members, recovered } => {
+                let joined = Joined { epoch, offset, members, recovered };
+                self.on_joined(&room, conn, attempt, id.as_deref(), joined);
+            }
+            Outcome::Left { room, conn, asked, offset } => self.on_left(&room, conn, asked, offset),
+            Outcome::Reply { conn, frame } => {
+                if let Some(slot) = self.connections.find(conn) {
+                    self.connections[slot].unanswered -= 1;
+                    self.push_own(slot, &frame);
+                }
+            }
+            Outcome::Pressed { room, pressed: true } => {
+                self.pressed.entry(room).or_default();
+            }
+            Outcome::Pressed { room, pressed: false } => self.on_released(&room),
+            Outcome::Answer { token, answer } => self.outputs.answers.push_back((token, answer)),
+        }
+        self.reap();
+    }
+
+    /// Appends once, whatever the number of members.
+    fn deliver(
+        &mut self,
+        name: &RoomName,
+        offset: u64,
+        frame: &Arc<[u8]>,
+        exclude: Option<ConnId>,
+    ) {
+        let Some(key) = self.rooms.find(name.as_str()) else { return };
+        let (room, pool) = self.rooms.with_pool(key);
+        if !room.is_awaited() {
+            // Whoever was to get it has left, and the news is still on its way to the home.
+            return;
+        }
+        assert_eq!(offset, room.log.next(), "a room's messages come in order, without holes");
+        room.log.append(frame, pool);
+        if let Some(slot) = exclude.and_then(|conn| self.connections.find(conn)) {
+            self.exclude(slot, key, offset);
+        }
+        let limit = self.config.limits.room_log_bytes;
+        let (room, pool) = self.rooms.with_pool(key);
+        room.trim(limit, pool);
+        self.judge_press(key);
+        self.mark_dirty(key);
+    }
+
+    fn exclude(&mut self, slot: u32, key: u32, offset: u64) {
+        let memberships = &self.connections[slot].memberships;
+        let membership = memberships.iter().find(|membership| membership.room == key);
+        if let Some(index) = membership.and_then(|membership| membership.listed()) {
+            self.rooms[key].exclude(index, offset);
+        }
+    }
+
+    fn mark_dirty(&mut self, key: u32) {
+        let room = &mut self.rooms[key];
+        if !room.dirty {
+            room.dirty = true;
+            self.queues.dirty.push_back(key);
+        }
+    }
+
+    /// Puts the room in line when its home should hear that publishers are too fast, or no longer.
+    pub(super) fn judge_press(&mut self, key: u32) {
+        let limit = self.config.limits.room_log_bytes;
+        let room = &mut self.rooms[key];
+        if room.judge_press(limit) && !room.press.queued {
+            room.press.queued = true;
+            self.queues.telling.push_back(key);
+        }
+    }
+
+    fn on_joined(
+        &mut self,
+        name: &RoomName,
+        conn: ConnId,
+        attempt: u32,
+        id: Option<&str>,
+        mut joined: Joined,
+    ) {
+        let Some((slot, place)) = self.attempt(name, conn, attempt) else { return };
+        let membership = self.connections[slot].memberships[place];
+        match membership.listed() {
+            None => self.become_member(slot, place, joined.offset + 1),
+            Some(index) => {
+                joined.offset = self.rooms[membership.room].members[index].cursor - 1;
+            }
+        }
+        self.connections[slot].memberships[place].state = MembershipState::Joined;
+        self.push_own(slot, &Reply::joined(name, id, &joined));
+        self.on_answered(slot);
+    }
+
+    fn become_member(&mut self, slot: u32, place: usize, cursor: u64) {
+        let key = self.connections[slot].memberships[place].room;
+        let room = &mut self.rooms[key];
+        let member =
+            room.add(slot, u16::try_from(place).expect("few rooms per connection"), cursor);
+        if self.connections[slot].slow {
+            room.pin(member as usize, crate::log::Pin::Slow);
+        }
+        if room.press.told {
+            // If the last member had left meanwhile, the home has forgotten that this shard
+            // pressed; so it is told again what holds now.
+            room.press.told = !room.press.wanted;
+        }
+        self.connections[slot].memberships[place].member = member;
+        self.memberships += 1;
+        self.judge_press(key);
+    }
+
+    /// The leave is counted; the answer follows the last message.
+    fn on_left(&mut self, name: &RoomName, conn: ConnId, asked: Asked, offset: u64) {
+        let Some((slot, place)) = self.attempt(name, conn, asked.attempt) else { return };
+        let membership = &mut self.connections[slot].memberships[place];
+        assert_eq!(membership.state, MembershipState::Leaving, "only a leave is answered so");
+        membership.state = MembershipState::Departing;
+        let (key, index) = (membership.room, membership.listed().expect("it was joined"));
+        self.rooms[key].depart(index, Departure { until: offset, id: asked.id });
+        self.finish_departures(slot);
+        self.reap();
+    }
+
+    /// Lets those memberships go whose last message is sent.
+    pub(super) fn finish_departures(&mut self, slot: u32) {
+        if self.connections[slot].sending == Sending::Begun {
+            return;
+        }
+        while let Some((place, left)) = self.finished_departure(slot) {
+            let key = self.connections[slot].memberships[place].room;
+            self.unlist(slot, place);
+            self.forget_membership(slot, place);
+            let frame = Reply::left(&left.name, left.id.as_deref(), left.until);
+            self.rooms.release(key);
+            self.push_own(slot, &frame);
+            self.on_answered(slot);
+        }
+    }
+
+    fn finished_departure(&self, slot: u32) -> Option<(usize, Left)> {
+        let memberships = self.connections[slot].memberships.iter().enumerate();
+        let departing = |membership: &Membership| membership.state == MembershipState::Departing;
+        memberships.filter(|(_, membership)| departing(membership)).find_map(
+            |(place, membership)| {
+                let room = &self.rooms[membership.room];
+                let member = &room.members[membership.listed()?];
+                let departure = member.departure().filter(|_| !room.is_behind(member))?;
+                let (until, id) = (departure.until, departure.id.clone());
+                Some((place, Left { name: room.name.clone(), id, until }))
+            },
+        )
+    }
+
+    fn rejoins_while_sending(&self, conn: ConnId, room: &RoomName) -> bool {
+        let Some(slot) = self.connections.find(conn) else { return false };
+        let rejoins = self.membership(slot, room.as_str()).is_some_and(|place| {
+            self.connections[slot].memberships[place].state == MembershipState::Rejoining
+        });
+        rejoins && self.connections[slot].sending == Sending::Begun
+    }
+
+    /// Finds the membership that an answer is for; none when the answer is stale.
+    fn attempt(&self, name: &RoomName, conn: ConnId, attempt: u32) -> Option<(u32, usize)> {
+        let slot = self.connections.find(conn)?;
+        let place = self.membership(slot, name.as_str())?;
+        let membership = &self.connections[slot].memberships[place];
+        let expects = membership.is_unanswered() && membership.state != MembershipState::Departing;
+        (expects && membership.attempt == attempt).then_some((slot, place))
+    }
+
+    /// A join or leave has its answer: the connection's next command may go on.
+    pub(super) fn on_answered(&mut self, slot: u32) {
+        if self.connections[slot].wait == Some(Wait::Answer) {
+            self.resume(slot);
+        }
+    }
+
+    fn on_released(&mut self, room: &RoomName) {
+        let Some(waiting) = self.pressed.remove(room) else { return };
+        for id in waiting {
+            if let Some(slot) = self.connections.find(id)
+                && self.connections[slot].wait == Some(Wait::Pressed(room.clone()))
+            {
+                self.resume(slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a home does.
+
+use super::Shard;
+use crate::envelope::{Reply, Unnumbered};
+use crate::id::{ConnId, ShardId};
+use crate::message::{Answer, Asked, Origin, Outcome, Query, Request, Token};
+use crate::room_name::RoomName;
+
+impl Shard {
+    /// Event: a request of shard `from`. To be called only while
+    /// [`takes_requests`](Shard::takes_requests) says yes.
+    pub fn on_request(&mut self, from: ShardId, request: Request) {
+        debug_assert!(self.takes_requests(), "requests wait for outcomes");
+        self.counters.mesh_handled += 1;
+        match request {
+            Request::Publish { room, message, exclude, origin } => {
+                self.number(from, room, message, exclude, origin);
+            }
+            Request::Join { room, conn, attempt, id, since, again } => {
+                let joined = self.admit(&room, conn, since, again);
+                let (epoch, offset, members, recovered) = joined;
+                let outcome =
+                    Outcome::Joined { room, conn, attempt, id, epoch, offset, members, recovered };
+                self.push_outcome(conn.shard, outcome);
+            }
+            Request::Leave { room, conn, asked } => self.dismiss(room, conn, asked),
+            Request::Relay { conn, frame } => {
+                self.push_outcome(conn.shard, Outcome::Reply { conn, frame });
+            }
+            Request::Press { room, pressed } => {
+                let changed = self.homes.get_mut(&room).and_then(|home| home.press(from, pressed));
+                self.tell_press(&room, changed);
+            }
+            Request::Query { token, query } => {
+                let answer = self.answer(query);
+                self.push_outcome(from, Outcome::Answer { token, answer });
+            }
+        }
+        self.reap();
+    }
+
+    /// Gives a message its offset. The origin's ack goes first, so that it precedes every later
+    /// message of the room on the way to the origin's shard.
+    fn number(
+        &mut self,
+        from: ShardId,
+        room: RoomName,
+        message: Unnumbered,
+        exclude: Option<ConnId>,
+        origin: Origin,
+    ) {
+        let home = self.homes.get_or_create(&room);
+        home.offset += 1;
+        let (offset, members) = (home.offset, home.members());
+        let interested: Vec<ShardId> = home.interested().collect();
+        let shown = (!room.is_everybody()).then_some(offset);
+        let frame = message.number(shown);
+        self.counters.published += 1;
+        match origin {
+            Origin::Nobody => {}
+            Origin::Connection { conn, id } => {
+                let frame = Reply::ack(&id, shown);
+                self.push_outcome(conn.shard, Outcome::Reply { conn, frame });
+            }
+            Origin::Caller(token) => {
+                let answer = Answer::Published { offset, members };
+                self.push_outcome(from, Outcome::Answer { token, answer });
+            }
+        }
+        for shard in interested {
+            let (room, frame) = (room.clone(), frame.clone());
+            self.push_outcome(shard, Outcome::Deliver { room, offset, frame, exclude });
+        }
+        self.homes.touch(&room, self.now, self.linger());
+    }
+
+    fn admit(
+        &mut self,
+        room: &RoomName,
+        conn: ConnId,
+        since: Option<(Box<str>, u64)>,
+        again: bool,
+    ) -> (crate::epoch::Epoch, u64, u32, Option<bool>) {
+        let home = self.homes.get_or_create(room);
+        if !again {
+            home.join(conn.shard);
+        }
+        // Complete or refused: without a history only the present moment can be recovered.
+        let present = |(epoch, offset): (Box<str>, u64)| {
+            *epoch == *home.epoch.to_string() && offset == home.offset
+        };
+        let recovered = since.filter(|_| !again).map(present);
+        let joined = (home.epoch, home.offset, home.members(), recovered);
+        self.homes.touch(room, self.now, self.linger());
+        joined
+    }
+
+    fn dismiss(&mut self, room: RoomName, conn: ConnId, asked: Option<Asked>) {
+        let home = self.homes.get_mut(&room).expect("a room with members exists");
+        let released = home.leave(conn.shard);
+        let offset = home.offset;
+        self.tell_press(&room, released.then_some(false));
+        self.homes.touch(&room, self.now, self.linger());
+        if let Some(asked) = asked {
+            self.push_outcome(conn.shard, Outcome::Left { room, conn, asked, offset });
+        }
+    }
+
+    /// Publishers may be anywhere, so every shard hears of it.
+    fn tell_press(&mut self, room: &RoomName, changed: Option<bool>) {
+        let Some(pressed) = changed else { return };
+        for shard in (0..self.config.shards).map(ShardId::new) {
+            self.push_outcome(shard, Outcome::Pressed { room: room.clone(), pressed });
+        }
+    }
+
+    fn answer(&mut self, query: Query) -> Answer {
+        match query {
+            Query::Stats => Answer::Stats(Box::new(self.stats())),
+            Query::Rooms { after, limit } => {
+                Answer::Rooms(self.homes.list(after.as_deref(), limit))
+            }
+            Query::Room(room) => Answer::Room(self.homes.info(&room)),
+            Query::Emit(conn, frame) => Answer::Found(self.emit(conn, &frame)),
+            Query::Close(conn, reason) => Answer::Found(self.close(conn, reason)),
+        }
+    }
+
+    /// Ends rooms that have lingered long enough.
+    pub(super) fn end_lingering_rooms(&mut self) {
+        self.homes.on_time(self.now);
+    }
+
+    /// Command of a caller beside the connections, over HTTP or from a program: asks shard `to`.
+    /// The answer comes out of [`next_answer`](Shard::next_answer) under the same token.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`](super::Full) when there is no room on the ring; nothing has happened.
+    pub fn query(&mut self, to: ShardId, token: Token, query: Query) -> Result<(), super::Full> {
+        self.has_free_lane(to)?;
+        self.push_request(to, Request::Query { token, query });
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! One send, from begin to end.
+
+use super::{SendEnd, Shard};
+use crate::config::SlowPolicy;
+use crate::connection::{Phase, Sending, Wait};
+use crate::disconnect::Disconnect;
+use crate::envelope::Reply;
+use crate::id::ConnId;
+use crate::limits::SEND_SLICES_MAX;
+use crate::log::Pin;
+use crate::message::Outcome;
+use crate::room::Room;
+use crate::rooms::EVERYBODY;
+use crate::timers::Timer;
+
+impl Shard {
+    /// Begins a send of everything that waits for this connection: the rest of a cut frame, its
+    /// own frames, then its rooms' messages. Returns false when nothing waits.
+    pub(super) fn begin_send(&mut self, slot: u32) -> bool {
+        debug_assert_eq!(self.connections[slot].sending, Sending::Idle);
+        if !self.announce_gaps(slot) {
+            return false;
+        }
+        self.finish_departures(slot);
+        if self.connections[slot].fate.is_some() && self.connections[slot].phase != Phase::Closing {
+            return false;
+        }
+        if let Some(own) = &mut self.connections[slot].own {
+            own.begin();
+        }
+        let carries_rooms = self.begin_rooms(slot);
+        if !carries_rooms && !self.connections[slot].has_own() {
+            self.settle(slot);
+            return false;
+        }
+        self.connections[slot].sending = Sending::Begun;
+        true
+    }
+
+    /// Calls `each` with the memory of a begun send, in order. It stays where it is until the send
+    /// is ended.
+    pub fn for_each_slice<'a>(&'a self, id: ConnId, mut each: impl FnMut(&'a [u8])) {
+        let Some(slot) = self.connections.find(id) else { return };
+        let connection = &self.connections[slot];
+        debug_assert_eq!(connection.sending, Sending::Begun);
+        if let Some(own) = &connection.own {
+            own.slices().into_iter().filter(|slice| !slice.is_empty()).for_each(&mut each);
+        }
+        for membership in &connection.memberships {
+            let Some(index) = membership.listed() else { continue };
+            let room = &self.rooms[membership.room];
+            let member = &room.members[index];
+            if member.in_flight > 0 {
+                let to = member.cursor + u64::from(member.in_flight);
+                Room::runs(member, to, |run| room.log.for_each_slice(run, &mut each));
+            }
+        }
+    }
+
+    /// Event: a begun send has ended.
+    pub fn end_send(&mut self, id: ConnId, end: SendEnd) {
+        let Some(slot) = self.connections.find(id) else { return };
+        assert_eq!(self.connections[slot].sending, Sending::Begun, "only a begun send ends");
+        let taken = match end {
+            SendEnd::Taken(bytes) => bytes,
+            SendEnd::Blocked | SendEnd::Failed => 0,
+        };
+        self.counters.sends += u64::from(taken > 0);
+        let complete = self.account(slot, taken) && end != SendEnd::Failed;
+        self.connections[slot].sending = match (complete, end) {
+            (true, _) => Sending::Idle,
+            (false, SendEnd::Failed) => Sending::Dead,
+            (false, _) => Sending::Blocked,
+        };
+        self.finish_departures(slot);
+        match self.connections[slot].sending {
+            Sending::Dead => self.on_failed(slot),
+            Sending::Blocked => self.on_refused(slot, taken > 0),
+            Sending::Idle | Sending::Begun => self.settle(slot),
+        }
+        self.after_send(slot, id);
+        self.reap();
+    }
+
+    /// Announces what the connection lost. Returns false when it ends because of it.
+    fn announce_gaps(&mut self, slot: u32) -> bool {
+        for place in 0..self.connections[slot].memberships.len() {
+            let membership = self.connections[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let room = &mut self.rooms[membership.room];
+            let lost = room.lost_its_place(&room.members[index]);
+            if lost && self.is_fatal_to_lose(membership.room) {
+                self.mark(slot, Disconnect::Slow);
+                return false;
+            }
+            let room = &mut self.rooms[membership.room];
+            if let Some(gap) = room.take_gap(index) {
+                let frame = Reply::gap(&room.name, gap.from, gap.to);
+                self.counters.gaps += 1;
+                self.push_own(slot, &frame);
+            }
+        }
+        true
+    }
+
+    /// Broadcasts are never skipped.
+    pub(super) fn is_fatal_to_lose(&self, key: u32) -> bool {
+        key == EVERYBODY || self.config.slow == SlowPolicy::Disconnect
+    }
+
+    /// Says which messages the send carries, as many as there are slices of memory for.
+    fn begin_rooms(&mut self, slot: u32) -> bool {
+        let mut slices_left = SEND_SLICES_MAX - 2;
+        let mut carries = false;
+        for place in 0..self.connections[slot].memberships.len() {
+            let membership = self.connections[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let room = &mut self.rooms[membership.room];
+            let reach = room.reach(index, &mut slices_left);
+            let member = &mut room.members[index];
+            if reach > member.cursor {
+                let count = reach - member.cursor;
+                member.in_flight =
+                    u32::try_from(count).expect("a log has fewer than 2^32 messages");
+                room.pin(index, Pin::Held);
+                carries = true;
+            }
+        }
+        carries
+    }
+
+    /// Moves the cursors behind what was taken. Returns whether everything was.
+    fn account(&mut self, slot: u32, taken: usize) -> bool {
+        let own = self.connections[slot].own.as_mut();
+        let mut left = own.map_or(taken, |own| own.consume(taken));
+        let own = self.connections[slot].own.as_ref();
+        let mut complete = own.is_none_or(|own| own.slices().iter().all(|slice| slice.is_empty()));
+        for place in 0..self.connections[slot].memberships.len() {
+            let membership = self.connections[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let room = &mut self.rooms[membership.room];
+            let in_flight = std::mem::take(&mut room.members[index].in_flight);
+            if in_flight == 0 {
+                continue;
+            }
+            let advance = room.advance(index, in_flight, &mut left);
+            self.counters.delivered += advance.messages;
+            complete &= advance.complete;
+            if let Some(rest) = advance.rest {
+                self.connections[slot].own.get_or_insert_default().push_rest(rest);
+            }
+        }
+        assert_eq!(left, 0, "a socket takes no more than it is offered");
+        complete
+    }
+
+    /// The socket took everything. Whoever has caught up needs no place in any log; whoever has
+    /// not goes on as soon as it is its turn.
+    fn settle(&mut self, slot: u32) {
+        let mut behind = false;
+        for place in 0..self.connections[slot].memberships.len() {
+            let membership = self.connections[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let room = &self.rooms[membership.room];
+            behind |= room.is_behind(&room.members[index]);
+        }
+        self.connections[slot].slow &= behind;
+        let slow = self.connections[slot].slow;
+        self.pin_where_behind(slot, if slow { Pin::Slow } else { Pin::Held });
+        if behind || self.connections[slot].has_own() {
+            self.make_ready(slot);
+        }
+        self.connections[slot].drop_empty_buffers();
+    }
+
+    /// Pins the rooms in which the connection is behind, and no others. A slow connection is
+    /// pinned everywhere: what comes next will find it behind.
+    fn pin_where_behind(&mut self, slot: u32, pin: Pin) {
+        for place in 0..self.connections[slot].memberships.len() {
+            let membership = self.connections[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let (room, pool) = self.rooms.with_pool(membership.room);
+            if pin == Pin::Slow || room.is_behind(&room.members[index]) {
+                room.pin(index, pin);
+            } else if room.members[index].pin.is_some() {
+                room.unpin(index);
+                room.release(pool);
+            }
+        }
+    }
+
+    /// The socket refused bytes: it is not touched until it is writable.
+    fn on_refused(&mut self, slot: u32, took_some: bool) {
+        let connection = &mut self.connections[slot];
+        if took_some || !connection.slow {
+            connection.refused_since = self.now;
+        }
+        connection.slow = true;
+        if !connection.slow_timer {
+            connection.slow_timer = true;
+            let due = self.now + self.config.limits.slow_timeout;
+            self.timers.set(due, Timer::Slow, self.connections.id(slot));
+        }
+        self.pin_where_behind(slot, Pin::Slow);
+    }
+
+    /// The socket is dead. What arrived before is still read and handled; then comes the end.
+    fn on_failed(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot];
+        connection.slow = true;
+        connection.own = None;
+        self.pin_where_behind(slot, Pin::Slow);
+        if self.connections[slot].phase == Phase::Closing {
+            self.part(slot);
+        }
+    }
+
+    /// What waited for the end of the send.
+    fn after_send(&mut self, slot: u32, id: ConnId) {
+        if !self.deferred.is_empty() {
+            let its =
+                |outcome: &Outcome| matches!(outcome, Outcome::Joined { conn, .. } if *conn == id);
+            let (its, others) = std::mem::take(&mut self.deferred).into_iter().partition(its);
+            self.deferred = others;
+            Vec::into_iter(its).for_each(|outcome| self.on_outcome(outcome));
+        }
+        if self.connections[slot].fate.is_some() && self.connections[slot].phase != Phase::Closing {
+            self.queues.marked.push_back(slot);
+        }
+        self.advance_goodbye(slot);
+        let connection = &self.connections[slot];
+        let resumes = match connection.wait {
+            Some(Wait::Own) => !connection.owes_reading(&self.config.limits),
+            Some(Wait::Begun) => true,
+            _ => false,
+        };
+        if resumes {
+            self.resume(slot);
+        }
+    }
+
+    /// Queues one frame of the connection's own.
+    pub(super) fn push_own(&mut self, slot: u32, frame: &[u8]) {
+        if self.connections[slot].sending == Sending::Dead {
+            return;
+        }
+        let connection = &mut self.connections[slot];
+        let own = connection.own.get_or_insert_default();
+        own.push(frame);
+        if own.len() > self.config.limits.own_bytes {
+            self.mark(slot, Disconnect::Slow);
+        }
+        self.make_ready(slot);
+    }
+}

@@ -1,0 +1,104 @@
+//! What time does.
+
+use std::time::Duration;
+
+use super::Shard;
+use crate::connection::{Phase, Sending};
+use crate::disconnect::Disconnect;
+use crate::id::ConnId;
+use crate::time::Time;
+use crate::timers::Timer;
+use crate::wire::{Opcode, push_frame};
+
+/// When to look again at a connection that cannot be cut now.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Shard {
+    /// Event: this is the time now. Everything else happens at the time that was told last.
+    pub fn on_time(&mut self, now: Time) {
+        debug_assert!(self.now <= now, "the clock is monotonic");
+        self.now = now;
+        while let Some(due) = self.timers.take_due(now) {
+            due.into_iter().for_each(|(timer, id)| self.on_timer(timer, id));
+        }
+        self.end_lingering_rooms();
+        self.reap();
+    }
+
+    /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.timers.next_deadline(), self.homes.next_deadline()].into_iter().flatten().min()
+    }
+
+    fn on_timer(&mut self, timer: Timer, id: ConnId) {
+        let Some(slot) = self.connections.find(id) else { return };
+        match timer {
+            Timer::Ping if self.connections[slot].is_open() => self.on_ping_timer(slot, id),
+            Timer::Slow => self.on_slow_timer(slot, id),
+            Timer::Close if self.connections[slot].sending != Sending::Begun => self.part(slot),
+            // Its send ends at once; then it is cut.
+            Timer::Close => self.timers.set(self.now + RETRY, Timer::Close, id),
+            Timer::Ping => {}
+        }
+    }
+
+    fn on_ping_timer(&mut self, slot: u32, id: ConnId) {
+        let (interval, timeout) =
+            (self.config.limits.ping_interval, self.config.limits.ping_timeout);
+        let connection = &mut self.connections[slot];
+        if connection.wait.is_some() || !self.reading {
+            // It is not read, so that it cannot be heard: the clock stands still.
+            connection.heard = self.now;
+        }
+        let allowed = if connection.pinged { interval + timeout } else { interval };
+        let due = connection.heard + allowed;
+        if self.now < due {
+            return self.timers.set(due, Timer::Ping, id);
+        }
+        if connection.pinged {
+            return self.mark(slot, Disconnect::Idle);
+        }
+        connection.pinged = true;
+        // The client has the whole timeout from here on, even if this timer was late.
+        self.timers.set(self.now + timeout, Timer::Ping, id);
+        let mut ping = Vec::new();
+        push_frame(&mut ping, Opcode::Ping, b"");
+        self.push_own(slot, &ping);
+    }
+
+    fn on_slow_timer(&mut self, slot: u32, id: ConnId) {
+        let timeout = self.config.limits.slow_timeout;
+        let connection = &mut self.connections[slot];
+        let refuses = matches!(connection.sending, Sending::Blocked | Sending::Dead);
+        if !refuses || !matches!(connection.phase, Phase::Open | Phase::Finishing(_)) {
+            connection.slow_timer = false;
+            return;
+        }
+        let due = connection.refused_since + timeout;
+        if self.now < due {
+            return self.timers.set(due, Timer::Slow, id);
+        }
+        connection.refused_since = self.now;
+        self.timers.set(self.now + timeout, Timer::Slow, id);
+        self.apply_slow_policy(slot);
+    }
+
+    /// The socket has refused bytes for too long.
+    fn apply_slow_policy(&mut self, slot: u32) {
+        for place in 0..self.connections[slot].memberships.len() {
+            let membership = self.connections[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let fatal = self.is_fatal_to_lose(membership.room);
+            let (room, pool) = self.rooms.with_pool(membership.room);
+            let end = room.end_for(&room.members[index]);
+            if room.members[index].cursor >= end {
+                continue;
+            }
+            if fatal {
+                return self.mark(slot, Disconnect::Slow);
+            }
+            room.skip(index, end);
+            room.release(pool);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The figures of one shard.
+
+use crate::disconnect::Disconnect;
+use crate::id::ShardId;
+
+/// What a shard has and what it has done since it started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ShardStats {
+    /// Which shard.
+    pub shard: ShardId,
+    /// Open connections.
+    pub connections: u64,
+    /// Entries in rooms' lists of members, the room of everybody not counted.
+    pub memberships: u64,
+    /// Rooms whose home is here.
+    pub rooms: u64,
+    /// Bytes in all room logs.
+    pub log_bytes: u64,
+    /// Bytes in the largest room log.
+    pub log_bytes_max_room: u64,
+    /// Connections whose next command waits.
+    pub paused: u64,
+    /// Connections whose socket refuses bytes.
+    pub blocked: u64,
+    /// Rooms whose home is here and whose publishers pause.
+    pub pressed_rooms: u64,
+    /// What it has done.
+    pub counters: Counters,
+}
+
+/// What a shard has done since it started.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Messages that got their offset here, broadcasts included.
+    pub published: u64,
+    /// Room messages and broadcasts handed to sockets.
+    pub delivered: u64,
+    /// Sends that took at least one byte.
+    pub sends: u64,
+    /// Gaps announced.
+    pub gaps: u64,
+    /// Items put on lanes to homes and from them, its own included.
+    pub mesh_sent: u64,
+    /// Items handled that came over a lane.
+    pub mesh_handled: u64,
+    /// Connections opened.
+    pub opened: u64,
+    /// Connections ended, by [`Disconnect::index`].
+    pub closed: [u64; Disconnect::COUNT],
+}

@@ -1,0 +1,471 @@
+use super::assembly::Assembly;
+use super::frame::Opcode;
+use super::header::{CLIENT_HEADER_MAX, Header};
+use super::incoming::Incoming;
+use super::mask::unmask;
+use super::violation::Violation;
+
+/// Turns a client's bytes, in whatever pieces they come, into messages (RFC 6455 sections 5 and 6).
+///
+/// A message in one frame that has arrived whole is unmasked where it lies and borrowed from the
+/// input. Only what is cut, by the client's fragments or by the network, is copied together here.
+///
+/// After a [`Violation`] the connection is to be closed; what the decoder would say of later bytes
+/// has no meaning then, though it never panics.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The first `header_len` bytes are a header whose end has not arrived.
+    header: [u8; CLIENT_HEADER_MAX],
+    header_len: usize,
+    /// The frame whose header has arrived, and whose payload has not.
+    frame: Option<Frame>,
+    /// The data message whose last byte has not arrived, if some of its payload has.
+    message: Option<Assembly>,
+    /// The same of a control frame, which may stand between the fragments of `message`.
+    control: Option<Assembly>,
+    /// What the last call lent to its caller.
+    returned: Option<Assembly>,
+}
+
+/// A frame on its way. Invariant: `received <= header.payload_len`, less whenever it is stored.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    header: Header,
+    received: usize,
+}
+
+impl Decoder {
+    /// A decoder at the start of a connection, or between two messages; allocates nothing.
+    pub const fn new() -> Decoder {
+        Decoder {
+            header: [0; CLIENT_HEADER_MAX],
+            header_len: 0,
+            frame: None,
+            message: None,
+            control: None,
+            returned: None,
+        }
+    }
+
+    /// Decodes from the front of `input`, unmasking in place, up to the end of the first whole
+    /// message or control frame (RFC 6455 sections 5.4 and 5.5).
+    ///
+    /// Returns how many bytes were consumed and what they completed; without the latter, all of
+    /// the input was consumed and more is needed. Consumed bytes must not be passed in again.
+    /// What the decoder assembled itself is freed by the next call.
+    pub fn decode<'a>(
+        &'a mut self,
+        input: &'a mut [u8],
+        message_max: usize,
+    ) -> Result<(usize, Option<Incoming<'a>>), Violation> {
+        self.returned = None;
+        let mut consumed = 0;
+        loop {
+            if self.frame.is_none() {
+                consumed += self.take_header(&input[consumed..], message_max)?;
+            }
+            let Some(frame) = self.frame.take() else { return Ok((consumed, None)) };
+            let end = input.len().min(consumed + frame.missing());
+            let piece = consumed..end;
+            unmask(&mut input[piece.clone()], frame.header.mask, frame.received);
+            if frame.is_message(piece.len()) {
+                let incoming = Incoming::whole(frame.header.opcode, &input[piece])?;
+                return Ok((end, Some(incoming)));
+            }
+            if let Some(assembly) = self.take_piece(frame, &input[piece])? {
+                return Ok((end, Some(self.returned.insert(assembly).incoming()?)));
+            }
+            consumed = end;
+            if self.frame.is_some() {
+                return Ok((consumed, None));
+            }
+        }
+    }
+
+    /// Whether the decoder stands between two messages and holds no bytes, so that it may be
+    /// dropped and a new one take over. What the last call returned does not count.
+    pub fn is_idle(&self) -> bool {
+        debug_assert!(
+            self.control.is_none() || self.frame.is_some(),
+            "a control frame has no fragments"
+        );
+        self.header_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    /// Reads a header, or more of one, and sets `frame` once it is complete. Returns how many bytes
+    /// it took, which is all there are unless the header is complete.
+    fn take_header(&mut self, input: &[u8], message_max: usize) -> Result<usize, Violation> {
+        let held = self.header_len;
+        let copied = input.len().min(CLIENT_HEADER_MAX - held);
+        self.header[held..held + copied].copy_from_slice(&input[..copied]);
+        let bytes = &self.header[..held + copied];
+        let Some(header) = Header::parse(bytes, self.message.is_some())? else {
+            debug_assert!(copied == input.len() && bytes.len() < CLIENT_HEADER_MAX);
+            self.header_len = bytes.len();
+            return Ok(copied);
+        };
+        self.check_size(&header, message_max)?;
+        self.header_len = 0;
+        self.frame = Some(Frame { header, received: 0 });
+        debug_assert!(header.header_len > held, "a complete header was taken before");
+        Ok(header.header_len - held)
+    }
+
+    /// Refuses a message by what it declares, before any of it is stored. Control frames are small
+    /// by themselves and have no limit to obey.
+    fn check_size(&self, header: &Header, message_max: usize) -> Result<(), Violation> {
+        // Between frames, what has been assembled is what the frames before have declared.
+        let assembled = self.message.as_ref().map_or(0, Assembly::len);
+        let room = message_max.saturating_sub(assembled);
+        match header.opcode.is_control() || header.payload_len <= room {
+            true => Ok(()),
+            false => Err(Violation::TooBig),
+        }
+    }
+
+    /// Adds a piece to what its frame belongs to, which is returned once it is whole. Sets `frame`
+    /// again if more of it is to come.
+    fn take_piece(
+        &mut self,
+        mut frame: Frame,
+        piece: &[u8],
+    ) -> Result<Option<Assembly>, Violation> {
+        if piece.is_empty() && frame.missing() > 0 {
+            // Nothing has been copied yet, so the payload may still be lent from the next input.
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        let opcode = frame.header.opcode;
+        let slot = if opcode.is_control() { &mut self.control } else { &mut self.message };
+        debug_assert!(slot.is_some() || opcode != Opcode::Continuation);
+        slot.get_or_insert_with(|| Assembly::new(opcode)).push(piece)?;
+        frame.received += piece.len();
+        if frame.missing() > 0 {
+            self.frame = Some(frame);
+            return Ok(None);
+        }
+        Ok(slot.take_if(|_| frame.header.fin))
+    }
+}
+
+impl Frame {
+    fn missing(&self) -> usize {
+        debug_assert!(self.received <= self.header.payload_len);
+        self.header.payload_len - self.received
+    }
+
+    /// Whether a piece of this length is all of the frame, and the frame all of its message.
+    fn is_message(&self, piece_len: usize) -> bool {
+        let unfragmented = self.header.fin && self.header.opcode != Opcode::Continuation;
+        unfragmented && piece_len == self.header.payload_len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CloseFrame, push_client_frame};
+    use super::Opcode::{Binary, Close, Continuation, Ping, Pong, Text};
+    use super::*;
+
+    const MAX: usize = 1000;
+    const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    /// Passes one piece of input in, and notes everything that comes out of it.
+    fn feed(decoder: &mut Decoder, mut piece: &mut [u8], out: &mut Vec<String>) -> Verdict {
+        loop {
+            let len = piece.len();
+            let (consumed, incoming) = decoder.decode(piece, MAX)?;
+            match incoming {
+                Some(incoming) => out.push(format!("{incoming:?}")),
+                None => {
+                    assert_eq!(consumed, len, "asked for more before all was consumed");
+                    return Ok(());
+                }
+            }
+            piece = &mut piece[consumed..];
+        }
+    }
+
+    type Verdict = Result<(), Violation>;
+
+    /// Everything that comes out of `bytes`, passed in by pieces of the lengths that `next` says,
+    /// and whether the decoder is idle at the end.
+    fn decoded(bytes: &[u8], mut next: impl FnMut() -> usize) -> (Vec<String>, Verdict, bool) {
+        let (mut decoder, mut out, mut at) = (Decoder::new(), Vec::new(), 0);
+        while at < bytes.len() {
+            let end = bytes.len().min(at.saturating_add(next()));
+            if let Err(violation) = feed(&mut decoder, &mut bytes[at..end].to_vec(), &mut out) {
+                return (out, Err(violation), decoder.is_idle());
+            }
+            at = end;
+        }
+        (out, Ok(()), decoder.is_idle())
+    }
+
+    fn frame(opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_client_frame(&mut out, opcode, fin, KEY, payload);
+        out
+    }
+
+    #[test]
+    fn legal_frames_become_messages_however_they_are_cut() {
+        let check = |frames: &[(Opcode, bool, &[u8])], expected: &[Incoming<'_>]| {
+            let frames = frames.iter().map(|&(opcode, fin, payload)| frame(opcode, fin, payload));
+            let bytes = frames.collect::<Vec<_>>().concat();
+            let expected: Vec<_> =
+                expected.iter().map(|incoming| format!("{incoming:?}")).collect();
+            for piece_len in 1..=bytes.len() {
+                let actual = decoded(&bytes, || piece_len);
+                assert_eq!(actual, (expected.clone(), Ok(()), true), "pieces of {piece_len}");
+            }
+        };
+        check(&[(Text, true, b"")], &[Incoming::Text("")]);
+        check(&[(Binary, true, b"")], &[Incoming::Binary(b"")]);
+        check(&[(Text, true, "κόσμε".as_bytes())], &[Incoming::Text("κόσμε")]);
+        check(&[(Binary, true, &[0xff; 300])], &[Incoming::Binary(&[0xff; 300])]);
+        check(&[(Text, false, b""), (Continuation, true, b"")], &[Incoming::Text("")]);
+        check(
+            &[
+                (Text, false, b"a\xe2"),
+                (Continuation, false, b"\x82"),
+                (Continuation, true, b"\xac"),
+            ],
+            &[Incoming::Text("a€")],
+        );
+        check(
+            &[
+                (Binary, false, b"\xff"),
+                (Ping, true, b"mid"),
+                (Continuation, false, b""),
+                (Pong, true, b""),
+                (Continuation, true, b"\xfe"),
+                (Text, true, b"next"),
+            ],
+            &[
+                Incoming::Ping(b"mid"),
+                Incoming::Pong(b""),
+                Incoming::Binary(b"\xff\xfe"),
+                Incoming::Text("next"),
+            ],
+        );
+        check(&[(Close, true, b"")], &[Incoming::Close(CloseFrame::default())]);
+        let close = CloseFrame { code: Some(1001), reason: "bye".into() };
+        let closing = [Incoming::Ping(b""), Incoming::Close(close)];
+        check(&[(Ping, true, b""), (Close, true, b"\x03\xe9bye")], &closing);
+    }
+
+    /// Each row ends with the byte that is wrong: until then, and without it, all is well.
+    #[test]
+    fn violations_are_noticed_at_their_first_wrong_byte() {
+        let check = |frames: &[&[u8]], violation| {
+            let bytes = frames.concat();
+            let (before, verdict, _) = decoded(&bytes[..bytes.len() - 1], || 1);
+            assert_eq!(verdict, Ok(()), "{bytes:x?} without its last byte");
+            let (after, verdict, _) = decoded(&bytes, || 1);
+            assert_eq!((after, verdict), (before, Err(violation)), "{bytes:x?} byte by byte");
+            assert_eq!(decoded(&bytes, || usize::MAX).1, Err(violation), "{bytes:x?} whole");
+        };
+        let cut = |bytes: Vec<u8>, from_end: usize| bytes[..bytes.len() - from_end].to_vec();
+        let text = frame(Text, true, b"ok");
+        let start = frame(Text, false, b"ok");
+        check(&[&[0xf1]], Violation::Protocol("reserved bit without an extension"));
+        check(&[&text, &[0x83]], Violation::Protocol("reserved opcode"));
+        check(&[&start, &[0x09]], Violation::Protocol("fragmented control frame"));
+        check(&[&text, &[0x80]], Violation::Protocol("continuation without a start"));
+        check(&[&start, &[0x81]], Violation::Protocol("new message inside a fragmented one"));
+        check(&[&text, &[0x81, 0x02]], Violation::Protocol("unmasked client frame"));
+        let ended = frame(Continuation, true, b"ok");
+        check(&[&start, &ended, &[0x80]], Violation::Protocol("continuation without a start"));
+        let one_byte = Violation::Protocol("close code of one byte");
+        check(&[&frame(Close, true, b"\x03")], one_byte);
+
+        // Text is judged within a frame, and within a message, that has not ended yet.
+        check(&[&cut(frame(Text, true, b"ok\xffmore"), 4)], Violation::BadUtf8);
+        check(&[&start, &cut(frame(Continuation, false, b"\xc3(..."), 3)], Violation::BadUtf8);
+        let (begun, ping) = (frame(Text, false, b"\xe2\x82"), frame(Ping, true, b"\xff"));
+        check(&[&begun, &ping, &cut(frame(Continuation, true, b"(."), 1)], Violation::BadUtf8);
+        check(&[&frame(Text, true, b"ok\xe2\x82")], Violation::BadUtf8);
+        check(&[&frame(Text, false, b"\xc3"), &frame(Continuation, true, b"")], Violation::BadUtf8);
+        check(&[&frame(Close, true, b"\x03\xe8\xff")], Violation::BadUtf8);
+    }
+
+    /// Only headers are passed in, so a refusal is by declared sizes and not by stored bytes.
+    #[test]
+    fn messages_beyond_the_limit_are_refused_by_their_headers() {
+        let check = |before: &[Vec<u8>], last: Vec<u8>, last_len: usize, expected| {
+            let bytes = [before.concat(), last].concat();
+            let (header_end, whole) = (bytes.len() - last_len, usize::MAX);
+            assert_eq!(decoded(&bytes[..header_end - 1], || whole).1, Ok(()), "{last_len}");
+            assert_eq!(decoded(&bytes[..header_end], || whole).1, expected, "{last_len}");
+            assert_eq!(decoded(&bytes, || 1).1, expected, "{last_len} byte by byte");
+        };
+        let payload = &[b'.'; MAX + 1];
+        check(&[], frame(Text, true, &payload[..MAX]), MAX, Ok(()));
+        check(&[], frame(Text, true, payload), MAX + 1, Err(Violation::TooBig));
+        check(&[], frame(Binary, false, payload), MAX + 1, Err(Violation::TooBig));
+        let begun = [frame(Binary, false, b"..\xe2"), frame(Continuation, false, b"\x82")];
+        let last = |len| frame(Continuation, true, &payload[..len]);
+        check(&begun, last(MAX - 4), MAX - 4, Ok(()));
+        check(&begun, last(MAX - 3), MAX - 3, Err(Violation::TooBig));
+        // The bytes of a character that a fragment cuts count like any others.
+        let begun = [frame(Text, false, b"..\xe2"), frame(Continuation, false, b"\x82")];
+        check(&begun, last(MAX - 3), MAX - 3, Err(Violation::TooBig));
+        // The limit is per message: what was before does not count.
+        let full = [frame(Binary, true, &payload[..MAX]), frame(Binary, false, b"")];
+        check(&full, last(MAX), MAX, Ok(()));
+        check(&full, last(MAX + 1), MAX + 1, Err(Violation::TooBig));
+    }
+
+    #[test]
+    fn control_frames_ignore_the_limit() {
+        let mut bytes = frame(Ping, true, &[7; 125]);
+        let decoded = Decoder::new().decode(&mut bytes, 0).map(|(_, incoming)| incoming.is_some());
+        assert_eq!(decoded, Ok(true));
+    }
+
+    #[test]
+    fn whole_frames_are_lent_from_the_input_and_others_are_not() {
+        let check = |bytes: &[u8], cut: usize, lent: bool| {
+            let mut decoder = Decoder::new();
+            let (mut left, mut right) = (bytes[..cut].to_vec(), bytes[cut..].to_vec());
+            assert_eq!(decoder.decode(&mut left, MAX), Ok((cut, None)), "cut at {cut}");
+            let input = right.as_ptr_range();
+            let (_, incoming) = decoder.decode(&mut right, MAX).expect("legal");
+            let Some(Incoming::Binary(payload)) = incoming else { panic!("{incoming:?}") };
+            assert_eq!(input.contains(&payload.as_ptr()), lent, "cut at {cut}");
+            assert_eq!(decoder.returned.is_none(), lent, "cut at {cut}");
+        };
+        let bytes = frame(Binary, true, b"payload");
+        for cut in 0..=6 {
+            check(&bytes, cut, true);
+        }
+        for cut in 7..bytes.len() {
+            check(&bytes, cut, false);
+        }
+        let fragmented = [frame(Binary, false, b"pay"), frame(Continuation, true, b"load")];
+        check(&fragmented.concat(), 0, false);
+    }
+
+    #[test]
+    fn idle_is_between_two_messages() {
+        let check = |bytes: &[u8], idle: bool| {
+            for piece_len in [1, 2, 7, usize::MAX] {
+                let (_, verdict, actual) = decoded(bytes, || piece_len);
+                assert_eq!((verdict, actual), (Ok(()), idle), "{bytes:x?} by {piece_len}");
+            }
+        };
+        let (ping, text) = (frame(Ping, true, b"?"), frame(Text, true, b"text"));
+        let (start, end) = (frame(Text, false, b""), frame(Continuation, true, b""));
+        check(&[], true);
+        check(&text, true);
+        check(&[&text[..], &ping].concat(), true);
+        check(&text[..1], false);
+        check(&text[..6], false);
+        check(&text[..7], false);
+        check(&ping[..6], false);
+        check(&[&text[..], &text[..1]].concat(), false);
+        check(&start, false);
+        check(&[&start[..], &ping].concat(), false);
+        check(&[&start[..], &ping, &end].concat(), true);
+    }
+
+    #[test]
+    fn a_returned_message_is_freed_by_the_next_call() {
+        let mut decoder = Decoder::new();
+        let mut bytes = [frame(Binary, false, &[1; 500]), frame(Continuation, true, b"")].concat();
+        let expected = (bytes.len(), Some(Incoming::Binary(&[1; 500])));
+        assert_eq!(decoder.decode(&mut bytes, MAX), Ok(expected));
+        assert!(decoder.is_idle() && decoder.returned.is_some());
+        assert_eq!(decoder.decode(&mut [], MAX), Ok((0, None)));
+        assert!(decoder.is_idle() && decoder.returned.is_none());
+    }
+
+    #[test]
+    fn random_messages_survive_random_cuts() {
+        for seed in 1..=300 {
+            let mut random = Random(seed);
+            let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+            for _ in 0..8 {
+                random.push_message(&mut bytes, &mut expected);
+            }
+            let expected = (expected, Ok(()), true);
+            assert_eq!(decoded(&bytes, || usize::MAX), expected, "whole, seed {seed}");
+            assert_eq!(decoded(&bytes, || 1), expected, "byte by byte, seed {seed}");
+            for piece_max in [3, 20, 200] {
+                let actual = decoded(&bytes, || 1 + random.below(piece_max));
+                assert_eq!(actual, expected, "pieces up to {piece_max}, seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn random_garbage_never_panics() {
+        let mut messages = 0;
+        for seed in 1..=3000 {
+            let mut random = Random(seed);
+            let (mut bytes, mut out) = (Vec::new(), Vec::new());
+            random.push_message(&mut bytes, &mut Vec::new());
+            for _ in 0..random.below(4) {
+                let at = random.below(bytes.len());
+                bytes[at] = random.next() as u8;
+            }
+            // Bytes behind a violation have no meaning, but must do no harm.
+            let mut decoder = Decoder::new();
+            while !bytes.is_empty() {
+                let rest = bytes.split_off(bytes.len().min(1 + random.below(40)));
+                let _ = feed(&mut decoder, &mut bytes, &mut out);
+                bytes = rest;
+            }
+            messages += out.len();
+        }
+        assert!(messages > 1000, "garbage this bad tests nothing: {messages} messages");
+    }
+
+    /// Xorshift: the same seed, the same messages.
+    struct Random(u64);
+
+    impl Random {
+        /// Appends one message, in frames between which there may be pings, and notes what a
+        /// decoder is to make of them.
+        fn push_message(&mut self, bytes: &mut Vec<u8>, expected: &mut Vec<String>) {
+            let text: String = (0..self.below(60)).map(|_| self.character()).collect();
+            let opcode = if self.below(2) == 0 { Text } else { Binary };
+            let (mut frame_opcode, mut rest) = (opcode, text.as_bytes());
+            while self.below(3) > 0 {
+                let (payload, after) = rest.split_at(self.below(rest.len() + 1));
+                push_client_frame(bytes, frame_opcode, false, self.key(), payload);
+                (frame_opcode, rest) = (Continuation, after);
+                if self.below(3) == 0 {
+                    let payload = &[0xff; 125][..self.below(126)];
+                    push_client_frame(bytes, Ping, true, self.key(), payload);
+                    expected.push(format!("{:?}", Incoming::Ping(payload)));
+                }
+            }
+            push_client_frame(bytes, frame_opcode, true, self.key(), rest);
+            expected.push(match opcode {
+                Text => format!("{:?}", Incoming::Text(&text)),
+                _ => format!("{:?}", Incoming::Binary(text.as_bytes())),
+            });
+        }
+
+        fn character(&mut self) -> char {
+            ['a', '\0', 'é', '€', '\u{ffff}', '𝄞', '\u{10ffff}'][self.below(7)]
+        }
+
+        fn key(&mut self) -> [u8; 4] {
+            (self.next() as u32).to_ne_bytes()
+        }
+
+        fn below(&mut self, end: usize) -> usize {
+            (self.next() >> 32) as usize % end
+        }
+
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+    }
+}

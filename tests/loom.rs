@@ -1,0 +1,300 @@
+//! Proves, by trying every interleaving and every value that a relaxed load may return, that the
+//! mesh ring loses nothing and that nobody sleeps through a doorbell.
+//!
+//! The ring is compiled here a second time, from the same file, against loom's atomics and cell.
+//! Sleep is loom's `Notify`, and a sleeper that nobody wakes is a deadlock, which loom reports.
+//! Each test names the mutations of `ring.rs` that it catches; the mutations were made and the
+//! failures seen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use loom::model::Builder;
+use loom::sync::Notify;
+use loom::thread;
+
+use ring::{Consumer, Doorbell, Producer, Room, ring};
+
+mod sync {
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+}
+
+#[path = "../src/runtime/ring.rs"]
+mod ring;
+
+/// Catches, as a race on a slot: the store of `tail` in `push` made relaxed, the load of `tail` in
+/// `pop` made relaxed. As a wrong order: `head` not advanced in `pop`.
+#[test]
+fn nothing_is_lost_and_order_is_kept() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring(4, 1_000, bell(), bell());
+        let writer = thread::spawn(move || {
+            for item in 0..4 {
+                producer.push(item, 1).expect("four items fit");
+            }
+        });
+        let mut popped: Vec<u32> = (0..4).filter_map(|_| consumer.pop()).collect();
+        writer.join().expect("the thread ends well");
+        popped.extend(std::iter::from_fn(|| consumer.pop()));
+        assert_eq!(popped, [0, 1, 2, 3]);
+        assert!(consumer.is_empty());
+    });
+}
+
+/// Catches, as a race on a slot that is used again: the store of `head` in `pop` made relaxed, the
+/// load of `head` in `look` made relaxed. As an assertion: either bound off by one, the bound in
+/// items rounded up to the slots there are, the bytes of a pop not given back.
+#[test]
+fn neither_bound_is_exceeded() {
+    // Three of four slots, so that the bound is seen to be exact and positions wrap.
+    check_bounds(Room { items: 3, bytes: 1_000 }, [1, 1, 1, 1, 1]);
+    check_bounds(Room { items: 1, bytes: 1_000 }, [1, 1, 1, 1, 1]);
+    check_bounds(Room { items: 4, bytes: 5 }, [3, 3, 9, 1, 4]);
+}
+
+fn check_bounds(bound: Room, sizes: [usize; 5]) {
+    bounded(2).check(move || {
+        let (mut producer, mut consumer) = ring(bound.items, bound.bytes, bell(), bell());
+        // Pops that may have happened: counted before each, so an honest upper limit. The count
+        // is a plain atomic that loom does not know, so it adds no order to what is tested.
+        let begun = Arc::new(AtomicUsize::new(0));
+        let popping = Arc::clone(&begun);
+        let reader = thread::spawn(move || {
+            let mut pop = || {
+                popping.fetch_add(1, Ordering::SeqCst);
+                let popped = consumer.pop();
+                if popped.is_none() {
+                    popping.fetch_sub(1, Ordering::SeqCst);
+                }
+                popped
+            };
+            let popped: Vec<usize> = (0..3).filter_map(|_| pop()).collect();
+            (popped, consumer)
+        });
+
+        let mut pushed = Vec::new();
+        for (item, bytes) in sizes.into_iter().enumerate() {
+            let room = producer.room();
+            let gone = begun.load(Ordering::SeqCst).min(pushed.len());
+            let inside: usize = pushed[gone..].iter().map(|&item: &usize| sizes[item]).sum();
+            assert!(room.items <= bound.items - (pushed.len() - gone), "room is never too high");
+            assert!(room.bytes <= bound.bytes.saturating_sub(inside), "room is never too high");
+            match producer.push(item, bytes) {
+                Ok(()) => {
+                    let gone = begun.load(Ordering::SeqCst).min(pushed.len());
+                    let inside: usize = pushed[gone..].iter().map(|&item| sizes[item]).sum();
+                    assert!(pushed.len() - gone < bound.items, "a slot was free");
+                    assert!(inside < bound.bytes, "a byte was free");
+                    pushed.push(item);
+                }
+                Err(refused) => {
+                    assert_eq!(refused, item, "what does not fit comes back");
+                    assert!(room.is_none(), "what has room is taken");
+                }
+            }
+        }
+
+        let (mut popped, mut consumer) = reader.join().expect("the thread ends well");
+        popped.extend(std::iter::from_fn(|| consumer.pop()));
+        assert_eq!(popped, pushed);
+        let empty = Room { items: bound.items, bytes: bound.bytes };
+        assert_eq!(producer.room(), empty, "everything popped is given back");
+    });
+}
+
+/// Catches, as a deadlock: the fence in `Doorbell::ring` or in `Doorbell::doze` removed or made
+/// acquire-release, `flush` that does not ring or rings for every other item only.
+#[test]
+fn a_sleeping_reader_is_woken() {
+    bounded(3).check(|| {
+        let reader = Shard::new();
+        let (mut producer, mut consumer) = ring(4, 1_000, reader.doorbell.clone(), bell());
+        let writer = thread::spawn(move || {
+            producer.push(0, 1).expect("two items fit");
+            producer.flush();
+            producer.push(1, 1).expect("two items fit");
+            producer.flush();
+        });
+        assert_eq!(reader.next(&mut [&mut consumer]), 0);
+        assert_eq!(reader.next(&mut [&mut consumer]), 1);
+        assert!(reader.wakes() <= reader.dozes());
+        writer.join().expect("the thread ends well");
+    });
+}
+
+/// Two writers, one reader that looks at both rings before it sleeps. Catches, as more wakes than
+/// dozes: the exchange in `Doorbell::ring` made a store, or left out.
+#[test]
+fn two_writers_wake_a_doze_once() {
+    bounded(3).check(|| {
+        let reader = Shard::new();
+        let (mut left, mut from_left) = ring(1, 1_000, reader.doorbell.clone(), bell());
+        let (mut right, mut from_right) = ring(1, 1_000, reader.doorbell.clone(), bell());
+        let writers = [
+            thread::spawn(move || {
+                left.push(1, 1).expect("one item fits");
+                left.flush();
+            }),
+            thread::spawn(move || {
+                right.push(2, 1).expect("one item fits");
+                right.flush();
+            }),
+        ];
+        let rings = &mut [&mut from_left, &mut from_right];
+        assert_eq!(reader.next(rings) + reader.next(rings), 3);
+        for writer in writers {
+            writer.join().expect("the thread ends well");
+        }
+        assert!(reader.wakes() <= reader.dozes());
+    });
+}
+
+/// The reader takes one item of a full ring and no more, as a shard does whose own results wait.
+/// Catches, as a deadlock: the fence in `pop` or in `wait_for_room` removed or made
+/// acquire-release, `head` stored only after the fence, `pop` that does not ring.
+#[test]
+fn a_writer_that_waits_for_room_is_woken() {
+    check_wait(Room { items: 1, bytes: 1_000 }, 1);
+    check_wait(Room { items: 4, bytes: 5 }, 9);
+}
+
+fn check_wait(bound: Room, bytes: usize) {
+    loom::model(move || {
+        let writer = Shard::new();
+        let doorbell = writer.doorbell.clone();
+        let (mut producer, mut consumer) = ring(bound.items, bound.bytes, bell(), doorbell);
+        producer.push(0, bytes).expect("an empty ring takes anything");
+        let reader = thread::spawn(move || {
+            assert_eq!(consumer.pop(), Some(0));
+            consumer
+        });
+        writer.send(&mut producer, 1, bytes);
+        let mut consumer = reader.join().expect("the thread ends well");
+        assert_eq!(consumer.pop(), Some(1));
+        assert_eq!(consumer.pop(), None);
+    });
+}
+
+/// Both ends sleep whenever they can, several times over, and everything arrives in order.
+/// Catches again what the tests of one end catch, over more than one round.
+#[test]
+fn both_ends_sleep_and_everything_arrives() {
+    bounded(2).check(|| {
+        let (reader, writer) = (Shard::new(), Shard::new());
+        let doorbells = (reader.doorbell.clone(), writer.doorbell.clone());
+        let (mut producer, mut consumer) = ring(1, 1_000, doorbells.0, doorbells.1);
+        let sending = thread::spawn(move || {
+            for item in 0..3 {
+                writer.send(&mut producer, item, 1);
+                producer.flush();
+            }
+        });
+        for item in 0..3 {
+            assert_eq!(reader.next(&mut [&mut consumer]), item);
+        }
+        sending.join().expect("the thread ends well");
+    });
+}
+
+/// Whichever end goes last. Catches, as too few drops: `Drop` of the shared half left out. As a
+/// race: the store of `head` made relaxed, so that a slot is written while its item moves out.
+#[test]
+fn what_is_left_in_a_ring_is_dropped_once() {
+    struct Item(Arc<AtomicUsize>);
+
+    impl Drop for Item {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    loom::model(|| {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let (mut producer, mut consumer) = ring(2, 1_000, bell(), bell());
+        let item = Item(Arc::clone(&drops));
+        assert!(producer.push(item, 1).is_ok());
+        let reader = thread::spawn(move || drop(consumer.pop()));
+        for _ in 0..2 {
+            let item = Item(Arc::clone(&drops));
+            // A refused item comes back and is dropped here, which is once as well.
+            drop(producer.push(item, 1));
+        }
+        drop(producer);
+        reader.join().expect("the thread ends well");
+        assert_eq!(drops.load(Ordering::SeqCst), 3);
+    });
+}
+
+/// A shard with nothing to do but one ring: it sleeps as `Doorbell` prescribes.
+struct Shard {
+    doorbell: Doorbell,
+    sleep: Arc<Notify>,
+    wakes: Arc<AtomicUsize>,
+    dozes: AtomicUsize,
+}
+
+impl Shard {
+    fn new() -> Self {
+        let sleep = Arc::new(Notify::new());
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let (bed, count) = (Arc::clone(&sleep), Arc::clone(&wakes));
+        let doorbell = Doorbell::new(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            bed.notify();
+        });
+        Self { doorbell, sleep, wakes, dozes: AtomicUsize::new(0) }
+    }
+
+    /// The next item of any of `rings`; sleeps while there is none.
+    fn next(&self, rings: &mut [&mut Consumer<u32>]) -> u32 {
+        loop {
+            if let Some(item) = rings.iter_mut().find_map(|ring| ring.pop()) {
+                return item;
+            }
+            self.doze();
+            if rings.iter().all(|ring| ring.is_empty()) {
+                self.sleep.wait();
+            }
+            self.doorbell.rise();
+        }
+    }
+
+    /// Pushes `item`; sleeps while there is no room.
+    fn send(&self, ring: &mut Producer<u32>, item: u32, bytes: usize) {
+        while ring.push(item, bytes).is_err() {
+            self.doze();
+            if !ring.wait_for_room() {
+                self.sleep.wait();
+            }
+            self.doorbell.rise();
+        }
+    }
+
+    fn doze(&self) {
+        self.dozes.fetch_add(1, Ordering::SeqCst);
+        self.doorbell.doze();
+    }
+
+    fn dozes(&self) -> usize {
+        self.dozes.load(Ordering::SeqCst)
+    }
+
+    fn wakes(&self) -> usize {
+        self.wakes.load(Ordering::SeqCst)
+    }
+}
+
+/// A doorbell whose owner never sleeps.
+fn bell() -> Doorbell {
+    Doorbell::new(|| panic!("nobody dozes here"))
+}
+
+/// A model for what has too many interleavings to try all: at most `preemptions` of the switches
+/// between threads happen where a thread could have gone on.
+fn bounded(preemptions: usize) -> Builder {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder
+}

@@ -1,0 +1,151 @@
+//! Proves that every wrong request gets the right status and a JSON error.
+
+use crate::support::{Raw, Server, http};
+
+const MESSAGE: &str = r#"{"event":"e"}"#;
+const TARGETS: [&str; 3] = ["/v1/broadcast", "/v1/rooms/r/publish", "/v1/connections/none/emit"];
+
+#[test]
+fn an_unknown_path_is_404() {
+    let server = Server::start(&[]);
+    let paths = [
+        "/",
+        "/nope",
+        "/v1",
+        "/v1/",
+        "/v1/nope",
+        "/v2/stats",
+        "/V1/stats",
+        "/v1/rooms/a/b",
+        "/v1/rooms/a/publish/more",
+        "/v1/stats/more",
+        "/healthz/more",
+        "//v1/stats",
+    ];
+    for path in paths {
+        let response = server.get(path);
+        assert_eq!(response.status, 404, "{path}: {response:?}");
+        response.assert_error(404);
+    }
+}
+
+#[test]
+fn a_method_that_is_not_allowed_is_405_with_those_that_are() {
+    let server = Server::start(&[]);
+    let rows = [
+        ("GET", "/v1/broadcast", "POST"),
+        ("DELETE", "/v1/rooms/r/publish", "POST"),
+        ("PUT", "/v1/rooms/r/publish", "POST"),
+        ("GET", "/v1/connections/x/emit", "POST"),
+        ("GET", "/v1/connections/x", "DELETE"),
+        ("POST", "/v1/connections/x", "DELETE"),
+        ("POST", "/v1/rooms", "GET"),
+        ("DELETE", "/v1/rooms/r", "GET"),
+        ("POST", "/v1/stats", "GET"),
+        ("POST", "/healthz", "GET"),
+        ("PATCH", "/readyz", "GET"),
+    ];
+    for (method, path, allowed) in rows {
+        let response = http(server.address(), method, path, &[], "");
+        assert_eq!(response.status, 405, "{method} {path}: {response:?}");
+        response.assert_error(405);
+        let allow = response.header("allow").unwrap_or_default();
+        assert!(allow.split(',').any(|name| name.trim() == allowed), "{path} allows {allow:?}");
+        assert!(!allow.contains(method), "{path} allows {allow:?}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_declared_json_is_415() {
+    let server = Server::start(&[]);
+    for target in TARGETS {
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json"]
+        {
+            let headers = [("Content-Type", kind)];
+            let response = http(server.address(), "POST", target, &headers, MESSAGE);
+            assert_eq!(response.status, 415, "{target} as {kind}: {response:?}");
+            response.assert_error(415);
+        }
+        let mut raw = Raw::dial(server.address());
+        raw.write(head(target, &format!("Content-Length: {}\r\n", MESSAGE.len())).as_bytes());
+        raw.write(MESSAGE.as_bytes());
+        raw.response().assert_error(415);
+    }
+    for kind in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
+        let headers = [("Content-Type", kind)];
+        let response = http(server.address(), "POST", "/v1/broadcast", &headers, MESSAGE);
+        assert_eq!(response.status, 202, "{kind}: {response:?}");
+    }
+}
+
+fn head(target: &str, headers: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: corecast\r\n{headers}\r\n")
+}
+
+#[test]
+fn too_large_a_body_is_413() {
+    let server = Server::start(&["--max-message", "1KiB"]);
+    let json = "Content-Type: application/json\r\n";
+    for target in TARGETS {
+        // Declared, with nothing behind the head: the answer may not wait for the body.
+        for length in ["1025", "1099511627776"] {
+            let mut raw = Raw::dial(server.address());
+            let length = format!("Content-Length: {length}\r\n");
+            raw.write(head(target, &format!("{json}{length}")).as_bytes());
+            check_too_large(&mut raw);
+        }
+        // In chunks, whose sum is known only at the end.
+        let mut raw = Raw::dial(server.address());
+        raw.write(head(target, &format!("{json}Transfer-Encoding: chunked\r\n")).as_bytes());
+        for _ in 0..3 {
+            raw.try_write(format!("200\r\n{:512}\r\n", "").as_bytes());
+        }
+        check_too_large(&mut raw);
+    }
+    let exactly = format!("{MESSAGE:1024}");
+    assert_eq!(server.post("/v1/broadcast", &exactly).status, 202, "the limit itself is allowed");
+}
+
+fn check_too_large(raw: &mut Raw) {
+    let response = raw.response();
+    response.assert_error(413);
+    assert_eq!(response.error_code(), "too_large", "in {response:?}");
+}
+
+#[test]
+fn a_chunked_body_is_a_body() {
+    let server = Server::start(&[]);
+    let mut raw = Raw::dial(server.address());
+    let headers = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+    raw.write(head("/v1/broadcast", headers).as_bytes());
+    raw.write(b"5\r\n{\"eve\r\n8\r\nnt\":\"e\"}\r\n0\r\n\r\n");
+    assert_eq!(raw.response().status, 202);
+}
+
+#[test]
+fn what_is_not_http_is_400() {
+    let server = Server::start(&[]);
+    let rows: [&[u8]; 6] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03",
+        b"hello\r\n\r\n",
+        b"GET /healthz\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
+        b"\x00\x00\x00\x00\r\n\r\n",
+    ];
+    for bytes in rows {
+        let mut raw = Raw::dial(server.address());
+        raw.write(bytes);
+        let response = raw.response();
+        assert_eq!(response.status, 400, "for {bytes:?}: {response:?}");
+        response.assert_error(400);
+    }
+}
+
+#[test]
+fn health_and_readiness_are_200() {
+    let server = Server::start(&[]);
+    for target in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(target).status, 200, "{target}");
+    }
+}

@@ -1,0 +1,51 @@
+//! The contract, tested from outside: each file starts `corecast serve` and proves one behaviour
+//! over real sockets. Nothing here knows how the server is built.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod support;
+
+// What a connection may say, and what it hears.
+mod broadcast;
+mod data;
+mod envelope;
+mod epochs;
+mod greeting;
+mod ids;
+mod join;
+mod leave;
+mod order;
+mod ping;
+mod pipelining;
+mod publish;
+mod recovery;
+mod room_limit;
+
+// How a connection begins, lives and ends.
+mod closing;
+mod fragments;
+mod frames;
+mod handshake;
+mod idle;
+
+// HTTP on the same port.
+mod api_keys;
+mod http_connections;
+mod http_errors;
+mod http_keep_alive;
+mod http_messages;
+mod http_rooms;
+mod stats;
+
+// Many, slow, broken and dying clients; starting and ending the server.
+mod big_room;
+mod churn;
+mod drain;
+mod fast_publishers;
+mod garbage;
+mod independent_clients;
+mod killed_clients;
+mod slow_broadcasts;
+mod slow_readers;
+mod slow_replies;
+mod start_up;

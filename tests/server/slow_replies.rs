@@ -1,0 +1,78 @@
+//! Proves that a connection's own replies are bounded: first its commands wait, then it is closed.
+
+use crate::support::{Raw, Server, frames, http};
+use serde_json::json;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const COMMANDS: usize = 40_000;
+
+/// The command's id makes its reply about as long as itself, so unread replies pile up fast.
+fn command(n: usize) -> Vec<u8> {
+    frames::text(&format!(r#"{{"event":"cast:ping","id":"{n:064}"}}"#))
+}
+
+#[test]
+fn commands_are_not_read_while_replies_are_not() {
+    let server = Server::start(&["--own-bytes", "64KiB", "--send-buffer", "32KiB"]);
+    let mut raw = Raw::open_narrow(&server);
+    let mut writer = raw.writer();
+    let written = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..COMMANDS {
+                writer.write_all(&command(n)).unwrap();
+                written.store(n + 1, Ordering::SeqCst);
+            }
+        });
+        wait_for_standstill(&written);
+        // Only now the replies are read; a server that had read on would have closed long ago.
+        for n in 0..COMMANDS {
+            let pong = raw.envelope();
+            assert_eq!(pong.value("id"), json!(format!("{n:064}")), "in order: {pong:?}");
+        }
+    });
+}
+
+/// Waits until the writer makes no more progress. Reading too early weakens the test, but cannot
+/// fail it.
+fn wait_for_standstill(written: &AtomicUsize) {
+    let mut before = usize::MAX;
+    loop {
+        let now = written.load(Ordering::SeqCst);
+        if now == before || now == COMMANDS {
+            return;
+        }
+        before = now;
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn beyond_the_limit_the_connection_is_closed() {
+    let flags = ["--own-bytes", "64KiB", "--send-buffer", "32KiB", "--close-timeout", "600s"];
+    let server = Server::start(&flags);
+    let mut raw = Raw::dial_narrow(&server);
+    let id = raw.envelope().data()["connection"].as_str().unwrap().to_owned();
+    let target = format!("/v1/connections/{id}/emit");
+    let body = json!({"event": "note", "data": "x".repeat(8 * 1024)}).to_string();
+    // What the kernel holds and what the server may hold is far less than 500 times 8 KiB.
+    let statuses: Vec<u16> = (0..500)
+        .map(|_| http(server.address(), "POST", &target, &[], &body).status)
+        .take_while(|status| *status == 202)
+        .collect();
+    assert!(statuses.len() < 500, "an emit to a closed connection is 404");
+    let mut taken = 0;
+    let close = loop {
+        match raw.envelope_or_close() {
+            Ok(note) => assert_eq!(note.event(), "note"),
+            Err(close) => break close,
+        }
+        taken += 1;
+    };
+    close.assert_retry(1013, "slow");
+    assert!(taken <= statuses.len());
+    raw.expect_end();
+}

@@ -1,0 +1,139 @@
+//! Proves what the command prints when it starts, and what it says when it cannot.
+
+use crate::support::{Client, Outcome, Server, refused, serve, serve_limited};
+use serde_json::json;
+use std::net::TcpListener;
+
+fn refuse(flags: &[&str]) -> Outcome {
+    refused(serve(flags))
+}
+
+#[test]
+fn it_prints_the_shards_with_their_cores() {
+    for shards in [1, 2, 5] {
+        let server = Server::start_with_shards(shards, &[]);
+        assert_eq!(server.shard_lines().len(), shards);
+        for (index, line) in server.shard_lines().iter().enumerate() {
+            let place = line.strip_prefix(&format!("shard {index} "));
+            let place = place.unwrap_or_else(|| panic!("not the line of shard {index}: {line}"));
+            let pinned = place.strip_prefix("on core ").is_some_and(|n| n.parse::<u64>().is_ok());
+            assert!(pinned || place == "unpinned", "in {line}");
+        }
+    }
+}
+
+#[test]
+fn every_shard_takes_connections() {
+    let server = Server::start_with_shards(4, &[]);
+    for shard in 0..4 {
+        Client::connect_on(&server, shard).assert_alive();
+    }
+}
+
+#[test]
+fn a_flag_may_be_an_environment_variable() {
+    let mut command = serve(&["--listen", "127.0.0.1:0"]);
+    command.env("CORECAST_SHARDS", "3").env("CORECAST_MAX_ROOMS", "9");
+    command.env("CORECAST_ROOM_LOG", "1MiB").env("CORECAST_SLOW_TIMEOUT", "4s");
+    let server = Server::spawn(command, 3);
+    let stats = server.stats();
+    assert_eq!(stats["shards"].as_array().unwrap().len(), 3);
+    assert_eq!(stats["limits"]["max_rooms"], json!(9));
+    assert_eq!(stats["limits"]["room_log"], json!(1 << 20));
+    assert_eq!(stats["limits"]["slow_timeout"].as_f64(), Some(4.0));
+}
+
+#[test]
+fn a_flag_goes_before_its_environment_variable() {
+    let mut command = serve(&["--listen", "127.0.0.1:0", "--shards", "1", "--max-rooms", "5"]);
+    command.env("CORECAST_MAX_ROOMS", "9");
+    assert_eq!(Server::spawn(command, 1).stats()["limits"]["max_rooms"], json!(5));
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refuse(&["--listen", &address, "--shards", "2"]).assert_readable(&[&address]);
+}
+
+#[test]
+fn the_port_of_another_server_is_refused() {
+    let server = Server::start(&[]);
+    let address = server.address().to_string();
+    refuse(&["--listen", &address, "--shards", "2"]).assert_readable(&[&address]);
+    Client::connect(&server).assert_alive();
+}
+
+#[test]
+fn beyond_loopback_it_needs_keys_or_open() {
+    let outcome = refuse(&["--listen", "0.0.0.0:0", "--shards", "1"]);
+    outcome.assert_readable(&["--open", "--api-key"]);
+    for flags in [&["--open"][..], &["--api-key", "secret"]] {
+        let mut command = serve(&["--listen", "0.0.0.0:0", "--shards", "1"]);
+        command.args(flags);
+        let server = Server::spawn(command, 1);
+        assert!(server.address().ip().is_unspecified(), "it listens everywhere with {flags:?}");
+    }
+}
+
+#[test]
+fn loopback_is_loopback_in_both_families() {
+    for address in ["127.0.0.2:0", "[::1]:0"] {
+        if TcpListener::bind(address).is_err() {
+            // A machine without IPv6 cannot show this half.
+            continue;
+        }
+        let server = Server::spawn(serve(&["--listen", address, "--shards", "1"]), 1);
+        assert_eq!(server.get("/healthz").status, 200, "on {address}");
+    }
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_refused() {
+    // 192.0.2.0/24 is reserved for documentation, so no machine has it.
+    let outcome = refuse(&["--listen", "192.0.2.1:0", "--open", "--shards", "1"]);
+    outcome.assert_readable(&["192.0.2.1"]);
+}
+
+#[test]
+fn too_low_a_descriptor_limit_is_refused() {
+    let flags = ["--listen", "127.0.0.1:0", "--shards", "2"];
+    let outcome = refused(serve_limited(&flags, libc::RLIMIT_NOFILE, 32, 32));
+    outcome.assert_readable(&["descriptor", "ulimit -n"]);
+}
+
+#[test]
+fn too_low_a_memlock_limit_is_refused() {
+    let flags = ["--listen", "127.0.0.1:0", "--shards", "2"];
+    let outcome = refused(serve_limited(&flags, libc::RLIMIT_MEMLOCK, 4096, 4096));
+    outcome.assert_readable(&["memlock"]);
+}
+
+#[test]
+fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
+    let flags = ["--listen", "127.0.0.1:0", "--shards", "2"];
+    let server = Server::spawn(serve_limited(&flags, libc::RLIMIT_NOFILE, 256, 1024), 2);
+    let limit = server.stats()["limits"]["max_connections"].clone();
+    assert_eq!(limit, json!(1024 - 64), "what the descriptor limit allows, less 64");
+}
+
+#[test]
+fn bad_values_are_refused_before_anything_starts() {
+    let rows = [
+        ["--slow", "sometimes"],
+        ["--shards", "0"],
+        ["--shards", "many"],
+        ["--max-message", "lots"],
+        ["--ping-interval", "-1s"],
+        ["--listen", "nowhere"],
+        ["--no-such-flag", "1"],
+    ];
+    for flags in rows {
+        let outcome = refuse(&flags);
+        assert!(matches!(outcome.code, Some(1 | 2)), "{flags:?} ends with {:?}", outcome.code);
+        assert!(!outcome.stderr.contains("panicked"), "{flags:?}: {}", outcome.stderr);
+        let name = flags[0].trim_start_matches('-');
+        assert!(outcome.stderr.contains(name), "{flags:?} is named: {}", outcome.stderr);
+    }
+}
