@@ -2,8 +2,8 @@
 //
 //     node exchange.mjs ws://127.0.0.1:8080/ws NAME [--not-on SHARD]
 //
-// Start it twice, or together with exchange.py. Whoever comes second speaks first; from then on each
-// answers the other. Both check that offsets have no hole, and end with exit code 0.
+// Start it twice, or together with exchange.py. Whoever comes second speaks first; from then on
+// each answers the other. Both check that offsets have no hole, and end with exit code 0.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";

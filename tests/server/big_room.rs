@@ -90,14 +90,14 @@ impl Story {
 }
 
 /// Joins, hears everything, leaves, and is done when the answer says that this was everything.
-struct Listener<'a> {
+pub(crate) struct Listener<'a> {
     story: &'a Story,
     next: u64,
     has_left: bool,
 }
 
 impl<'a> Listener<'a> {
-    fn new(story: &'a Story) -> Self {
+    pub(crate) fn new(story: &'a Story) -> Self {
         Self { story, next: 0, has_left: false }
     }
 

@@ -38,8 +38,7 @@ fn all_connections_see_broadcasts_in_one_order() {
     const SPEAKERS: u64 = 4;
     const EACH: u64 = 100;
     let server = Server::start_with_shards(4, &[]);
-    let mut listeners: Vec<Client> =
-        (0..8).map(|n| Client::connect_on(&server, n % 4)).collect();
+    let mut listeners: Vec<Client> = (0..8).map(|n| Client::connect_on(&server, n % 4)).collect();
     thread::scope(|scope| {
         for speaker in 0..SPEAKERS {
             let server = &server;
@@ -49,7 +48,7 @@ fn all_connections_see_broadcasts_in_one_order() {
             });
         }
     });
-    let mut hear = |client: &mut Client| -> Vec<Value> {
+    let hear = |client: &mut Client| -> Vec<Value> {
         (0..SPEAKERS * EACH).map(|_| client.recv_event("notice").data()).collect()
     };
     let order = hear(&mut listeners[0]);

@@ -50,9 +50,15 @@ fn every_stay_is_complete_from_joined_to_left() {
 #[derive(Debug)]
 enum Stay {
     /// No message may come; the next join tells at least the offset of the last leave.
-    Outside { least: u64 },
+    Outside {
+        least: u64,
+    },
     /// Message `next` comes next; before it leaves it sends so many more pings.
-    Inside { next: u64, pings: u64, leaving: bool },
+    Inside {
+        next: u64,
+        pings: u64,
+        leaving: bool,
+    },
     Over,
 }
 

@@ -84,8 +84,12 @@ fn bad_utf8_ends_with_1007() {
         ),
         (
             "a surrogate over three fragments",
-            [frame(TEXT, b"\xED"), frame(CONTINUATION, b"\xA0"), frame(FIN | CONTINUATION, b"\x80")]
-                .concat(),
+            [
+                frame(TEXT, b"\xED"),
+                frame(CONTINUATION, b"\xA0"),
+                frame(FIN | CONTINUATION, b"\x80"),
+            ]
+            .concat(),
         ),
         ("a reason that is no UTF-8", frame(FIN | CLOSE, b"\x03\xE8\xFF")),
     ];

@@ -39,7 +39,10 @@ fn a_valid_upgrade_is_accepted_however_it_is_spelled() {
         raw.write(head.as_bytes());
         let response = raw.expect_upgraded();
         let header = |name| response.header(name).unwrap_or_default().to_lowercase();
-        assert_eq!((header("upgrade"), header("connection")), ("websocket".into(), "upgrade".into()));
+        assert_eq!(
+            (header("upgrade"), header("connection")),
+            ("websocket".into(), "upgrade".into())
+        );
         assert_eq!(response.header("sec-websocket-protocol"), None, "we chose no subprotocol");
         assert_eq!(response.header("sec-websocket-extensions"), None, "we know no such extension");
         assert_eq!(raw.envelope().event(), "cast:welcome");

@@ -7,11 +7,11 @@ use serde_json::json;
 fn emit_reaches_this_connection_only() {
     let server = Server::start_with_shards(3, &[]);
     let mut clients: Vec<Client> = (0..9).map(|_| Client::connect(&server)).collect();
-    for n in 0..clients.len() {
-        let target = format!("/v1/connections/{}/emit", clients[n].connection());
+    for (n, client) in clients.iter_mut().enumerate() {
+        let target = format!("/v1/connections/{}/emit", client.connection());
         let response = server.post(&target, &format!(r#"{{"event":"note","data":{n},"more":1}}"#));
         assert_eq!((response.status, response.json()), (202, json!({})));
-        let note = clients[n].recv_event("note");
+        let note = client.recv_event("note");
         assert_eq!(note.data(), json!(n));
         assert!(!note.has("room") && !note.has("offset"), "no room's message: {note:?}");
     }

@@ -5,9 +5,10 @@ use serde_json::json;
 
 /// One write with all these commands, each in its own frame, under the ids 0, 1, 2, …
 fn send_all(raw: &mut Raw, commands: &[String]) {
-    let with_ids = commands.iter().enumerate().map(|(id, members)| {
-        frames::text(&format!("{{{members},\"id\":{id}}}"))
-    });
+    let with_ids = commands
+        .iter()
+        .enumerate()
+        .map(|(id, members)| frames::text(&format!("{{{members},\"id\":{id}}}")));
     raw.write(&with_ids.collect::<Vec<_>>().concat());
 }
 

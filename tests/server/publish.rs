@@ -54,7 +54,11 @@ fn echo_false_spares_the_sender_only() {
         let echo = n % 3 == 0;
         let inner = json!({"event": "chat", "data": n, "echo": echo});
         let command = json!({"event": "cast:publish", "room": "lobby", "data": inner});
-        assert_eq!(sender.request(command).data(), json!({"offset": n}), "the ack tells the offset");
+        assert_eq!(
+            sender.request(command).data(),
+            json!({"offset": n}),
+            "the ack tells the offset"
+        );
         if echo {
             expected.push(n);
         }
@@ -71,9 +75,8 @@ fn echo_true_and_echo_absent_are_the_same() {
     let server = Server::start(&[]);
     let mut client = Client::connect(&server);
     client.join("lobby");
-    for (index, data) in [json!({"event": "e", "echo": true}), json!({"event": "e"})]
-        .into_iter()
-        .enumerate()
+    for (index, data) in
+        [json!({"event": "e", "echo": true}), json!({"event": "e"})].into_iter().enumerate()
     {
         client.send(&json!({"event": "cast:publish", "room": "lobby", "data": data}));
         assert_eq!(client.recv_event("e").offset(), index as u64 + 1);

@@ -8,6 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 const COMMANDS: usize = 40_000;
+/// A legal message must fit into the own bytes, so the message limit goes down with them.
+const NARROW: &[&str] =
+    &["--own-bytes", "64KiB", "--max-message", "16KiB", "--send-buffer", "32KiB"];
 
 /// The command's id makes its reply about as long as itself, so unread replies pile up fast.
 fn command(n: usize) -> Vec<u8> {
@@ -16,7 +19,7 @@ fn command(n: usize) -> Vec<u8> {
 
 #[test]
 fn commands_are_not_read_while_replies_are_not() {
-    let server = Server::start(&["--own-bytes", "64KiB", "--send-buffer", "32KiB"]);
+    let server = Server::start(NARROW);
     let mut raw = Raw::open_narrow(&server);
     let mut writer = raw.writer();
     let written = AtomicUsize::new(0);
@@ -52,11 +55,9 @@ fn wait_for_standstill(written: &AtomicUsize) {
 
 #[test]
 fn beyond_the_limit_the_connection_is_closed() {
-    let flags = ["--own-bytes", "64KiB", "--send-buffer", "32KiB", "--close-timeout", "600s"];
-    let server = Server::start(&flags);
-    let mut raw = Raw::dial_narrow(&server);
-    let id = raw.envelope().data()["connection"].as_str().unwrap().to_owned();
-    let target = format!("/v1/connections/{id}/emit");
+    let server = Server::start(&[NARROW, &["--close-timeout", "600s"]].concat());
+    let mut raw = Raw::open_narrow(&server);
+    let target = format!("/v1/connections/{}/emit", raw.connection());
     let body = json!({"event": "note", "data": "x".repeat(8 * 1024)}).to_string();
     // What the kernel holds and what the server may hold is far less than 500 times 8 KiB.
     let statuses: Vec<u16> = (0..500)

@@ -3,7 +3,7 @@
 use super::{Goodbye, Shard};
 use crate::connection::{MembershipState, NOT_LISTED, Phase, Sending};
 use crate::disconnect::Disconnect;
-use crate::id::ConnId;
+use crate::id::{ConnId, ShardId};
 use crate::message::Request;
 use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
@@ -202,6 +202,15 @@ impl Shard {
             }
             self.queues.telling.pop_front();
         }
+    }
+
+    /// The home for whose lane the debts wait.
+    pub(super) fn next_debt(&self) -> Option<ShardId> {
+        let owing = self.queues.owing.front().and_then(|id| self.connections.find(*id));
+        let owed = owing.and_then(|slot| self.connections[slot].memberships.last());
+        let key = owed.map(|membership| membership.room);
+        let key = key.or_else(|| self.queues.telling.front().copied())?;
+        self.rooms.get(key).map(|room| room.home)
     }
 
     /// Sends a closed connection's leaves; false when there is no room for one.

@@ -193,13 +193,16 @@ impl Shard {
         self.lanes[to.index()].outcomes.pop_fitting()
     }
 
-    /// Whether something waits for room on the ring to `to`, so that the shard wants to hear when
-    /// there is some.
-    pub fn wants_room(&self, to: ShardId) -> bool {
+    /// Whether something waits for room for requests on the ring to `to`, so that the shard wants
+    /// to hear when there is some.
+    pub fn wants_request_room(&self, to: ShardId) -> bool {
         let lanes = &self.lanes[to.index()];
-        let owes = !self.queues.owing.is_empty() || !self.queues.telling.is_empty();
-        let waits = owes || !lanes.waiting.is_empty();
-        !lanes.requests.is_empty() || !lanes.outcomes.is_empty() || waits
+        !lanes.requests.is_empty() || !lanes.waiting.is_empty() || self.next_debt() == Some(to)
+    }
+
+    /// The same for outcomes.
+    pub fn wants_outcome_room(&self, to: ShardId) -> bool {
+        !self.lanes[to.index()].outcomes.is_empty()
     }
 
     /// Whether a request may be handed in: only while no outcome waits for room on a ring, so that

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use tungstenite::protocol::{Message, WebSocketConfig};
+use tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use tungstenite::{Error, WebSocket};
 
 pub(crate) struct Client {
@@ -29,6 +29,12 @@ pub(crate) struct Joined {
 pub(crate) struct Close {
     pub(crate) code: u16,
     pub(crate) reason: String,
+}
+
+impl From<CloseFrame> for Close {
+    fn from(frame: CloseFrame) -> Self {
+        Self { code: frame.code.into(), reason: frame.reason.to_string() }
+    }
 }
 
 impl Close {
@@ -90,11 +96,8 @@ impl Client {
     }
 
     pub(crate) fn send_text(&mut self, text: &str) {
-        self.send_message(Message::text(text));
-    }
-
-    pub(crate) fn send_message(&mut self, message: Message) {
-        self.socket.send(message).unwrap_or_else(|error| panic!("cannot send: {error}"));
+        let sent = self.socket.send(Message::text(text));
+        sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
     }
 
     /// The next message in the order of arrival.
@@ -198,24 +201,24 @@ impl Client {
             Err(Error::ConnectionClosed) => {}
             other => panic!("expected the end after the close frame, got {other:?}"),
         }
-        let frame = close.expect("the server's close frame carries a code");
-        Close { code: frame.code.into(), reason: frame.reason.to_string() }
+        close.expect("the server's close frame carries a code").into()
     }
 
-    /// Reads until the server's goodbye and returns it with all that came before.
-    pub(crate) fn read_to_close(&mut self) -> (Vec<Envelope>, Close) {
-        let mut seen: Vec<Envelope> = self.set_aside.drain(..).collect();
+    /// The next message, or the goodbye.
+    pub(crate) fn envelope_or_close(&mut self) -> Result<Envelope, Close> {
         loop {
             match self.next_message() {
-                Message::Text(text) => seen.push(Envelope::parse(&text)),
-                Message::Close(Some(frame)) => {
-                    let close = Close { code: frame.code.into(), reason: frame.reason.to_string() };
-                    return (seen, close);
-                }
+                Message::Text(text) => return Ok(Envelope::parse(&text)),
+                Message::Close(Some(frame)) => return Err(Close::from(frame)),
                 Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("unexpected {other:?}"),
+                other => panic!("expected an envelope or a close, got {other:?}"),
             }
         }
+    }
+
+    /// Sends to a server that may be saying goodbye at this moment.
+    pub(crate) fn try_send(&mut self, command: &Value) {
+        let _ = self.socket.send(Message::text(command.to_string()));
     }
 
     /// The next WebSocket message of any kind; tungstenite answers pings by itself.
@@ -232,12 +235,6 @@ impl Client {
     }
 
     fn read(&mut self) -> Envelope {
-        loop {
-            match self.next_message() {
-                Message::Text(text) => return Envelope::parse(&text),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("expected an envelope, got {other:?}"),
-            }
-        }
+        self.envelope_or_close().unwrap_or_else(|close| panic!("closed with {close:?}"))
     }
 }

@@ -233,7 +233,9 @@ impl<M: Member> Peer<M> {
                 Ok(length) => drop(self.outbox.0.drain(..length)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // A goodbye need not reach a server that has already gone.
-                Err(_) if self.phase == Phase::Closing => self.outbox.0.clear(),
+                Err(_) if matches!(self.phase, Phase::Closing | Phase::Ended) => {
+                    self.outbox.0.clear()
+                }
                 Err(error) => panic!("cannot write ({error}): {:?}", self.member),
             }
         }

@@ -60,7 +60,7 @@ impl Envelope {
         self.data()[name].as_u64().unwrap_or_else(|| panic!("no number data.{name} in {self:?}"))
     }
 
-    /// The code of a `cast:error`; anything else is a failure, and so is an error without a message.
+    /// The code of a `cast:error`; anything else is a failure, as is an error without a message.
     pub(crate) fn error_code(&self) -> String {
         assert_eq!(self.event(), "cast:error", "in {self:?}");
         assert!(!self.error_message().is_empty(), "an error says what is wrong: {self:?}");

@@ -67,7 +67,7 @@ pub(crate) struct Decoded {
     pub(crate) payload: Range<usize>,
 }
 
-/// Finds the first frame, or `None` while it is incomplete. What a server may not send is a failure.
+/// Finds the first frame, or `None` while it is incomplete. What no server may send is a failure.
 pub(crate) fn decode(bytes: &[u8]) -> Option<Decoded> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(first & 0xF0, FIN, "the server sends whole frames without reserved bits");

@@ -8,12 +8,12 @@ mod http;
 mod raw;
 mod server;
 
-pub(crate) use client::{Client, Close, Joined};
+pub(crate) use client::{Client, Close};
 pub(crate) use crowd::{Crowd, Member, Outbox};
 pub(crate) use envelope::Envelope;
 pub(crate) use http::{Response, http};
 pub(crate) use raw::{Raw, upgrade_head};
-pub(crate) use server::{Outcome, Server, refused};
+pub(crate) use server::{Outcome, Server, refused, serve, serve_limited};
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;

@@ -23,6 +23,8 @@ pub(crate) fn upgrade_head(more: &str) -> String {
 pub(crate) struct Raw {
     stream: TcpStream,
     inbox: Vec<u8>,
+    /// What the welcome says, once there was one.
+    connection: String,
 }
 
 impl Raw {
@@ -51,13 +53,20 @@ impl Raw {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, inbox: Vec::new() }
+        Self { stream, inbox: Vec::new(), connection: String::new() }
     }
 
     fn upgrade(&mut self) {
         self.write(upgrade_head("").as_bytes());
         self.expect_upgraded();
-        assert_eq!(self.envelope().event(), "cast:welcome");
+        let welcome = self.envelope();
+        assert_eq!(welcome.event(), "cast:welcome", "the welcome is the first message");
+        self.connection = welcome.data()["connection"].as_str().unwrap().to_owned();
+    }
+
+    /// The connection's id, as the HTTP side wants it.
+    pub(crate) fn connection(&self) -> &str {
+        &self.connection
     }
 
     /// Checks the 101 and its accept key.

@@ -88,6 +88,11 @@ impl Server {
         shards.iter().map(number).sum()
     }
 
+    /// Waits until a figure of the stats, summed over the shards, has this value.
+    pub(crate) fn wait_for_total(&self, figure: &str, value: u64) {
+        wait_until(&format!("{figure} is {value}"), || self.total(figure) == value);
+    }
+
     /// How many connections were closed for this reason, over all shards.
     pub(crate) fn closed(&self, variant: &str) -> u64 {
         let stats = self.stats();
@@ -194,7 +199,12 @@ pub(crate) fn serve(flags: &[&str]) -> Command {
 }
 
 /// The command under a limit of the operating system that neither it nor we can raise again.
-pub(crate) fn serve_limited(flags: &[&str], resource: u32, soft: u64, hard: u64) -> Command {
+pub(crate) fn serve_limited(
+    flags: &[&str],
+    resource: libc::__rlimit_resource_t,
+    soft: u64,
+    hard: u64,
+) -> Command {
     let mut command = serve(flags);
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: setrlimit is async-signal-safe and gets a pointer to a live copy of the limit.
@@ -250,11 +260,4 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-impl Server {
-    /// Waits until a figure of the stats, summed over the shards, has this value.
-    pub(crate) fn wait_for_total(&self, figure: &str, value: u64) {
-        wait_until(&format!("{figure} is {value}"), || self.total(figure) == value);
-    }
 }

@@ -1,0 +1,199 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use corecast::{Limits, SlowPolicy};
+
+use super::units::{duration, size};
+
+/// A sharded, thread-per-core WebSocket broadcast engine for Linux.
+#[derive(Debug, Parser)]
+#[command(name = "corecast", version, max_term_width = 100)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server
+    ///
+    /// Without any flag it listens on 127.0.0.1:8080, runs one shard per core, and lets everybody
+    /// who can reach it do everything. SIGINT or SIGTERM drains it: every message that was
+    /// accepted reaches every member, then clients are told when to come back. A second signal
+    /// ends it at once.
+    Serve(Box<ServeArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(super) struct ServeArgs {
+    /// Address and port to listen on; port 0 lets the system choose
+    #[arg(long, env = "CORECAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Shards to run [default: one per core that this process may use]
+    ///
+    /// Shards are pinned to their cores unless there are more of them than cores.
+    #[arg(long, env = "CORECAST_SHARDS", value_name = "N")]
+    shards: Option<usize>,
+
+    /// What happens to members that read too slowly
+    #[arg(long, env = "CORECAST_SLOW", value_name = "POLICY", default_value = "disconnect")]
+    slow: Slow,
+
+    /// Let everybody do everything, even on an address that other machines can reach
+    #[arg(long, env = "CORECAST_OPEN")]
+    open: bool,
+
+    /// Key that /v1 asks for (Authorization: Bearer KEY); may be given several times
+    #[arg(
+        long = "api-key",
+        env = "CORECAST_API_KEY",
+        value_name = "KEY",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    api_keys: Vec<String>,
+
+    /// How long shutting down may take before what remains is cut
+    #[arg(long, env = "CORECAST_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(super) drain_timeout: Duration,
+
+    /// How logs look
+    #[arg(long, env = "CORECAST_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: LogFormat,
+
+    /// Kernel memory for a connection that does not read (SO_SNDBUF); 0 leaves it to the kernel
+    #[arg(long, env = "CORECAST_SEND_BUFFER", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
+    send_buffer: usize,
+
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitArgs,
+}
+
+/// The limits of the protocol. Each is shown in /v1/stats.
+#[derive(Debug, clap::Args)]
+struct LimitArgs {
+    /// Size of one message or HTTP body; beyond: close 1009 or status 413
+    #[arg(long, env = "CORECAST_MAX_MESSAGE", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
+    max_message: usize,
+
+    /// Size of a request's head; beyond: status 431
+    #[arg(long, env = "CORECAST_MAX_HEAD", value_name = "SIZE", default_value = "16KiB", value_parser = size)]
+    max_head: usize,
+
+    /// How long a handshake may take; beyond: closed, with status 408 if a head was begun
+    #[arg(long, env = "CORECAST_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    handshake_timeout: Duration,
+
+    /// Rooms per connection; beyond: error too_many_rooms
+    #[arg(long, env = "CORECAST_MAX_ROOMS", value_name = "N", default_value_t = 128)]
+    max_rooms: usize,
+
+    /// Size of one room's log on one shard; beyond: --slow, for members whose socket refuses bytes
+    #[arg(long, env = "CORECAST_ROOM_LOG", value_name = "SIZE", default_value = "4MiB", value_parser = size)]
+    room_log: usize,
+
+    /// How long a member's socket may refuse bytes; beyond: --slow
+    #[arg(long, env = "CORECAST_SLOW_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    slow_timeout: Duration,
+
+    /// Unread replies of one connection; from a quarter on it is not read, beyond: close 1013
+    #[arg(long, env = "CORECAST_OWN_BYTES", value_name = "SIZE", default_value = "512KiB", value_parser = size)]
+    own_bytes: usize,
+
+    /// Connections [default: what the descriptor limit allows, less 64]; beyond: status 503
+    #[arg(long, env = "CORECAST_MAX_CONNECTIONS", value_name = "N")]
+    max_connections: Option<usize>,
+
+    /// Silence after which a connection is pinged; 0 means never
+    #[arg(long, env = "CORECAST_PING_INTERVAL", value_name = "TIME", default_value = "25s", value_parser = duration)]
+    ping_interval: Duration,
+
+    /// Silence after a ping; beyond: close 1001 idle
+    #[arg(long, env = "CORECAST_PING_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
+    ping_timeout: Duration,
+
+    /// How long a client may take to end its side after a close; beyond: cut
+    #[arg(long, env = "CORECAST_CLOSE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    close_timeout: Duration,
+
+    /// How long a room lives without member and publish
+    #[arg(long, env = "CORECAST_ROOM_LINGER", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    room_linger: Duration,
+
+    /// Rooms that linger; beyond: the oldest goes first
+    #[arg(long, env = "CORECAST_MAX_LINGERING_ROOMS", value_name = "N", default_value_t = 100_000)]
+    max_lingering_rooms: usize,
+
+    /// Messages that fit one ring between two shards; beyond: publishers pause
+    #[arg(long, env = "CORECAST_MESH_ITEMS", value_name = "N", default_value_t = 1024)]
+    mesh_items: usize,
+
+    /// Bytes that fit one ring between two shards; beyond: publishers pause
+    #[arg(long, env = "CORECAST_MESH_BYTES", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
+    mesh_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Slow {
+    /// Close them with 1013 and a time to come back
+    Disconnect,
+    /// Skip what they missed and tell them exactly what that was (cast:gap)
+    Skip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+impl ServeArgs {
+    /// The server that these arguments describe.
+    pub(super) fn builder(&self) -> corecast::Builder {
+        let slow = match self.slow {
+            Slow::Disconnect => SlowPolicy::Disconnect,
+            Slow::Skip => SlowPolicy::Skip,
+        };
+        let mut builder = corecast::Server::builder()
+            .listen(self.listen)
+            .slow(slow)
+            .send_buffer(self.send_buffer)
+            .limits(self.limits.limits());
+        if let Some(shards) = self.shards {
+            builder = builder.shards(shards);
+        }
+        if self.open {
+            builder = builder.open();
+        }
+        self.api_keys.iter().fold(builder, |builder, key| builder.api_key(key))
+    }
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        limits.message_bytes = self.max_message;
+        limits.head_bytes = self.max_head;
+        limits.handshake_timeout = self.handshake_timeout;
+        limits.rooms_per_connection = self.max_rooms;
+        limits.room_log_bytes = self.room_log;
+        limits.slow_timeout = self.slow_timeout;
+        limits.own_bytes = self.own_bytes;
+        limits.connections = self.max_connections.unwrap_or(usize::MAX);
+        limits.ping_interval = self.ping_interval;
+        limits.ping_timeout = self.ping_timeout;
+        limits.close_timeout = self.close_timeout;
+        limits.room_linger = self.room_linger;
+        limits.lingering_rooms = self.max_lingering_rooms;
+        limits.mesh_items = self.mesh_items;
+        limits.mesh_bytes = self.mesh_bytes;
+        limits
+    }
+}

@@ -1,0 +1,162 @@
+//! Errors of HTTP, as JSON with the right status.
+
+use corecast_shards::{BadBody, Full};
+use hyper::body::Bytes;
+use hyper::{Response, StatusCode, header};
+
+/// An error that is told to the caller: status, code, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HttpError {
+    pub(crate) status: StatusCode,
+    code: &'static str,
+    message: String,
+    extra: Option<(&'static str, &'static str)>,
+}
+
+impl HttpError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> HttpError {
+        HttpError { status, code, message: message.into(), extra: None }
+    }
+
+    fn with(mut self, name: &'static str, value: &'static str) -> HttpError {
+        self.extra = Some((name, value));
+        self
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> HttpError {
+        HttpError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(crate) fn garbage() -> HttpError {
+        HttpError::bad_request("this is not an HTTP/1.1 request")
+    }
+
+    /// A request that wants to be a handshake and is none, and why.
+    pub(crate) fn bad_handshake(message: &'static str) -> HttpError {
+        // RFC 6455 section 4.2.2: whoever speaks another version is told ours.
+        HttpError::bad_request(message).with("sec-websocket-version", "13")
+    }
+
+    pub(crate) fn unauthorized() -> HttpError {
+        let message = "this needs the header Authorization: Bearer <api key>";
+        HttpError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            .with("www-authenticate", "Bearer")
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> HttpError {
+        HttpError::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(crate) fn method_not_allowed(allow: &'static str) -> HttpError {
+        let message = format!("this path allows {allow}");
+        HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+            .with("allow", allow)
+    }
+
+    pub(crate) fn head_timeout() -> HttpError {
+        let message = "the request's head did not arrive in time";
+        HttpError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    }
+
+    pub(crate) fn body_timeout() -> HttpError {
+        let message = "the request's body did not arrive in time";
+        HttpError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> HttpError {
+        let message = format!("a body may have at most {limit} bytes (max_message)");
+        HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    pub(crate) fn unsupported_media_type() -> HttpError {
+        let message = "the body must be application/json";
+        HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    pub(crate) fn head_too_large(limit: usize) -> HttpError {
+        let message = format!("a request's head may have at most {limit} bytes (max_head)");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        HttpError::new(status, "head_too_large", message)
+    }
+
+    /// The one error that goes away by itself.
+    pub(crate) fn overloaded() -> HttpError {
+        let message = "the message was not accepted because too many are on their way; try again";
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+            .with("retry-after", "1")
+    }
+
+    pub(crate) fn draining() -> HttpError {
+        let message = "the server is shutting down; try again elsewhere or later";
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message)
+            .with("retry-after", "5")
+    }
+
+    pub(crate) fn capacity(limit: usize) -> HttpError {
+        let message = format!("the server holds as many connections as it may ({limit})");
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", message)
+            .with("retry-after", "5")
+    }
+
+    fn body(&self) -> String {
+        let error = serde_json::json!({"error": {"code": self.code, "message": self.message}});
+        error.to_string()
+    }
+
+    pub(crate) fn into_response(self) -> Response<http_body_util::Full<Bytes>> {
+        let mut response = Response::new(http_body_util::Full::from(self.body()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = self.extra {
+            headers.insert(name, header::HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    /// The same as bytes, for a connection that has not become anybody's task, and ends with this.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let body = self.body();
+        let extra =
+            self.extra.map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            self.status,
+            body.len(),
+        )
+        .into_bytes()
+    }
+}
+
+impl From<Full> for HttpError {
+    fn from(_: Full) -> HttpError {
+        HttpError::overloaded()
+    }
+}
+
+impl From<BadBody> for HttpError {
+    fn from(BadBody(message): BadBody) -> HttpError {
+        HttpError::new(
+            StatusCode::BAD_REQUEST,
+            "bad_envelope",
+            format!("the body is wrong: {message}"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_whole_response() {
+        let text = String::from_utf8(HttpError::overloaded().to_bytes()).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+        assert!(head.contains("retry-after: 1\r\n"), "{head}");
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{head}");
+        let json: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(json["error"]["code"], "overloaded");
+    }
+}

@@ -1,0 +1,67 @@
+//! Rooms over HTTP.
+
+use corecast_shards::{Answer, Query, RoomInfo, RoomName};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use super::{HttpError, path, routes};
+use crate::runtime::Hub;
+
+/// Rooms per page, unless the caller says otherwise.
+const LIMIT_DEFAULT: usize = 100;
+
+/// Rooms per page at most.
+const LIMIT_MAX: usize = 1_000;
+
+/// One page of all rooms, in the order of their names' bytes.
+pub(super) async fn list(
+    hub: &Hub,
+    query: Option<&str>,
+) -> Result<Response<Full<Bytes>>, HttpError> {
+    let limit = read_limit(query)?;
+    let after: Option<Box<str>> = path::parameter(query, "after").map(Into::into);
+    // One more than asked for tells whether there is a next page.
+    let ask = || Query::Rooms { after: after.clone(), limit: limit + 1 };
+    let mut rooms: Vec<RoomInfo> = Vec::new();
+    for answer in hub.query_all(ask).await? {
+        if let Answer::Rooms(part) = answer {
+            rooms.extend(part);
+        }
+    }
+    rooms.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+    let more = rooms.len() > limit;
+    rooms.truncate(limit);
+    let mut page = json!({"rooms": rooms.iter().map(describe).collect::<Vec<_>>()});
+    if let Some(last) = rooms.last().filter(|_| more) {
+        page["next"] = last.room.as_str().into();
+    }
+    routes::ok(&page)
+}
+
+/// One room.
+pub(super) async fn one(hub: &Hub, name: &str) -> Result<Response<Full<Bytes>>, HttpError> {
+    let unknown =
+        || HttpError::not_found("there is no such room; it exists from its first join or publish");
+    let room = RoomName::new(name).map_err(|_| unknown())?;
+    match hub.query(hub.home(&room), Query::Room(room)).await? {
+        Answer::Room(Some(info)) => routes::ok(&describe(&info)),
+        _ => Err(unknown()),
+    }
+}
+
+fn read_limit(query: Option<&str>) -> Result<usize, HttpError> {
+    let Some(limit) = path::parameter(query, "limit") else { return Ok(LIMIT_DEFAULT) };
+    let limit = limit.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| HttpError::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))
+}
+
+fn describe(info: &RoomInfo) -> Value {
+    json!({
+        "room": info.room.as_str(),
+        "members": info.members,
+        "offset": info.offset,
+        "epoch": info.epoch.to_string(),
+    })
+}

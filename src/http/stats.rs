@@ -1,0 +1,76 @@
+//! The figures of all shards.
+
+use corecast_shards::{Answer, Disconnect, Limits, ShardStats};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::{HttpError, routes};
+use crate::runtime::Hub;
+
+/// What every shard has and has done, and the limits.
+pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError> {
+    let answers = hub.query_all(|| corecast_shards::Query::Stats).await?;
+    let shards: Vec<Box<ShardStats>> = answers
+        .into_iter()
+        .filter_map(|answer| match answer {
+            Answer::Stats(stats) => Some(stats),
+            _ => None,
+        })
+        .collect();
+    let connections: u64 = shards.iter().map(|stats| stats.connections).sum();
+    routes::ok(&json!({
+        "connections": connections,
+        "shards": shards.iter().map(|stats| describe(hub, stats)).collect::<Vec<_>>(),
+        "limits": limits(hub.limits()),
+    }))
+}
+
+fn describe(hub: &Hub, stats: &ShardStats) -> Value {
+    let counters = &stats.counters;
+    json!({
+        "shard": stats.shard.index(),
+        "core": hub.core_of(stats.shard),
+        "connections": stats.connections,
+        "memberships": stats.memberships,
+        "rooms": stats.rooms,
+        "log_bytes": stats.log_bytes,
+        "log_bytes_max_room": stats.log_bytes_max_room,
+        "paused": stats.paused,
+        "blocked": stats.blocked,
+        "pressed_rooms": stats.pressed_rooms,
+        "published": counters.published,
+        "delivered": counters.delivered,
+        "sends": counters.sends,
+        "gaps": counters.gaps,
+        "opened": counters.opened,
+        "closed": closed(&counters.closed),
+    })
+}
+
+fn closed(counts: &[u64; Disconnect::COUNT]) -> Value {
+    let named = Disconnect::ALL.iter().map(|reason| (reason.name(), counts[reason.index()]));
+    Value::Object(named.map(|(name, count)| (name.to_owned(), count.into())).collect::<Map<_, _>>())
+}
+
+/// Every limit under the name of its flag; durations in seconds.
+fn limits(limits: &Limits) -> Value {
+    json!({
+        "max_message": limits.message_bytes,
+        "max_head": limits.head_bytes,
+        "handshake_timeout": limits.handshake_timeout.as_secs_f64(),
+        "max_rooms": limits.rooms_per_connection,
+        "room_log": limits.room_log_bytes,
+        "slow_timeout": limits.slow_timeout.as_secs_f64(),
+        "own_bytes": limits.own_bytes,
+        "max_connections": limits.connections,
+        "ping_interval": limits.ping_interval.as_secs_f64(),
+        "ping_timeout": limits.ping_timeout.as_secs_f64(),
+        "close_timeout": limits.close_timeout.as_secs_f64(),
+        "room_linger": limits.room_linger.as_secs_f64(),
+        "max_lingering_rooms": limits.lingering_rooms,
+        "mesh_items": limits.mesh_items,
+        "mesh_bytes": limits.mesh_bytes,
+    })
+}

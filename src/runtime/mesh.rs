@@ -1,0 +1,139 @@
+//! All rings between the shards of a process.
+
+use corecast_shards::{LaneRoom, Limits, Outcome, Request, Shard, ShardId};
+
+use super::ring::{Consumer, Doorbell, Producer, ring};
+
+/// One shard's ends of the mesh: to and from each other shard a ring of requests and one of
+/// outcomes.
+#[derive(Debug)]
+pub(crate) struct Mesh {
+    peers: Vec<Peer>,
+}
+
+/// The four rings between this shard and one other.
+#[derive(Debug)]
+struct Peer {
+    id: ShardId,
+    requests_out: Producer<Request>,
+    requests_in: Consumer<Request>,
+    outcomes_out: Producer<Outcome>,
+    outcomes_in: Consumer<Outcome>,
+}
+
+/// Requests of one peer handled in one turn; the others and the sockets come next.
+const REQUESTS_PER_TURN: usize = 64;
+
+/// Outcomes of one peer handled in one turn. They are cheap: a publish appends once.
+const OUTCOMES_PER_TURN: usize = 256;
+
+impl Mesh {
+    /// The ends of all shards, in their order. `doorbells` are the shards' own.
+    pub(crate) fn all(doorbells: &[Doorbell], limits: &Limits) -> Vec<Mesh> {
+        let mut requests = Rings::all(doorbells, limits);
+        let mut outcomes = Rings::all(doorbells, limits);
+        let peers = |own: usize| (0..doorbells.len()).filter(move |peer| *peer != own);
+        let mut end = |own: usize, peer: usize| Peer {
+            id: ShardId::new(u16::try_from(peer).expect("shards are counted in u16")),
+            requests_out: requests.producer(own, peer),
+            requests_in: requests.consumer(peer, own),
+            outcomes_out: outcomes.producer(own, peer),
+            outcomes_in: outcomes.consumer(peer, own),
+        };
+        let mut mesh = |own| Mesh { peers: peers(own).map(|peer| end(own, peer)).collect() };
+        (0..doorbells.len()).map(&mut mesh).collect()
+    }
+
+    /// Hands the shard what others sent it. Returns whether anything was there.
+    pub(crate) fn take(&mut self, shard: &mut Shard) -> bool {
+        let mut any = false;
+        for peer in &mut self.peers {
+            shard.on_request_room(peer.id, room(&mut peer.requests_out));
+            shard.on_outcome_room(peer.id, room(&mut peer.outcomes_out));
+            for _ in 0..OUTCOMES_PER_TURN {
+                let Some(outcome) = peer.outcomes_in.pop() else { break };
+                shard.on_outcome(outcome);
+                any = true;
+            }
+        }
+        for peer in &mut self.peers {
+            for _ in 0..REQUESTS_PER_TURN {
+                if !shard.takes_requests() {
+                    return any;
+                }
+                let Some(request) = peer.requests_in.pop() else { break };
+                shard.on_request(peer.id, request);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Puts what the shard has for others onto the rings, as far as it fits, and wakes them.
+    pub(crate) fn give(&mut self, shard: &mut Shard) {
+        for peer in &mut self.peers {
+            while let Some(outcome) = shard.next_outcome(peer.id) {
+                let bytes = outcome.weight();
+                let pushed = peer.outcomes_out.push(outcome, bytes);
+                assert!(pushed.is_ok(), "a shard gives only what fits");
+            }
+            while let Some(request) = shard.next_request(peer.id) {
+                let bytes = request.weight();
+                let pushed = peer.requests_out.push(request, bytes);
+                assert!(pushed.is_ok(), "a shard gives only what fits");
+            }
+            peer.outcomes_out.flush();
+            peer.requests_out.flush();
+        }
+    }
+
+    /// Whether there is something to do, or room for what did not fit. To be asked once more
+    /// between [`Doorbell::doze`] and sleep.
+    pub(crate) fn has_work(&mut self, shard: &Shard) -> bool {
+        let takes_requests = shard.takes_requests();
+        self.peers.iter_mut().any(|peer| {
+            // Requests that may not be taken now wait for room among the outcomes, which is asked
+            // for below.
+            let news =
+                !peer.outcomes_in.is_empty() || (takes_requests && !peer.requests_in.is_empty());
+            let room = shard.wants_request_room(peer.id) && peer.requests_out.wait_for_room();
+            news || room || (shard.wants_outcome_room(peer.id) && peer.outcomes_out.wait_for_room())
+        })
+    }
+}
+
+fn room<T: Send>(producer: &mut Producer<T>) -> LaneRoom {
+    let room = producer.room();
+    LaneRoom { items: room.items, bytes: room.bytes }
+}
+
+/// One ring for each ordered pair of shards.
+struct Rings<T> {
+    shards: usize,
+    ends: Vec<Ends<T>>,
+}
+
+/// The two ends of a ring, until each is given to its shard.
+type Ends<T> = (Option<Producer<T>>, Option<Consumer<T>>);
+
+impl<T> Rings<T> {
+    fn all(doorbells: &[Doorbell], limits: &Limits) -> Rings<T> {
+        let mut ends = Vec::with_capacity(doorbells.len() * doorbells.len());
+        for writer in doorbells {
+            for reader in doorbells {
+                let (items, bytes) = (limits.mesh_items, limits.mesh_bytes);
+                let (producer, consumer) = ring(items, bytes, reader.clone(), writer.clone());
+                ends.push((Some(producer), Some(consumer)));
+            }
+        }
+        Rings { shards: doorbells.len(), ends }
+    }
+
+    fn producer(&mut self, from: usize, to: usize) -> Producer<T> {
+        self.ends[from * self.shards + to].0.take().expect("each end is given away once")
+    }
+
+    fn consumer(&mut self, from: usize, to: usize) -> Consumer<T> {
+        self.ends[from * self.shards + to].1.take().expect("each end is given away once")
+    }
+}

@@ -1,0 +1,31 @@
+//! How shards meet the kernel: everything that names glommio, and all `unsafe`.
+//!
+//! ```text
+//!  start ──▶ one thread per shard ──▶ executor (glommio) ──▶ hub: turn, turn, sleep, turn, …
+//!                                          └─▶ tasks: HTTP requests, handlers of the program
+//! ```
+//!
+//! A shard's sockets are plain descriptors in one epoll ([`poller`]); the [`hub`] owns them and the
+//! shard, and works in turns. Shards reach each other through the [`mesh`], foreign threads
+//! through an [`inbox`]. Only what is not on the hot path is a task.
+
+mod greeting;
+mod http_stream;
+mod hub;
+mod inbox;
+mod mesh;
+mod poller;
+mod preflight;
+mod promise;
+mod ring;
+mod sockets;
+mod start;
+mod sync;
+mod sys;
+mod tasks;
+mod turn;
+
+pub(crate) use hub::Hub;
+pub(crate) use inbox::{Foreign, Inboxes};
+pub use start::StartError;
+pub(crate) use start::{Process, Started, start};

@@ -1,0 +1,115 @@
+//! Which descriptors are ready.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// One edge-triggered epoll for all descriptors of a shard.
+///
+/// An idle connection costs the kernel one entry here and the shard nothing: no task, no waker, no
+/// pending operation on a ring, so that a turn costs the same at 100 and at 15,000 connections.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+/// What happened to one descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    /// What it was added with.
+    pub(crate) token: u64,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer has ended its side, or the connection is dead.
+    pub(crate) ended: bool,
+}
+
+/// Events taken at once; a busy shard comes back for more in its next turn.
+const EVENTS_MAX: usize = 256;
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Poller> {
+        // SAFETY: takes no pointers.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Poller { epoll, events: Vec::with_capacity(EVENTS_MAX) })
+    }
+
+    /// Watches a socket for everything, edge-triggered.
+    pub(crate) fn add_socket(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        self.control(libc::EPOLL_CTL_ADD, fd, all, token)
+    }
+
+    /// Gives a watched socket another token.
+    pub(crate) fn rename_socket(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        self.control(libc::EPOLL_CTL_MOD, fd, all, token)
+    }
+
+    /// Watches something that is written to, edge-triggered, so that it need not be read.
+    pub(crate) fn add_signal(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN | libc::EPOLLET, token)
+    }
+
+    /// Watches a listener, level-triggered: what one turn does not accept is seen by the next.
+    pub(crate) fn add_listener(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
+    }
+
+    /// Stops watching. A descriptor that is closed needs this only if somebody else holds it, too.
+    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
+    fn control(&self, operation: i32, fd: RawFd, events: i32, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        // SAFETY: both descriptors are open, and the kernel reads one event, which lives until the
+        // call returns.
+        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &mut event) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let millis =
+            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
+        self.events.clear();
+        let (start, room) = (self.events.as_mut_ptr(), EVENTS_MAX as libc::c_int);
+        // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
+        // many.
+        let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), start, room, millis) };
+        let Ok(count) = usize::try_from(count) else {
+            let error = io::Error::last_os_error();
+            let interrupted = error.kind() == io::ErrorKind::Interrupted;
+            return if interrupted { Ok(()) } else { Err(error) };
+        };
+        // SAFETY: the kernel has just written the first `count` events.
+        unsafe { self.events.set_len(count) };
+        Ok(())
+    }
+
+    /// The next event taken by [`Poller::wait`].
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        let event = self.events.pop()?;
+        let bits = event.events as i32;
+        let ended = bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
+        Some(Event {
+            token: event.u64,
+            readable: bits & libc::EPOLLIN != 0 || ended,
+            writable: bits & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,
+            ended,
+        })
+    }
+}
+
+impl AsRawFd for Poller {
+    fn as_raw_fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+}

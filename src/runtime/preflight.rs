@@ -1,0 +1,58 @@
+//! What has to be right before the first shard starts.
+
+use std::io;
+use std::net::SocketAddr;
+
+use corecast_shards::Limits;
+
+use super::start::StartError;
+use super::sys;
+
+/// glommio refuses to start with less locked memory than this, even as root
+/// (glommio 0.9.0 src/sys/uring.rs:1293).
+const MEMLOCK_MIN: u64 = 512 << 10;
+
+/// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// A shard's own: three rings and an event counter of the executor, an epoll, a doorbell, a timer,
+/// a listener, and some room for what the executor opens for a moment.
+const DESCRIPTORS_PER_SHARD: u64 = 12;
+
+/// Whether the kernel lets this process have an io_uring, and enough locked memory for it.
+pub(super) fn check_io_uring() -> Result<(), StartError> {
+    sys::probe_io_uring().map_err(StartError::IoUring)?;
+    let memlock = sys::resource_limit(libc::RLIMIT_MEMLOCK).map_err(StartError::IoUring)?;
+    if memlock.rlim_cur >= MEMLOCK_MIN {
+        return Ok(());
+    }
+    match sys::raise_limit(libc::RLIMIT_MEMLOCK) {
+        Ok(raised) if raised >= MEMLOCK_MIN => Ok(()),
+        _ => Err(StartError::Memlock { bytes: memlock.rlim_max }),
+    }
+}
+
+/// Raises the soft descriptor limit to the hard one, and says how many connections that allows.
+pub(super) fn check_descriptors(shards: usize, limits: &mut Limits) -> Result<(), StartError> {
+    let descriptors = sys::raise_limit(libc::RLIMIT_NOFILE).map_err(StartError::System)?;
+    let reserved = DESCRIPTORS_RESERVED.max(16 + DESCRIPTORS_PER_SHARD * shards as u64);
+    let connections = descriptors.saturating_sub(reserved);
+    if connections == 0 {
+        return Err(StartError::Descriptors { descriptors, needed: reserved + 1 });
+    }
+    let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+    limits.connections = limits.connections.min(connections);
+    Ok(())
+}
+
+/// Takes the address for us alone for a moment, and says which port it is if the system chose it.
+///
+/// The shards' listeners share their address. So they would also share it with another server
+/// that is there already, which would then lose half of its connections without an error.
+pub(super) fn check_port(address: SocketAddr) -> Result<SocketAddr, StartError> {
+    let listener = sys::sole_listener(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken { address },
+        _ => StartError::Listen { address, error },
+    })?;
+    listener.local_addr().map_err(|error| StartError::Listen { address, error })
+}

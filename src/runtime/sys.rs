@@ -1,0 +1,241 @@
+//! System calls on raw descriptors, each behind a safe function.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// Turns the -1 of a system call into its error.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_size(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Takes the next connection of a listener, non-blocking and closed on exec.
+pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: the descriptor is open while it is borrowed, and null pointers say that the peer's
+    // address is not wanted (accept4(2)).
+    let fd = check(unsafe {
+        libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
+    })?;
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Reads what is there; `WouldBlock` when nothing is, 0 at the end of the stream.
+pub(crate) fn receive(fd: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the kernel writes at most `len` bytes from `start`, which is `buffer`, borrowed
+    // exclusively until the call returns.
+    check_size(unsafe { libc::recv(fd.as_raw_fd(), start, len, libc::MSG_DONTWAIT) })
+}
+
+/// Hands bytes to a socket; may take fewer. Never blocks and never raises SIGPIPE.
+pub(crate) fn send(fd: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let (start, len) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: the kernel reads `len` bytes from `start`, which is `bytes`, borrowed until the call
+    // returns.
+    check_size(unsafe { libc::send(fd.as_raw_fd(), start, len, flags) })
+}
+
+/// Pieces of memory for one vectored send.
+///
+/// Invariant: between two calls of [`Pieces::send`] it holds no pointer, so that none outlives the
+/// slices it was made from.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    iovecs: Vec<libc::iovec>,
+}
+
+impl Pieces {
+    /// Collects the slices that `for_each` gives and hands them to the socket in one call.
+    pub(crate) fn send<'a>(
+        &mut self,
+        fd: &impl AsRawFd,
+        for_each: impl FnOnce(&mut dyn FnMut(&'a [u8])),
+    ) -> io::Result<usize> {
+        let iovecs = &mut self.iovecs;
+        for_each(&mut |slice: &'a [u8]| {
+            iovecs.push(libc::iovec {
+                iov_base: slice.as_ptr().cast_mut().cast(),
+                iov_len: slice.len(),
+            });
+        });
+        let sent = send_iovecs(fd, iovecs);
+        iovecs.clear();
+        sent
+    }
+}
+
+fn send_iovecs(fd: &impl AsRawFd, iovecs: &mut [libc::iovec]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    if let [only] = iovecs {
+        // SAFETY: `Pieces::send` made the piece from a slice that is still borrowed, and the
+        // kernel only reads it.
+        return check_size(unsafe {
+            libc::send(fd.as_raw_fd(), only.iov_base, only.iov_len, flags)
+        });
+    }
+    // SAFETY: all zero is a valid msghdr: no address, no pieces, no control data (sendmsg(2)).
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = iovecs.as_mut_ptr();
+    message.msg_iovlen = iovecs.len();
+    // SAFETY: `message` describes `iovecs`, borrowed until the call returns; each piece was made
+    // from a slice that is still borrowed, and the kernel only reads them.
+    check_size(unsafe { libc::sendmsg(fd.as_raw_fd(), &message, flags) })
+}
+
+/// Ends our side of a connection; the other side may still send.
+pub(crate) fn shutdown_write(fd: &impl AsRawFd) {
+    shutdown(fd, libc::SHUT_WR);
+}
+
+/// Ends both sides: what was received can still be read, then comes the end.
+pub(crate) fn shutdown_both(fd: &impl AsRawFd) {
+    shutdown(fd, libc::SHUT_RDWR);
+}
+
+fn shutdown(fd: &impl AsRawFd, how: libc::c_int) {
+    // SAFETY: the descriptor is open while it is borrowed. It fails only when the peer is gone
+    // already, which is what the caller is about to find out anyway.
+    let _ = unsafe { libc::shutdown(fd.as_raw_fd(), how) };
+}
+
+/// A counter that wakes an epoll when it is written to. It is used edge-triggered and never read.
+pub(crate) fn event_fd() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes an event descriptor ready.
+pub(crate) fn signal(event_fd: &impl AsRawFd) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the kernel reads 8 bytes from `one`, which lives until the call returns. The only
+    // failure is a counter at 2^64-2: then it is ready anyway.
+    let _ = unsafe { libc::write(event_fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+/// A timer that wakes an epoll. It is used edge-triggered and never read.
+pub(crate) fn timer_fd() -> io::Result<OwnedFd> {
+    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets a timer to go off once, `after` from now; at once when that is zero.
+pub(crate) fn set_timer(timer: &impl AsRawFd, after: Duration) -> io::Result<()> {
+    let after = after.max(Duration::from_nanos(1));
+    let once = libc::itimerspec {
+        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+        it_value: libc::timespec {
+            tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(after.subsec_nanos()),
+        },
+    };
+    // SAFETY: the kernel reads `once`, which lives until the call returns; the old value is not
+    // wanted.
+    check(unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &once, std::ptr::null_mut()) })?;
+    Ok(())
+}
+
+/// Closes a descriptor that is kept as a number.
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: the caller's table of sockets is the only owner of the number, and forgets it now.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}
+
+/// A listener of its own on an address that others listen on, too (`SO_REUSEPORT`): the kernel
+/// spreads new connections over all of them.
+///
+/// What is set here is inherited by every accepted socket, which saves system calls per connection.
+pub(crate) fn shared_listener(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
+    let socket = stream_socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.set_tcp_nodelay(true)?;
+    if send_buffer > 0 {
+        set_send_buffer(&socket, send_buffer)?;
+    }
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A listener that shares its address with nobody: fails when the port is taken.
+pub(crate) fn sole_listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = stream_socket(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    Ok(socket.into())
+}
+
+/// The kernel caps this at `net.core.somaxconn`, 4,096 by default.
+const BACKLOG: i32 = 65_535;
+
+fn stream_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Limits what the kernel keeps for one slow reader. Root may go beyond `net.core.wmem_max`.
+fn set_send_buffer(socket: &socket2::Socket, bytes: usize) -> io::Result<()> {
+    let bytes_int = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the kernel reads one int from `bytes_int`, which lives until the call returns.
+    let forced = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_SNDBUFFORCE,
+            (&raw const bytes_int).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if forced == 0 { Ok(()) } else { socket.set_send_buffer_size(bytes) }
+}
+
+/// A soft and a hard resource limit.
+pub(crate) fn resource_limit(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit, which is borrowed exclusively.
+    check(unsafe { libc::getrlimit(resource, &mut limit) })?;
+    Ok(limit)
+}
+
+/// Raises a soft limit to the hard one and returns it.
+pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64> {
+    let mut limit = resource_limit(resource)?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads one rlimit, which lives until the call returns.
+    check(unsafe { libc::setrlimit(resource, &limit) })?;
+    Ok(limit.rlim_cur)
+}
+
+/// Asks the kernel for the smallest possible io_uring and gives it back.
+pub(crate) fn probe_io_uring() -> io::Result<()> {
+    // struct io_uring_params is 120 bytes (linux/io_uring.h); all zero asks for the defaults.
+    let mut params = [0_u8; 120];
+    // SAFETY: the kernel reads and writes 120 bytes at `params`, borrowed exclusively.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2, params.as_mut_ptr()) };
+    let fd = RawFd::try_from(fd).map_err(|_| io::Error::last_os_error())?;
+    close(check(fd)?);
+    Ok(())
+}
+
+/// Another descriptor for the same thing.
+pub(crate) fn duplicate(fd: &impl AsRawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open while it is borrowed.
+    let fd = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,114 @@
+//! What a server is told before it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use corecast_shards::{Limits, SlowPolicy};
+
+use crate::runtime::StartError;
+
+/// All settings of a server, with their defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    /// None means one per core of the process's affinity mask.
+    pub(crate) shards: Option<usize>,
+    pub(crate) slow: SlowPolicy,
+    pub(crate) limits: Limits,
+    /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
+    pub(crate) send_buffer: usize,
+    pub(crate) api_keys: Vec<String>,
+    /// Whether everybody who can reach the server may do everything.
+    pub(crate) open: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            shards: None,
+            slow: SlowPolicy::Disconnect,
+            limits: Limits::default(),
+            send_buffer: 256 << 10,
+            api_keys: Vec::new(),
+            open: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Refuses what could not work, in words that say what could.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        if !self.listen.ip().is_loopback() && !self.open && self.api_keys.is_empty() {
+            return Err(StartError::Exposed { address: self.listen });
+        }
+        if self.api_keys.iter().any(|key| key.trim().is_empty()) {
+            return Err(limit(
+                "an empty --api-key would let nobody in; give it at least one character",
+            ));
+        }
+        let limits = &self.limits;
+        let least = [
+            ("--max-message", limits.message_bytes, 1),
+            ("--max-head", limits.head_bytes, 512),
+            ("--max-rooms", limits.rooms_per_connection, 1),
+            ("--room-log", limits.room_log_bytes, 4 << 10),
+            ("--own-bytes", limits.own_bytes, 4 << 10),
+            ("--max-connections", limits.connections, 1),
+            ("--mesh-items", limits.mesh_items, 1),
+            ("--mesh-bytes", limits.mesh_bytes, 1),
+        ];
+        if let Some((flag, value, least)) =
+            least.into_iter().find(|(_, value, least)| value < least)
+        {
+            return Err(limit(&format!("{flag} is {value} and must be at least {least}")));
+        }
+        if limits.head_bytes > HEAD_BYTES_MAX {
+            return Err(limit(&format!(
+                "--max-head is {} and must be at most {HEAD_BYTES_MAX}",
+                limits.head_bytes
+            )));
+        }
+        if limits.rooms_per_connection > ROOMS_MAX {
+            return Err(limit(&format!(
+                "--max-rooms is {} and must be at most {ROOMS_MAX}",
+                limits.rooms_per_connection
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A head is put together in the shard's read buffer.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// A connection's rooms are searched one by one.
+const ROOMS_MAX: usize = 10_000;
+
+fn limit(message: &str) -> StartError {
+    StartError::Limit { message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_exposed_by_accident() {
+        let mut settings = Settings { listen: ([0, 0, 0, 0], 80).into(), ..Settings::default() };
+        assert!(matches!(settings.check(), Err(StartError::Exposed { .. })));
+        settings.open = true;
+        assert!(settings.check().is_ok());
+        (settings.open, settings.api_keys) = (false, vec!["secret".to_owned()]);
+        assert!(settings.check().is_ok());
+        settings.api_keys.push(" ".to_owned());
+        assert!(matches!(settings.check(), Err(StartError::Limit { .. })));
+    }
+
+    #[test]
+    fn impossible_limits_are_named() {
+        let mut settings = Settings::default();
+        settings.limits.message_bytes = 0;
+        let refused = settings.check().expect_err("no message would fit").to_string();
+        assert!(refused.contains("--max-message"), "{refused}");
+    }
+}
