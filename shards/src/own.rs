@@ -50,13 +50,21 @@ impl Own {
         self.len() == 0 && self.rest_bytes().is_empty()
     }
 
-    /// Makes everything queued so far part of the send that begins, as far as it can be without
-    /// moving bytes.
+    /// Makes everything queued so far part of the send that begins. What was left of the send
+    /// before may move: nobody else is looking at it now.
+    ///
+    /// All of it, because the rooms' messages come right behind: an answer that stayed in `next`
+    /// would be overtaken by the messages that it announces.
     pub(crate) fn begin(&mut self) {
         if self.sent == self.sending.len() {
             self.sending.clear();
             std::mem::swap(&mut self.sending, &mut self.next);
             (self.start, self.sent) = (0, 0);
+        } else if !self.next.is_empty() {
+            self.sending.drain(..self.start);
+            self.sent -= self.start;
+            self.start = 0;
+            self.sending.append(&mut self.next);
         }
     }
 
@@ -136,6 +144,23 @@ mod tests {
         assert_eq!(pending(&own), frame("b"));
         assert_eq!(own.consume(3), 0);
         assert!(own.is_empty());
+    }
+
+    #[test]
+    fn a_send_takes_up_everything_behind_the_rest_of_the_one_before() {
+        let whole = [frame("one"), frame("two"), frame("later")].concat();
+        for taken in 0..10 {
+            let mut own = Own::default();
+            own.push(&[frame("one"), frame("two")].concat());
+            own.begin();
+            own.push(&frame("later"));
+            own.consume(taken);
+            own.begin();
+            assert_eq!(pending(&own), &whole[taken..], "{taken} bytes taken");
+            own.keep_frame_in_progress();
+            let kept = if taken % 5 == 0 { 0 } else { 5 - taken % 5 };
+            assert_eq!(pending(&own), &whole[taken..taken + kept], "{taken} bytes taken");
+        }
     }
 
     #[test]

@@ -94,11 +94,11 @@ struct Pass {
 }
 
 /// Whether publishers are faster than this shard's writable members.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Press {
     pub(crate) wanted: bool,
-    /// What the home was told last.
-    pub(crate) told: bool,
+    /// What the home was told last; none when it may have forgotten.
+    pub(crate) told: Option<bool>,
     /// Whether the room stands in the queue of those that have something to tell.
     pub(crate) queued: bool,
 }
@@ -116,7 +116,7 @@ impl Room {
             floor: 1,
             floor_bytes: 0,
             dirty: false,
-            press: Press::default(),
+            press: Press { wanted: false, told: Some(false), queued: false },
         }
     }
 
@@ -351,7 +351,7 @@ impl Room {
             true => waiting >= bytes_max / 4,
             false => waiting > bytes_max / 2,
         };
-        self.press.wanted != self.press.told
+        self.press.told != Some(self.press.wanted)
     }
 }
 
@@ -486,7 +486,7 @@ mod tests {
         assert!(!room.judge_press(100), "50 bytes are not more than half");
         publish(&mut room, &mut pool);
         assert!(room.judge_press(100));
-        room.press.told = true;
+        room.press.told = Some(true);
         room.begin_pass();
         for _ in 0..3 {
             publish(&mut room, &mut pool);

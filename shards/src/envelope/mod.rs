@@ -15,7 +15,7 @@ pub use command::{BadBody, Publication};
 pub(crate) use command::{Command, Since};
 use depth::depth;
 use members::Members;
-pub use reply::ErrorCode;
+pub(crate) use reply::ErrorCode;
 pub use reply::Unnumbered;
 pub use reply::event_frame;
 pub(crate) use reply::{Joined, Reply, Welcome};

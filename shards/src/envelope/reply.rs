@@ -11,8 +11,7 @@ use crate::wire::{FRAME_HEADER_MAX, Opcode, frame_header};
 
 /// The code of a `cast:error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorCode {
+pub(crate) enum ErrorCode {
     /// The text is no envelope, or a member is wrong.
     BadEnvelope,
     /// Nobody handles this event.

@@ -23,6 +23,14 @@ impl Shard {
     /// Command: reads no more commands. What was received and not begun is not handled any more.
     pub fn stop_reading(&mut self) {
         self.reading = false;
+        for slot in self.connections.slots() {
+            let connection = &self.connections[slot];
+            if connection.ended || connection.sending == Sending::Dead {
+                // It stayed only for the sake of what it had sent before it went.
+                self.mark(slot, Disconnect::Lost);
+            }
+        }
+        self.reap();
     }
 
     /// Command: closes every connection for this reason, each as soon as it was sent everything
@@ -41,7 +49,9 @@ impl Shard {
     pub(super) fn mark(&mut self, slot: u32, reason: Disconnect) {
         let connection = &mut self.connections[slot];
         if connection.is_open() {
-            connection.fate = Some(reason);
+            let is_dead = connection.sending == Sending::Dead && reason == Disconnect::Slow;
+            // A dead socket takes nothing either, but its client is gone and not slow.
+            connection.fate = Some(if is_dead { Disconnect::Lost } else { reason });
             self.queues.marked.push_back(slot);
         }
     }
@@ -236,11 +246,11 @@ impl Shard {
         let Some(room) = self.rooms.get_mut(key).filter(|room| room.press.queued) else {
             return true;
         };
-        if room.press.wanted != room.press.told {
+        if room.press.told != Some(room.press.wanted) {
             if !self.lanes[room.home.index()].requests.has_room() {
                 return false;
             }
-            room.press.told = room.press.wanted;
+            room.press.told = Some(room.press.wanted);
             let (home, name, pressed) = (room.home, room.name.clone(), room.press.wanted);
             self.push_request(home, Request::Press { room: name, pressed });
         }

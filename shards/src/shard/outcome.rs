@@ -9,6 +9,7 @@ use crate::id::ConnId;
 use crate::message::{Asked, Outcome};
 use crate::room::Departure;
 use crate::room_name::RoomName;
+use crate::rooms::EVERYBODY;
 
 /// What `cast:left` tells.
 struct Left {
@@ -61,6 +62,10 @@ impl Shard {
     ) {
         let Some(key) = self.rooms.find(name.as_str()) else { return };
         let (room, pool) = self.rooms.with_pool(key);
+        if key == EVERYBODY && room.members.is_empty() {
+            // No answer of a home tells the next connection where it begins.
+            room.log.skip_to(offset + 1);
+        }
         if !room.is_awaited() {
             // Whoever was to get it has left, and the news is still on its way to the home.
             return;
@@ -132,10 +137,10 @@ impl Shard {
         if self.connections[slot].slow {
             room.pin(member as usize, crate::log::Pin::Slow);
         }
-        if room.press.told {
+        if room.press.told == Some(true) {
             // If the last member had left meanwhile, the home has forgotten that this shard
-            // pressed; so it is told again what holds now.
-            room.press.told = !room.press.wanted;
+            // pressed; otherwise it has not. So it is told again what holds now.
+            room.press.told = None;
         }
         self.connections[slot].memberships[place].member = member;
         self.memberships += 1;
@@ -171,13 +176,15 @@ impl Shard {
     }
 
     fn finished_departure(&self, slot: u32) -> Option<(usize, Left)> {
+        // A dead socket takes no last message; waiting for that would keep the connection for ever.
+        let is_dead = self.connections[slot].sending == Sending::Dead;
         let memberships = self.connections[slot].memberships.iter().enumerate();
         let departing = |membership: &Membership| membership.state == MembershipState::Departing;
         memberships.filter(|(_, membership)| departing(membership)).find_map(
             |(place, membership)| {
                 let room = &self.rooms[membership.room];
                 let member = &room.members[membership.listed()?];
-                let departure = member.departure().filter(|_| !room.is_behind(member))?;
+                let departure = member.departure().filter(|_| is_dead || !room.is_behind(member))?;
                 let (until, id) = (departure.until, departure.id.clone());
                 Some((place, Left { name: room.name.clone(), id, until }))
             },

@@ -38,7 +38,8 @@ impl Shard {
         match self.connections[slot].phase {
             Phase::HalfClosed => self.part(slot),
             // What arrived before the end is handled first.
-            Phase::Open | Phase::Finishing(_) if self.connections[slot].wait.is_some() => {}
+            Phase::Open | Phase::Finishing(_)
+                if self.connections[slot].wait.is_some() && self.reading => {}
             Phase::Open | Phase::Finishing(_) => self.mark(slot, Disconnect::Lost),
             Phase::Closing | Phase::Gone | Phase::Vacant => {}
         }
@@ -51,7 +52,7 @@ impl Shard {
         let connection = &self.connections[slot];
         match connection.is_open() {
             true => connection.wait.is_none() && self.reading,
-            false => !connection.ended,
+            false => !connection.ended && connection.phase != Phase::Gone,
         }
     }
 

@@ -212,6 +212,8 @@ impl Shard {
         self.pin_where_behind(slot, Pin::Slow);
         if self.connections[slot].phase == Phase::Closing {
             self.part(slot);
+        } else if !self.reading {
+            self.mark(slot, Disconnect::Lost);
         }
     }
 
@@ -239,12 +241,14 @@ impl Shard {
         }
     }
 
-    /// Queues one frame of the connection's own.
+    /// Queues one frame of the connection's own, unless it is out of its rooms: an answer that
+    /// comes then must not follow the close frame.
     pub(super) fn push_own(&mut self, slot: u32, frame: &[u8]) {
-        if self.connections[slot].sending == Sending::Dead {
+        let connection = &mut self.connections[slot];
+        let listens = matches!(connection.phase, Phase::Open | Phase::Finishing(_));
+        if !listens || connection.sending == Sending::Dead {
             return;
         }
-        let connection = &mut self.connections[slot];
         let own = connection.own.get_or_insert_default();
         own.push(frame);
         if own.len() > self.config.limits.own_bytes {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Shard;
-use crate::connection::{Phase, Sending};
+use crate::connection::{Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::id::ConnId;
 use crate::time::Time;
@@ -45,11 +45,8 @@ impl Shard {
     fn on_ping_timer(&mut self, slot: u32, id: ConnId) {
         let (interval, timeout) =
             (self.config.limits.ping_interval, self.config.limits.ping_timeout);
+        self.excuse(slot);
         let connection = &mut self.connections[slot];
-        if connection.wait.is_some() || !self.reading {
-            // It is not read, so that it cannot be heard: the clock stands still.
-            connection.heard = self.now;
-        }
         let allowed = if connection.pinged { interval + timeout } else { interval };
         let due = connection.heard + allowed;
         if self.now < due {
@@ -64,6 +61,19 @@ impl Shard {
         let mut ping = Vec::new();
         push_frame(&mut ping, Opcode::Ping, b"");
         self.push_own(slot, &ping);
+    }
+
+    /// A connection that is not read cannot be heard: its idle clock stands still. But whoever waits
+    /// for its own socket to take bytes is heard by its taking some, or it could stay for ever.
+    fn excuse(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot];
+        let by_itself = matches!(connection.wait, Some(Wait::Own | Wait::Answer))
+            && connection.sending == Sending::Blocked;
+        if by_itself {
+            connection.heard = connection.heard.max(connection.refused_since);
+        } else if connection.wait.is_some() || !self.reading {
+            connection.heard = self.now;
+        }
     }
 
     fn on_slow_timer(&mut self, slot: u32, id: ConnId) {

@@ -1,0 +1,159 @@
+//! One client: what it sends, what its socket holds, and what the harness knows about its end.
+
+use std::collections::VecDeque;
+
+use corecast_shards::wire::{Opcode, push_client_frame};
+use corecast_shards::{ConnId, Disconnect, Time};
+
+use crate::chance::Chance;
+use crate::faults::Faults;
+use crate::view::View;
+
+/// How the client's side of the stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HangUp {
+    /// What it sent before still arrives.
+    EndOfStream,
+    /// Sends to it fail.
+    Reset,
+}
+
+/// Something in its bytes that is counted when it is handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Leave(usize),
+    Publish(usize),
+    /// From here on the connection may end for this reason, and must.
+    End(Disconnect),
+}
+
+pub(crate) struct Client {
+    pub(crate) conn: ConnId,
+    pub(crate) shard: usize,
+    pub(crate) descriptor: usize,
+    pub(crate) view: View,
+    // Its habits.
+    /// Joins the first room and stays there.
+    pub(crate) resident: bool,
+    pub(crate) silent: bool,
+    pub(crate) stubborn: bool,
+    // Towards the server.
+    pub(crate) out: Vec<u8>,
+    /// Bytes ever handed in, and where the marks stand, counted alike.
+    pub(crate) handed: usize,
+    pub(crate) marks: VecDeque<(usize, Mark)>,
+    pub(crate) hung_up: Option<HangUp>,
+    pub(crate) end_told: bool,
+    /// It has said its last word.
+    pub(crate) doomed: bool,
+    pub(crate) next_id: u64,
+    pub(crate) heard: Time,
+    // From the server.
+    pub(crate) capacity: usize,
+    pub(crate) buffered: usize,
+    pub(crate) stalled_until: u64,
+    /// The shard waits to hear that the socket is writable.
+    pub(crate) refusing: bool,
+    pub(crate) refused_since: Time,
+    pub(crate) dead: bool,
+    pub(crate) emitted_bytes: usize,
+    // Its end.
+    pub(crate) may_end: Vec<Disconnect>,
+    pub(crate) parted: Option<Disconnect>,
+    pub(crate) shut: bool,
+    pub(crate) closed: bool,
+}
+
+impl Client {
+    pub(crate) fn new(
+        number: usize,
+        conn: ConnId,
+        descriptor: usize,
+        faults: &Faults,
+        chance: &mut Chance,
+    ) -> Client {
+        let narrow = chance.happens(faults.narrow);
+        Client {
+            conn,
+            shard: conn.shard.index(),
+            descriptor,
+            view: View::new(number, conn.to_string()),
+            resident: number.is_multiple_of(2),
+            silent: chance.happens(faults.silent),
+            stubborn: chance.happens(faults.stubborn),
+            out: Vec::new(),
+            handed: 0,
+            marks: VecDeque::new(),
+            hung_up: None,
+            end_told: false,
+            doomed: false,
+            next_id: 0,
+            heard: Time::default(),
+            capacity: if narrow { chance.within(1, 600) } else { 64 << 10 },
+            buffered: 0,
+            stalled_until: 0,
+            refusing: false,
+            refused_since: Time::default(),
+            dead: false,
+            emitted_bytes: 0,
+            may_end: Vec::new(),
+            parted: None,
+            shut: false,
+            closed: false,
+        }
+    }
+
+    /// Whether it can still say something that counts.
+    pub(crate) fn talks(&self) -> bool {
+        !self.closed && !self.doomed && self.hung_up.is_none() && self.view.closed.is_none()
+    }
+
+    /// Whether it is there and nothing is known to end it.
+    pub(crate) fn lives(&self) -> bool {
+        self.parted.is_none()
+    }
+
+    pub(crate) fn free(&self) -> usize {
+        self.capacity.saturating_sub(self.buffered)
+    }
+
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.marks.push_back((self.handed + self.out.len(), mark));
+    }
+
+    /// The next mark whose bytes are handed in.
+    pub(crate) fn next_mark(&mut self) -> Option<Mark> {
+        let handed = self.handed;
+        self.marks.pop_front_if(|(end, _)| *end <= handed).map(|(_, mark)| mark)
+    }
+
+    /// Sends one text message, sometimes in fragments with pings between them.
+    pub(crate) fn text(&mut self, json: &str, fragments: usize, chance: &mut Chance) {
+        let bytes = json.as_bytes();
+        let mut at = 0;
+        for piece in 1..=fragments {
+            let last = piece == fragments;
+            let end = if last { bytes.len() } else { chance.within(at, bytes.len()) };
+            let opcode = if piece == 1 { Opcode::Text } else { Opcode::Continuation };
+            self.frame(opcode, last, &bytes[at..end], chance);
+            if !last && chance.happens(0.3) {
+                self.frame(Opcode::Ping, true, b"between", chance);
+            }
+            at = end;
+        }
+    }
+
+    pub(crate) fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8], chance: &mut Chance) {
+        let mask = (chance.next() as u32).to_be_bytes();
+        push_client_frame(&mut self.out, opcode, fin, mask, payload);
+    }
+
+    /// A fresh id, as written: a number or a string.
+    pub(crate) fn id(&mut self, chance: &mut Chance) -> String {
+        self.next_id += 1;
+        match chance.happens(0.5) {
+            true => self.next_id.to_string(),
+            false => format!("\"i\\u00{:02x}{}\"", 0x61 + self.next_id % 26, self.next_id),
+        }
+    }
+}

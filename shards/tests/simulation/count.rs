@@ -1,0 +1,68 @@
+//! How often everything happened that the run is for.
+
+macro_rules! happenings {
+    ($($name:ident)*) => {
+        /// Something that must happen often enough for the run to mean anything.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Happened { $($name),* }
+
+        const ALL: &[Happened] = &[$(Happened::$name),*];
+    };
+}
+
+happenings! {
+    // What the client does in the middle of something else.
+    LeaveWhileJoining CloseWhileJoining CloseMidFrame CloseMidPass CloseWithBegunSend
+    SlotReusedWithMessageInFlight DescriptorReused
+    // What the engine does under pressure.
+    SpillUsed RoomPressed RoomReleased LogDroppedUnderBlockedMember Gap ExcludedSenderBehind
+    PublisherHomeAndMemberOnOneShard Paused Resumed CallerToldFull
+    // What the harness does to it.
+    ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame
+    RingFull SliceCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
+    SpuriousWritable SilentClient StubbornClient Drain
+    // What clients and callers ask for, and get.
+    JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
+    BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound
+    LargeMessage RoomLingeredOut RoomOutlivedItsMembers
+    // How connections end.
+    EndedNormal EndedLost EndedIdle EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
+    EndedKicked EndedTooBig EndedSlowLog EndedSlowOwnBytes Pinged CloseTimedOut
+}
+
+/// One counter for each.
+#[derive(Clone)]
+pub(crate) struct Count([u64; ALL.len()]);
+
+/// Each must happen so often over a whole run.
+pub(crate) const LEAST: u64 = 100;
+
+impl Count {
+    pub(crate) fn new() -> Count {
+        Count([0; ALL.len()])
+    }
+
+    pub(crate) fn add(&mut self, what: Happened) {
+        self.0[what as usize] += 1;
+    }
+
+    pub(crate) fn add_if(&mut self, condition: bool, what: Happened) {
+        self.0[what as usize] += u64::from(condition);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Count) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    pub(crate) fn too_rare(&self) -> Vec<Happened> {
+        ALL.iter().copied().filter(|what| self.0[*what as usize] < LEAST).collect()
+    }
+
+    pub(crate) fn print(&self) {
+        for what in ALL {
+            println!("{:>10} {what:?}", self.0[*what as usize]);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What goes wrong, how often, and in which world.
+
+use std::time::Duration;
+
+use corecast_shards::{Config, Limits, SlowPolicy};
+
+use crate::chance::Chance;
+
+/// Every fault is a probability, of one occasion for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    /// The socket takes a part of a send though it has room for all of it.
+    pub(crate) short_write: f64,
+    /// The socket takes nothing of a send though it has room.
+    pub(crate) refuse: f64,
+    /// The socket fails during a send.
+    pub(crate) fail: f64,
+    /// A client disappears when it is its turn: half with an end of stream, half with a reset.
+    pub(crate) hang_up: f64,
+    /// A client closes in order.
+    pub(crate) close: f64,
+    /// A client breaks a rule that it is closed for.
+    pub(crate) sin: f64,
+    /// A client stops reading for a while.
+    pub(crate) stall: f64,
+    /// A connection has a small send buffer in the kernel.
+    pub(crate) narrow: f64,
+    /// A client never answers pings.
+    pub(crate) silent: f64,
+    /// A client ignores close frames.
+    pub(crate) stubborn: f64,
+    /// A client's bytes are cut anywhere.
+    pub(crate) split: f64,
+    /// An event of a connection that is gone is told once more.
+    pub(crate) stale: f64,
+    /// Writability is reported though nothing waited for it.
+    pub(crate) spurious: f64,
+    /// Outputs stay with the shard for a while.
+    pub(crate) late_pull: f64,
+    /// A shard is not told the time.
+    pub(crate) late_clock: f64,
+    /// A ring's free room is not told at once.
+    pub(crate) late_room: f64,
+    /// A slice is left before it is over.
+    pub(crate) cut_slice: f64,
+    /// A program throws a connection out.
+    pub(crate) kick: f64,
+    /// A message is larger than what the engine copies.
+    pub(crate) large: f64,
+    /// Time jumps by seconds.
+    pub(crate) jump: f64,
+}
+
+/// How likely each kind of step is, against the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    pub(crate) client: usize,
+    pub(crate) receive: usize,
+    pub(crate) mesh: usize,
+    pub(crate) send: usize,
+    pub(crate) read: usize,
+    pub(crate) program: usize,
+    pub(crate) time: usize,
+    pub(crate) connect: usize,
+}
+
+/// Everything that is decided before the first step.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) steps: u64,
+    pub(crate) connections: usize,
+    pub(crate) rooms: usize,
+    pub(crate) config: Config,
+    pub(crate) faults: Faults,
+    pub(crate) pace: Pace,
+    /// Ends with the server's drain instead of in peace.
+    pub(crate) drains: bool,
+}
+
+impl Setup {
+    /// A world that differs from seed to seed in every respect.
+    pub(crate) fn drawn(chance: &mut Chance) -> Setup {
+        let faults = Faults::drawn(chance);
+        let pace = Pace::drawn(chance);
+        let shards = chance.within(1, 8) as u16;
+        let slow = chance.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]);
+        let seed = u128::from(chance.next()) << 64 | u128::from(chance.next());
+        let mut config = Config { shards, seed, slow, ..Config::default() };
+        config.handled.events = ["app".into()].into();
+        config.handled.connect = chance.happens(0.2);
+        config.limits = limits(chance);
+        Setup {
+            steps: chance.within(2_000, 3_500) as u64,
+            connections: 20 + chance.skewed(180),
+            rooms: chance.within(1, 10),
+            config,
+            faults,
+            pace,
+            drains: chance.happens(0.15),
+        }
+    }
+
+    /// A world in which nothing goes wrong but what the harness lies about, so that every lie
+    /// hurts somebody who is still there to notice.
+    pub(crate) fn honest(chance: &mut Chance) -> Setup {
+        let mut setup = Setup::drawn(chance);
+        setup.faults = Faults::none();
+        setup.config.shards = chance.within(2, 6) as u16;
+        setup.config.slow = SlowPolicy::Disconnect;
+        setup.config.handled.connect = false;
+        setup.drains = false;
+        let limits = &mut setup.config.limits;
+        let never = Duration::from_secs(1 << 30);
+        (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);
+        (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
+        setup
+    }
+}
+
+/// Small limits, so that they are reached.
+fn limits(chance: &mut Chance) -> Limits {
+    let mut limits = Limits::default();
+    let secs = |chance: &mut Chance, low, high| Duration::from_secs(chance.within(low, high) as u64);
+    limits.message_bytes = 64 << 10;
+    limits.rooms_per_connection = chance.within(1, 6);
+    limits.room_log_bytes = chance.pick(&[1 << 10, 4 << 10, 12 << 10, 40 << 10, 200 << 10]);
+    limits.own_bytes = chance.pick(&[2 << 10, 8 << 10, 64 << 10]);
+    limits.slow_timeout = secs(chance, 1, 10);
+    limits.ping_interval = secs(chance, 5, 25);
+    limits.ping_timeout = secs(chance, 2, 20);
+    limits.close_timeout = secs(chance, 1, 5);
+    limits.room_linger = secs(chance, 1, 60);
+    limits.lingering_rooms = chance.pick(&[1, 8, 1000]);
+    limits.mesh_items = chance.within(1, 8);
+    limits.mesh_bytes = chance.pick(&[200, 1 << 10, 8 << 10, 256 << 10]);
+    if chance.happens(0.1) {
+        limits.ping_interval = Duration::ZERO;
+    }
+    limits
+}
+
+impl Faults {
+    /// Some faults are absent in a seed, some rare and some frequent: a mixture of everything
+    /// would hide what only a single one brings out.
+    fn drawn(chance: &mut Chance) -> Faults {
+        let mut drawn = |high: f64| match chance.below(3) {
+            0 => 0.0,
+            1 => high / 10.0,
+            _ => high,
+        };
+        Faults {
+            short_write: drawn(0.3),
+            refuse: drawn(0.2),
+            fail: drawn(0.005),
+            hang_up: drawn(0.03),
+            close: drawn(0.02),
+            sin: drawn(0.015),
+            stall: drawn(0.05),
+            narrow: drawn(0.5),
+            silent: drawn(0.1),
+            stubborn: drawn(0.5),
+            split: drawn(0.8),
+            stale: drawn(0.1),
+            spurious: drawn(0.1),
+            late_pull: drawn(0.3),
+            late_clock: drawn(0.3),
+            late_room: drawn(0.5),
+            cut_slice: drawn(0.5),
+            kick: drawn(0.03),
+            large: drawn(0.03),
+            jump: drawn(0.1),
+        }
+    }
+
+    /// A world without faults.
+    pub(crate) fn none() -> Faults {
+        Faults {
+            short_write: 0.0,
+            refuse: 0.0,
+            fail: 0.0,
+            hang_up: 0.0,
+            close: 0.0,
+            sin: 0.0,
+            stall: 0.0,
+            narrow: 0.0,
+            silent: 0.0,
+            stubborn: 0.0,
+            split: 0.0,
+            stale: 0.0,
+            spurious: 0.0,
+            late_pull: 0.0,
+            late_clock: 0.0,
+            late_room: 0.0,
+            cut_slice: 0.0,
+            kick: 0.0,
+            large: 0.0,
+            jump: 0.0,
+        }
+    }
+}
+
+impl Pace {
+    fn drawn(chance: &mut Chance) -> Pace {
+        let mut drawn = |usual: usize| match chance.below(4) {
+            0 => usual / 4 + 1,
+            1 | 2 => usual,
+            _ => usual * 2,
+        };
+        Pace {
+            client: drawn(24),
+            receive: drawn(24),
+            mesh: drawn(24),
+            send: drawn(24),
+            read: drawn(16),
+            program: drawn(5),
+            time: drawn(6),
+            connect: drawn(5),
+        }
+    }
+}

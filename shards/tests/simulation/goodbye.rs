@@ -1,0 +1,100 @@
+//! How connections end, and whether they may.
+
+use corecast_shards::Disconnect;
+
+use crate::count::Happened;
+use crate::world::{World, trace};
+
+impl World {
+    /// The connection is out of all rooms.
+    pub(crate) fn parted(&mut self, client: usize, reason: Disconnect) {
+        trace!(self, "client {client}: parts: {reason:?}");
+        let shard = self.clients[client].shard;
+        let player = &self.clients[client];
+        assert_eq!(player.parted, None, "a connection parts once");
+        assert!(!player.closed, "a connection parts before it is closed");
+        self.check_reason(client, reason);
+        let player = &self.clients[client];
+        let joining = self.mesh.joining.iter().any(|(conn, _)| *conn == player.conn);
+        self.count.add_if(joining, Happened::CloseWhileJoining);
+        self.count.add_if(!player.view.partial.is_empty(), Happened::CloseMidFrame);
+        self.count.add_if(self.slicing[shard], Happened::CloseMidPass);
+        self.clients[client].parted = Some(reason);
+    }
+
+    fn check_reason(&mut self, client: usize, reason: Disconnect) {
+        let player = &self.clients[client];
+        let limits = &self.setup.config.limits;
+        let now = self.told[player.shard];
+        let happened = match reason {
+            Disconnect::Slow => {
+                let slow = self.slow[player.shard].contains(&client);
+                // Its answers alone cannot fill it: from a quarter on its commands wait.
+                let own = player.emitted_bytes >= limits.own_bytes / 2;
+                assert!(slow || own, "client {client} is slow, and its socket refused nothing");
+                let timed_out = now.since(player.refused_since) >= limits.slow_timeout;
+                let dropped = slow && !own && !timed_out;
+                self.count.add_if(dropped, Happened::LogDroppedUnderBlockedMember);
+                if own { Happened::EndedSlowOwnBytes } else { Happened::EndedSlowLog }
+            }
+            Disconnect::Idle => {
+                let silence = limits.ping_interval + limits.ping_timeout;
+                assert!(!limits.ping_interval.is_zero(), "idleness is nobody's business");
+                assert!(now.since(player.heard) >= silence, "client {client} was heard");
+                Happened::EndedIdle
+            }
+            Disconnect::Shutdown => {
+                assert!(self.draining, "the server stays");
+                Happened::EndedShutdown
+            }
+            _ => {
+                let may = player.may_end.contains(&reason);
+                assert!(may, "client {client} ends for {reason:?} and not {:?}", player.may_end);
+                match reason {
+                    Disconnect::Lost => Happened::EndedLost,
+                    Disconnect::Protocol => Happened::EndedProtocol,
+                    Disconnect::Binary => Happened::EndedBinary,
+                    Disconnect::BadUtf8 => Happened::EndedBadUtf8,
+                    Disconnect::Kicked => Happened::EndedKicked,
+                    Disconnect::TooBig => Happened::EndedTooBig,
+                    _ => Happened::EndedNormal,
+                }
+            }
+        };
+        self.count.add(happened);
+    }
+
+    /// Our side of the socket is shut down.
+    pub(crate) fn shut_down(&mut self, client: usize) {
+        trace!(self, "client {client}: our side is shut down");
+        let player = &mut self.clients[client];
+        assert!(player.parted.is_some() && !player.shut && !player.closed, "parted, and open");
+        assert!(player.view.closed.is_some(), "our side ends behind our close frame");
+        player.shut = true;
+    }
+
+    /// The descriptor is released, and the next connection may have it.
+    pub(crate) fn close_socket(&mut self, client: usize) {
+        trace!(self, "client {client}: is closed");
+        let busy = self.begun.iter().any(|send| send.client == client);
+        assert!(!busy, "the descriptor is released under a send");
+        let player = &mut self.clients[client];
+        assert!(!player.closed, "a connection is closed once");
+        let parted = player.parted.expect("a connection parts before it is closed");
+        self.count.add_if(player.hung_up.is_none(), Happened::CloseTimedOut);
+        if let Some((code, reason)) = &player.view.closed {
+            assert_eq!(Some(*code), parted.close_code(), "the close frame tells the reason");
+            let name = parted.name();
+            let told = match parted.reconnect() {
+                true => reason.strip_prefix(name).is_some_and(|rest| rest.starts_with(" retry=")),
+                false => reason == name,
+            };
+            assert!(told, "the close frame tells {name} and not {reason}");
+        }
+        player.closed = true;
+        player.refusing = false;
+        self.descriptors[player.descriptor] = None;
+        self.slow[player.shard].remove(&client);
+        self.open.retain(|open| *open != client);
+    }
+}

@@ -1,0 +1,209 @@
+//! The real shards in a simulated world: seeded, with a virtual clock and faulty wires, and a dumb
+//! model as judge. Here is how it works:
+//!
+//! 1. A seed decides everything before the first step (`faults`: `Setup`): how many shards, rings,
+//!    connections and rooms there are, how small the limits are, how likely each fault is.
+//! 2. The `world` holds the shards, the rings between them (`mesh`), the sockets (`sends`), the
+//!    clients (`client`, `script`) and the embedding program (`program`). It drives the shards through
+//!    their public seam alone, as the runtime does.
+//! 3. In each step the one scheduler picks a shard and one kind of thing to happen to it: bytes
+//!    arrive, messages move on or off rings one at a time, sends begin or end, clients read, act or
+//!    vanish, callers ask, time passes. All chance comes from the seed (`chance`).
+//! 4. Whatever a socket takes goes at once before the judge: `view` reads the frames with code of its
+//!    own (`wire`) and knows what that one client may see; `model` is what all clients share: a
+//!    map from places in rooms to messages.
+//! 5. Every end of a connection must have a reason (`goodbye`).
+//! 6. After the last step there is peace (`quiet`): no faults, no new input, everybody reads. When
+//!    nothing moves any more, everything must have arrived, every command must be answered, every
+//!    log empty and every home's count right. Some seeds end with the server's drain instead.
+//! 7. Everything that the run is for is counted (`count`); a run in which something happened too
+//!    rarely has shown nothing and fails.
+//! 8. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//!
+//! `CORECAST_SEED=n` replays one seed and prints its steps; `CORECAST_SEEDS=1000000` runs that many.
+
+#![allow(clippy::unwrap_used)]
+
+mod chance;
+mod client;
+mod count;
+mod faults;
+mod goodbye;
+mod lies;
+mod mesh;
+mod model;
+mod program;
+mod quiet;
+mod script;
+mod sends;
+mod view;
+mod wire;
+mod world;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chance::Chance;
+use count::{Count, LEAST};
+use faults::Setup;
+use lies::{Lie, Lying};
+use world::World;
+
+/// Seeds of an ordinary run, and the time after which it is content with fewer.
+const SEEDS: u64 = 2_000;
+/// Failures after which a run stops.
+const FAILURES: usize = 12;
+const TIME: Duration = Duration::from_secs(60);
+
+thread_local! {
+    /// Whether a panic on this thread is expected and none of the reader's business.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps those panics silent that show that a lie was noticed.
+fn hush() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                loud(info);
+            }
+        }));
+    });
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Runs one seed; the error says in which step what went wrong.
+fn run_seed(seed: u64, tracing: bool) -> Result<Count, String> {
+    let mut chance = Chance::new(seed);
+    let setup = Setup::drawn(&mut chance);
+    if tracing {
+        println!("seed {seed}: {setup:#?}");
+    }
+    let mut world = World::new(setup, chance, Lying::new(Lie::None, 0), tracing);
+    judge(&mut world).map_err(|what| format!("seed {seed}, {what}"))?;
+    Ok(world.count)
+}
+
+fn judge(world: &mut World) -> Result<(), String> {
+    let run = catch_unwind(AssertUnwindSafe(|| world.run()));
+    run.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        format!("step {}: {}", world.step, text.unwrap_or_default())
+    })
+}
+
+#[test]
+fn every_seed_ends_in_the_quiet_state() {
+    if let Some(seed) = variable("CORECAST_SEED") {
+        run_seed(seed, true).unwrap();
+        return;
+    }
+    let wanted = variable("CORECAST_SEEDS");
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (total, failures) = (Mutex::new(Count::new()), Mutex::new(Vec::new()));
+    let begin = Instant::now();
+    let worker = || {
+        while !failed.load(Ordering::Relaxed) && (wanted.is_some() || begin.elapsed() < TIME) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= wanted.unwrap_or(SEEDS) {
+                return;
+            }
+            match run_seed(seed, false) {
+                Ok(count) => total.lock().unwrap().merge(&count),
+                Err(what) => {
+                    let mut failures = failures.lock().unwrap();
+                    failures.push(what);
+                    failed.store(failures.len() >= FAILURES, Ordering::Relaxed);
+                }
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| drop(scope.spawn(worker)));
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "replay with CORECAST_SEED: {failures:#?}");
+    let total = total.into_inner().unwrap();
+    println!("{} seeds in {:?}", next.into_inner(), begin.elapsed());
+    total.print();
+    let rare = total.too_rare();
+    assert!(rare.is_empty() || wanted.is_some(), "fewer than {LEAST} times: {rare:?}");
+}
+
+/// Tells the lie in one seed after the other, until enough of them had an occasion for it.
+fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
+    const TIMES: usize = 10;
+    hush();
+    let (mut told, mut seed) = (0, 0);
+    while told < TIMES {
+        seed += 1;
+        assert!(seed < 200, "{lie:?} was told only {told} times");
+        let world = |lie| {
+            let mut chance = Chance::new(seed);
+            let mut setup = Setup::honest(&mut chance);
+            prepare(&mut setup);
+            let patience = chance.below(20);
+            World::new(setup, chance, Lying::new(lie, patience), false)
+        };
+        let mut lying = world(lie);
+        QUIET.set(true);
+        let noticed = judge(&mut lying).is_err();
+        QUIET.set(false);
+        if lying.lying.told {
+            told += 1;
+            assert!(noticed, "{lie:?} in seed {seed} was told, and nobody noticed");
+            assert_eq!(judge(&mut world(Lie::None)), Ok(()), "the truth in seed {seed}");
+        } else {
+            assert!(!noticed, "nobody lied in seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn two_swapped_messages_are_noticed() {
+    check_noticed(Lie::Swap, |_| ());
+}
+
+#[test]
+fn a_lost_message_is_noticed() {
+    check_noticed(Lie::Lose, |_| ());
+}
+
+#[test]
+fn a_doubled_message_is_noticed() {
+    check_noticed(Lie::Double, |_| ());
+}
+
+#[test]
+fn bytes_that_no_socket_took_are_noticed() {
+    check_noticed(Lie::TooManyBytes, |setup| setup.faults.short_write = 0.3);
+}
+
+#[test]
+fn a_lost_writable_is_noticed() {
+    check_noticed(Lie::LoseWritable, |setup| setup.faults.short_write = 0.3);
+}
+
+#[test]
+fn an_answer_for_the_former_owner_of_a_slot_is_noticed() {
+    check_noticed(Lie::ReplayJoined, |setup| {
+        setup.faults.hang_up = 0.03;
+        setup.pace.connect *= 4;
+    });
+}
+
+#[test]
+fn a_member_too_many_is_noticed() {
+    check_noticed(Lie::OneMemberTooMany, |_| ());
+}

@@ -1,0 +1,208 @@
+//! The rings between shards.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use corecast_shards::{ConnId, LaneRoom, Outcome, Request, RoomName, ShardId};
+
+use crate::count::Happened;
+use crate::world::{World, trace};
+
+pub(crate) struct Ring<M> {
+    pub(crate) queue: VecDeque<M>,
+    /// What the sender believes is outdated.
+    changed: bool,
+}
+
+/// Two rings for each ordered pair of shards.
+pub(crate) struct Mesh {
+    items: usize,
+    bytes: usize,
+    /// By sender, then receiver.
+    pub(crate) requests: Vec<Vec<Ring<Request>>>,
+    pub(crate) outcomes: Vec<Vec<Ring<Outcome>>>,
+    /// Joins that left their shard and whose answer has not come back.
+    pub(crate) joining: BTreeSet<(ConnId, RoomName)>,
+}
+
+impl<M> Ring<M> {
+    fn new() -> Ring<M> {
+        Ring { queue: VecDeque::new(), changed: true }
+    }
+}
+
+fn rings<M>(shards: usize) -> Vec<Vec<Ring<M>>> {
+    (0..shards).map(|_| (0..shards).map(|_| Ring::new()).collect()).collect()
+}
+
+impl Mesh {
+    pub(crate) fn new(shards: usize, items: usize, bytes: usize) -> Mesh {
+        let (requests, outcomes) = (rings(shards), rings(shards));
+        Mesh { items, bytes, requests, outcomes, joining: BTreeSet::new() }
+    }
+
+    fn room<M>(&self, ring: &Ring<M>, weight: impl Fn(&M) -> usize) -> LaneRoom {
+        let used: usize = ring.queue.iter().map(weight).sum();
+        LaneRoom {
+            items: self.items.saturating_sub(ring.queue.len()),
+            bytes: self.bytes.saturating_sub(used),
+        }
+    }
+
+    /// Whether a ring to this connection's shard holds something for who had its slot before.
+    pub(crate) fn has_predecessor(&self, conn: ConnId) -> bool {
+        let to = conn.shard.index();
+        let is_of = |other: &ConnId| other.slot == conn.slot && *other != conn;
+        let outcomes = self.outcomes.iter().flat_map(|rings| &rings[to].queue);
+        let mut answered = outcomes.filter_map(|outcome| match outcome {
+            Outcome::Joined { conn, .. }
+            | Outcome::Left { conn, .. }
+            | Outcome::Reply { conn, .. } => Some(conn),
+            _ => None,
+        });
+        let requests = self.requests[to].iter().flat_map(|ring| &ring.queue);
+        let mut asked = requests.filter_map(|request| match request {
+            Request::Join { conn, .. } | Request::Relay { conn, .. } => Some(conn),
+            Request::Leave { conn, asked: Some(_), .. } => Some(conn),
+            _ => None,
+        });
+        answered.any(is_of) || asked.any(is_of)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let requests = self.requests.iter().flatten().all(|ring| ring.queue.is_empty());
+        requests && self.outcomes.iter().flatten().all(|ring| ring.queue.is_empty())
+    }
+}
+
+impl World {
+    /// A few messages move, one at a time, onto rings or off them.
+    pub(crate) fn move_messages(&mut self, shard: usize) {
+        for _ in 0..self.chance.skewed(12) {
+            let other = self.chance.below(self.shards.len());
+            if other == shard {
+                let budget = self.chance.within(1, 4);
+                self.take_own(shard, budget);
+                continue;
+            }
+            match self.chance.below(4) {
+                0 => self.carry_request(shard, other),
+                1 => self.carry_outcome(shard, other),
+                2 => self.hand_in_request(other, shard),
+                _ => self.hand_in_outcome(other, shard),
+            };
+            if !self.chance.happens(self.setup.faults.late_room) {
+                self.tell_rooms(shard);
+            }
+        }
+    }
+
+    pub(crate) fn take_own(&mut self, shard: usize, budget: usize) -> bool {
+        let handled = self.shards[shard].counters().mesh_handled;
+        self.shards[shard].take_own(budget);
+        self.note_spill(shard);
+        self.shards[shard].counters().mesh_handled != handled
+    }
+
+    /// Tells a shard how much room its rings have.
+    pub(crate) fn tell_rooms(&mut self, shard: usize) {
+        for to in (0..self.shards.len()).filter(|to| *to != shard) {
+            let id = ShardId::new(to as u16);
+            if std::mem::take(&mut self.mesh.requests[shard][to].changed) {
+                let room = self.mesh.room(&self.mesh.requests[shard][to], Request::weight);
+                self.shards[shard].on_request_room(id, room);
+            }
+            if std::mem::take(&mut self.mesh.outcomes[shard][to].changed) {
+                let room = self.mesh.room(&self.mesh.outcomes[shard][to], Outcome::weight);
+                self.shards[shard].on_outcome_room(id, room);
+            }
+        }
+    }
+
+    pub(crate) fn carry_request(&mut self, from: usize, to: usize) -> bool {
+        let Some(request) = self.shards[from].next_request(ShardId::new(to as u16)) else {
+            let full = self.mesh.requests[from][to].queue.len() >= self.mesh.items;
+            self.count.add_if(full, Happened::RingFull);
+            return false;
+        };
+        trace!(self, "ring {from} > {to}: {request:.200?}");
+        if let Request::Join { conn, room, again: false, .. } = &request {
+            self.mesh.joining.insert((*conn, room.clone()));
+        }
+        self.mesh.requests[from][to].queue.push_back(request);
+        assert!(self.mesh.requests[from][to].queue.len() <= self.mesh.items, "the ring is full");
+        self.lie_about_requests(from, to);
+        true
+    }
+
+    pub(crate) fn carry_outcome(&mut self, from: usize, to: usize) -> bool {
+        let Some(outcome) = self.shards[from].next_outcome(ShardId::new(to as u16)) else {
+            let full = self.mesh.outcomes[from][to].queue.len() >= self.mesh.items;
+            self.count.add_if(full, Happened::RingFull);
+            return false;
+        };
+        trace!(self, "ring {from} > {to}: {outcome:.200?}");
+        self.mesh.outcomes[from][to].queue.push_back(outcome);
+        assert!(self.mesh.outcomes[from][to].queue.len() <= self.mesh.items, "the ring is full");
+        self.lie_about_outcomes(from, to);
+        true
+    }
+
+    pub(crate) fn hand_in_request(&mut self, from: usize, to: usize) -> bool {
+        if !self.shards[to].takes_requests() {
+            return false;
+        }
+        let ring = &mut self.mesh.requests[from][to];
+        let Some(request) = ring.queue.pop_front() else { return false };
+        ring.changed = true;
+        trace!(self, "shard {to} takes {request:.100?}");
+        self.shards[to].on_request(ShardId::new(from as u16), request);
+        self.note_spill(to);
+        true
+    }
+
+    pub(crate) fn hand_in_outcome(&mut self, from: usize, to: usize) -> bool {
+        let ring = &mut self.mesh.outcomes[from][to];
+        let Some(outcome) = ring.queue.pop_front() else { return false };
+        ring.changed = true;
+        self.note_outcome(&outcome);
+        trace!(self, "shard {to} takes {outcome:.100?}");
+        self.shards[to].on_outcome(outcome);
+        true
+    }
+
+    fn note_spill(&mut self, shard: usize) {
+        self.count.add_if(!self.shards[shard].takes_requests(), Happened::SpillUsed);
+    }
+
+    fn note_outcome(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Joined { conn, room, .. } => {
+                self.mesh.joining.remove(&(*conn, room.clone()));
+            }
+            Outcome::Pressed { pressed, .. } => {
+                self.count.add_if(*pressed, Happened::RoomPressed);
+                self.count.add_if(!*pressed, Happened::RoomReleased);
+            }
+            Outcome::Deliver { room, offset, exclude: Some(conn), .. } => {
+                let place = self.names.iter().position(|name| name == room);
+                let view = self.by_conn.get(conn).map(|client| &self.clients[*client].view);
+                let stay = place.and_then(|place| view?.rooms.get(&place));
+                let behind = stay.is_some_and(|stay| stay.next < *offset);
+                self.count.add_if(behind, Happened::ExcludedSenderBehind);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this client published on the shard where the room's home and a member are.
+    pub(crate) fn note_publish(&mut self, client: usize, room: usize) {
+        let shard = self.clients[client].shard;
+        let home = self.shards[shard].home(&self.names[room]).index();
+        let is_here = |client: &&usize| {
+            let client = &self.clients[**client];
+            client.shard == shard && client.view.rooms.contains_key(&room)
+        };
+        let together = home == shard && self.open.iter().any(|client| is_here(&client));
+        self.count.add_if(together, Happened::PublisherHomeAndMemberOnOneShard);
+    }
+}

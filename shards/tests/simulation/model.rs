@@ -1,0 +1,151 @@
+//! The dumb model: what was said, and a map from each place in a room to what stands there.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Who said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Speaker {
+    Client(usize),
+    /// A caller at this shard.
+    Program(usize),
+}
+
+/// One message, published or broadcast or emitted. All differ.
+#[derive(Debug)]
+pub(crate) struct Saying {
+    pub(crate) room: usize,
+    pub(crate) by: Speaker,
+    pub(crate) data: Rc<str>,
+    pub(crate) echo: bool,
+    /// The step in which it was handed to a client or shard.
+    pub(crate) said_at: u64,
+    /// Where its speaker was told that it stands; 0 for a broadcast.
+    pub(crate) told: Option<u64>,
+    /// Where it was seen.
+    seen: Option<u64>,
+}
+
+/// The place of the room of everybody, behind all others.
+pub(crate) const EVERYBODY: usize = usize::MAX;
+/// The place of what is for one connection alone.
+pub(crate) const NOBODY: usize = usize::MAX - 1;
+
+/// Everything that was said and seen.
+#[derive(Default)]
+pub(crate) struct Model {
+    pub(crate) sayings: Vec<Saying>,
+    /// Room and epoch, and what stands at which offset.
+    lives: BTreeMap<(usize, Rc<str>), BTreeMap<u64, usize>>,
+    /// Which broadcast follows which.
+    after: BTreeMap<usize, usize>,
+    before: BTreeMap<usize, usize>,
+}
+
+impl Model {
+    /// Makes up a message of about `len` bytes.
+    pub(crate) fn say(&mut self, room: usize, by: Speaker, len: usize, echo: bool, now: u64) -> usize {
+        let number = self.sayings.len();
+        let pad = (b'a' + (number % 26) as u8) as char;
+        let pad: String = std::iter::repeat_n(pad, len).collect();
+        let data = format!(r#"{{"c":{number}, "pad":"{pad}"}}"#).into();
+        let (told, seen) = (None, None);
+        self.sayings.push(Saying { room, by, data, echo, said_at: now, told, seen });
+        number
+    }
+
+    /// Which message this is, byte for byte.
+    pub(crate) fn recognise(&self, data: &str, room: usize) -> usize {
+        let digits = data.strip_prefix(r#"{"c":"#).and_then(|data| data.split(',').next());
+        let number = digits.and_then(|digits| digits.parse::<usize>().ok());
+        let number = number.unwrap_or_else(|| panic!("nobody said {data:.40}"));
+        let saying = self.sayings.get(number).unwrap_or_else(|| panic!("nobody said {number}"));
+        assert_eq!(&*saying.data, data, "message {number} is carried byte for byte");
+        assert_eq!(saying.room, room, "message {number} stays in its room");
+        number
+    }
+
+    /// Somebody saw this message at this place.
+    pub(crate) fn place(&mut self, room: usize, epoch: &Rc<str>, offset: u64, number: usize) {
+        let life = self.lives.entry((room, epoch.clone())).or_default();
+        let there = *life.entry(offset).or_insert(number);
+        assert_eq!(there, number, "everybody sees the same at room {room} offset {offset}");
+        let saying = &mut self.sayings[number];
+        assert_eq!(*saying.seen.get_or_insert(offset), offset, "message {number} stands once");
+        if let Some(told) = saying.told {
+            assert_eq!(told, offset, "the ack of message {number} told where it stands");
+        }
+    }
+
+    /// The speaker is told where its message stands.
+    pub(crate) fn tell(&mut self, number: usize, offset: u64) {
+        let saying = &mut self.sayings[number];
+        assert_eq!(saying.told, None, "message {number} is answered once");
+        saying.told = Some(offset);
+        if let Some(seen) = saying.seen {
+            assert_eq!(seen, offset, "the ack of message {number} tells where it stands");
+        }
+    }
+
+    /// An epoch belongs to one room.
+    pub(crate) fn live(&mut self, room: usize, epoch: &Rc<str>) {
+        self.lives.entry((room, epoch.clone())).or_default();
+        let rooms = self.lives.keys().filter(|(_, other)| other == epoch).count();
+        assert_eq!(rooms, 1, "epoch {epoch} belongs to one room");
+    }
+
+    /// How many lives this room had, as far as anybody saw.
+    pub(crate) fn lives_of(&self, room: usize) -> usize {
+        self.lives.keys().filter(|(name, _)| *name == room).count()
+    }
+
+    /// What stands there, if somebody saw it.
+    pub(crate) fn at(&self, room: usize, epoch: &Rc<str>, offset: u64) -> Option<usize> {
+        self.lives.get(&(room, epoch.clone()))?.get(&offset).copied()
+    }
+
+    /// The highest offset that anybody saw.
+    pub(crate) fn newest(&self, room: usize, epoch: &Rc<str>) -> u64 {
+        let life = self.lives.get(&(room, epoch.clone()));
+        life.and_then(|life| life.last_key_value()).map_or(0, |(offset, _)| *offset)
+    }
+
+    /// Somebody saw one broadcast directly after another.
+    pub(crate) fn follow(&mut self, before: usize, after: usize) {
+        let next = *self.after.entry(before).or_insert(after);
+        assert_eq!(next, after, "after broadcast {before} everybody sees the same");
+        let previous = *self.before.entry(after).or_insert(before);
+        assert_eq!(previous, before, "before broadcast {after} everybody sees the same");
+    }
+
+    /// The broadcasts before this one, the nearest first, as far as anybody saw them.
+    pub(crate) fn broadcasts_before(&self, mut number: usize) -> Vec<usize> {
+        let mut chain = Vec::new();
+        while let Some(&before) = self.before.get(&number) {
+            assert!(chain.len() <= self.sayings.len(), "broadcasts come in a circle");
+            chain.push(before);
+            number = before;
+        }
+        chain
+    }
+
+    /// What one speaker said in one room stands there in the order in which it was said.
+    pub(crate) fn check_order(&self) {
+        for ((room, _), life) in &self.lives {
+            let mut last = BTreeMap::new();
+            for (offset, number) in life {
+                let by = self.sayings[*number].by;
+                let before = last.insert(by, *number);
+                assert!(before < Some(*number), "order of {by:?} in room {room} at {offset}");
+            }
+        }
+        let mut last: BTreeMap<Speaker, usize> = BTreeMap::new();
+        let mut number = self.after.keys().find(|first| !self.before.contains_key(first)).copied();
+        while let Some(broadcast) = number {
+            let by = self.sayings[broadcast].by;
+            let before = last.insert(by, broadcast);
+            assert!(before < Some(broadcast), "order of broadcasts of {by:?}");
+            number = self.after.get(&broadcast).copied();
+        }
+    }
+}

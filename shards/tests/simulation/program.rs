@@ -1,0 +1,229 @@
+//! What the embedding program does, and what comes out of a shard for it.
+
+use std::collections::BTreeMap;
+
+use corecast_shards::{
+    Answer, Called, Disconnect, Goodbye, Publication, Query, RoomName, ShardId, Token, event_frame,
+};
+
+use crate::count::Happened;
+use crate::model::{EVERYBODY, NOBODY, Speaker};
+use crate::view;
+use crate::world::{World, trace};
+
+/// Questions that are on their way, by token.
+#[derive(Default)]
+pub(crate) struct Asking {
+    next: u64,
+    pub(crate) questions: BTreeMap<(usize, u64), Question>,
+    pub(crate) rooms: BTreeMap<usize, Option<corecast_shards::RoomInfo>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Question {
+    Publish(usize),
+    Stats,
+    Rooms,
+    Room(usize),
+    Emit { client: usize, said: usize },
+    Close,
+}
+
+impl World {
+    pub(crate) fn program(&mut self, shard: usize) {
+        match self.chance.weighted(&[4, 3, 2, 2, 2, 1, 2]) {
+            0 => self.emit(shard),
+            1 => self.publish_from_program(shard, false),
+            2 => self.publish_from_program(shard, true),
+            3 => self.end_a_call(),
+            4 => self.query(shard),
+            5 => self.kick(shard),
+            _ => self.burst(shard),
+        }
+    }
+
+    fn token(&mut self) -> Token {
+        self.asking.next += 1;
+        Token(self.asking.next)
+    }
+
+    /// A message for one connection, by itself.
+    fn emit(&mut self, shard: usize) {
+        let Some(client) = self.some_client(Some(shard)) else { return };
+        let (said, frame) = self.make_emit(shard);
+        let conn = self.clients[client].conn;
+        let taken = self.shards[shard].emit(conn, &frame);
+        self.count.add_if(taken, Happened::Emitted);
+        if taken {
+            self.clients[client].emitted_bytes += frame.len();
+            self.model.sayings[said].told = Some(client as u64);
+        }
+    }
+
+    fn make_emit(&mut self, shard: usize) -> (usize, Vec<u8>) {
+        let len = self.length().min(3_000);
+        let said = self.model.say(NOBODY, Speaker::Program(shard), len, true, self.step);
+        let data = self.model.sayings[said].data.clone();
+        (said, event_frame(&Publication { event: "e".into(), data: &data, echo: true }))
+    }
+
+    fn publish_from_program(&mut self, shard: usize, everybody: bool) {
+        let place = if everybody { EVERYBODY } else { self.chance.below(self.names.len()) };
+        let token = self.chance.happens(0.7).then(|| self.token());
+        let said = self.say_from_program(shard, place, token);
+        self.count.add_if(!said, Happened::CallerToldFull);
+    }
+
+    /// Publishes as a caller; returns whether it was accepted.
+    pub(crate) fn say_from_program(
+        &mut self,
+        shard: usize,
+        place: usize,
+        token: Option<Token>,
+    ) -> bool {
+        let len = self.length();
+        let name = match place {
+            EVERYBODY => RoomName::everybody(),
+            room => self.names[room].clone(),
+        };
+        let said = self.model.say(place, Speaker::Program(shard), len, true, self.step);
+        let data = self.model.sayings[said].data.clone();
+        let event = if place == EVERYBODY { "b" } else { "m" }.into();
+        let publication = Publication { event, data: &data, echo: true };
+        let accepted = self.shards[shard].publish(&name, &publication, token).is_ok();
+        trace!(self, "shard {shard}: publishes {said} to {name}: {accepted}");
+        if let Some(token) = token.filter(|_| accepted) {
+            self.asking.questions.insert((shard, token.0), Question::Publish(said));
+        }
+        accepted
+    }
+
+    /// So many messages at once that publishers may be too fast.
+    fn burst(&mut self, shard: usize) {
+        let room = self.chance.below(self.names.len());
+        for _ in 0..self.chance.skewed(12) {
+            let accepted = self.say_from_program(shard, room, None);
+            self.count.add_if(!accepted, Happened::CallerToldFull);
+        }
+    }
+
+    fn query(&mut self, shard: usize) {
+        let to = self.chance.below(self.shards.len());
+        let token = self.token();
+        let (question, query) = match self.chance.below(5) {
+            0 => (Question::Stats, Query::Stats),
+            1 => (Question::Rooms, Query::Rooms { after: None, limit: 1000 }),
+            2 => {
+                let room = self.chance.below(self.names.len());
+                (Question::Room(room), Query::Room(self.names[room].clone()))
+            }
+            3 => {
+                let (said, frame) = self.make_emit(shard);
+                let client = self.chance.below(self.clients.len().max(1));
+                let Some(player) = self.clients.get_mut(client) else { return };
+                player.emitted_bytes += frame.len();
+                (Question::Emit { client, said }, Query::Emit(player.conn, frame))
+            }
+            _ if !self.chance.happens(self.setup.faults.kick) => return,
+            _ => {
+                let Some(client) = self.some_client(Some(to)) else { return };
+                self.clients[client].may_end.push(Disconnect::Kicked);
+                (Question::Close, Query::Close(self.clients[client].conn, Disconnect::Kicked))
+            }
+        };
+        let to = match &query {
+            Query::Emit(conn, _) => conn.shard,
+            _ => ShardId::new(to as u16),
+        };
+        if self.shards[shard].query(to, token, query).is_ok() {
+            self.asking.questions.insert((shard, token.0), question);
+        } else {
+            self.count.add(Happened::CallerToldFull);
+        }
+    }
+
+    fn kick(&mut self, shard: usize) {
+        let Some(client) = self.some_client(Some(shard)) else { return };
+        if !self.chance.happens(self.setup.faults.kick * 5.0) {
+            return;
+        }
+        trace!(self, "client {client}: kicked");
+        self.clients[client].may_end.push(Disconnect::Kicked);
+        self.shards[shard].close(self.clients[client].conn, Disconnect::Kicked);
+        self.note_close_with_begun_send(client);
+    }
+
+    fn end_a_call(&mut self) {
+        if !self.calls.is_empty() {
+            let place = self.chance.below(self.calls.len());
+            self.end_call(place);
+        }
+    }
+
+    /// The handler of one message is done, or failed.
+    pub(crate) fn end_call(&mut self, place: usize) {
+        let call = self.calls.swap_remove(place);
+        let client = self.by_conn[&call.conn];
+        let shard = call.conn.shard.index();
+        let failed = matches!(call.what, Called::Event(_)) && self.chance.happens(0.3);
+        if failed {
+            let id = self.clients[client].id(&mut self.chance);
+            let text = "the \"handler\" failed";
+            self.shards[shard].fail_call(call.conn, text, Some(&id));
+            let view = &mut self.clients[client].view;
+            view.expect(view::Line::Failures, Some(id), view::Answer::Error("handler_failed"));
+        }
+        self.shards[shard].end_call(call.conn);
+    }
+
+    /// Pulls everything that a shard has to tell.
+    pub(crate) fn pull(&mut self, shard: usize) {
+        while let Some(goodbye) = self.shards[shard].next_goodbye() {
+            match goodbye {
+                Goodbye::Parted(conn, reason) => self.parted(self.by_conn[&conn], reason),
+                Goodbye::ShutdownWrite(conn) => self.shut_down(self.by_conn[&conn]),
+                Goodbye::Close(conn) => self.close_socket(self.by_conn[&conn]),
+            }
+        }
+        while let Some(conn) = self.shards[shard].next_resumed() {
+            assert!(self.by_conn.contains_key(&conn), "a connection that never was");
+            self.count.add(Happened::Resumed);
+        }
+        while let Some(call) = self.shards[shard].next_call() {
+            self.count.add(Happened::HandlerCalled);
+            self.calls.push(call);
+        }
+        while let Some((token, answer)) = self.shards[shard].next_answer() {
+            self.answered(shard, token, answer);
+        }
+    }
+
+    fn answered(&mut self, shard: usize, token: Token, answer: Answer) {
+        let question = self.asking.questions.remove(&(shard, token.0));
+        let question = question.expect("a question is answered once");
+        self.count.add(Happened::CallerAnswered);
+        match (question, answer) {
+            (Question::Publish(said), Answer::Published { offset, .. }) => {
+                let everybody = self.model.sayings[said].room == EVERYBODY;
+                self.model.tell(said, if everybody { 0 } else { offset });
+            }
+            (Question::Stats, Answer::Stats(stats)) => {
+                assert!(stats.connections as usize <= self.setup.connections);
+            }
+            (Question::Rooms, Answer::Rooms(rooms)) => {
+                assert!(rooms.is_sorted_by(|a, b| a.room < b.room), "sorted by name");
+            }
+            (Question::Room(room), Answer::Room(info)) => {
+                self.asking.rooms.insert(room, info);
+            }
+            (Question::Emit { client, said }, Answer::Found(found)) => {
+                self.count.add_if(!found, Happened::EmitNotFound);
+                if found {
+                    self.model.sayings[said].told = Some(client as u64);
+                }
+            }
+            (Question::Close, Answer::Found(_)) => {}
+            (question, answer) => panic!("{question:?} answered with {answer:?}"),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The end of a seed: no new input, no faults, and what must hold when all is quiet.
+
+use std::time::Duration;
+
+use corecast_shards::{Disconnect, Query, Token};
+
+use crate::count::Happened;
+use crate::faults::Faults;
+use crate::model::{EVERYBODY, NOBODY, Speaker};
+use crate::program::Question;
+use crate::world::{World, trace};
+
+/// Rounds after which a world that still moves will never be quiet.
+const ROUNDS_MAX: usize = 20_000;
+
+impl World {
+    pub(crate) fn end_in_peace(&mut self) {
+        self.make_peace();
+        self.settle();
+        // Whoever is still there sees this one, and from it on back every broadcast.
+        let last = self.model.sayings.len();
+        assert!(self.say_from_program(0, EVERYBODY, None), "nothing stands in the way");
+        self.settle();
+        self.ask_for_rooms();
+        self.check_quiet();
+        self.check_commands();
+        self.check_homes();
+        self.check_broadcasts(last);
+        self.check_emits();
+        self.model.check_order();
+        self.clients.iter().for_each(|client| client.view.check_passed(&self.model));
+        self.everybody_leaves();
+    }
+
+    /// The server goes away: what was accepted is still sent to everybody.
+    pub(crate) fn drain(&mut self) {
+        self.count.add(Happened::Drain);
+        self.make_peace();
+        self.draining = true;
+        trace!(self, "the drain begins");
+        self.shards.iter_mut().for_each(corecast_shards::Shard::stop_reading);
+        while !(self.mesh.is_empty() && self.shards.iter().all(corecast_shards::Shard::is_quiet)) {
+            self.pump();
+        }
+        for shard in &mut self.shards {
+            shard.close_all_when_flushed(Disconnect::Shutdown);
+        }
+        self.settle();
+        self.let_close_time_out();
+        self.ask_for_rooms();
+        self.check_all_gone();
+        for client in self.clients.iter().filter(|c| c.parted == Some(Disconnect::Shutdown)) {
+            for (room, stay) in &client.view.rooms {
+                let info = self.asking.rooms[room].as_ref();
+                if let Some(info) = info.filter(|info| *info.epoch.to_string() == *stay.epoch) {
+                    assert!(stay.next + client.view.still_excluded(*room, stay.next) > info.offset);
+                }
+            }
+        }
+        self.model.check_order();
+    }
+
+    /// From here on nothing goes wrong, and everybody reads.
+    fn make_peace(&mut self) {
+        trace!(self, "peace");
+        self.setup.faults = Faults::none();
+        for client in &mut self.clients {
+            client.capacity = usize::MAX / 2;
+            client.stalled_until = 0;
+            client.silent = false;
+        }
+    }
+
+    /// Everything that can happen without time or new input happens.
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            if !self.pump() {
+                return;
+            }
+        }
+        panic!("the world never becomes quiet");
+    }
+
+    /// One round of everything; whether anything happened.
+    fn pump(&mut self) -> bool {
+        let mut moved = false;
+        for shard in 0..self.shards.len() {
+            self.tell_time(shard);
+            self.tell_rooms(shard);
+            moved |= self.take_own(shard, 64);
+            for other in (0..self.shards.len()).filter(|other| *other != shard) {
+                while self.carry_outcome(shard, other)
+                    || self.carry_request(shard, other)
+                    || self.hand_in_outcome(other, shard)
+                    || self.hand_in_request(other, shard)
+                {
+                    moved = true;
+                }
+            }
+            moved |= self.send_all(shard);
+            self.pull(shard);
+            self.note_who_caught_up(shard);
+        }
+        moved |= !self.calls.is_empty();
+        while !self.calls.is_empty() {
+            self.end_call(0);
+        }
+        for client in self.open.clone() {
+            self.answer_pings(client);
+            self.answer_close(client);
+            moved |= self.receive(client, usize::MAX);
+            moved |= self.tell_writable(client);
+            let player = &self.clients[client];
+            if player.hung_up.is_some() && !player.end_told && player.out.is_empty() {
+                self.tell_end(client);
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    fn send_all(&mut self, shard: usize) -> bool {
+        let mut moved = false;
+        while self.end_one(shard) {
+            moved = true;
+        }
+        while let Some(conn) = self.shards[shard].next_own_send() {
+            self.begin(conn);
+            moved |= self.end_one(shard);
+        }
+        while self.shards[shard].has_sends() {
+            self.shards[shard].start_slice();
+            while let Some(conn) = self.shards[shard].next_room_send() {
+                self.begin(conn);
+                self.end_one(shard);
+            }
+            while let Some(conn) = self.shards[shard].next_own_send() {
+                self.begin(conn);
+                self.end_one(shard);
+            }
+            moved = true;
+        }
+        self.slicing[shard] = false;
+        moved
+    }
+
+    fn ask_for_rooms(&mut self) {
+        self.asking.rooms.clear();
+        for room in 0..self.names.len() {
+            let token = Token(u64::MAX - room as u64);
+            let home = self.shards[0].home(&self.names[room]);
+            let query = Query::Room(self.names[room].clone());
+            self.shards[0].query(home, token, query).expect("all is quiet");
+            self.asking.questions.insert((0, token.0), Question::Room(room));
+            self.settle();
+        }
+    }
+
+    /// Rings and logs are empty, nobody waits, and every shard counts what is there.
+    fn check_quiet(&self) {
+        assert!(self.mesh.is_empty() && self.begun.is_empty() && self.calls.is_empty());
+        assert!(self.asking.questions.is_empty(), "unanswered: {:?}", self.asking.questions);
+        for (place, shard) in self.shards.iter().enumerate() {
+            let stats = shard.stats();
+            assert!(shard.is_quiet() && !shard.has_sends(), "shard {place} is quiet");
+            assert_eq!(stats.log_bytes, 0, "the logs of shard {place} are empty");
+            assert_eq!((stats.paused, stats.blocked), (0, 0), "nobody waits on shard {place}");
+            assert_eq!(stats.pressed_rooms, 0, "no room of shard {place} is pressed");
+            let here = self.clients.iter().filter(|c| c.shard == place && c.lives());
+            let memberships: usize = here.clone().map(|client| client.view.rooms.len()).sum();
+            assert_eq!(stats.connections as usize, here.count(), "connections of shard {place}");
+            assert_eq!(stats.memberships as usize, memberships, "memberships of shard {place}");
+        }
+    }
+
+    /// Every begun command is answered, and every member stands at the end of its rooms.
+    fn check_commands(&self) {
+        for (number, client) in self.clients.iter().enumerate().filter(|(_, c)| c.lives()) {
+            assert!(!client.doomed && client.hung_up.is_none(), "client {number} must be gone");
+            assert!(client.view.welcomed_at.is_some(), "client {number} was greeted");
+            assert!(client.view.partial.is_empty(), "client {number} has half a frame");
+            for (line, expected) in &client.view.expected {
+                assert!(expected.is_empty(), "client {number} waits for {expected:?} in {line:?}");
+            }
+            for (room, stay) in &client.view.rooms {
+                let info = self.asking.rooms[room].as_ref();
+                let info = info.unwrap_or_else(|| panic!("room {room} has members and is gone"));
+                assert_eq!(*info.epoch.to_string(), *stay.epoch, "the room's life, room {room}");
+                let own = client.view.still_excluded(*room, stay.next);
+                let end = info.offset + 1;
+                assert!(stay.next <= end && stay.next + own >= end,
+                    "client {number} stands at {} of {end} in room {room}, {own} its own", stay.next);
+            }
+        }
+    }
+
+    /// Every home counts the members that there are, and the messages that were accepted.
+    fn check_homes(&mut self) {
+        for room in 0..self.names.len() {
+            let members = self.clients.iter().filter(|c| c.lives() && c.view.rooms.contains_key(&room));
+            let members = members.count();
+            let Some(info) = &self.asking.rooms[&room] else {
+                assert_eq!(members, 0, "room {room} is gone and has members");
+                self.count.add(Happened::RoomLingeredOut);
+                continue;
+            };
+            self.count.add_if(members == 0, Happened::RoomOutlivedItsMembers);
+            assert_eq!(info.members as usize, members, "members of room {room}");
+            let epoch = info.epoch.to_string().into();
+            assert!(self.model.newest(room, &epoch) <= info.offset, "offsets of room {room}");
+        }
+    }
+
+    /// Every broadcast reached everybody who was greeted before it was sent.
+    fn check_broadcasts(&self, last: usize) {
+        let mut numbered = self.model.broadcasts_before(last);
+        numbered.push(last);
+        let told = |number: &usize| {
+            let saying = &self.model.sayings[*number];
+            let accepted = match saying.by {
+                // Whoever is still there has said nothing in vain.
+                Speaker::Client(client) => self.clients[client].lives(),
+                Speaker::Program(_) => false,
+            };
+            saying.room == EVERYBODY && (saying.told.is_some() || accepted)
+        };
+        let accepted: Vec<usize> = (0..self.model.sayings.len()).filter(told).collect();
+        for (number, client) in self.clients.iter().enumerate().filter(|(_, c)| c.lives()) {
+            assert_eq!(client.view.broadcasts.last(), Some(&last), "client {number}: the end");
+            let seen: std::collections::BTreeSet<_> = client.view.broadcasts.iter().collect();
+            assert_eq!(seen.len(), client.view.broadcasts.len(), "client {number}: one twice");
+            let greeted = client.view.welcomed_at;
+            for broadcast in accepted.iter().chain(&numbered) {
+                let later = Some(self.model.sayings[*broadcast].said_at) > greeted;
+                assert!(!later || seen.contains(broadcast), "client {number}: {broadcast} missing");
+            }
+        }
+    }
+
+    /// What was queued for one connection reached it and nobody else.
+    fn check_emits(&self) {
+        for (number, client) in self.clients.iter().enumerate() {
+            for said in &client.view.emitted {
+                let to = self.model.sayings[*said].told;
+                assert_eq!(to, Some(number as u64), "emit {said} was for somebody else");
+            }
+        }
+        for (said, saying) in self.model.sayings.iter().enumerate().filter(|(_, s)| s.room == NOBODY) {
+            if let Some(to) = saying.told.and_then(|to| self.clients.get(to as usize)) {
+                assert!(!to.lives() || to.view.emitted.contains(&said), "emit {said} never came");
+            }
+        }
+    }
+
+    /// Everybody goes, in one way or another, and nothing stays behind.
+    fn everybody_leaves(&mut self) {
+        for client in self.open.clone() {
+            match self.chance.happens(0.5) {
+                true => self.hang_up(client),
+                false => {
+                    let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+                    self.clients[client].may_end.push(Disconnect::Kicked);
+                    self.shards[shard].close(conn, Disconnect::Kicked);
+                }
+            }
+        }
+        self.settle();
+        self.let_close_time_out();
+        self.check_all_gone();
+    }
+
+    /// Those who ignored our close frame are cut.
+    fn let_close_time_out(&mut self) {
+        for _ in 0..3 {
+            let timeout = self.setup.config.limits.close_timeout;
+            self.now = self.now + timeout + Duration::from_millis(100);
+            self.settle();
+        }
+    }
+
+    fn check_all_gone(&mut self) {
+        assert!(self.open.is_empty(), "still open: {:?}", self.open);
+        for shard in 0..self.shards.len() {
+            let stats = self.shards[shard].stats();
+            assert!(self.shards[shard].is_quiet(), "shard {shard} is quiet");
+            assert_eq!((stats.connections, stats.memberships), (0, 0), "shard {shard} is empty");
+            assert_eq!((stats.log_bytes, stats.pressed_rooms), (0, 0), "shard {shard} is empty");
+            let linger = self.setup.config.limits.room_linger + Duration::from_secs(1);
+            self.shards[shard].on_time(self.now + linger);
+            assert_eq!(self.shards[shard].stats().rooms, 0, "rooms of shard {shard} end");
+        }
+    }
+}
+
+impl crate::view::View {
+    /// How many of the room's messages from `next` on it knows that it will not get.
+    pub(crate) fn still_excluded(&self, room: usize, next: u64) -> u64 {
+        let known = self.known_excluded(room, next);
+        known + self.unasked.get(&room).copied().unwrap_or(0) as u64
+    }
+}

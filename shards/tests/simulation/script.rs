@@ -1,0 +1,322 @@
+//! What clients do.
+
+use corecast_shards::Disconnect;
+use corecast_shards::wire::Opcode;
+
+use crate::client::{HangUp, Mark};
+use crate::count::Happened;
+use crate::model::{EVERYBODY, Speaker};
+use crate::view::{Answer, Line};
+use crate::world::{World, trace};
+
+impl World {
+    /// A few clients of the shard do something.
+    pub(crate) fn act(&mut self, shard: usize) {
+        for _ in 0..self.chance.skewed(4) {
+            let Some(client) = self.some_client(Some(shard)) else { return };
+            self.act_one(client);
+        }
+    }
+
+    fn act_one(&mut self, client: usize) {
+        self.answer_pings(client);
+        self.answer_close(client);
+        if !self.clients[client].talks() || self.clients[client].out.len() > 4 << 10 {
+            return;
+        }
+        let faults = &self.setup.faults;
+        let (hang_up, close, sin) = (faults.hang_up, faults.close, faults.sin);
+        if self.chance.happens(hang_up) {
+            self.hang_up(client);
+        } else if self.chance.happens(close) {
+            self.close(client);
+        } else if self.chance.happens(sin) {
+            self.sin(client);
+        } else {
+            self.command(client);
+        }
+    }
+
+    pub(crate) fn answer_pings(&mut self, client: usize) {
+        let player = &mut self.clients[client];
+        let pings = std::mem::take(&mut player.view.pings);
+        if player.silent || player.closed || player.hung_up.is_some() || player.doomed {
+            return;
+        }
+        for payload in pings {
+            player.frame(Opcode::Pong, true, &payload, &mut self.chance);
+        }
+    }
+
+    /// After the server's close frame a client ends its side, unless it is stubborn.
+    pub(crate) fn answer_close(&mut self, client: usize) {
+        let player = &mut self.clients[client];
+        if player.view.closed.is_none() || player.hung_up.is_some() || player.closed {
+            return;
+        }
+        if !player.stubborn {
+            player.hung_up = Some(HangUp::EndOfStream);
+        }
+    }
+
+    fn command(&mut self, client: usize) {
+        let home_room = !self.clients[client].view.rooms.contains_key(&0);
+        if self.clients[client].resident && home_room && !self.is_asking(client, 0) {
+            return self.join(client, 0);
+        }
+        let room = match self.chance.happens(0.3) {
+            true => 0,
+            false => self.chance.below(self.names.len()),
+        };
+        match self.chance.weighted(&[12, 8, 30, 6, 3, 5, 3, 2]) {
+            0 => self.join(client, room),
+            1 => self.leave(client, room),
+            2 => self.publish(client, room),
+            3 => self.broadcast(client),
+            4 => self.ping(client),
+            5 => self.bad_envelope(client, room),
+            6 => self.application(client, room),
+            _ => {
+                // Impatient: both are on their way before either is answered.
+                self.join(client, room);
+                self.leave(client, room);
+            }
+        }
+    }
+
+    fn is_asking(&self, client: usize, room: usize) -> bool {
+        self.clients[client].view.line(Line::Room(room)).next().is_some()
+    }
+
+    fn speak(&mut self, client: usize, json: &str) {
+        let fragments = if self.chance.happens(0.1) { self.chance.within(2, 4) } else { 1 };
+        self.count.add_if(fragments > 1, Happened::FragmentedMessage);
+        trace!(self, "client {client}: says {json:.200}");
+        self.clients[client].text(json, fragments, &mut self.chance);
+    }
+
+    /// An id for a command, and how it looks in JSON; sometimes there is none.
+    fn id(&mut self, client: usize, probability: f64) -> (Option<String>, String) {
+        if !self.chance.happens(probability) {
+            return (None, String::new());
+        }
+        let id = self.clients[client].id(&mut self.chance);
+        let json = format!(r#","id":{id}"#);
+        (Some(id), json)
+    }
+
+    fn join(&mut self, client: usize, room: usize) {
+        let (id, id_json) = self.id(client, 0.7);
+        let since = self.since(client, room);
+        let data = since.as_ref().map_or(String::new(), |(epoch, offset)| {
+            format!(r#","data":{{"since":{{"epoch":"{epoch}","offset":{offset}}}}}"#)
+        });
+        let (may_refuse, must_refuse) = self.is_one_too_many(client, room);
+        let name = &self.written[room];
+        let json = format!(r#"{{"event":"cast:join","room":{name}{data}{id_json}}}"#);
+        self.speak(client, &json);
+        let answer = Answer::Joined { since, may_refuse, must_refuse };
+        self.clients[client].view.expect(Line::Room(room), id, answer);
+    }
+
+    /// Where the client stopped reading, or something that never was.
+    fn since(&mut self, client: usize, room: usize) -> Option<(String, u64)> {
+        if self.chance.happens(0.6) {
+            return None;
+        }
+        let left = self.clients[client].view.left.get(&room).cloned();
+        let (epoch, offset) = left.map_or(("none".into(), 3), |(e, o)| (e.to_string(), o));
+        match self.chance.below(8) {
+            0 => Some((epoch, offset + 1_000)),
+            1 => Some(("0".into(), offset)),
+            _ => Some((epoch, offset)),
+        }
+    }
+
+    /// Whether joining this room may, and whether it must, be refused.
+    fn is_one_too_many(&self, client: usize, room: usize) -> (bool, bool) {
+        let view = &self.clients[client].view;
+        let rooms_max = self.setup.config.limits.rooms_per_connection;
+        let asks = |room: usize, leave: bool| {
+            view.line(Line::Room(room)).any(|expected| match expected.answer {
+                Answer::Left => leave,
+                Answer::Joined { .. } => !leave,
+                _ => false,
+            })
+        };
+        let surely = |room: usize| view.rooms.contains_key(&room) && !asks(room, true);
+        let perhaps = |room: usize| view.rooms.contains_key(&room) || asks(room, false);
+        let others = || (0..self.names.len()).filter(|other| *other != room);
+        let may = others().filter(|room| perhaps(*room)).count() >= rooms_max && !surely(room);
+        let must = others().filter(|room| surely(*room)).count() >= rooms_max && !perhaps(room);
+        (may, must)
+    }
+
+    fn leave(&mut self, client: usize, room: usize) {
+        if room == 0 && self.clients[client].resident {
+            return;
+        }
+        let (id, id_json) = self.id(client, 0.7);
+        let json = format!(r#"{{"event":"cast:leave","room":{}{id_json}}}"#, self.written[room]);
+        self.speak(client, &json);
+        self.clients[client].mark(Mark::Leave(room));
+        self.clients[client].view.expect(Line::Room(room), id, Answer::Left);
+    }
+
+    /// Most messages are small, some fill a log, a few are too large to be copied.
+    pub(crate) fn length(&mut self) -> usize {
+        match self.chance.happens(self.setup.faults.large) {
+            true => self.chance.within(16 << 10, 40 << 10),
+            false if self.chance.happens(0.1) => self.chance.within(500, 3_000),
+            false => self.chance.skewed(200),
+        }
+    }
+
+    fn publish(&mut self, client: usize, room: usize) {
+        let echo = self.chance.happens(0.7);
+        let (id, id_json) = self.id(client, 0.7);
+        let len = self.length();
+        let said = self.model.say(room, Speaker::Client(client), len, echo, self.step);
+        let echo_json = match (echo, self.chance.happens(0.5)) {
+            (false, _) => r#","echo":false"#,
+            (true, true) => r#","echo":true"#,
+            (true, false) => "",
+        };
+        let (name, data) = (&self.written[room], &self.model.sayings[said].data);
+        let json = format!(
+            r#"{{"event":"cast:publish","room":{name}{id_json},"data":{{"event":"m","data":{data}{echo_json}}}}}"#
+        );
+        self.speak(client, &json);
+        self.count.add_if(!echo, Happened::EchoFalsePublish);
+        let player = &mut self.clients[client];
+        player.mark(Mark::Publish(room));
+        match id {
+            Some(_) => player.view.expect(Line::Room(room), id, Answer::Ack(said)),
+            None if !echo => *player.view.unasked.entry(room).or_default() += 1,
+            None => {}
+        }
+    }
+
+    fn broadcast(&mut self, client: usize) {
+        let (id, id_json) = self.id(client, 0.7);
+        let len = self.length();
+        let said = self.model.say(EVERYBODY, Speaker::Client(client), len, true, self.step);
+        let data = &self.model.sayings[said].data;
+        let json = format!(
+            r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","data":{data},"echo":false}}}}"#
+        );
+        self.speak(client, &json);
+        if id.is_some() {
+            self.clients[client].view.expect(Line::Everybody, id, Answer::Ack(said));
+        }
+    }
+
+    fn ping(&mut self, client: usize) {
+        let (id, id_json) = self.id(client, 0.7);
+        self.speak(client, &format!(r#"{{"event":"cast:ping"{id_json}}}"#));
+        self.clients[client].view.expect(Line::Pings, id, Answer::Pong);
+        self.clients[client].frame(Opcode::Ping, true, b"ws", &mut self.chance);
+    }
+
+    fn bad_envelope(&mut self, client: usize, room: usize) {
+        let (id, id_json) = self.id(client, 0.7);
+        let name = &self.written[room];
+        let in_room = Line::Room(room);
+        let (line, id, code, json) = match self.chance.below(6) {
+            0 => (Line::Errors, None, "bad_envelope", "[\"cast:join\"]".to_owned()),
+            1 => {
+                let json = format!(r#"{{"event":7{id_json}}}"#);
+                (Line::Errors, id, "bad_envelope", json)
+            }
+            2 => {
+                let json = format!(r#"{{"event":{{}},"room":{name}{id_json}}}"#);
+                (in_room, id, "bad_envelope", json)
+            }
+            3 => {
+                let json = format!(
+                    r#"{{"event":"cast:publish","room":{name}{id_json},"data":{{"event":"cast:m"}}}}"#
+                );
+                (in_room, id, "bad_envelope", json)
+            }
+            4 => {
+                let json = format!(r#"{{"event":"cast:presence","room":{name}{id_json}}}"#);
+                (in_room, id, "unknown_event", json)
+            }
+            _ => {
+                let json = format!(r#"{{"event":"nobody"{id_json}}}"#);
+                (Line::Errors, id, "unknown_event", json)
+            }
+        };
+        self.speak(client, &json);
+        self.clients[client].view.expect(line, id, Answer::Error(code));
+    }
+
+    fn application(&mut self, client: usize, room: usize) {
+        let name = &self.written[room];
+        let json = format!(r#"{{"event":"app","data":[1],"room":{name},"id":"app"}}"#);
+        self.speak(client, &json);
+    }
+
+    /// Goes away without a word.
+    pub(crate) fn hang_up(&mut self, client: usize) {
+        let player = &mut self.clients[client];
+        player.may_end.push(Disconnect::Lost);
+        if self.chance.happens(0.5) {
+            player.hung_up = Some(HangUp::EndOfStream);
+            self.count.add(Happened::EndOfStream);
+        } else {
+            player.hung_up = Some(HangUp::Reset);
+            player.dead = true;
+            self.count.add(Happened::Reset);
+            if self.chance.happens(0.5) {
+                let kept = self.chance.within(0, player.out.len());
+                player.out.truncate(kept);
+                player.marks.retain(|(end, _)| *end <= player.handed + kept);
+            }
+        }
+        trace!(self, "client {client}: {:?}", self.clients[client].hung_up);
+    }
+
+    /// Closes in order; its connection must end with the code that it gave.
+    fn close(&mut self, client: usize) {
+        let code: Option<u16> = self.chance.pick(&[None, Some(1000), Some(1001), Some(4999)]);
+        let payload = code.map_or(Vec::new(), |code| [&code.to_be_bytes()[..], b"bye"].concat());
+        trace!(self, "client {client}: closes with {code:?}");
+        let player = &mut self.clients[client];
+        player.frame(Opcode::Close, true, &payload, &mut self.chance);
+        player.mark(Mark::End(Disconnect::Normal(code.unwrap_or(1000))));
+        player.doomed = true;
+    }
+
+    /// Does what it is closed for.
+    fn sin(&mut self, client: usize) {
+        let player = &mut self.clients[client];
+        let begin = player.handed + player.out.len();
+        let reason = match self.chance.below(6) {
+            0 => {
+                player.out.extend_from_slice(b"\x81\x02hi");
+                Disconnect::Protocol
+            }
+            1 => {
+                player.out.extend_from_slice(&[0xf1, 0x80, 0, 0, 0, 0]);
+                Disconnect::Protocol
+            }
+            2 => {
+                player.frame(Opcode::Text, true, b"\xff\xfe", &mut self.chance);
+                Disconnect::BadUtf8
+            }
+            3 => {
+                player.out.extend_from_slice(&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 9, 9, 9, 9]);
+                Disconnect::TooBig
+            }
+            _ => {
+                player.frame(Opcode::Binary, true, b"binary", &mut self.chance);
+                Disconnect::Binary
+            }
+        };
+        // It may be noticed at its first byte.
+        player.marks.push_back((begin + 1, Mark::End(reason)));
+        player.doomed = true;
+        trace!(self, "client {client}: sins: {reason:?}");
+    }
+}

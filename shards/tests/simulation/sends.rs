@@ -1,0 +1,324 @@
+//! The kernel's part: what sockets take, and what arrives on them.
+
+use corecast_shards::{ConnId, SendEnd};
+
+use crate::client::{HangUp, Mark};
+use crate::count::Happened;
+use crate::world::{World, trace};
+
+/// A send between its begin and its end.
+pub(crate) struct Begun {
+    pub(crate) client: usize,
+    conn: ConnId,
+    descriptor: usize,
+    bytes: Vec<u8>,
+    /// Where the slices lay: the kernel may read them until the send ends.
+    places: Vec<(usize, usize)>,
+    pub(crate) close_counted: bool,
+}
+
+/// Slices of one vectored send: the kernel takes at most 1,024, the engine promises fewer.
+const SLICES_MAX: usize = 256;
+
+impl World {
+    pub(crate) fn send_some(&mut self, shard: usize) {
+        match self.chance.below(4) {
+            0 => {
+                for _ in 0..self.chance.skewed(16) {
+                    let Some(conn) = self.shards[shard].next_own_send() else { break };
+                    self.begin(conn);
+                    self.maybe_end_some(shard);
+                }
+            }
+            1 | 2 => self.slice(shard),
+            _ => {
+                for _ in 0..self.chance.skewed(16) {
+                    self.end_one(shard);
+                }
+            }
+        }
+    }
+
+    /// A slice, or the beginning of one.
+    fn slice(&mut self, shard: usize) {
+        if !self.slicing[shard] || self.chance.happens(0.5) {
+            self.shards[shard].start_slice();
+            self.slicing[shard] = true;
+        }
+        let cut = match self.chance.happens(self.setup.faults.cut_slice) {
+            true => self.chance.skewed(8),
+            false => usize::MAX,
+        };
+        for _ in 0..cut {
+            let Some(conn) = self.shards[shard].next_room_send() else {
+                self.slicing[shard] = false;
+                return;
+            };
+            self.begin(conn);
+            self.maybe_end_some(shard);
+        }
+        self.count.add(Happened::SliceCutShort);
+    }
+
+    fn maybe_end_some(&mut self, shard: usize) {
+        while self.chance.happens(0.6) && self.end_one(shard) {}
+    }
+
+    pub(crate) fn begin(&mut self, conn: ConnId) {
+        let client = *self.by_conn.get(&conn).expect("a send is for a connection");
+        let here = self.begun.iter().filter(|send| send.conn.shard == conn.shard).count();
+        assert!(self.begun.iter().all(|send| send.conn != conn), "one send at a time");
+        assert!(!self.clients[client].closed, "nothing is sent on a closed socket");
+        assert!(!self.clients[client].shut, "nothing is sent behind the end of our side");
+        let (bytes, places) = self.memory(conn);
+        assert!(!bytes.is_empty(), "an empty send");
+        assert!(places.len() <= SLICES_MAX, "{} slices", places.len());
+        self.count.add_if(here > 0, Happened::SendsOverlap);
+        trace!(self, "client {client}: send begins: {:.300}", String::from_utf8_lossy(&bytes).escape_debug());
+        let descriptor = self.clients[client].descriptor;
+        self.begun.push(Begun { client, conn, descriptor, bytes, places, close_counted: false });
+    }
+
+    fn memory(&self, conn: ConnId) -> (Vec<u8>, Vec<(usize, usize)>) {
+        let (mut bytes, mut places) = (Vec::new(), Vec::new());
+        self.shards[conn.shard.index()].for_each_slice(conn, |slice| {
+            bytes.extend_from_slice(slice);
+            places.push((slice.as_ptr() as usize, slice.len()));
+        });
+        (bytes, places)
+    }
+
+    /// Ends one of the shard's sends, whichever.
+    pub(crate) fn end_one(&mut self, shard: usize) -> bool {
+        let of_shard = |send: &Begun| send.conn.shard.index() == shard;
+        let places: Vec<usize> =
+            (0..self.begun.len()).filter(|place| of_shard(&self.begun[*place])).collect();
+        if places.is_empty() {
+            return false;
+        }
+        let place = self.chance.pick(&places);
+        let send = self.begun.swap_remove(place);
+        assert!(self.memory(send.conn) == (send.bytes.clone(), send.places.clone()), "bytes moved");
+        let owner = self.descriptors[send.descriptor];
+        assert_eq!(owner, Some(send.client), "the descriptor was released under a send");
+        self.end(send);
+        true
+    }
+
+    fn end(&mut self, send: Begun) {
+        let (client, total) = (send.client, send.bytes.len());
+        let end = self.what_the_socket_does(client, total);
+        trace!(self, "client {client}: send of {total} bytes ends: {end:?}");
+        let taken = if let SendEnd::Taken(bytes) = end { bytes } else { 0 };
+        let told = self.told[send.conn.shard.index()];
+        let refuses = taken < total && end != SendEnd::Failed;
+        let was_slow = self.slow[send.conn.shard.index()].contains(&client);
+        let socket = &mut self.clients[client];
+        socket.buffered += taken;
+        if refuses {
+            socket.refusing = true;
+            socket.view.refused = true;
+            if taken > 0 || !was_slow {
+                socket.refused_since = told;
+            }
+            self.slow[send.conn.shard.index()].insert(client);
+        }
+        let reported = self.lie_about_bytes(end, total);
+        self.shards[send.conn.shard.index()].end_send(send.conn, reported);
+        self.deliver(client, &send.bytes[..taken]);
+    }
+
+    fn what_the_socket_does(&mut self, client: usize, total: usize) -> SendEnd {
+        let faults = &self.setup.faults;
+        if self.chance.happens(faults.fail) && !self.clients[client].dead {
+            self.break_socket(client);
+        }
+        let faults = &self.setup.faults;
+        let (refuse, short) = (faults.refuse, faults.short_write);
+        if self.clients[client].dead {
+            self.count.add(Happened::FailedSend);
+            return SendEnd::Failed;
+        }
+        let free = self.clients[client].free();
+        if free == 0 || self.chance.happens(refuse) {
+            self.count.add(Happened::RefusedSend);
+            return SendEnd::Blocked;
+        }
+        let mut taken = free.min(total);
+        if taken > 1 && self.chance.happens(short) {
+            taken = self.chance.within(1, taken - 1);
+        }
+        self.count.add_if(taken < total, Happened::ShortWrite);
+        SendEnd::Taken(taken)
+    }
+
+    /// The socket fails; what arrived before can still be read.
+    fn break_socket(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        client.dead = true;
+        client.hung_up = Some(HangUp::Reset);
+        client.may_end.push(corecast_shards::Disconnect::Lost);
+    }
+
+    /// Clients read what their sockets hold, and sockets say that they are writable.
+    pub(crate) fn read_some(&mut self, shard: usize) {
+        for _ in 0..self.chance.skewed(16) {
+            let Some(client) = self.some_client(Some(shard)) else { return };
+            if self.chance.happens(self.setup.faults.stall) {
+                self.clients[client].stalled_until = self.step + self.chance.skewed(2_000) as u64;
+                self.count.add(Happened::StalledReader);
+            }
+            let socket = &mut self.clients[client];
+            if socket.buffered > 0 && socket.stalled_until <= self.step {
+                let most = socket.buffered;
+                socket.buffered -= self.chance.within(1, most);
+            }
+            if self.chance.happens(0.7) {
+                self.tell_writable(client);
+            }
+            if self.chance.happens(self.setup.faults.spurious) && !self.clients[client].closed {
+                self.count.add(Happened::SpuriousWritable);
+                self.writable(client);
+            }
+        }
+    }
+
+    /// Tells the shard that a socket which refused bytes takes them again.
+    pub(crate) fn tell_writable(&mut self, client: usize) -> bool {
+        let socket = &mut self.clients[client];
+        let writable = socket.free() > 0 || socket.dead;
+        if !socket.refusing || !writable || socket.closed {
+            return false;
+        }
+        let begun = self.begun.iter().any(|send| send.client == client);
+        if begun {
+            return false;
+        }
+        self.count.add(Happened::WritableAgain);
+        self.clients[client].refusing = false;
+        if !self.lie_about_writable() {
+            self.writable(client);
+        }
+        true
+    }
+
+    fn writable(&mut self, client: usize) {
+        let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+        trace!(self, "client {client}: writable");
+        self.shards[shard].on_writable(conn);
+    }
+
+    /// Bytes of clients arrive, in pieces.
+    pub(crate) fn receive_some(&mut self, shard: usize) {
+        for _ in 0..self.chance.skewed(12) {
+            let Some(client) = self.some_client(Some(shard)) else { return };
+            let bytes = match self.chance.happens(self.setup.faults.split) {
+                true => self.chance.skewed(64),
+                false => usize::MAX,
+            };
+            self.receive(client, bytes);
+            self.maybe_tell_end(client);
+        }
+        if self.chance.happens(self.setup.faults.stale) {
+            self.stale_event();
+        }
+    }
+
+    /// Hands in at most so many of a client's bytes.
+    pub(crate) fn receive(&mut self, client: usize, bytes_max: usize) -> bool {
+        let sender = &mut self.clients[client];
+        let shard = &mut self.shards[sender.shard];
+        if sender.closed || sender.out.is_empty() {
+            return false;
+        }
+        if !shard.wants_read(sender.conn) {
+            if !sender.refusing {
+                // It would be heard if it were read, and it is not its own fault that it is not.
+                sender.heard = self.told[sender.shard];
+            }
+            return false;
+        }
+        let bytes = bytes_max.min(sender.out.len());
+        let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
+        sender.handed += bytes;
+        if shard.fate(sender.conn).is_none() {
+            sender.heard = self.told[sender.shard];
+        }
+        self.count.add_if(!sender.out.is_empty(), Happened::SplitMidFrame);
+        while let Some(mark) = self.clients[client].next_mark() {
+            self.note_mark(client, mark);
+        }
+        self.hand_in(client, &mut piece);
+        true
+    }
+
+    fn note_mark(&mut self, client: usize, mark: Mark) {
+        match mark {
+            Mark::End(reason) => self.clients[client].may_end.push(reason),
+            Mark::Publish(room) => self.note_publish(client, room),
+            Mark::Leave(room) => {
+                let joining = (self.clients[client].conn, self.names[room].clone());
+                let joining = self.mesh.joining.contains(&joining);
+                self.count.add_if(joining, Happened::LeaveWhileJoining);
+            }
+        }
+    }
+
+    fn hand_in(&mut self, client: usize, piece: &mut [u8]) {
+        let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+        trace!(self, "client {client}: {} bytes arrive", piece.len());
+        self.shards[shard].receive(conn, piece);
+        self.count.add_if(!self.shards[shard].wants_read(conn), Happened::Paused);
+        self.note_close_with_begun_send(client);
+    }
+
+    /// The end of a client's stream, once everything before it was handed in.
+    fn maybe_tell_end(&mut self, client: usize) {
+        let sender = &self.clients[client];
+        let told = sender.end_told || sender.closed || !sender.out.is_empty();
+        if sender.hung_up.is_some() && !told && self.chance.happens(0.5) {
+            self.tell_end(client);
+        }
+    }
+
+    pub(crate) fn tell_end(&mut self, client: usize) {
+        let sender = &mut self.clients[client];
+        sender.end_told = true;
+        let (conn, shard) = (sender.conn, sender.shard);
+        trace!(self, "client {client}: end of stream");
+        self.shards[shard].on_end(conn);
+        self.note_close_with_begun_send(client);
+    }
+
+    pub(crate) fn note_close_with_begun_send(&mut self, client: usize) {
+        let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+        let ends = self.shards[shard].fate(conn).is_some() && self.clients[client].lives();
+        let send = self.begun.iter_mut().find(|send| send.client == client);
+        if let Some(send) = send.filter(|send| ends && !send.close_counted) {
+            send.close_counted = true;
+            self.count.add(Happened::CloseWithBegunSend);
+        }
+    }
+
+    /// Something is told about a connection that is gone.
+    fn stale_event(&mut self) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let client = self.chance.below(self.clients.len());
+        let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+        if !self.clients[client].closed {
+            return;
+        }
+        self.count.add(Happened::StaleEvent);
+        let shard = &mut self.shards[shard];
+        match self.chance.below(5) {
+            0 => shard.on_writable(conn),
+            1 => shard.on_end(conn),
+            2 => shard.receive(conn, &mut [0x81, 0x00]),
+            3 => shard.end_call(conn),
+            _ => assert!(!shard.close(conn, corecast_shards::Disconnect::Kicked), "it is gone"),
+        }
+        assert!(!shard.wants_read(conn), "it is gone");
+    }
+}

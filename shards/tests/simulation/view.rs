@@ -1,0 +1,360 @@
+//! What one client sees, and whether it may.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use crate::count::{Count, Happened};
+use crate::model::{EVERYBODY, Model, NOBODY, Speaker};
+use crate::wire::{self, member, read_frame};
+
+/// A queue of answers in the order of their commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Line {
+    Room(usize),
+    Everybody,
+    Pings,
+    /// Errors that name no room.
+    Errors,
+    /// Errors of handlers.
+    Failures,
+}
+
+/// The answer to one command.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    /// As written.
+    pub(crate) id: Option<String>,
+    pub(crate) answer: Answer,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Joined { since: Option<(String, u64)>, may_refuse: bool, must_refuse: bool },
+    Left,
+    Ack(usize),
+    Pong,
+    Error(&'static str),
+}
+
+/// The time of a client in a room.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    pub(crate) epoch: Rc<str>,
+    /// The offset of the next message.
+    pub(crate) next: u64,
+}
+
+/// Everything that a client remembers.
+pub(crate) struct View {
+    client: usize,
+    connection: String,
+    pub(crate) welcomed_at: Option<u64>,
+    /// The close frame's code and reason.
+    pub(crate) closed: Option<(u16, String)>,
+    /// A frame whose end has not arrived.
+    pub(crate) partial: Vec<u8>,
+    pub(crate) rooms: BTreeMap<usize, Stay>,
+    pub(crate) expected: BTreeMap<Line, VecDeque<Expected>>,
+    ids: BTreeMap<String, Line>,
+    /// Where each room was left, to come back to.
+    pub(crate) left: BTreeMap<usize, (Rc<str>, u64)>,
+    /// Offsets of its own messages that it does not get, as far as acks tell.
+    excluded: BTreeSet<(usize, u64)>,
+    /// How many such messages it sent without asking for an ack, by room.
+    pub(crate) unasked: BTreeMap<usize, usize>,
+    /// Offsets that never came; each must be one of its own.
+    passed: Vec<(usize, Rc<str>, u64)>,
+    pub(crate) broadcasts: Vec<usize>,
+    pub(crate) emitted: BTreeSet<usize>,
+    /// Payloads of pings that it has not answered.
+    pub(crate) pings: Vec<Vec<u8>>,
+    /// Whether its socket ever refused a byte.
+    pub(crate) refused: bool,
+}
+
+/// What the whole run shares.
+pub(crate) struct Court<'a> {
+    pub(crate) model: &'a mut Model,
+    pub(crate) count: &'a mut Count,
+    pub(crate) rooms: &'a [String],
+    pub(crate) skips: bool,
+    pub(crate) step: u64,
+}
+
+impl View {
+    pub(crate) fn new(client: usize, connection: String) -> View {
+        View {
+            client,
+            connection,
+            welcomed_at: None,
+            closed: None,
+            partial: Vec::new(),
+            rooms: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            left: BTreeMap::new(),
+            excluded: BTreeSet::new(),
+            unasked: BTreeMap::new(),
+            passed: Vec::new(),
+            broadcasts: Vec::new(),
+            emitted: BTreeSet::new(),
+            pings: Vec::new(),
+            refused: false,
+        }
+    }
+
+    pub(crate) fn expect(&mut self, line: Line, id: Option<String>, answer: Answer) {
+        if let Some(id) = &id {
+            assert!(self.ids.insert(id.clone(), line).is_none(), "the harness uses an id once");
+        }
+        self.expected.entry(line).or_default().push_back(Expected { id, answer });
+    }
+
+    pub(crate) fn line(&self, line: Line) -> impl Iterator<Item = &Expected> {
+        self.expected.get(&line).into_iter().flatten()
+    }
+
+    /// Takes bytes that the client's socket took.
+    pub(crate) fn take(&mut self, bytes: &[u8], court: &mut Court<'_>) {
+        let mut all = std::mem::take(&mut self.partial);
+        all.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some((frame, len)) = read_frame(&all[at..]) {
+            assert_eq!(self.closed, None, "nothing follows a close frame");
+            self.frame(frame.opcode, frame.payload, court);
+            at += len;
+        }
+        self.partial = all.split_off(at);
+        assert!(self.closed.is_none() || self.partial.is_empty(), "nothing follows a close frame");
+    }
+
+    fn frame(&mut self, opcode: u8, payload: &[u8], court: &mut Court<'_>) {
+        match opcode {
+            wire::CLOSE => {
+                let (code, reason) = payload.split_first_chunk().expect("a close frame has a code");
+                let reason = String::from_utf8(reason.to_vec()).expect("a reason is text");
+                self.closed = Some((u16::from_be_bytes(*code), reason));
+            }
+            wire::PING => {
+                court.count.add(Happened::Pinged);
+                self.pings.push(payload.to_vec());
+            }
+            wire::PONG => {}
+            _ => self.message(str::from_utf8(payload).expect("a text frame is text"), court),
+        }
+    }
+
+    fn message(&mut self, json: &str, court: &mut Court<'_>) {
+        let members = wire::members(json);
+        let get = |key| members.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        let event = get("event").expect("every message has an event");
+        let data = get("data").unwrap_or("null");
+        let room = get("room").map(|room| {
+            let place = court.rooms.iter().position(|name| name == room);
+            place.unwrap_or_else(|| panic!("there is no room {room}"))
+        });
+        let id = get("id");
+        assert_eq!(self.welcomed_at.is_none(), event == r#""cast:welcome""#, "welcome comes first");
+        match event {
+            r#""cast:welcome""# => self.welcome(data, court),
+            r#""cast:joined""# => self.joined(room.expect("a room"), id, data, court),
+            r#""cast:left""# => self.left(room.expect("a room"), id, data, court),
+            r#""cast:ack""# => self.ack(id.expect("an ack has an id"), data, court),
+            r#""cast:pong""# => {
+                let answer = self.answer(Line::Pings, id);
+                assert!(matches!(answer, Answer::Pong), "{answer:?} answered with a pong");
+            }
+            r#""cast:error""# => self.error(room, id, data, court),
+            r#""cast:gap""# => self.gap(room.expect("a room"), data, court),
+            r#""m""# => {
+                let offset = get("offset").expect("a room's message has an offset");
+                let offset = offset.parse().expect("a number");
+                self.room_message(room.expect("a room"), offset, data, court);
+            }
+            r#""b""# => self.broadcast(data, court),
+            r#""e""# => {
+                let number = court.model.recognise(data, NOBODY);
+                assert!(self.emitted.insert(number), "emit {number} comes once");
+            }
+            _ => panic!("unknown event {event}"),
+        }
+    }
+
+    fn welcome(&mut self, data: &str, court: &mut Court<'_>) {
+        let connection = member(data, "connection").expect("the connection's name");
+        assert_eq!(connection.trim_matches('"'), self.connection, "its own welcome");
+        self.welcomed_at = Some(court.step);
+    }
+
+    /// Takes the next answer of a line out of it.
+    fn answer(&mut self, line: Line, id: Option<&str>) -> Answer {
+        let next = self.expected.get_mut(&line).and_then(VecDeque::pop_front);
+        let next = next.unwrap_or_else(|| panic!("an answer {id:?} nobody waits for in {line:?}"));
+        assert_eq!(next.id.as_deref(), id, "answers in {line:?} come in order, {:?}", next.answer);
+        if let Some(id) = id {
+            self.ids.remove(id);
+        }
+        next.answer
+    }
+
+    fn joined(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
+        let answer = self.answer(Line::Room(room), id);
+        let Answer::Joined { since, must_refuse, .. } = answer else {
+            panic!("{answer:?} answered with joined");
+        };
+        let epoch: Rc<str> = member(data, "epoch").expect("an epoch").trim_matches('"').into();
+        let offset: u64 = number(data, "offset");
+        assert!(number(data, "members") >= 1, "the joiner counts");
+        let recovered = member(data, "recovered");
+        court.model.live(room, &epoch);
+        if let Some(stay) = self.rooms.get(&room) {
+            court.count.add(Happened::JoinAgain);
+            assert_eq!(recovered, None, "nothing is recovered by a second join");
+            assert_eq!(stay.epoch, epoch, "a room does not end under its members");
+            self.advance(room, offset + 1);
+            return;
+        }
+        assert!(!must_refuse, "a room too many");
+        assert_eq!(recovered.is_some(), since.is_some(), "recovered is for those who ask");
+        if let Some((since_epoch, since_offset)) = since {
+            let present = *since_epoch == *epoch && since_offset == offset;
+            assert_eq!(recovered, Some(if present { "true" } else { "false" }));
+            court.count.add_if(present, Happened::JoinRecovered);
+            court.count.add_if(!present, Happened::JoinNotRecovered);
+        }
+        if let Some((left_epoch, left_at)) = self.left.get(&room) {
+            assert!(*left_epoch != epoch || *left_at <= offset, "offsets only grow");
+        }
+        self.rooms.insert(room, Stay { epoch, next: offset + 1 });
+    }
+
+    fn left(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
+        let answer = self.answer(Line::Room(room), id);
+        assert!(matches!(answer, Answer::Left), "{answer:?} answered with left");
+        let offset = number(data, "offset");
+        self.advance(room, offset + 1);
+        let stay = self.rooms.remove(&room).expect("advance found it");
+        self.left.insert(room, (stay.epoch, offset));
+        court.count.add(Happened::LeaveAnswered);
+    }
+
+    fn ack(&mut self, id: &str, data: &str, court: &mut Court<'_>) {
+        let line = *self.ids.get(id).unwrap_or_else(|| panic!("an ack {id} nobody waits for"));
+        let answer = self.answer(line, Some(id));
+        let Answer::Ack(said) = answer else { panic!("{answer:?} answered with an ack") };
+        let Line::Room(room) = line else {
+            assert_eq!(data, "null", "a broadcast's offset is nobody's business");
+            return court.model.tell(said, 0);
+        };
+        let offset = number(data, "offset");
+        court.model.tell(said, offset);
+        if let Some(stay) = self.rooms.get(&room) {
+            assert!(stay.next <= offset + 1, "an ack precedes every later message of its room");
+        }
+        if !court.model.sayings[said].echo {
+            self.excluded.insert((room, offset));
+        }
+    }
+
+    fn error(&mut self, room: Option<usize>, id: Option<&str>, data: &str, court: &mut Court<'_>) {
+        let line = match (room, id.and_then(|id| self.ids.get(id))) {
+            (Some(room), _) => Line::Room(room),
+            (None, Some(line)) => *line,
+            (None, None) => Line::Errors,
+        };
+        let code = member(data, "code").expect("a code").trim_matches('"');
+        match self.answer(line, id) {
+            Answer::Error(expected) => {
+                assert_eq!(code, expected);
+                court.count.add_if(code == "bad_envelope", Happened::BadEnvelope);
+                court.count.add_if(code == "unknown_event", Happened::UnknownEvent);
+                court.count.add_if(code == "handler_failed", Happened::HandlerFailed);
+            }
+            Answer::Joined { may_refuse, .. } => {
+                assert_eq!(code, "too_many_rooms");
+                assert!(may_refuse, "it was not in too many rooms");
+                court.count.add(Happened::TooManyRooms);
+            }
+            Answer::Left => {
+                assert_eq!(code, "not_a_member");
+                let is_member = room.is_some_and(|room| self.rooms.contains_key(&room));
+                assert!(!is_member, "it was a member");
+                court.count.add(Happened::NotAMember);
+            }
+            answer => panic!("{answer:?} answered with {code}"),
+        }
+    }
+
+    fn gap(&mut self, room: usize, data: &str, court: &mut Court<'_>) {
+        assert!(court.skips && self.refused, "only the slow lose messages, where they may");
+        assert_eq!(member(data, "reason"), Some(r#""slow""#));
+        let (from, to) = (number(data, "from"), number(data, "to"));
+        self.advance(room, from);
+        assert!(from <= to, "an empty gap");
+        self.rooms.get_mut(&room).expect("advance found it").next = to + 1;
+        court.count.add(Happened::Gap);
+    }
+
+    fn room_message(&mut self, room: usize, offset: u64, data: &str, court: &mut Court<'_>) {
+        let number = court.model.recognise(data, room);
+        self.advance(room, offset);
+        let stay = self.rooms.get_mut(&room).expect("advance found it");
+        stay.next = offset + 1;
+        court.model.place(room, &stay.epoch, offset, number);
+        let saying = &court.model.sayings[number];
+        let own = saying.by == Speaker::Client(self.client);
+        assert!(saying.echo || !own, "message {number} comes back to who sent it without echo");
+        court.count.add_if(data.len() > 16 << 10, Happened::LargeMessage);
+    }
+
+    /// The next message will be `next`: whatever lies before is its own and not for itself.
+    fn advance(&mut self, room: usize, next: u64) {
+        let stay = self.rooms.get_mut(&room);
+        let stay = stay.unwrap_or_else(|| panic!("something of room {room} it is not in"));
+        let whole = stay.next <= next;
+        assert!(whole, "room {room}: {next} comes when {} was to be next", stay.next);
+        for offset in stay.next..next {
+            let known = self.excluded.contains(&(room, offset));
+            let unasked = self.unasked.get(&room).is_some_and(|count| *count > 0);
+            assert!(known || unasked, "room {room}: message {offset} never came");
+            self.passed.push((room, stay.epoch.clone(), offset));
+        }
+        stay.next = next;
+    }
+
+    fn broadcast(&mut self, data: &str, court: &mut Court<'_>) {
+        let number = court.model.recognise(data, EVERYBODY);
+        if let Some(last) = self.broadcasts.last() {
+            court.model.follow(*last, number);
+        }
+        self.broadcasts.push(number);
+    }
+
+    /// How many messages from `next` on acks told it that it will not get.
+    pub(crate) fn known_excluded(&self, room: usize, next: u64) -> u64 {
+        self.excluded.range((room, next)..(room + 1, 0)).count() as u64
+    }
+
+    /// Whatever it did not get of its rooms was its own.
+    pub(crate) fn check_passed(&self, model: &Model) {
+        let mut unasked = self.unasked.clone();
+        for (room, epoch, offset) in &self.passed {
+            if let Some(number) = model.at(*room, epoch, *offset) {
+                let saying = &model.sayings[number];
+                let own = saying.by == Speaker::Client(self.client) && !saying.echo;
+                assert!(own, "client {}: room {room} {offset} never came", self.client);
+            }
+            if !self.excluded.contains(&(*room, *offset)) {
+                let left = unasked.get_mut(room).and_then(|count| count.checked_sub(1));
+                let left = left.unwrap_or_else(|| panic!("room {room} {offset} never came"));
+                unasked.insert(*room, left);
+            }
+        }
+    }
+}
+
+/// A number that is a member of an object.
+pub(crate) fn number(data: &str, key: &str) -> u64 {
+    let value = member(data, key).unwrap_or_else(|| panic!("{key} is missing in {data}"));
+    value.parse().expect("a number")
+}

@@ -1,0 +1,235 @@
+//! N real shards, their sockets and rings, and one scheduler.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use corecast_shards::{Call, ConnId, RoomName, Shard, ShardId, Time};
+
+use crate::chance::Chance;
+use crate::client::Client;
+use crate::count::{Count, Happened};
+use crate::faults::Setup;
+use crate::lies::Lying;
+use crate::mesh::Mesh;
+use crate::model::Model;
+use crate::program::Asking;
+use crate::sends::Begun;
+use crate::view::Court;
+
+pub(crate) struct World {
+    pub(crate) setup: Setup,
+    pub(crate) chance: Chance,
+    pub(crate) step: u64,
+    pub(crate) now: Time,
+    /// What each shard was told last.
+    pub(crate) told: Vec<Time>,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) mesh: Mesh,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) by_conn: BTreeMap<ConnId, usize>,
+    /// Whose each descriptor is; the numbers are reused like the kernel's.
+    pub(crate) descriptors: Vec<Option<usize>>,
+    pub(crate) open: Vec<usize>,
+    pub(crate) begun: Vec<Begun>,
+    /// Whether a slice was started and not finished.
+    pub(crate) slicing: Vec<bool>,
+    /// Whose socket refused bytes, and who may not have caught up since; by shard.
+    pub(crate) slow: Vec<BTreeSet<usize>>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) asking: Asking,
+    pub(crate) draining: bool,
+    pub(crate) model: Model,
+    pub(crate) count: Count,
+    pub(crate) lying: Lying,
+    pub(crate) tracing: bool,
+    /// Names of rooms, and the same as JSON.
+    pub(crate) names: Vec<RoomName>,
+    pub(crate) written: Vec<String>,
+}
+
+/// Prints a step when a single seed is replayed.
+macro_rules! trace {
+    ($world:expr, $($arg:tt)*) => {
+        if $world.tracing {
+            println!("{:>6} {:>9.3} {}", $world.step, $world.now.as_nanos() as f64 / 1e9, format_args!($($arg)*));
+        }
+    };
+}
+pub(crate) use trace;
+
+impl World {
+    pub(crate) fn new(setup: Setup, chance: Chance, lying: Lying, tracing: bool) -> World {
+        let shards = usize::from(setup.config.shards);
+        // One name needs escaping, one is not ASCII.
+        let name = |room: usize| match room {
+            1 => "quote\"d".to_owned(),
+            2 => "zimmer-ü".to_owned(),
+            _ => format!("room-{room}"),
+        };
+        let names: Vec<String> = (0..setup.rooms).map(name).collect();
+        let limits = &setup.config.limits;
+        World {
+            chance,
+            step: 0,
+            now: Time::default(),
+            told: vec![Time::default(); shards],
+            shards: (0..setup.config.shards)
+                .map(|shard| Shard::new(ShardId::new(shard), setup.config.clone()))
+                .collect(),
+            mesh: Mesh::new(shards, limits.mesh_items, limits.mesh_bytes),
+            clients: Vec::new(),
+            by_conn: BTreeMap::new(),
+            descriptors: Vec::new(),
+            open: Vec::new(),
+            begun: Vec::new(),
+            slicing: vec![false; shards],
+            slow: vec![BTreeSet::new(); shards],
+            calls: Vec::new(),
+            asking: Asking::default(),
+            draining: false,
+            model: Model::default(),
+            count: Count::new(),
+            lying,
+            tracing,
+            written: names.iter().map(|name| serde_json::Value::from(&**name).to_string()).collect(),
+            names: names.iter().map(|name| RoomName::new(name).expect("legal")).collect(),
+            setup,
+        }
+    }
+
+    /// The whole of one seed.
+    pub(crate) fn run(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.tell_rooms(shard);
+        }
+        while self.step < self.setup.steps {
+            self.step();
+        }
+        match self.setup.drains {
+            true => self.drain(),
+            false => self.end_in_peace(),
+        }
+    }
+
+    fn step(&mut self) {
+        self.step += 1;
+        let shard = self.chance.below(self.shards.len());
+        self.clock(shard);
+        let pace = &self.setup.pace;
+        let weights = [
+            pace.client,
+            pace.receive,
+            pace.mesh,
+            pace.send,
+            pace.read,
+            pace.program,
+            pace.time,
+            pace.connect,
+        ];
+        match self.chance.weighted(&weights) {
+            0 => self.act(shard),
+            1 => self.receive_some(shard),
+            2 => self.move_messages(shard),
+            3 => self.send_some(shard),
+            4 => self.read_some(shard),
+            5 => self.program(shard),
+            6 => self.pass_time(),
+            _ => self.connect(shard),
+        }
+        if !self.chance.happens(self.setup.faults.late_pull) {
+            self.pull(shard);
+        } else {
+            self.count.add(Happened::LatePull);
+        }
+        self.note_who_caught_up(shard);
+    }
+
+    fn clock(&mut self, shard: usize) {
+        if self.chance.happens(self.setup.faults.late_clock) {
+            self.count.add(Happened::OneClockBehind);
+            return;
+        }
+        self.tell_time(shard);
+    }
+
+    pub(crate) fn tell_time(&mut self, shard: usize) {
+        self.told[shard] = self.now;
+        self.shards[shard].on_time(self.now);
+    }
+
+    fn pass_time(&mut self) {
+        let millis = match self.chance.happens(self.setup.faults.jump) {
+            true => self.chance.within(500, 12_000),
+            false => self.chance.skewed(200),
+        };
+        self.now = self.now + Duration::from_millis(millis as u64);
+        trace!(self, "{millis} ms pass");
+    }
+
+    fn connect(&mut self, shard: usize) {
+        for _ in 0..3 {
+            if self.open.len() < self.setup.connections {
+                self.open_one(shard);
+            }
+        }
+    }
+
+    fn open_one(&mut self, shard: usize) {
+        let conn = self.shards[shard].open();
+        let client = self.clients.len();
+        let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
+        let in_flight = reused && self.mesh.has_predecessor(conn);
+        self.count.add_if(in_flight, Happened::SlotReusedWithMessageInFlight);
+        let free = self.descriptors.iter().position(Option::is_none);
+        self.count.add_if(free.is_some(), Happened::DescriptorReused);
+        let descriptor = free.unwrap_or(self.descriptors.len());
+        self.descriptors.resize(self.descriptors.len().max(descriptor + 1), None);
+        self.descriptors[descriptor] = Some(client);
+        let faults = &self.setup.faults;
+        let mut new = Client::new(client, conn, descriptor, faults, &mut self.chance);
+        new.heard = self.told[shard];
+        self.count.add_if(new.silent, Happened::SilentClient);
+        self.clients.push(new);
+        self.open.push(client);
+        assert!(self.by_conn.insert(conn, client).is_none(), "an id is used once");
+        trace!(self, "client {client} opens as {conn} on descriptor {descriptor}");
+    }
+
+    /// A random open client of this shard, or of any.
+    pub(crate) fn some_client(&mut self, shard: Option<usize>) -> Option<usize> {
+        for _ in 0..20 {
+            if self.open.is_empty() {
+                return None;
+            }
+            let client = self.chance.pick(&self.open);
+            if shard.is_none_or(|shard| self.clients[client].shard == shard) {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    /// What a client's socket took goes before the judge.
+    pub(crate) fn deliver(&mut self, client: usize, bytes: &[u8]) {
+        let mut court = Court {
+            model: &mut self.model,
+            count: &mut self.count,
+            rooms: &self.written,
+            skips: self.setup.config.slow == corecast_shards::SlowPolicy::Skip,
+            step: self.step,
+        };
+        self.clients[client].view.take(bytes, &mut court);
+    }
+
+    /// A connection is slow from the moment its socket refuses bytes until it has caught up: when
+    /// its shard has nothing to send to anybody, everybody who is writable has.
+    pub(crate) fn note_who_caught_up(&mut self, shard: usize) {
+        if self.slow[shard].is_empty() || self.shards[shard].has_sends() {
+            return;
+        }
+        let (clients, begun) = (&self.clients, &self.begun);
+        self.slow[shard].retain(|client| {
+            clients[*client].refusing || begun.iter().any(|send| send.client == *client)
+        });
+    }
+}
