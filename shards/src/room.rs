@@ -15,6 +15,10 @@ pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) home: ShardId,
     pub(crate) members: Vec<Member>,
+    /// How far the log's count is above the room's offsets. It changes whenever the room's next
+    /// message is awaited again after nobody was there for some, or for a whole life of the room;
+    /// whoever still departs then keeps its place in the log.
+    base: u64,
     /// Members whose leave is answered: they get no more messages.
     departing: u32,
     /// Entries in connections' lists that name this room, in whatever state.
@@ -34,7 +38,7 @@ pub(crate) struct Room {
 /// One member on this shard.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// The offset of the next message for it.
+    /// The next message for it, as the log counts.
     pub(crate) cursor: u64,
     /// How many offsets from the cursor the begun send carries.
     pub(crate) in_flight: u32,
@@ -60,10 +64,12 @@ struct Extra {
 /// A leave that is answered, and whose last message may still have to be sent.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    /// The last message that the member gets.
+    /// The offset of the last message that the member gets.
     pub(crate) until: u64,
     /// The client's id for the reply.
     pub(crate) id: Option<Box<str>>,
+    /// Behind that message, as the log counts.
+    end: u64,
 }
 
 /// Messages that a member lost, both ends included.
@@ -109,6 +115,7 @@ impl Room {
             name,
             home,
             members: Vec::new(),
+            base: 0,
             departing: 0,
             references: 0,
             log: Log::new(1),
@@ -120,12 +127,25 @@ impl Room {
         }
     }
 
-    /// Adds a member whose next message is `cursor`; returns its place.
-    pub(crate) fn add(&mut self, slot: u32, place: u16, cursor: u64) -> u32 {
-        if cursor > self.log.next() {
-            self.log.skip_to(cursor);
+    /// The offset of the next message to come.
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.log.next().wrapping_sub(self.base)
+    }
+
+    /// The next message to come has offset `next`: those before it never came to this shard, which
+    /// had no member to be interested in them, or belong to another life of the room.
+    pub(crate) fn resume_at(&mut self, next: u64) {
+        assert!(!self.is_awaited(), "whoever waits for a message does not miss it");
+        self.base = self.log.next().wrapping_sub(next);
+    }
+
+    /// Adds a member whose next message has offset `next`; returns its place.
+    pub(crate) fn add(&mut self, slot: u32, place: u16, next: u64) -> u32 {
+        if !self.is_awaited() {
+            self.resume_at(next);
         }
-        assert_eq!(cursor, self.log.next(), "Joined and Deliver come in the order of the home");
+        assert_eq!(next, self.next_offset(), "Joined and Deliver come in the order of the home");
+        let cursor = self.log.next();
         self.members.push(Member { cursor, in_flight: 0, slot, place, pin: None, extra: None });
         u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
     }
@@ -164,14 +184,12 @@ impl Room {
         }
     }
 
-    /// No message after the departure's is for this member.
-    pub(crate) fn depart(&mut self, index: usize, departure: Departure) {
+    /// No message behind the newest, which has offset `until`, is for this member.
+    pub(crate) fn depart(&mut self, index: usize, until: u64, id: Option<Box<str>>) {
+        assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
         self.departing += 1;
-        self.members[index].extra_mut().departure = Some(departure);
-        if !self.is_behind(&self.members[index]) {
-            // The log may jump from where it stands to where the next member begins.
-            self.unpin(index);
-        }
+        let end = self.log.next();
+        self.members[index].extra_mut().departure = Some(Departure { until, id, end });
     }
 
     /// Whether anybody here is to get the room's next message.
@@ -191,10 +209,22 @@ impl Room {
         }
     }
 
-    /// The offset behind the last message for this member.
+    /// Behind the last message for this member, as the log counts.
     pub(crate) fn end_for(&self, member: &Member) -> u64 {
-        let next = self.log.next();
-        member.departure().map_or(next, |departure| next.min(departure.until + 1))
+        member.departure().map_or(self.log.next(), |departure| departure.end)
+    }
+
+    /// The offset of the message that stands in the log where this member may stand.
+    fn offset_of(&self, member: &Member, cursor: u64) -> u64 {
+        match member.departure() {
+            Some(departure) => departure.until + 1 - (departure.end - cursor),
+            None => cursor.wrapping_sub(self.base),
+        }
+    }
+
+    /// The offset before the next message that this member gets, or is told to have lost.
+    pub(crate) fn offset_before(&self, member: &Member) -> u64 {
+        self.offset_of(member, member.gap_from().unwrap_or(member.cursor)) - 1
     }
 
     pub(crate) fn is_behind(&self, member: &Member) -> bool {
@@ -212,10 +242,11 @@ impl Room {
             let to = self.log.first().min(self.end_for(&self.members[index]));
             self.skip(index, to);
         }
-        let member = &mut self.members[index];
-        let from = member.extra.as_mut()?.gap_from.take()?;
-        member.drop_empty_extra();
-        Some(Gap { from, to: member.cursor - 1 })
+        let from = self.members[index].extra.as_mut()?.gap_from.take()?;
+        self.members[index].drop_empty_extra();
+        let member = &self.members[index];
+        let offset = |cursor| self.offset_of(member, cursor);
+        Some(Gap { from: offset(from), to: offset(member.cursor) - 1 })
     }
 
     /// Skips the messages before `to`, to be announced later.
@@ -226,13 +257,14 @@ impl Room {
         self.move_cursor(index, to);
     }
 
-    /// The message `offset`, the newest, is not for this member.
-    pub(crate) fn exclude(&mut self, index: usize, offset: u64) {
+    /// The newest message is not for this member.
+    pub(crate) fn exclude(&mut self, index: usize) {
+        let newest = self.log.next() - 1;
         let member = &mut self.members[index];
-        if member.cursor == offset && member.in_flight == 0 {
-            self.move_cursor(index, offset + 1);
+        if member.cursor == newest && member.in_flight == 0 {
+            self.move_cursor(index, newest + 1);
         } else {
-            member.add_hole(offset, self.log.first());
+            member.add_hole(newest, self.log.first());
         }
     }
 
@@ -472,8 +504,30 @@ mod tests {
         let (mut room, mut pool) = (room(2), ChunkPool::new(1 << 20));
         room.pin(0, Pin::Slow);
         publish(&mut room, &mut pool);
-        room.exclude(0, 1);
+        room.exclude(0);
         assert_eq!(room.members[0].cursor, 2);
+        assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
+    }
+
+    #[test]
+    fn who_departs_keeps_its_place_in_an_earlier_life_of_the_room() {
+        let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20));
+        for _ in 0..8 {
+            publish(&mut room, &mut pool);
+        }
+        room.pin(0, Pin::Slow);
+        room.depart(0, 8, None);
+        assert!(!room.is_awaited());
+        room.add(1, 0, 3);
+        publish(&mut room, &mut pool);
+        assert_eq!(room.next_offset(), 4);
+        assert_eq!(room.offset_before(&room.members[1]), 2);
+        let behind: Vec<u64> =
+            room.members.iter().map(|member| room.end_for(member) - member.cursor).collect();
+        assert_eq!(behind, [8, 1]);
+        room.skip(0, 9);
+        assert_eq!(room.offset_before(&room.members[0]), 0, "the gap is still to be announced");
+        assert_eq!(room.take_gap(0), Some(Gap { from: 1, to: 8 }));
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
     }
 

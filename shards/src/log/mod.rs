@@ -17,6 +17,10 @@ use crate::limits::{COPY_BYTES_MAX, ROOM_LOG_MESSAGES_MIN};
 /// Publishing appends once, whatever the number of members. A member is an offset in here, its
 /// *cursor*: the offset of the next message it is to get.
 ///
+/// Offsets in here count what was ever appended. They run on when the room's own offsets jump,
+/// because nobody here was interested for a while, or begin again, because the room ended
+/// meanwhile: the room knows the distance.
+///
 /// Members that are behind for a reason of their own *pin* the segment they stand in, so that the
 /// log knows in O(1) what nobody needs any more. Members that merely wait for the running pass
 /// are not pinned: the pass itself says how far back they can be (the *floor*).
@@ -124,17 +128,12 @@ impl Log {
     fn append_packed(&mut self, frame: &[u8]) -> bool {
         let next = self.next;
         match self.segments.back_mut() {
-            Some(last) if last.end() == next => last.chunk.append(frame),
-            _ => false,
+            Some(last) => {
+                debug_assert_eq!(last.end(), next);
+                last.chunk.append(frame)
+            }
+            None => false,
         }
-    }
-
-    /// Skips to `next` because the messages in between never came to this shard: it had no member
-    /// to be interested in them. Whoever still stands in the log leaves before the jump.
-    pub(crate) fn skip_to(&mut self, next: u64) {
-        assert!(self.next <= next, "offsets of a room only grow");
-        assert_eq!(self.tail, Pins::default(), "nobody who stands at the end misses a message");
-        self.next = next;
     }
 
     /// Says that a member that is behind for its own reason stands at `cursor`.
@@ -417,14 +416,5 @@ mod tests {
         assert_eq!(log.reach(3..11, 500), 11);
         assert_eq!(log.reach(3..6, 5), 6);
         assert_eq!(log.slices_of(3..6), 3);
-    }
-
-    #[test]
-    fn a_jump_starts_a_new_segment() {
-        let (mut log, mut pool) = log(3, 10);
-        log.skip_to(9);
-        log.append(&frame(9, 10), &mut pool);
-        assert_eq!(text(&log, 2..4), [vec![2; 10], vec![3; 10]].concat());
-        assert_eq!(text(&log, 9..10), vec![9; 10]);
     }
 }

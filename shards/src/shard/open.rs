@@ -36,7 +36,7 @@ impl Shard {
     fn join_everybody(&mut self, slot: u32) {
         let key = self.rooms.refer(&crate::room_name::RoomName::everybody());
         assert_eq!(key, EVERYBODY);
-        let next = self.rooms[EVERYBODY].log.next();
+        let next = self.rooms[EVERYBODY].next_offset();
         let member = self.rooms[EVERYBODY].add(slot, 0, next);
         let state = MembershipState::Joined;
         let membership = Membership { room: EVERYBODY, member, attempt: 0, state };

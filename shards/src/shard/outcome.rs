@@ -7,7 +7,6 @@ use crate::connection::{Membership, MembershipState, Sending, Wait};
 use crate::envelope::{Joined, Reply};
 use crate::id::ConnId;
 use crate::message::{Asked, Outcome};
-use crate::room::Departure;
 use crate::room_name::RoomName;
 use crate::rooms::EVERYBODY;
 
@@ -64,16 +63,16 @@ impl Shard {
         let (room, pool) = self.rooms.with_pool(key);
         if key == EVERYBODY && room.members.is_empty() {
             // No answer of a home tells the next connection where it begins.
-            room.log.skip_to(offset + 1);
+            room.resume_at(offset + 1);
         }
         if !room.is_awaited() {
             // Whoever was to get it has left, and the news is still on its way to the home.
             return;
         }
-        assert_eq!(offset, room.log.next(), "a room's messages come in order, without holes");
+        assert_eq!(offset, room.next_offset(), "a room's messages come in order, without holes");
         room.log.append(frame, pool);
         if let Some(slot) = exclude.and_then(|conn| self.connections.find(conn)) {
-            self.exclude(slot, key, offset);
+            self.exclude(slot, key);
         }
         let limit = self.config.limits.room_log_bytes;
         let (room, pool) = self.rooms.with_pool(key);
@@ -82,11 +81,11 @@ impl Shard {
         self.mark_dirty(key);
     }
 
-    fn exclude(&mut self, slot: u32, key: u32, offset: u64) {
+    fn exclude(&mut self, slot: u32, key: u32) {
         let memberships = &self.connections[slot].memberships;
         let membership = memberships.iter().find(|membership| membership.room == key);
         if let Some(index) = membership.and_then(|membership| membership.listed()) {
-            self.rooms[key].exclude(index, offset);
+            self.rooms[key].exclude(index);
         }
     }
 
@@ -121,7 +120,8 @@ impl Shard {
         match membership.listed() {
             None => self.become_member(slot, place, joined.offset + 1),
             Some(index) => {
-                joined.offset = self.rooms[membership.room].members[index].cursor - 1;
+                let room = &self.rooms[membership.room];
+                joined.offset = room.offset_before(&room.members[index]);
             }
         }
         self.connections[slot].memberships[place].state = MembershipState::Joined;
@@ -129,11 +129,11 @@ impl Shard {
         self.on_answered(slot);
     }
 
-    fn become_member(&mut self, slot: u32, place: usize, cursor: u64) {
+    fn become_member(&mut self, slot: u32, place: usize, next: u64) {
         let key = self.connections[slot].memberships[place].room;
         let room = &mut self.rooms[key];
         let member =
-            room.add(slot, u16::try_from(place).expect("few rooms per connection"), cursor);
+            room.add(slot, u16::try_from(place).expect("few rooms per connection"), next);
         if self.connections[slot].slow {
             room.pin(member as usize, crate::log::Pin::Slow);
         }
@@ -154,7 +154,7 @@ impl Shard {
         assert_eq!(membership.state, MembershipState::Leaving, "only a leave is answered so");
         membership.state = MembershipState::Departing;
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
-        self.rooms[key].depart(index, Departure { until: offset, id: asked.id });
+        self.rooms[key].depart(index, offset, asked.id);
         self.finish_departures(slot);
         self.reap();
     }

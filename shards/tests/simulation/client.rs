@@ -42,6 +42,8 @@ pub(crate) struct Client {
     /// Bytes ever handed in, and where the marks stand, counted alike.
     pub(crate) handed: usize,
     pub(crate) marks: VecDeque<(usize, Mark)>,
+    /// Its shard did not want to read, and has not said that it wants to again.
+    pub(crate) paused: bool,
     pub(crate) hung_up: Option<HangUp>,
     pub(crate) end_told: bool,
     /// It has said its last word.
@@ -84,6 +86,7 @@ impl Client {
             out: Vec::new(),
             handed: 0,
             marks: VecDeque::new(),
+            paused: false,
             hung_up: None,
             end_told: false,
             doomed: false,

@@ -25,6 +25,7 @@ happenings! {
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound
     LargeMessage RoomLingeredOut RoomOutlivedItsMembers
+    RoomLivedAgain
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
     EndedKicked EndedTooBig EndedSlowLog EndedSlowOwnBytes Pinged CloseTimedOut

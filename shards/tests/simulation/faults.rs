@@ -90,7 +90,7 @@ impl Setup {
         config.handled.connect = chance.happens(0.2);
         config.limits = limits(chance);
         Setup {
-            steps: chance.within(2_000, 3_500) as u64,
+            steps: 2_000 + chance.skewed(10_000) as u64,
             connections: 20 + chance.skewed(180),
             rooms: chance.within(1, 10),
             config,

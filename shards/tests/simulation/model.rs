@@ -99,6 +99,14 @@ impl Model {
         self.lives.keys().filter(|(name, _)| *name == room).count()
     }
 
+    /// The room's last epoch and offset that anybody saw, if it is in its first life.
+    pub(crate) fn present(&self, room: usize) -> Option<(String, u64)> {
+        let mut lives = self.lives.iter().filter(|((name, _), _)| *name == room);
+        let ((_, epoch), life) = lives.next()?;
+        let newest = life.last_key_value().map_or(0, |(offset, _)| *offset);
+        Some((epoch.to_string(), newest))
+    }
+
     /// What stands there, if somebody saw it.
     pub(crate) fn at(&self, room: usize, epoch: &Rc<str>, offset: u64) -> Option<usize> {
         self.lives.get(&(room, epoch.clone()))?.get(&offset).copied()

@@ -186,7 +186,7 @@ impl World {
             }
         }
         while let Some(conn) = self.shards[shard].next_resumed() {
-            assert!(self.by_conn.contains_key(&conn), "a connection that never was");
+            self.clients[self.by_conn[&conn]].paused = false;
             self.count.add(Happened::Resumed);
         }
         while let Some(call) = self.shards[shard].next_call() {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, Query, Token};
+use corecast_shards::{Disconnect, Query, Shard, Token};
 
+use crate::client::Client;
 use crate::count::Happened;
 use crate::faults::Faults;
 use crate::model::{EVERYBODY, NOBODY, Speaker};
@@ -38,23 +39,22 @@ impl World {
         self.make_peace();
         self.draining = true;
         trace!(self, "the drain begins");
-        self.shards.iter_mut().for_each(corecast_shards::Shard::stop_reading);
-        while !(self.mesh.is_empty() && self.shards.iter().all(corecast_shards::Shard::is_quiet)) {
-            self.pump();
-        }
+        self.shards.iter_mut().for_each(Shard::stop_reading);
+        self.settle_mesh();
+        assert!(self.mesh.is_empty() && self.shards.iter().all(Shard::is_quiet), "all arrived");
+        self.ask_for_rooms();
         for shard in &mut self.shards {
             shard.close_all_when_flushed(Disconnect::Shutdown);
         }
         self.settle();
         self.let_close_time_out();
-        self.ask_for_rooms();
         self.check_all_gone();
         for client in self.clients.iter().filter(|c| c.parted == Some(Disconnect::Shutdown)) {
             for (room, stay) in &client.view.rooms {
-                let info = self.asking.rooms[room].as_ref();
-                if let Some(info) = info.filter(|info| *info.epoch.to_string() == *stay.epoch) {
-                    assert!(stay.next + client.view.still_excluded(*room, stay.next) > info.offset);
-                }
+                let info = self.asking.rooms[room].as_ref().expect("it had members");
+                assert_eq!(*info.epoch.to_string(), *stay.epoch, "the room's life, room {room}");
+                let end = stay.next + client.view.still_excluded(*room, stay.next);
+                assert!(end > info.offset, "room {room}: {end} comes no more");
             }
         }
         self.model.check_order();
@@ -81,8 +81,17 @@ impl World {
         panic!("the world never becomes quiet");
     }
 
-    /// One round of everything; whether anything happened.
-    fn pump(&mut self) -> bool {
+    /// Everything arrives that is between the shards.
+    fn settle_mesh(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            if !self.pump_mesh() {
+                return;
+            }
+        }
+        panic!("the mesh never becomes quiet");
+    }
+
+    fn pump_mesh(&mut self) -> bool {
         let mut moved = false;
         for shard in 0..self.shards.len() {
             self.tell_time(shard);
@@ -97,6 +106,18 @@ impl World {
                     moved = true;
                 }
             }
+            while self.end_one(shard) {
+                moved = true;
+            }
+            self.pull(shard);
+        }
+        moved
+    }
+
+    /// One round of everything; whether anything happened.
+    fn pump(&mut self) -> bool {
+        let mut moved = self.pump_mesh();
+        for shard in 0..self.shards.len() {
             moved |= self.send_all(shard);
             self.pull(shard);
             self.note_who_caught_up(shard);
@@ -121,13 +142,6 @@ impl World {
 
     fn send_all(&mut self, shard: usize) -> bool {
         let mut moved = false;
-        while self.end_one(shard) {
-            moved = true;
-        }
-        while let Some(conn) = self.shards[shard].next_own_send() {
-            self.begin(conn);
-            moved |= self.end_one(shard);
-        }
         while self.shards[shard].has_sends() {
             self.shards[shard].start_slice();
             while let Some(conn) = self.shards[shard].next_room_send() {
@@ -152,7 +166,7 @@ impl World {
             let query = Query::Room(self.names[room].clone());
             self.shards[0].query(home, token, query).expect("all is quiet");
             self.asking.questions.insert((0, token.0), Question::Room(room));
-            self.settle();
+            self.settle_mesh();
         }
     }
 
@@ -197,8 +211,9 @@ impl World {
     /// Every home counts the members that there are, and the messages that were accepted.
     fn check_homes(&mut self) {
         for room in 0..self.names.len() {
-            let members = self.clients.iter().filter(|c| c.lives() && c.view.rooms.contains_key(&room));
-            let members = members.count();
+            let is_in = |client: &&Client| client.lives() && client.view.rooms.contains_key(&room);
+            let members = self.clients.iter().filter(is_in).count();
+            self.count.add_if(self.model.lives_of(room) > 1, Happened::RoomLivedAgain);
             let Some(info) = &self.asking.rooms[&room] else {
                 assert_eq!(members, 0, "room {room} is gone and has members");
                 self.count.add(Happened::RoomLingeredOut);
@@ -285,6 +300,8 @@ impl World {
             assert!(self.shards[shard].is_quiet(), "shard {shard} is quiet");
             assert_eq!((stats.connections, stats.memberships), (0, 0), "shard {shard} is empty");
             assert_eq!((stats.log_bytes, stats.pressed_rooms), (0, 0), "shard {shard} is empty");
+            let closed: u64 = stats.counters.closed.iter().sum();
+            assert_eq!(stats.counters.opened, closed, "shard {shard} counts every end once");
             let linger = self.setup.config.limits.room_linger + Duration::from_secs(1);
             self.shards[shard].on_time(self.now + linger);
             assert_eq!(self.shards[shard].stats().rooms, 0, "rooms of shard {shard} end");

@@ -129,7 +129,9 @@ impl World {
         match self.chance.below(8) {
             0 => Some((epoch, offset + 1_000)),
             1 => Some(("0".into(), offset)),
-            _ => Some((epoch, offset)),
+            2 => Some((epoch, offset)),
+            // Where everybody is now, as if it had been away only for a moment.
+            _ => self.model.present(room).or(Some((epoch, offset))),
         }
     }
 

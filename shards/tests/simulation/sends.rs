@@ -74,7 +74,7 @@ impl World {
         assert!(!bytes.is_empty(), "an empty send");
         assert!(places.len() <= SLICES_MAX, "{} slices", places.len());
         self.count.add_if(here > 0, Happened::SendsOverlap);
-        trace!(self, "client {client}: send begins: {:.300}", String::from_utf8_lossy(&bytes).escape_debug());
+        trace!(self, "client {client}: send begins: {:.3000}", String::from_utf8_lossy(&bytes).escape_debug());
         let descriptor = self.clients[client].descriptor;
         self.begun.push(Begun { client, conn, descriptor, bytes, places, close_counted: false });
     }
@@ -117,7 +117,6 @@ impl World {
         socket.buffered += taken;
         if refuses {
             socket.refusing = true;
-            socket.view.refused = true;
             if taken > 0 || !was_slow {
                 socket.refused_since = told;
             }
@@ -231,7 +230,8 @@ impl World {
         if sender.closed || sender.out.is_empty() {
             return false;
         }
-        if !shard.wants_read(sender.conn) {
+        sender.paused |= !shard.wants_read(sender.conn);
+        if sender.paused {
             if !sender.refusing {
                 // It would be heard if it were read, and it is not its own fault that it is not.
                 sender.heard = self.told[sender.shard];
@@ -268,7 +268,9 @@ impl World {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
         trace!(self, "client {client}: {} bytes arrive", piece.len());
         self.shards[shard].receive(conn, piece);
-        self.count.add_if(!self.shards[shard].wants_read(conn), Happened::Paused);
+        let paused = !self.shards[shard].wants_read(conn);
+        self.clients[client].paused |= paused;
+        self.count.add_if(paused, Happened::Paused);
         self.note_close_with_begun_send(client);
     }
 

@@ -68,8 +68,8 @@ pub(crate) struct View {
     pub(crate) emitted: BTreeSet<usize>,
     /// Payloads of pings that it has not answered.
     pub(crate) pings: Vec<Vec<u8>>,
-    /// Whether its socket ever refused a byte.
-    pub(crate) refused: bool,
+    /// Whether its socket refused bytes and it has not caught up since.
+    pub(crate) slow: bool,
 }
 
 /// What the whole run shares.
@@ -99,7 +99,7 @@ impl View {
             broadcasts: Vec::new(),
             emitted: BTreeSet::new(),
             pings: Vec::new(),
-            refused: false,
+            slow: false,
         }
     }
 
@@ -286,7 +286,7 @@ impl View {
     }
 
     fn gap(&mut self, room: usize, data: &str, court: &mut Court<'_>) {
-        assert!(court.skips && self.refused, "only the slow lose messages, where they may");
+        assert!(court.skips && self.slow, "only the slow lose messages, where they may");
         assert_eq!(member(data, "reason"), Some(r#""slow""#));
         let (from, to) = (number(data, "from"), number(data, "to"));
         self.advance(room, from);

@@ -155,6 +155,8 @@ impl World {
     pub(crate) fn tell_time(&mut self, shard: usize) {
         self.told[shard] = self.now;
         self.shards[shard].on_time(self.now);
+        let deadline = self.shards[shard].next_deadline();
+        assert!(deadline.is_none_or(|deadline| deadline > self.now), "what is due is done");
     }
 
     fn pass_time(&mut self) {
@@ -189,6 +191,7 @@ impl World {
         let mut new = Client::new(client, conn, descriptor, faults, &mut self.chance);
         new.heard = self.told[shard];
         self.count.add_if(new.silent, Happened::SilentClient);
+        self.count.add_if(new.stubborn, Happened::StubbornClient);
         self.clients.push(new);
         self.open.push(client);
         assert!(self.by_conn.insert(conn, client).is_none(), "an id is used once");
@@ -218,7 +221,9 @@ impl World {
             skips: self.setup.config.slow == corecast_shards::SlowPolicy::Skip,
             step: self.step,
         };
-        self.clients[client].view.take(bytes, &mut court);
+        let player = &mut self.clients[client];
+        player.view.slow = self.slow[player.shard].contains(&client);
+        player.view.take(bytes, &mut court);
     }
 
     /// A connection is slow from the moment its socket refuses bytes until it has caught up: when
