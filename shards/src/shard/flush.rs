@@ -49,9 +49,12 @@ impl Shard {
         }
     }
 
-    /// Whether a room waits for a slice, or a connection for a send of its own.
+    /// Whether a room waits for a slice, or a connection for a send of its own, or for being taken
+    /// out of its rooms, which the next slice begins with.
     pub fn has_sends(&self) -> bool {
-        self.slice.room.is_some() || !self.queues.dirty.is_empty() || !self.queues.ready.is_empty()
+        let queues = &self.queues;
+        let is_sending = self.slice.room.is_some() || !queues.dirty.is_empty();
+        is_sending || !queues.ready.is_empty() || !queues.marked.is_empty()
     }
 
     /// Output: begins the next send of a connection that has frames of its own, or is writable

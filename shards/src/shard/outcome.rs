@@ -132,8 +132,7 @@ impl Shard {
     fn become_member(&mut self, slot: u32, place: usize, next: u64) {
         let key = self.connections[slot].memberships[place].room;
         let room = &mut self.rooms[key];
-        let member =
-            room.add(slot, u16::try_from(place).expect("few rooms per connection"), next);
+        let member = room.add(slot, u16::try_from(place).expect("few rooms per connection"), next);
         if self.connections[slot].slow {
             room.pin(member as usize, crate::log::Pin::Slow);
         }
@@ -184,7 +183,8 @@ impl Shard {
             |(place, membership)| {
                 let room = &self.rooms[membership.room];
                 let member = &room.members[membership.listed()?];
-                let departure = member.departure().filter(|_| is_dead || !room.is_behind(member))?;
+                let departure =
+                    member.departure().filter(|_| is_dead || !room.is_behind(member))?;
                 let (until, id) = (departure.until, departure.id.clone());
                 Some((place, Left { name: room.name.clone(), id, until }))
             },

@@ -120,7 +120,8 @@ impl Setup {
 /// Small limits, so that they are reached.
 fn limits(chance: &mut Chance) -> Limits {
     let mut limits = Limits::default();
-    let secs = |chance: &mut Chance, low, high| Duration::from_secs(chance.within(low, high) as u64);
+    let secs =
+        |chance: &mut Chance, low, high| Duration::from_secs(chance.within(low, high) as u64);
     limits.message_bytes = 64 << 10;
     limits.rooms_per_connection = chance.within(1, 6);
     limits.room_log_bytes = chance.pick(&[1 << 10, 4 << 10, 12 << 10, 40 << 10, 200 << 10]);

@@ -71,7 +71,10 @@ impl World {
         let Some(last) = queue.back() else { return };
         let counts = matches!(last, Request::Join { again: false, .. })
             || matches!(last, Request::Leave { asked: Some(_), .. })
-            || matches!(last, Request::Publish { origin: corecast_shards::Origin::Connection { .. }, .. });
+            || matches!(
+                last,
+                Request::Publish { origin: corecast_shards::Origin::Connection { .. }, .. }
+            );
         if counts && self.lying.now(Lie::Lose) {
             trace!(self, "LIE: lost {:.100?}", queue.back());
             queue.pop_back();
@@ -113,10 +116,13 @@ impl World {
             self.lying.joined.insert(key, (*conn, copy(last).expect("it can be copied")));
         }
         let delivers = |outcome: &Outcome| match outcome {
-            Outcome::Deliver { room: other, .. } => heard && (*other == room || other.is_everybody()),
+            Outcome::Deliver { room: other, .. } => {
+                heard && (*other == room || other.is_everybody())
+            }
             _ => false,
         };
-        let counts = delivers(last) || !matches!(last, Outcome::Deliver { .. } | Outcome::Pressed { .. });
+        let counts =
+            delivers(last) || !matches!(last, Outcome::Deliver { .. } | Outcome::Pressed { .. });
         if counts && self.lying.now(Lie::Lose) {
             trace!(self, "LIE: lost {:.100?}", queue.back());
             queue.pop_back();
@@ -129,7 +135,8 @@ impl World {
             queue.push_back(double);
             return;
         }
-        let both = len >= 2 && same_room(&queue[len - 2], &queue[len - 1]) && delivers(&queue[len - 1]);
+        let both =
+            len >= 2 && same_room(&queue[len - 2], &queue[len - 1]) && delivers(&queue[len - 1]);
         if both && self.lying.now(Lie::Swap) {
             trace!(self, "LIE: swapped {:.100?}", queue.back());
             queue.swap(len - 2, len - 1);

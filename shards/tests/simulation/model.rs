@@ -44,7 +44,14 @@ pub(crate) struct Model {
 
 impl Model {
     /// Makes up a message of about `len` bytes.
-    pub(crate) fn say(&mut self, room: usize, by: Speaker, len: usize, echo: bool, now: u64) -> usize {
+    pub(crate) fn say(
+        &mut self,
+        room: usize,
+        by: Speaker,
+        len: usize,
+        echo: bool,
+        now: u64,
+    ) -> usize {
         let number = self.sayings.len();
         let pad = (b'a' + (number % 26) as u8) as char;
         let pad: String = std::iter::repeat_n(pad, len).collect();

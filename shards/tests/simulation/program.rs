@@ -185,6 +185,15 @@ impl World {
                 Goodbye::Close(conn) => self.close_socket(self.by_conn[&conn]),
             }
         }
+        // Whose end was not yet decided then has parted by now, or was there.
+        for (client, when) in std::mem::take(&mut self.excused) {
+            let player = &mut self.clients[client];
+            match player.shard == shard {
+                true if player.lives() => player.heard = player.heard.max(when),
+                true => {}
+                false => self.excused.push((client, when)),
+            }
+        }
         while let Some(conn) = self.shards[shard].next_resumed() {
             self.clients[self.by_conn[&conn]].paused = false;
             self.count.add(Happened::Resumed);

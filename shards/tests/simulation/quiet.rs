@@ -202,8 +202,11 @@ impl World {
                 assert_eq!(*info.epoch.to_string(), *stay.epoch, "the room's life, room {room}");
                 let own = client.view.still_excluded(*room, stay.next);
                 let end = info.offset + 1;
-                assert!(stay.next <= end && stay.next + own >= end,
-                    "client {number} stands at {} of {end} in room {room}, {own} its own", stay.next);
+                assert!(
+                    stay.next <= end && stay.next + own >= end,
+                    "client {number} stands at {} of {end} in room {room}, {own} its own",
+                    stay.next
+                );
             }
         }
     }
@@ -260,7 +263,9 @@ impl World {
                 assert_eq!(to, Some(number as u64), "emit {said} was for somebody else");
             }
         }
-        for (said, saying) in self.model.sayings.iter().enumerate().filter(|(_, s)| s.room == NOBODY) {
+        for (said, saying) in
+            self.model.sayings.iter().enumerate().filter(|(_, s)| s.room == NOBODY)
+        {
             if let Some(to) = saying.told.and_then(|to| self.clients.get(to as usize)) {
                 assert!(!to.lives() || to.view.emitted.contains(&said), "emit {said} never came");
             }

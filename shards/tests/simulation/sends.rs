@@ -74,7 +74,11 @@ impl World {
         assert!(!bytes.is_empty(), "an empty send");
         assert!(places.len() <= SLICES_MAX, "{} slices", places.len());
         self.count.add_if(here > 0, Happened::SendsOverlap);
-        trace!(self, "client {client}: send begins: {:.3000}", String::from_utf8_lossy(&bytes).escape_debug());
+        trace!(
+            self,
+            "client {client}: send begins: {:.3000}",
+            String::from_utf8_lossy(&bytes).escape_debug()
+        );
         let descriptor = self.clients[client].descriptor;
         self.begun.push(Begun { client, conn, descriptor, bytes, places, close_counted: false });
     }
@@ -230,11 +234,11 @@ impl World {
         if sender.closed || sender.out.is_empty() {
             return false;
         }
+        let excused = !shard.wants_read(sender.conn) && !sender.refusing;
         sender.paused |= !shard.wants_read(sender.conn);
         if sender.paused {
-            if !sender.refusing {
-                // It would be heard if it were read, and it is not its own fault that it is not.
-                sender.heard = self.told[sender.shard];
+            if excused && shard.fate(sender.conn).is_none() {
+                self.excused.push((client, self.told[sender.shard]));
             }
             return false;
         }

@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) slicing: Vec<bool>,
     /// Whose socket refused bytes, and who may not have caught up since; by shard.
     pub(crate) slow: Vec<BTreeSet<usize>>,
+    /// Who would have been heard if it had been read, and when.
+    pub(crate) excused: Vec<(usize, Time)>,
     pub(crate) calls: Vec<Call>,
     pub(crate) asking: Asking,
     pub(crate) draining: bool,
@@ -84,6 +86,7 @@ impl World {
             begun: Vec::new(),
             slicing: vec![false; shards],
             slow: vec![BTreeSet::new(); shards],
+            excused: Vec::new(),
             calls: Vec::new(),
             asking: Asking::default(),
             draining: false,
@@ -91,7 +94,10 @@ impl World {
             count: Count::new(),
             lying,
             tracing,
-            written: names.iter().map(|name| serde_json::Value::from(&**name).to_string()).collect(),
+            written: names
+                .iter()
+                .map(|name| serde_json::Value::from(&**name).to_string())
+                .collect(),
             names: names.iter().map(|name| RoomName::new(name).expect("legal")).collect(),
             setup,
         }
