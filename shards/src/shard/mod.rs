@@ -10,6 +10,8 @@ mod receive;
 mod request;
 mod send;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{HashMap, VecDeque};
@@ -212,8 +214,8 @@ impl Shard {
     }
 
     /// Handles at most `budget` of the messages that the shard sent to itself, under the same rules
-    /// as those of others. Returns whether more could be handled at once.
-    pub fn take_own(&mut self, budget: usize) -> bool {
+    /// as those of others.
+    pub fn take_own(&mut self, budget: usize) {
         let id = self.id;
         for _ in 0..budget {
             if let Some(outcome) = self.lanes[id.index()].outcomes.pop() {
@@ -228,7 +230,11 @@ impl Shard {
         }
         self.settle_debts();
         self.resume_waiting(id);
-        let own = &self.lanes[id.index()];
+    }
+
+    /// Whether [`take_own`](Shard::take_own) has something to handle.
+    pub fn has_own(&self) -> bool {
+        let own = &self.lanes[self.id.index()];
         !own.outcomes.is_empty() || (!own.requests.is_empty() && self.takes_requests())
     }
 

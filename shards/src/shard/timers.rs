@@ -88,6 +88,11 @@ impl Shard {
         if self.now < due {
             return self.timers.set(due, Timer::Slow, id);
         }
+        if connection.ended {
+            // It is only here because what it sent before it went waits for what it does not read.
+            connection.slow_timer = false;
+            return self.mark(slot, Disconnect::Lost);
+        }
         connection.refused_since = self.now;
         self.timers.set(self.now + timeout, Timer::Slow, id);
         self.apply_slow_policy(slot);

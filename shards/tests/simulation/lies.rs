@@ -9,8 +9,10 @@ use crate::world::{World, trace};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
     None,
-    /// Two messages of one room change places.
+    /// Two deliveries of one room change places.
     Swap,
+    /// Two publishes of one client to one room change places.
+    SwapPublishes,
     Lose,
     Double,
     /// A socket took less than the shard is told.
@@ -87,7 +89,10 @@ impl World {
             queue.push_back(double);
             return;
         }
-        if len >= 2 && by_one(&queue[len - 2], &queue[len - 1]) && self.lying.now(Lie::Swap) {
+        if len >= 2
+            && by_one(&queue[len - 2], &queue[len - 1])
+            && self.lying.now(Lie::SwapPublishes)
+        {
             trace!(self, "LIE: swapped {:.100?}", queue.back());
             queue.swap(len - 2, len - 1);
             return;

@@ -121,6 +121,7 @@ fn every_seed_ends_in_the_quiet_state() {
             match run_seed(seed, false) {
                 Ok(count) => total.lock().unwrap().merge(&count),
                 Err(what) => {
+                    eprintln!("{what}");
                     let mut failures = failures.lock().unwrap();
                     failures.push(what);
                     failed.store(failures.len() >= FAILURES, Ordering::Relaxed);
@@ -139,7 +140,8 @@ fn every_seed_ends_in_the_quiet_state() {
     println!("{seeds} seeds in {:?}", begin.elapsed());
     total.print();
     let rare = total.too_rare();
-    assert!(rare.is_empty() || wanted.is_some(), "fewer than {LEAST} times: {rare:?}");
+    let few = wanted.is_some_and(|wanted| wanted < 1_000);
+    assert!(few || rare.is_empty(), "fewer than {LEAST} times: {rare:?}");
 }
 
 /// Tells the lie in one seed after the other, until enough of them had an occasion for it.
@@ -150,23 +152,25 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
     while told < TIMES {
         seed += 1;
         assert!(seed < 500, "{lie:?} was told only {told} times");
-        let world = |lie| {
+        let world = |lie: Lie| {
             let mut chance = Chance::new(seed);
             let mut setup = Setup::honest(&mut chance);
             prepare(&mut setup);
-            let patience = chance.below(20);
+            // There are few slots with a new owner who asks for the same room.
+            let patience = if lie == Lie::ReplayJoined { 0 } else { chance.below(20) };
             World::new(setup, chance, Lying::new(lie, patience), false)
         };
         let mut lying = world(lie);
         QUIET.set(true);
-        let noticed = judge(&mut lying).is_err();
+        let noticed = judge(&mut lying);
         QUIET.set(false);
         if lying.lying.told {
             told += 1;
-            assert!(noticed, "{lie:?} in seed {seed} was told, and nobody noticed");
+            let what = noticed.expect_err("a lie was told, and nobody noticed");
+            println!("{lie:?} in seed {seed}: {what}");
             assert_eq!(judge(&mut world(Lie::None)), Ok(()), "the truth in seed {seed}");
         } else {
-            assert!(!noticed, "nobody lied in seed {seed}");
+            assert_eq!(noticed, Ok(()), "nobody lied in seed {seed}");
         }
     }
 }
@@ -174,6 +178,7 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
 #[test]
 fn two_swapped_messages_are_noticed() {
     check_noticed(Lie::Swap, |_| ());
+    check_noticed(Lie::SwapPublishes, |setup| setup.rooms = 1);
 }
 
 #[test]

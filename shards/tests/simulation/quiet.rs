@@ -96,7 +96,10 @@ impl World {
         for shard in 0..self.shards.len() {
             self.tell_time(shard);
             self.tell_rooms(shard);
-            moved |= self.take_own(shard, 64);
+            while self.shards[shard].has_own() {
+                self.take_own(shard, 64);
+                moved = true;
+            }
             for other in (0..self.shards.len()).filter(|other| *other != shard) {
                 while self.carry_outcome(shard, other)
                     || self.carry_request(shard, other)

@@ -1,0 +1,147 @@
+//! Small stories of one shard; the simulation tells the long ones.
+
+use std::time::Duration;
+
+use super::{Goodbye, SendEnd, Shard};
+use crate::config::Config;
+use crate::disconnect::Disconnect;
+use crate::envelope::Publication;
+use crate::id::{ConnId, ShardId};
+use crate::room_name::RoomName;
+use crate::time::Time;
+use crate::wire::{Opcode, push_client_frame};
+
+fn shard() -> Shard {
+    Shard::new(ShardId::new(0), Config { shards: 1, ..Config::default() })
+}
+
+fn receive(shard: &mut Shard, conn: ConnId, opcode: Opcode, payload: &str) {
+    let mut frame = Vec::new();
+    push_client_frame(&mut frame, opcode, true, [1, 2, 3, 4], payload.as_bytes());
+    shard.receive(conn, &mut frame);
+}
+
+fn say(shard: &mut Shard, conn: ConnId, json: &str) {
+    receive(shard, conn, Opcode::Text, json);
+    take_own(shard);
+}
+
+fn take_own(shard: &mut Shard) {
+    while shard.has_own() {
+        shard.take_own(100);
+    }
+}
+
+/// Sends everything that waits, each send with this end, and returns what was sent.
+fn send(shard: &mut Shard, end: Option<SendEnd>) -> String {
+    let mut sent = Vec::new();
+    while shard.has_sends() {
+        shard.start_slice();
+        while let Some(conn) = shard.next_own_send().or_else(|| shard.next_room_send()) {
+            let before = sent.len();
+            shard.for_each_slice(conn, |slice| sent.extend_from_slice(slice));
+            shard.end_send(conn, end.unwrap_or(SendEnd::Taken(sent.len() - before)));
+        }
+    }
+    String::from_utf8_lossy(&sent).into_owned()
+}
+
+fn publish(shard: &mut Shard, room: &RoomName) {
+    publish_data(shard, room, "1");
+}
+
+fn publish_data(shard: &mut Shard, room: &RoomName, data: &str) {
+    take_own(shard);
+    let publication = Publication { event: "m".into(), data, echo: true };
+    shard.publish(room, &publication, None).expect("there is room");
+    take_own(shard);
+}
+
+fn goodbyes(shard: &mut Shard) -> Vec<Goodbye> {
+    std::iter::from_fn(|| shard.next_goodbye()).collect()
+}
+
+/// A connection that is in a room, leaves it while its socket refuses a message of the room, and
+/// has said something else about that room, which waits.
+fn stalled_leaver(shard: &mut Shard) -> ConnId {
+    let conn = shard.open();
+    say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
+    send(shard, None);
+    publish(shard, &RoomName::new("r").expect("legal"));
+    send(shard, Some(SendEnd::Blocked));
+    say(shard, conn, r#"{"event":"cast:leave","room":"r"}"#);
+    say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
+    assert!(!shard.wants_read(conn));
+    conn
+}
+
+#[test]
+fn nothing_follows_a_close_frame() {
+    let mut shard = shard();
+    let conn = shard.open();
+    let publish = r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#;
+    receive(&mut shard, conn, Opcode::Text, publish);
+    receive(&mut shard, conn, Opcode::Close, "");
+    take_own(&mut shard);
+    let sent = send(&mut shard, None);
+    assert!(sent.ends_with("normal"), "{sent}");
+}
+
+#[test]
+fn whoever_comes_after_a_broadcast_to_nobody_gets_the_next_one() {
+    let mut shard = shard();
+    publish(&mut shard, &RoomName::everybody());
+    shard.open();
+    publish(&mut shard, &RoomName::everybody());
+    let sent = send(&mut shard, None);
+    assert_eq!(sent.matches(r#""event":"m""#).count(), 1, "{sent}");
+}
+
+#[test]
+fn a_dead_connection_does_not_wait_for_its_last_message() {
+    let mut shard = shard();
+    let conn = stalled_leaver(&mut shard);
+    shard.on_writable(conn);
+    send(&mut shard, Some(SendEnd::Failed));
+    take_own(&mut shard);
+    shard.on_end(conn);
+    let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
+    assert_eq!(goodbyes(&mut shard), expected);
+}
+
+#[test]
+fn whoever_has_gone_and_does_not_read_is_lost() {
+    let mut shard = shard();
+    let conn = stalled_leaver(&mut shard);
+    shard.on_end(conn);
+    assert_eq!(goodbyes(&mut shard), []);
+    shard.on_time(Time::default() + Duration::from_secs(11));
+    let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
+    assert_eq!(goodbyes(&mut shard), expected);
+}
+
+#[test]
+fn whoever_has_gone_does_not_hold_up_a_drain() {
+    let mut shard = shard();
+    let conn = stalled_leaver(&mut shard);
+    shard.on_end(conn);
+    shard.stop_reading();
+    let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
+    assert_eq!(goodbyes(&mut shard), expected);
+}
+
+#[test]
+fn a_slice_waits_for_whoever_is_to_be_taken_out() {
+    let mut shard = shard();
+    shard.config.limits.room_log_bytes = 100;
+    let conn = shard.open();
+    send(&mut shard, None);
+    publish(&mut shard, &RoomName::everybody());
+    send(&mut shard, Some(SendEnd::Blocked));
+    let data = format!("\"{}\"", "x".repeat(20_000));
+    for _ in 0..6 {
+        publish_data(&mut shard, &RoomName::everybody(), &data);
+        send(&mut shard, None);
+    }
+    assert_eq!(goodbyes(&mut shard)[0], Goodbye::Parted(conn, Disconnect::Slow));
+}
