@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     pub(crate) heard: Time,
     /// When its socket last took bytes before it began to refuse them.
     pub(crate) refused_since: Time,
+    /// When its socket refused bytes last.
+    pub(crate) blocked_at: Time,
     /// Its rooms; the room of everybody first, while it is open.
     pub(crate) memberships: Vec<Membership>,
     pub(crate) inbound: Option<Box<Inbound>>,
@@ -160,6 +162,7 @@ impl Connection {
             unanswered: 0,
             heard: Time::default(),
             refused_since: Time::default(),
+            blocked_at: Time::default(),
             memberships: Vec::new(),
             inbound: None,
             own: None,

@@ -195,6 +195,7 @@ impl Shard {
         if took_some || !connection.slow {
             connection.refused_since = self.now;
         }
+        connection.blocked_at = self.now;
         connection.slow = true;
         if !connection.slow_timer {
             connection.slow_timer = true;

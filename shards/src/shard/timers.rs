@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Shard;
-use crate::connection::{Phase, Sending, Wait};
+use crate::connection::{Membership, MembershipState, Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::id::ConnId;
 use crate::time::Time;
@@ -63,14 +63,19 @@ impl Shard {
         self.push_own(slot, &ping);
     }
 
-    /// A connection that is not read cannot be heard: its idle clock stands still. But whoever waits
-    /// for its own socket to take bytes is heard by its taking some, or it could stay for ever.
+    /// A connection that is not read cannot be heard: its idle clock stands still. But who keeps
+    /// itself from being read, because its socket does not take what it waits for, is silent since
+    /// that refused bytes; or it could stay for ever.
     fn excuse(&mut self, slot: u32) {
         let connection = &mut self.connections[slot];
-        let by_itself = matches!(connection.wait, Some(Wait::Own | Wait::Answer))
-            && connection.sending == Sending::Blocked;
-        if by_itself {
-            connection.heard = connection.heard.max(connection.refused_since);
+        let departs = |membership: &Membership| membership.state == MembershipState::Departing;
+        let by_itself = match connection.wait {
+            Some(Wait::Own) => true,
+            Some(Wait::Answer) => connection.memberships.iter().any(departs),
+            _ => false,
+        };
+        if by_itself && connection.sending == Sending::Blocked {
+            connection.heard = connection.heard.max(connection.blocked_at);
         } else if connection.wait.is_some() || !self.reading {
             connection.heard = self.now;
         }

@@ -142,12 +142,12 @@ impl World {
             6 => self.pass_time(),
             _ => self.connect(shard),
         }
-        if !self.chance.happens(self.setup.faults.late_pull) {
-            self.pull(shard);
-        } else {
+        if self.chance.happens(self.setup.faults.late_pull) {
             self.count.add(Happened::LatePull);
+        } else {
+            self.pull(shard);
+            self.note_who_caught_up(shard);
         }
-        self.note_who_caught_up(shard);
     }
 
     fn clock(&mut self, shard: usize) {
@@ -233,7 +233,8 @@ impl World {
     }
 
     /// A connection is slow from the moment its socket refuses bytes until it has caught up: when
-    /// its shard has nothing to send to anybody, everybody who is writable has.
+    /// its shard has nothing to send to anybody, everybody who is writable has. To be called when
+    /// the shard's outputs are pulled, so that whoever has not caught up in time has parted.
     pub(crate) fn note_who_caught_up(&mut self, shard: usize) {
         if self.slow[shard].is_empty() || self.shards[shard].has_sends() {
             return;
