@@ -24,8 +24,8 @@ happenings! {
     // What clients and callers ask for, and get.
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound
-    LargeMessage RoomLingeredOut RoomOutlivedItsMembers
-    RoomLivedAgain
+    LargeMessage RoomOutlivedItsMembers
+    RoomLivedAgain MessagesCounted
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
     EndedKicked EndedTooBig EndedSlowLog EndedSlowOwnBytes Pinged CloseTimedOut

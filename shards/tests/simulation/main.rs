@@ -4,13 +4,13 @@
 //! 1. A seed decides everything before the first step (`faults`: `Setup`): how many shards, rings,
 //!    connections and rooms there are, how small the limits are, how likely each fault is.
 //! 2. The `world` holds the shards, the rings between them (`mesh`), the sockets (`sends`), the
-//!    clients (`client`, `script`) and the embedding program (`program`). It drives the shards through
-//!    their public seam alone, as the runtime does.
+//!    clients (`client`, `script`) and the embedding program (`program`). It drives the shards
+//!    through their public seam alone, as the runtime does.
 //! 3. In each step the one scheduler picks a shard and one kind of thing to happen to it: bytes
 //!    arrive, messages move on or off rings one at a time, sends begin or end, clients read, act or
 //!    vanish, callers ask, time passes. All chance comes from the seed (`chance`).
-//! 4. Whatever a socket takes goes at once before the judge: `view` reads the frames with code of its
-//!    own (`wire`) and knows what that one client may see; `model` is what all clients share: a
+//! 4. Whatever a socket takes goes at once before the judge: `view` reads the frames with code of
+//!    its own (`wire`) and knows what that one client may see; `model` is what all clients share: a
 //!    map from places in rooms to messages.
 //! 5. Every end of a connection must have a reason (`goodbye`).
 //! 6. After the last step there is peace (`quiet`): no faults, no new input, everybody reads. When

@@ -22,6 +22,8 @@ pub(crate) struct Saying {
     pub(crate) said_at: u64,
     /// Where its speaker was told that it stands; 0 for a broadcast.
     pub(crate) told: Option<u64>,
+    /// Whether a shard took it from a caller.
+    pub(crate) accepted: bool,
     /// Where it was seen.
     seen: Option<u64>,
 }
@@ -56,8 +58,8 @@ impl Model {
         let pad = (b'a' + (number % 26) as u8) as char;
         let pad: String = std::iter::repeat_n(pad, len).collect();
         let data = format!(r#"{{"c":{number}, "pad":"{pad}"}}"#).into();
-        let (told, seen) = (None, None);
-        self.sayings.push(Saying { room, by, data, echo, said_at: now, told, seen });
+        let (told, seen, accepted) = (None, None, false);
+        self.sayings.push(Saying { room, by, data, echo, said_at: now, told, accepted, seen });
         number
     }
 
@@ -131,6 +133,11 @@ impl Model {
         assert_eq!(next, after, "after broadcast {before} everybody sees the same");
         let previous = *self.before.entry(after).or_insert(before);
         assert_eq!(previous, before, "before broadcast {after} everybody sees the same");
+    }
+
+    /// Whether nobody saw another broadcast behind this one.
+    pub(crate) fn is_last(&self, broadcast: usize) -> bool {
+        !self.after.contains_key(&broadcast)
     }
 
     /// The broadcasts before this one, the nearest first, as far as anybody saw them.

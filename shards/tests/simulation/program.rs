@@ -91,6 +91,7 @@ impl World {
         let event = if place == EVERYBODY { "b" } else { "m" }.into();
         let publication = Publication { event, data: &data, echo: true };
         let accepted = self.shards[shard].publish(&name, &publication, token).is_ok();
+        self.model.sayings[said].accepted = accepted;
         trace!(self, "shard {shard}: publishes {said} to {name}: {accepted}");
         if let Some(token) = token.filter(|_| accepted) {
             self.asking.questions.insert((shard, token.0), Question::Publish(said));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, Query, Shard, Token};
+use corecast_shards::{Disconnect, Query, Shard, Time, Token};
 
 use crate::client::Client;
 use crate::count::Happened;
 use crate::faults::Faults;
-use crate::model::{EVERYBODY, NOBODY, Speaker};
+use crate::model::{EVERYBODY, NOBODY, Saying, Speaker};
 use crate::program::Question;
 use crate::world::{World, trace};
 
@@ -56,6 +56,11 @@ impl World {
                 let end = stay.next + client.view.still_excluded(*room, stay.next);
                 assert!(end > info.offset, "room {room}: {end} comes no more");
             }
+        }
+        // Nobody missed the last broadcast of those that anybody got.
+        for client in self.clients.iter().filter(|c| c.parted == Some(Disconnect::Shutdown)) {
+            let last = client.view.broadcasts.last();
+            assert!(last.is_none_or(|last| self.model.is_last(*last)), "more was broadcast");
         }
         self.model.check_order();
     }
@@ -222,14 +227,35 @@ impl World {
             self.count.add_if(self.model.lives_of(room) > 1, Happened::RoomLivedAgain);
             let Some(info) = &self.asking.rooms[&room] else {
                 assert_eq!(members, 0, "room {room} is gone and has members");
-                self.count.add(Happened::RoomLingeredOut);
+
                 continue;
             };
             self.count.add_if(members == 0, Happened::RoomOutlivedItsMembers);
             assert_eq!(info.members as usize, members, "members of room {room}");
             let epoch = info.epoch.to_string().into();
             assert!(self.model.newest(room, &epoch) <= info.offset, "offsets of room {room}");
+            let limits = &self.setup.config.limits;
+            let is_first_life = self.now < Time::default() + limits.room_linger
+                && limits.lingering_rooms >= self.names.len() * self.shards.len();
+            if is_first_life {
+                self.count.add(Happened::MessagesCounted);
+                self.check_message_count(room, info.offset);
+            }
         }
+    }
+
+    /// Everything that was accepted has an offset, and nothing else has.
+    fn check_message_count(&self, room: usize, offset: u64) {
+        let said = || self.model.sayings.iter().filter(|saying| saying.room == room);
+        let accepted = |saying: &&Saying| match saying.by {
+            Speaker::Client(client) => saying.told.is_some() || self.clients[client].lives(),
+            Speaker::Program(_) => saying.accepted,
+        };
+        let perhaps =
+            |saying: &&Saying| accepted(saying) || matches!(saying.by, Speaker::Client(_));
+        let least = said().filter(accepted).count() as u64;
+        let most = said().filter(perhaps).count() as u64;
+        assert!((least..=most).contains(&offset), "room {room}: {offset} of {least} to {most}");
     }
 
     /// Every broadcast reached everybody who was greeted before it was sent.

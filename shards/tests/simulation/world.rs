@@ -53,7 +53,8 @@ pub(crate) struct World {
 macro_rules! trace {
     ($world:expr, $($arg:tt)*) => {
         if $world.tracing {
-            println!("{:>6} {:>9.3} {}", $world.step, $world.now.as_nanos() as f64 / 1e9, format_args!($($arg)*));
+            let seconds = $world.now.as_nanos() as f64 / 1e9;
+            println!("{:>6} {seconds:>9.3} {}", $world.step, format_args!($($arg)*));
         }
     };
 }
