@@ -47,6 +47,11 @@ impl<M: Weigh> Lane<M> {
         self.queue.len() > self.room.items || before_last >= self.room.bytes
     }
 
+    /// How many messages wait here for which the ring has no place.
+    pub(crate) fn excess(&self) -> usize {
+        self.queue.len().saturating_sub(self.room.items)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -28,7 +28,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_line_help = true)]
+#[command(next_line_help = true, args_override_self = true)]
 pub(super) struct ServeArgs {
     /// Address and port to listen on; port 0 lets the system choose
     #[arg(long, env = "CORECAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -59,7 +59,7 @@ pub(super) struct ServeArgs {
     api_keys: Vec<String>,
 
     /// How long shutting down may take before what remains is cut
-    #[arg(long, env = "CORECAST_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
     pub(super) drain_timeout: Duration,
 
     /// How logs look
@@ -86,7 +86,7 @@ struct LimitArgs {
     max_head: usize,
 
     /// How long a handshake may take; beyond: closed, with status 408 if a head was begun
-    #[arg(long, env = "CORECAST_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
     handshake_timeout: Duration,
 
     /// Rooms per connection; beyond: error too_many_rooms
@@ -98,7 +98,7 @@ struct LimitArgs {
     room_log: usize,
 
     /// How long a member's socket may refuse bytes; beyond: --slow
-    #[arg(long, env = "CORECAST_SLOW_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_SLOW_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
     slow_timeout: Duration,
 
     /// Unread replies of one connection; from a quarter on it is not read, beyond: close 1013
@@ -110,19 +110,19 @@ struct LimitArgs {
     max_connections: Option<usize>,
 
     /// Silence after which a connection is pinged; 0 means never
-    #[arg(long, env = "CORECAST_PING_INTERVAL", value_name = "TIME", default_value = "25s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_PING_INTERVAL", value_name = "TIME", default_value = "25s", value_parser = duration, allow_hyphen_values = true)]
     ping_interval: Duration,
 
     /// Silence after a ping; beyond: close 1001 idle
-    #[arg(long, env = "CORECAST_PING_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_PING_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration, allow_hyphen_values = true)]
     ping_timeout: Duration,
 
     /// How long a client may take to end its side after a close; beyond: cut
-    #[arg(long, env = "CORECAST_CLOSE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_CLOSE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration, allow_hyphen_values = true)]
     close_timeout: Duration,
 
     /// How long a room lives without member and publish
-    #[arg(long, env = "CORECAST_ROOM_LINGER", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "CORECAST_ROOM_LINGER", value_name = "TIME", default_value = "60s", value_parser = duration, allow_hyphen_values = true)]
     room_linger: Duration,
 
     /// Rooms that linger; beyond: the oldest goes first

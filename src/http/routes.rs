@@ -20,13 +20,16 @@ pub(crate) async fn respond(hub: Hub, request: Request<Incoming>) -> Response<Fu
 
 async fn route(hub: &Hub, request: Request<Incoming>) -> Answered {
     let uri = request.uri().clone();
-    let Some(segments) = path::segments(uri.path()) else {
-        return Err(HttpError::bad_request("the path is not UTF-8"));
-    };
-    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-    if segments.first() == Some(&"v1") {
+    if uri.path().starts_with("/v1/") {
         auth::authorize(request.headers(), hub.api_keys())?;
     }
+    let Some(segments) = path::segments(uri.path()) else {
+        return Err(match uri.path().starts_with("/v1/connections/") {
+            true => HttpError::not_found("there is no such connection"),
+            false => HttpError::bad_request("the path is not UTF-8"),
+        });
+    };
+    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match segments.as_slice() {
         ["ws"] => Err(explain_handshake(&request)),
         ["healthz"] => get(&request, ok(&json!({"status": "ok"}))),

@@ -1,60 +1,83 @@
 //! A connection that speaks plain HTTP, as hyper wants it.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite};
-use glommio::net::TcpStream;
-use glommio::timer::Timer;
+use futures_lite::future;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+use super::alarms::Sleep;
+use super::hub::Hub;
 use super::sys;
 
-/// A socket in the executor's care, with the bytes of the first request that were read already.
-#[derive(Debug)]
+/// A socket that one task reads and writes, woken by the hub's poller; with the bytes of the first
+/// request that were read already.
+///
+/// It stays in the hub's epoll rather than becoming a stream of glommio's: so the hub sleeps in one
+/// place, whether or not there are HTTP connections.
 pub(crate) struct HttpStream {
-    inner: TcpStream,
+    hub: Hub,
+    fd: OwnedFd,
+    watch: u32,
     head: Vec<u8>,
     head_taken: usize,
-    silence: Option<Timer>,
+    silence: Option<Sleep>,
     silence_max: Duration,
 }
 
 impl HttpStream {
-    /// Takes a non-blocking socket over. It ends by itself after `silence_max` without a byte.
-    pub(crate) fn new(fd: OwnedFd, head: Vec<u8>, silence_max: Duration) -> HttpStream {
-        // SAFETY: the number comes from an owned descriptor that gives up its ownership here.
-        let inner = unsafe { TcpStream::from_raw_fd(fd.into_raw_fd()) };
-        HttpStream { inner, head, head_taken: 0, silence: None, silence_max }
+    /// Takes a non-blocking socket over that the poller watches under the key `watch`. It ends by
+    /// itself after `silence_max` without a byte.
+    pub(crate) fn new(
+        hub: Hub,
+        fd: OwnedFd,
+        watch: u32,
+        head: Vec<u8>,
+        silence_max: Duration,
+    ) -> HttpStream {
+        HttpStream { hub, fd, watch, head, head_taken: 0, silence: None, silence_max }
     }
 
     /// Ends our side, and discards what the peer still sends until its end, so that our last
     /// answer is not torn away by a reset.
     pub(crate) async fn linger(mut self, timeout: Duration) {
-        sys::shutdown_write(&self);
+        sys::shutdown_write(&self.fd);
+        let hub = self.hub.clone();
         let discard = async {
-            let mut buffer = [0; 4096];
-            while matches!(self.inner.read(&mut buffer).await, Ok(1..)) {}
+            let mut buffer = [0; READ_BYTES];
+            while matches!(future::poll_fn(|cx| self.poll_receive(cx, &mut buffer)).await, Ok(1..))
+            {
+            }
         };
-        let timer = async {
-            Timer::new(timeout).await;
-        };
-        futures_lite::future::or(discard, timer).await;
-        // The executor still waits for the socket; this ends that wait, and with it the connection.
-        sys::shutdown_both(&self);
+        hub.within(timeout, discard).await;
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match sys::receive(&self.fd, buffer) {
+            Err(error) if is_transient(&error) => {
+                self.hub.with_core(|core| core.watches.wait_to_read(self.watch, cx.waker()));
+                Poll::Pending
+            }
+            received => Poll::Ready(received),
+        }
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let silence = self.silence.get_or_insert_with(|| Timer::new(self.silence_max));
-        Pin::new(silence).poll(cx).map(|_| Err(io::ErrorKind::TimedOut.into()))
+        let (hub, silence_max) = (&self.hub, self.silence_max);
+        let silence = self.silence.get_or_insert_with(|| Sleep::new(hub, silence_max));
+        Pin::new(silence).poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 /// Bytes read at once: requests are small, and a body arrives in several reads.
 const READ_BYTES: usize = 4096;
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
 
 impl Read for HttpStream {
     fn poll_read(
@@ -71,14 +94,12 @@ impl Read for HttpStream {
             stream.head_taken += taken;
             return Poll::Ready(Ok(()));
         }
-        stream.head = Vec::new();
-        stream.head_taken = 0;
+        (stream.head, stream.head_taken) = (Vec::new(), 0);
         let mut buffer = [0; READ_BYTES];
-        let wanted = room.min(READ_BYTES);
-        match Pin::new(&mut stream.inner).poll_read(cx, &mut buffer[..wanted]) {
-            Poll::Ready(read) => {
+        match stream.poll_receive(cx, &mut buffer[..room.min(READ_BYTES)]) {
+            Poll::Ready(received) => {
                 stream.silence = None;
-                cursor.put_slice(&buffer[..read?]);
+                cursor.put_slice(&buffer[..received?]);
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => stream.poll_silence(cx),
@@ -88,25 +109,37 @@ impl Read for HttpStream {
 
 impl Write for HttpStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        match sys::send(&self.fd, bytes) {
+            Err(error) if is_transient(&error) => {
+                self.hub.with_core(|core| core.watches.wait_to_write(self.watch, cx.waker()));
+                Poll::Pending
+            }
+            sent => Poll::Ready(sent),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        sys::shutdown_write(&*self);
+        sys::shutdown_write(&self.fd);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for HttpStream {
+    fn drop(&mut self) {
+        self.hub.with_core(|core| core.watches.remove(self.watch));
     }
 }
 
 impl AsRawFd for HttpStream {
     fn as_raw_fd(&self) -> RawFd {
-        self.inner.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 }

@@ -1,23 +1,19 @@
 //! A shard's loop, and what its tasks may ask of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use corecast_shards::{
     Answer, ConnId, Disconnect, Full, Limits, Publication, Query, RoomName, ShardId,
 };
-use futures_lite::{AsyncRead, FutureExt, future};
-use glommio::net::TcpStream;
-use glommio::timer::Timer;
+use futures_lite::{FutureExt, future};
 use hyper::service::service_fn;
 
+use super::alarms::Sleep;
 use super::http_stream::HttpStream;
 use super::promise::promise;
 use super::ring::Doorbell;
@@ -38,9 +34,6 @@ struct Inner {
     core: RefCell<Core>,
     tasks: Tasks,
     doorbell: Doorbell,
-    /// A task has given the core something to do.
-    kicked: Cell<bool>,
-    sleeper: Cell<Option<Waker>>,
     handlers: Handlers,
     process: Arc<Process>,
 }
@@ -51,6 +44,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an HTTP connection may be silent, between two requests or within one.
 const HTTP_SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// How long the executor is not looked at while a handler of the program is at work.
+const EXECUTOR_PAUSE_MAX: Duration = Duration::from_millis(1);
+
 impl Hub {
     pub(crate) fn new(
         core: Core,
@@ -60,10 +56,8 @@ impl Hub {
     ) -> Hub {
         Hub(Rc::new(Inner {
             core: RefCell::new(core),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(doorbell.clone()),
             doorbell,
-            kicked: Cell::new(false),
-            sleeper: Cell::new(None),
             handlers,
             process,
         }))
@@ -79,78 +73,57 @@ impl Hub {
                 return Ok(());
             }
             if self.0.tasks.are_alive() {
-                // Those that the turn has woken run now.
+                // Those that the turn has woken run now, and tell the core what they want. The
+                // executor looks at its own rings, too, once its preemption timer has gone off.
                 future::yield_now().await;
             }
-            if more || self.0.kicked.take() {
+            if more || self.0.tasks.take_kick() {
                 self.0.core.borrow_mut().poll(Some(Duration::ZERO))?;
             } else {
-                self.sleep().await?;
+                self.sleep()?;
             }
         }
     }
 
-    async fn sleep(&self) -> io::Result<()> {
+    /// Waits until there is work. The doorbell is told, so that whoever brings some rings it.
+    fn sleep(&self) -> io::Result<()> {
+        let mut core = self.0.core.borrow_mut();
         self.0.doorbell.doze();
-        let has_work = self.0.core.borrow_mut().has_work() || self.0.kicked.take();
-        if has_work {
-            self.0.core.borrow_mut().poll(Some(Duration::ZERO))?;
+        let timeout = if core.has_work() || self.0.tasks.take_kick() {
+            Some(Duration::ZERO)
         } else {
-            self.0.core.borrow_mut().set_timer()?;
-            if self.0.tasks.need_executor() {
-                self.wait_in_executor().await?;
-                self.0.core.borrow_mut().poll(Some(Duration::ZERO))?;
-            } else {
-                self.0.core.borrow_mut().poll(None)?;
-            }
-        }
+            core.set_timer()?;
+            self.0.tasks.need_executor().then_some(EXECUTOR_PAUSE_MAX)
+        };
+        let woken = core.poll(timeout);
         self.0.doorbell.rise();
-        Ok(())
-    }
-
-    /// Sleeps until the poller has an event or a task has work for the core, while the executor
-    /// looks after the tasks.
-    ///
-    /// glommio 0.9 has no way to wait for a descriptor. Its streams do have one, inside: a stream
-    /// waits for readiness first and reads then, and what the read of an epoll says (`ENOTSOCK`)
-    /// means that the wait is over. The wait cannot be used twice, hence the duplicate.
-    async fn wait_in_executor(&self) -> io::Result<()> {
-        let fd = self.0.core.borrow().poll_fd()?;
-        // SAFETY: the number comes from an owned descriptor that gives up its ownership here.
-        let mut stream = unsafe { TcpStream::from_raw_fd(fd.into_raw_fd()) };
-        future::poll_fn(|cx| {
-            if self.0.kicked.take() {
-                return Poll::Ready(());
-            }
-            self.0.sleeper.set(Some(cx.waker().clone()));
-            Pin::new(&mut stream).poll_read(cx, &mut [0]).map(|_| ())
-        })
-        .await;
-        self.0.sleeper.set(None);
-        Ok(())
-    }
-
-    /// Says that the core has work.
-    fn kick(&self) {
-        self.0.kicked.set(true);
-        if let Some(sleeper) = self.0.sleeper.take() {
-            sleeper.wake();
-        }
+        woken
     }
 
     fn bear(&self, birth: Birth) {
+        let tasks = &self.0.tasks;
         match birth {
-            Birth::Http(fd, head) => {
-                let stream = HttpStream::new(fd, head, HTTP_SILENCE_MAX);
-                self.0.tasks.spawn(serve_http(self.clone(), stream));
+            Birth::Http { fd, watch, head } => {
+                let stream = HttpStream::new(self.clone(), fd, watch, head, HTTP_SILENCE_MAX);
+                tasks.spawn(serve_http(self.clone(), stream));
             }
-            Birth::Call(call) => self.0.tasks.spawn(self.0.handlers.call(self.clone(), call)),
+            Birth::Call(call) => tasks.spawn_handler(self.0.handlers.call(self.clone(), call)),
             Birth::Parted(id, reason) => {
                 if let Some(parted) = self.0.handlers.part(self.clone(), id, reason) {
-                    self.0.tasks.spawn(parted);
+                    tasks.spawn_handler(parted);
                 }
             }
         }
+    }
+
+    /// Looks at the core or changes it, between two turns.
+    pub(crate) fn with_core<T>(&self, look: impl FnOnce(&mut Core) -> T) -> T {
+        look(&mut self.0.core.borrow_mut())
+    }
+
+    /// Says that the core has work: the hub does not sleep before it has looked.
+    fn kick(&self) {
+        self.0.tasks.kick();
     }
 
     /// Publishes to a room, or to everybody, without waiting for the offset.
@@ -244,7 +217,7 @@ impl Hub {
     ) -> Option<T> {
         let done = async { Some(future.await) };
         let late = async {
-            Timer::new(timeout).await;
+            Sleep::new(self, timeout).await;
             None
         };
         future::or(done, late).await

@@ -9,6 +9,7 @@
 //! shard, and works in turns. Shards reach each other through the [`mesh`], foreign threads
 //! through an [`inbox`]. Only what is not on the hot path is a task.
 
+mod alarms;
 mod greeting;
 mod http_stream;
 mod hub;
@@ -24,6 +25,7 @@ mod sync;
 mod sys;
 mod tasks;
 mod turn;
+mod watches;
 
 pub(crate) use hub::Hub;
 pub(crate) use inbox::{Foreign, Inboxes};

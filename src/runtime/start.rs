@@ -138,6 +138,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     preflight::check_io_uring()?;
     let cores = choose_cores(settings.shards)?;
     let mut limits = settings.limits.clone();
+    limits.mesh_bytes = limits.mesh_bytes.min(limits.room_log_bytes / MESH_SHARE).max(1);
     preflight::check_descriptors(cores.len(), &mut limits)?;
     let address = preflight::check_port(settings.listen)?;
     let listeners = listen(address, &settings, cores.len())?;
@@ -159,6 +160,10 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program)?;
     Ok(Started { address, process, inboxes, threads })
 }
+
+/// When a room is pressed at half its log's limit, what is on its way already comes on top. So no
+/// ring holds more than this share of a log.
+const MESH_SHARE: usize = 8;
 
 /// One seed per process: for epochs, for the hash of room names, for generations.
 fn random_seed() -> Result<u128, StartError> {

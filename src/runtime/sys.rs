@@ -231,11 +231,3 @@ pub(crate) fn probe_io_uring() -> io::Result<()> {
     close(check(fd)?);
     Ok(())
 }
-
-/// Another descriptor for the same thing.
-pub(crate) fn duplicate(fd: &impl AsRawFd) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor is open while it is borrowed.
-    let fd = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) })?;
-    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use corecast_shards::{Answer, Call, ConnId, Disconnect, Goodbye, SendEnd, Shard, Time, Token};
 use crossbeam_channel::Receiver;
 
+use super::alarms::Alarms;
 use super::greeting::Greetings;
 use super::inbox::Foreign;
 use super::mesh::Mesh;
@@ -18,6 +19,7 @@ use super::promise::Resolver;
 use super::sockets::Sockets;
 use super::start::Process;
 use super::sys::{self, Pieces};
+use super::watches::Watches;
 use crate::http::{Accept, Head, HttpError};
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     stalled: Option<Foreign>,
     sockets: Sockets,
     greetings: Greetings,
+    pub(crate) watches: Watches,
+    pub(crate) alarms: Alarms,
     /// Connections to be read.
     readable: VecDeque<ConnId>,
     buffer: Box<[u8]>,
@@ -56,7 +60,7 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) enum Birth {
     /// A connection that speaks plain HTTP, and what it has said so far.
-    Http(OwnedFd, Vec<u8>),
+    Http { fd: OwnedFd, watch: u32, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
     /// A connection has ended.
@@ -64,11 +68,12 @@ pub(crate) enum Birth {
 }
 
 /// Where a descriptor that is no connection stands among the tokens of the poller. Connections
-/// have their slot in the upper half, below 2^31, and their generation in the lower.
+/// have their slot in the upper half, below 2^30, and their generation in the lower.
 const LISTENER: u64 = u64::MAX;
 const DOORBELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
 const GREETING: u64 = 1 << 63;
+const WATCH: u64 = 1 << 62;
 
 /// Bytes read from a socket at once, into a buffer that the whole shard shares.
 const READ_BYTES: usize = 64 << 10;
@@ -117,6 +122,8 @@ impl Core {
             stalled: None,
             sockets: Sockets::default(),
             greetings: Greetings::default(),
+            watches: Watches::default(),
+            alarms: Alarms::default(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             pieces: Pieces::default(),
@@ -138,7 +145,7 @@ impl Core {
             self.note(event);
         }
         let news = self.mesh.take(&mut self.shard);
-        let own_news = self.shard.take_own(OWN_MESSAGES_PER_TURN);
+        self.shard.take_own(OWN_MESSAGES_PER_TURN);
         let foreign_news = self.take_foreign();
         self.read_sockets();
         if accepts {
@@ -151,8 +158,7 @@ impl Core {
         self.take_outputs();
         self.mesh.give(&mut self.shard);
         self.publish_gauges();
-        let sends = self.shard.has_sends() || !self.readable.is_empty();
-        Ok(news || own_news || foreign_news || sends)
+        Ok(news || foreign_news || self.has_local_work())
     }
 
     fn tell_time(&mut self) {
@@ -160,7 +166,7 @@ impl Core {
         self.shard.on_time(now);
     }
 
-    fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time::from_nanos(u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
@@ -169,24 +175,26 @@ impl Core {
         self.poller.wait(timeout)
     }
 
-    /// The descriptor that is readable when [`Core::poll`] would find an event.
-    pub(crate) fn poll_fd(&self) -> io::Result<OwnedFd> {
-        sys::duplicate(&self.poller)
-    }
-
     /// Whether there is work that came since the last turn. To be asked between
     /// [`Doorbell::doze`](super::ring::Doorbell::doze) and sleep.
     pub(crate) fn has_work(&mut self) -> bool {
         self.mesh.has_work(&self.shard)
             || (!self.inbox.is_empty() && self.stalled.is_none())
-            || self.shard.has_sends()
-            || !self.readable.is_empty()
+            || self.has_local_work()
+    }
+
+    fn has_local_work(&self) -> bool {
+        self.shard.has_own() || self.shard.has_sends() || !self.readable.is_empty()
     }
 
     /// Makes the timer go off when the next deadline comes.
     pub(crate) fn set_timer(&mut self) -> io::Result<()> {
-        let deadlines =
-            [self.shard.next_deadline(), self.greetings.next_deadline(), self.accepts_again];
+        let deadlines = [
+            self.shard.next_deadline(),
+            self.greetings.next_deadline(),
+            self.alarms.next_deadline(),
+            self.accepts_again,
+        ];
         let next = deadlines.into_iter().flatten().min();
         if next != self.timer_set
             && let Some(next) = next
@@ -202,6 +210,7 @@ impl Core {
             LISTENER | DOORBELL => {}
             TIMER => self.timer_set = None,
             token if token & GREETING != 0 => self.greet(token as u32),
+            token if token & WATCH != 0 => self.watches.note(token as u32, event),
             token => {
                 let (slot, generation) = ((token >> 32) as u32, token as u32);
                 let id = ConnId { shard: self.shard.id(), slot, generation };
@@ -502,10 +511,17 @@ impl Core {
         }
     }
 
+    /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u32, len: usize) {
         let Some(greeting) = self.greetings.remove(key) else { return };
-        if self.poller.remove(greeting.as_raw_fd()).is_ok() {
-            self.births.push(Birth::Http(greeting.fd, self.buffer[..len].to_vec()));
+        let watch = self.watches.insert();
+        let token = WATCH | u64::from(watch);
+        match self.poller.rename_socket(greeting.as_raw_fd(), token) {
+            Ok(()) => {
+                let head = self.buffer[..len].to_vec();
+                self.births.push(Birth::Http { fd: greeting.fd, watch, head });
+            }
+            Err(_) => self.watches.remove(watch),
         }
     }
 
@@ -521,6 +537,7 @@ impl Core {
 
     fn on_deadlines(&mut self) {
         let now = self.now();
+        self.alarms.go_off(now);
         while let Some(key) = self.greetings.next_late(now) {
             let begun =
                 self.greetings.get_mut(key).is_some_and(|greeting| !greeting.head.is_empty());
