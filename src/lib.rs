@@ -1,4 +1,4 @@
-//! A sharded, thread-per-core WebSocket broadcast engine for Linux.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

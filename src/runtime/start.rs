@@ -447,3 +447,37 @@ impl std::error::Error for StartError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// The test runs itself once more in a process of its own, in which the shard panics.
+    #[test]
+    fn a_shard_that_panics_ends_the_process() {
+        const MARK: &str = "CORECAST_TEST_PANIC";
+        if std::env::var_os(MARK).is_some() {
+            or_die(ShardId::new(3), || panic!("on purpose"));
+            unreachable!("the process has ended");
+        }
+        let name = "runtime::start::tests::a_shard_that_panics_ends_the_process";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(MARK, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(EXIT_PANIC), "{said}");
+        assert!(said.contains("shard 3 panicked"), "{said}");
+    }
+
+    #[test]
+    fn more_shards_than_cores_are_not_pinned() {
+        let cores = core_affinity::get_core_ids().unwrap().len();
+        assert!(choose_cores(Some(cores)).unwrap().iter().all(Option::is_some));
+        assert!(choose_cores(Some(cores + 1)).unwrap().iter().all(Option::is_none));
+        assert_eq!(choose_cores(None).unwrap().len(), cores);
+        assert!(choose_cores(Some(0)).is_err() && choose_cores(Some(SHARDS_MAX + 1)).is_err());
+    }
+}

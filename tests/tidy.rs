@@ -1,0 +1,130 @@
+//! Proves the rules about who may name what: the arrows between the packages, and where `unsafe`
+//! stands.
+#![allow(clippy::unwrap_used)] // A test that cannot read the tree has failed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every source file below a folder of the repository.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has sources");
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Complains about every line of code that holds a forbidden word outside the allowed folders.
+fn forbid(folder: &str, words: &[&str], allowed: &[&str], why: &str) {
+    let mut complaints = Vec::new();
+    for path in sources(folder) {
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        if allowed.iter().any(|allowed| name.starts_with(allowed)) {
+            continue;
+        }
+        for (index, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            let code = line.split("//").next().unwrap();
+            for word in words.iter().filter(|word| code.contains(**word)) {
+                complaints.push(format!("{name}:{}: {word}: {why}", index + 1));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_engine_does_no_io() {
+    let words = [
+        "async ",
+        ".await",
+        "Instant::now",
+        "SystemTime",
+        "std::net",
+        "std::io",
+        "std::thread",
+        "std::fs",
+        "Mutex",
+        "RwLock",
+        "Atomic",
+        "rand::",
+    ];
+    forbid("shards/src", &words, &[], "the engine has no I/O, async, clock, threads or locks");
+}
+
+#[test]
+fn only_the_runtime_knows_glommio() {
+    forbid("src", &["glommio::"], &["src/runtime/"], "everything else is runtime-neutral");
+}
+
+#[test]
+fn unsafe_stands_where_it_is_argued() {
+    let words = ["unsafe {", "unsafe fn", "unsafe impl"];
+    forbid("src", &words, &["src/runtime/"], "unsafe belongs in src/runtime");
+    forbid("shards/src", &words, &[], "the engine is safe");
+    forbid("benches/src", &words, &["benches/src/floor/"], "unsafe belongs in the floor");
+}
+
+#[test]
+fn the_wire_code_knows_nothing_of_rooms() {
+    let words =
+        ["crate::room", "crate::shard", "crate::home", "crate::connection", "crate::message"];
+    forbid("shards/src/wire", &words, &[], "frames are bytes");
+}
+
+/// The names of all packages that this one needs, transitively, on a build for users.
+fn dependencies(arguments: &[&str]) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none"])
+        .args(["--format", "{p}"])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+fn assert_none(dependencies: &[String], forbidden: &[&str]) {
+    let found = dependencies.iter().find(|name| forbidden.contains(&name.as_str()));
+    assert_eq!(found, None, "is in the dependency tree");
+}
+
+#[test]
+fn the_engine_needs_no_runtime() {
+    let tree = dependencies(&["-p", "corecast-shards"]);
+    assert!(tree.contains(&"serde_json".to_owned()), "the tree was read: {tree:?}");
+    assert_none(&tree, &["glommio", "tokio", "mio", "libc", "futures-lite", "hyper"]);
+}
+
+#[test]
+fn the_library_alone_needs_no_command_line() {
+    let tree = dependencies(&["-p", "corecast", "--no-default-features"]);
+    assert!(tree.contains(&"glommio".to_owned()), "the tree was read: {tree:?}");
+    assert_none(
+        &tree,
+        &["clap", "clap_builder", "hdrhistogram", "indicatif", "tracing-subscriber", "signal-hook"],
+    );
+}
+
+#[test]
+fn tokio_and_dashmap_stay_out_of_the_product() {
+    let tree = dependencies(&["-p", "corecast"]);
+    assert_none(&tree, &["dashmap", "tokio-util", "axum", "async-std"]);
+    // hyper names tokio for one type of channel; its runtime, sockets and timers are not built.
+    assert_none(&tree, &["mio", "tokio-macros"]);
+}
