@@ -64,7 +64,7 @@ impl Server {
         self.started.inboxes.send_to_all(|| Foreign::StopReading);
         wait_until(deadline, || process.is_quiet());
         self.started.inboxes.send_to_all(|| Foreign::CloseAll);
-        wait_until(deadline, || process.claimed() == 0);
+        wait_until(deadline, || process.is_empty());
         let cut = process.claimed();
         self.started.inboxes.send_to_all(|| Foreign::Stop);
         for thread in self.started.threads {

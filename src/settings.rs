@@ -79,7 +79,7 @@ impl Settings {
 }
 
 /// A head is put together in the shard's read buffer.
-const HEAD_BYTES_MAX: usize = 32 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// A connection's rooms are searched one by one.
 const ROOMS_MAX: usize = 10_000;

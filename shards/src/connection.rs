@@ -187,16 +187,18 @@ impl Connection {
         self.own_bytes() >= limits.own_bytes / 4
     }
 
-    pub(crate) fn drop_empty_buffers(&mut self) {
+    /// Frees the buffer of its own frames once all of them are sent.
+    pub(crate) fn drop_empty_own(&mut self) {
         if !self.has_own() {
             self.own = None;
         }
-        let idle = |inbound: &Inbound| {
-            inbound.pending.is_none() && inbound.bytes.is_empty() && inbound.decoder.is_idle()
-        };
-        if self.inbound.as_deref().is_some_and(idle) {
-            self.inbound = None;
-        }
+    }
+}
+
+impl Inbound {
+    /// Whether nothing waits in it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_none() && self.bytes.is_empty() && self.decoder.is_idle()
     }
 }
 

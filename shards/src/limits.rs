@@ -15,7 +15,7 @@ pub struct Limits {
     /// Rooms that one connection is in. Beyond: `too_many_rooms`.
     pub rooms_per_connection: usize,
     /// Bytes that one room's log may hold on one shard, though always
-    /// [`ROOM_LOG_MESSAGES_MIN`] messages. Beyond: the slow policy, for members whose socket
+    /// 4 messages. Beyond: the slow policy, for members whose socket
     /// refuses bytes; for publishers, press.
     pub room_log_bytes: usize,
     /// How long a member's socket may refuse bytes. Then: the slow policy.

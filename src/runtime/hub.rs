@@ -264,7 +264,10 @@ async fn serve_http(hub: Hub, stream: HttpStream) {
     let timeout = hub.limits().close_timeout;
     let service = service_fn(move |request| {
         let hub = hub.clone();
-        let answer = async move { Ok::<_, Infallible>(http::respond(hub, request).await) };
+        let answer = async move {
+            let process = Arc::clone(&hub.0.process);
+            Ok::<_, Infallible>(process.answering(http::respond(hub, request)).await)
+        };
         answer.boxed_local()
     });
     let mut connection = hyper::server::conn::http1::Builder::new()

@@ -33,6 +33,8 @@ pub(crate) struct Process {
     draining: AtomicBool,
     /// Connections between their handshake and the close of their descriptor.
     claimed: AtomicUsize,
+    /// HTTP requests that are being answered.
+    requests: AtomicUsize,
 }
 
 /// One shard's figures for the others, on cache lines of their own. Written by that shard alone.
@@ -100,6 +102,19 @@ impl Process {
         self.gauges.iter().map(|gauges| counter(gauges).load(Ordering::Acquire)).sum()
     }
 
+    /// Answers an HTTP request, which a shutdown waits for.
+    pub(crate) async fn answering<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answered = answer.await;
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+        answered
+    }
+
+    /// Whether there is neither a connection nor a request.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claimed() == 0 && self.requests.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
@@ -149,6 +164,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         cores: cores.clone(),
         draining: AtomicBool::new(false),
         claimed: AtomicUsize::new(0),
+        requests: AtomicUsize::new(0),
     });
     let config = Config {
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),

@@ -21,6 +21,7 @@ use super::start::Process;
 use super::sys::{self, Pieces};
 use super::watches::Watches;
 use crate::http::{Accept, Head, HttpError};
+use crate::settings::HEAD_BYTES_MAX;
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one slice of one room's pass, timers; each with a budget.
@@ -75,13 +76,18 @@ const TIMER: u64 = u64::MAX - 2;
 const GREETING: u64 = 1 << 63;
 const WATCH: u64 = 1 << 62;
 
-/// Bytes read from a socket at once, into a buffer that the whole shard shares.
+/// Bytes read from a socket at once, into a buffer that the whole shard shares. The buffer is larger
+/// by a head, so that one which came in pieces can be put together in it.
 const READ_BYTES: usize = 64 << 10;
 
 /// Sockets read, connections accepted and connections flushed for their own frames in one turn.
 const READS_PER_TURN: usize = 64;
 const ACCEPTS_PER_TURN: usize = 64;
 const OWN_SENDS_PER_TURN: usize = 64;
+
+/// Bytes read in one turn, give or take one socket's: some thousand small commands, which take less
+/// than the 500 µs of a slice.
+const READ_BYTES_PER_TURN: usize = 64 << 10;
 
 /// Messages that a shard handles of those to itself, and of foreign threads, in one turn.
 const OWN_MESSAGES_PER_TURN: usize = 256;
@@ -125,7 +131,7 @@ impl Core {
             watches: Watches::default(),
             alarms: Alarms::default(),
             readable: VecDeque::new(),
-            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            buffer: vec![0; READ_BYTES + HEAD_BYTES_MAX].into_boxed_slice(),
             pieces: Pieces::default(),
             waiting: HashMap::new(),
             next_token: 0,
@@ -242,17 +248,22 @@ impl Core {
     }
 
     fn read_sockets(&mut self) {
+        let mut bytes = 0;
         for _ in 0..READS_PER_TURN {
             let Some(id) = self.readable.pop_front() else { return };
             let Some(socket) = self.sockets.get_mut(id) else { continue };
             socket.queued = false;
-            self.read_socket(id);
+            bytes += self.read_socket(id);
             self.queue_read(id);
+            if bytes > READ_BYTES_PER_TURN {
+                return;
+            }
         }
     }
 
-    fn read_socket(&mut self, id: ConnId) {
-        let Some(socket) = self.sockets.get(id) else { return };
+    /// Reads a socket once; returns how many bytes there were.
+    fn read_socket(&mut self, id: ConnId) -> usize {
+        let Some(socket) = self.sockets.get(id) else { return 0 };
         match sys::receive(&socket, &mut self.buffer) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {
@@ -262,11 +273,13 @@ impl Core {
                 if len < self.buffer.len() && !socket.ended {
                     self.set_readable(id, false);
                 }
+                return len;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.set_readable(id, false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.end_of_input(id),
         }
+        0
     }
 
     fn end_of_input(&mut self, id: ConnId) {
@@ -414,7 +427,7 @@ impl Core {
     fn greet(&mut self, key: u32) {
         loop {
             let Some(greeting) = self.greetings.get_mut(key) else { return };
-            let len = match sys::receive(greeting, &mut self.buffer) {
+            let len = match sys::receive(greeting, &mut self.buffer[..READ_BYTES]) {
                 Ok(len @ 1..) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

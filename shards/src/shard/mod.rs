@@ -19,6 +19,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::call::Call;
 use crate::chance::Chance;
 use crate::config::Config;
+use crate::connection::Inbound;
 use crate::connections::Connections;
 use crate::disconnect::Disconnect;
 use crate::home::{Homes, Linger};
@@ -65,6 +66,8 @@ pub struct Shard {
     slice: Slice,
     /// Answers to second joins whose connection was sending when they came.
     deferred: Vec<Outcome>,
+    /// What the next connection that receives bytes may use, if it holds none itself.
+    spare_inbound: Option<Box<Inbound>>,
     /// The home for which those who stood in line are being served.
     serving: Option<ShardId>,
     /// False once commands are read no longer, because the server goes away.
@@ -156,6 +159,7 @@ impl Shard {
             outputs: Outputs::default(),
             slice: Slice::default(),
             deferred: Vec::new(),
+            spare_inbound: None,
             serving: None,
             reading: true,
             open_connections: 0,

@@ -21,7 +21,9 @@ impl Shard {
         if !self.connections[slot].is_open() {
             return;
         }
-        let mut inbound = self.connections[slot].inbound.take().unwrap_or_default();
+        let inbound = self.connections[slot].inbound.take();
+        // Most messages come whole: then the spare one serves every connection in turn.
+        let mut inbound = inbound.or_else(|| self.spare_inbound.take()).unwrap_or_default();
         if self.connections[slot].wait.is_some() || !self.reading {
             inbound.bytes.extend_from_slice(bytes);
         } else {
@@ -154,10 +156,10 @@ impl Shard {
     }
 
     fn put_back(&mut self, slot: u32, inbound: Box<Inbound>) {
-        let connection = &mut self.connections[slot];
-        if connection.is_open() {
-            connection.inbound = Some(inbound);
-            connection.drop_empty_buffers();
+        if inbound.is_idle() {
+            self.spare_inbound = Some(inbound);
+        } else if self.connections[slot].is_open() {
+            self.connections[slot].inbound = Some(inbound);
         }
     }
 

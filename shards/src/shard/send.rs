@@ -170,7 +170,7 @@ impl Shard {
         if behind || self.connections[slot].has_own() {
             self.make_ready(slot);
         }
-        self.connections[slot].drop_empty_buffers();
+        self.connections[slot].drop_empty_own();
     }
 
     /// Pins the rooms in which the connection is behind, and no others. A slow connection is
