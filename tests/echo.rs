@@ -24,7 +24,9 @@ fn start() -> (Example, String) {
         .arg("127.0.0.1:0")
         .stdout(Stdio::piped())
         .spawn()
-        .expect("the example is built beside the tests, by `cargo test` or `cargo build --examples`");
+        .expect(
+            "the example is built beside the tests, by `cargo test` or `cargo build --examples`",
+        );
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("echoing on ").unwrap().to_owned();

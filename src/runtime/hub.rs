@@ -15,9 +15,9 @@ use hyper::service::service_fn;
 
 use super::alarms::Sleep;
 use super::http_stream::HttpStream;
+use super::process::Process;
 use super::promise::promise;
 use super::ring::Doorbell;
-use super::start::Process;
 use super::tasks::Tasks;
 use super::turn::{Birth, Core};
 use crate::handler::Handlers;

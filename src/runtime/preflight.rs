@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use corecast_shards::Limits;
 
-use super::start::StartError;
+use super::start_error::StartError;
 use super::sys;
 
 /// glommio refuses to start with less locked memory than this, even as root
 /// (glommio 0.9.0 src/sys/uring.rs:1293).
-const MEMLOCK_MIN: u64 = 512 << 10;
+pub(super) const MEMLOCK_MIN: u64 = 512 << 10;
 
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;

@@ -1,0 +1,134 @@
+//! What the threads of one server share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use corecast_shards::{Limits, Shard, ShardId};
+
+/// What the threads of one server share. Nothing here is on the way of a message.
+#[derive(Debug)]
+pub(crate) struct Process {
+    limits: Limits,
+    api_keys: Vec<String>,
+    cores: Vec<Option<usize>>,
+    gauges: Vec<Gauges>,
+    draining: AtomicBool,
+    /// Connections between their handshake and the close of their descriptor.
+    claimed: AtomicUsize,
+    /// HTTP requests that are being answered.
+    requests: AtomicUsize,
+}
+
+/// One shard's figures for the others, on cache lines of their own. Written by that shard alone.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Gauges {
+    connections: AtomicU64,
+    mesh_sent: AtomicU64,
+    mesh_handled: AtomicU64,
+    stopped_reading: AtomicBool,
+}
+
+impl Gauges {
+    /// Publishes what the shard has now.
+    pub(crate) fn set(&self, shard: &Shard) {
+        let counters = shard.counters();
+        self.connections.store(shard.connection_count(), Ordering::Relaxed);
+        // Whoever sees that a message was handled also sees what was sent because of it.
+        self.mesh_sent.store(counters.mesh_sent, Ordering::Release);
+        self.mesh_handled.store(counters.mesh_handled, Ordering::Release);
+    }
+
+    pub(crate) fn set_stopped_reading(&self) {
+        self.stopped_reading.store(true, Ordering::Release);
+    }
+}
+
+impl Process {
+    /// A process whose shards run on these cores; none for those that are not pinned.
+    pub(crate) fn new(limits: Limits, api_keys: Vec<String>, cores: Vec<Option<usize>>) -> Process {
+        Process {
+            limits,
+            api_keys,
+            gauges: cores.iter().map(|_| Gauges::default()).collect(),
+            cores,
+            draining: AtomicBool::new(false),
+            claimed: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn api_keys(&self) -> &[String] {
+        &self.api_keys
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.gauges.len()
+    }
+
+    pub(crate) fn core_of(&self, shard: ShardId) -> Option<usize> {
+        self.cores[shard.index()]
+    }
+
+    pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {
+        &self.gauges[shard.index()]
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.gauges.iter().map(|gauges| gauges.connections.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Whether every shard has stopped reading, and no message is on its way between shards.
+    ///
+    /// What was handled is counted first: a message that is sent meanwhile then makes the second
+    /// sum larger, never the first (Mattern: Algorithms for distributed termination detection,
+    /// 1987, the four-counter method).
+    pub(crate) fn is_quiet(&self) -> bool {
+        let stopped = self.gauges.iter().all(|g| g.stopped_reading.load(Ordering::Acquire));
+        let handled = self.sum(|gauges| &gauges.mesh_handled);
+        stopped && handled == self.sum(|gauges| &gauges.mesh_sent)
+    }
+
+    fn sum(&self, counter: impl Fn(&Gauges) -> &AtomicU64) -> u64 {
+        self.gauges.iter().map(|gauges| counter(gauges).load(Ordering::Acquire)).sum()
+    }
+
+    /// Answers an HTTP request, which a shutdown waits for.
+    pub(crate) async fn answering<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let answered = answer.await;
+        self.requests.fetch_sub(1, Ordering::Relaxed);
+        answered
+    }
+
+    /// Whether there is neither a connection nor a request.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claimed() == 0 && self.requests.load(Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Takes one of the connections that the process may have; false when there is none left.
+    pub(crate) fn claim_connection(&self) -> bool {
+        let more = |claimed| (claimed < self.limits.connections).then_some(claimed + 1);
+        self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Connections between their handshake and the close of their descriptor.
+    pub(crate) fn claimed(&self) -> usize {
+        self.claimed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn release_connection(&self) {
+        self.claimed.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,193 @@
+//! Connections before they are WebSockets: accepted, read, answered.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::sys;
+use super::turn::{Birth, Core, GREETING, LISTENER, READ_BYTES, WATCH};
+use crate::http::{Accept, Head, HttpError};
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long to wait for descriptors to become free before accepting again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Core {
+    pub(super) fn accept(&mut self) -> io::Result<()> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let fd = match sys::accept(&self.listener) {
+                Ok(fd) => fd,
+                Err(error) => return self.on_accept_error(&error),
+            };
+            let deadline = self.now() + self.process.limits().handshake_timeout;
+            let raw = fd.as_raw_fd();
+            let key = self.greetings.insert(fd, deadline);
+            self.poller.add_socket(raw, GREETING | u64::from(key))?;
+            self.greet(key);
+        }
+        Ok(())
+    }
+
+    fn on_accept_error(&mut self, error: &io::Error) -> io::Result<()> {
+        match error.raw_os_error() {
+            // Nobody is left, or somebody has hung up already (accept(2)).
+            Some(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR | libc::EPROTO) => Ok(()),
+            _ => {
+                tracing::warn!(%error, "cannot accept connections; trying again in 100 ms");
+                self.accepts_again = Some(self.now() + ACCEPT_PAUSE);
+                self.poller.remove(self.listener.as_raw_fd())
+            }
+        }
+    }
+
+    /// Reads what a connection says before it is a WebSocket.
+    pub(super) fn greet(&mut self, key: u32) {
+        loop {
+            let Some(greeting) = self.greetings.get_mut(key) else { return };
+            let len = match sys::receive(greeting, &mut self.buffer[..READ_BYTES]) {
+                Ok(len @ 1..) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(_) | Err(_) => return drop(self.greetings.remove(key)),
+            };
+            if !greeting.answered {
+                self.on_head(key, len);
+            }
+        }
+    }
+
+    /// Looks at the first `len` bytes of the buffer, and what came before them.
+    fn on_head(&mut self, key: u32, len: usize) {
+        let Some(greeting) = self.greetings.get_mut(key) else { return };
+        if greeting.head.is_empty() {
+            let head = Head::parse(&self.buffer[..len]);
+            return self.on_parsed(key, head, len);
+        }
+        greeting.head.extend_from_slice(&self.buffer[..len]);
+        let head = Head::parse(&greeting.head);
+        let whole = std::mem::take(&mut greeting.head);
+        // What came in pieces is put together in the buffer, where the rest of the way expects it.
+        let fits = whole.len() <= self.buffer.len();
+        match fits {
+            true => {
+                self.buffer[..whole.len()].copy_from_slice(&whole);
+                self.on_parsed(key, head, whole.len());
+            }
+            false => self.answer(key, &HttpError::head_too_large(self.process.limits().head_bytes)),
+        }
+    }
+
+    fn on_parsed(&mut self, key: u32, head: Head, len: usize) {
+        let head_max = self.process.limits().head_bytes;
+        match head {
+            Head::Upgrade { len: head, .. } if head > head_max => {
+                self.answer(key, &HttpError::head_too_large(head_max));
+            }
+            Head::Upgrade { len: head, accept } => self.upgrade(key, &accept, head..len),
+            Head::Partial | Head::Request if self.head_len(len) > head_max => {
+                self.answer(key, &HttpError::head_too_large(head_max));
+            }
+            Head::Partial => {
+                let Some(greeting) = self.greetings.get_mut(key) else { return };
+                greeting.head.extend_from_slice(&self.buffer[..len]);
+            }
+            Head::Request => self.hand_to_http(key, len),
+            Head::Garbage => self.answer(key, &HttpError::garbage()),
+            Head::TooLarge => self.answer(key, &HttpError::head_too_large(head_max)),
+        }
+    }
+
+    /// Bytes of the head among the first `len` bytes of the buffer.
+    fn head_len(&self, len: usize) -> usize {
+        let bytes = &self.buffer[..len];
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+        end.map_or(len, |end| end + 4)
+    }
+
+    /// Answers a handshake. What follows its head in the buffer is the first frame's.
+    fn upgrade(&mut self, key: u32, accept: &Accept, rest: Range<usize>) {
+        if self.process.is_draining() {
+            return self.answer(key, &HttpError::draining());
+        }
+        if !self.process.claim_connection() {
+            return self.answer(key, &HttpError::capacity(self.process.limits().connections));
+        }
+        let Some(greeting) = self.greetings.remove(key) else { return };
+        const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+        let mut response = [0; HEAD.len() + 28 + 4];
+        response[..HEAD.len()].copy_from_slice(HEAD);
+        response[HEAD.len()..HEAD.len() + 28].copy_from_slice(accept);
+        response[HEAD.len() + 28..].copy_from_slice(b"\r\n\r\n");
+        // A new socket's buffer is empty, so that it takes these bytes or is dead.
+        if sys::send(&greeting.fd, &response).ok() != Some(response.len()) {
+            return self.process.release_connection();
+        }
+        self.open(greeting.fd, rest);
+    }
+
+    fn open(&mut self, fd: OwnedFd, rest: Range<usize>) {
+        // A slot may be vacant in the engine whose descriptor is not closed yet.
+        self.take_outputs();
+        let id = self.shard.open();
+        let token = u64::from(id.slot) << 32 | u64::from(id.generation);
+        let renamed = self.poller.rename_socket(fd.as_raw_fd(), token);
+        self.sockets.insert(id, fd);
+        if renamed.is_err() {
+            return self.shard.on_end(id);
+        }
+        if !rest.is_empty() {
+            self.shard.receive(id, &mut self.buffer[rest]);
+        }
+    }
+
+    /// Leaves a connection to a task of its own, which the poller wakes from here on.
+    fn hand_to_http(&mut self, key: u32, len: usize) {
+        let Some(greeting) = self.greetings.remove(key) else { return };
+        let watch = self.watches.insert();
+        let token = WATCH | u64::from(watch);
+        match self.poller.rename_socket(greeting.as_raw_fd(), token) {
+            Ok(()) => {
+                let head = self.buffer[..len].to_vec();
+                self.births.push(Birth::Http { fd: greeting.fd, watch, head });
+            }
+            Err(_) => self.watches.remove(watch),
+        }
+    }
+
+    /// Answers what never becomes a request, and waits for its end.
+    fn answer(&mut self, key: u32, error: &HttpError) {
+        let Some(greeting) = self.greetings.get_mut(key) else { return };
+        // A socket that has just connected takes a few hundred bytes, or nobody reads them.
+        let _ = sys::send(greeting, &error.to_bytes());
+        sys::shutdown_write(greeting);
+        let deadline = self.now() + self.process.limits().close_timeout;
+        self.greetings.set_answered(key, deadline);
+    }
+
+    pub(super) fn on_deadlines(&mut self) {
+        let now = self.now();
+        self.alarms.go_off(now);
+        while let Some(key) = self.greetings.next_late(now) {
+            let begun =
+                self.greetings.get_mut(key).is_some_and(|greeting| !greeting.head.is_empty());
+            match begun {
+                true => self.answer(key, &HttpError::head_timeout()),
+                false => drop(self.greetings.remove(key)),
+            }
+        }
+        while let Some(key) = self.greetings.next_overdue(now) {
+            self.greetings.remove(key);
+        }
+        if self.accepts_again.is_some_and(|again| again <= now) {
+            self.accepts_again = None;
+            let again = self.poller.add_listener(self.listener.as_raw_fd(), LISTENER);
+            if again.is_err() {
+                self.accepts_again = Some(now + ACCEPT_PAUSE);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a server does not start.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use super::preflight::MEMLOCK_MIN;
+use super::start::SHARDS_MAX;
+
+/// Why a server did not start. Each message says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is somebody else's.
+    PortTaken {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the kernel says.
+        error: io::Error,
+    },
+    /// The address can be reached from other machines, and everybody there could do everything.
+    Exposed {
+        /// The address that was asked for.
+        address: SocketAddr,
+    },
+    /// The kernel refuses io_uring.
+    IoUring(io::Error),
+    /// The process may lock too little memory.
+    Memlock {
+        /// How much it may.
+        bytes: u64,
+    },
+    /// The process may open too few descriptors.
+    Descriptors {
+        /// How many it may.
+        descriptors: u64,
+        /// How many it takes to hold one connection.
+        needed: u64,
+    },
+    /// There cannot be that many shards.
+    Shards {
+        /// How many were asked for.
+        wanted: usize,
+    },
+    /// A limit cannot have this value.
+    Limit {
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// The executor of a shard did not start.
+    Executor(String),
+    /// A system call failed that never should.
+    System(io::Error),
+    /// A shard's thread ended before it had started.
+    Died,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::PortTaken { address } => write!(
+                f,
+                "{address} is taken: another program listens there; end it, or choose another \
+                 address with --listen"
+            ),
+            StartError::Listen { address, error } => write!(
+                f,
+                "cannot listen on {address}: {error}; choose an address of this machine with --listen"
+            ),
+            StartError::Exposed { address } => write!(
+                f,
+                "{address} can be reached from other machines, where everybody could do \
+                 everything; set --api-key, or say --open if that is meant"
+            ),
+            StartError::IoUring(error) => fmt_io_uring(f, error),
+            StartError::Memlock { bytes } => write!(
+                f,
+                "the process may lock only {bytes} bytes of memory (memlock), and io_uring needs \
+                 {}; raise it with `ulimit -l 8192`, LimitMEMLOCK=8M in systemd or \
+                 --ulimit memlock=8388608 in a container",
+                MEMLOCK_MIN
+            ),
+            StartError::Descriptors { descriptors, needed } => write!(
+                f,
+                "the process may open only {descriptors} descriptors, and it takes {needed} to \
+                 hold one connection; raise the limit with `ulimit -n 65536`, LimitNOFILE=65536 \
+                 in systemd or --ulimit nofile=65536 in a container, or choose fewer --shards"
+            ),
+            StartError::Shards { wanted } => {
+                write!(
+                    f,
+                    "{wanted} shards are not possible; choose 1 to {SHARDS_MAX} with --shards"
+                )
+            }
+            StartError::Limit { message } => f.write_str(message),
+            StartError::Executor(message) => {
+                write!(f, "the executor of a shard did not start: {message}")
+            }
+            StartError::System(error) => {
+                write!(f, "the system refused what every server needs: {error}")
+            }
+            StartError::Died => f.write_str("a shard ended before it had started"),
+        }
+    }
+}
+
+fn fmt_io_uring(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
+    let remedy = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "either `sysctl kernel.io_uring_disabled` is not 0, or a seccomp profile forbids it: \
+             in a container allow io_uring_setup, io_uring_enter and io_uring_register, for \
+             example with --security-opt seccomp=unconfined"
+        }
+        Some(libc::ENOSYS) => "this kernel has none; Linux 5.8 or newer is needed",
+        Some(libc::ENOMEM) => "there is too little locked memory; raise it with `ulimit -l 8192`",
+        _ => "see the kernel's log",
+    };
+    write!(f, "the kernel refuses io_uring ({error}): {remedy}")
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Listen { error, .. }
+            | StartError::IoUring(error)
+            | StartError::System(error) => Some(error),
+            _ => None,
+        }
+    }
+}
