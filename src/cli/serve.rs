@@ -1,7 +1,7 @@
 //! `corecast serve`.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::thread;
 
 use corecast::Server;
@@ -40,7 +40,10 @@ fn exit_at_next(signals: &mut Signals) {
 
 fn start_logs(format: LogFormat) {
     let filter = EnvFilter::try_from_env("CORECAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
