@@ -1,8 +1,10 @@
 //! A connection that speaks plain HTTP, as hyper wants it.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,21 +26,35 @@ pub(crate) struct HttpStream {
     watch: u32,
     head: Vec<u8>,
     head_taken: usize,
-    silence: Option<Sleep>,
-    silence_max: Duration,
+    stage: Rc<Cell<Stage>>,
+    /// When the present stage has lasted too long.
+    patience: Option<(Stage, Sleep)>,
 }
 
+/// What the client of an HTTP connection is doing, which says how long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Between two requests.
+    Idle,
+    /// It has begun a head.
+    Head,
+    /// Its request is being answered; whoever reads the body looks at the clock.
+    Busy,
+}
+
+/// How long a connection may be idle between two requests.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
 impl HttpStream {
-    /// Takes a non-blocking socket over that the poller watches under the key `watch`. It ends by
-    /// itself after `silence_max` without a byte.
-    pub(crate) fn new(
-        hub: Hub,
-        fd: OwnedFd,
-        watch: u32,
-        head: Vec<u8>,
-        silence_max: Duration,
-    ) -> HttpStream {
-        HttpStream { hub, fd, watch, head, head_taken: 0, silence: None, silence_max }
+    /// Takes a non-blocking socket over that the poller watches under the key `watch`.
+    pub(crate) fn new(hub: Hub, fd: OwnedFd, watch: u32, head: Vec<u8>) -> HttpStream {
+        let stage = Rc::new(Cell::new(Stage::Head));
+        HttpStream { hub, fd, watch, head, head_taken: 0, stage, patience: None }
+    }
+
+    /// For whoever answers the requests, to tell when one begins and ends.
+    pub(crate) fn stage(&self) -> Rc<Cell<Stage>> {
+        Rc::clone(&self.stage)
     }
 
     /// Ends our side, and discards what the peer still sends until its end, so that our last
@@ -65,10 +81,23 @@ impl HttpStream {
         }
     }
 
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (hub, silence_max) = (&self.hub, self.silence_max);
-        let silence = self.silence.get_or_insert_with(|| Sleep::new(hub, silence_max));
-        Pin::new(silence).poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    /// Ends a connection that takes too long. A head's time runs from its first byte, however
+    /// slowly the others trickle in.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let limit = match self.stage.get() {
+            Stage::Idle => IDLE_MAX,
+            Stage::Head => self.hub.limits().handshake_timeout,
+            Stage::Busy => {
+                self.patience = None;
+                return Poll::Pending;
+            }
+        };
+        let stage = self.stage.get();
+        if self.patience.as_ref().is_none_or(|(began_in, _)| *began_in != stage) {
+            self.patience = Some((stage, Sleep::new(&self.hub, limit)));
+        }
+        let Some((_, patience)) = &mut self.patience else { return Poll::Pending };
+        Pin::new(patience).poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -98,11 +127,13 @@ impl Read for HttpStream {
         let mut buffer = [0; READ_BYTES];
         match stream.poll_receive(cx, &mut buffer[..room.min(READ_BYTES)]) {
             Poll::Ready(received) => {
-                stream.silence = None;
+                if stream.stage.get() == Stage::Idle {
+                    stream.stage.set(Stage::Head);
+                }
                 cursor.put_slice(&buffer[..received?]);
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending => stream.poll_silence(cx),
+            Poll::Pending => stream.poll_patience(cx),
         }
     }
 }

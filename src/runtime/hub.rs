@@ -14,7 +14,7 @@ use futures_lite::{FutureExt, future};
 use hyper::service::service_fn;
 
 use super::alarms::Sleep;
-use super::http_stream::HttpStream;
+use super::http_stream::{HttpStream, Stage};
 use super::process::Process;
 use super::promise::promise;
 use super::ring::Doorbell;
@@ -40,9 +40,6 @@ struct Inner {
 
 /// How long a caller waits for a home's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an HTTP connection may be silent, between two requests or within one.
-const HTTP_SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How long the executor is not looked at while a handler of the program is at work.
 const EXECUTOR_PAUSE_MAX: Duration = Duration::from_millis(1);
@@ -104,7 +101,7 @@ impl Hub {
         let tasks = &self.0.tasks;
         match birth {
             Birth::Http { fd, watch, head } => {
-                let stream = HttpStream::new(self.clone(), fd, watch, head, HTTP_SILENCE_MAX);
+                let stream = HttpStream::new(self.clone(), fd, watch, head);
                 tasks.spawn(serve_http(self.clone(), stream));
             }
             Birth::Call(call) => tasks.spawn_handler(self.0.handlers.call(self.clone(), call)),
@@ -262,11 +259,15 @@ impl Hub {
 async fn serve_http(hub: Hub, stream: HttpStream) {
     let head_max = hub.limits().head_bytes.max(HYPER_HEAD_MIN);
     let timeout = hub.limits().close_timeout;
+    let stage = stream.stage();
     let service = service_fn(move |request| {
-        let hub = hub.clone();
+        let (hub, stage) = (hub.clone(), Rc::clone(&stage));
+        stage.set(Stage::Busy);
         let answer = async move {
             let process = Arc::clone(&hub.0.process);
-            Ok::<_, Infallible>(process.answering(http::respond(hub, request)).await)
+            let response = process.answering(http::respond(hub, request)).await;
+            stage.set(Stage::Idle);
+            Ok::<_, Infallible>(response)
         };
         answer.boxed_local()
     });

@@ -65,3 +65,13 @@ fn a_connection_that_is_to_be_closed_is_closed() {
     assert_eq!(raw.response().status, 200);
     assert_eq!(raw.read_to_end(), b"");
 }
+
+#[test]
+fn a_later_head_has_its_deadline_too() {
+    let server = Server::start(&["--handshake-timeout", "1s"]);
+    let mut raw = Raw::dial(server.address());
+    raw.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(raw.response().status, 200);
+    raw.write(b"GET /healthz HTTP/1.1\r\nHost");
+    raw.expect_end();
+}
