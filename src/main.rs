@@ -1,4 +1,5 @@
 //! The `corecast` command.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod cli;
 

@@ -1,1 +1,21 @@
 //! How we know: the measurements of Corecast live in this package.
+//!
+//! - [`baseline`] is the usual design, written as well as it can be: tokio, axum, `DashMap`.
+//! - [`floor`] does nothing but the sends: the line that everybody is measured against.
+//! - [`micro`] holds the bodies of the micro-benchmarks.
+//! - [`compare`] runs engine, baseline and floor side by side and reports.
+//! - [`load`] drives the load generator.
+//! - [`process`] starts servers and reads what the kernel knows of them.
+//! - [`soak`] loads one server for a long time and watches it.
+//!
+//! README.md beside this package says what every figure means.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod baseline;
+pub mod compare;
+pub mod floor;
+pub mod load;
+pub mod micro;
+pub mod process;
+pub mod soak;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use corecast::{Limits, SlowPolicy};
 
+use super::load::LoadArgs;
 use super::units::{duration, size};
 
 /// A sharded, thread-per-core WebSocket broadcast engine for Linux.
@@ -25,6 +26,12 @@ pub(super) enum Command {
     /// accepted reaches every member, then clients are told when to come back. A second signal
     /// ends it at once.
     Serve(Box<ServeArgs>),
+
+    /// Put load on a WebSocket server and measure what it delivers
+    ///
+    /// Without a scenario it is `broadcast`: members of a room receive what publishers send, each
+    /// message is checked, and latency counts from the moment a message was due.
+    Load(Box<LoadArgs>),
 }
 
 #[derive(Debug, clap::Args)]

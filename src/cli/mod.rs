@@ -1,6 +1,7 @@
 //! The command line: what was typed, what it means, what is done.
 
 mod args;
+mod load;
 mod serve;
 mod units;
 
@@ -12,6 +13,7 @@ use clap::Parser;
 pub(crate) fn run() -> ExitCode {
     let outcome = match args::Args::parse().command {
         args::Command::Serve(args) => serve::serve(&args),
+        args::Command::Load(args) => load::load(*args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,290 @@
+//! Takes the measurements, in turn.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Failure;
+use super::metric::Metric;
+use super::plan::{Cores, Plan, QUIET_RATE, Room};
+use super::system::{Counters, System};
+use super::table::{Column, Table};
+use crate::load::{Broadcast, Load, Pace, Run};
+use crate::process::Server;
+
+/// Everything that a comparison needs while it runs.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    plan: &'a Plan,
+    /// Where the load generator leaves its reports.
+    folder: PathBuf,
+    failures: Vec<Failure>,
+    /// Messages per send that the engine needed last, which the floor sends at once, too.
+    coalesce: usize,
+}
+
+/// What is measured now.
+#[derive(Clone, Copy, Debug)]
+struct Turn<'a> {
+    system: System,
+    subject: &'a str,
+    round: usize,
+}
+
+/// Where servers and load run, and what starts the load.
+#[derive(Debug)]
+struct Place {
+    cores: Cores,
+    load: Load,
+}
+
+/// How long idle connections are held.
+const HOLD: Duration = Duration::from_millis(300);
+
+/// Of the saturated rate, where latency is measured.
+const HALF: f64 = 0.5;
+
+/// Before the engine was asked.
+const COALESCE: usize = 64;
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(plan: &'a Plan, folder: &Path) -> io::Result<Bench<'a>> {
+        fs::create_dir_all(folder)?;
+        let folder = folder.to_owned();
+        Ok(Bench { plan, folder, failures: Vec::new(), coalesce: COALESCE })
+    }
+
+    pub(super) fn into_failures(self) -> Vec<Failure> {
+        self.failures
+    }
+
+    /// One table per load, then one of connections, for each number of shards.
+    pub(super) fn run(&mut self) -> io::Result<Vec<Table>> {
+        let mut tables = Vec::new();
+        let plan = self.plan;
+        for &shards in &plan.shards {
+            let cores = Cores::split(&Cores::available(), shards);
+            let load = Load::new("load", cores.load.clone(), &self.folder)?;
+            let place = Place { cores, load };
+            let suffix = format!("{shards} {}", if shards == 1 { "shard" } else { "shards" });
+            for room in &plan.broadcasts {
+                let title = format!("{}, {suffix}", room.title());
+                tables.push(self.table(title, shards, &place, |bench, turn, column| {
+                    bench.broadcast(turn, column, &place, room)
+                })?);
+            }
+            let title = format!("connections, {suffix}");
+            tables.push(self.table(title, shards, &place, |bench, turn, column| {
+                bench.connections(turn, column, &place)
+            })?);
+        }
+        Ok(tables)
+    }
+
+    /// Every system once per round, each round beginning with another one: whatever else the
+    /// machine does then meets them all alike.
+    fn table(
+        &mut self,
+        title: String,
+        shards: usize,
+        place: &Place,
+        measure: impl Fn(&mut Self, Turn<'_>, &mut Column) -> io::Result<()>,
+    ) -> io::Result<Table> {
+        let systems = self.plan.systems(shards);
+        let mut table = Table::new(title.clone(), systems.iter().map(|system| system.name()));
+        table.notes.push(place.cores.describe());
+        for round in 0..self.plan.rounds {
+            for place in 0..systems.len() {
+                let index = (place + round) % systems.len();
+                let turn = Turn { system: systems[index], subject: &title, round: round + 1 };
+                let column = &mut table.systems[index];
+                eprintln!(
+                    "{title}: round {} of {}: {}",
+                    turn.round, self.plan.rounds, column.system
+                );
+                if let Err(error) = measure(self, turn, column) {
+                    self.fail(turn, column, error.to_string());
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    fn start(&self, system: System, place: &Place) -> io::Result<Server> {
+        let program = system.program()?;
+        Server::start(system.command(&program, &place.cores.server, self.coalesce))
+    }
+
+    /// As fast as the window allows, then at half of that, then, if planned, very slowly.
+    fn broadcast(
+        &mut self,
+        turn: Turn<'_>,
+        column: &mut Column,
+        place: &Place,
+        room: &Room,
+    ) -> io::Result<()> {
+        let server = self.start(turn.system, place)?;
+        let before = Counters::read(turn.system, server.address())?;
+        let run = self.load(place, &server, room, Pace::Window(self.window(turn.system, room)))?;
+        let after = Counters::read(turn.system, server.address())?;
+        let per_send =
+            before.zip(after).and_then(|(before, after)| after.messages_per_send_since(before));
+        if let (System::Engine { .. }, Some(per_send)) = (turn.system, per_send) {
+            self.coalesce = per_send.round() as usize;
+        }
+        let most = run.messages.deliveries_per_second;
+        self.note(
+            turn,
+            column,
+            &run,
+            &[
+                (Metric::DeliveriesPerSecond, Some(most)),
+                (Metric::CpuAtSaturation, run.cpu_per_delivery()),
+                (Metric::MessagesPerSend, per_send),
+            ],
+        );
+        column.limited += usize::from(run.generator.limited);
+        // Of each room's messages, a member of it gets all.
+        let run = self.load(place, &server, room, Pace::Rate(most * HALF / room.members as f64))?;
+        self.note(
+            turn,
+            column,
+            &run,
+            &[
+                (Metric::LatencyHalf, run.latency_us.p50.map(from_micros)),
+                (Metric::LatencyHalfP99, run.latency_us.p99.map(from_micros)),
+                (Metric::CpuAtHalf, run.cpu_per_delivery()),
+            ],
+        );
+        if self.plan.quiet {
+            let run =
+                self.load(place, &server, room, Pace::Rate(QUIET_RATE / room.rooms as f64))?;
+            self.note(turn, column, &run, &[(Metric::CpuQuiet, run.cpu_per_delivery())]);
+        }
+        Ok(())
+    }
+
+    /// The floor gets enough to fill its sends as the engine does. The engine needs less under way
+    /// for that: members that it comes to later in a round get what arrived in it.
+    fn window(&self, system: System, room: &Room) -> usize {
+        match system {
+            System::Floor { .. } => room.window.max(2 * self.coalesce),
+            System::Engine { .. } | System::Baseline { .. } => room.window,
+        }
+    }
+
+    fn load(&self, place: &Place, server: &Server, room: &Room, pace: Pace) -> io::Result<Run> {
+        let Room { members, rooms, payload_bytes, window: _ } = *room;
+        let Plan { warm_up, duration, .. } = *self.plan;
+        let broadcast = Broadcast { members, rooms, payload_bytes, pace, warm_up, duration };
+        place.load.broadcast(server, &broadcast)
+    }
+
+    /// Few idle connections, then many, on a new server each: what the server is besides its
+    /// connections falls out of the difference.
+    fn connections(
+        &mut self,
+        turn: Turn<'_>,
+        column: &mut Column,
+        place: &Place,
+    ) -> io::Result<()> {
+        let counts = self.plan.connections;
+        let hold = |bench: &Self, count| {
+            let server = bench.start(turn.system, place)?;
+            place.load.hold(&server, count, HOLD)
+        };
+        let few = hold(self, counts.few)?;
+        let many = hold(self, counts.many)?;
+        let bytes = |run: &Run| run.server.as_ref().map(|server| server.rss_connected_bytes);
+        let slope = bytes(&many)
+            .zip(bytes(&few))
+            .map(|(many, few)| (many - few) / (counts.many - counts.few) as f64);
+        let cpu = many.server.as_ref().and_then(|server| server.cpu_per_connect_ns);
+        self.note(turn, column, &few, &[]);
+        self.note(
+            turn,
+            column,
+            &many,
+            &[(Metric::MemoryPerConnection, slope), (Metric::CpuPerConnect, cpu.map(from_nanos))],
+        );
+        Ok(())
+    }
+
+    /// Keeps the figures of a run in which every message arrived; of another one it keeps the
+    /// fault.
+    fn note(
+        &mut self,
+        turn: Turn<'_>,
+        column: &mut Column,
+        run: &Run,
+        figures: &[(Metric, Option<f64>)],
+    ) {
+        if let Some(fault) = run.fault() {
+            return self.fail(turn, column, fault);
+        }
+        for &(metric, value) in figures {
+            column.push(metric, turn.round, value);
+            if let Some(value) = value {
+                eprintln!("    {}: {}", metric.title(), metric.format(value));
+            }
+        }
+    }
+
+    fn fail(&mut self, turn: Turn<'_>, column: &mut Column, what: String) {
+        eprintln!("    FAILED: {what}");
+        column.failed = true;
+        let (system, subject) = (column.system.clone(), turn.subject.to_owned());
+        self.failures.push(Failure { system, subject, round: turn.round, what });
+    }
+}
+
+impl Cores {
+    fn describe(&self) -> String {
+        let list =
+            |cores: &[usize]| cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let (server, load) = (list(&self.server), list(&self.load));
+        match self.server.iter().any(|core| self.load.contains(core)) {
+            true => format!("server and load share cores {server}: read ratios only"),
+            false => format!("server on core {server}, load on core {load}"),
+        }
+    }
+}
+
+impl Run {
+    fn cpu_per_delivery(&self) -> Option<f64> {
+        self.server.as_ref()?.cpu_per_delivery_ns.map(from_nanos)
+    }
+}
+
+fn from_micros(micros: f64) -> f64 {
+    micros / 1e6
+}
+
+fn from_nanos(nanos: f64) -> f64 {
+    nanos / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Size;
+
+    #[test]
+    fn a_run_with_a_lost_message_gives_no_figure() {
+        let plan = Plan::new(Size::Quick);
+        let folder = PathBuf::new();
+        let mut bench = Bench { plan: &plan, folder, failures: Vec::new(), coalesce: 1 };
+        let system = System::Engine { shards: 1 };
+        let mut column = Column { system: system.name(), ..Column::default() };
+        let figures = [(Metric::CpuAtHalf, Some(1.0))];
+        for (round, lost) in [(1, 0), (2, 1), (3, 0)] {
+            let turn = Turn { system, subject: "load", round };
+            bench.note(turn, &mut column, &Run::sample(lost), &figures);
+        }
+        assert_eq!(column.figures[&Metric::CpuAtHalf], [Some(1.0), None, Some(1.0)]);
+        let failures = bench.into_failures();
+        assert!(column.failed && failures.len() == 1, "{failures:?}");
+        assert_eq!((failures[0].round, failures[0].what.as_str()), (2, "lost: 1"));
+    }
+}

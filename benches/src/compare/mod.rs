@@ -1,0 +1,121 @@
+//! Engine, baseline and floor side by side.
+//!
+//! In reading order: `plan` says what is measured, `system` how each server is started, `bench`
+//! takes the measurements, `metric` and `table` hold them, `machine` names where it was,
+//! `markdown` and `html` (with `chart`) show it.
+
+mod bench;
+mod chart;
+mod html;
+mod machine;
+mod markdown;
+mod metric;
+mod plan;
+mod system;
+mod table;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use bench::Bench;
+use machine::Machine;
+use plan::Plan;
+use table::Table;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// One room, 128 bytes, one shard, three systems: about 90 seconds.
+    Quick,
+    /// Everything: up to 45 minutes.
+    Full,
+    /// The same programs as `Quick` for a moment each, so that a test can see that it works.
+    Smoke,
+}
+
+/// All that was found out.
+#[derive(Debug, Serialize)]
+struct Report {
+    command: String,
+    machine: Machine,
+    plan: Plan,
+    seconds: f64,
+    tables: Vec<Table>,
+    failures: Vec<Failure>,
+}
+
+/// A run in which a server lost, repeated, reordered or damaged a message, or did not run at all.
+#[derive(Clone, Debug, Serialize)]
+struct Failure {
+    system: String,
+    subject: String,
+    /// Counted from 1.
+    round: usize,
+    what: String,
+}
+
+/// Measures, prints the tables, and leaves them in the folder as Markdown, JSON and HTML.
+/// Returns whether every server delivered every message.
+///
+/// # Errors
+///
+/// When a program is missing or the report cannot be written.
+pub fn run(size: Size, rounds: Option<usize>, folder: &Path) -> io::Result<bool> {
+    let begin = Instant::now();
+    let mut plan = Plan::new(size);
+    plan.rounds = rounds.unwrap_or(plan.rounds).max(1);
+    let command =
+        std::env::args().skip(1).fold("scripts/compare".to_owned(), |all, arg| all + " " + &arg);
+    let machine = Machine::describe();
+    let mut bench = Bench::new(&plan, folder)?;
+    let tables = bench.run()?;
+    let failures = bench.into_failures();
+    let seconds = begin.elapsed().as_secs_f64();
+    let report = Report { command, machine, plan, seconds, tables, failures };
+    write(&report, folder)?;
+    Ok(report.failures.is_empty())
+}
+
+fn write(report: &Report, folder: &Path) -> io::Result<()> {
+    let markdown = markdown::render(report);
+    fs::write(folder.join("report.md"), &markdown)?;
+    fs::write(folder.join("report.json"), serde_json::to_vec_pretty(report)?)?;
+    fs::write(folder.join("report.html"), html::render(report))?;
+    println!("{markdown}");
+    println!("written to {}/report.{{md,json,html}}", folder.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_on_every_page() {
+        let mut table =
+            Table::new("room".to_owned(), ["engine", "x"].map(String::from).into_iter());
+        table.systems[0].push(metric::Metric::CpuAtHalf, 1, Some(1e-7));
+        table.systems[1].failed = true;
+        let what = "lost: 1 <of 2>".to_owned();
+        let failure =
+            Failure { system: "x".to_owned(), subject: "room".to_owned(), round: 1, what };
+        let report = Report {
+            command: "scripts/compare --quick".to_owned(),
+            machine: Machine::describe(),
+            plan: Plan::new(Size::Quick),
+            seconds: 1.0,
+            tables: vec![table],
+            failures: vec![failure],
+        };
+        let markdown = markdown::render(&report);
+        assert!(markdown.contains("- **x**, room, round 1: lost: 1 <of 2>"), "{markdown}");
+        assert!(markdown.contains(
+            "| CPU per delivery at 50 % of its own rate | 100 ns (100 ns … 100 ns) | – | – |"
+        ));
+        assert!(html::render(&report).contains("<li>x, room, round 1: lost: 1 &lt;of 2&gt;</li>"));
+    }
+}

@@ -1,0 +1,322 @@
+//! What can be typed after `corecast load`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
+
+use super::sources::Sources;
+use super::target::Target;
+use super::template::Template;
+use crate::cli::units::{duration, size};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(next_line_help = true)]
+pub(in crate::cli) struct LoadArgs {
+    #[command(subcommand)]
+    pub(super) scenario: Option<ScenarioArgs>,
+
+    #[command(flatten)]
+    pub(super) default: DefaultScenario,
+}
+
+/// `broadcast`, when no scenario was named: then, and only then, there is a URL here.
+///
+/// By hand, because an optional `flatten` does not notice arguments of structs that flatten others.
+#[derive(Debug)]
+pub(super) struct DefaultScenario(pub(super) Option<Box<BroadcastArgs>>);
+
+impl clap::Args for DefaultScenario {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        BroadcastArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        BroadcastArgs::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for DefaultScenario {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let has_url = matches.contains_id("url");
+        let args = has_url.then(|| BroadcastArgs::from_arg_matches(matches)).transpose()?;
+        Ok(Self(args.map(Box::new)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ScenarioArgs {
+    /// Members of rooms receive what publishers send
+    Broadcast(Box<BroadcastArgs>),
+    /// Open connections and keep them
+    Hold(Box<HoldArgs>),
+    /// Connect and drop in waves
+    Storm(Box<StormArgs>),
+    /// As broadcast, with a share of members that read slowly or not at all
+    Slow(Box<SlowArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(super) struct BroadcastArgs {
+    /// Where the server listens: ws://HOST:PORT/PATH
+    pub(super) url: Target,
+
+    /// Connections that receive
+    #[arg(
+        long,
+        short = 'n',
+        visible_alias = "subscribers",
+        value_name = "N",
+        default_value_t = 1000
+    )]
+    pub(super) members: u32,
+
+    /// Rooms; members are spread over them evenly, each in one
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) rooms: u32,
+
+    #[command(flatten)]
+    pub(super) traffic: TrafficArgs,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(super) struct SlowArgs {
+    #[command(flatten)]
+    pub(super) broadcast: BroadcastArgs,
+
+    /// Share of the members that is slow, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
+    pub(super) share: f64,
+
+    /// What a slow member reads per second; 0 means that it does not read
+    ///
+    /// When nothing more is published, slow members read what is left at full speed, so that what
+    /// became of them can be told.
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+    pub(super) read_rate: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(super) struct HoldArgs {
+    /// Where the server listens: ws://HOST:PORT/PATH
+    pub(super) url: Target,
+
+    /// Connections to open and keep
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000)]
+    pub(super) connections: u32,
+
+    /// Rooms to join, one per connection; 0 joins none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) rooms: u32,
+
+    /// How long to keep them
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(super) duration: Duration,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(super) struct StormArgs {
+    /// Where the server listens: ws://HOST:PORT/PATH
+    pub(super) url: Target,
+
+    /// Connections of one wave
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000)]
+    pub(super) connections: u32,
+
+    /// Rooms to join, one per connection; 0 joins none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) rooms: u32,
+
+    /// Waves
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(super) waves: u32,
+
+    /// How long a wave stays once it is connected
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(super) stay: Duration,
+
+    /// Time between two waves
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(super) pause: Duration,
+
+    /// How connections go
+    #[arg(long, value_name = "HOW", default_value = "reset")]
+    pub(super) goodbye: Goodbye,
+
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Goodbye {
+    /// As if the machine died: TCP reset
+    Reset,
+    /// With a close frame
+    Close,
+}
+
+/// What is published, and when.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Traffic")]
+pub(super) struct TrafficArgs {
+    /// Connections that publish; each serves its rooms, several share one
+    #[arg(long, short = 'p', value_name = "N", default_value_t = 1)]
+    pub(super) publishers: u32,
+
+    /// Messages per second and room, whatever the server does (open loop)
+    #[arg(long, short = 'r', value_name = "N", default_value_t = 100.0, conflicts_with = "window")]
+    pub(super) rate: f64,
+
+    /// As fast as so many messages per room in flight allow (closed loop)
+    ///
+    /// Latency then counts from the moment of sending.
+    #[arg(long, short = 'w', value_name = "N")]
+    pub(super) window: Option<u32>,
+
+    /// What takes a message out of the window
+    #[arg(long, value_name = "WHAT", default_value = "deliveries", requires = "window")]
+    pub(super) window_by: WindowBy,
+
+    /// Size of {payload}
+    #[arg(long, short = 's', value_name = "SIZE", default_value = "128", value_parser = size)]
+    pub(super) size: usize,
+
+    /// How long to measure
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(super) duration: Duration,
+
+    /// How long to publish before that
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(super) warm_up: Duration,
+
+    /// Silence after which what has not arrived is lost
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(super) drain: Duration,
+
+    /// Record the latency of one delivery in N [default: all, or one in 16 from 100,000/s on]
+    #[arg(long, value_name = "N")]
+    pub(super) sample: Option<u32>,
+
+    /// What a publisher sends; {room}, {payload}, {id} and {publisher} are filled in
+    ///
+    /// {payload} is text without quotes; {id} is a number that counts from 1 on each connection.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) publish: Option<Template>,
+
+    /// What a publisher sends first, as --hello does for members; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(super) publisher_hello: Vec<Template>,
+
+    /// What the answer to a publish contains, for --window-by acks
+    #[arg(long, value_name = "TEXT", default_value = "\"cast:ack\"")]
+    pub(super) ack: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WindowBy {
+    /// Its delivery to all members
+    Deliveries,
+    /// The answer to the publisher
+    Acks,
+}
+
+/// What all scenarios share.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connections and reports")]
+pub(super) struct CommonArgs {
+    /// Threads that receive [default: one less than cores, at most 4]; one more publishes
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<usize>,
+
+    /// Addresses to connect from, such as 127.0.0.1-8 [default: one per 20,000 connections]
+    ///
+    /// One address has about 28,000 ports. Lists take commas: 127.0.0.1,127.0.0.2.
+    #[arg(long, value_name = "ADDRESSES")]
+    pub(super) sources: Option<Sources>,
+
+    /// Connections that may be in their handshake at once
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub(super) opening: usize,
+
+    /// How long a handshake may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(super) connect_timeout: Duration,
+
+    /// What a connection sends first; may be given several times; {room} and {member} are filled in
+    #[arg(long, value_name = "TEXT")]
+    pub(super) hello: Vec<Template>,
+
+    /// What the frame contains that says that hello was understood
+    ///
+    /// Without --hello it is "cast:joined"; with --hello a connection counts at once.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) ready: Option<String>,
+
+    /// Time between the last hello and the first publish
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration)]
+    pub(super) settle: Duration,
+
+    /// Room names begin with this; a number follows
+    #[arg(long, value_name = "TEXT", default_value = "load-")]
+    pub(super) room_name: String,
+
+    /// Further line of the upgrade request, such as 'Authorization: Bearer KEY'
+    #[arg(long, value_name = "LINE", value_parser = header_line)]
+    pub(super) header: Vec<String>,
+
+    /// Send binary frames instead of text
+    #[arg(long)]
+    pub(super) binary: bool,
+
+    /// Process id of the server on this machine, to measure its CPU and memory; several take commas
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(super) pid: Vec<u32>,
+
+    /// Write all figures as JSON; `-` writes them to standard output instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+
+    /// Write a page with charts
+    #[arg(long, value_name = "FILE.html")]
+    pub(super) report: Option<PathBuf>,
+
+    /// Show no progress
+    #[arg(long, short = 'q')]
+    pub(super) quiet: bool,
+
+    /// Exit with 1 if anything was lost, repeated, out of order or went wrong
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("a share looks like 10%, between 0 and 100".to_owned()),
+    }
+}
+
+fn header_line(text: &str) -> Result<String, String> {
+    let named = text.split_once(':').is_some_and(|(name, _)| !name.trim().is_empty());
+    if !named || text.contains(['\r', '\n']) {
+        return Err("a header looks like 'Name: value' and is one line".to_owned());
+    }
+    Ok(text.to_owned())
+}

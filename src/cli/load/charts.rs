@@ -1,0 +1,138 @@
+//! Which charts tell the story of a run.
+
+use hdrhistogram::Histogram;
+
+use super::chart::{Axis, Chart, Line, Scale};
+use super::clock::seconds;
+use super::figures::Figures;
+use super::points::Point;
+use super::units::{count, time};
+
+const SINCE: &str = "time since measuring began (s)";
+/// Beyond 99.9999 % a curve says how often was measured, not how long it took.
+const NINES_MAX: f64 = 6.0;
+const MEBIBYTE: f64 = 1_048_576.0;
+/// Points of a percentile curve, for each further nine.
+const POINTS_PER_NINE: u32 = 40;
+
+pub(super) fn charts(figures: &Figures) -> Vec<Chart> {
+    let points = figures.points();
+    let mut charts = Vec::new();
+    if figures.shared.plan.traffic.is_some() {
+        charts.push(percentiles("Latency percentiles", figures.outcome.recorder.whole()));
+        charts.push(latency_over_time(&points));
+        charts.push(throughput(&points));
+    } else {
+        charts.push(percentiles("Handshake percentiles", &figures.outcome.handshakes));
+        charts.push(connections(&points));
+        charts.push(memory(figures));
+    }
+    charts.push(cpu(&points));
+    charts
+}
+
+fn percentiles(title: &'static str, histogram: &Histogram<u64>) -> Chart {
+    let nines = (histogram.len().max(2) as f64).log10().min(NINES_MAX);
+    let steps = (nines * f64::from(POINTS_PER_NINE)).ceil() as u32;
+    let quantiles = (0..=steps)
+        .map(|step| 1.0 - 10f64.powf(-(f64::from(step) / f64::from(POINTS_PER_NINE)).min(nines)));
+    let points = quantiles.map(|q| (q, histogram.value_at_quantile(q) as f64));
+    let points = if histogram.is_empty() { Vec::new() } else { points.collect() };
+    Chart {
+        title,
+        x: Axis { label: "percentile (%)", scale: Scale::Nines, write: write_percentile },
+        y: latency_axis(),
+        lines: vec![Line { name: "latency", points }],
+    }
+}
+
+fn write_percentile(quantile: f64) -> String {
+    let text = format!("{:.6}", quantile * 100.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn latency_axis() -> Axis {
+    // Decades are round: the digits behind the point say nothing.
+    let write = |nanos| time(nanos).replace(".00", "").replace(".0 ", " ");
+    Axis { label: "latency (logarithmic)", scale: Scale::Decades, write }
+}
+
+fn time_axis() -> Axis {
+    Axis { label: SINCE, scale: Scale::Exact, write: plain }
+}
+
+/// Up to two digits behind the point.
+fn plain(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn write_count(value: f64) -> String {
+    count(value).replace(".00", "").replace(".0", "")
+}
+
+fn over_time(name: &'static str, points: &[Point], value: impl Fn(&Point) -> Option<f64>) -> Line {
+    let points = points.iter().filter_map(|point| Some((seconds(point.at), value(point)?)));
+    Line { name, points: points.collect() }
+}
+
+fn latency_over_time(points: &[Point]) -> Chart {
+    let nanos = |value: Option<u64>| value.map(|nanos| nanos as f64);
+    Chart {
+        title: "Latency over time",
+        x: time_axis(),
+        y: latency_axis(),
+        lines: vec![
+            over_time("p50", points, |point| nanos(point.p50)),
+            over_time("p99", points, |point| nanos(point.p99)),
+            over_time("max", points, |point| nanos(point.max)),
+        ],
+    }
+}
+
+fn throughput(points: &[Point]) -> Chart {
+    Chart {
+        title: "Throughput",
+        x: time_axis(),
+        y: Axis { label: "deliveries (messages/s)", scale: Scale::Linear, write: write_count },
+        lines: vec![over_time("deliveries", points, |point| Some(point.deliveries))],
+    }
+}
+
+fn connections(points: &[Point]) -> Chart {
+    Chart {
+        title: "Connections",
+        x: time_axis(),
+        y: Axis { label: "open connections (number)", scale: Scale::Linear, write: write_count },
+        lines: vec![over_time("connections", points, |point| Some(point.connections as f64))],
+    }
+}
+
+/// While connecting: what each further connection adds.
+fn memory(figures: &Figures) -> Chart {
+    let climb = figures.record.climb.iter().filter_map(|snapshot| {
+        Some((snapshot.connected as f64, snapshot.server?.resident as f64 / MEBIBYTE))
+    });
+    Chart {
+        title: "Memory of the server while connections open",
+        x: Axis { label: "open connections (number)", scale: Scale::Exact, write: write_count },
+        y: Axis { label: "resident memory (MiB)", scale: Scale::Linear, write: plain },
+        lines: vec![Line { name: "memory", points: climb.collect() }],
+    }
+}
+
+fn cpu(points: &[Point]) -> Chart {
+    let mut lines = vec![over_time("busiest thread of the generator", points, |point| {
+        Some(point.generator_busy)
+    })];
+    let server = over_time("server", points, |point| point.server_cores);
+    if !server.points.is_empty() {
+        lines.insert(0, server);
+    }
+    Chart {
+        title: "CPU",
+        x: time_axis(),
+        y: Axis { label: "CPU in use (cores)", scale: Scale::Linear, write: plain },
+        lines,
+    }
+}

@@ -1,0 +1,107 @@
+//! The upgrade request and its answer (RFC 6455 section 4.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest, Sha1};
+
+use super::plan::Plan;
+
+/// The same for every connection of a run.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    pub(super) request: Vec<u8>,
+    accept: String,
+}
+
+/// What the bytes of an answer amount to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// More will come.
+    Partial,
+    /// It is a WebSocket; frames begin after so many bytes.
+    Upgraded(usize),
+    Refused(String),
+}
+
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const HEAD_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+
+impl Handshake {
+    pub(super) fn new(plan: &Plan, nonce: &[u8]) -> Self {
+        let key = BASE64.encode(nonce);
+        let mut lines = vec![
+            format!("GET {} HTTP/1.1", plan.target.path),
+            format!("Host: {}", plan.target.authority),
+            "Upgrade: websocket".to_owned(),
+            "Connection: Upgrade".to_owned(),
+            format!("Sec-WebSocket-Key: {key}"),
+            "Sec-WebSocket-Version: 13".to_owned(),
+        ];
+        lines.extend(plan.common.header.iter().cloned());
+        let request = lines.join("\r\n") + "\r\n\r\n";
+        Self { request: request.into_bytes(), accept: accept(&key) }
+    }
+
+    pub(super) fn read(&self, bytes: &[u8]) -> Answer {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(bytes) {
+            Ok(httparse::Status::Complete(used)) => self.judge(&response, used),
+            Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Answer::Partial,
+            _ => Answer::Refused("the answer to the upgrade is not HTTP".to_owned()),
+        }
+    }
+
+    fn judge(&self, response: &httparse::Response<'_, '_>, used: usize) -> Answer {
+        let status = response.code.unwrap_or_default();
+        if status != 101 {
+            let reason = response.reason.unwrap_or_default();
+            let refused = format!("upgrade refused with {status} {reason}");
+            return Answer::Refused(refused.trim_end().to_owned());
+        }
+        let accepts = |header: &&httparse::Header<'_>| {
+            header.name.eq_ignore_ascii_case("sec-websocket-accept")
+                && header.value.trim_ascii() == self.accept.as_bytes()
+        };
+        match response.headers.iter().find(accepts) {
+            Some(_) => Answer::Upgraded(used),
+            None => Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()),
+        }
+    }
+}
+
+fn accept(key: &str) -> String {
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(GUID);
+    BASE64.encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_answer_upgrades() {
+        // The key and its answer are those of RFC 6455 section 1.3.
+        let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let handshake = Handshake { request: Vec::new(), accept };
+        let good = b"HTTP/1.1 101 Switching Protocols\r\n\
+                     sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
+        assert_eq!(handshake.read(&good[..40]), Answer::Partial);
+        let rows: [(&[u8], &str); 3] = [
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "upgrade refused with 503 Service"),
+            (b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: no\r\n\r\n", "wrong"),
+            (b"\x16\x03\x01\x00", "not HTTP"),
+        ];
+        for (bytes, expected) in rows {
+            match handshake.read(bytes) {
+                Answer::Refused(why) => assert!(why.contains(expected), "{why}"),
+                other => panic!("{other:?} for {expected}"),
+            }
+        }
+    }
+}

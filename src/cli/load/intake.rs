@@ -1,0 +1,276 @@
+//! The receive path: from bytes of a socket to verdicts. Every message passes here, so it parses
+//! no JSON, copies nothing but the last partial frame, and reads the clock once per read.
+
+use super::frames::{BINARY, Frames, TEXT};
+use super::judge::{Judge, Verdict};
+use super::member::Member;
+use super::payload::{self, HEAD, Marker, Stamp};
+use super::recorder::Recorder;
+use super::tally::Tally;
+
+/// What one thread knows about what its members received.
+#[derive(Debug)]
+pub(super) struct Intake {
+    marker: Marker,
+    /// Size of the payload.
+    size: usize,
+    sample_mask: u32,
+    pub(super) judges: Vec<Judge>,
+    pub(super) tally: Tally,
+    pub(super) recorder: Recorder,
+}
+
+/// A frame or message that carries no payload of ours.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    Text(Vec<u8>),
+    Ping(Vec<u8>),
+    Close(Vec<u8>),
+    /// The server broke RFC 6455; what it did.
+    Violation(&'static str),
+}
+
+/// Told apart from what `first` may be, so that one comparison finds the ordinary frame.
+const FIN: u8 = 0x80;
+const RESERVED: u8 = 0x70;
+
+impl Intake {
+    pub(super) fn new(marker: Marker, size: usize, sampled_one_in: u32) -> Self {
+        Self {
+            marker,
+            size,
+            sample_mask: sampled_one_in - 1,
+            judges: Vec::new(),
+            tally: Tally::default(),
+            recorder: Recorder::new(),
+        }
+    }
+
+    /// Takes whole frames; what is left over is the beginning of one. Notices are for the caller.
+    pub(super) fn receive<'a>(
+        &mut self,
+        member: &mut Member,
+        bytes: &'a [u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) -> &'a [u8] {
+        self.recorder.advance(now);
+        let mut frames = Frames { rest: bytes };
+        while let Some(frame) = frames.next() {
+            if frame.first == TEXT || frame.first == BINARY {
+                self.on_message(member, frame.payload, now, notices);
+            } else {
+                self.on_other_frame(member, frame.first, frame.payload, now, notices);
+            }
+        }
+        frames.rest
+    }
+
+    #[inline]
+    fn on_message(
+        &mut self,
+        member: &mut Member,
+        message: &[u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) {
+        if let Some(text) = message.get(member.distance..)
+            && let Some(stamp) = Stamp::read(text, self.marker)
+        {
+            self.on_stamp(member, stamp, text, now);
+            // Room for a second payload: a server that puts several into one frame.
+            if text.len() >= self.size + HEAD {
+                self.on_more(member, &text[self.size..], now);
+            }
+            return;
+        }
+        self.search(member, message, now, notices);
+    }
+
+    /// The payload stands elsewhere than in the last frame, or there is none.
+    #[cold]
+    fn search(&mut self, member: &mut Member, message: &[u8], now: u64, notices: &mut Vec<Notice>) {
+        match self.marker.find(message) {
+            Some(at) => {
+                member.distance = at;
+                self.on_more(member, message, now);
+            }
+            None => {
+                self.tally.other += 1;
+                notices.push(Notice::Text(message.to_vec()));
+            }
+        }
+    }
+
+    /// Any number of payloads, anywhere in the text.
+    #[cold]
+    fn on_more(&mut self, member: &Member, mut text: &[u8], now: u64) {
+        while let Some(at) = self.marker.find(text) {
+            text = &text[at..];
+            match Stamp::read(text, self.marker) {
+                Some(stamp) => self.on_stamp(member, stamp, text, now),
+                None => self.tally.damaged += 1,
+            }
+            text = &text[text.len().min(self.size)..];
+        }
+    }
+
+    #[inline]
+    fn on_stamp(&mut self, member: &Member, stamp: Stamp, text: &[u8], now: u64) {
+        let is_ours = stamp.room() == member.room && stamp.nth() < member.streams;
+        if !is_ours || !payload::is_whole(text, self.size) {
+            return self.on_unexpected(member, stamp);
+        }
+        self.tally.received += 1;
+        match self.judges[member.judges + stamp.nth() as usize].receive(stamp.sequence) {
+            Verdict::InOrder => self.tally.progress += u64::from(!member.is_slow),
+            verdict => self.on_fault(member, verdict),
+        }
+        if stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0 && !member.is_slow {
+            self.recorder.record(now.saturating_sub(payload::due(text)));
+        }
+    }
+
+    #[cold]
+    fn on_unexpected(&mut self, member: &Member, stamp: Stamp) {
+        let room = payload::stream_code(member.room, 0, true) >> 12;
+        match stamp.is_warm_up() && stamp.room() == room {
+            true => self.tally.warm_up += 1,
+            false => self.tally.damaged += 1,
+        }
+    }
+
+    #[cold]
+    fn on_fault(&mut self, member: &Member, verdict: Verdict) {
+        match verdict {
+            Verdict::InOrder => {}
+            Verdict::Ahead(_) if member.is_slow => {}
+            Verdict::Ahead(missing) => self.tally.progress += 1 + u64::from(missing),
+            Verdict::Late => self.tally.disordered += 1,
+            Verdict::Repeated => self.tally.repeated += 1,
+        }
+    }
+
+    #[cold]
+    fn on_other_frame(
+        &mut self,
+        member: &mut Member,
+        first: u8,
+        payload: &[u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) {
+        if first & RESERVED != 0 {
+            return notices.push(Notice::Violation("reserved bits in a frame"));
+        }
+        match first {
+            0x88 => notices.push(Notice::Close(payload.to_vec())),
+            0x89 => notices.push(Notice::Ping(payload.to_vec())),
+            0x8a => {}
+            0x00..=0x02 | 0x80 => {
+                member.fragments.extend_from_slice(payload);
+                if first & FIN != 0 {
+                    let message = std::mem::take(&mut member.fragments);
+                    self.on_message(member, &message, now, notices);
+                }
+            }
+            _ => notices.push(Notice::Violation("a frame with an unknown opcode")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::load::payload::{PAYLOAD_MIN, Payload, stream_code};
+    use corecast_shards::wire::{Opcode, push_frame};
+
+    const SIZE: usize = PAYLOAD_MIN + 3;
+
+    struct Bench {
+        intake: Intake,
+        member: Member,
+        payload: Payload,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let marker = Marker::new(5);
+            let mut intake = Intake::new(marker, SIZE, 1);
+            intake.judges.push(Judge::default());
+            let member = Member::new(0, 3, 0, 1);
+            Self { intake, member, payload: Payload::new(SIZE, marker) }
+        }
+
+        /// A message of that sequence number, after so much other text.
+        fn message(&mut self, distance: usize, sequence: u32) -> Vec<u8> {
+            let stamp = Stamp { stream: stream_code(3, 0, false), sequence };
+            let mut text = vec![b' '; distance];
+            text.extend_from_slice(self.payload.stamp(stamp, 100));
+            text.extend_from_slice(br#"","room":"x"}"#);
+            text
+        }
+
+        fn receive(&mut self, bytes: &[u8]) -> (usize, Vec<Notice>) {
+            let mut notices = Vec::new();
+            let rest = self.intake.receive(&mut self.member, bytes, 350, &mut notices).len();
+            (rest, notices)
+        }
+    }
+
+    #[test]
+    fn messages_are_found_wherever_they_stand() {
+        let mut bench = Bench::new();
+        let mut bytes = Vec::new();
+        for (sequence, distance) in [10, 10, 11, 0, 300, 300].into_iter().enumerate() {
+            let message = bench.message(distance, sequence as u32);
+            push_frame(&mut bytes, Opcode::Text, &message);
+        }
+        let two = [bench.message(7, 6), bench.message(9, 7)].concat();
+        push_frame(&mut bytes, Opcode::Binary, &two);
+        let whole = bytes.len();
+        bytes.extend_from_slice(&[0x81, 50, 1, 2]);
+        assert_eq!(bench.receive(&bytes), (4, vec![]), "of {whole}");
+        let tally = &bench.intake.tally;
+        assert_eq!((tally.received, tally.progress, tally.damaged, tally.other), (8, 8, 0, 0));
+        assert_eq!(bench.intake.recorder.whole().len(), 8);
+    }
+
+    #[test]
+    fn fragments_are_joined_and_the_rest_is_noticed() {
+        let mut bench = Bench::new();
+        let message = bench.message(4, 0);
+        let (a, b) = message.split_at(20);
+        let mut bytes = vec![0x01, a.len() as u8];
+        bytes.extend_from_slice(a);
+        push_frame(&mut bytes, Opcode::Ping, b"?");
+        bytes.extend_from_slice(&[0x80, b.len() as u8]);
+        bytes.extend_from_slice(b);
+        push_frame(&mut bytes, Opcode::Text, b"hello");
+        push_frame(&mut bytes, Opcode::Close, &[3, 232]);
+        bytes.extend_from_slice(&[0xc1, 0]);
+        let expected = vec![
+            Notice::Ping(b"?".to_vec()),
+            Notice::Text(b"hello".to_vec()),
+            Notice::Close(vec![3, 232]),
+            Notice::Violation("reserved bits in a frame"),
+        ];
+        assert_eq!(bench.receive(&bytes), (0, expected));
+        assert_eq!(bench.intake.tally.received, 1);
+    }
+
+    #[test]
+    fn damage_and_strangers_are_told_apart() {
+        let mut bench = Bench::new();
+        let mut bytes = Vec::new();
+        let cut = bench.message(0, 0);
+        push_frame(&mut bytes, Opcode::Text, &cut[..SIZE - 1]);
+        let stranger = Stamp { stream: stream_code(4, 0, false), sequence: 0 };
+        push_frame(&mut bytes, Opcode::Text, bench.payload.stamp(stranger, 0));
+        let warm_up = Stamp { stream: stream_code(3, 0, true), sequence: 0 };
+        push_frame(&mut bytes, Opcode::Text, bench.payload.stamp(warm_up, 0));
+        bench.receive(&bytes);
+        let tally = &bench.intake.tally;
+        assert_eq!((tally.damaged, tally.warm_up, tally.received), (2, 1, 0));
+    }
+}

@@ -1,0 +1,285 @@
+//! A thread that receives: it opens its share of the members, reads what is there, and repeats.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+use corecast_shards::wire::server_frame_len;
+use hdrhistogram::Histogram;
+
+use super::clock::nanos;
+use super::handshake::Handshake;
+use super::intake::{Intake, Notice};
+use super::member::{End, Member, Stage};
+use super::outcome::Outcome;
+use super::payload::PAYLOAD_MIN;
+use super::poller::{Interest, Poller, Ready};
+use super::recorder::{Ticks, histogram};
+use super::sampler::tick;
+use super::shared::{Gauges, Phase, Shared};
+use super::socket::{error_kind, write};
+
+pub(super) struct Reader {
+    pub(super) shared: Arc<Shared>,
+    pub(super) handshake: Arc<Handshake>,
+    /// Which of the receiving threads this is.
+    index: usize,
+    pub(super) poller: Poller,
+    buffer: Vec<u8>,
+    pub(super) members: Vec<Member>,
+    pub(super) intake: Intake,
+    notices: Vec<Notice>,
+    /// Members that are to be connected.
+    pub(super) waiting: VecDeque<usize>,
+    /// Members that began, and by when they must be ready; those that are stay until then.
+    pub(super) deadlines: VecDeque<(usize, u64)>,
+    /// Members between connecting and ready.
+    pub(super) opening: usize,
+    pub(super) counts: Counts,
+    pub(super) handshakes: Histogram<u64>,
+    pub(super) wave: u32,
+    pub(super) slow_read_next: u64,
+    phase: Phase,
+}
+
+/// See [`Gauges`].
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) ready: u64,
+    pub(super) failed: u64,
+    pub(super) closed: u64,
+}
+
+/// Larger reads cost fewer calls per message; past the second-level cache they cost more again.
+const BUFFER: usize = 256 * 1024;
+/// A frame longer than this is taken for garbage.
+const FRAME_MAX: usize = 64 << 20;
+/// How soon a thread without work notices that the phase has changed.
+const IDLE: Duration = Duration::from_millis(10);
+
+impl Reader {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        handshake: Arc<Handshake>,
+        index: usize,
+    ) -> io::Result<Self> {
+        let traffic = shared.plan.traffic.as_ref();
+        let (size, one_in) = traffic.map_or((PAYLOAD_MIN, 1), |t| (t.size, t.sampled_one_in));
+        let mut reader = Self {
+            intake: Intake::new(shared.marker, size, one_in),
+            poller: Poller::new()?,
+            buffer: vec![0; BUFFER],
+            members: Vec::new(),
+            notices: Vec::new(),
+            waiting: VecDeque::new(),
+            deadlines: VecDeque::new(),
+            opening: 0,
+            counts: Counts::default(),
+            handshakes: histogram(3),
+            wave: 0,
+            slow_read_next: 0,
+            phase: Phase::Open,
+            shared,
+            handshake,
+            index,
+        };
+        reader.enlist();
+        Ok(reader)
+    }
+
+    /// Members are dealt out to threads one by one.
+    fn enlist(&mut self) {
+        let plan = &self.shared.plan;
+        for number in (self.index as u32..plan.members).step_by(plan.threads) {
+            let room = number % plan.streams.rooms;
+            let streams = plan.streams.of(room).len();
+            let judges = self.intake.judges.len();
+            self.intake.judges.resize_with(judges + streams, Default::default);
+            let mut member = Member::new(number, room, judges, streams as u32);
+            member.is_slow = plan.slow.has(number);
+            self.members.push(member);
+        }
+    }
+
+    /// Runs until the phase says so; what it found out.
+    pub(super) fn run(mut self) -> io::Result<Outcome> {
+        self.gauges().thread.store(thread_id(), Release);
+        loop {
+            self.follow_phase();
+            if self.phase == Phase::End {
+                return Ok(self.finish());
+            }
+            self.follow_wave();
+            self.open_more();
+            self.expire();
+            for nth in 0..self.poller.wait(IDLE)? {
+                let ready = self.poller.ready(nth);
+                self.on_ready_socket(ready);
+            }
+            self.read_slowly();
+            self.publish_gauges();
+        }
+    }
+
+    pub(super) fn gauges(&self) -> &Gauges {
+        &self.shared.readers[self.index]
+    }
+
+    fn follow_phase(&mut self) {
+        let phase = self.shared.phase();
+        if phase == self.phase {
+            return;
+        }
+        if self.phase == Phase::Open {
+            let mark = self.shared.timetable.mark.load(Acquire);
+            self.intake.recorder.start(Ticks { mark, every: nanos(tick(&self.shared.plan)) });
+        }
+        self.phase = phase;
+        if phase == Phase::Drain {
+            self.hurry_slow();
+        }
+    }
+
+    /// A storm's wave comes or goes; in the other scenarios the first one comes and stays.
+    fn follow_wave(&mut self) {
+        let wave = self.shared.wave.load(Acquire);
+        if wave == self.wave {
+            return;
+        }
+        self.wave = wave;
+        // Also when a wave comes so soon that the end of the one before was not noticed.
+        self.drop_all();
+        if wave % 2 == 1 {
+            self.waiting.extend(0..self.members.len());
+        }
+    }
+
+    fn on_ready_socket(&mut self, ready: Ready) {
+        let nth = ready.token as usize;
+        match self.members[nth].stage {
+            Stage::Absent => {}
+            Stage::Connecting if ready.writable => self.on_connected(nth),
+            Stage::Connecting => {}
+            _ => {
+                if ready.writable && !self.members[nth].unsent.is_empty() {
+                    self.send_unsent(nth);
+                }
+                if ready.readable {
+                    self.read(nth, BUFFER);
+                }
+            }
+        }
+    }
+
+    /// Reads once, at most so much.
+    pub(super) fn read(&mut self, nth: usize, limit: usize) {
+        let member = &mut self.members[nth];
+        let Some(stream) = &mut member.stream else { return };
+        let kept = member.partial.len();
+        let end = self.buffer.len().min(kept.saturating_add(limit));
+        self.buffer[..kept].copy_from_slice(&member.partial);
+        match stream.read(&mut self.buffer[kept..end]) {
+            Ok(0) => self.leave(nth, End::Sudden, "ended without a close frame"),
+            Ok(count) => {
+                self.intake.tally.bytes += count as u64;
+                self.intake.tally.reads += 1;
+                self.take(nth, kept + count);
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
+        }
+    }
+
+    /// Takes what stands in the buffer.
+    fn take(&mut self, nth: usize, filled: usize) {
+        let mut from = 0;
+        if self.members[nth].stage == Stage::Upgrading {
+            match self.on_answer(nth, filled) {
+                Some(used) => from = used,
+                None => return,
+            }
+        }
+        if self.members[nth].stage == Stage::Absent {
+            return;
+        }
+        let (now, member) = (self.shared.clock.now(), &mut self.members[nth]);
+        let bytes = &self.buffer[from..filled];
+        let rest = self.intake.receive(member, bytes, now, &mut self.notices);
+        member.partial.clear();
+        member.partial.extend_from_slice(rest);
+        if let Some(needed) = server_frame_len(rest).filter(|&len| len > self.buffer.len()) {
+            self.make_room(needed);
+        }
+        for notice in std::mem::take(&mut self.notices) {
+            self.on_notice(nth, notice);
+        }
+    }
+
+    fn make_room(&mut self, frame_len: usize) {
+        match frame_len <= FRAME_MAX {
+            true => self.buffer.resize(frame_len, 0),
+            false => self.notices.push(Notice::Violation("a frame of more than 64 MiB")),
+        }
+    }
+
+    /// The answer to the upgrade, as far as it has come, at the beginning of the buffer.
+    pub(super) fn answer(&self, filled: usize) -> &[u8] {
+        &self.buffer[..filled]
+    }
+
+    /// Sends, or keeps what the socket does not take.
+    pub(super) fn send(&mut self, nth: usize, bytes: &[u8]) {
+        self.members[nth].unsent.extend_from_slice(bytes);
+        self.send_unsent(nth);
+    }
+
+    pub(super) fn send_unsent(&mut self, nth: usize) {
+        let member = &mut self.members[nth];
+        let Some(stream) = &mut member.stream else { return };
+        match write(stream, &mut member.unsent) {
+            Ok(is_gone) => self.watch(nth, if is_gone { Interest::Read } else { Interest::Write }),
+            Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
+        }
+    }
+
+    pub(super) fn watch(&mut self, nth: usize, interest: Interest) {
+        let Some(stream) = &self.members[nth].stream else { return };
+        // A slow member that is ready is not watched at all, and stays so.
+        if let Err(error) = self.poller.modify(stream, nth as u64, interest)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            self.leave(nth, End::Sudden, &error_kind(&error));
+        }
+    }
+
+    fn publish_gauges(&self) {
+        let (gauges, tally) = (self.gauges(), &self.intake.tally);
+        let rows = [
+            (&gauges.ready, self.counts.ready),
+            (&gauges.failed, self.counts.failed),
+            (&gauges.closed, self.counts.closed),
+            (&gauges.received, tally.received),
+            (&gauges.bytes, tally.bytes),
+            (&gauges.reads, tally.reads),
+            (&gauges.warm_up, tally.warm_up),
+            (&gauges.progress, tally.progress),
+        ];
+        for (gauge, value) in rows {
+            gauge.store(value, Release);
+        }
+        if self.phase == Phase::Drain {
+            gauges.outstanding.store(self.outstanding(), Release);
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// What the kernel calls this thread.
+pub(super) fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}

@@ -1,0 +1,89 @@
+//! The server that is measured.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+/// A `ws://` address, taken apart but not looked up.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) url: String,
+    /// Host and port as the `Host` header has them.
+    pub(super) authority: String,
+    /// Path and query.
+    pub(super) path: String,
+}
+
+const PORT: &str = ":80";
+
+impl Target {
+    /// The first address of the host.
+    pub(super) fn address(&self) -> Result<SocketAddr, String> {
+        let mut name = self.authority.clone();
+        if self.authority.rsplit(':').next().is_none_or(|port| port.parse::<u16>().is_err()) {
+            name.push_str(PORT);
+        }
+        let found = name.to_socket_addrs().map_err(|error| error.to_string());
+        found
+            .and_then(|mut addresses| addresses.next().ok_or_else(|| "no address".to_owned()))
+            .map_err(|why| format!("{} cannot be looked up ({why}); check the host name", name))
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let Some(rest) = url.strip_prefix("ws://") else { return Err(no_ws(url)) };
+        let split = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(split);
+        if authority.is_empty() || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err("an address looks like ws://127.0.0.1:8080/ws".to_owned());
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Self { url: url.to_owned(), authority: authority.to_owned(), path })
+    }
+}
+
+fn no_ws(url: &str) -> String {
+    match url.split_once("://") {
+        Some(("wss" | "https", _)) => {
+            "TLS is not measured; give the ws:// address behind the TLS proxy".to_owned()
+        }
+        Some((_, rest)) => format!("write ws://{rest}"),
+        None => "an address looks like ws://127.0.0.1:8080/ws".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let rows = [
+            ("ws://127.0.0.1:8080/ws", "127.0.0.1:8080", "/ws"),
+            ("ws://example.org", "example.org", "/"),
+            ("ws://[::1]:9/a?b=/c", "[::1]:9", "/a?b=/c"),
+            ("ws://h?token=x", "h", "/?token=x"),
+        ];
+        for (url, authority, path) in rows {
+            let target: Target = url.parse().unwrap();
+            assert_eq!((&*target.authority, &*target.path), (authority, path), "{url}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_refused_with_advice() {
+        let rows = [
+            ("wss://h/ws", "TLS"),
+            ("http://h/ws", "write ws://h/ws"),
+            ("127.0.0.1:8080", "looks like"),
+            ("ws://", "looks like"),
+            ("ws://a b/", "looks like"),
+        ];
+        for (url, advice) in rows {
+            let error = url.parse::<Target>().unwrap_err();
+            assert!(error.contains(advice), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What cannot be done is refused before anything is connected, with what to do instead.
+
+use super::support::load;
+
+fn check(args: &[&str], code: i32, advice: &str) {
+    let run = load(args);
+    assert_eq!(run.code, code, "{args:?}: {run:?}");
+    assert!(run.errors.contains(advice), "{args:?}: {}", run.errors);
+    assert_eq!(run.out, "", "{args:?}");
+}
+
+#[test]
+fn bad_arguments_are_refused_with_advice() {
+    let url = "ws://127.0.0.1:1/ws";
+    check(&[], 2, "<URL>");
+    check(&["http://127.0.0.1:1/ws"], 2, "write ws://127.0.0.1:1/ws");
+    check(&["wss://127.0.0.1:1/ws"], 2, "TLS");
+    check(&["brodcast"], 2, "ws://127.0.0.1:8080/ws");
+    check(&[url, "--rate=0"], 1, "--window");
+    check(&[url, "--rate=5", "--window=5"], 2, "cannot be used with");
+    check(&[url, "--size=40"], 1, "at least 41");
+    check(&[url, "--publish=PUB {room}"], 1, "{payload}");
+    check(&[url, "--publish={rom}"], 2, "{room}");
+    check(&[url, "--window=2", "--window-by=acks", "--publish={payload}"], 1, "{id}");
+    check(&[url, "--rooms=5", "--members=4"], 1, "fewer --rooms");
+    check(&[url, "--sources=127.0.0.9-2"], 2, "smaller number first");
+    check(&[url, "--header=nonsense"], 2, "Name: value");
+    check(&[url, "--duration=5x"], 2, "unit of time");
+    check(&["slow", url, "--share=120%"], 2, "between 0 and 100");
+    check(&["hold", url, "--connections=0"], 1, "at least one");
+    check(&["hold", url, "--pid=4294967295"], 1, "no process 4294967295");
+    check(&["hold", url, "--connections=4000000000"], 1, "descriptors");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let url = "ws://127.0.0.1:1/ws";
+    check(&["--quiet", url], 1, "connection refused");
+    check(&["hold", "-q", "-n3", url], 1, "127.0.0.1:1");
+}

@@ -1,0 +1,85 @@
+//! The generator agrees with an independent count: a server that drops every 1,000th message, swaps
+//! two and doubles one is reported with exactly these numbers.
+
+use super::support::{Dialect, Fake, Faults, load};
+
+/// Published by one publisher: a rate for a time, each message due at its own moment.
+const PUBLISHED: u64 = 3_500;
+const TRAFFIC: [&str; 8] =
+    ["--rate", "3500", "--duration", "1s", "--warm-up", "0s", "--drain", "3s"];
+
+fn messages(members: u64, more: &[&str], faults: Faults) -> serde_json::Value {
+    let server = Fake::start(Dialect::Corecast, faults);
+    let url = server.url();
+    let members = members.to_string();
+    let args = [&[&url, "--members", &members, "--json", "-"], &TRAFFIC[..], more].concat();
+    load(&args).json()
+}
+
+#[test]
+fn each_fault_is_counted_exactly() {
+    const MEMBERS: u64 = 7;
+    let faults =
+        Faults { drop_every: 1000, swap_at: Some(500), double_at: Some(700), ..Faults::default() };
+    for threads in ["1", "3"] {
+        let json = messages(MEMBERS, &["--threads", threads], faults);
+        let counts = &json["messages"];
+        assert_eq!(counts["published"], PUBLISHED);
+        assert_eq!(counts["expected"], PUBLISHED * MEMBERS);
+        assert_eq!(counts["lost"], 3 * MEMBERS, "{counts}");
+        assert_eq!(counts["disordered"], MEMBERS, "{counts}");
+        assert_eq!(counts["repeated"], MEMBERS, "{counts}");
+        assert_eq!(counts["delivered"], (PUBLISHED - 3) * MEMBERS, "{counts}");
+        assert_eq!(counts["damaged"], 0);
+        assert_eq!(json["latency_us"]["count"], (PUBLISHED - 3 + 1) * MEMBERS);
+        assert_eq!(json["errors"], serde_json::json!({}));
+    }
+}
+
+#[test]
+fn every_message_is_checked_even_if_few_latencies_are_recorded() {
+    let faults = Faults { drop_every: 1000, swap_at: Some(500), ..Faults::default() };
+    let json = messages(5, &["--sample", "64"], faults);
+    assert_eq!(json["messages"]["lost"], 15);
+    assert_eq!(json["messages"]["disordered"], 5);
+    assert_eq!(json["latency_us"]["sampled_one_in"], 64);
+    let recorded = json["latency_us"]["count"].as_u64().unwrap();
+    assert!((5 * 50..=5 * 60).contains(&recorded), "{recorded}");
+}
+
+#[test]
+fn a_server_without_faults_is_clean() {
+    let json = messages(4, &["--strict"], Faults::default());
+    for count in ["lost", "repeated", "disordered", "damaged", "skipped", "cut_off", "unsent"] {
+        assert_eq!(json["messages"][count], 0, "{count}");
+    }
+    assert_eq!(json["messages"]["delivered"], 4 * PUBLISHED);
+}
+
+#[test]
+fn a_message_without_its_end_is_damaged_and_lost() {
+    let json = messages(3, &[], Faults { cut_at: Some(5), ..Faults::default() });
+    // Half a payload still has the head by which it is recognised.
+    assert_eq!(json["messages"]["damaged"], 3);
+    assert_eq!(json["messages"]["lost"], 3);
+}
+
+#[test]
+fn what_follows_an_announced_close_is_cut_off_and_not_lost() {
+    let faults = Faults { close_at: Some(100), drop_every: 50, ..Faults::default() };
+    let json = messages(3, &[], faults);
+    assert_eq!(json["connections"]["closed"], 3);
+    assert_eq!(json["errors"]["closed 1013 slow"], 3);
+    // Message 49 is missing before one that came; 99, the last before the close, is not.
+    assert_eq!(json["messages"]["lost"], 3);
+    assert_eq!(json["messages"]["cut_off"], 3 * (PUBLISHED - 99));
+}
+
+#[test]
+fn strict_runs_fail_with_the_server() {
+    let server = Fake::start(Dialect::Corecast, Faults { double_at: Some(3), ..Faults::default() });
+    let url = server.url();
+    let run = load(&[&[&url, "--members", "2", "--strict", "--json", "-"], &TRAFFIC[..]].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.errors.contains("--strict"), "{}", run.errors);
+}

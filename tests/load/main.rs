@@ -1,0 +1,13 @@
+//! `corecast load`, tested from outside: against a server that misbehaves by the book, and against
+//! `corecast serve`. What the generator says is compared with what is known to have happened.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod support;
+
+mod arguments;
+mod exactness;
+mod interruption;
+mod other_servers;
+mod report;
+mod scenarios;

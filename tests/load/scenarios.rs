@@ -1,0 +1,163 @@
+//! Each scenario, in a small size, against our own server: nothing is lost, repeated or disordered.
+
+use super::support::{Server, load};
+use serde_json::Value;
+
+fn check_clean(json: &Value) {
+    for count in ["lost", "repeated", "disordered", "damaged", "unsent"] {
+        assert_eq!(json["messages"][count], 0, "{count} in {json}");
+    }
+    assert_eq!(json["connections"]["failed"], 0, "{json}");
+}
+
+fn check_all_delivered(json: &Value) {
+    check_clean(json);
+    assert_eq!(json["messages"]["delivered"], json["messages"]["expected"]);
+    assert_eq!(json["errors"], serde_json::json!({}));
+    assert!(json["messages"]["delivered"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn broadcast_keeps_its_rate() {
+    let server = Server::start(&[]);
+    let json = load(&[
+        server.url(),
+        "--members=20",
+        "--rooms=4",
+        "--publishers=6",
+        "--rate=200",
+        "--duration=1s",
+        "--warm-up=100ms",
+        "--threads=2",
+        "--sources=127.0.0.1-3",
+        "--pid",
+        &server.pid(),
+        "--json=-",
+    ])
+    .json();
+    check_all_delivered(&json);
+    assert_eq!(json["messages"]["published"], 4 * 200);
+    assert_eq!(json["messages"]["expected"], 4 * 200 * 5);
+    assert_eq!(json["latency_us"]["loop"], "open");
+    assert!(json["server"]["cpu_per_delivery_ns"].as_f64().unwrap() > 0.0);
+    assert!(json["server"]["rss_connected_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(json["generator"]["threads"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn broadcast_keeps_a_window_full() {
+    let server = Server::start(&[]);
+    for by in ["deliveries", "acks"] {
+        let json = load(&[
+            "broadcast",
+            server.url(),
+            "--members=10",
+            "--rooms=2",
+            "--publishers=3",
+            "--window=8",
+            "--window-by",
+            by,
+            "--size=4KiB",
+            "--duration=300ms",
+            "--warm-up=50ms",
+            "--json=-",
+        ])
+        .json();
+        check_all_delivered(&json);
+        assert_eq!(json["settings"]["window_by"], by);
+    }
+}
+
+#[test]
+fn frames_larger_than_the_read_buffer_arrive() {
+    let server = Server::start(&["--max-message=2MiB", "--room-log=16MiB"]);
+    let json = load(&[
+        server.url(),
+        "--members=2",
+        "--rate=20",
+        "--size=1MiB",
+        "--duration=250ms",
+        "--warm-up=0s",
+        "--json=-",
+    ])
+    .json();
+    check_all_delivered(&json);
+    assert_eq!(json["messages"]["published"], 5);
+}
+
+#[test]
+fn hold_opens_and_keeps() {
+    let server = Server::start(&["--ping-interval=100ms"]);
+    let json = load(&[
+        "hold",
+        server.url(),
+        "--connections=60",
+        "--rooms=3",
+        "--duration=1s",
+        "--pid",
+        &server.pid(),
+        "--json=-",
+    ])
+    .json();
+    check_clean(&json);
+    assert_eq!(json["connections"]["opened"], 60);
+    assert_eq!(json["connections"]["closed"], 0);
+    assert_eq!(json["connections"]["handshake_us"]["count"], 60);
+    assert!(json["pings_answered"].as_u64().unwrap() >= 60, "{}", json["pings_answered"]);
+    assert!(json["server"]["rss_per_connection_bytes"].is_number());
+}
+
+#[test]
+fn storm_connects_and_drops_in_waves() {
+    let server = Server::start(&[]);
+    for goodbye in ["reset", "close"] {
+        let json = load(&[
+            "storm",
+            server.url(),
+            "--connections=40",
+            "--waves=3",
+            "--stay=50ms",
+            "--pause=10ms",
+            "--goodbye",
+            goodbye,
+            "--json=-",
+        ])
+        .json();
+        check_clean(&json);
+        assert_eq!(json["connections"]["opened"], 120);
+        let waves = json["waves"].as_array().unwrap();
+        assert_eq!(waves.iter().map(|wave| wave["opened"].as_u64().unwrap()).sum::<u64>(), 120);
+    }
+}
+
+/// Readers that do not read are told about gaps, or closed: neither counts as lost, and the others
+/// get everything.
+#[test]
+fn slow_readers_lose_nothing_unannounced() {
+    for (policy, kind) in [("skip", "gaps"), ("disconnect", "closes")] {
+        let flags = ["--slow", policy, "--room-log=64KiB", "--send-buffer=16KiB"];
+        let server = Server::start(&flags);
+        let json = load(&[
+            "slow",
+            server.url(),
+            "--members=10",
+            "--share=20%",
+            "--rate=500",
+            "--size=4KiB",
+            "--duration=1s",
+            "--warm-up=0s",
+            "--json=-",
+        ])
+        .json();
+        check_clean(&json);
+        let count = |part: &str, name: &str| json[part][name].as_u64().unwrap();
+        let missed = match kind {
+            "gaps" => count("messages", "skipped"),
+            _ => count("messages", "cut_off"),
+        };
+        assert!(missed > 0, "{kind} in {json}");
+        let delivered = count("messages", "delivered");
+        assert_eq!(delivered + missed, count("messages", "expected"), "{json}");
+        assert!(delivered >= 8 * 500, "those that read get everything");
+    }
+}

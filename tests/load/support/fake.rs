@@ -1,0 +1,166 @@
+//! A WebSocket server that delivers by the book, faults included: what it does wrong depends only
+//! on the number of a message, never on time.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use corecast_shards::wire::{Opcode, push_frame};
+use serde_json::Value;
+use tungstenite::{Message, accept};
+
+/// What happens to the nth message of a room, for each of its members.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// Every so manyth message is not delivered; 0: all are.
+    pub(crate) drop_every: u64,
+    /// This message is delivered after the next one.
+    pub(crate) swap_at: Option<u64>,
+    /// This message is delivered twice.
+    pub(crate) double_at: Option<u64>,
+    /// This message loses its second half.
+    pub(crate) cut_at: Option<u64>,
+    /// Instead of this message the connection is closed with 1013.
+    pub(crate) close_at: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dialect {
+    /// Protocol 1, as far as members and publishers need it.
+    Corecast,
+    /// `SUB room`, answered with `OK`, and `PUB room text`, delivered as the text.
+    Plain,
+}
+
+pub(crate) struct Fake {
+    address: SocketAddr,
+}
+
+#[derive(Default)]
+struct Rooms {
+    members: HashMap<String, Vec<Member>>,
+    published: HashMap<String, u64>,
+}
+
+struct Member {
+    stream: TcpStream,
+    /// A message that is delivered after the next one.
+    held: Option<Vec<u8>>,
+}
+
+impl Fake {
+    pub(crate) fn start(dialect: Dialect, faults: Faults) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let rooms = Arc::new(Mutex::new(Rooms::default()));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let rooms = rooms.clone();
+                thread::spawn(move || serve(stream.unwrap(), dialect, faults, &rooms));
+            }
+        });
+        Self { address }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}/ws", self.address)
+    }
+}
+
+/// Serves one connection until it ends.
+fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Rooms>) {
+    stream.set_nodelay(true).unwrap();
+    let Ok(mut socket) = accept(stream) else { return };
+    while let Ok(message) = socket.read() {
+        let Message::Text(text) = message else { continue };
+        match understand(dialect, text.as_str()) {
+            Asked::Join { room, answer } => {
+                let mut stream = socket.get_ref().try_clone().unwrap();
+                let mut rooms = rooms.lock().unwrap();
+                send(&mut stream, answer.as_bytes());
+                rooms.members.entry(room).or_default().push(Member { stream, held: None });
+            }
+            Asked::Publish { room, message } => {
+                rooms.lock().unwrap().publish(room, message.as_bytes(), faults);
+            }
+        }
+    }
+}
+
+enum Asked {
+    Join { room: String, answer: String },
+    Publish { room: String, message: String },
+}
+
+fn understand(dialect: Dialect, text: &str) -> Asked {
+    match dialect {
+        Dialect::Corecast => {
+            let envelope: Value = serde_json::from_str(text).unwrap();
+            let room = envelope["room"].as_str().unwrap().to_owned();
+            if envelope["event"] == "cast:join" {
+                let answer = format!(r#"{{"event":"cast:joined","room":"{room}"}}"#);
+                return Asked::Join { room, answer };
+            }
+            let data = &envelope["data"]["data"];
+            let message = format!(r#"{{"event":"load","data":{data},"room":"{room}"}}"#);
+            Asked::Publish { room, message }
+        }
+        Dialect::Plain => {
+            let words: Vec<&str> = text.splitn(3, ' ').collect();
+            match *words.as_slice() {
+                ["SUB", room] => Asked::Join { room: room.to_owned(), answer: "OK".to_owned() },
+                ["PUB", room, message] => {
+                    Asked::Publish { room: room.to_owned(), message: message.to_owned() }
+                }
+                _ => panic!("not understood: {text}"),
+            }
+        }
+    }
+}
+
+impl Rooms {
+    fn publish(&mut self, room: String, message: &[u8], faults: Faults) {
+        let number = self.published.entry(room.clone()).or_default();
+        let members = self.members.entry(room).or_default();
+        for member in members.iter_mut() {
+            member.deliver(*number, message, faults);
+        }
+        *number += 1;
+    }
+}
+
+impl Member {
+    fn deliver(&mut self, number: u64, message: &[u8], faults: Faults) {
+        if faults.drop_every > 0 && (number + 1).is_multiple_of(faults.drop_every) {
+            return;
+        }
+        if faults.swap_at == Some(number) {
+            self.held = Some(message.to_vec());
+            return;
+        }
+        if faults.close_at == Some(number) {
+            let mut close = Vec::new();
+            let payload = [&1013_u16.to_be_bytes(), "slow retry=100".as_bytes()].concat();
+            push_frame(&mut close, Opcode::Close, &payload);
+            let _ = self.stream.write_all(&close);
+            return;
+        }
+        let is_cut = faults.cut_at == Some(number);
+        send(&mut self.stream, if is_cut { &message[..message.len() / 2] } else { message });
+        if faults.double_at == Some(number) {
+            send(&mut self.stream, message);
+        }
+        if let Some(held) = self.held.take() {
+            send(&mut self.stream, &held);
+        }
+    }
+}
+
+/// A client that has gone gets nothing.
+fn send(stream: &mut TcpStream, message: &[u8]) {
+    let mut frame = Vec::new();
+    push_frame(&mut frame, Opcode::Text, message);
+    let _ = stream.write_all(&frame);
+}

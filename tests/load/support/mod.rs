@@ -1,0 +1,9 @@
+//! Servers to measure, and the command that measures them.
+
+mod command;
+mod fake;
+mod real;
+
+pub(crate) use command::{command, load};
+pub(crate) use fake::{Dialect, Fake, Faults};
+pub(crate) use real::Server;
