@@ -6,7 +6,7 @@ use super::support::{Dialect, Fake, Faults, load};
 /// Published by one publisher: a rate for a time, each message due at its own moment.
 const PUBLISHED: u64 = 3_500;
 const TRAFFIC: [&str; 8] =
-    ["--rate", "3500", "--duration", "1s", "--warm-up", "0s", "--drain", "3s"];
+    ["--rate", "7000", "--duration", "500ms", "--warm-up", "0s", "--drain", "2s"];
 
 fn messages(members: u64, more: &[&str], faults: Faults) -> serde_json::Value {
     let server = Fake::start(Dialect::Corecast, faults);

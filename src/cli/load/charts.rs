@@ -61,9 +61,9 @@ fn time_axis() -> Axis {
     Axis { label: SINCE, scale: Scale::Exact, write: plain }
 }
 
-/// Up to two digits behind the point.
+/// Up to four digits behind the point.
 fn plain(value: f64) -> String {
-    let text = format!("{value:.2}");
+    let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 

@@ -33,6 +33,7 @@ pub(super) enum Notice {
 /// Told apart from what `first` may be, so that one comparison finds the ordinary frame.
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+const CLOSE: u8 = 0x88;
 
 impl Intake {
     pub(super) fn new(marker: Marker, size: usize, sampled_one_in: u32) -> Self {
@@ -56,11 +57,15 @@ impl Intake {
     ) -> &'a [u8] {
         self.recorder.advance(now);
         let mut frames = Frames { rest: bytes };
-        while let Some(frame) = frames.next() {
+        for frame in frames.by_ref() {
             if frame.first == TEXT || frame.first == BINARY {
                 self.on_message(member, frame.payload, now, notices);
             } else {
                 self.on_other_frame(member, frame.first, frame.payload, now, notices);
+                if frame.first == CLOSE {
+                    // Nothing may follow, so nothing that follows counts.
+                    return &[];
+                }
             }
         }
         frames.rest
@@ -164,7 +169,7 @@ impl Intake {
             return notices.push(Notice::Violation("reserved bits in a frame"));
         }
         match first {
-            0x88 => notices.push(Notice::Close(payload.to_vec())),
+            CLOSE => notices.push(Notice::Close(payload.to_vec())),
             0x89 => notices.push(Notice::Ping(payload.to_vec())),
             0x8a => {}
             0x00..=0x02 | 0x80 => {
@@ -247,13 +252,14 @@ mod tests {
         bytes.extend_from_slice(&[0x80, b.len() as u8]);
         bytes.extend_from_slice(b);
         push_frame(&mut bytes, Opcode::Text, b"hello");
-        push_frame(&mut bytes, Opcode::Close, &[3, 232]);
         bytes.extend_from_slice(&[0xc1, 0]);
+        push_frame(&mut bytes, Opcode::Close, &[3, 232]);
+        push_frame(&mut bytes, Opcode::Text, b"more");
         let expected = vec![
             Notice::Ping(b"?".to_vec()),
             Notice::Text(b"hello".to_vec()),
-            Notice::Close(vec![3, 232]),
             Notice::Violation("reserved bits in a frame"),
+            Notice::Close(vec![3, 232]),
         ];
         assert_eq!(bench.receive(&bytes), (0, expected));
         assert_eq!(bench.intake.tally.received, 1);

@@ -8,7 +8,12 @@ pub(super) struct Judge {
     /// The sequence number after the largest that came.
     next: u32,
     /// Numbers below `next` that did not come; rare, so behind a pointer.
-    holes: Option<Box<Vec<Range<u32>>>>,
+    holes: Option<Box<Holes>>,
+}
+
+#[derive(Debug, Default)]
+struct Holes {
+    ranges: Vec<Range<u32>>,
 }
 
 /// What is to be said of one message.
@@ -40,7 +45,7 @@ impl Judge {
             let hole = self.next..sequence;
             self.next = sequence.saturating_add(1);
             let missing = hole.end - hole.start;
-            self.holes.get_or_insert_default().push(hole);
+            self.holes.get_or_insert_default().ranges.push(hole);
             return Verdict::Ahead(missing);
         }
         match self.fill(sequence) {
@@ -51,7 +56,7 @@ impl Judge {
 
     /// Takes a number out of its hole, if it is in one.
     fn fill(&mut self, sequence: u32) -> bool {
-        let Some(holes) = &mut self.holes else { return false };
+        let Some(Holes { ranges: holes }) = self.holes.as_deref_mut() else { return false };
         let at = holes.partition_point(|hole| hole.end <= sequence);
         let Some(hole) = holes.get_mut(at).filter(|hole| hole.contains(&sequence)) else {
             return false;
@@ -70,7 +75,7 @@ impl Judge {
 
     /// Numbers that later ones overtook and that have not come.
     pub(super) fn holes(&self) -> u64 {
-        let holes = self.holes.iter().flat_map(|holes| holes.iter());
+        let holes = self.holes.iter().flat_map(|holes| &holes.ranges);
         holes.map(|hole| u64::from(hole.end - hole.start)).sum()
     }
 

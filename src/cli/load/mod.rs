@@ -12,6 +12,8 @@
 //! Invariant: in the open loop, latency counts from when a message was due, whatever the server or
 //! the generator did; a generator that had no time to be punctual says so.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test a panic is the report"))]
+
 // What was typed, and what it means.
 mod args;
 mod plan;
@@ -48,6 +50,7 @@ mod tally;
 
 // Leading and watching.
 mod clock;
+mod leading;
 mod machine;
 mod process;
 mod progress;

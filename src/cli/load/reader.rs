@@ -52,7 +52,7 @@ pub(super) struct Counts {
     pub(super) closed: u64,
 }
 
-/// Larger reads cost fewer calls per message; past the second-level cache they cost more again.
+/// What a socket holds after a batch of messages fits one read, and a second-level cache.
 const BUFFER: usize = 256 * 1024;
 /// A frame longer than this is taken for garbage.
 const FRAME_MAX: usize = 64 << 20;
