@@ -7,7 +7,8 @@
 //!
 //! What it leaves out: parsing JSON, checking anything, slow members (a socket that refuses bytes
 //! stops the server until it takes them), logs and cursors, leaving, pings, fairness between
-//! rooms, other threads, HTTP. Nobody could use it, and nobody can send less.
+//! rooms, other threads, HTTP but for its two counters. Nobody could use it, and nobody can send
+//! less.
 
 mod client;
 mod message;

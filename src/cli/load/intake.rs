@@ -30,7 +30,7 @@ pub(super) enum Notice {
     Violation(&'static str),
 }
 
-/// Told apart from what `first` may be, so that one comparison finds the ordinary frame.
+// Bits and values of a frame's first byte (RFC 6455 section 5.2).
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const CLOSE: u8 = 0x88;

@@ -18,7 +18,7 @@ use super::payload::PAYLOAD_MIN;
 use super::poller::{Interest, Poller, Ready};
 use super::recorder::{Ticks, histogram};
 use super::sampler::tick;
-use super::shared::{Gauges, Phase, Shared};
+use super::shared::{Phase, Shared};
 use super::socket::{error_kind, write};
 
 pub(super) struct Reader {
@@ -42,9 +42,11 @@ pub(super) struct Reader {
     pub(super) wave: u32,
     pub(super) slow_read_next: u64,
     phase: Phase,
+    /// When what is outstanding is to be counted again, which takes a look at every member.
+    count_next: u64,
 }
 
-/// See [`Gauges`].
+/// See [`Gauges`](super::shared::Gauges).
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) ready: u64,
@@ -81,6 +83,7 @@ impl Reader {
             wave: 0,
             slow_read_next: 0,
             phase: Phase::Open,
+            count_next: 0,
             shared,
             handshake,
             index,
@@ -105,7 +108,7 @@ impl Reader {
 
     /// Runs until the phase says so; what it found out.
     pub(super) fn run(mut self) -> io::Result<Outcome> {
-        self.gauges().thread.store(thread_id(), Release);
+        self.shared.readers[self.index].thread.store(thread_id(), Release);
         loop {
             self.follow_phase();
             if self.phase == Phase::End {
@@ -121,10 +124,6 @@ impl Reader {
             self.read_slowly();
             self.publish_gauges();
         }
-    }
-
-    pub(super) fn gauges(&self) -> &Gauges {
-        &self.shared.readers[self.index]
     }
 
     fn follow_phase(&mut self) {
@@ -254,8 +253,8 @@ impl Reader {
         }
     }
 
-    fn publish_gauges(&self) {
-        let (gauges, tally) = (self.gauges(), &self.intake.tally);
+    fn publish_gauges(&mut self) {
+        let (gauges, tally) = (&self.shared.readers[self.index], &self.intake.tally);
         let rows = [
             (&gauges.ready, self.counts.ready),
             (&gauges.failed, self.counts.failed),
@@ -269,8 +268,10 @@ impl Reader {
         for (gauge, value) in rows {
             gauge.store(value, Release);
         }
-        if self.phase == Phase::Drain {
+        let now = self.shared.clock.now();
+        if self.phase == Phase::Drain && now >= self.count_next {
             gauges.outstanding.store(self.outstanding(), Release);
+            self.count_next = now + nanos(IDLE);
         }
     }
 }

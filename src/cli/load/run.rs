@@ -102,11 +102,13 @@ impl Run {
             Scenario::Storm { .. } => self.storm(),
             Scenario::Hold { duration } => {
                 self.connect();
-                self.keep(duration);
+                if self.has_members() {
+                    self.keep(duration);
+                }
             }
             Scenario::Broadcast | Scenario::Slow => {
                 self.connect();
-                if !self.has_failed() {
+                if self.has_members() {
                     self.broadcast();
                 }
             }
@@ -124,6 +126,11 @@ impl Run {
             ));
         }
         Ok(Figures { shared, machine, pids, record, outcome, sent })
+    }
+
+    /// Whether there is anybody to measure with.
+    pub(super) fn has_members(&self) -> bool {
+        self.record.connected.opened > 0 && !self.has_failed()
     }
 
     fn finish(mut self) -> Result<(Record, Outcome, Sent), String> {

@@ -17,12 +17,15 @@ impl Run {
         for number in 1..=waves {
             let wave = self.wave(number, waves);
             self.record.waves.push(wave);
+            if !self.has_members() {
+                break;
+            }
             self.linger("staying", stay);
             self.drop_wave();
             if number < waves {
                 self.linger("pausing", pause);
             }
-            if self.shared.is_interrupted() || self.has_failed() {
+            if self.shared.is_interrupted() {
                 break;
             }
         }
