@@ -58,7 +58,9 @@ impl Ring {
             // SAFETY: the kernel reads `bytes` and `fd` until the send completes. `Ring::send`,
             // the only caller, returns only when `finish` has seen every completion; until then
             // it holds the borrow of `bytes`, and its caller the sockets. `finish` aborts the
-            // process rather than return early, so that an error keeps the promise, too.
+            // process rather than return early. A push that fails, which a batch no longer than
+            // the queue cannot, leaves what was pushed before it unsubmitted: the error ends the
+            // server, which submits nothing more.
             unsafe { queue.push(&send) }.map_err(io::Error::other)?;
             submitted += 1;
         }
