@@ -1,24 +1,22 @@
 //! The comparison and the soak run from end to end, for a moment.
 //!
 //! They need `corecast` beside them, which `cargo test --workspace` builds and
-//! `cargo test -p corecast-benches` does not; without it there is nothing to run.
+//! `cargo test -p corecast-benches` does not.
 
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Runs a program with a folder of its own to write to; none when `corecast` is not built.
-fn run(program: &str, args: &[&str]) -> Option<(Output, PathBuf)> {
+/// Runs a program with a folder of its own to write to.
+fn run(program: &str, args: &[&str]) -> (Output, PathBuf) {
     let program = Path::new(program);
-    if !program.with_file_name("corecast").is_file() {
-        eprintln!("corecast is not built beside {}: nothing to test", program.display());
-        return None;
-    }
+    let corecast = program.with_file_name("corecast");
+    assert!(corecast.is_file(), "{} is missing: cargo build --workspace", corecast.display());
     let name = program.file_name().unwrap().to_str().unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let output = Command::new(program).args(args).arg("--out").arg(&folder).output().unwrap();
-    Some((output, folder))
+    (output, folder)
 }
 
 fn said(output: &Output) -> String {
@@ -27,7 +25,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn compare_leaves_a_report_of_three_kinds() {
-    let Some((output, folder)) = run(env!("CARGO_BIN_EXE_compare"), &["--smoke"]) else { return };
+    let (output, folder) = run(env!("CARGO_BIN_EXE_compare"), &["--smoke"]);
     assert!(output.status.success(), "{}", said(&output));
     for kind in ["md", "json", "html"] {
         let page = std::fs::read_to_string(folder.join(format!("report.{kind}"))).unwrap();
@@ -40,7 +38,7 @@ fn compare_leaves_a_report_of_three_kinds() {
 #[test]
 fn soak_finds_no_fault() {
     let args = ["--minutes", "0", "--cycle", "1"];
-    let Some((output, _)) = run(env!("CARGO_BIN_EXE_soak"), &args) else { return };
+    let (output, _) = run(env!("CARGO_BIN_EXE_soak"), &args);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("cycle 3"), "{}", said(&output));
 }
