@@ -41,9 +41,6 @@ struct Inner {
 /// How long a caller waits for a home's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the executor is not looked at while a handler of the program is at work.
-const EXECUTOR_PAUSE_MAX: Duration = Duration::from_millis(1);
-
 impl Hub {
     pub(crate) fn new(
         core: Core,
@@ -69,11 +66,8 @@ impl Hub {
             if self.0.core.borrow().stopped {
                 return Ok(());
             }
-            if self.0.tasks.are_alive() {
-                // Those that the turn has woken run now, and tell the core what they want. The
-                // executor looks at its own rings, too, once its preemption timer has gone off.
-                future::yield_now().await;
-            }
+            // Those that the turn has woken tell the core what they want.
+            self.0.tasks.run_woken();
             if more || self.0.tasks.take_kick() {
                 self.0.core.borrow_mut().poll(Some(Duration::ZERO))?;
             } else {
@@ -90,7 +84,7 @@ impl Hub {
             Some(Duration::ZERO)
         } else {
             core.set_timer()?;
-            self.0.tasks.need_executor().then_some(EXECUTOR_PAUSE_MAX)
+            None
         };
         let woken = core.poll(timeout);
         self.0.doorbell.rise();
@@ -104,10 +98,10 @@ impl Hub {
                 let stream = HttpStream::new(self.clone(), fd, watch, head);
                 tasks.spawn(serve_http(self.clone(), stream));
             }
-            Birth::Call(call) => tasks.spawn_handler(self.0.handlers.call(self.clone(), call)),
+            Birth::Call(call) => tasks.spawn(self.0.handlers.call(self.clone(), call)),
             Birth::Parted(id, reason) => {
                 if let Some(parted) = self.0.handlers.part(self.clone(), id, reason) {
-                    tasks.spawn_handler(parted);
+                    tasks.spawn(parted);
                 }
             }
         }

@@ -1,129 +1,105 @@
 //! The tasks of a shard.
 
-use std::cell::Cell;
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::sync::Arc;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-
-use futures_lite::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
 
 use super::ring::Doorbell;
 
 /// What runs beside the hub: HTTP connections and handlers of the program.
 ///
-/// The hub sleeps in its own epoll, where it does not see that the executor has something to run.
-/// So whoever wakes a task also kicks the hub, which then yields to it. Timers and sockets of
-/// glommio's own, which a handler may use, are seen only by the executor: while a handler is at
-/// work the hub looks at it every millisecond.
-#[derive(Debug)]
+/// The hub polls them itself, between two turns. It sleeps in its own epoll, where the executor's
+/// queue is not seen; and under load glommio 0.9 was seen to park with a woken task in that queue
+/// (on kernel 6.18: a hub that had yielded never ran again). Whoever wakes a task, from whatever
+/// thread, notes it here and rings the hub's doorbell.
 pub(crate) struct Tasks {
-    all: Rc<Cell<usize>>,
-    handlers: Rc<Cell<usize>>,
-    /// A handler has ended since the executor was last visited, and may have left it something to
-    /// clean up.
-    ended: Rc<Cell<bool>>,
-    kick: Arc<Kick>,
+    tasks: RefCell<HashMap<u64, Task>>,
+    next_key: Cell<u64>,
+    woken: Arc<Woken>,
 }
 
-/// Says that a task wants to run, or wants something of the core.
+struct Task {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    waker: Waker,
+}
+
+/// Which tasks want to run, and whether one wants something of the core.
 #[derive(Debug)]
-struct Kick {
+struct Woken {
+    keys: Mutex<Vec<u64>>,
     kicked: AtomicBool,
     doorbell: Doorbell,
 }
 
 impl Tasks {
     pub(crate) fn new(doorbell: Doorbell) -> Tasks {
-        let kick = Arc::new(Kick { kicked: AtomicBool::new(false), doorbell });
-        Tasks { all: Rc::default(), handlers: Rc::default(), ended: Rc::default(), kick }
+        let (keys, kicked) = (Mutex::default(), AtomicBool::new(false));
+        let woken = Arc::new(Woken { keys, kicked, doorbell });
+        Tasks { tasks: RefCell::default(), next_key: Cell::new(0), woken }
     }
 
-    /// Runs a task that waits for nothing but the hub.
+    /// Adds a task, which runs for the first time in the next [`Tasks::run_woken`].
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        self.spawn_counted(&self.all, future);
+        let key = self.next_key.get();
+        self.next_key.set(key + 1);
+        let waker = Arc::new(TaskWaker { key, woken: Arc::clone(&self.woken) });
+        let task = Task { future: Box::pin(future), waker: Waker::from(waker) };
+        self.tasks.borrow_mut().insert(key, task);
+        self.woken.note(key);
     }
 
-    /// Runs a task of the program's.
-    pub(crate) fn spawn_handler(&self, future: impl Future<Output = ()> + 'static) {
-        let (handler, ended) = (Alive::new(&self.handlers), Rc::clone(&self.ended));
-        self.spawn_counted(&self.all, async move {
-            future.await;
-            ended.set(true);
-            drop(handler);
-        });
-    }
-
-    fn spawn_counted(&self, count: &Rc<Cell<usize>>, future: impl Future<Output = ()> + 'static) {
-        let (alive, kick) = (Alive::new(count), Arc::clone(&self.kick));
-        let task = async move {
-            let mut future = pin!(future);
-            poll_fn(|cx| poll_kicking(future.as_mut(), cx, &kick)).await;
-            drop(alive);
-        };
-        glommio::spawn_local(task).detach();
-    }
-
-    pub(crate) fn are_alive(&self) -> bool {
-        self.all.get() > 0
-    }
-
-    /// Whether the executor has something to look after.
-    pub(crate) fn need_executor(&self) -> bool {
-        self.ended.take() || self.handlers.get() > 0
+    /// Runs every task that was woken, once. One that wakes itself has its turn after the core's.
+    pub(crate) fn run_woken(&self) {
+        for key in self.woken.take() {
+            // A task is out of the table while it runs, so that it may spawn others.
+            let task = self.tasks.borrow_mut().remove(&key);
+            let Some(mut task) = task else { continue };
+            let mut context = Context::from_waker(&task.waker);
+            if task.future.as_mut().poll(&mut context).is_pending() {
+                self.tasks.borrow_mut().insert(key, task);
+            }
+        }
     }
 
     /// Says that a task wants something of the core.
     pub(crate) fn kick(&self) {
-        self.kick.kicked.store(true, Ordering::Relaxed);
+        self.woken.kicked.store(true, Ordering::Relaxed);
     }
 
     /// Whether anybody kicked since this was last asked.
     pub(crate) fn take_kick(&self) -> bool {
-        self.kick.kicked.swap(false, Ordering::Relaxed)
+        self.woken.kicked.swap(false, Ordering::Relaxed)
     }
 }
 
-/// Polls a task with a waker that also kicks the hub.
-fn poll_kicking(
-    future: Pin<&mut impl Future<Output = ()>>,
-    cx: &mut Context<'_>,
-    kick: &Arc<Kick>,
-) -> Poll<()> {
-    let waker = KickingWaker { task: cx.waker().clone(), kick: Arc::clone(kick) };
-    future.poll(&mut Context::from_waker(&Waker::from(Arc::new(waker))))
+impl Woken {
+    fn note(&self, key: u64) {
+        // Nobody panics while holding the lock: it guards one push or one take.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.kicked.store(true, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-struct KickingWaker {
-    task: Waker,
-    kick: Arc<Kick>,
+struct TaskWaker {
+    key: u64,
+    woken: Arc<Woken>,
 }
 
-impl Wake for KickingWaker {
+impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.task.wake_by_ref();
-        self.kick.kicked.store(true, Ordering::Relaxed);
-        // Fences between the kick above and its look at whether the hub sleeps.
-        self.kick.doorbell.ring();
-    }
-}
-
-struct Alive(Rc<Cell<usize>>);
-
-impl Alive {
-    fn new(count: &Rc<Cell<usize>>) -> Alive {
-        count.set(count.get() + 1);
-        Alive(Rc::clone(count))
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.woken.note(self.key);
+        // Fences between the note above and its look at whether the hub sleeps.
+        self.woken.doorbell.ring();
     }
 }
