@@ -176,7 +176,10 @@ impl ShardSeed {
             Err(error) => return self.report(Err(StartError::Executor(error.to_string()))),
         };
         let ready = self.ready.clone();
-        executor.run(async move {
+        // The executor has pinned this thread and set its rings up. Its own loop is not entered:
+        // glommio 0.9 was seen to park in it before it had polled its first task. The hub sleeps
+        // in its own epoll and polls its tasks itself, so it needs nobody to run it.
+        futures_lite::future::block_on(async move {
             let hub = match self.into_hub() {
                 Ok(hub) => hub,
                 Err(error) => return drop(ready.send(Err(StartError::System(error)))),
@@ -186,6 +189,7 @@ impl ShardSeed {
             drop(ready);
             hub.run().await.expect("the kernel's event queue works as long as the process has it");
         });
+        drop(executor);
     }
 
     fn into_hub(self) -> io::Result<Hub> {
