@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast_shards::{
     Answer, ConnId, Disconnect, Full, Limits, Publication, Query, RoomName, ShardId,
@@ -20,6 +20,7 @@ use super::promise::promise;
 use super::ring::Doorbell;
 use super::tasks::Tasks;
 use super::turn::{Birth, Core};
+use super::visit::{VISIT_INTERVAL, visit};
 use crate::handler::Handlers;
 use crate::http::{self, HttpError};
 
@@ -59,6 +60,7 @@ impl Hub {
 
     /// Works until it is told to stop.
     pub(crate) async fn run(&self) -> io::Result<()> {
+        let mut visited = Instant::now();
         loop {
             let more = self.0.core.borrow_mut().turn()?;
             let births = std::mem::take(&mut self.0.core.borrow_mut().births);
@@ -68,6 +70,10 @@ impl Hub {
             }
             // Those that the turn has woken tell the core what they want.
             self.0.tasks.run_woken();
+            if self.0.tasks.has_guests() && visited.elapsed() >= VISIT_INTERVAL {
+                visit().await;
+                visited = Instant::now();
+            }
             if more || self.0.tasks.take_kick() {
                 self.0.core.borrow_mut().poll(Some(Duration::ZERO))?;
             } else {
@@ -84,7 +90,7 @@ impl Hub {
             Some(Duration::ZERO)
         } else {
             core.set_timer()?;
-            None
+            self.0.tasks.has_guests().then_some(VISIT_INTERVAL)
         };
         let woken = core.poll(timeout);
         self.0.doorbell.rise();
@@ -98,10 +104,10 @@ impl Hub {
                 let stream = HttpStream::new(self.clone(), fd, watch, head);
                 tasks.spawn(serve_http(self.clone(), stream));
             }
-            Birth::Call(call) => tasks.spawn(self.0.handlers.call(self.clone(), call)),
+            Birth::Call(call) => tasks.spawn_guest(self.0.handlers.call(self.clone(), call)),
             Birth::Parted(id, reason) => {
                 if let Some(parted) = self.0.handlers.part(self.clone(), id, reason) {
-                    tasks.spawn(parted);
+                    tasks.spawn_guest(parted);
                 }
             }
         }

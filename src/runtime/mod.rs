@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  start ──▶ one thread per shard ──▶ executor (glommio) ──▶ hub: turn, turn, sleep, turn, …
-//!                                          └─▶ tasks: HTTP requests, handlers of the program
+//!                                          ▲                   └─▶ tasks: HTTP requests, handlers
+//!                                          └── a visit per millisecond while a handler waits
 //! ```
 //!
 //! A shard's sockets are plain descriptors in one epoll ([`poller`]); the [`hub`] owns them and the
@@ -28,6 +29,7 @@ mod sync;
 mod sys;
 mod tasks;
 mod turn;
+mod visit;
 mod watches;
 
 pub(crate) use hub::Hub;

@@ -19,6 +19,7 @@ use super::process::Process;
 use super::ring::Doorbell;
 use super::start_error::StartError;
 use super::turn::Core;
+use super::visit::SPIN_BEFORE_PARK;
 use super::{preflight, sys};
 use crate::handler::{Handlers, Program};
 use crate::settings::Settings;
@@ -159,8 +160,10 @@ const RING_DEPTH: usize = 4096;
 /// The smallest that the executor accepts: no file is read here.
 const IO_MEMORY: usize = 64 << 10;
 
-/// While the hub works, other tasks' sockets and timers are looked at this often.
-const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// The executor's default, and not less: the hub comes back to it by itself, and the shorter this
+/// is, the more often glommio 0.9 parks by mistake (see [`visit`](super::visit)). Of 8 executors on
+/// two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
+const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 
 impl ShardSeed {
     fn run(self) {
@@ -169,6 +172,7 @@ impl ShardSeed {
             .ring_depth(RING_DEPTH)
             .io_memory(IO_MEMORY)
             .preempt_timer(PREEMPT_TIMER)
+            .spin_before_park(SPIN_BEFORE_PARK)
             .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
             .make();
         let executor = match executor {
@@ -176,10 +180,7 @@ impl ShardSeed {
             Err(error) => return self.report(Err(StartError::Executor(error.to_string()))),
         };
         let ready = self.ready.clone();
-        // The executor has pinned this thread and set its rings up. Its own loop is not entered:
-        // glommio 0.9 was seen to park in it before it had polled its first task. The hub sleeps
-        // in its own epoll and polls its tasks itself, so it needs nobody to run it.
-        futures_lite::future::block_on(async move {
+        executor.run(async move {
             let hub = match self.into_hub() {
                 Ok(hub) => hub,
                 Err(error) => return drop(ready.send(Err(StartError::System(error)))),
@@ -189,7 +190,6 @@ impl ShardSeed {
             drop(ready);
             hub.run().await.expect("the kernel's event queue works as long as the process has it");
         });
-        drop(executor);
     }
 
     fn into_hub(self) -> io::Result<Hub> {

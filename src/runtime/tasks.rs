@@ -11,19 +11,20 @@ use super::ring::Doorbell;
 
 /// What runs beside the hub: HTTP connections and handlers of the program.
 ///
-/// The hub polls them itself, between two turns. It sleeps in its own epoll, where the executor's
-/// queue is not seen; and under load glommio 0.9 was seen to park with a woken task in that queue
-/// (on kernel 6.18: a hub that had yielded never ran again). Whoever wakes a task, from whatever
-/// thread, notes it here and rings the hub's doorbell.
+/// The hub polls them itself, between two turns: it sleeps in its own epoll, where the executor's
+/// queue is not seen. Whoever wakes a task, from whatever thread, notes it here and rings the hub's
+/// doorbell.
 pub(crate) struct Tasks {
     tasks: RefCell<HashMap<u64, Task>>,
     next_key: Cell<u64>,
+    guests: Cell<usize>,
     woken: Arc<Woken>,
 }
 
 struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
     waker: Waker,
+    is_guest: bool,
 }
 
 /// Which tasks want to run, and whether one wants something of the core.
@@ -38,15 +39,30 @@ impl Tasks {
     pub(crate) fn new(doorbell: Doorbell) -> Tasks {
         let (keys, kicked) = (Mutex::default(), AtomicBool::new(false));
         let woken = Arc::new(Woken { keys, kicked, doorbell });
-        Tasks { tasks: RefCell::default(), next_key: Cell::new(0), woken }
+        Tasks { tasks: RefCell::default(), next_key: Cell::new(0), guests: Cell::new(0), woken }
     }
 
     /// Adds a task, which runs for the first time in the next [`Tasks::run_woken`].
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.insert(Box::pin(future), false);
+    }
+
+    /// The same for a future of the program, which may wait for something of the executor's.
+    pub(crate) fn spawn_guest(&self, future: impl Future<Output = ()> + 'static) {
+        self.guests.set(self.guests.get() + 1);
+        self.insert(Box::pin(future), true);
+    }
+
+    /// Whether a future of the program is unfinished.
+    pub(crate) fn has_guests(&self) -> bool {
+        self.guests.get() > 0
+    }
+
+    fn insert(&self, future: Pin<Box<dyn Future<Output = ()>>>, is_guest: bool) {
         let key = self.next_key.get();
         self.next_key.set(key + 1);
         let waker = Arc::new(TaskWaker { key, woken: Arc::clone(&self.woken) });
-        let task = Task { future: Box::pin(future), waker: Waker::from(waker) };
+        let task = Task { future, waker: Waker::from(waker), is_guest };
         self.tasks.borrow_mut().insert(key, task);
         self.woken.note(key);
     }
@@ -60,6 +76,8 @@ impl Tasks {
             let mut context = Context::from_waker(&task.waker);
             if task.future.as_mut().poll(&mut context).is_pending() {
                 self.tasks.borrow_mut().insert(key, task);
+            } else if task.is_guest {
+                self.guests.set(self.guests.get() - 1);
             }
         }
     }
