@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::id::ShardId;
 use crate::limits::Limits;
+use crate::room_name::{RoomName, SecretHash};
 
 /// The settings of a shard; the same for all shards of a process.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +20,13 @@ pub struct Config {
     pub limits: Limits,
     /// What the embedding program handles itself.
     pub handled: Handled,
+}
+
+impl Config {
+    /// The one shard that orders this room's messages.
+    pub fn home(&self, room: &RoomName) -> ShardId {
+        SecretHash::new(self.seed).home(room.as_str(), self.shards)
+    }
 }
 
 /// What happens to a member whose socket refuses bytes for too long, or that lost its place in a

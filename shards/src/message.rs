@@ -31,8 +31,8 @@ pub enum Request {
         conn: ConnId,
         /// Which of its attempts this is.
         attempt: u32,
-        /// Its id for the reply, as written.
-        id: Option<Box<str>>,
+        /// Who hears of it besides the client.
+        asker: Asker,
         /// Where it stopped reading, if it says so.
         since: Option<(Box<str>, u64)>,
         /// It is a member already and only wants to be told so.
@@ -76,8 +76,27 @@ pub enum Request {
 pub struct Asked {
     /// Which of the connection's attempts this is.
     pub attempt: u32,
-    /// The client's id for the reply, as written.
-    pub id: Option<Box<str>>,
+    /// Who hears of it besides the client.
+    pub asker: Asker,
+}
+
+/// Who asked for a join or a leave. The client is told in any case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// The client itself, with its id for the reply, as written.
+    Client(Option<Box<str>>),
+    /// The program, which waits for an answer.
+    Program(Token),
+}
+
+impl Asker {
+    /// The id that the client's reply carries.
+    pub(crate) fn id(&self) -> Option<&str> {
+        match self {
+            Asker::Client(id) => id.as_deref(),
+            Asker::Program(_) => None,
+        }
+    }
 }
 
 /// Who published.
@@ -138,6 +157,29 @@ pub enum Answer {
     Room(Option<RoomInfo>),
     /// Whether the connection was there.
     Found(bool),
+    /// The connection is a member; what its client was told.
+    Joined(Joined),
+    /// The connection is a member no longer, and gets the room's messages up to this offset.
+    Left {
+        /// The room's last message at that moment.
+        offset: u64,
+    },
+    /// The connection has ended meanwhile.
+    Gone,
+}
+
+/// What a connection is told when it has become a member of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// The room's life.
+    pub epoch: Epoch,
+    /// The offset before the next message that this connection gets.
+    pub offset: u64,
+    /// Members, this one included.
+    pub members: u32,
+    /// Whether nothing was missed, if the client said where it had stopped.
+    pub recovered: Option<bool>,
 }
 
 /// One room, as its home knows it.
@@ -175,16 +217,10 @@ pub enum Outcome {
         conn: ConnId,
         /// Which of its attempts is answered.
         attempt: u32,
-        /// Its id for the reply.
-        id: Option<Box<str>>,
-        /// The room's life.
-        epoch: Epoch,
-        /// The last message before the join.
-        offset: u64,
-        /// Members, this one included.
-        members: u32,
-        /// Whether it missed nothing, if it said where it had stopped.
-        recovered: Option<bool>,
+        /// Who hears of it besides the client.
+        asker: Asker,
+        /// How the room was at that moment.
+        joined: Joined,
     },
     /// This connection is a member no longer.
     Left {

@@ -18,7 +18,7 @@ use members::Members;
 pub(crate) use reply::ErrorCode;
 pub use reply::Unnumbered;
 pub use reply::event_frame;
-pub(crate) use reply::{Joined, Reply, Welcome};
+pub(crate) use reply::{Reply, Welcome};
 
 /// One message of a client, read but not yet understood. Borrows from the text.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::Publication;
-use crate::epoch::Epoch;
 use crate::id::{ConnId, ShardId};
+use crate::message::Joined;
 use crate::room_name::RoomName;
-use crate::wire::{FRAME_HEADER_MAX, Opcode, frame_header};
+use crate::wire::{FRAME_HEADER_MAX, Opcode, frame_header, push_frame};
 
 /// The code of a `cast:error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +42,6 @@ pub(crate) struct Welcome {
     pub(crate) shard: ShardId,
     pub(crate) shards: u16,
     pub(crate) ping_interval_secs: f64,
-}
-
-/// What `cast:joined` tells.
-pub(crate) struct Joined {
-    pub(crate) epoch: Epoch,
-    pub(crate) offset: u64,
-    pub(crate) members: u32,
-    pub(crate) recovered: Option<bool>,
 }
 
 /// One frame of the protocol for one connection. Each method gives a whole text frame.
@@ -132,8 +124,14 @@ pub fn event_frame(publication: &Publication<'_>) -> Vec<u8> {
 /// It is built on the publisher's shard, so that a home's work does not grow with the messages'
 /// size beyond one copy.
 #[derive(Debug)]
-pub struct Unnumbered {
-    json: String,
+pub struct Unnumbered(Form);
+
+#[derive(Debug)]
+enum Form {
+    /// An envelope but for its offset and its closing brace.
+    Open(String),
+    /// A frame in a format of the program's own, which shows no offset.
+    Whole(Vec<u8>),
 }
 
 impl Unnumbered {
@@ -146,21 +144,35 @@ impl Unnumbered {
             json.push_str(r#","room":"#);
             push_string(&mut json, room.as_str());
         }
-        Unnumbered { json }
+        Unnumbered(Form::Open(json))
+    }
+
+    /// A message in the program's own format, carried as it is.
+    pub fn verbatim(opcode: Opcode, payload: &[u8]) -> Unnumbered {
+        let mut frame = Vec::with_capacity(FRAME_HEADER_MAX + payload.len());
+        push_frame(&mut frame, opcode, payload);
+        Unnumbered(Form::Whole(frame))
     }
 
     /// Bytes that this message takes on a ring, for its byte limit.
     pub(crate) fn len(&self) -> usize {
-        self.json.len()
+        match &self.0 {
+            Form::Open(json) => json.len(),
+            Form::Whole(frame) => frame.len(),
+        }
     }
 
     /// The finished frame: from here on its bytes never change.
-    pub(crate) fn number(mut self, offset: Option<u64>) -> Arc<[u8]> {
+    pub(crate) fn number(self, offset: Option<u64>) -> Arc<[u8]> {
+        let mut json = match self.0 {
+            Form::Open(json) => json,
+            Form::Whole(frame) => return Arc::from(frame),
+        };
         if let Some(offset) = offset {
-            let _ = write!(self.json, r#","offset":{offset}"#);
+            let _ = write!(json, r#","offset":{offset}"#);
         }
-        self.json.push('}');
-        Arc::from(text_frame(&self.json))
+        json.push('}');
+        Arc::from(text_frame(&json))
     }
 }
 
@@ -206,6 +218,7 @@ fn text_frame(json: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::epoch::Epoch;
 
     fn json_of(frame: &[u8]) -> &str {
         let header = if frame[1] < 126 { 2 } else { 4 };

@@ -7,7 +7,7 @@ use crate::connection::{Membership, MembershipState, NOT_LISTED, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode, Publication, Reply, Since, Unnumbered};
 use crate::id::ShardId;
-use crate::message::{Asked, Origin, Request};
+use crate::message::{Asked, Asker, Origin, Request};
 use crate::room_name::RoomName;
 
 impl Shard {
@@ -54,8 +54,8 @@ impl Shard {
         };
         let room = || envelope.room.clone().expect("the command was read with its room");
         match command {
-            Command::Join { since } => self.join(slot, room(), envelope.id, since),
-            Command::Leave => self.leave(slot, room(), envelope.id),
+            Command::Join { since } => self.join_from(slot, room(), envelope.id, since),
+            Command::Leave => self.leave_from(slot, room(), envelope.id),
             Command::Publish(publication) => {
                 self.publish_from(slot, room(), envelope.id, &publication)
             }
@@ -92,33 +92,43 @@ impl Shard {
         self.outputs.calls.push_back(Call { conn, what });
     }
 
-    fn join(
+    fn join_from(
         &mut self,
         slot: u32,
         room: RoomName,
         id: Option<&str>,
         since: Option<Since<'_>>,
     ) -> Flow {
-        let again = self.membership(slot, room.as_str()).is_some();
-        let rooms_max = self.config.limits.rooms_per_connection;
-        // The room of everybody is in the list and does not count.
-        if !again && self.connections[slot].memberships.len() > rooms_max {
+        if !self.may_join(slot, &room) {
+            let rooms_max = self.config.limits.rooms_per_connection;
             let message = format!("rooms per connection (max_rooms) are limited to {rooms_max}");
             return self.refuse(slot, ErrorCode::TooManyRooms, &message, id, Some(&room));
         }
+        let since = since.map(|since| (since.epoch.as_ref().into(), since.offset));
+        self.request_join(slot, room, Asker::Client(id.map(Into::into)), since)
+    }
+
+    /// Whether the connection is in the room already, or may be in one more.
+    pub(super) fn may_join(&self, slot: u32, room: &RoomName) -> bool {
+        // The room of everybody is in the list and does not count.
+        self.connections[slot].memberships.len() <= self.config.limits.rooms_per_connection
+            || self.membership(slot, room.as_str()).is_some()
+    }
+
+    pub(super) fn request_join(
+        &mut self,
+        slot: u32,
+        room: RoomName,
+        asker: Asker,
+        since: Option<(Box<str>, u64)>,
+    ) -> Flow {
         let home = self.rooms.home(room.as_str());
         self.has_lane(home)?;
+        let again = self.membership(slot, room.as_str()).is_some();
         let attempt = self.next_attempt(slot);
         self.note_join(slot, &room, attempt);
-        let request = Request::Join {
-            room,
-            conn: self.connections.id(slot),
-            attempt,
-            id: id.map(Into::into),
-            since: since.map(|since| (since.epoch.as_ref().into(), since.offset)),
-            again,
-        };
-        self.push_request(home, request);
+        let conn = self.connections.id(slot);
+        self.push_request(home, Request::Join { room, conn, attempt, asker, since, again });
         Ok(())
     }
 
@@ -135,18 +145,28 @@ impl Shard {
         self.connections[slot].memberships.push(membership);
     }
 
-    fn leave(&mut self, slot: u32, room: RoomName, id: Option<&str>) -> Flow {
+    fn leave_from(&mut self, slot: u32, room: RoomName, id: Option<&str>) -> Flow {
         let Some(place) = self.membership(slot, room.as_str()) else {
             let message = "the connection is not in this room; join it first";
             return self.refuse(slot, ErrorCode::NotAMember, message, id, Some(&room));
         };
+        self.request_leave(slot, place, room, Asker::Client(id.map(Into::into)))
+    }
+
+    pub(super) fn request_leave(
+        &mut self,
+        slot: u32,
+        place: usize,
+        room: RoomName,
+        asker: Asker,
+    ) -> Flow {
         let home = self.rooms.home(room.as_str());
         self.has_lane(home)?;
         let attempt = self.next_attempt(slot);
         let membership = &mut self.connections[slot].memberships[place];
         membership.state = MembershipState::Leaving;
         membership.attempt = attempt;
-        let asked = Some(Asked { attempt, id: id.map(Into::into) });
+        let asked = Some(Asked { attempt, asker });
         self.push_request(home, Request::Leave { room, conn: self.connections.id(slot), asked });
         Ok(())
     }
@@ -201,7 +221,7 @@ impl Shard {
     }
 
     /// While a join or leave is unanswered, the next command for that room waits.
-    fn room_is_answered(&self, slot: u32, room: Option<&RoomName>) -> Flow {
+    pub(super) fn room_is_answered(&self, slot: u32, room: Option<&RoomName>) -> Flow {
         let place = room.and_then(|room| self.membership(slot, room.as_str()));
         match place.is_some_and(|place| self.connections[slot].memberships[place].is_unanswered()) {
             true => Err(Wait::Answer),

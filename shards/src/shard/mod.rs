@@ -32,7 +32,7 @@ use crate::shard_stats::Counters;
 use crate::time::Time;
 use crate::timers::Timers;
 pub use flush::SendEnd;
-pub use program::Full;
+pub use program::{Full, Refused};
 
 /// One core's whole state: its connections, its part of every room, and the rooms it is home to.
 ///

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Shard;
 use crate::connection::{Membership, MembershipState, Sending, Wait};
-use crate::envelope::{Joined, Reply};
+use crate::envelope::Reply;
 use crate::id::ConnId;
-use crate::message::{Asked, Outcome};
+use crate::message::{Answer, Asked, Asker, Joined, Outcome};
 use crate::room_name::RoomName;
 use crate::rooms::EVERYBODY;
 
@@ -31,11 +31,15 @@ impl Shard {
                 self.counters.mesh_handled -= 1;
                 self.deferred.push(outcome);
             }
-            Outcome::Joined { room, conn, attempt, id, epoch, offset, members, recovered } => {
-                let joined = Joined { epoch, offset, members, recovered };
-                self.on_joined(&room, conn, attempt, id.as_deref(), joined);
+            Outcome::Joined { room, conn, attempt, asker, joined } => {
+                let joined = self.on_joined(&room, conn, attempt, &asker, joined);
+                self.answer_program(&asker, joined.map(Answer::Joined));
             }
-            Outcome::Left { room, conn, asked, offset } => self.on_left(&room, conn, asked, offset),
+            Outcome::Left { room, conn, asked, offset } => {
+                let asker = asked.asker.clone();
+                let left = self.on_left(&room, conn, asked, offset);
+                self.answer_program(&asker, left.then_some(Answer::Left { offset }));
+            }
             Outcome::Reply { conn, frame } => {
                 if let Some(slot) = self.connections.find(conn) {
                     self.connections[slot].unanswered -= 1;
@@ -112,10 +116,10 @@ impl Shard {
         name: &RoomName,
         conn: ConnId,
         attempt: u32,
-        id: Option<&str>,
+        asker: &Asker,
         mut joined: Joined,
-    ) {
-        let Some((slot, place)) = self.attempt(name, conn, attempt) else { return };
+    ) -> Option<Joined> {
+        let (slot, place) = self.attempt(name, conn, attempt)?;
         let membership = self.connections[slot].memberships[place];
         match membership.listed() {
             None => self.become_member(slot, place, joined.offset + 1),
@@ -125,8 +129,17 @@ impl Shard {
             }
         }
         self.connections[slot].memberships[place].state = MembershipState::Joined;
-        self.push_own(slot, &Reply::joined(name, id, &joined));
+        self.push_own(slot, &Reply::joined(name, asker.id(), &joined));
         self.on_answered(slot);
+        Some(joined)
+    }
+
+    /// Tells the program, if it was the one that asked, how its join or leave went; none when the
+    /// connection has ended meanwhile.
+    fn answer_program(&mut self, asker: &Asker, answer: Option<Answer>) {
+        if let Asker::Program(token) = asker {
+            self.outputs.answers.push_back((*token, answer.unwrap_or(Answer::Gone)));
+        }
     }
 
     fn become_member(&mut self, slot: u32, place: usize, next: u64) {
@@ -146,16 +159,18 @@ impl Shard {
         self.judge_press(key);
     }
 
-    /// The leave is counted; the answer follows the last message.
-    fn on_left(&mut self, name: &RoomName, conn: ConnId, asked: Asked, offset: u64) {
-        let Some((slot, place)) = self.attempt(name, conn, asked.attempt) else { return };
+    /// The leave is counted; the client's answer follows the last message. Returns whether the
+    /// connection is still there.
+    fn on_left(&mut self, name: &RoomName, conn: ConnId, asked: Asked, offset: u64) -> bool {
+        let Some((slot, place)) = self.attempt(name, conn, asked.attempt) else { return false };
         let membership = &mut self.connections[slot].memberships[place];
         assert_eq!(membership.state, MembershipState::Leaving, "only a leave is answered so");
         membership.state = MembershipState::Departing;
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
-        self.rooms[key].depart(index, offset, asked.id);
+        self.rooms[key].depart(index, offset, asked.asker.id().map(Into::into));
         self.finish_departures(slot);
         self.reap();
+        true
     }
 
     /// Lets those memberships go whose last message is sent.

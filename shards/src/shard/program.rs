@@ -1,12 +1,13 @@
 //! What the embedding program asks for.
 
 use super::Shard;
-use crate::connection::Wait;
+use crate::connection::{Membership, MembershipState, Wait};
 use crate::disconnect::Disconnect;
-use crate::envelope::{ErrorCode, Publication, Reply, Unnumbered};
+use crate::envelope::{ErrorCode, Reply, Unnumbered};
 use crate::id::{ConnId, ShardId};
-use crate::message::{Origin, Request, Token};
+use crate::message::{Asker, Origin, Request, Token};
 use crate::room_name::RoomName;
+use crate::rooms::EVERYBODY;
 
 /// The message was not accepted, and nothing has happened: there is no room on the ring, or the
 /// room's publishers are too fast. Try again.
@@ -21,39 +22,103 @@ impl std::fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
+/// Why a join or leave of the program was not taken; nothing has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Not now: there is no room on the ring, or an earlier join or leave of the same room is
+    /// unanswered. It may be tried again in the next turn.
+    Busy,
+    /// The connection has ended.
+    Gone,
+    /// The connection is in as many rooms as it may, which is this many.
+    TooManyRooms(usize),
+    /// The connection is not in this room.
+    NotAMember,
+}
+
 impl Shard {
-    /// Command: publishes to a room, or with [`RoomName::everybody`] broadcasts. With a token, the
-    /// offset comes out of [`next_answer`](Shard::next_answer).
+    /// Command: publishes to a room, or with [`RoomName::everybody`] broadcasts. One connection may
+    /// be left out. With a token, the offset comes out of [`next_answer`](Shard::next_answer).
     ///
     /// # Errors
     ///
-    /// [`Full`] instead of waiting.
+    /// [`Full`] instead of waiting, with the message.
     pub fn publish(
         &mut self,
         room: &RoomName,
-        publication: &Publication<'_>,
+        message: Unnumbered,
+        exclude: Option<ConnId>,
         token: Option<Token>,
-    ) -> Result<(), Full> {
-        if self.pressed.contains_key(room) {
-            return Err(Full);
-        }
+    ) -> Result<(), (Full, Unnumbered)> {
         let home = self.rooms.home(room.as_str());
-        self.has_free_lane(home)?;
-        let message = Unnumbered::new(publication, room);
+        if self.pressed.contains_key(room) || self.has_free_lane(home).is_err() {
+            return Err((Full, message));
+        }
         let origin = token.map_or(Origin::Nobody, Origin::Caller);
-        let request = Request::Publish { room: room.clone(), message, exclude: None, origin };
-        self.push_request(home, request);
+        self.push_request(home, Request::Publish { room: room.clone(), message, exclude, origin });
         Ok(())
+    }
+
+    /// Command: makes a connection a member of a room, as if its client had asked without an id.
+    /// [`Answer::Joined`](crate::Answer::Joined) or `Gone` comes out of
+    /// [`next_answer`](Shard::next_answer).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], and nothing has happened.
+    pub fn join(&mut self, id: ConnId, room: &RoomName, token: Token) -> Result<(), Refused> {
+        let slot = self.find_open(id)?;
+        self.room_is_answered(slot, Some(room)).map_err(|_| Refused::Busy)?;
+        if !self.may_join(slot, room) {
+            return Err(Refused::TooManyRooms(self.config.limits.rooms_per_connection));
+        }
+        let asker = Asker::Program(token);
+        self.request_join(slot, room.clone(), asker, None).map_err(|_| Refused::Busy)
+    }
+
+    /// Command: takes a connection out of a room, as if its client had asked without an id. The
+    /// answer is `Left` or `Gone`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], and nothing has happened.
+    pub fn leave(&mut self, id: ConnId, room: &RoomName, token: Token) -> Result<(), Refused> {
+        let slot = self.find_open(id)?;
+        self.room_is_answered(slot, Some(room)).map_err(|_| Refused::Busy)?;
+        let place = self.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
+        let asker = Asker::Program(token);
+        self.request_leave(slot, place, room.clone(), asker).map_err(|_| Refused::Busy)
+    }
+
+    /// The rooms that a connection is a member of, in no particular order.
+    pub fn rooms_of(&self, id: ConnId) -> Vec<RoomName> {
+        let Some(slot) = self.connections.find(id) else { return Vec::new() };
+        let is_member = |membership: &&Membership| {
+            matches!(membership.state, MembershipState::Joined | MembershipState::Rejoining)
+                && membership.room != EVERYBODY
+        };
+        let memberships = self.connections[slot].memberships.iter().filter(is_member);
+        memberships.map(|membership| self.rooms[membership.room].name.clone()).collect()
+    }
+
+    /// Whether commands are still taken from this connection.
+    pub fn is_open(&self, id: ConnId) -> bool {
+        self.find_open(id).is_ok()
+    }
+
+    fn find_open(&self, id: ConnId) -> Result<u32, Refused> {
+        let slot = self.connections.find(id).filter(|slot| self.connections[*slot].is_open());
+        slot.ok_or(Refused::Gone)
     }
 
     /// Command: queues one whole frame for one connection. Returns whether it was there and open.
     pub fn emit(&mut self, id: ConnId, frame: &[u8]) -> bool {
-        let Some(slot) = self.connections.find(id) else { return false };
-        let open = self.connections[slot].is_open();
-        if open {
-            self.push_own(slot, frame);
+        match self.find_open(id) {
+            Ok(slot) => self.push_own(slot, frame),
+            Err(_) => return false,
         }
-        open
+        true
     }
 
     /// Event: a handler is done with its message; the connection's next one may be handled.

@@ -3,7 +3,7 @@
 use super::Shard;
 use crate::envelope::{Reply, Unnumbered};
 use crate::id::{ConnId, ShardId};
-use crate::message::{Answer, Asked, Origin, Outcome, Query, Request, Token};
+use crate::message::{Answer, Asked, Joined, Origin, Outcome, Query, Request, Token};
 use crate::room_name::RoomName;
 
 /// Questions that may stand in line for room on one ring.
@@ -19,11 +19,9 @@ impl Shard {
             Request::Publish { room, message, exclude, origin } => {
                 self.number(from, room, message, exclude, origin);
             }
-            Request::Join { room, conn, attempt, id, since, again } => {
+            Request::Join { room, conn, attempt, asker, since, again } => {
                 let joined = self.admit(&room, conn, since, again);
-                let (epoch, offset, members, recovered) = joined;
-                let outcome =
-                    Outcome::Joined { room, conn, attempt, id, epoch, offset, members, recovered };
+                let outcome = Outcome::Joined { room, conn, attempt, asker, joined };
                 self.push_outcome(conn.shard, outcome);
             }
             Request::Leave { room, conn, asked } => self.dismiss(room, conn, asked),
@@ -83,7 +81,7 @@ impl Shard {
         conn: ConnId,
         since: Option<(Box<str>, u64)>,
         again: bool,
-    ) -> (crate::epoch::Epoch, u64, u32, Option<bool>) {
+    ) -> Joined {
         let home = self.homes.get_or_create(room);
         if !again {
             home.join(conn.shard);
@@ -93,7 +91,8 @@ impl Shard {
             *epoch == *home.epoch.to_string() && offset == home.offset
         };
         let recovered = since.filter(|_| !again).map(present);
-        let joined = (home.epoch, home.offset, home.members(), recovered);
+        let joined =
+            Joined { epoch: home.epoch, offset: home.offset, members: home.members(), recovered };
         self.homes.touch(room, self.now, self.linger());
         joined
     }
@@ -117,7 +116,8 @@ impl Shard {
         }
     }
 
-    fn answer(&mut self, query: Query) -> Answer {
+    /// Command: answers a question for this shard at once.
+    pub fn answer(&mut self, query: Query) -> Answer {
         match query {
             Query::Stats => Answer::Stats(Box::new(self.stats())),
             Query::Rooms { after, limit } => {

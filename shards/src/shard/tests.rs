@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Goodbye, SendEnd, Shard};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
-use crate::envelope::Publication;
+use crate::envelope::{Publication, Unnumbered};
 use crate::id::{ConnId, ShardId};
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -53,7 +53,8 @@ fn publish(shard: &mut Shard, room: &RoomName) {
 fn publish_data(shard: &mut Shard, room: &RoomName, data: &str) {
     take_own(shard);
     let publication = Publication { event: "m".into(), data, echo: true };
-    shard.publish(room, &publication, None).expect("there is room");
+    let message = Unnumbered::new(&publication, room);
+    shard.publish(room, message, None, None).expect("there is room");
     take_own(shard);
 }
 

@@ -66,6 +66,9 @@ pub(crate) struct Client {
     pub(crate) closed: bool,
 }
 
+/// How many of the clients the program joins and leaves rooms for.
+const GUIDED: f64 = 0.2;
+
 impl Client {
     pub(crate) fn new(
         number: usize,
@@ -79,7 +82,7 @@ impl Client {
             conn,
             shard: conn.shard.index(),
             descriptor,
-            view: View::new(number, conn.to_string()),
+            view: View::new(number, conn.to_string(), chance.happens(GUIDED)),
             resident: number.is_multiple_of(2),
             silent: chance.happens(faults.silent),
             stubborn: chance.happens(faults.stubborn),
@@ -147,6 +150,9 @@ impl Client {
     }
 
     pub(crate) fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8], chance: &mut Chance) {
+        if opcode == Opcode::Ping {
+            self.view.pinged.push_back(payload.to_vec());
+        }
         let mask = (chance.next() as u32).to_be_bytes();
         push_client_frame(&mut self.out, opcode, fin, mask, payload);
     }

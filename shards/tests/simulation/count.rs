@@ -22,6 +22,7 @@ happenings! {
     RingFull SliceCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
     SpuriousWritable SilentClient StubbornClient Drain
     // What clients and callers ask for, and get.
+    GuidedIn GuidedOut GuidedToNobody ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound
     LargeMessage RoomOutlivedItsMembers

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corecast_shards::{Asked, ConnId, Outcome, Request, RoomName, SendEnd, ShardId};
+use corecast_shards::{Asked, Asker, ConnId, Outcome, Request, RoomName, SendEnd, ShardId};
 
 use crate::world::{World, trace};
 
@@ -100,8 +100,8 @@ impl World {
         let home = self.shards[to].home(&self.names[0]).index();
         if home == to && self.lying.now(Lie::OneMemberTooMany) {
             let conn = ConnId { shard: ShardId::new(from as u16), slot: 1 << 20, generation: 7 };
-            let (id, since, room) = (None, None, self.names[0].clone());
-            let join = Request::Join { room, conn, attempt: 1, id, since, again: false };
+            let (asker, since, room) = (Asker::Client(None), None, self.names[0].clone());
+            let join = Request::Join { room, conn, attempt: 1, asker, since, again: false };
             trace!(self, "LIE: {join:.100?}");
             self.mesh.requests[from][to].queue.push_back(join);
         }
@@ -154,10 +154,10 @@ impl World {
         let Some(Request::Join { room, conn, attempt, again: false, .. }) = last else { return };
         let key = (conn.shard, conn.slot, room.clone());
         let Some((before, answer)) = self.lying.joined.get(&key) else { return };
-        let Outcome::Joined { epoch, offset, .. } = answer else { return };
+        let Outcome::Joined { joined, .. } = answer else { return };
         let place = self.names.iter().position(|name| name == room).expect("a room");
-        let newest = self.model.newest(place, &epoch.to_string().into());
-        if before == conn || newest <= *offset {
+        let newest = self.model.newest(place, &joined.epoch.to_string().into());
+        if before == conn || newest <= joined.offset {
             return;
         }
         let mut replay = copy(answer).expect("it can be copied");
@@ -212,18 +212,18 @@ fn same_room(first: &Outcome, second: &Outcome) -> bool {
 
 fn double_request(request: &Request) -> Option<Request> {
     match request {
-        Request::Join { room, conn, attempt, id, again: false, .. } => Some(Request::Join {
+        Request::Join { room, conn, attempt, asker, again: false, .. } => Some(Request::Join {
             room: room.clone(),
             conn: *conn,
             attempt: *attempt,
-            id: id.clone(),
+            asker: asker.clone(),
             since: None,
             again: false,
         }),
         Request::Leave { room, conn, asked: Some(asked) } => Some(Request::Leave {
             room: room.clone(),
             conn: *conn,
-            asked: Some(Asked { attempt: asked.attempt, id: asked.id.clone() }),
+            asked: Some(Asked { attempt: asked.attempt, asker: asked.asker.clone() }),
         }),
         _ => None,
     }
@@ -237,18 +237,13 @@ fn copy(outcome: &Outcome) -> Option<Outcome> {
             frame: frame.clone(),
             exclude: *exclude,
         },
-        Outcome::Joined { room, conn, attempt, id, epoch, offset, members, recovered } => {
-            Outcome::Joined {
-                room: room.clone(),
-                conn: *conn,
-                attempt: *attempt,
-                id: id.clone(),
-                epoch: *epoch,
-                offset: *offset,
-                members: *members,
-                recovered: *recovered,
-            }
-        }
+        Outcome::Joined { room, conn, attempt, asker, joined } => Outcome::Joined {
+            room: room.clone(),
+            conn: *conn,
+            attempt: *attempt,
+            asker: asker.clone(),
+            joined: *joined,
+        },
         Outcome::Reply { conn, frame } => Outcome::Reply { conn: *conn, frame: frame.clone() },
         _ => return None,
     })

@@ -17,7 +17,8 @@ pub(crate) struct Saying {
     pub(crate) room: usize,
     pub(crate) by: Speaker,
     pub(crate) data: Rc<str>,
-    pub(crate) echo: bool,
+    /// The client that does not get it, by number.
+    pub(crate) excluded: Option<usize>,
     /// The step in which it was handed to a client or shard.
     pub(crate) said_at: u64,
     /// Where its speaker was told that it stands; 0 for a broadcast.
@@ -51,7 +52,7 @@ impl Model {
         room: usize,
         by: Speaker,
         len: usize,
-        echo: bool,
+        excluded: Option<usize>,
         now: u64,
     ) -> usize {
         let number = self.sayings.len();
@@ -59,7 +60,8 @@ impl Model {
         let pad: String = std::iter::repeat_n(pad, len).collect();
         let data = format!(r#"{{"c":{number}, "pad":"{pad}"}}"#).into();
         let (told, seen, accepted) = (None, None, false);
-        self.sayings.push(Saying { room, by, data, echo, said_at: now, told, accepted, seen });
+        let saying = Saying { room, by, data, excluded, said_at: now, told, accepted, seen };
+        self.sayings.push(saying);
         number
     }
 

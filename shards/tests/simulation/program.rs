@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use corecast_shards::{
-    Answer, Called, Disconnect, Goodbye, Publication, Query, RoomName, ShardId, Token, event_frame,
+    Answer, Called, Disconnect, Goodbye, Publication, Query, Refused, RoomName, ShardId, Token,
+    Unnumbered, event_frame,
 };
 
 use crate::count::Happened;
 use crate::model::{EVERYBODY, NOBODY, Speaker};
-use crate::view;
+use crate::view::{self, Guided};
 use crate::world::{World, trace};
 
 /// Questions that are on their way, by token.
@@ -27,17 +28,19 @@ pub(crate) enum Question {
     Room(usize),
     Emit { client: usize, said: usize },
     Close,
+    Guide { client: usize, room: usize },
 }
 
 impl World {
     pub(crate) fn program(&mut self, shard: usize) {
-        match self.chance.weighted(&[4, 3, 2, 2, 2, 1, 2]) {
+        match self.chance.weighted(&[4, 3, 2, 2, 2, 1, 2, 3]) {
             0 => self.emit(shard),
             1 => self.publish_from_program(shard, false),
             2 => self.publish_from_program(shard, true),
             3 => self.end_a_call(),
             4 => self.query(shard),
             5 => self.kick(shard),
+            6 => self.guide(shard),
             _ => self.burst(shard),
         }
     }
@@ -62,7 +65,7 @@ impl World {
 
     fn make_emit(&mut self, shard: usize) -> (usize, Vec<u8>) {
         let len = self.length().min(3_000);
-        let said = self.model.say(NOBODY, Speaker::Program(shard), len, true, self.step);
+        let said = self.model.say(NOBODY, Speaker::Program(shard), len, None, self.step);
         let data = self.model.sayings[said].data.clone();
         (said, event_frame(&Publication { event: "e".into(), data: &data, echo: true }))
     }
@@ -86,12 +89,22 @@ impl World {
             EVERYBODY => RoomName::everybody(),
             room => self.names[room].clone(),
         };
-        let said = self.model.say(place, Speaker::Program(shard), len, true, self.step);
+        let excluded = match place != EVERYBODY && self.chance.happens(0.3) {
+            true => self.some_client(None),
+            false => None,
+        };
+        let said = self.model.say(place, Speaker::Program(shard), len, excluded, self.step);
         let data = self.model.sayings[said].data.clone();
         let event = if place == EVERYBODY { "b" } else { "m" }.into();
         let publication = Publication { event, data: &data, echo: true };
-        let accepted = self.shards[shard].publish(&name, &publication, token).is_ok();
+        let message = Unnumbered::new(&publication, &name);
+        let exclude = excluded.map(|client| self.clients[client].conn);
+        let accepted = self.shards[shard].publish(&name, message, exclude, token).is_ok();
         self.model.sayings[said].accepted = accepted;
+        if let Some(client) = excluded.filter(|_| accepted) {
+            self.count.add(Happened::ExcludedByProgram);
+            *self.clients[client].view.unasked.entry(place).or_default() += 1;
+        }
         trace!(self, "shard {shard}: publishes {said} to {name}: {accepted}");
         if let Some(token) = token.filter(|_| accepted) {
             self.asking.questions.insert((shard, token.0), Question::Publish(said));
@@ -141,6 +154,58 @@ impl World {
         } else {
             self.count.add(Happened::CallerToldFull);
         }
+    }
+
+    /// Makes a client a member of a room, or takes it out of one.
+    fn guide(&mut self, shard: usize) {
+        let Some(client) = self.some_client(Some(shard)) else { return };
+        let (room, joins) = (self.chance.below(self.names.len()), self.chance.happens(0.6));
+        let player = &self.clients[client];
+        if player.view.guided.is_none() || (room == 0 && player.resident && !joins) {
+            return;
+        }
+        let conn = player.conn;
+        let token = self.token();
+        let name = self.names[room].clone();
+        let refused = match joins {
+            true => self.shards[shard].join(conn, &name, token),
+            false => self.shards[shard].leave(conn, &name, token),
+        };
+        trace!(self, "client {client}: guided {name} joins {joins}: {refused:?}");
+        match refused {
+            Ok(()) => {
+                let guided = Guided { joins, token: token.0, offset: None };
+                let rooms = self.clients[client].view.guided.as_mut().expect("it is guided");
+                rooms.entry(room).or_default().push_back(guided);
+                self.asking.questions.insert((shard, token.0), Question::Guide { client, room });
+            }
+            Err(Refused::TooManyRooms(rooms)) => {
+                assert_eq!(rooms, self.setup.config.limits.rooms_per_connection);
+                self.count.add(Happened::ProgramRefused);
+            }
+            Err(_) => self.count.add(Happened::ProgramRefused),
+        }
+    }
+
+    fn guided(&mut self, token: Token, client: usize, room: usize, answer: &Answer) {
+        let rooms = self.clients[client].view.guided.as_mut().expect("it is guided");
+        let asked =
+            rooms.get_mut(&room).and_then(|all| all.iter_mut().find(|g| g.token == token.0));
+        let offset = match answer {
+            Answer::Joined(joined) => joined.offset,
+            Answer::Left { offset } => *offset,
+            Answer::Gone => return self.count.add(Happened::GuidedToNobody),
+            other => panic!("a join or leave answered with {other:?}"),
+        };
+        match asked {
+            Some(asked) => asked.offset = Some(offset),
+            None => {
+                let told = self.clients[client].view.told_first.remove(&token.0);
+                assert_eq!(told, Some(offset), "the client was told the same");
+            }
+        }
+        let joined = matches!(answer, Answer::Joined(_));
+        self.count.add(if joined { Happened::GuidedIn } else { Happened::GuidedOut });
     }
 
     fn kick(&mut self, shard: usize) {
@@ -231,6 +296,9 @@ impl World {
                 if found {
                     self.model.sayings[said].told = Some(client as u64);
                 }
+            }
+            (Question::Guide { client, room }, answer) => {
+                self.guided(token, client, room, &answer);
             }
             (Question::Close, Answer::Found(_)) => {}
             (question, answer) => panic!("{question:?} answered with {answer:?}"),

@@ -201,6 +201,10 @@ impl World {
             assert!(!client.doomed && client.hung_up.is_none(), "client {number} must be gone");
             assert!(client.view.welcomed_at.is_some(), "client {number} was greeted");
             assert!(client.view.partial.is_empty(), "client {number} has half a frame");
+            let guided = client.view.guided.iter().flatten();
+            assert!(guided.clone().all(|(_, asked)| asked.is_empty()), "{guided:?}");
+            assert!(client.view.pinged.is_empty(), "every ping is answered");
+            assert!(client.view.told_first.is_empty(), "the program is told, too");
             for (line, expected) in &client.view.expected {
                 assert!(expected.is_empty(), "client {number} waits for {expected:?} in {line:?}");
             }

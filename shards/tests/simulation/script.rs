@@ -105,8 +105,14 @@ impl World {
         (Some(id), json)
     }
 
+    /// How often a join or leave has an id: always where the program joins and leaves, too, whose
+    /// answers have none.
+    fn asks_for_id(&self, client: usize) -> f64 {
+        if self.clients[client].view.guided.is_some() { 1.0 } else { 0.7 }
+    }
+
     fn join(&mut self, client: usize, room: usize) {
-        let (id, id_json) = self.id(client, 0.7);
+        let (id, id_json) = self.id(client, self.asks_for_id(client));
         let since = self.since(client, room);
         let data = since.as_ref().map_or(String::new(), |(epoch, offset)| {
             format!(r#","data":{{"since":{{"epoch":"{epoch}","offset":{offset}}}}}"#)
@@ -138,6 +144,9 @@ impl World {
     /// Whether joining this room may, and whether it must, be refused.
     fn is_one_too_many(&self, client: usize, room: usize) -> (bool, bool) {
         let view = &self.clients[client].view;
+        if view.guided.is_some() {
+            return (true, false);
+        }
         let rooms_max = self.setup.config.limits.rooms_per_connection;
         let asks = |room: usize, leave: bool| {
             view.line(Line::Room(room)).any(|expected| match expected.answer {
@@ -158,7 +167,7 @@ impl World {
         if room == 0 && self.clients[client].resident {
             return;
         }
-        let (id, id_json) = self.id(client, 0.7);
+        let (id, id_json) = self.id(client, self.asks_for_id(client));
         let json = format!(r#"{{"event":"cast:leave","room":{}{id_json}}}"#, self.written[room]);
         self.speak(client, &json);
         self.clients[client].mark(Mark::Leave(room));
@@ -178,7 +187,8 @@ impl World {
         let echo = self.chance.happens(0.7);
         let (id, id_json) = self.id(client, 0.7);
         let len = self.length();
-        let said = self.model.say(room, Speaker::Client(client), len, echo, self.step);
+        let excluded = (!echo).then_some(client);
+        let said = self.model.say(room, Speaker::Client(client), len, excluded, self.step);
         let echo_json = match (echo, self.chance.happens(0.5)) {
             (false, _) => r#","echo":false"#,
             (true, true) => r#","echo":true"#,
@@ -202,7 +212,7 @@ impl World {
     fn broadcast(&mut self, client: usize) {
         let (id, id_json) = self.id(client, 0.7);
         let len = self.length();
-        let said = self.model.say(EVERYBODY, Speaker::Client(client), len, true, self.step);
+        let said = self.model.say(EVERYBODY, Speaker::Client(client), len, None, self.step);
         let data = &self.model.sayings[said].data;
         let json = format!(
             r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","data":{data},"echo":false}}}}"#

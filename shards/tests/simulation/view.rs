@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use crate::count::{Count, Happened};
-use crate::model::{EVERYBODY, Model, NOBODY, Speaker};
+use crate::model::{EVERYBODY, Model, NOBODY};
 use crate::wire::{self, member, read_frame};
 
 /// A queue of answers in the order of their commands.
@@ -36,6 +36,15 @@ pub(crate) enum Answer {
     Error(&'static str),
 }
 
+/// A join or leave that the program asked for.
+#[derive(Debug)]
+pub(crate) struct Guided {
+    pub(crate) joins: bool,
+    pub(crate) token: u64,
+    /// What the program was told.
+    pub(crate) offset: Option<u64>,
+}
+
 /// The time of a client in a room.
 #[derive(Debug)]
 pub(crate) struct Stay {
@@ -55,6 +64,11 @@ pub(crate) struct View {
     pub(crate) partial: Vec<u8>,
     pub(crate) rooms: BTreeMap<usize, Stay>,
     pub(crate) expected: BTreeMap<Line, VecDeque<Expected>>,
+    /// What the program asked for and the client was not told yet, by room. Such a client gives
+    /// each join and leave of its own an id.
+    pub(crate) guided: Option<BTreeMap<usize, VecDeque<Guided>>>,
+    /// Offsets that it heard of before the program did, by the program's token.
+    pub(crate) told_first: BTreeMap<u64, u64>,
     ids: BTreeMap<String, Line>,
     /// Where each room was left, to come back to.
     pub(crate) left: BTreeMap<usize, (Rc<str>, u64)>,
@@ -66,6 +80,8 @@ pub(crate) struct View {
     passed: Vec<(usize, Rc<str>, u64)>,
     pub(crate) broadcasts: Vec<usize>,
     pub(crate) emitted: BTreeSet<usize>,
+    /// Payloads of its own pings that were not answered.
+    pub(crate) pinged: VecDeque<Vec<u8>>,
     /// Payloads of pings that it has not answered.
     pub(crate) pings: Vec<Vec<u8>>,
     /// Whether its socket refused bytes and it has not caught up since.
@@ -82,7 +98,7 @@ pub(crate) struct Court<'a> {
 }
 
 impl View {
-    pub(crate) fn new(client: usize, connection: String) -> View {
+    pub(crate) fn new(client: usize, connection: String, guided: bool) -> View {
         View {
             client,
             connection,
@@ -91,6 +107,8 @@ impl View {
             partial: Vec::new(),
             rooms: BTreeMap::new(),
             expected: BTreeMap::new(),
+            guided: guided.then(BTreeMap::new),
+            told_first: BTreeMap::new(),
             ids: BTreeMap::new(),
             left: BTreeMap::new(),
             excluded: BTreeSet::new(),
@@ -98,6 +116,7 @@ impl View {
             passed: Vec::new(),
             broadcasts: Vec::new(),
             emitted: BTreeSet::new(),
+            pinged: VecDeque::new(),
             pings: Vec::new(),
             slow: false,
         }
@@ -139,7 +158,10 @@ impl View {
                 court.count.add(Happened::Pinged);
                 self.pings.push(payload.to_vec());
             }
-            wire::PONG => {}
+            wire::PONG => {
+                let sent = self.pinged.pop_front();
+                assert_eq!(sent.as_deref(), Some(payload), "each ping is answered, in order");
+            }
             _ => self.message(str::from_utf8(payload).expect("a text frame is text"), court),
         }
     }
@@ -197,10 +219,27 @@ impl View {
         next.answer
     }
 
+    /// Whether this is the answer to what the program asked for. The program hears the same, sooner
+    /// or later than the client.
+    fn guide(&mut self, room: usize, id: Option<&str>, joins: bool, offset: u64) -> bool {
+        let Some(guided) = self.guided.as_mut().filter(|_| id.is_none()) else { return false };
+        let next = guided.get_mut(&room).and_then(VecDeque::pop_front);
+        let next = next.unwrap_or_else(|| panic!("nobody asked for this in room {room}"));
+        assert_eq!(next.joins, joins, "answers in room {room} come in order");
+        match next.offset {
+            Some(told) => assert_eq!(told, offset, "the program was told the same"),
+            None => self.told_first.extend([(next.token, offset)]),
+        }
+        true
+    }
+
     fn joined(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
-        let answer = self.answer(Line::Room(room), id);
-        let Answer::Joined { since, must_refuse, .. } = answer else {
-            panic!("{answer:?} answered with joined");
+        let (since, must_refuse) = match self.guide(room, id, true, number(data, "offset")) {
+            true => (None, false),
+            false => match self.answer(Line::Room(room), id) {
+                Answer::Joined { since, must_refuse, .. } => (since, must_refuse),
+                answer => panic!("{answer:?} answered with joined"),
+            },
         };
         let epoch: Rc<str> = member(data, "epoch").expect("an epoch").trim_matches('"').into();
         let offset: u64 = number(data, "offset");
@@ -229,9 +268,11 @@ impl View {
     }
 
     fn left(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
-        let answer = self.answer(Line::Room(room), id);
-        assert!(matches!(answer, Answer::Left), "{answer:?} answered with left");
         let offset = number(data, "offset");
+        if !self.guide(room, id, false, offset) {
+            let answer = self.answer(Line::Room(room), id);
+            assert!(matches!(answer, Answer::Left), "{answer:?} answered with left");
+        }
         self.advance(room, offset + 1);
         let stay = self.rooms.remove(&room).expect("advance found it");
         self.left.insert(room, (stay.epoch, offset));
@@ -251,7 +292,7 @@ impl View {
         if let Some(stay) = self.rooms.get(&room) {
             assert!(stay.next <= offset + 1, "an ack precedes every later message of its room");
         }
-        if !court.model.sayings[said].echo {
+        if court.model.sayings[said].excluded.is_some() {
             self.excluded.insert((room, offset));
         }
     }
@@ -302,8 +343,8 @@ impl View {
         stay.next = offset + 1;
         court.model.place(room, &stay.epoch, offset, number);
         let saying = &court.model.sayings[number];
-        let own = saying.by == Speaker::Client(self.client);
-        assert!(saying.echo || !own, "message {number} comes back to who sent it without echo");
+        let excluded = saying.excluded == Some(self.client);
+        assert!(!excluded, "message {number} comes to the one whom it leaves out");
         court.count.add_if(data.len() > 16 << 10, Happened::LargeMessage);
     }
 
@@ -341,8 +382,8 @@ impl View {
         for (room, epoch, offset) in &self.passed {
             if let Some(number) = model.at(*room, epoch, *offset) {
                 let saying = &model.sayings[number];
-                let own = saying.by == Speaker::Client(self.client) && !saying.echo;
-                assert!(own, "client {}: room {room} {offset} never came", self.client);
+                let excluded = saying.excluded == Some(self.client);
+                assert!(excluded, "client {}: room {room} {offset} never came", self.client);
             }
             if !self.excluded.contains(&(*room, *offset)) {
                 let left = unasked.get_mut(room).and_then(|count| count.checked_sub(1));
