@@ -10,7 +10,7 @@ use corecast::{Client, Server};
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".to_owned());
     let server = Server::builder()
-        .listen(address.parse()?)
+        .listen(address)
         .on_text(async |client: Client, text: String| {
             client.send_text(&text);
             Ok(())

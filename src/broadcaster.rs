@@ -1,18 +1,26 @@
 //! Sending from any thread.
 
-use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use corecast_shards::{RoomName, ShardId};
+use corecast_shards::wire::Opcode;
+use corecast_shards::{
+    Answer, BadRoomName, ConnId, Disconnect, Query, RoomInfo, RoomName, ShardId, Unnumbered,
+    event_frame,
+};
+use futures_lite::future::block_on;
 use serde::Serialize;
 
-use crate::payload::{Payload, PayloadError};
-use crate::runtime::{Foreign, Inboxes, Process};
+use crate::error::PublishError;
+use crate::payload::Payload;
+use crate::receipt::Receipt;
+use crate::runtime::{Foreign, Inboxes, Process, Promise, Unsent, promise};
 
-/// Sends to everybody or to a room, from any thread and any runtime.
+/// Sends to everybody, to a room or to one connection, from any thread and any runtime.
 ///
-/// What one thread sends to one room, or to everybody, arrives in the order in which it was sent.
+/// Each method comes in up to three variants: at once, with [`PublishError::Full`] instead of
+/// waiting; `_blocking`, which keeps the thread until there is room; and async, which waits in any
+/// runtime. What one caller sends to one room, or to everybody, arrives in the order in which it
+/// was sent, whatever the variant: it is handed to the shard that orders that room.
 #[derive(Clone, Debug)]
 pub struct Broadcaster {
     inboxes: Inboxes,
@@ -29,24 +37,91 @@ impl Broadcaster {
     /// # Errors
     ///
     /// [`PublishError::Full`] instead of waiting; nothing has happened then.
-    pub fn broadcast(&self, event: &str, data: &impl Serialize) -> Result<(), PublishError> {
-        self.publish(RoomName::everybody(), event, data)
+    pub fn broadcast(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<(), PublishError> {
+        self.to_everybody().emit(event, data)
     }
 
-    /// Sends an event to the members of a room.
+    /// Sends an event to every connection; keeps the thread while there is no room.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Room`] when the name is not allowed, [`PublishError::Full`] instead of
-    /// waiting; nothing has happened then.
-    pub fn publish_to(
+    /// [`PublishError`], but for `Full`.
+    pub fn broadcast_blocking(
         &self,
-        room: &str,
         event: &str,
-        data: &impl Serialize,
+        data: &(impl Serialize + ?Sized),
     ) -> Result<(), PublishError> {
-        let room = RoomName::new(room).map_err(|_| PublishError::Room)?;
-        self.publish(room, event, data)
+        self.to_everybody().emit_blocking(event, data)
+    }
+
+    /// Sends an event to every connection; waits while there is no room, and until the message has
+    /// its place among all broadcasts.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], but for `Full`.
+    pub async fn broadcast_async(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<(), PublishError> {
+        self.to_everybody().publish(event, data).await.map(drop)
+    }
+
+    /// Sends a text message in the program's own format to every connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcaster::broadcast`].
+    pub fn broadcast_text(&self, text: &str) -> Result<(), PublishError> {
+        self.to_everybody().send_text(text)
+    }
+
+    /// Sends to the members of a room.
+    pub fn to_room(&self, room: &str) -> RoomPublisher<'_> {
+        RoomPublisher { broadcaster: self, room: RoomName::new(room) }
+    }
+
+    fn to_everybody(&self) -> RoomPublisher<'_> {
+        RoomPublisher { broadcaster: self, room: Ok(RoomName::everybody()) }
+    }
+
+    /// Sends an event to one connection, wherever it is. Returns whether it was there and open.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], but for `Full`.
+    pub async fn emit(
+        &self,
+        connection: ConnId,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<bool, PublishError> {
+        let frame = event_frame(&Payload::new(event, data)?.publication());
+        self.ask_connection(connection, Query::Emit(connection, frame)).await
+    }
+
+    /// Closes one connection. Returns whether it was there and open.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Closed`] when the server is shutting down.
+    pub async fn close(
+        &self,
+        connection: ConnId,
+        reason: Disconnect,
+    ) -> Result<bool, PublishError> {
+        self.ask_connection(connection, Query::Close(connection, reason)).await
+    }
+
+    /// Closes every connection for this reason, each as soon as it was sent what waits for it. Who
+    /// connects afterwards is welcome.
+    pub fn close_all(&self, reason: Disconnect) {
+        self.inboxes.send_to_all(|| Foreign::CloseAll(reason));
     }
 
     /// Open connections of all shards, at about this moment.
@@ -54,53 +129,163 @@ impl Broadcaster {
         self.process.connections()
     }
 
-    fn publish(
+    /// How a room is: its members, its last offset, its life. None when nobody is in it and nobody
+    /// has published to it lately.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Room`], or `Closed`.
+    pub async fn room(&self, name: &str) -> Result<Option<RoomInfo>, PublishError> {
+        let room = RoomName::new(name)?;
+        match self.ask(self.process.home(&room), Query::Room(room)).await? {
+            Answer::Room(info) => Ok(info),
+            other => unreachable!("a question for a room is not answered with {other:?}"),
+        }
+    }
+
+    async fn ask_connection(&self, to: ConnId, query: Query) -> Result<bool, PublishError> {
+        if to.shard.index() >= self.process.shards() {
+            return Ok(false);
+        }
+        Ok(matches!(self.ask(to.shard, query).await?, Answer::Found(true)))
+    }
+
+    async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, PublishError> {
+        let (reply, answer) = promise();
+        self.hand_over(to, Foreign::Ask { query, reply }).await?;
+        answer.await.ok_or(PublishError::Closed)
+    }
+
+    /// Hands over without waiting. A message that is taken here is delivered even if the server
+    /// begins to drain in the next moment.
+    fn try_hand_over(&self, to: ShardId, foreign: Foreign) -> Result<(), Unsent> {
+        let Some(_open) = self.process.keep_open() else { return Err(Unsent::Closed) };
+        self.inboxes.try_send(to, foreign)
+    }
+
+    async fn hand_over(&self, to: ShardId, mut foreign: Foreign) -> Result<(), PublishError> {
+        let mut listener = None;
+        loop {
+            foreign = match self.try_hand_over(to, foreign) {
+                Ok(()) => return Ok(()),
+                Err(Unsent::Closed) => return Err(PublishError::Closed),
+                Err(Unsent::Full(foreign)) => foreign,
+            };
+            match listener.take() {
+                None => listener = Some(self.inboxes.room(to)),
+                Some(room) => room.await,
+            }
+        }
+    }
+}
+
+/// The members of a room, as any thread sends to them. Made by [`Broadcaster::to_room`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is sent before emit, publish or send"]
+pub struct RoomPublisher<'a> {
+    broadcaster: &'a Broadcaster,
+    room: Result<RoomName, BadRoomName>,
+}
+
+impl RoomPublisher<'_> {
+    /// Publishes an event and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Full`] instead of waiting; nothing has happened then.
+    pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), PublishError> {
+        let (room, message) = self.encode(event, data)?;
+        self.hand_over_at_once(room, message)
+    }
+
+    /// Publishes an event; keeps the thread while there is no room.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], but for `Full`.
+    pub fn emit_blocking(
         &self,
-        room: RoomName,
         event: &str,
-        data: &impl Serialize,
+        data: &(impl Serialize + ?Sized),
     ) -> Result<(), PublishError> {
-        let payload = Payload::new(event, data).map_err(PublishError::Payload)?;
-        if self.process.is_draining() {
-            return Err(PublishError::Closed);
-        }
-        let to = self.way_to(&room);
-        let sent = self.inboxes.try_send(to, Foreign::Publish { room, payload });
-        sent.map_err(|_| PublishError::Full)
+        let (room, message) = self.encode(event, data)?;
+        let to = self.broadcaster.process.home(&room);
+        let foreign = Foreign::Publish { room, message, reply: None };
+        block_on(self.broadcaster.hand_over(to, foreign))
     }
 
-    /// Always the same shard for the same room, so that the order of a thread's messages holds.
-    fn way_to(&self, room: &RoomName) -> ShardId {
-        let mut hasher = DefaultHasher::new();
-        room.hash(&mut hasher);
-        let index = hasher.finish() % self.inboxes.len() as u64;
-        ShardId::new(u16::try_from(index).expect("shards are counted in u16"))
+    /// Publishes an event; waits while there is no room, and until it has its offset.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], but for `Full`. [`PublishError::Closed`] leaves open whether the message
+    /// was published when the server ended before it could tell.
+    pub async fn publish(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<Receipt, PublishError> {
+        let (room, message) = self.encode(event, data)?;
+        let to = self.broadcaster.process.home(&room);
+        let (reply, receipt): (_, Promise<Answer>) = promise();
+        let foreign = Foreign::Publish { room, message, reply: Some(reply) };
+        self.broadcaster.hand_over(to, foreign).await?;
+        receipt.await.as_ref().map(Receipt::of).ok_or(PublishError::Closed)
+    }
+
+    /// The same, keeping the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomPublisher::publish`].
+    pub fn publish_blocking(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<Receipt, PublishError> {
+        block_on(self.publish(event, data))
+    }
+
+    /// Sends a text message in the program's own format. It has an offset like any other, and
+    /// shows none.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomPublisher::emit`].
+    pub fn send_text(&self, text: &str) -> Result<(), PublishError> {
+        self.send(Opcode::Text, text.as_bytes())
+    }
+
+    /// The same for a binary message.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoomPublisher::emit`].
+    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), PublishError> {
+        self.send(Opcode::Binary, bytes)
+    }
+
+    fn send(&self, opcode: Opcode, payload: &[u8]) -> Result<(), PublishError> {
+        self.hand_over_at_once(self.room.clone()?, Unnumbered::verbatim(opcode, payload))
+    }
+
+    fn hand_over_at_once(&self, room: RoomName, message: Unnumbered) -> Result<(), PublishError> {
+        let to = self.broadcaster.process.home(&room);
+        let foreign = Foreign::Publish { room, message, reply: None };
+        self.broadcaster.try_hand_over(to, foreign).map_err(|unsent| match unsent {
+            Unsent::Full(_) => PublishError::Full,
+            Unsent::Closed => PublishError::Closed,
+        })
+    }
+
+    fn encode(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<(RoomName, Unnumbered), PublishError> {
+        let room = self.room.clone()?;
+        let payload = Payload::new(event, data)?;
+        let message = Unnumbered::new(&payload.publication(), &room);
+        Ok((room, message))
     }
 }
-
-/// Why a message was not sent.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// Too many messages are on their way: try again.
-    Full,
-    /// The server is shutting down or has ended.
-    Closed,
-    /// A room's name has 1 to 200 bytes and no control characters.
-    Room,
-    /// The event or its data cannot be sent.
-    Payload(PayloadError),
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PublishError::Full => f.write_str("too many messages are on their way; try again"),
-            PublishError::Closed => f.write_str("the server is shutting down"),
-            PublishError::Room => corecast_shards::BadRoomName.fmt(f),
-            PublishError::Payload(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PublishError {}

@@ -1,13 +1,21 @@
 //! One connected client, in the hands of a handler.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
 
-use corecast_shards::wire::{Opcode, push_frame};
-use corecast_shards::{ConnId, Disconnect, event_frame};
+use corecast_shards::wire::{FRAME_HEADER_MAX, Opcode, push_frame};
+use corecast_shards::{ConnId, Disconnect, Joined, RoomName, Unnumbered, event_frame};
 use serde::Serialize;
 
+use crate::broadcaster::Broadcaster;
+use crate::claims::Claims;
+use crate::error::{JoinError, PublishError};
+use crate::handshake::Handshake;
 use crate::payload::{Payload, PayloadError};
+use crate::room::ToRoom;
 use crate::runtime::Hub;
+use crate::session::Session;
 
 /// A handle to one connected client: cheap to clone, and bound to its shard's thread, on which all
 /// its handlers run.
@@ -18,11 +26,12 @@ use crate::runtime::Hub;
 pub struct Client {
     hub: Hub,
     id: ConnId,
+    session: Rc<Session>,
 }
 
 impl Client {
-    pub(crate) fn new(hub: Hub, id: ConnId) -> Client {
-        Client { hub, id }
+    pub(crate) fn new(hub: Hub, id: ConnId, session: Rc<Session>) -> Client {
+        Client { hub, id, session }
     }
 
     /// Names the connection. The same text stands in `cast:welcome` and in the paths of
@@ -31,15 +40,106 @@ impl Client {
         self.id
     }
 
+    /// What the `authorize` hook found out about the client.
+    pub fn claims(&self) -> &Claims {
+        &self.session.claims
+    }
+
+    /// Where the connection came from.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.session.handshake.remote_addr()
+    }
+
+    /// The request with which the connection began: its path, query and header fields.
+    pub fn handshake(&self) -> &Handshake {
+        &self.session.handshake
+    }
+
+    /// Whether the connection is still there and open.
+    pub fn is_open(&self) -> bool {
+        self.hub.is_open(self.id)
+    }
+
+    /// Keeps a value with the connection, in place of an earlier one of the same type. It lives
+    /// until the last handle is gone.
+    pub fn set_state<T: 'static>(&self, value: T) {
+        self.session.set_state(value);
+    }
+
+    /// The value of this type that was kept with [`Client::set_state`].
+    pub fn state<T: 'static>(&self) -> Option<Rc<T>> {
+        self.session.state()
+    }
+
+    /// The shard's own value of this type, which all handlers on this core share.
+    ///
+    /// # Panics
+    ///
+    /// When [`Builder::shard_state`](crate::Builder::shard_state) was not told how to make one.
+    pub fn shard_state<T: Clone + 'static>(&self) -> T {
+        self.hub.shard_state()
+    }
+
+    /// Makes the client a member of a room, as if it had asked for it, and waits until it is. The
+    /// client is told with `cast:joined`, without an id; every later message of the room reaches
+    /// it. Joining a room twice changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] says why it is no member.
+    pub async fn join(&self, room: &str) -> Result<Joined, JoinError> {
+        self.hub.join(self.id, &RoomName::new(room)?).await
+    }
+
+    /// Takes the client out of a room, and waits until it is out: no message that is published
+    /// afterwards reaches it. The client is told with `cast:left`, without an id.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::NotAMember`] when it was not in the room, or [`JoinError::Gone`].
+    pub async fn leave(&self, room: &str) -> Result<(), JoinError> {
+        self.hub.leave(self.id, &RoomName::new(room)?).await
+    }
+
+    /// The names of the rooms that the client is in, in no particular order.
+    pub fn rooms(&self) -> Vec<String> {
+        let rooms = self.hub.rooms_of(self.id);
+        rooms.iter().map(|room| room.as_str().to_owned()).collect()
+    }
+
     /// Sends an event to this client alone.
+    ///
+    /// What it does not read is kept for it up to `own_bytes` ([`Limits`](crate::Limits)); beyond
+    /// that it is closed with 1013 `slow`.
     ///
     /// # Errors
     ///
     /// When the event's name is not allowed or the data has no JSON form.
-    pub fn emit(&self, event: &str, data: &impl Serialize) -> Result<(), PayloadError> {
+    pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), PayloadError> {
         let payload = Payload::new(event, data)?;
         self.hub.emit(self.id, &event_frame(&payload.publication()));
         Ok(())
+    }
+
+    /// Sends an event to every connection of the server, this one too.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Full`] instead of waiting; nothing has happened then.
+    pub fn broadcast(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<(), PublishError> {
+        let room = RoomName::everybody();
+        let payload = Payload::new(event, data)?;
+        let message = Unnumbered::new(&payload.publication(), &room);
+        Ok(self.hub.publish(&room, message, None)?)
+    }
+
+    /// Sends to the members of a room. The client need not be one of them.
+    pub fn to_room(&self, room: &str) -> ToRoom<'_> {
+        ToRoom::new(&self.hub, self.id, room)
     }
 
     /// Sends a text message in the program's own format.
@@ -52,13 +152,25 @@ impl Client {
         self.send(Opcode::Binary, bytes);
     }
 
-    /// Closes the connection.
+    /// Closes the connection, for this reason.
     pub fn close(&self, reason: Disconnect) {
         self.hub.close(self.id, reason);
     }
 
+    /// Runs a future on this shard's thread, beside all connections. Unlike the future of a handler
+    /// it delays nobody, and goes on when the connection has ended; a panic ends it alone, and is
+    /// logged.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.hub.spawn(future);
+    }
+
+    /// Sends from any thread and any runtime: for what this handler hands on to others.
+    pub fn broadcaster(&self) -> Broadcaster {
+        self.hub.broadcaster()
+    }
+
     fn send(&self, opcode: Opcode, payload: &[u8]) {
-        let mut frame = Vec::with_capacity(payload.len() + 10);
+        let mut frame = Vec::with_capacity(payload.len() + FRAME_HEADER_MAX);
         push_frame(&mut frame, opcode, payload);
         self.hub.emit(self.id, &frame);
     }

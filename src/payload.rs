@@ -15,7 +15,10 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// Turns any serialisable value into a payload.
-    pub(crate) fn new(event: &str, data: &impl Serialize) -> Result<Payload, PayloadError> {
+    pub(crate) fn new(
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<Payload, PayloadError> {
         if event.is_empty() || event.len() > EVENT_BYTES_MAX || event.starts_with("cast:") {
             return Err(PayloadError::Event);
         }

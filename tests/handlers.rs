@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(ended: Sender<Disconnect>) -> Server {
     Server::builder()
-        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("127.0.0.1:0")
         .shards(1)
         .on_connect(async |client: Client| Ok(client.emit("hello", &client.id().to_string())?))
         .on("slow", async |client: Client, message: Message| {

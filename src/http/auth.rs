@@ -10,15 +10,17 @@ pub(crate) fn authorize(headers: &HeaderMap, api_keys: &[String]) -> Result<(), 
     if api_keys.is_empty() {
         return Ok(());
     }
-    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let brought = value.and_then(|value| {
-        let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
-    });
+    let brought = bearer_token(headers);
     match brought.is_some_and(|key| api_keys.iter().any(|known| same(key, known))) {
         true => Ok(()),
         false => Err(HttpError::unauthorized()),
     }
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1).
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Compares in a time that does not tell how much of a key was right.

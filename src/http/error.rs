@@ -1,8 +1,12 @@
 //! Errors of HTTP, as JSON with the right status.
 
+use std::borrow::Cow;
+
 use corecast_shards::{BadBody, Full};
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode, header};
+
+use crate::handshake::Refusal;
 
 /// An error that is told to the caller: status, code, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +14,7 @@ pub(crate) struct HttpError {
     pub(crate) status: StatusCode,
     code: &'static str,
     message: String,
-    extra: Option<(&'static str, &'static str)>,
+    extra: Option<(&'static str, Cow<'static, str>)>,
 }
 
 impl HttpError {
@@ -18,8 +22,8 @@ impl HttpError {
         HttpError { status, code, message: message.into(), extra: None }
     }
 
-    fn with(mut self, name: &'static str, value: &'static str) -> HttpError {
-        self.extra = Some((name, value));
+    fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> HttpError {
+        self.extra = Some((name, value.into()));
         self
     }
 
@@ -47,7 +51,8 @@ impl HttpError {
         HttpError::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    pub(crate) fn method_not_allowed(allow: &'static str) -> HttpError {
+    pub(crate) fn method_not_allowed(allow: impl Into<Cow<'static, str>>) -> HttpError {
+        let allow = allow.into();
         let message = format!("this path allows {allow}");
         HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
             .with("allow", allow)
@@ -56,6 +61,12 @@ impl HttpError {
     pub(crate) fn head_timeout() -> HttpError {
         let message = "the request's head did not arrive in time";
         HttpError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    }
+
+    pub(crate) fn authorize_timeout() -> HttpError {
+        let message = "it took too long to find out who this is; try again later";
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+            .with("retry-after", "5")
     }
 
     pub(crate) fn body_timeout() -> HttpError {
@@ -98,6 +109,25 @@ impl HttpError {
             .with("retry-after", "5")
     }
 
+    /// What the program's `authorize` hook says.
+    pub(crate) fn refusal(refusal: Refusal) -> HttpError {
+        let status = StatusCode::from_u16(refusal.status).expect("it was checked when it was made");
+        let code = match refusal.status {
+            401 => return HttpError { message: refusal.message, ..HttpError::unauthorized() },
+            403 => "forbidden",
+            429 => "rate_limited",
+            500.. => "unavailable",
+            _ => "refused",
+        };
+        HttpError::new(status, code, refusal.message)
+    }
+
+    /// A route of the program failed.
+    pub(crate) fn route_failed() -> HttpError {
+        let message = "the route's handler failed; its log says why";
+        HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "handler_failed", message)
+    }
+
     fn body(&self) -> String {
         let error = serde_json::json!({"error": {"code": self.code, "message": self.message}});
         error.to_string()
@@ -109,7 +139,8 @@ impl HttpError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         if let Some((name, value)) = self.extra {
-            headers.insert(name, header::HeaderValue::from_static(value));
+            let value = header::HeaderValue::from_str(&value);
+            headers.insert(name, value.expect("these are method names and numbers"));
         }
         response
     }
@@ -117,8 +148,10 @@ impl HttpError {
     /// The same as bytes, for a connection that has not become anybody's task, and ends with this.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let body = self.body();
-        let extra =
-            self.extra.map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
+        let extra = self
+            .extra
+            .as_ref()
+            .map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
         format!(
             "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\
              connection: close\r\n\r\n{body}",

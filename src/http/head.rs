@@ -28,7 +28,7 @@ pub(crate) enum Head {
 pub(crate) type Accept = [u8; 28];
 
 /// Header fields of one request. Browsers send about 15.
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 
 impl Head {
     /// Looks at what has arrived so far.

@@ -5,9 +5,13 @@ mod error;
 mod head;
 mod path;
 mod rooms;
+mod router;
 mod routes;
 mod stats;
 
+pub(crate) use auth::bearer_token;
 pub(crate) use error::HttpError;
-pub(crate) use head::{Accept, Head};
+pub(crate) use head::{Accept, HEADERS_MAX, Head};
+pub(crate) use path::parameter;
+pub(crate) use router::{Matched, Route, Router, check as check_routes};
 pub(crate) use routes::respond;

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Answer, ConnId, Disconnect, Publication, Query, RoomName, event_frame};
+use corecast_shards::{
+    Answer, ConnId, Disconnect, Publication, Query, RoomName, Unnumbered, event_frame,
+};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{HttpError, auth, path, rooms, stats};
+use super::{HttpError, Matched, auth, path, rooms, stats};
+use crate::handler::finish;
+use crate::route::HttpRequest;
 use crate::runtime::Hub;
 
 type Answered = Result<Response<Full<Bytes>>, HttpError>;
@@ -41,7 +45,27 @@ async fn route(hub: &Hub, request: Request<Incoming>) -> Answered {
         ["v1", "broadcast"] => broadcast(hub, request).await,
         ["v1", "connections", id] => kick(hub, id, &request).await,
         ["v1", "connections", id, "emit"] => emit(hub, id, request).await,
-        _ => Err(HttpError::not_found("there is nothing at this path")),
+        _ => route_of_program(hub, request).await,
+    }
+}
+
+/// Whatever is not the server's own may be the program's.
+async fn route_of_program(hub: &Hub, request: Request<Incoming>) -> Answered {
+    let (handler, parameters) = match hub.router().find(request.method(), request.uri().path()) {
+        Matched::Handler(handler, parameters) => (handler, parameters),
+        Matched::Otherwise(allow) => return Err(HttpError::method_not_allowed(allow)),
+        Matched::Nowhere => return Err(HttpError::not_found("there is nothing at this path")),
+    };
+    let (head, body) = request.into_parts();
+    let body = read_body(hub, body).await?;
+    let request = Request::from_parts(head, body);
+    let request = HttpRequest::new(request, parameters, hub.broadcaster());
+    match finish(handler, request).await {
+        Ok(response) => Ok(response.0),
+        Err(failure) => {
+            tracing::error!("a route failed: {failure}");
+            Err(HttpError::route_failed())
+        }
     }
 }
 
@@ -91,8 +115,10 @@ fn explain_handshake(request: &Request<Incoming>) -> HttpError {
 
 async fn broadcast(hub: &Hub, request: Request<Incoming>) -> Answered {
     let body = read_command(hub, request).await?;
-    let publication = Publication::parse(&body)?;
-    hub.publish(&RoomName::everybody(), &publication)?;
+    let everybody = RoomName::everybody();
+    let message = Unnumbered::new(&Publication::parse(&body)?, &everybody);
+    hub.refuse_while_draining()?;
+    hub.publish(&everybody, message, None)?;
     accepted(&json!({"connections": hub.connections()}))
 }
 
@@ -100,8 +126,8 @@ async fn publish(hub: &Hub, room: &str, request: Request<Incoming>) -> Answered 
     let room = RoomName::new(room);
     let body = read_command(hub, request).await?;
     let room = room.map_err(|bad| HttpError::bad_request(bad.to_string()))?;
-    let publication = Publication::parse(&body)?;
-    match hub.publish_numbered(&room, &publication).await? {
+    let message = Unnumbered::new(&Publication::parse(&body)?, &room);
+    match hub.publish_numbered(&room, message).await? {
         Answer::Published { offset, members } => {
             accepted(&json!({"offset": offset, "members": members}))
         }
@@ -143,18 +169,22 @@ async fn read_command(hub: &Hub, request: Request<Incoming>) -> Result<String, H
         return Err(HttpError::unsupported_media_type());
     }
     hub.refuse_while_draining()?;
+    let body = read_body(hub, request.into_body()).await?;
+    String::from_utf8(body.into()).map_err(|_| HttpError::bad_request("the body is not UTF-8"))
+}
+
+async fn read_body(hub: &Hub, body: Incoming) -> Result<Bytes, HttpError> {
     let limit = hub.limits().message_bytes;
-    if request.body().size_hint().lower() > limit as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(HttpError::too_large(limit));
     }
-    let body = Limited::new(request.into_body(), limit).collect();
+    let body = Limited::new(body, limit).collect();
     let body = hub.within(BODY_TIMEOUT, body).await.ok_or_else(HttpError::body_timeout)?;
     let body = body.map_err(|error| match error.is::<LengthLimitError>() {
         true => HttpError::too_large(limit),
         false => HttpError::bad_request("the body ended before its end"),
     })?;
-    String::from_utf8(body.to_bytes().into())
-        .map_err(|_| HttpError::bad_request("the body is not UTF-8"))
+    Ok(body.to_bytes())
 }
 
 /// As long as a handshake may take.

@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use corecast_shards::Time;
 
+use crate::http::Accept;
+
 /// One connection before it is a WebSocket or a task of its own.
 #[derive(Debug)]
 pub(crate) struct Greeting {
@@ -14,6 +16,16 @@ pub(crate) struct Greeting {
     /// It was answered, and the rest of what it sends is discarded until its end, so that the
     /// answer is not torn away by a reset.
     pub(crate) answered: bool,
+    /// A handshake that the program is deciding about, with the bytes behind its head. Nothing is
+    /// read meanwhile.
+    pub(crate) undecided: Option<Undecided>,
+}
+
+/// What is needed to answer a handshake later.
+#[derive(Debug)]
+pub(crate) struct Undecided {
+    pub(crate) accept: Accept,
+    pub(crate) rest: Vec<u8>,
 }
 
 /// All greetings of a shard, by key; a key is never used twice.
@@ -31,7 +43,8 @@ impl Greetings {
         let key = self.next_key;
         self.next_key = self.next_key.wrapping_add(1);
         self.handshake_deadlines.push_back((deadline, key));
-        self.open.insert(key, Greeting { fd, head: Vec::new(), answered: false });
+        let greeting = Greeting { fd, head: Vec::new(), answered: false, undecided: None };
+        self.open.insert(key, greeting);
         key
     }
 
@@ -47,6 +60,7 @@ impl Greetings {
     pub(crate) fn set_answered(&mut self, key: u32, deadline: Time) {
         if let Some(greeting) = self.open.get_mut(&key) {
             greeting.answered = true;
+            greeting.undecided = None;
             greeting.head = Vec::new();
             self.close_deadlines.push_back((deadline, key));
         }

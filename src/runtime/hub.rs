@@ -1,14 +1,16 @@
 //! A shard's loop, and what its tasks may ask of it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corecast_shards::{
-    Answer, ConnId, Disconnect, Full, Limits, Publication, Query, RoomName, ShardId,
+    Answer, ConnId, Disconnect, Full, Joined, Limits, Query, Refused, RoomName, Shard, ShardId,
+    Token, Unnumbered,
 };
 use futures_lite::{FutureExt, future};
 use hyper::service::service_fn;
@@ -21,8 +23,13 @@ use super::ring::Doorbell;
 use super::tasks::Tasks;
 use super::turn::{Birth, Core};
 use super::visit::{VISIT_INTERVAL, visit};
-use crate::handler::Handlers;
-use crate::http::{self, HttpError};
+use crate::broadcaster::Broadcaster;
+use crate::error::{JoinError, PublishError};
+use crate::handler::caught;
+use crate::http::{self, HttpError, Router};
+use crate::program::Handlers;
+use crate::receipt::Receipt;
+use crate::session::Session;
 
 /// One shard at work: turns while there is work, sleep while there is none, and tasks beside it.
 ///
@@ -37,6 +44,10 @@ struct Inner {
     doorbell: Doorbell,
     handlers: Handlers,
     process: Arc<Process>,
+    broadcaster: Broadcaster,
+    /// Turns so far, and the tasks that wait for the end of the next.
+    turns: Cell<u64>,
+    awaiting_turn: RefCell<Vec<Waker>>,
 }
 
 /// How long a caller waits for a home's answer.
@@ -48,6 +59,7 @@ impl Hub {
         doorbell: Doorbell,
         handlers: Handlers,
         process: Arc<Process>,
+        broadcaster: Broadcaster,
     ) -> Hub {
         Hub(Rc::new(Inner {
             core: RefCell::new(core),
@@ -55,6 +67,9 @@ impl Hub {
             doorbell,
             handlers,
             process,
+            broadcaster,
+            turns: Cell::new(0),
+            awaiting_turn: RefCell::default(),
         }))
     }
 
@@ -68,6 +83,8 @@ impl Hub {
             if self.0.core.borrow().stopped {
                 return Ok(());
             }
+            self.0.turns.set(self.0.turns.get() + 1);
+            self.0.awaiting_turn.borrow_mut().drain(..).for_each(Waker::wake);
             // Those that the turn has woken tell the core what they want.
             self.0.tasks.run_woken();
             if self.0.tasks.has_guests() && visited.elapsed() >= VISIT_INTERVAL {
@@ -104,13 +121,57 @@ impl Hub {
                 let stream = HttpStream::new(self.clone(), fd, watch, head);
                 tasks.spawn(serve_http(self.clone(), stream));
             }
-            Birth::Call(call) => tasks.spawn_guest(self.0.handlers.call(self.clone(), call)),
+            Birth::Call(call) => {
+                let Some(session) = self.session(call.conn) else { return };
+                let process = Arc::clone(&self.0.process);
+                let handler = self.0.handlers.call(self.clone(), call, session);
+                tasks.spawn_guest(async move { process.handling(handler).await });
+            }
             Birth::Parted(id, reason) => {
-                if let Some(parted) = self.0.handlers.part(self.clone(), id, reason) {
-                    tasks.spawn_guest(parted);
-                }
+                let session = self.0.core.borrow_mut().sessions.remove(&id);
+                let parted = session
+                    .and_then(|session| self.0.handlers.part(self.clone(), id, reason, session));
+                parted.into_iter().for_each(|parted| tasks.spawn_guest(parted));
+            }
+            Birth::Authorize { key, handshake } => {
+                let verdict = self.0.handlers.authorize(handshake.clone());
+                let hub = self.clone();
+                tasks.spawn_guest(async move {
+                    let verdict = verdict.await;
+                    hub.with_core(|core| core.end_authorize(key, handshake, verdict));
+                    hub.kick();
+                });
             }
         }
+    }
+
+    fn session(&self, id: ConnId) -> Option<Rc<Session>> {
+        self.0.core.borrow().sessions.get(&id).cloned()
+    }
+
+    /// Runs a future of the program beside everything else.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
+        self.0.tasks.spawn_guest(async move {
+            if let Err(panic) = caught(future).await {
+                tracing::error!("a task of the program {panic}");
+            }
+        });
+    }
+
+    /// The shard's own value of this type.
+    pub(crate) fn shard_state<T: Clone + 'static>(&self) -> T {
+        self.0.handlers.states.get().unwrap_or_else(|| {
+            let name = std::any::type_name::<T>();
+            panic!("no shard has a {name}; say how to make one with Builder::shard_state")
+        })
+    }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.0.handlers.router
+    }
+
+    pub(crate) fn broadcaster(&self) -> Broadcaster {
+        self.0.broadcaster.clone()
     }
 
     /// Looks at the core or changes it, between two turns.
@@ -123,26 +184,116 @@ impl Hub {
         self.0.tasks.kick();
     }
 
-    /// Publishes to a room, or to everybody, without waiting for the offset.
+    /// Publishes to a room, or to everybody, without waiting for room or offset.
     pub(crate) fn publish(
         &self,
         room: &RoomName,
-        publication: &Publication<'_>,
-    ) -> Result<(), HttpError> {
-        self.refuse_while_draining()?;
-        self.0.core.borrow_mut().shard.publish(room, publication, None)?;
+        message: Unnumbered,
+        exclude: Option<ConnId>,
+    ) -> Result<(), Full> {
+        let published = self.0.core.borrow_mut().shard.publish(room, message, exclude, None);
         self.kick();
-        Ok(())
+        published.map_err(|(full, _)| full)
     }
 
-    /// Publishes to a room and waits for the offset.
+    /// Publishes to a room and waits for room and for the offset.
+    pub(crate) async fn publish_waiting(
+        &self,
+        room: &RoomName,
+        mut message: Unnumbered,
+        exclude: Option<ConnId>,
+    ) -> Result<Receipt, PublishError> {
+        loop {
+            let (resolver, answer) = promise();
+            let refused = self.with_core(|core| {
+                let token = core.expect_answer(resolver);
+                let published = core.shard.publish(room, message, exclude, Some(token));
+                published.map_err(|(_, message)| (core.waiting.remove(&token), message))
+            });
+            match refused {
+                Ok(()) => {
+                    self.kick();
+                    return answer.await.as_ref().map(Receipt::of).ok_or(PublishError::Closed);
+                }
+                Err((_, unsent)) => message = unsent,
+            }
+            self.next_turn().await;
+        }
+    }
+
+    /// Publishes to a room for a caller over HTTP, and waits for the offset.
     pub(crate) async fn publish_numbered(
         &self,
         room: &RoomName,
-        publication: &Publication<'_>,
+        message: Unnumbered,
     ) -> Result<Answer, HttpError> {
         self.refuse_while_draining()?;
-        self.ask(|core, token| core.shard.publish(room, publication, Some(token))).await
+        let publish = |core: &mut Core, token| {
+            core.shard.publish(room, message, None, Some(token)).map_err(|(full, _)| full)
+        };
+        self.ask(publish).await
+    }
+
+    /// Makes a connection of this shard a member of a room, and waits until it is.
+    pub(crate) async fn join(&self, id: ConnId, room: &RoomName) -> Result<Joined, JoinError> {
+        match self.command(|shard, token| shard.join(id, room, token)).await? {
+            Answer::Joined(joined) => Ok(joined),
+            _ => Err(JoinError::Gone),
+        }
+    }
+
+    /// Takes a connection of this shard out of a room, and waits until it is.
+    pub(crate) async fn leave(&self, id: ConnId, room: &RoomName) -> Result<(), JoinError> {
+        match self.command(|shard, token| shard.leave(id, room, token)).await? {
+            Answer::Left { .. } => Ok(()),
+            _ => Err(JoinError::Gone),
+        }
+    }
+
+    /// Tries a command in each turn until the shard takes it, and waits for its answer.
+    async fn command(
+        &self,
+        command: impl Fn(&mut Shard, Token) -> Result<(), Refused>,
+    ) -> Result<Answer, JoinError> {
+        loop {
+            let (resolver, answer) = promise();
+            let refused = self.with_core(|core| {
+                let token = core.expect_answer(resolver);
+                let taken = command(&mut core.shard, token);
+                taken.inspect_err(|_| drop(core.waiting.remove(&token)))
+            });
+            match refused {
+                Ok(()) => {
+                    self.kick();
+                    return answer.await.ok_or(JoinError::Gone);
+                }
+                Err(Refused::Busy) => self.next_turn().await,
+                Err(Refused::TooManyRooms(limit)) => return Err(JoinError::TooManyRooms { limit }),
+                Err(Refused::NotAMember) => return Err(JoinError::NotAMember),
+                Err(_) => return Err(JoinError::Gone),
+            }
+        }
+    }
+
+    /// Is ready after the next turn, which begins when something has happened.
+    async fn next_turn(&self) {
+        let begun_in = self.0.turns.get();
+        future::poll_fn(|cx| {
+            if self.0.turns.get() != begun_in {
+                return Poll::Ready(());
+            }
+            self.0.awaiting_turn.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    pub(crate) fn rooms_of(&self, id: ConnId) -> Vec<RoomName> {
+        self.0.core.borrow().shard.rooms_of(id)
+    }
+
+    pub(crate) fn is_open(&self, id: ConnId) -> bool {
+        self.0.core.borrow().shard.is_open(id)
     }
 
     /// Asks one shard.
@@ -165,7 +316,7 @@ impl Hub {
 
     async fn ask(
         &self,
-        request: impl FnOnce(&mut Core, corecast_shards::Token) -> Result<(), Full>,
+        request: impl FnOnce(&mut Core, Token) -> Result<(), Full>,
     ) -> Result<Answer, HttpError> {
         let (resolver, answer) = promise();
         {
@@ -177,7 +328,7 @@ impl Hub {
             }
         }
         self.kick();
-        self.within(ANSWER_TIMEOUT, answer).await.ok_or_else(HttpError::overloaded)
+        self.within(ANSWER_TIMEOUT, answer).await.flatten().ok_or_else(HttpError::overloaded)
     }
 
     /// Queues a frame for a connection of this shard.

@@ -33,7 +33,8 @@ mod visit;
 mod watches;
 
 pub(crate) use hub::Hub;
-pub(crate) use inbox::{Foreign, Inboxes};
+pub(crate) use inbox::{Foreign, Inboxes, Unsent};
 pub(crate) use process::Process;
+pub(crate) use promise::{Promise, promise};
 pub(crate) use start::{Started, start};
 pub use start_error::StartError;

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use corecast_shards::{Limits, Shard, ShardId};
+use corecast_shards::{Config, Limits, RoomName, Shard, ShardId};
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
 pub(crate) struct Process {
-    limits: Limits,
+    config: Config,
     api_keys: Vec<String>,
     cores: Vec<Option<usize>>,
     gauges: Vec<Gauges>,
@@ -16,6 +16,10 @@ pub(crate) struct Process {
     claimed: AtomicUsize,
     /// HTTP requests that are being answered.
     requests: AtomicUsize,
+    /// Handlers that are at work.
+    handlers: AtomicUsize,
+    /// Threads between their look at `draining` and the end of a hand-over.
+    handing_over: AtomicUsize,
 }
 
 /// One shard's figures for the others, on cache lines of their own. Written by that shard alone.
@@ -45,20 +49,27 @@ impl Gauges {
 
 impl Process {
     /// A process whose shards run on these cores; none for those that are not pinned.
-    pub(crate) fn new(limits: Limits, api_keys: Vec<String>, cores: Vec<Option<usize>>) -> Process {
+    pub(crate) fn new(config: Config, api_keys: Vec<String>, cores: Vec<Option<usize>>) -> Process {
         Process {
-            limits,
+            config,
             api_keys,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            handlers: AtomicUsize::new(0),
+            handing_over: AtomicUsize::new(0),
         }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+        &self.config.limits
+    }
+
+    /// The shard that orders this room's messages.
+    pub(crate) fn home(&self, room: &RoomName) -> ShardId {
+        self.config.home(room)
     }
 
     pub(crate) fn api_keys(&self) -> &[String] {
@@ -81,13 +92,15 @@ impl Process {
         self.gauges.iter().map(|gauges| gauges.connections.load(Ordering::Relaxed)).sum()
     }
 
-    /// Whether every shard has stopped reading, and no message is on its way between shards.
+    /// Whether every shard has stopped reading, no handler is at work, and no message is on its way
+    /// between shards.
     ///
     /// What was handled is counted first: a message that is sent meanwhile then makes the second
     /// sum larger, never the first (Mattern: Algorithms for distributed termination detection,
     /// 1987, the four-counter method).
     pub(crate) fn is_quiet(&self) -> bool {
-        let stopped = self.gauges.iter().all(|g| g.stopped_reading.load(Ordering::Acquire));
+        let stopped = self.gauges.iter().all(|g| g.stopped_reading.load(Ordering::Acquire))
+            && self.handlers.load(Ordering::Acquire) == 0;
         let handled = self.sum(|gauges| &gauges.mesh_handled);
         stopped && handled == self.sum(|gauges| &gauges.mesh_sent)
     }
@@ -104,22 +117,44 @@ impl Process {
         answered
     }
 
+    /// Runs a handler, whose messages a shutdown still delivers.
+    pub(crate) async fn handling(&self, handler: impl Future<Output = ()>) {
+        self.handlers.fetch_add(1, Ordering::Relaxed);
+        handler.await;
+        self.handlers.fetch_sub(1, Ordering::Release);
+    }
+
     /// Whether there is neither a connection nor a request.
     pub(crate) fn is_empty(&self) -> bool {
         self.claimed() == 0 && self.requests.load(Ordering::Relaxed) == 0
     }
 
+    /// Takes no more messages from threads. Returns when all that were taken stand in an inbox.
+    ///
+    /// Sequentially consistent, like [`Process::keep_open`]: either that sees the flag, or this
+    /// waits for its guard.
     pub(crate) fn start_draining(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.store(true, Ordering::SeqCst);
+        while self.handing_over.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Holds a shutdown back until what is handed over under this guard stands in its inbox; none
+    /// when the shutdown has begun.
+    pub(crate) fn keep_open(&self) -> Option<KeptOpen<'_>> {
+        self.handing_over.fetch_add(1, Ordering::SeqCst);
+        let guard = KeptOpen(&self.handing_over);
+        (!self.is_draining()).then_some(guard)
     }
 
     /// Takes one of the connections that the process may have; false when there is none left.
     pub(crate) fn claim_connection(&self) -> bool {
-        let more = |claimed| (claimed < self.limits.connections).then_some(claimed + 1);
+        let more = |claimed| (claimed < self.config.limits.connections).then_some(claimed + 1);
         self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
@@ -130,5 +165,15 @@ impl Process {
 
     pub(crate) fn release_connection(&self) {
         self.claimed.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Keeps a shutdown from beginning.
+#[derive(Debug)]
+pub(crate) struct KeptOpen<'a>(&'a AtomicUsize);
+
+impl Drop for KeptOpen<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -3,11 +3,16 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::greeting::Undecided;
 use super::sys;
-use super::turn::{Birth, Core, GREETING, LISTENER, READ_BYTES, WATCH};
+use super::turn::{Birth, Core, GREETING, Keeping, LISTENER, READ_BYTES, WATCH};
+use crate::claims::Claims;
+use crate::handshake::{Handshake, Refusal};
 use crate::http::{Accept, Head, HttpError};
+use crate::session::Session;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -47,6 +52,9 @@ impl Core {
     pub(super) fn greet(&mut self, key: u32) {
         loop {
             let Some(greeting) = self.greetings.get_mut(key) else { return };
+            if greeting.undecided.is_some() {
+                return;
+            }
             let len = match sys::receive(greeting, &mut self.buffer[..READ_BYTES]) {
                 Ok(len @ 1..) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -86,7 +94,7 @@ impl Core {
             Head::Upgrade { len: head, .. } if head > head_max => {
                 self.answer(key, &HttpError::head_too_large(head_max));
             }
-            Head::Upgrade { len: head, accept } => self.upgrade(key, &accept, head..len),
+            Head::Upgrade { len: head, accept } => self.on_handshake(key, accept, head, len),
             Head::Partial | Head::Request if self.head_len(len) > head_max => {
                 self.answer(key, &HttpError::head_too_large(head_max));
             }
@@ -107,8 +115,55 @@ impl Core {
         end.map_or(len, |end| end + 4)
     }
 
+    /// A whole handshake stands in the buffer's first `head` bytes. What follows up to `len` is the
+    /// first frame's.
+    fn on_handshake(&mut self, key: u32, accept: Accept, head: usize, len: usize) {
+        if self.process.is_draining() {
+            return self.answer(key, &HttpError::draining());
+        }
+        if self.keeping == Keeping::Nothing {
+            return self.upgrade(key, &accept, head..len, None);
+        }
+        let Some(greeting) = self.greetings.get_mut(key) else { return };
+        let address = sys::peer_address(&greeting.fd).ok();
+        let bytes = &self.buffer[..head];
+        let Some(handshake) = address.and_then(|address| Handshake::read(bytes, address)) else {
+            // The peer has gone already: only that leaves a socket without address.
+            return drop(self.greetings.remove(key));
+        };
+        if self.keeping == Keeping::Sessions {
+            let session = Session::new(handshake, Claims::anonymous());
+            return self.upgrade(key, &accept, head..len, Some(session));
+        }
+        let rest = self.buffer[head..len].to_vec();
+        greeting.undecided = Some(Undecided { accept, rest });
+        self.births.push(Birth::Authorize { key, handshake });
+    }
+
+    /// The program has decided about a handshake, if that is still there.
+    pub(crate) fn end_authorize(
+        &mut self,
+        key: u32,
+        handshake: Handshake,
+        verdict: Result<Claims, Refusal>,
+    ) {
+        let greeting = self.greetings.get_mut(key);
+        let Some(undecided) = greeting.and_then(|greeting| greeting.undecided.take()) else {
+            return;
+        };
+        match verdict {
+            Ok(claims) => {
+                let rest = undecided.rest.len();
+                self.buffer[..rest].copy_from_slice(&undecided.rest);
+                let session = Session::new(handshake, claims);
+                self.upgrade(key, &undecided.accept, 0..rest, Some(session));
+            }
+            Err(refusal) => self.answer(key, &HttpError::refusal(refusal)),
+        }
+    }
+
     /// Answers a handshake. What follows its head in the buffer is the first frame's.
-    fn upgrade(&mut self, key: u32, accept: &Accept, rest: Range<usize>) {
+    fn upgrade(&mut self, key: u32, accept: &Accept, rest: Range<usize>, session: Option<Session>) {
         if self.process.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
@@ -126,14 +181,19 @@ impl Core {
         if sys::send(&greeting.fd, &response).ok() != Some(response.len()) {
             return self.process.release_connection();
         }
-        self.open(greeting.fd, rest);
+        self.open(greeting.fd, rest, session);
     }
 
-    fn open(&mut self, fd: OwnedFd, rest: Range<usize>) {
+    fn open(&mut self, fd: OwnedFd, rest: Range<usize>, session: Option<Session>) {
         // A slot may be vacant in the engine whose descriptor is not closed yet.
         self.take_outputs();
         let id = self.shard.open();
+        if let Some(session) = session {
+            self.sessions.insert(id, Rc::new(session));
+        }
         let token = u64::from(id.slot) << 32 | u64::from(id.generation);
+        // The poller tells a socket's state anew when it gets another token, so that nothing which
+        // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
         let renamed = self.poller.rename_socket(fd.as_raw_fd(), token);
         self.sockets.insert(id, fd);
         if renamed.is_err() {
@@ -172,11 +232,13 @@ impl Core {
         let now = self.now();
         self.alarms.go_off(now);
         while let Some(key) = self.greetings.next_late(now) {
-            let begun =
-                self.greetings.get_mut(key).is_some_and(|greeting| !greeting.head.is_empty());
-            match begun {
-                true => self.answer(key, &HttpError::head_timeout()),
-                false => drop(self.greetings.remove(key)),
+            let Some(greeting) = self.greetings.get_mut(key) else { continue };
+            if greeting.undecided.is_some() {
+                self.answer(key, &HttpError::authorize_timeout());
+            } else if !greeting.head.is_empty() {
+                self.answer(key, &HttpError::head_timeout());
+            } else {
+                self.greetings.remove(key);
             }
         }
         while let Some(key) = self.greetings.next_overdue(now) {

@@ -9,19 +9,21 @@ use std::thread;
 use std::time::Duration;
 
 use corecast_shards::{Config, Shard, ShardId};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::hub::Hub;
-use super::inbox::{Foreign, Inboxes};
+use super::inbox::{Inbox, Inboxes};
 use super::mesh::Mesh;
 use super::process::Process;
 use super::ring::Doorbell;
 use super::start_error::StartError;
-use super::turn::Core;
+use super::turn::{Core, Keeping, Parts};
 use super::visit::SPIN_BEFORE_PARK;
 use super::{preflight, sys};
-use crate::handler::{Handlers, Program};
+use crate::broadcaster::Broadcaster;
+use crate::http::check_routes;
+use crate::program::{Handlers, Program};
 use crate::settings::Settings;
 
 /// A server that runs.
@@ -35,6 +37,7 @@ pub(crate) struct Started {
 
 /// Checks what can be checked, then starts one thread per shard and waits until all listen.
 pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, StartError> {
+    check_routes(&program.routes).map_err(|message| StartError::Route { message })?;
     preflight::check_io_uring()?;
     let cores = choose_cores(settings.shards)?;
     let mut limits = settings.limits.clone();
@@ -42,7 +45,6 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     preflight::check_descriptors(cores.len(), &mut limits)?;
     let address = preflight::check_port(settings.listen)?;
     let listeners = listen(address, &settings, cores.len())?;
-    let process = Arc::new(Process::new(limits.clone(), settings.api_keys, cores.clone()));
     let config = Config {
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),
         seed: random_seed()?,
@@ -50,6 +52,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         limits,
         handled: program.handled(),
     };
+    let process = Arc::new(Process::new(config.clone(), settings.api_keys, cores));
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program)?;
     Ok(Started { address, process, inboxes, threads })
 }
@@ -102,10 +105,10 @@ fn spawn_shards(
     let bells: Result<Vec<_>, _> = listeners.iter().map(|_| doorbell()).collect();
     let (bell_fds, doorbells): (Vec<_>, Vec<_>) =
         bells.map_err(StartError::System)?.into_iter().unzip();
-    let (inboxes, receivers) = Inboxes::new(&doorbells);
+    let (inboxes, shard_inboxes) = Inboxes::new(&doorbells);
     let mesh = Mesh::all(&doorbells, &config.limits);
     let (ready, answers) = bounded(listeners.len());
-    let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(receivers).zip(mesh);
+    let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(shard_inboxes).zip(mesh);
     let mut threads = Vec::new();
     for (index, ((((listener, bell_fd), doorbell), inbox), mesh)) in parts.enumerate() {
         let id = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
@@ -118,6 +121,7 @@ fn spawn_shards(
             bell_fd,
             doorbell,
             inbox,
+            broadcaster: Broadcaster::new(inboxes.clone(), Arc::clone(process)),
             mesh,
             ready: ready.clone(),
         };
@@ -148,7 +152,8 @@ struct ShardSeed {
     listener: TcpListener,
     bell_fd: Arc<OwnedFd>,
     doorbell: Doorbell,
-    inbox: Receiver<Foreign>,
+    inbox: Inbox,
+    broadcaster: Broadcaster,
     mesh: Mesh,
     ready: Sender<Result<(), StartError>>,
 }
@@ -194,9 +199,17 @@ impl ShardSeed {
 
     fn into_hub(self) -> io::Result<Hub> {
         let shard = Shard::new(self.id, self.config);
+        let keeping = match (self.program.authorize.is_some(), self.program.keeps_sessions()) {
+            (true, _) => Keeping::Verdicts,
+            (false, true) => Keeping::Sessions,
+            (false, false) => Keeping::Nothing,
+        };
+        let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
         let process = Arc::clone(&self.process);
-        let core = Core::new(shard, self.mesh, self.listener, &self.bell_fd, self.inbox, process)?;
-        Ok(Hub::new(core, self.doorbell, Handlers::new(&self.program), self.process))
+        let parts = Parts { shard, mesh, listener, inbox, process, keeping };
+        let core = Core::new(parts, &self.bell_fd)?;
+        let handlers = Handlers::new(self.program);
+        Ok(Hub::new(core, self.doorbell, handlers, self.process, self.broadcaster))
     }
 
     fn report(&self, result: Result<(), StartError>) {

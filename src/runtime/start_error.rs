@@ -11,6 +11,16 @@ use super::start::SHARDS_MAX;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
+    /// What was given to listen on is no address.
+    Address {
+        /// Why not.
+        reason: String,
+    },
+    /// A route of the program could never be reached.
+    Route {
+        /// Which, and why.
+        message: String,
+    },
     /// The address is somebody else's.
     PortTaken {
         /// The address that was asked for.
@@ -63,6 +73,11 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Address { reason } => write!(
+                f,
+                "cannot listen there: {reason}; give an address and a port, such as 127.0.0.1:8080"
+            ),
+            StartError::Route { message } => f.write_str(message),
             StartError::PortTaken { address } => write!(
                 f,
                 "{address} is taken: another program listens there; end it, or choose another \

@@ -26,6 +26,12 @@ pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Where a connected socket's other end is.
+pub(crate) fn peer_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
+    let address = socket2::SockRef::from(fd).peer_addr()?;
+    address.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
 /// Reads what is there; `WouldBlock` when nothing is, 0 at the end of the stream.
 pub(crate) fn receive(fd: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());

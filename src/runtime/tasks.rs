@@ -31,14 +31,15 @@ struct Task {
 #[derive(Debug)]
 struct Woken {
     keys: Mutex<Vec<u64>>,
+    noted: AtomicBool,
     kicked: AtomicBool,
     doorbell: Doorbell,
 }
 
 impl Tasks {
     pub(crate) fn new(doorbell: Doorbell) -> Tasks {
-        let (keys, kicked) = (Mutex::default(), AtomicBool::new(false));
-        let woken = Arc::new(Woken { keys, kicked, doorbell });
+        let (noted, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
+        let woken = Arc::new(Woken { keys: Mutex::default(), noted, kicked, doorbell });
         Tasks { tasks: RefCell::default(), next_key: Cell::new(0), guests: Cell::new(0), woken }
     }
 
@@ -87,21 +88,25 @@ impl Tasks {
         self.woken.kicked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether anybody kicked since this was last asked.
+    /// Whether anybody kicked since this was last asked, or a task wants to run.
     pub(crate) fn take_kick(&self) -> bool {
-        self.woken.kicked.swap(false, Ordering::Relaxed)
+        let kicked = self.woken.kicked.swap(false, Ordering::Relaxed);
+        kicked || self.woken.noted.load(Ordering::Relaxed)
     }
 }
 
 impl Woken {
     fn note(&self, key: u64) {
         // Nobody panics while holding the lock: it guards one push or one take.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key);
-        self.kicked.store(true, Ordering::Relaxed);
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.push(key);
+        self.noted.store(true, Ordering::Relaxed);
     }
 
     fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        self.noted.store(false, Ordering::Relaxed);
+        std::mem::take(&mut keys)
     }
 }
 

@@ -4,15 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Answer, Call, ConnId, Disconnect, Goodbye, SendEnd, Shard, Time, Token};
-use crossbeam_channel::Receiver;
-
 use super::alarms::Alarms;
 use super::greeting::Greetings;
-use super::inbox::Foreign;
+use super::inbox::{Foreign, Inbox};
 use super::mesh::Mesh;
 use super::poller::{Event, Poller};
 use super::process::Process;
@@ -20,7 +18,12 @@ use super::promise::Resolver;
 use super::sockets::Sockets;
 use super::sys::{self, Pieces};
 use super::watches::Watches;
+use crate::handshake::Handshake;
+use crate::session::Session;
 use crate::settings::HEAD_BYTES_MAX;
+use corecast_shards::{
+    Answer, Call, ConnId, Disconnect, Goodbye, RoomName, SendEnd, Shard, Time, Token, Unnumbered,
+};
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one slice of one room's pass, timers; each with a budget.
@@ -35,7 +38,7 @@ pub(crate) struct Core {
     pub(super) accepts_again: Option<Time>,
     timer: OwnedFd,
     timer_set: Option<Time>,
-    inbox: Receiver<Foreign>,
+    inbox: Inbox,
     /// What came from a foreign thread and did not fit; nothing behind it is looked at.
     stalled: Option<Foreign>,
     pub(super) sockets: Sockets,
@@ -47,13 +50,28 @@ pub(crate) struct Core {
     pub(super) buffer: Box<[u8]>,
     pieces: Pieces,
     pub(crate) waiting: HashMap<Token, Resolver<Answer>>,
+    /// At how many waiting callers those are looked for who wait no more.
+    sweep_at: usize,
     next_token: u64,
     /// What is to become a task when the turn is over and nobody borrows the core.
     pub(crate) births: Vec<Birth>,
+    /// What the program keeps about connections, if it has handlers.
+    pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
+    pub(super) keeping: Keeping,
     clock: Instant,
     pub(super) process: Arc<Process>,
     /// The thread is to end.
     pub(crate) stopped: bool,
+}
+
+/// What a shard's thread brings along.
+pub(crate) struct Parts {
+    pub(crate) shard: Shard,
+    pub(crate) mesh: Mesh,
+    pub(crate) listener: TcpListener,
+    pub(crate) inbox: Inbox,
+    pub(crate) process: Arc<Process>,
+    pub(crate) keeping: Keeping,
 }
 
 /// Something that becomes a task.
@@ -65,6 +83,19 @@ pub(crate) enum Birth {
     Call(Call),
     /// A connection has ended.
     Parted(ConnId, Disconnect),
+    /// A handshake that the program decides about.
+    Authorize { key: u32, handshake: Handshake },
+}
+
+/// What the program wants to know about connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// Nothing: it has no handlers.
+    Nothing,
+    /// Each one's handshake.
+    Sessions,
+    /// The same, and it decides who may connect.
+    Verdicts,
 }
 
 /// Where a descriptor that is no connection stands among the tokens of the poller. Connections
@@ -91,6 +122,9 @@ const READ_BYTES_PER_TURN: usize = 64 << 10;
 const OWN_MESSAGES_PER_TURN: usize = 256;
 const FOREIGN_PER_TURN: usize = 256;
 
+/// Fewer waiting callers than this are not looked through.
+const SWEEP_MIN: usize = 64;
+
 /// The longest that one slice of a pass keeps everybody else waiting.
 const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
 
@@ -98,14 +132,8 @@ const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
 const SENDS_PER_CLOCK: usize = 8;
 
 impl Core {
-    pub(crate) fn new(
-        shard: Shard,
-        mesh: Mesh,
-        listener: TcpListener,
-        doorbell: &OwnedFd,
-        inbox: Receiver<Foreign>,
-        process: Arc<Process>,
-    ) -> io::Result<Core> {
+    pub(crate) fn new(parts: Parts, doorbell: &OwnedFd) -> io::Result<Core> {
+        let Parts { shard, mesh, listener, inbox, process, keeping } = parts;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(listener.as_raw_fd(), LISTENER)?;
@@ -129,8 +157,11 @@ impl Core {
             buffer: vec![0; READ_BYTES + HEAD_BYTES_MAX].into_boxed_slice(),
             pieces: Pieces::default(),
             waiting: HashMap::new(),
+            sweep_at: SWEEP_MIN,
             next_token: 0,
             births: Vec::new(),
+            sessions: HashMap::new(),
+            keeping,
             clock: Instant::now(),
             process,
             stopped: false,
@@ -293,21 +324,36 @@ impl Core {
             let foreign = self.stalled.take().or_else(|| self.inbox.try_recv().ok());
             let Some(foreign) = foreign else { return false };
             match foreign {
-                Foreign::Publish { room, payload } => {
-                    if self.shard.publish(&room, &payload.publication(), None).is_err() {
-                        self.stalled = Some(Foreign::Publish { room, payload });
+                Foreign::Publish { room, message, reply } => {
+                    if let Err(stalled) = self.publish_foreign(room, message, reply) {
+                        self.stalled = Some(stalled);
                         return false;
                     }
                 }
+                Foreign::Ask { query, reply } => reply.resolve(self.shard.answer(query)),
+                Foreign::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
                 Foreign::StopReading => {
                     self.shard.stop_reading();
                     self.process.gauges(self.shard.id()).set_stopped_reading();
                 }
-                Foreign::CloseAll => self.shard.close_all_when_flushed(Disconnect::Shutdown),
                 Foreign::Stop => self.stopped = true,
             }
         }
         true
+    }
+
+    /// Publishes for a foreign thread; gives the message back when it does not fit.
+    fn publish_foreign(
+        &mut self,
+        room: RoomName,
+        message: Unnumbered,
+        reply: Option<Resolver<Answer>>,
+    ) -> Result<(), Foreign> {
+        let token = reply.map(|reply| self.expect_answer(reply));
+        self.shard.publish(&room, message, None, token).map_err(|(_, message)| {
+            let reply = token.and_then(|token| self.waiting.remove(&token));
+            Foreign::Publish { room, message, reply }
+        })
     }
 
     fn flush_own(&mut self) {
@@ -351,6 +397,10 @@ impl Core {
     }
 
     pub(super) fn take_outputs(&mut self) {
+        // A message that came before its connection's end is handed on before it.
+        while let Some(call) = self.shard.next_call() {
+            self.births.push(Birth::Call(call));
+        }
         while let Some(goodbye) = self.shard.next_goodbye() {
             match goodbye {
                 Goodbye::Parted(id, reason) => self.births.push(Birth::Parted(id, reason)),
@@ -368,9 +418,6 @@ impl Core {
         while let Some(id) = self.shard.next_resumed() {
             self.queue_read(id);
         }
-        while let Some(call) = self.shard.next_call() {
-            self.births.push(Birth::Call(call));
-        }
         while let Some((token, answer)) = self.shard.next_answer() {
             if let Some(resolver) = self.waiting.remove(&token) {
                 resolver.resolve(answer);
@@ -380,7 +427,10 @@ impl Core {
 
     /// A name for a caller's question, and the place where its answer will be delivered.
     pub(crate) fn expect_answer(&mut self, resolver: Resolver<Answer>) -> Token {
-        self.waiting.retain(|_, resolver| !resolver.is_abandoned());
+        if self.waiting.len() >= self.sweep_at {
+            self.waiting.retain(|_, resolver| !resolver.is_abandoned());
+            self.sweep_at = SWEEP_MIN.max(2 * self.waiting.len());
+        }
         self.next_token += 1;
         let token = Token(self.next_token);
         self.waiting.insert(token, resolver);

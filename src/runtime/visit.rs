@@ -80,7 +80,7 @@ mod tests {
             }
         });
         let server = Server::builder()
-            .listen("127.0.0.1:0".parse().unwrap())
+            .listen("127.0.0.1:0")
             .shards(1)
             .on("visit", visit_glommio)
             .start()

@@ -1,7 +1,9 @@
 //! A message's way over the mesh and back.
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId};
+use corecast_shards::{
+    Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId, Unnumbered,
+};
 
 /// Two shards: one with a publisher and a member, the other home to their room.
 ///
@@ -43,7 +45,8 @@ impl Hop {
     pub fn publish(&mut self) {
         self.near.on_request_room(FAR, PLENTY);
         let publication = Publication { event: "m".into(), data: &self.data, echo: true };
-        self.near.publish(&self.room, &publication, None).expect("there is plenty of room");
+        let message = Unnumbered::new(&publication, &self.room);
+        self.near.publish(&self.room, message, None, None).expect("there is plenty of room");
         self.carry();
     }
 

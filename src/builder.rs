@@ -1,0 +1,193 @@
+//! What a server will be.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use corecast_shards::{Disconnect, Limits, SlowPolicy};
+use hyper::Method;
+
+use crate::claims::Claims;
+use crate::client::Client;
+use crate::handler::{HandlerResult, binary, unary};
+use crate::handshake::{Handshake, Refusal};
+use crate::http::Route;
+use crate::message::Message;
+use crate::program::Program;
+use crate::route::{HttpRequest, RouteResult};
+use crate::runtime::{StartError, start};
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::shard_state::ShardState;
+
+/// What a server will be: its settings and the program's handlers. Made by
+/// [`Server::builder`].
+///
+/// Each handler is cloned once per shard, and its clones run on their shards' threads. The futures
+/// that it returns stay there: they need not be `Send`, and may hold `Rc`s across an await.
+///
+/// While a handler works on a message of one connection, that connection's next message waits,
+/// and nobody else's. A handler that blocks its thread, on the other hand, stops its whole shard:
+/// hand such work to a thread of your own, and wait for its answer.
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing listens before start"]
+pub struct Builder {
+    settings: Settings,
+    bad_address: Option<String>,
+    program: Program,
+}
+
+impl Builder {
+    /// Listens on this address, for example `"127.0.0.1:8080"`; port 0 lets the system choose.
+    /// Default: 127.0.0.1:8080. What cannot be an address is an error of [`Builder::start`].
+    pub fn listen(mut self, address: impl ToSocketAddrs) -> Builder {
+        match first_address(address) {
+            Ok(address) => (self.settings.listen, self.bad_address) = (address, None),
+            Err(error) => self.bad_address = Some(error.to_string()),
+        }
+        self
+    }
+
+    /// Runs so many shards. Default: one per core of the process's affinity mask. Shards are
+    /// pinned as long as there are as many cores.
+    pub fn shards(mut self, shards: usize) -> Builder {
+        self.settings.shards = Some(shards);
+        self
+    }
+
+    /// What happens to members that read too slowly. Default: they are disconnected.
+    pub fn slow(mut self, policy: SlowPolicy) -> Builder {
+        self.settings.slow = policy;
+        self
+    }
+
+    /// All limits of the protocol.
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Bytes that the kernel keeps for a connection that does not read (`SO_SNDBUF`); 0 leaves it
+    /// to the kernel. Default: 256 KiB.
+    pub fn send_buffer(mut self, bytes: usize) -> Builder {
+        self.settings.send_buffer = bytes;
+        self
+    }
+
+    /// A key without which `/v1` is closed. May be called several times.
+    pub fn api_key(mut self, key: impl Into<String>) -> Builder {
+        self.settings.api_keys.push(key.into());
+        self
+    }
+
+    /// Lets everybody do everything, even on an address that other machines can reach.
+    pub fn open(mut self) -> Builder {
+        self.settings.open = true;
+        self
+    }
+
+    /// Makes a value per shard, on the shard's own thread, for all handlers there:
+    /// [`Client::shard_state`]. It needs no lock, and need not be `Send`. May be called once for
+    /// each type.
+    pub fn shard_state<T: Clone + 'static>(
+        mut self,
+        make: impl Fn() -> T + Clone + Send + 'static,
+    ) -> Builder {
+        self.program.shard_states.push(ShardState::new(make));
+        self
+    }
+
+    /// Decides at the handshake who may connect, and as whom: [`Client::claims`]. Everybody may,
+    /// as nobody in particular, without this. It has as long as a handshake may take; a panic
+    /// refuses with 500.
+    pub fn authorize<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Handshake) -> Result<Claims, Refusal> + Clone + Send + 'static,
+    {
+        self.program.authorize = Some(unary(hook));
+        self
+    }
+
+    /// Called for each new connection. Its `cast:welcome` is queued before, and no message of the
+    /// client is handled before this returns.
+    pub fn on_connect<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.connect = Some(unary(handler));
+        self
+    }
+
+    /// Handles an event that is not the protocol's own. Without a handler it is answered with
+    /// `unknown_event`.
+    ///
+    /// # Panics
+    ///
+    /// When the name is empty, longer than 128 bytes, or begins with `cast:`.
+    pub fn on<F>(mut self, event: &str, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, Message) -> HandlerResult + Clone + Send + 'static,
+    {
+        let legal = (1..=128).contains(&event.len()) && !event.starts_with("cast:");
+        assert!(legal, "no client can send an application's event named {event:?}");
+        self.program.events.insert(event.into(), binary(handler));
+        self
+    }
+
+    /// Handles every text message in a format of the program's own. The envelope is not spoken
+    /// then, and there is no welcome.
+    pub fn on_text<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, String) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.text = Some(binary(handler));
+        self
+    }
+
+    /// Handles binary messages, which are refused with 1003 otherwise.
+    pub fn on_binary<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, Vec<u8>) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.binary = Some(binary(handler));
+        self
+    }
+
+    /// Called when a connection has ended, with the reason. It is out of all rooms by then.
+    pub fn on_disconnect<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, Disconnect) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.disconnect = Some(binary(handler));
+        self
+    }
+
+    /// Answers HTTP requests beside `/ws`, on the same port. `{name}` in the path stands for one
+    /// segment ([`HttpRequest::parameter`]), `{*name}` at its end for all that follow. The server's
+    /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`, `/metrics`.
+    pub fn route<F>(mut self, method: Method, path: &str, handler: F) -> Builder
+    where
+        F: AsyncFn(HttpRequest) -> RouteResult + Clone + Send + 'static,
+    {
+        self.program.routes.push(Route::new(method, path, unary(handler)));
+        self
+    }
+
+    /// Starts one thread per shard, and returns when all of them listen.
+    ///
+    /// The soft descriptor limit of the process is raised to the hard one.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says in words for the operator what is missing and how to get it.
+    pub fn start(self) -> Result<Server, StartError> {
+        if let Some(reason) = self.bad_address {
+            return Err(StartError::Address { reason });
+        }
+        self.settings.check()?;
+        start(self.settings, &self.program).map(Server::new)
+    }
+}
+
+fn first_address(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+    address.to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+}

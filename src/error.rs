@@ -1,0 +1,91 @@
+//! Why something that the program asked for did not happen.
+
+use std::fmt;
+
+use corecast_shards::{BadRoomName, Full};
+
+use crate::payload::PayloadError;
+
+/// Why a message was not published. Nothing has happened then.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// Too many messages are on their way: there is no room in the shard's inbox or on its ring, or
+    /// the room's members are slower than its publishers. Try again, or use a variant that waits.
+    Full,
+    /// The server is shutting down or has ended.
+    Closed,
+    /// The room's name is not allowed.
+    Room(BadRoomName),
+    /// The event or its data cannot be sent.
+    Payload(PayloadError),
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublishError::Full => f.write_str("too many messages are on their way; try again"),
+            PublishError::Closed => f.write_str("the server is shutting down"),
+            PublishError::Room(error) => error.fmt(f),
+            PublishError::Payload(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+impl From<Full> for PublishError {
+    fn from(_: Full) -> PublishError {
+        PublishError::Full
+    }
+}
+
+impl From<BadRoomName> for PublishError {
+    fn from(error: BadRoomName) -> PublishError {
+        PublishError::Room(error)
+    }
+}
+
+impl From<PayloadError> for PublishError {
+    fn from(error: PayloadError) -> PublishError {
+        PublishError::Payload(error)
+    }
+}
+
+/// Why a connection did not become a member of a room, or did not cease to be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The connection has ended.
+    Gone,
+    /// The connection is in as many rooms as it may (`rooms_per_connection`).
+    TooManyRooms {
+        /// How many that is.
+        limit: usize,
+    },
+    /// The connection is not in the room that it was to leave.
+    NotAMember,
+    /// The room's name is not allowed.
+    Room(BadRoomName),
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Gone => f.write_str("the connection has ended"),
+            JoinError::TooManyRooms { limit } => {
+                write!(f, "rooms per connection (max_rooms) are limited to {limit}")
+            }
+            JoinError::NotAMember => f.write_str("the connection is not in this room"),
+            JoinError::Room(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+impl From<BadRoomName> for JoinError {
+    fn from(error: BadRoomName) -> JoinError {
+        JoinError::Room(error)
+    }
+}

@@ -1,0 +1,117 @@
+//! The request with which a connection began.
+
+use std::net::SocketAddr;
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::http::{HEADERS_MAX, bearer_token, parameter};
+
+/// The request with which a WebSocket connection began: where it came from, and what it said.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    remote_addr: SocketAddr,
+    target: Box<str>,
+    headers: HeaderMap,
+}
+
+impl Handshake {
+    /// Reads a head that was accepted as a handshake; none when it is not one after all.
+    pub(crate) fn read(head: &[u8], remote_addr: SocketAddr) -> Option<Handshake> {
+        let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        request.parse(head).ok()?;
+        let target = request.path?.into();
+        let fields = request.headers.iter().filter_map(|field| {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_bytes(field.value).ok()?))
+        });
+        let mut headers = HeaderMap::with_capacity(request.headers.len());
+        for (name, value) in fields {
+            headers.append(name, value);
+        }
+        Some(Handshake { remote_addr, target, headers })
+    }
+
+    /// Where the connection came from. Behind a proxy this is the proxy; what it forwards stands in
+    /// [`Handshake::header`].
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.remote_addr
+    }
+
+    /// The path, percent-encoded as it came, without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The query behind the path's `?`, percent-encoded as it came.
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// One parameter of the query, decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        parameter(self.query(), name)
+    }
+
+    /// A header field, if it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// All header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The token of `Authorization: Bearer …`, if there is one.
+    pub fn bearer_token(&self) -> Option<&str> {
+        bearer_token(&self.headers)
+    }
+}
+
+/// Why a handshake is refused: an HTTP status, and a message that tells the client what to do. It is
+/// answered as `{"error": {"code": …, "message": …}}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    /// Refuses with this status.
+    ///
+    /// # Panics
+    ///
+    /// When the status is not one of an error, 400 to 599.
+    pub fn new(status: u16, message: impl Into<String>) -> Refusal {
+        assert!((400..600).contains(&status), "{status} is not the status of an error");
+        Refusal { status, message: message.into() }
+    }
+
+    /// 401: the client has to say who it is.
+    pub fn unauthorized(message: impl Into<String>) -> Refusal {
+        Refusal::new(401, message)
+    }
+
+    /// 403: the client is known and may not.
+    pub fn forbidden(message: impl Into<String>) -> Refusal {
+        Refusal::new(403, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_keeps_what_it_said() {
+        let head = b"GET /ws?name=Ada%20L&x HTTP/1.1\r\nHost: h\r\nCookie: a=1\r\n\
+            Authorization: bearer secret \r\n\r\n";
+        let handshake = Handshake::read(head, ([127, 0, 0, 1], 7).into()).unwrap();
+        assert_eq!((handshake.path(), handshake.query()), ("/ws", Some("name=Ada%20L&x")));
+        assert_eq!(handshake.parameter("name").as_deref(), Some("Ada L"));
+        assert_eq!(handshake.header("cookie"), Some("a=1"));
+        assert_eq!(handshake.bearer_token(), Some("secret"));
+        assert_eq!(handshake.remote_addr().port(), 7);
+    }
+}

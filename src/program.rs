@@ -1,0 +1,166 @@
+//! Everything that an embedding program adds to a server.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use corecast_shards::{Call, Called, ConnId, Disconnect, Handled};
+
+use crate::claims::Claims;
+use crate::client::Client;
+use crate::handler::{Handler, HandlerResult, Template, Work, caught, finish};
+use crate::handshake::{Handshake, Refusal};
+use crate::http::{Route, Router};
+use crate::message::Message;
+use crate::runtime::Hub;
+use crate::session::Session;
+use crate::shard_state::{ShardState, ShardStates};
+
+/// A handler of something that one client did, on its way to the shards.
+type ClientTemplate<T> = Box<dyn Template<(Client, T), HandlerResult>>;
+
+/// The same on a shard.
+type ClientHandler<T> = Handler<(Client, T), HandlerResult>;
+
+/// What a program registered, on its way to the shards.
+#[derive(Clone, Default)]
+pub(crate) struct Program {
+    pub(crate) authorize: Option<Box<dyn Template<Handshake, Result<Claims, Refusal>>>>,
+    pub(crate) connect: Option<Box<dyn Template<Client, HandlerResult>>>,
+    pub(crate) events: BTreeMap<Box<str>, ClientTemplate<Message>>,
+    pub(crate) text: Option<ClientTemplate<String>>,
+    pub(crate) binary: Option<ClientTemplate<Vec<u8>>>,
+    pub(crate) disconnect: Option<ClientTemplate<Disconnect>>,
+    pub(crate) shard_states: Vec<ShardState>,
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Program {
+    /// What the shards need not handle themselves.
+    pub(crate) fn handled(&self) -> Handled {
+        Handled {
+            events: self.events.keys().cloned().collect(),
+            text: self.text.is_some(),
+            binary: self.binary.is_some(),
+            connect: self.connect.is_some(),
+        }
+    }
+
+    /// Whether a handler may ever ask who a connection is.
+    pub(crate) fn keeps_sessions(&self) -> bool {
+        self.authorize.is_some()
+            || self.connect.is_some()
+            || !self.events.is_empty()
+            || self.text.is_some()
+            || self.binary.is_some()
+            || self.disconnect.is_some()
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("handled", &self.handled()).finish_non_exhaustive()
+    }
+}
+
+/// One shard's handlers.
+pub(crate) struct Handlers {
+    authorize: Option<Handler<Handshake, Result<Claims, Refusal>>>,
+    connect: Option<Handler<Client, HandlerResult>>,
+    events: BTreeMap<Box<str>, ClientHandler<Message>>,
+    text: Option<ClientHandler<String>>,
+    binary: Option<ClientHandler<Vec<u8>>>,
+    disconnect: Option<ClientHandler<Disconnect>>,
+    pub(crate) states: ShardStates,
+    pub(crate) router: Router,
+}
+
+impl Handlers {
+    /// Brings the program's handlers to life, on the shard's own thread.
+    pub(crate) fn new(program: Program) -> Handlers {
+        let events = program.events.into_iter();
+        Handlers {
+            authorize: program.authorize.map(|handler| handler.instantiate()),
+            connect: program.connect.map(|handler| handler.instantiate()),
+            events: events.map(|(event, handler)| (event, handler.instantiate())).collect(),
+            text: program.text.map(|handler| handler.instantiate()),
+            binary: program.binary.map(|handler| handler.instantiate()),
+            disconnect: program.disconnect.map(|handler| handler.instantiate()),
+            states: ShardStates::new(&program.shard_states),
+            router: Router::new(program.routes),
+        }
+    }
+
+    /// Asks the program whether a client may connect, and as whom.
+    pub(crate) fn authorize(
+        &self,
+        handshake: Handshake,
+    ) -> impl Future<Output = Result<Claims, Refusal>> + use<> {
+        let authorize = self.authorize.clone();
+        async move {
+            let Some(authorize) = authorize else { return Ok(Claims::anonymous()) };
+            caught(async move { authorize(handshake).await }).await.unwrap_or_else(|panic| {
+                tracing::error!("authorize {panic}");
+                Err(Refusal::new(500, "the server could not find out who this is; try again later"))
+            })
+        }
+    }
+
+    /// Handles one message, or the begin of a connection; the connection's next message waits for
+    /// the end of it.
+    pub(crate) fn call(
+        &self,
+        hub: Hub,
+        call: Call,
+        session: Rc<Session>,
+    ) -> impl Future<Output = ()> + use<> {
+        let id = call.conn;
+        let client = Client::new(hub.clone(), id, session);
+        let request = match &call.what {
+            Called::Event(message) => message.id.clone(),
+            _ => None,
+        };
+        let work = self.begin(client, call.what);
+        async move {
+            let failure = match work {
+                Some(work) => work.await.err(),
+                None => None,
+            };
+            if let Some(failure) = &failure {
+                tracing::warn!(connection = %id, "a handler failed: {failure}");
+            }
+            hub.end_call(id, failure.as_deref().map(|failure| (failure, request.as_deref())));
+        }
+    }
+
+    /// The shard calls only for what has a handler.
+    fn begin(&self, client: Client, what: Called) -> Option<Work<Result<(), String>>> {
+        Some(match what {
+            Called::Connect => Box::pin(finish(self.connect.clone()?, client)),
+            Called::Event(message) => {
+                let handler = self.events.get(&message.event).cloned()?;
+                Box::pin(finish(handler, (client, Message::new(message))))
+            }
+            Called::Text(text) => Box::pin(finish(self.text.clone()?, (client, text))),
+            Called::Binary(bytes) => Box::pin(finish(self.binary.clone()?, (client, bytes))),
+            _ => return None,
+        })
+    }
+
+    /// Tells the program that a connection has ended.
+    pub(crate) fn part(
+        &self,
+        hub: Hub,
+        id: ConnId,
+        reason: Disconnect,
+        session: Rc<Session>,
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        let handler = self.disconnect.clone()?;
+        let client = Client::new(hub, id, session);
+        Some(async move {
+            if let Err(failure) = finish(handler, (client, reason)).await {
+                tracing::warn!(connection = %id, "on_disconnect failed: {failure}");
+            }
+        })
+    }
+}
