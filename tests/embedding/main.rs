@@ -1,0 +1,16 @@
+//! Proves what programs that embed the library rely on: each test starts a server in its own
+//! process, with handlers, and looks at it from outside over real sockets.
+#![allow(clippy::unwrap_used)] // A step that fails has failed the test.
+
+mod authorize;
+mod failing;
+mod handlers;
+mod rooms;
+mod routes;
+mod shutdown;
+mod socket;
+mod threads;
+
+#[allow(dead_code)] // It serves the tests of the server, which need more of it.
+#[path = "../server/support/mod.rs"]
+mod support;

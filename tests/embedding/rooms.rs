@@ -1,0 +1,165 @@
+//! Proves what a handler can do for its client: rooms, sends, state, and what it knows of it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+
+use corecast::{Client, Disconnect, JoinError, Message, Server};
+use serde_json::json;
+
+use crate::socket::{PATIENCE, Socket, builder, limits};
+
+#[test]
+fn a_join_of_the_program_is_told_without_id_and_counts_from_there() {
+    let server = builder()
+        .shards(2)
+        .on_connect(async |client: Client| {
+            let joined = client.join("lobby").await?;
+            Ok(client.emit("hello", &json!({"offset": joined.offset, "rooms": client.rooms()}))?)
+        })
+        .on("move", async |client: Client, message: Message| {
+            client.leave("lobby").await?;
+            client.join(message.parse()?).await?;
+            Ok(client.emit("moved", &client.rooms())?)
+        })
+        .start()
+        .unwrap();
+    let (cast, address) = (server.broadcaster(), server.local_addr());
+    cast.to_room("lobby").publish_blocking("before", &1).unwrap();
+    let mut sockets: Vec<_> = (0..4).map(|_| Socket::connect(address)).collect();
+    for (place, socket) in sockets.iter_mut().enumerate() {
+        let joined = socket.receive();
+        assert_eq!(joined["event"], "cast:joined");
+        assert_eq!(joined.get("id"), None, "nobody asked");
+        let data = &joined["data"];
+        assert_eq!((&data["offset"], &data["members"]), (&json!(1), &json!(place + 1)));
+        socket.expect(json!({"event": "hello", "data": {"offset": 1, "rooms": ["lobby"]}}));
+    }
+    let receipt = cast.to_room("lobby").publish_blocking("now", &2).unwrap();
+    assert_eq!((receipt.offset, receipt.members), (2, 4));
+    for socket in &mut sockets {
+        socket.expect(json!({"event": "now", "data": 2, "room": "lobby", "offset": 2}));
+    }
+    sockets[0].send(&json!({"event": "move", "data": "attic"}));
+    let left = sockets[0].receive();
+    assert_eq!((&left["event"], &left["data"]["offset"]), (&json!("cast:left"), &json!(2)));
+    assert_eq!(sockets[0].receive()["room"], "attic");
+    sockets[0].expect(json!({"event": "moved", "data": ["attic"]}));
+    assert_eq!(cast.to_room("lobby").publish_blocking("later", &3).unwrap().members, 3);
+    sockets[0].expect_nothing();
+    let info = futures_lite::future::block_on(cast.room("lobby")).unwrap().unwrap();
+    assert_eq!((info.members, info.offset), (3, 3));
+    assert_eq!(futures_lite::future::block_on(cast.room("nowhere")).unwrap(), None);
+    server.shutdown(PATIENCE);
+}
+
+#[test]
+fn what_is_not_possible_is_an_error_that_says_why() {
+    let mut limits = limits();
+    limits.rooms_per_connection = 1;
+    let (errors, told) = channel();
+    let server = builder()
+        .shards(1)
+        .limits(limits)
+        .on("try", async move |client: Client, _: Message| {
+            client.join("one").await?;
+            client.join("one").await?;
+            errors.send(client.join("two").await.unwrap_err())?;
+            errors.send(client.leave("two").await.unwrap_err())?;
+            errors.send(client.join("").await.unwrap_err())?;
+            client.close(Disconnect::Kicked);
+            Ok(errors.send(client.leave("one").await.unwrap_err())?)
+        })
+        .start()
+        .unwrap();
+    let mut socket = Socket::connect(server.local_addr());
+    socket.send(&json!({"event": "try"}));
+    let next = || told.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(next(), JoinError::TooManyRooms { limit: 1 });
+    assert_eq!(next(), JoinError::NotAMember);
+    assert!(matches!(next(), JoinError::Room(_)));
+    assert_eq!(next(), JoinError::Gone);
+    let goodbye = socket.goodbye();
+    assert_eq!((goodbye.code, &*goodbye.reason), (1008, "kicked"));
+    server.shutdown(PATIENCE);
+}
+
+/// What all connections of one core share, without a lock.
+#[derive(Default)]
+struct Seen(RefCell<Vec<String>>);
+
+/// How often one connection has spoken.
+struct Spoken(Cell<u32>);
+
+#[test]
+fn a_handler_sends_to_its_room_with_and_without_its_client() {
+    let server = builder()
+        .shards(1)
+        .shard_state(Rc::<Seen>::default)
+        .on_connect(async |client: Client| {
+            client.set_state(Spoken(Cell::new(0)));
+            Ok(client.join("lobby").await.map(drop)?)
+        })
+        .on("say", async |client: Client, message: Message| {
+            let spoken = client.state::<Spoken>().ok_or("it was set when the client came")?;
+            spoken.0.set(spoken.0.get() + 1);
+            let seen = client.shard_state::<Rc<Seen>>();
+            seen.0.borrow_mut().push(message.data().get().to_owned());
+            client.to_room("lobby").except_self().emit("said", message.data())?;
+            let receipt = client.to_room("lobby").publish("count", &seen.0.borrow().len()).await?;
+            Ok(client.emit("ok", &json!({"spoken": spoken.0.get(), "offset": receipt.offset}))?)
+        })
+        .on("shout", async |client: Client, message: Message| {
+            Ok(client.broadcast("heard", message.data())?)
+        })
+        .on("raw", async |client: Client, _: Message| {
+            client.to_room("lobby").send_text(r#"{"my": "own"}"#)?;
+            Ok(client.send_text(r#"{"for": "you"}"#))
+        })
+        .start()
+        .unwrap();
+    let mut sockets = [Socket::connect(server.local_addr()), Socket::connect(server.local_addr())];
+    sockets.iter_mut().for_each(|socket| assert_eq!(socket.receive()["event"], "cast:joined"));
+    let [one, other] = &mut sockets;
+    one.send(&json!({"event": "say", "data": "hi"}));
+    one.expect(json!({"event": "count", "data": 1, "room": "lobby", "offset": 2}));
+    one.expect(json!({"event": "ok", "data": {"spoken": 1, "offset": 2}}));
+    other.expect(json!({"event": "said", "data": "hi", "room": "lobby", "offset": 1}));
+    other.expect(json!({"event": "count", "data": 1, "room": "lobby", "offset": 2}));
+    other.send(&json!({"event": "shout", "data": [1]}));
+    one.expect(json!({"event": "heard", "data": [1]}));
+    other.expect(json!({"event": "heard", "data": [1]}));
+    one.send(&json!({"event": "raw"}));
+    let (first, second) = (one.receive(), one.receive());
+    let own = |message: &serde_json::Value| message == &json!({"my": "own"});
+    assert!(own(&first) ^ own(&second), "one from the room, one of its own");
+    other.expect(json!({"my": "own"}));
+    server.shutdown(PATIENCE);
+}
+
+#[test]
+fn other_threads_reach_one_connection() {
+    let server = builder()
+        .shards(2)
+        .on("who", async |client: Client, _: Message| {
+            let (id, cast) = (client.id(), client.broadcaster());
+            std::thread::spawn(move || futures_lite::future::block_on(cast.emit(id, "you", &1)));
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    let cast = server.broadcaster();
+    let mut socket = Socket::open(server.local_addr(), "/ws", &[]).unwrap();
+    let id = socket.receive()["data"]["connection"].as_str().unwrap().parse().unwrap();
+    socket.send(&json!({"event": "who"}));
+    socket.expect(json!({"event": "you", "data": 1}));
+    let close = || futures_lite::future::block_on(cast.close(id, Disconnect::Kicked)).unwrap();
+    assert!(close());
+    assert_eq!(socket.goodbye().code, 1008);
+    assert!(!close(), "it is gone");
+    let mut all = [Socket::connect(server.local_addr()), Socket::connect(server.local_addr())];
+    crate::support::wait_until("both are counted", || cast.connection_count() == 2);
+    cast.close_all(Disconnect::Normal(4001));
+    all.iter_mut().for_each(|socket| assert_eq!(socket.goodbye().code, 4001));
+    server.shutdown(PATIENCE);
+}

@@ -1,0 +1,89 @@
+//! Proves that a shutdown loses nothing that handlers and threads had begun, and ends all the same.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use corecast::{Client, Message, PublishError, Server};
+use serde_json::json;
+
+use crate::socket::{Gate, PATIENCE, Socket, builder};
+
+#[test]
+fn what_was_begun_is_delivered() {
+    for round in 0..20 {
+        let (begun, begins) = channel();
+        let gate = Gate::default();
+        let waits = gate.clone();
+        let server = builder()
+            .shards(2)
+            .on("slow", async move |client: Client, _: Message| {
+                begun.send(())?;
+                waits.clone().await;
+                Ok(client.to_room("r").publish("last", &1).await.map(drop)?)
+            })
+            .start()
+            .unwrap();
+        let cast = server.broadcaster();
+        let (mut speaker, mut listener) =
+            (Socket::connect(server.local_addr()), Socket::connect(server.local_addr()));
+        listener.join("r");
+        speaker.send(&json!({"event": "slow"}));
+        begins.recv_timeout(PATIENCE).unwrap();
+        let publisher = thread::spawn(move || {
+            let mut taken = 0;
+            loop {
+                match cast.to_room("r").emit("m", &taken) {
+                    Ok(()) => taken += 1,
+                    Err(PublishError::Full) => thread::yield_now(),
+                    Err(error) => break (taken, error),
+                }
+            }
+        });
+        // Somewhere in the middle of it.
+        thread::sleep(Duration::from_millis(round));
+        let drain = thread::spawn(move || server.shutdown(PATIENCE));
+        let (taken, error) = publisher.join().unwrap();
+        assert!(matches!(error, PublishError::Closed), "{error}");
+        gate.open();
+        let mut expected = 0;
+        let mut last = false;
+        while expected < taken || !last {
+            let message = listener.receive();
+            match message["event"].as_str() {
+                Some("last") => last = true,
+                _ => {
+                    assert_eq!(message["data"], expected, "of {taken} that were taken");
+                    expected += 1;
+                }
+            }
+        }
+        assert!(listener.goodbye().reason.starts_with("shutdown"));
+        assert!(speaker.goodbye().reason.starts_with("shutdown"));
+        assert_eq!(drain.join().unwrap().cut, 0);
+    }
+}
+
+#[test]
+fn a_handler_that_never_ends_costs_the_others_nothing() {
+    let (begun, begins) = channel();
+    let server = builder()
+        .shards(1)
+        .on("never", async move |_: Client, _: Message| {
+            begun.send(())?;
+            std::future::pending().await
+        })
+        .start()
+        .unwrap();
+    let mut sockets = [Socket::connect(server.local_addr()), Socket::connect(server.local_addr())];
+    sockets[0].send(&json!({"event": "never"}));
+    begins.recv_timeout(PATIENCE).unwrap();
+    let (begin, timeout) = (Instant::now(), Duration::from_secs(2));
+    let drain = thread::spawn(move || server.shutdown(timeout));
+    sockets.iter_mut().for_each(|socket| {
+        assert!(socket.goodbye().reason.starts_with("shutdown"), "everybody hears it");
+    });
+    drop(sockets);
+    assert_eq!(drain.join().unwrap().cut, 0);
+    assert!(begin.elapsed() >= timeout / 2, "the handler had half of the time");
+}
