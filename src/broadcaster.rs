@@ -21,6 +21,24 @@ use crate::runtime::{Foreign, Inboxes, Process, Promise, Unsent, promise};
 /// waiting; `_blocking`, which keeps the thread until there is room; and async, which waits in any
 /// runtime. What one caller sends to one room, or to everybody, arrives in the order in which it
 /// was sent, whatever the variant: it is handed to the shard that orders that room.
+///
+/// ```
+/// # use corecast::{PublishError, Server};
+/// # let server = Server::builder().listen("127.0.0.1:0").start()?;
+/// let cast = server.broadcaster();
+/// let ticking = std::thread::spawn(move || {
+///     for n in 1..=3 {
+///         match cast.to_room("ticker").emit("tick", &n) {
+///             Err(PublishError::Full) => println!("nobody waits for tick {n}"),
+///             other => other?,
+///         }
+///     }
+///     cast.to_room("ticker").publish_blocking("end", &())
+/// });
+/// let receipt = ticking.join().expect("it does not panic")?;
+/// assert_eq!(receipt.offset, 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Broadcaster {
     inboxes: Inboxes,

@@ -88,6 +88,23 @@ impl Builder {
     /// Makes a value per shard, on the shard's own thread, for all handlers there:
     /// [`Client::shard_state`]. It needs no lock, and need not be `Send`. May be called once for
     /// each type.
+    ///
+    /// ```
+    /// # use corecast::{Client, Message, Server};
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    ///
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .shard_state(|| Rc::new(Cell::new(0_u64)))
+    ///     .on("count", async |client: Client, _: Message| {
+    ///         let count = client.shard_state::<Rc<Cell<u64>>>();
+    ///         count.set(count.get() + 1);
+    ///         Ok(client.emit("counted", &count.get())?)
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
     pub fn shard_state<T: Clone + 'static>(
         mut self,
         make: impl Fn() -> T + Clone + Send + 'static,
@@ -99,6 +116,19 @@ impl Builder {
     /// Decides at the handshake who may connect, and as whom: [`Client::claims`]. Everybody may,
     /// as nobody in particular, without this. It has as long as a handshake may take; a panic
     /// refuses with 500.
+    ///
+    /// ```
+    /// # use corecast::{Claims, Handshake, Refusal, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize(async |handshake: Handshake| match handshake.bearer_token() {
+    ///         Some("secret") => Ok(Claims::for_subject("ada")),
+    ///         Some(_) => Err(Refusal::forbidden("this token is not known")),
+    ///         None => Err(Refusal::unauthorized("send Authorization: Bearer and a token")),
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
     pub fn authorize<F>(mut self, hook: F) -> Builder
     where
         F: AsyncFn(Handshake) -> Result<Claims, Refusal> + Clone + Send + 'static,
@@ -164,6 +194,19 @@ impl Builder {
     /// Answers HTTP requests beside `/ws`, on the same port. `{name}` in the path stands for one
     /// segment ([`HttpRequest::parameter`]), `{*name}` at its end for all that follow. The server's
     /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`, `/metrics`.
+    ///
+    /// ```
+    /// # use corecast::{HttpRequest, HttpResponse, Method, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .route(Method::POST, "/rooms/{room}/bell", async |request: HttpRequest| {
+    ///         let room = request.parameter("room").unwrap_or_default();
+    ///         let receipt = request.broadcaster().to_room(room).publish("bell", &()).await?;
+    ///         Ok(HttpResponse::text(format!("rang for {}", receipt.members)))
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
     pub fn route<F>(mut self, method: Method, path: &str, handler: F) -> Builder
     where
         F: AsyncFn(HttpRequest) -> RouteResult + Clone + Send + 'static,

@@ -1,4 +1,89 @@
-#![doc = include_str!("../README.md")]
+//! A broadcast engine for Linux: very many WebSocket connections, one message to all of them or to
+//! the members of one room, at close to what the kernel can do.
+//!
+//! Every core runs one shard, pinned, with its own connections and its own part of every room.
+//! Shards share nothing; a message crosses cores over lock-free rings, is encoded once, and is
+//! appended once per core, however many members there are.
+//!
+//! # From `cargo add` to a broadcast
+//!
+//! `cargo add corecast --no-default-features` (the default feature `cli` builds the `corecast`
+//! command), then:
+//!
+//! ```
+//! use corecast::{Client, Message, Server};
+//! use serde_json::json;
+//! use std::time::Duration;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::builder()
+//!         .listen("127.0.0.1:0")
+//!         .on_connect(async |client: Client| {
+//!             client.join("lobby").await?;
+//!             Ok(())
+//!         })
+//!         .on("chat", async |client: Client, message: Message| {
+//!             client.to_room("lobby").except_self().emit("chat", message.data())?;
+//!             client.emit("ok", &json!({"seen": true}))?;
+//!             Ok(())
+//!         })
+//!         .start()?;
+//!     println!("listening on ws://{}/ws", server.local_addr());
+//!     server.broadcaster().broadcast("tick", &json!({"n": 1}))?;
+//!     server.shutdown(Duration::from_secs(10));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Any WebSocket client speaks to it: each message is one JSON object with `event` and `data`, as
+//! the repository's README shows by example.
+//!
+//! # The parts
+//!
+//! - [`Builder`]: settings and handlers. Handlers run on their connection's core, one clone per
+//!   shard; their futures may hold `Rc`s.
+//! - [`Client`]: one connection in the hands of a handler. It joins and leaves rooms, sends to
+//!   itself, to a room ([`ToRoom`]) and to everybody, knows its [`Handshake`] and [`Claims`], and
+//!   carries typed state.
+//! - [`Broadcaster`]: sends from any thread and any runtime, at once, blocking, or async.
+//! - [`HttpRequest`] and [`HttpResponse`]: routes of the program beside `/ws`.
+//! - [`Server`]: the running whole, until [`Server::shutdown`].
+//!
+//! # What holds
+//!
+//! - All members of a room see one order, that of the offsets, which count from 1 without holes.
+//!   All connections see broadcasts in one order.
+//! - A member gets every message after its join exactly once, until it leaves, is told of a gap, or
+//!   is disconnected with a reason ([`Disconnect`]).
+//! - What one caller sends to one room arrives in the order in which it was sent.
+//! - Memory is bounded: every limit is in [`Limits`] and has one visible consequence. A publisher
+//!   that is faster than the members hears [`PublishError::Full`], or waits.
+//! - A handler that waits delays its own connection's next message and nobody else's. One that
+//!   returns an error or panics costs its message the answer `handler_failed`. One that blocks its
+//!   thread stops its shard, so it should not.
+//!
+//! Handlers may use glommio's timers, tasks and sockets; each shard's thread runs a glommio
+//! executor, which is visited at least once per millisecond while a handler waits.
+//!
+//! # Coming from a registry in a `DashMap`
+//!
+//! The usual design keeps connections in a `DashMap`, each with a queue and a writer task. Every
+//! method of such a registry has its counterpart:
+//!
+//! | registry | here | what is different |
+//! |---|---|---|
+//! | `register(tx, claims)` | [`Builder::authorize`], [`Builder::on_connect`] | the server accepts the socket; there is no queue to make |
+//! | `unregister(id)` | [`Client::close`], [`Broadcaster::close`]; [`Builder::on_disconnect`] tells | leaving all rooms is part of it, in the same order on every core |
+//! | `connection_count()` | [`Broadcaster::connection_count`] | the sum of the shards' counts at about that moment |
+//! | `join_room(id, room)` | [`Client::join`] | awaited: when it returns, every later message arrives; the client is told the offset |
+//! | `leave_room(id, room)` | [`Client::leave`] | awaited; the client is told behind which message it left |
+//! | `send_text(id, text)` | [`Client::send_text`], [`Client::emit`], [`Broadcaster::emit`] | a client that does not read is closed with 1013 beyond `own_bytes`, instead of a queue that grows |
+//! | `broadcast_text(text)` | [`Broadcaster::broadcast_text`], [`Broadcaster::broadcast`], [`Client::broadcast`] | the cost does not grow with the number of connections on the caller's side |
+//! | `broadcast_room_text(room, text)` | [`RoomPublisher::send_text`], [`RoomPublisher::emit`], [`ToRoom::emit`] | ordered, numbered, and `Full` instead of memory that grows; [`ToRoom::except_self`] leaves the sender out |
+//! | `close_all()` | [`Broadcaster::close_all`], [`Server::shutdown`] | each connection is sent first what waits for it |
+//! | `claims()` | [`Client::claims`] | the members of a JSON object |
+//! | `envelope(event, data)` | any method that takes an event and data | data is any `Serialize`, or raw JSON that is carried byte for byte ([`Message::data`]) |
+
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,6 +111,7 @@ pub use broadcaster::{Broadcaster, RoomPublisher};
 pub use builder::Builder;
 pub use claims::Claims;
 pub use client::Client;
+#[doc(inline)]
 pub use corecast_shards::{
     BadRoomName, ConnId, Disconnect, Epoch, Joined, Limits, RoomInfo, RoomName, SlowPolicy,
 };
@@ -40,3 +126,8 @@ pub use room::ToRoom;
 pub use route::{HttpRequest, HttpResponse, RouteResult};
 pub use runtime::StartError;
 pub use server::{Drained, Server};
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -32,6 +32,7 @@ impl Config {
 /// What happens to a member whose socket refuses bytes for too long, or that lost its place in a
 /// room log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SlowPolicy {
     /// It is closed with 1013 `slow` and may come back.
     #[default]

@@ -184,6 +184,7 @@ pub struct Joined {
 
 /// One room, as its home knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RoomInfo {
     /// Its name.
     pub room: RoomName,

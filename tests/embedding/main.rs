@@ -11,6 +11,6 @@ mod shutdown;
 mod socket;
 mod threads;
 
-#[allow(dead_code)] // It serves the tests of the server, which need more of it.
+#[allow(dead_code, unused_imports)] // It serves the tests of the server, which need more of it.
 #[path = "../server/support/mod.rs"]
 mod support;

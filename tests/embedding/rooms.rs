@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 
-use corecast::{Client, Disconnect, JoinError, Message, Server};
+use corecast::{Client, Disconnect, JoinError, Message};
 use serde_json::json;
 
 use crate::socket::{PATIENCE, Socket, builder, limits};
@@ -106,7 +106,8 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
             let seen = client.shard_state::<Rc<Seen>>();
             seen.0.borrow_mut().push(message.data().get().to_owned());
             client.to_room("lobby").except_self().emit("said", message.data())?;
-            let receipt = client.to_room("lobby").publish("count", &seen.0.borrow().len()).await?;
+            let count = seen.0.borrow().len();
+            let receipt = client.to_room("lobby").publish("count", &count).await?;
             Ok(client.emit("ok", &json!({"spoken": spoken.0.get(), "offset": receipt.offset}))?)
         })
         .on("shout", async |client: Client, message: Message| {
@@ -114,7 +115,8 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
         })
         .on("raw", async |client: Client, _: Message| {
             client.to_room("lobby").send_text(r#"{"my": "own"}"#)?;
-            Ok(client.send_text(r#"{"for": "you"}"#))
+            client.send_text(r#"{"for": "you"}"#);
+            Ok(())
         })
         .start()
         .unwrap();

@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::{Client, Message, PublishError, Server};
+use corecast::{Client, Message, PublishError};
 use serde_json::json;
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use corecast::{Broadcaster, Client, Message, PublishError, Server};
+use corecast::{Broadcaster, Client, Message, PublishError};
 use futures_lite::future::block_on;
 use serde_json::json;
 
