@@ -19,7 +19,8 @@ use crate::runtime::{Foreign, Inboxes, Process, Promise, Unsent, promise};
 ///
 /// Each method comes in up to three variants: at once, with [`PublishError::Full`] instead of
 /// waiting; `_blocking`, which keeps the thread until there is room; and async, which waits in any
-/// runtime. What one caller sends to one room, or to everybody, arrives in the order in which it
+/// runtime. The blocking ones are not for handlers: the room that they would wait for is made by
+/// the thread that they would keep. What one caller sends to one room, or to everybody, arrives in the order in which it
 /// was sent, whatever the variant: it is handed to the shard that orders that room.
 ///
 /// ```
@@ -138,8 +139,16 @@ impl Broadcaster {
 
     /// Closes every connection for this reason, each as soon as it was sent what waits for it. Who
     /// connects afterwards is welcome.
-    pub fn close_all(&self, reason: Disconnect) {
-        self.inboxes.send_to_all(|| Foreign::CloseAll(reason));
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Closed`] when the server is shutting down, which closes them, too.
+    pub async fn close_all(&self, reason: Disconnect) -> Result<(), PublishError> {
+        for index in 0..self.process.shards() {
+            let shard = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
+            self.hand_over(shard, Foreign::CloseAll(reason)).await?;
+        }
+        Ok(())
     }
 
     /// Open connections of all shards, at about this moment.

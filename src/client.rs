@@ -50,7 +50,8 @@ impl Client {
         self.session.handshake.remote_addr()
     }
 
-    /// The request with which the connection began: its path, query and header fields.
+    /// The request with which the connection began: its path, query and header fields. A program
+    /// with handlers keeps it, about 1 KB, as long as the connection.
     pub fn handshake(&self) -> &Handshake {
         &self.session.handshake
     }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::mpsc::channel;
 
 use corecast::{Client, Disconnect, JoinError, Message};
+use futures_lite::future::block_on;
 use serde_json::json;
 
 use crate::socket::{PATIENCE, Socket, builder, limits};
@@ -47,9 +48,9 @@ fn a_join_of_the_program_is_told_without_id_and_counts_from_there() {
     sockets[0].expect(json!({"event": "moved", "data": ["attic"]}));
     assert_eq!(cast.to_room("lobby").publish_blocking("later", &3).unwrap().members, 3);
     sockets[0].expect_nothing();
-    let info = futures_lite::future::block_on(cast.room("lobby")).unwrap().unwrap();
+    let info = block_on(cast.room("lobby")).unwrap().unwrap();
     assert_eq!((info.members, info.offset), (3, 3));
-    assert_eq!(futures_lite::future::block_on(cast.room("nowhere")).unwrap(), None);
+    assert_eq!(block_on(cast.room("nowhere")).unwrap(), None);
     server.shutdown(PATIENCE);
 }
 
@@ -145,7 +146,7 @@ fn other_threads_reach_one_connection() {
         .shards(2)
         .on("who", async |client: Client, _: Message| {
             let (id, cast) = (client.id(), client.broadcaster());
-            std::thread::spawn(move || futures_lite::future::block_on(cast.emit(id, "you", &1)));
+            std::thread::spawn(move || block_on(cast.emit(id, "you", &1)));
             Ok(())
         })
         .start()
@@ -155,13 +156,13 @@ fn other_threads_reach_one_connection() {
     let id = socket.receive()["data"]["connection"].as_str().unwrap().parse().unwrap();
     socket.send(&json!({"event": "who"}));
     socket.expect(json!({"event": "you", "data": 1}));
-    let close = || futures_lite::future::block_on(cast.close(id, Disconnect::Kicked)).unwrap();
+    let close = || block_on(cast.close(id, Disconnect::Kicked)).unwrap();
     assert!(close());
     assert_eq!(socket.goodbye().code, 1008);
     assert!(!close(), "it is gone");
     let mut all = [Socket::connect(server.local_addr()), Socket::connect(server.local_addr())];
     crate::support::wait_until("both are counted", || cast.connection_count() == 2);
-    cast.close_all(Disconnect::Normal(4001));
+    block_on(cast.close_all(Disconnect::Normal(4001))).unwrap();
     all.iter_mut().for_each(|socket| assert_eq!(socket.goodbye().code, 4001));
     server.shutdown(PATIENCE);
 }

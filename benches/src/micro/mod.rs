@@ -4,12 +4,14 @@ mod dash_room;
 mod engine_room;
 mod envelope;
 mod hop;
+mod plain_registry;
 mod wire;
 
 pub use dash_room::DashRoom;
 pub use engine_room::EngineRoom;
 pub use envelope::Encoder;
 pub use hop::Hop;
+pub use plain_registry::PlainRegistry;
 pub use wire::Frames;
 
 /// Members of the rooms that are measured.
