@@ -20,3 +20,4 @@ pub use message::Message;
 pub use payload::PayloadError;
 pub use runtime::StartError;
 pub use server::{Builder, Drained, Server};
+pub use settings::Sends;

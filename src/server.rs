@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::handler::{HandlerResult, Program};
 use crate::message::Message;
 use crate::runtime::{Foreign, StartError, Started, start};
-use crate::settings::Settings;
+use crate::settings::{Sends, Settings};
 
 /// A running server. Dropping it leaves it running; [`Server::shutdown`] ends it.
 #[derive(Debug)]
@@ -118,6 +118,12 @@ impl Builder {
     /// to the kernel. Default: 256 KiB.
     pub fn send_buffer(mut self, bytes: usize) -> Builder {
         self.settings.send_buffer = bytes;
+        self
+    }
+
+    /// How bytes are handed to sockets. Default: over an io_uring if the kernel gives one.
+    pub fn sends(mut self, sends: Sends) -> Builder {
+        self.settings.sends = sends;
         self
     }
 

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{HttpError, routes};
-use crate::runtime::Hub;
+use crate::runtime::{Gauges, Hub};
 
 /// What every shard has and has done, and the limits.
 pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError> {
@@ -46,6 +46,24 @@ fn describe(hub: &Hub, stats: &ShardStats) -> Value {
         "gaps": counters.gaps,
         "opened": counters.opened,
         "closed": closed(&counters.closed),
+        "runtime": runtime(hub.gauges(stats.shard)),
+    })
+}
+
+/// What the shard's thread asked of the kernel.
+fn runtime(gauges: &Gauges) -> Value {
+    let counts = gauges.counts();
+    json!({
+        "sends_by": if gauges.sends_on_ring() { "ring" } else { "plain" },
+        "turns": counts.turns,
+        "sends": counts.sends,
+        "send_batches": counts.send_batches,
+        "sends_batched": counts.sends_batched,
+        "reads": counts.reads,
+        "polls": counts.polls,
+        "timer_sets": counts.timer_sets,
+        "accepts": counts.accepts,
+        "doorbell_writes": gauges.doorbell_writes(),
     })
 }
 

@@ -22,7 +22,7 @@ use super::turn::Core;
 use super::visit::SPIN_BEFORE_PARK;
 use super::{preflight, sys};
 use crate::handler::{Handlers, Program};
-use crate::settings::Settings;
+use crate::settings::{Sends, Settings};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         limits,
         handled: program.handled(),
     };
-    let (inboxes, threads) = spawn_shards(&config, &process, listeners, program)?;
+    let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
     Ok(Started { address, process, inboxes, threads })
 }
 
@@ -98,8 +98,10 @@ fn spawn_shards(
     process: &Arc<Process>,
     listeners: Vec<TcpListener>,
     program: &Program,
+    sends: Sends,
 ) -> Result<(Inboxes, Vec<thread::JoinHandle<()>>), StartError> {
-    let bells: Result<Vec<_>, _> = listeners.iter().map(|_| doorbell()).collect();
+    let bell = |index: usize| doorbell(shard_id(index), process);
+    let bells: Result<Vec<_>, _> = (0..listeners.len()).map(bell).collect();
     let (bell_fds, doorbells): (Vec<_>, Vec<_>) =
         bells.map_err(StartError::System)?.into_iter().unzip();
     let (inboxes, receivers) = Inboxes::new(&doorbells);
@@ -108,7 +110,7 @@ fn spawn_shards(
     let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(receivers).zip(mesh);
     let mut threads = Vec::new();
     for (index, ((((listener, bell_fd), doorbell), inbox), mesh)) in parts.enumerate() {
-        let id = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
+        let id = shard_id(index);
         let seed = ShardSeed {
             id,
             config: config.clone(),
@@ -119,6 +121,7 @@ fn spawn_shards(
             doorbell,
             inbox,
             mesh,
+            sends,
             ready: ready.clone(),
         };
         let name = format!("corecast-{id}");
@@ -132,11 +135,19 @@ fn spawn_shards(
     Ok((inboxes, threads))
 }
 
+fn shard_id(index: usize) -> ShardId {
+    ShardId::new(u16::try_from(index).expect("shards are counted in u16"))
+}
+
 /// A doorbell, and the descriptor that it makes ready.
-fn doorbell() -> io::Result<(Arc<OwnedFd>, Doorbell)> {
+fn doorbell(id: ShardId, process: &Arc<Process>) -> io::Result<(Arc<OwnedFd>, Doorbell)> {
     let fd = Arc::new(sys::event_fd()?);
-    let rung = Arc::clone(&fd);
-    Ok((fd, Doorbell::new(move || sys::signal(&rung))))
+    let (rung, process) = (Arc::clone(&fd), Arc::clone(process));
+    let wake = move || {
+        process.gauges(id).count_doorbell_write();
+        sys::signal(&rung);
+    };
+    Ok((fd, Doorbell::new(wake)))
 }
 
 /// Everything that a shard's thread starts from.
@@ -150,6 +161,7 @@ struct ShardSeed {
     doorbell: Doorbell,
     inbox: Receiver<Foreign>,
     mesh: Mesh,
+    sends: Sends,
     ready: Sender<Result<(), StartError>>,
 }
 
@@ -195,7 +207,8 @@ impl ShardSeed {
     fn into_hub(self) -> io::Result<Hub> {
         let shard = Shard::new(self.id, self.config);
         let process = Arc::clone(&self.process);
-        let core = Core::new(shard, self.mesh, self.listener, &self.bell_fd, self.inbox, process)?;
+        let (listener, bell) = (self.listener, &self.bell_fd);
+        let core = Core::new(shard, self.mesh, listener, bell, self.inbox, process, self.sends)?;
         Ok(Hub::new(core, self.doorbell, Handlers::new(&self.program), self.process))
     }
 

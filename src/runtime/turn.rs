@@ -7,20 +7,22 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Answer, Call, ConnId, Disconnect, Goodbye, SendEnd, Shard, Time, Token};
+use corecast_shards::{Answer, Call, ConnId, Disconnect, Goodbye, Shard, Time, Token};
 use crossbeam_channel::Receiver;
 
 use super::alarms::Alarms;
+use super::counts::Counts;
 use super::greeting::Greetings;
 use super::inbox::Foreign;
 use super::mesh::Mesh;
 use super::poller::{Event, Poller};
 use super::process::Process;
 use super::promise::Resolver;
-use super::sockets::Sockets;
-use super::sys::{self, Pieces};
+use super::sender::Sender;
+use super::sockets::{Socket, Sockets};
+use super::sys;
 use super::watches::Watches;
-use crate::settings::HEAD_BYTES_MAX;
+use crate::settings::{HEAD_BYTES_MAX, Sends};
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one slice of one room's pass, timers; each with a budget.
@@ -45,7 +47,11 @@ pub(crate) struct Core {
     /// Connections to be read.
     readable: VecDeque<ConnId>,
     pub(super) buffer: Box<[u8]>,
-    pieces: Pieces,
+    pub(super) sender: Sender,
+    /// The sends that are begun, and the sockets that they are for.
+    pub(super) begun: Vec<ConnId>,
+    pub(super) begun_sockets: Vec<Socket>,
+    pub(super) counts: Counts,
     pub(crate) waiting: HashMap<Token, Resolver<Answer>>,
     next_token: u64,
     /// What is to become a task when the turn is over and nobody borrows the core.
@@ -79,9 +85,8 @@ pub(super) const WATCH: u64 = 1 << 62;
 /// by a head, so that one which came in pieces can be put together in it.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
-/// Sockets read, and connections flushed for their own frames, in one turn.
+/// Sockets read in one turn.
 const READS_PER_TURN: usize = 64;
-const OWN_SENDS_PER_TURN: usize = 64;
 
 /// Bytes read in one turn, give or take one socket's: some thousand small commands, which take less
 /// than the 500 µs of a slice.
@@ -91,12 +96,6 @@ const READ_BYTES_PER_TURN: usize = 64 << 10;
 const OWN_MESSAGES_PER_TURN: usize = 256;
 const FOREIGN_PER_TURN: usize = 256;
 
-/// The longest that one slice of a pass keeps everybody else waiting.
-const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
-
-/// Reading the clock costs some 25 ns and a send at least 80, so it is read once per eight.
-const SENDS_PER_CLOCK: usize = 8;
-
 impl Core {
     pub(crate) fn new(
         shard: Shard,
@@ -105,12 +104,15 @@ impl Core {
         doorbell: &OwnedFd,
         inbox: Receiver<Foreign>,
         process: Arc<Process>,
+        sends: Sends,
     ) -> io::Result<Core> {
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(listener.as_raw_fd(), LISTENER)?;
         poller.add_signal(doorbell.as_raw_fd(), DOORBELL)?;
         poller.add_signal(timer.as_raw_fd(), TIMER)?;
+        let sender = Sender::new(sends)?;
+        process.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
         Ok(Core {
             shard,
             mesh,
@@ -127,7 +129,10 @@ impl Core {
             alarms: Alarms::default(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_BYTES + HEAD_BYTES_MAX].into_boxed_slice(),
-            pieces: Pieces::default(),
+            sender,
+            begun: Vec::new(),
+            begun_sockets: Vec::new(),
+            counts: Counts::default(),
             waiting: HashMap::new(),
             next_token: 0,
             births: Vec::new(),
@@ -139,6 +144,7 @@ impl Core {
 
     /// One round. Returns whether the next one has work at once.
     pub(crate) fn turn(&mut self) -> io::Result<bool> {
+        self.counts.turns += 1;
         self.tell_time();
         let mut accepts = false;
         while let Some(event) = self.poller.next() {
@@ -173,6 +179,7 @@ impl Core {
 
     /// Takes events from the kernel: those that are there, or after waiting for the first.
     pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.counts.polls += 1;
         self.poller.wait(timeout)
     }
 
@@ -200,6 +207,7 @@ impl Core {
         if next != self.timer_set
             && let Some(next) = next
         {
+            self.counts.timer_sets += 1;
             sys::set_timer(&self.timer, next.since(self.now()))?;
         }
         self.timer_set = next;
@@ -233,7 +241,7 @@ impl Core {
     }
 
     /// Puts a connection in line to be read, if it wants to be.
-    fn queue_read(&mut self, id: ConnId) {
+    pub(super) fn queue_read(&mut self, id: ConnId) {
         let wanted = self.shard.wants_read(id);
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if wanted && socket.readable && !socket.queued {
@@ -259,6 +267,7 @@ impl Core {
     /// Reads a socket once; returns how many bytes there were.
     fn read_socket(&mut self, id: ConnId) -> usize {
         let Some(socket) = self.sockets.get(id) else { return 0 };
+        self.counts.reads += 1;
         match sys::receive(&socket, &mut self.buffer) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {
@@ -282,7 +291,7 @@ impl Core {
         self.shard.on_end(id);
     }
 
-    fn set_readable(&mut self, id: ConnId, readable: bool) {
+    pub(super) fn set_readable(&mut self, id: ConnId, readable: bool) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.readable = readable;
         }
@@ -308,46 +317,6 @@ impl Core {
             }
         }
         true
-    }
-
-    fn flush_own(&mut self) {
-        for _ in 0..OWN_SENDS_PER_TURN {
-            let Some(id) = self.shard.next_own_send() else { return };
-            self.send(id);
-        }
-    }
-
-    fn flush_slice(&mut self) {
-        let begin = Instant::now();
-        self.shard.start_slice();
-        for count in 1.. {
-            let Some(id) = self.shard.next_room_send() else { return };
-            self.send(id);
-            if count % SENDS_PER_CLOCK == 0 && begin.elapsed() > SLICE_TIME_MAX {
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self, id: ConnId) {
-        let Some(socket) = self.sockets.get(id) else {
-            unreachable!("a connection keeps its descriptor while a send is under way");
-        };
-        let shard = &self.shard;
-        let sent = self.pieces.send(&socket, |each| shard.for_each_slice(id, each));
-        let end = match sent {
-            Ok(bytes) => SendEnd::Taken(bytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => SendEnd::Blocked,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => SendEnd::Taken(0),
-            Err(_) => SendEnd::Failed,
-        };
-        self.shard.end_send(id, end);
-        if end == SendEnd::Failed {
-            // What has arrived can still be read, and then comes the end.
-            sys::shutdown_both(&socket);
-            self.set_readable(id, true);
-            self.queue_read(id);
-        }
     }
 
     pub(super) fn take_outputs(&mut self) {
@@ -388,6 +357,6 @@ impl Core {
     }
 
     fn publish_gauges(&mut self) {
-        self.process.gauges(self.shard.id()).set(&self.shard);
+        self.process.gauges(self.shard.id()).set(&self.shard, &self.counts);
     }
 }
