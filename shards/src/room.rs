@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest};
 use crate::room_name::RoomName;
+use crate::time::Time;
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
@@ -34,6 +35,8 @@ pub(crate) struct Room {
     floor: u64,
     /// The log's `appended_bytes` at that moment.
     floor_bytes: u64,
+    /// When the oldest message was accepted that came since the running or last pass began.
+    accepted: Option<Time>,
     /// Whether the room stands in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
     pub(crate) press: Press,
@@ -101,6 +104,8 @@ struct Pass {
     /// The end of the log when the walk began, and its `appended_bytes`.
     end: u64,
     end_bytes: u64,
+    /// When the oldest message was accepted that no walk before began with.
+    accepted: Option<Time>,
 }
 
 /// Whether publishers are faster than this shard's writable members.
@@ -128,6 +133,7 @@ impl Room {
             pass: None,
             floor: 1,
             floor_bytes: 0,
+            accepted: None,
             dirty: false,
             press: Press { wanted: false, told: Some(false), queued: false },
         }
@@ -368,7 +374,16 @@ impl Room {
     /// Begins a walk unless one is under way.
     pub(crate) fn begin_pass(&mut self) {
         let (end, end_bytes) = (self.log.next(), self.log.appended_bytes());
-        self.pass.get_or_insert(Pass { position: 0, end, end_bytes });
+        if self.pass.is_none() {
+            let accepted = self.accepted.take();
+            self.pass = Some(Pass { position: 0, end, end_bytes, accepted });
+        }
+    }
+
+    /// Takes note of when the newest message was accepted.
+    pub(crate) fn note_accepted(&mut self, accepted: Time) {
+        let oldest = self.accepted.map_or(accepted, |oldest| oldest.min(accepted));
+        self.accepted = Some(oldest);
     }
 
     /// Which member the walk visits next.
@@ -386,12 +401,13 @@ impl Room {
         self.pass.is_some()
     }
 
-    /// Ends a walk that has visited everybody. Returns whether newer messages need another.
-    pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> bool {
+    /// Ends a walk that has visited everybody. Returns when the oldest message that it carried was
+    /// accepted, and whether newer messages need another.
+    pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> (Option<Time>, bool) {
         let pass = self.pass.take().expect("only a walk that began ends");
         (self.floor, self.floor_bytes) = (pass.end, pass.end_bytes);
         self.release(pool);
-        self.log.next() > pass.end
+        (pass.accepted, self.log.next() > pass.end)
     }
 
     /// Frees what nobody needs.

@@ -1,6 +1,8 @@
 //! The figures of all shards.
 
-use corecast_shards::{Answer, Disconnect, Limits, ShardStats};
+use std::time::Duration;
+
+use corecast_shards::{Answer, Disconnect, Latencies, Limits, ShardStats};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -46,7 +48,24 @@ fn describe(hub: &Hub, stats: &ShardStats) -> Value {
         "gaps": counters.gaps,
         "opened": counters.opened,
         "closed": closed(&counters.closed),
+        "mesh_sent": counters.mesh_sent,
+        "log_bytes_copied": counters.log_bytes_copied,
+        "rest_bytes_copied": counters.rest_bytes_copied,
+        "latency_us": latencies(&counters.latencies),
         "runtime": runtime(hub.gauges(stats.shard)),
+    })
+}
+
+/// Bucket by its end.
+fn latencies(latencies: &Latencies) -> Value {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let bucket = |(end, count): (Duration, u64)| (micros(end).to_string(), count.into());
+    json!({
+        "count": latencies.count(),
+        "p50": micros(latencies.quantile(0.5)),
+        "p99": micros(latencies.quantile(0.99)),
+        "max": micros(latencies.max()),
+        "below": Value::Object(latencies.buckets().map(bucket).collect()),
     })
 }
 

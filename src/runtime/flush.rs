@@ -25,6 +25,14 @@ impl Core {
 
     pub(super) fn flush_slice(&mut self) {
         self.shard.start_slice();
+        self.send_slice();
+        if self.shard.wants_slice_end() {
+            let now = self.now();
+            self.shard.on_slice_end(now);
+        }
+    }
+
+    fn send_slice(&mut self) {
         let mut begin = None;
         while self.begin_sends(BATCH_SENDS_MAX, Shard::next_room_send) {
             let begin = *begin.get_or_insert_with(Instant::now);

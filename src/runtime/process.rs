@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use corecast_shards::{Limits, Shard, ShardId};
+use std::time::Instant;
+
+use corecast_shards::{Limits, Shard, ShardId, Time};
 
 use super::counts::{Counts, SharedCounts};
 
@@ -13,6 +15,8 @@ pub(crate) struct Process {
     api_keys: Vec<String>,
     cores: Vec<Option<usize>>,
     gauges: Vec<Gauges>,
+    /// When the clock of all shards started.
+    started: Instant,
     draining: AtomicBool,
     /// Connections between their handshake and the close of their descriptor.
     claimed: AtomicUsize,
@@ -79,10 +83,16 @@ impl Process {
             api_keys,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
+            started: Instant::now(),
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
         }
+    }
+
+    /// The time on the clock of all shards.
+    pub(crate) fn now(&self) -> Time {
+        Time::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn limits(&self) -> &Limits {

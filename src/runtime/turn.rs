@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use corecast_shards::{Answer, Call, ConnId, Disconnect, Goodbye, Shard, Time, Token};
 use crossbeam_channel::Receiver;
@@ -56,7 +56,6 @@ pub(crate) struct Core {
     next_token: u64,
     /// What is to become a task when the turn is over and nobody borrows the core.
     pub(crate) births: Vec<Birth>,
-    clock: Instant,
     pub(super) process: Arc<Process>,
     /// The thread is to end.
     pub(crate) stopped: bool,
@@ -136,7 +135,6 @@ impl Core {
             waiting: HashMap::new(),
             next_token: 0,
             births: Vec::new(),
-            clock: Instant::now(),
             process,
             stopped: false,
         })
@@ -174,7 +172,7 @@ impl Core {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time::from_nanos(u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.process.now()
     }
 
     /// Takes events from the kernel: those that are there, or after waiting for the first.

@@ -77,6 +77,16 @@ pub(crate) enum Rest {
     Shared(Arc<[u8]>, usize),
 }
 
+impl Rest {
+    /// How many bytes were copied.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        match self {
+            Rest::Copied(bytes) => bytes.len() as u64,
+            Rest::Shared(..) => 0,
+        }
+    }
+}
+
 impl Log {
     /// An empty log whose next message will have offset `next`.
     pub(crate) fn new(next: u64) -> Log {

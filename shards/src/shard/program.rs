@@ -41,7 +41,8 @@ impl Shard {
         self.has_free_lane(home)?;
         let message = Unnumbered::new(publication, room);
         let origin = token.map_or(Origin::Nobody, Origin::Caller);
-        let request = Request::Publish { room: room.clone(), message, exclude: None, origin };
+        let (room, accepted) = (room.clone(), self.now);
+        let request = Request::Publish { room, message, exclude: None, origin, accepted };
         self.push_request(home, request);
         Ok(())
     }

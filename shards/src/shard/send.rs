@@ -151,13 +151,16 @@ impl Shard {
                 let advance = room.end_send(index, &mut left, pool);
                 self.counters.delivered += advance.messages;
                 account.complete &= advance.complete;
-                cut = cut.or(advance.rest);
+                if advance.rest.is_some() {
+                    cut = advance.rest;
+                }
             }
             let member = &room.members[index];
             account.caught_up &= member.pin.is_none() && !room.is_behind(member);
             account.caught_up &= membership.state != MembershipState::Departing;
         }
         if let Some(rest) = cut {
+            self.counters.rest_bytes_copied += rest.copied_bytes();
             self.connections[slot].own.get_or_insert_default().push_rest(rest);
         }
         assert_eq!(left, 0, "a socket takes no more than it is offered");
