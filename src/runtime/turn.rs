@@ -150,12 +150,13 @@ impl Core {
             self.note(event);
         }
         let news = self.mesh.take(&mut self.shard);
-        self.shard.take_own(OWN_MESSAGES_PER_TURN);
         let foreign_news = self.take_foreign();
         self.read_sockets();
         if accepts {
             self.accept()?;
         }
+        // After everything that makes such messages: a publish is sent in the turn that reads it.
+        self.shard.take_own(OWN_MESSAGES_PER_TURN);
         self.take_outputs();
         self.flush_own();
         self.flush_slice();
