@@ -16,7 +16,7 @@ use crate::program::Program;
 use crate::route::{HttpRequest, RouteResult};
 use crate::runtime::{StartError, start};
 use crate::server::Server;
-use crate::settings::Settings;
+use crate::settings::{Sends, Settings};
 use crate::shard_state::ShardState;
 
 /// What a server will be: its settings and the program's handlers. Made by
@@ -70,6 +70,12 @@ impl Builder {
     /// to the kernel. Default: 256 KiB.
     pub fn send_buffer(mut self, bytes: usize) -> Builder {
         self.settings.send_buffer = bytes;
+        self
+    }
+
+    /// How bytes are handed to sockets. Default: over an io_uring if the kernel gives one.
+    pub fn sends(mut self, sends: Sends) -> Builder {
+        self.settings.sends = sends;
         self
     }
 

@@ -126,6 +126,7 @@ pub use room::ToRoom;
 pub use route::{HttpRequest, HttpResponse, RouteResult};
 pub use runtime::StartError;
 pub use server::{Drained, Server};
+pub use settings::Sends;
 
 /// The README's program compiles.
 #[cfg(doctest)]

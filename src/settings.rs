@@ -16,9 +16,23 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
     pub(crate) send_buffer: usize,
+    pub(crate) sends: Sends,
     pub(crate) api_keys: Vec<String>,
     /// Whether everybody who can reach the server may do everything.
     pub(crate) open: bool,
+}
+
+/// How bytes are handed to sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sends {
+    /// Over an io_uring of each shard's own if the kernel gives one, else plainly.
+    #[default]
+    Auto,
+    /// Over an io_uring, several with one system call; without one the server does not start.
+    Ring,
+    /// One system call for each.
+    Plain,
 }
 
 impl Default for Settings {
@@ -29,6 +43,7 @@ impl Default for Settings {
             slow: SlowPolicy::Disconnect,
             limits: Limits::default(),
             send_buffer: 256 << 10,
+            sends: Sends::Auto,
             api_keys: Vec::new(),
             open: false,
         }

@@ -174,6 +174,16 @@ impl Connection {
         matches!(self.phase, Phase::Open | Phase::Finishing(_)) && self.fate.is_none()
     }
 
+    /// Whether the end of a send that was taken whole changes nothing but its cursors, as far as
+    /// the connection itself is concerned.
+    pub(crate) fn is_at_ease(&self) -> bool {
+        self.phase == Phase::Open
+            && self.fate.is_none()
+            && self.wait.is_none()
+            && self.own.is_none()
+            && !self.slow
+    }
+
     pub(crate) fn own_bytes(&self) -> usize {
         self.own.as_ref().map_or(0, |own| own.len())
     }

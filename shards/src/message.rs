@@ -8,6 +8,7 @@ use crate::epoch::Epoch;
 use crate::id::ConnId;
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
+use crate::time::Time;
 
 /// Towards a home: a room's, or a connection's for what concerns one connection.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub enum Request {
         exclude: Option<ConnId>,
         /// Who wants to know the offset.
         origin: Origin,
+        /// When it was accepted, on the clock of all shards.
+        accepted: Time,
     },
     /// Count this connection among the members.
     Join {
@@ -209,6 +212,8 @@ pub enum Outcome {
         frame: Arc<[u8]>,
         /// The one connection that does not get it.
         exclude: Option<ConnId>,
+        /// When the publisher's shard accepted it.
+        accepted: Time,
     },
     /// This connection is a member from here on.
     Joined {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest};
 use crate::room_name::RoomName;
+use crate::time::Time;
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
@@ -24,12 +25,18 @@ pub(crate) struct Room {
     /// Entries in connections' lists that name this room, in whatever state.
     pub(crate) references: u32,
     pub(crate) log: Log,
+    /// Members with a send under way.
+    sending: u32,
+    /// No send under way starts before this: what lies behind must neither move nor go.
+    sending_from: u64,
     pass: Option<Pass>,
     /// Every member that is not pinned has a cursor at or above this: the end of the log when the
     /// previous pass began.
     floor: u64,
     /// The log's `appended_bytes` at that moment.
     floor_bytes: u64,
+    /// When the oldest message was accepted that came since the running or last pass began.
+    accepted: Option<Time>,
     /// Whether the room stands in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
     pub(crate) press: Press,
@@ -97,6 +104,8 @@ struct Pass {
     /// The end of the log when the walk began, and its `appended_bytes`.
     end: u64,
     end_bytes: u64,
+    /// When the oldest message was accepted that no walk before began with.
+    accepted: Option<Time>,
 }
 
 /// Whether publishers are faster than this shard's writable members.
@@ -119,9 +128,12 @@ impl Room {
             departing: 0,
             references: 0,
             log: Log::new(1),
+            sending: 0,
+            sending_from: 0,
             pass: None,
             floor: 1,
             floor_bytes: 0,
+            accepted: None,
             dirty: false,
             press: Press { wanted: false, told: Some(false), queued: false },
         }
@@ -270,7 +282,7 @@ impl Room {
 
     /// How far one send can carry this member: the end of its messages, or where the slices of
     /// memory run out.
-    pub(crate) fn reach(&self, index: usize, slices_left: &mut usize) -> u64 {
+    fn reach(&self, index: usize, slices_left: &mut usize) -> u64 {
         let member = &self.members[index];
         let end = self.end_for(member);
         if member.cursor >= end {
@@ -278,20 +290,49 @@ impl Room {
         }
         let mut reach = None;
         Room::runs(member, end, |run| {
-            if reach.is_some() {
-                return;
-            }
-            let reached = self.log.reach(run.clone(), *slices_left);
-            *slices_left -= self.log.slices_of(run.start..reached);
-            if reached < run.end {
-                reach = Some(reached);
+            if reach.is_none() {
+                let reached = self.log.reach(run.clone(), slices_left);
+                reach = (reached < run.end).then_some(reached);
             }
         });
         reach.unwrap_or(end)
     }
 
-    /// Moves a member behind the part of its send that was taken, and takes that off `left`.
-    pub(crate) fn advance(&mut self, index: usize, in_flight: u32, left: &mut usize) -> Advance {
+    /// Begins a send to a member of as many messages as there are slices for. Returns whether it
+    /// carries any.
+    pub(crate) fn begin_send(&mut self, index: usize, slices_left: &mut usize) -> bool {
+        let reach = self.reach(index, slices_left);
+        let member = &mut self.members[index];
+        if reach <= member.cursor {
+            return false;
+        }
+        let count = reach - member.cursor;
+        member.in_flight = u32::try_from(count).expect("a log has fewer than 2^32 messages");
+        self.sending_from = match self.sending {
+            0 => member.cursor,
+            _ => self.sending_from.min(member.cursor),
+        };
+        self.sending += 1;
+        true
+    }
+
+    /// Ends a member's send: moves it behind what was taken, and takes that off `left`.
+    pub(crate) fn end_send(
+        &mut self,
+        index: usize,
+        left: &mut usize,
+        pool: &mut ChunkPool,
+    ) -> Advance {
+        let in_flight = std::mem::take(&mut self.members[index].in_flight);
+        let advance = self.advance(index, in_flight, left);
+        self.sending -= 1;
+        if self.sending == 0 && self.members[index].pin.is_none() && advance.complete {
+            self.release(pool);
+        }
+        advance
+    }
+
+    fn advance(&mut self, index: usize, in_flight: u32, left: &mut usize) -> Advance {
         let member = &self.members[index];
         let to = member.cursor + u64::from(in_flight);
         let mut advance = Advance { messages: 0, complete: true, rest: None };
@@ -333,7 +374,16 @@ impl Room {
     /// Begins a walk unless one is under way.
     pub(crate) fn begin_pass(&mut self) {
         let (end, end_bytes) = (self.log.next(), self.log.appended_bytes());
-        self.pass.get_or_insert(Pass { position: 0, end, end_bytes });
+        if self.pass.is_none() {
+            let accepted = self.accepted.take();
+            self.pass = Some(Pass { position: 0, end, end_bytes, accepted });
+        }
+    }
+
+    /// Takes note of when the newest message was accepted.
+    pub(crate) fn note_accepted(&mut self, accepted: Time) {
+        let oldest = self.accepted.map_or(accepted, |oldest| oldest.min(accepted));
+        self.accepted = Some(oldest);
     }
 
     /// Which member the walk visits next.
@@ -351,12 +401,13 @@ impl Room {
         self.pass.is_some()
     }
 
-    /// Ends a walk that has visited everybody. Returns whether newer messages need another.
-    pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> bool {
+    /// Ends a walk that has visited everybody. Returns when the oldest message that it carried was
+    /// accepted, and whether newer messages need another.
+    pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> (Option<Time>, bool) {
         let pass = self.pass.take().expect("only a walk that began ends");
         (self.floor, self.floor_bytes) = (pass.end, pass.end_bytes);
         self.release(pool);
-        self.log.next() > pass.end
+        (pass.accepted, self.log.next() > pass.end)
     }
 
     /// Frees what nobody needs.
@@ -364,12 +415,20 @@ impl Room {
         if self.members.is_empty() {
             (self.floor, self.floor_bytes) = (self.log.next(), self.log.appended_bytes());
         }
-        self.log.release(self.floor, pool);
+        self.log.release(self.kept_from(), pool);
+    }
+
+    /// Members that are not pinned, and sends under way, are at or above this.
+    fn kept_from(&self) -> u64 {
+        match self.sending {
+            0 => self.floor,
+            _ => self.floor.min(self.sending_from),
+        }
     }
 
     /// Drops the oldest messages while the log is over its limit.
     pub(crate) fn trim(&mut self, bytes_max: usize, pool: &mut ChunkPool) {
-        self.log.trim(bytes_max, self.floor, pool);
+        self.log.trim(bytes_max, self.kept_from(), pool);
     }
 
     /// Decides whether publishers are too fast; returns whether that is news for the home.

@@ -2,6 +2,7 @@
 
 use crate::disconnect::Disconnect;
 use crate::id::ShardId;
+use crate::latencies::Latencies;
 
 /// What a shard has and what it has done since it started.
 #[derive(Clone, Debug)]
@@ -45,6 +46,13 @@ pub struct Counters {
     pub mesh_sent: u64,
     /// Items handled that came over a lane.
     pub mesh_handled: u64,
+    /// Bytes of messages copied into room logs; large ones are referred to and not copied.
+    pub log_bytes_copied: u64,
+    /// Bytes copied out of room logs because a socket took only the beginning of a frame.
+    pub rest_bytes_copied: u64,
+    /// From the moment when a message was accepted on its publisher's shard until the last send of
+    /// the pass that carried it to the members here; the oldest message of each pass counts.
+    pub latencies: Latencies,
     /// Connections opened.
     pub opened: u64,
     /// Connections ended, by [`Disconnect::index`].

@@ -77,6 +77,10 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "CORECAST_SEND_BUFFER", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
     send_buffer: usize,
 
+    /// How bytes are handed to sockets
+    #[arg(long, env = "CORECAST_SENDS", value_name = "HOW", default_value = "auto")]
+    sends: Sends,
+
     #[command(flatten, next_help_heading = "Limits")]
     limits: LimitArgs,
 }
@@ -154,6 +158,16 @@ enum Slow {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sends {
+    /// Over a ring if the kernel gives one, else plainly
+    Auto,
+    /// Several with one system call over an io_uring; without one the server does not start
+    Ring,
+    /// One system call for each
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     /// Lines for people
     Text,
@@ -168,8 +182,14 @@ impl ServeArgs {
             Slow::Disconnect => SlowPolicy::Disconnect,
             Slow::Skip => SlowPolicy::Skip,
         };
+        let sends = match self.sends {
+            Sends::Auto => corecast::Sends::Auto,
+            Sends::Ring => corecast::Sends::Ring,
+            Sends::Plain => corecast::Sends::Plain,
+        };
         let mut builder = corecast::Server::builder()
             .listen(self.listen)
+            .sends(sends)
             .slow(slow)
             .send_buffer(self.send_buffer)
             .limits(self.limits.limits());

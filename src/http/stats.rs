@@ -1,13 +1,15 @@
 //! The figures of all shards.
 
-use corecast_shards::{Answer, Disconnect, Limits, ShardStats};
+use std::time::Duration;
+
+use corecast_shards::{Answer, Disconnect, Latencies, Limits, ShardStats};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{HttpError, routes};
-use crate::runtime::Hub;
+use crate::runtime::{Gauges, Hub};
 
 /// What every shard has and has done, and the limits.
 pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError> {
@@ -46,6 +48,41 @@ fn describe(hub: &Hub, stats: &ShardStats) -> Value {
         "gaps": counters.gaps,
         "opened": counters.opened,
         "closed": closed(&counters.closed),
+        "mesh_sent": counters.mesh_sent,
+        "log_bytes_copied": counters.log_bytes_copied,
+        "rest_bytes_copied": counters.rest_bytes_copied,
+        "latency_us": latencies(&counters.latencies),
+        "runtime": runtime(hub.gauges(stats.shard)),
+    })
+}
+
+/// Bucket by its end.
+fn latencies(latencies: &Latencies) -> Value {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let bucket = |(end, count): (Duration, u64)| (micros(end).to_string(), count.into());
+    json!({
+        "count": latencies.count(),
+        "p50": micros(latencies.quantile(0.5)),
+        "p99": micros(latencies.quantile(0.99)),
+        "max": micros(latencies.max()),
+        "below": Value::Object(latencies.buckets().map(bucket).collect()),
+    })
+}
+
+/// What the shard's thread asked of the kernel.
+fn runtime(gauges: &Gauges) -> Value {
+    let counts = gauges.counts();
+    json!({
+        "sends_by": if gauges.sends_on_ring() { "ring" } else { "plain" },
+        "turns": counts.turns,
+        "sends": counts.sends,
+        "send_batches": counts.send_batches,
+        "sends_batched": counts.sends_batched,
+        "reads": counts.reads,
+        "polls": counts.polls,
+        "timer_sets": counts.timer_sets,
+        "accepts": counts.accepts,
+        "doorbell_writes": gauges.doorbell_writes(),
     })
 }
 

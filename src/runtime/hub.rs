@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 
 use super::alarms::Sleep;
 use super::http_stream::{HttpStream, Stage};
-use super::process::Process;
+use super::process::{Gauges, Process};
 use super::promise::promise;
 use super::ring::Doorbell;
 use super::tasks::Tasks;
@@ -386,6 +386,10 @@ impl Hub {
 
     pub(crate) fn core_of(&self, shard: ShardId) -> Option<usize> {
         self.0.process.core_of(shard)
+    }
+
+    pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {
+        self.0.process.gauges(shard)
     }
 
     pub(crate) fn limits(&self) -> &Limits {

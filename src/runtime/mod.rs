@@ -11,6 +11,8 @@
 //! through an [`inbox`]. Only what is not on the hot path is a task.
 
 mod alarms;
+mod counts;
+mod flush;
 mod greeting;
 mod http_stream;
 mod hub;
@@ -22,6 +24,8 @@ mod process;
 mod promise;
 mod reception;
 mod ring;
+mod send_ring;
+mod sender;
 mod sockets;
 mod start;
 mod start_error;
@@ -34,7 +38,7 @@ mod watches;
 
 pub(crate) use hub::Hub;
 pub(crate) use inbox::{Foreign, Inboxes, Unsent};
-pub(crate) use process::Process;
+pub(crate) use process::{Gauges, Process};
 pub(crate) use promise::{Promise, promise};
 pub(crate) use start::{Started, start};
 pub use start_error::StartError;

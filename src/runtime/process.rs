@@ -2,7 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use corecast_shards::{Config, Limits, RoomName, Shard, ShardId};
+use std::time::Instant;
+
+use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
+
+use super::counts::{Counts, SharedCounts};
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub(crate) struct Process {
     api_keys: Vec<String>,
     cores: Vec<Option<usize>>,
     gauges: Vec<Gauges>,
+    /// When the clock of all shards started.
+    started: Instant,
     draining: AtomicBool,
     /// Connections between their handshake and the close of their descriptor.
     claimed: AtomicUsize,
@@ -30,11 +36,16 @@ pub(crate) struct Gauges {
     mesh_sent: AtomicU64,
     mesh_handled: AtomicU64,
     stopped_reading: AtomicBool,
+    sends_on_ring: AtomicBool,
+    counts: SharedCounts,
+    /// How often others, and the shard's own tasks, woke it with a system call.
+    doorbell_writes: AtomicU64,
 }
 
 impl Gauges {
-    /// Publishes what the shard has now.
-    pub(crate) fn set(&self, shard: &Shard) {
+    /// Publishes what the shard has and has done now.
+    pub(crate) fn set(&self, shard: &Shard, counts: &Counts) {
+        self.counts.set(counts);
         let counters = shard.counters();
         self.connections.store(shard.connection_count(), Ordering::Relaxed);
         // Whoever sees that a message was handled also sees what was sent because of it.
@@ -44,6 +55,27 @@ impl Gauges {
 
     pub(crate) fn set_stopped_reading(&self) {
         self.stopped_reading.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_sends_on_ring(&self, on_ring: bool) {
+        self.sends_on_ring.store(on_ring, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sends_on_ring(&self) -> bool {
+        self.sends_on_ring.load(Ordering::Relaxed)
+    }
+
+    /// What the shard's thread asked of the kernel, up to its last turn.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.get()
+    }
+
+    pub(crate) fn count_doorbell_write(&self) {
+        self.doorbell_writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn doorbell_writes(&self) -> u64 {
+        self.doorbell_writes.load(Ordering::Relaxed)
     }
 }
 
@@ -55,12 +87,18 @@ impl Process {
             api_keys,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
+            started: Instant::now(),
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
             handing_over: AtomicUsize::new(0),
         }
+    }
+
+    /// The time on the clock of all shards.
+    pub(crate) fn now(&self) -> Time {
+        Time::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn limits(&self) -> &Limits {

@@ -23,6 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 impl Core {
     pub(super) fn accept(&mut self) -> io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN {
+            self.counts.accepts += 1;
             let fd = match sys::accept(&self.listener) {
                 Ok(fd) => fd,
                 Err(error) => return self.on_accept_error(&error),

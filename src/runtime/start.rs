@@ -24,7 +24,7 @@ use super::{preflight, sys};
 use crate::broadcaster::Broadcaster;
 use crate::http::check_routes;
 use crate::program::{Handlers, Program};
-use crate::settings::Settings;
+use crate::settings::{Sends, Settings};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         handled: program.handled(),
     };
     let process = Arc::new(Process::new(config.clone(), settings.api_keys, cores));
-    let (inboxes, threads) = spawn_shards(&config, &process, listeners, program)?;
+    let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
     Ok(Started { address, process, inboxes, threads })
 }
 
@@ -101,8 +101,10 @@ fn spawn_shards(
     process: &Arc<Process>,
     listeners: Vec<TcpListener>,
     program: &Program,
+    sends: Sends,
 ) -> Result<(Inboxes, Vec<thread::JoinHandle<()>>), StartError> {
-    let bells: Result<Vec<_>, _> = listeners.iter().map(|_| doorbell()).collect();
+    let bell = |index: usize| doorbell(shard_id(index), process);
+    let bells: Result<Vec<_>, _> = (0..listeners.len()).map(bell).collect();
     let (bell_fds, doorbells): (Vec<_>, Vec<_>) =
         bells.map_err(StartError::System)?.into_iter().unzip();
     let (inboxes, shard_inboxes) = Inboxes::new(&doorbells);
@@ -111,7 +113,7 @@ fn spawn_shards(
     let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(shard_inboxes).zip(mesh);
     let mut threads = Vec::new();
     for (index, ((((listener, bell_fd), doorbell), inbox), mesh)) in parts.enumerate() {
-        let id = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
+        let id = shard_id(index);
         let seed = ShardSeed {
             id,
             config: config.clone(),
@@ -123,6 +125,7 @@ fn spawn_shards(
             inbox,
             broadcaster: Broadcaster::new(inboxes.clone(), Arc::clone(process)),
             mesh,
+            sends,
             ready: ready.clone(),
         };
         let name = format!("corecast-{id}");
@@ -136,11 +139,19 @@ fn spawn_shards(
     Ok((inboxes, threads))
 }
 
+fn shard_id(index: usize) -> ShardId {
+    ShardId::new(u16::try_from(index).expect("shards are counted in u16"))
+}
+
 /// A doorbell, and the descriptor that it makes ready.
-fn doorbell() -> io::Result<(Arc<OwnedFd>, Doorbell)> {
+fn doorbell(id: ShardId, process: &Arc<Process>) -> io::Result<(Arc<OwnedFd>, Doorbell)> {
     let fd = Arc::new(sys::event_fd()?);
-    let rung = Arc::clone(&fd);
-    Ok((fd, Doorbell::new(move || sys::signal(&rung))))
+    let (rung, process) = (Arc::clone(&fd), Arc::clone(process));
+    let wake = move || {
+        process.gauges(id).count_doorbell_write();
+        sys::signal(&rung);
+    };
+    Ok((fd, Doorbell::new(wake)))
 }
 
 /// Everything that a shard's thread starts from.
@@ -155,6 +166,7 @@ struct ShardSeed {
     inbox: Inbox,
     broadcaster: Broadcaster,
     mesh: Mesh,
+    sends: Sends,
     ready: Sender<Result<(), StartError>>,
 }
 
@@ -206,7 +218,7 @@ impl ShardSeed {
         };
         let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
         let process = Arc::clone(&self.process);
-        let parts = Parts { shard, mesh, listener, inbox, process, keeping };
+        let parts = Parts { shard, mesh, listener, inbox, process, keeping, sends: self.sends };
         let core = Core::new(parts, &self.bell_fd)?;
         let handlers = Handlers::new(self.program);
         Ok(Hub::new(core, self.doorbell, handlers, self.process, self.broadcaster))

@@ -49,51 +49,24 @@ pub(crate) fn send(fd: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     check_size(unsafe { libc::send(fd.as_raw_fd(), start, len, flags) })
 }
 
-/// Pieces of memory for one vectored send.
+/// Hands pieces of memory to a socket in one call.
 ///
-/// Invariant: between two calls of [`Pieces::send`] it holds no pointer, so that none outlives the
-/// slices it was made from.
-#[derive(Debug, Default)]
-pub(crate) struct Pieces {
-    iovecs: Vec<libc::iovec>,
-}
-
-impl Pieces {
-    /// Collects the slices that `for_each` gives and hands them to the socket in one call.
-    pub(crate) fn send<'a>(
-        &mut self,
-        fd: &impl AsRawFd,
-        for_each: impl FnOnce(&mut dyn FnMut(&'a [u8])),
-    ) -> io::Result<usize> {
-        let iovecs = &mut self.iovecs;
-        for_each(&mut |slice: &'a [u8]| {
-            iovecs.push(libc::iovec {
-                iov_base: slice.as_ptr().cast_mut().cast(),
-                iov_len: slice.len(),
-            });
-        });
-        let sent = send_iovecs(fd, iovecs);
-        iovecs.clear();
-        sent
-    }
-}
-
-fn send_iovecs(fd: &impl AsRawFd, iovecs: &mut [libc::iovec]) -> io::Result<usize> {
+/// # Safety
+///
+/// Each piece must be memory that can be read until the call returns.
+pub(super) unsafe fn send_iovecs(fd: RawFd, iovecs: &mut [libc::iovec]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     if let [only] = iovecs {
-        // SAFETY: `Pieces::send` made the piece from a slice that is still borrowed, and the
-        // kernel only reads it.
-        return check_size(unsafe {
-            libc::send(fd.as_raw_fd(), only.iov_base, only.iov_len, flags)
-        });
+        // SAFETY: the caller says that the piece can be read, and the kernel only reads it.
+        return check_size(unsafe { libc::send(fd, only.iov_base, only.iov_len, flags) });
     }
     // SAFETY: all zero is a valid msghdr: no address, no pieces, no control data (sendmsg(2)).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = iovecs.as_mut_ptr();
     message.msg_iovlen = iovecs.len();
-    // SAFETY: `message` describes `iovecs`, borrowed until the call returns; each piece was made
-    // from a slice that is still borrowed, and the kernel only reads them.
-    check_size(unsafe { libc::sendmsg(fd.as_raw_fd(), &message, flags) })
+    // SAFETY: `message` describes `iovecs`, borrowed until the call returns; the caller says that
+    // each piece can be read, and the kernel only reads them.
+    check_size(unsafe { libc::sendmsg(fd, &message, flags) })
 }
 
 /// Ends our side of a connection; the other side may still send.

@@ -6,24 +6,27 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use corecast_shards::{
+    Answer, Call, ConnId, Disconnect, Goodbye, RoomName, Shard, Time, Token, Unnumbered,
+};
 
 use super::alarms::Alarms;
+use super::counts::Counts;
 use super::greeting::Greetings;
 use super::inbox::{Foreign, Inbox};
 use super::mesh::Mesh;
 use super::poller::{Event, Poller};
 use super::process::Process;
 use super::promise::Resolver;
-use super::sockets::Sockets;
-use super::sys::{self, Pieces};
+use super::sender::Sender;
+use super::sockets::{Socket, Sockets};
+use super::sys;
 use super::watches::Watches;
 use crate::handshake::Handshake;
 use crate::session::Session;
-use crate::settings::HEAD_BYTES_MAX;
-use corecast_shards::{
-    Answer, Call, ConnId, Disconnect, Goodbye, RoomName, SendEnd, Shard, Time, Token, Unnumbered,
-};
+use crate::settings::{HEAD_BYTES_MAX, Sends};
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one slice of one room's pass, timers; each with a budget.
@@ -48,7 +51,11 @@ pub(crate) struct Core {
     /// Connections to be read.
     readable: VecDeque<ConnId>,
     pub(super) buffer: Box<[u8]>,
-    pieces: Pieces,
+    pub(super) sender: Sender,
+    /// The sends that are begun, and the sockets that they are for.
+    pub(super) begun: Vec<ConnId>,
+    pub(super) begun_sockets: Vec<Socket>,
+    pub(super) counts: Counts,
     pub(crate) waiting: HashMap<Token, Resolver<Answer>>,
     /// At how many waiting callers those are looked for who wait no more.
     sweep_at: usize,
@@ -58,7 +65,6 @@ pub(crate) struct Core {
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
     pub(super) keeping: Keeping,
-    clock: Instant,
     pub(super) process: Arc<Process>,
     /// The thread is to end.
     pub(crate) stopped: bool,
@@ -72,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) inbox: Inbox,
     pub(crate) process: Arc<Process>,
     pub(crate) keeping: Keeping,
+    pub(crate) sends: Sends,
 }
 
 /// Something that becomes a task.
@@ -110,9 +117,8 @@ pub(super) const WATCH: u64 = 1 << 62;
 /// by a head, so that one which came in pieces can be put together in it.
 pub(super) const READ_BYTES: usize = 64 << 10;
 
-/// Sockets read, and connections flushed for their own frames, in one turn.
+/// Sockets read in one turn.
 const READS_PER_TURN: usize = 64;
-const OWN_SENDS_PER_TURN: usize = 64;
 
 /// Bytes read in one turn, give or take one socket's: some thousand small commands, which take less
 /// than the 500 µs of a slice.
@@ -125,20 +131,16 @@ const FOREIGN_PER_TURN: usize = 256;
 /// Fewer waiting callers than this are not looked through.
 const SWEEP_MIN: usize = 64;
 
-/// The longest that one slice of a pass keeps everybody else waiting.
-const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
-
-/// Reading the clock costs some 25 ns and a send at least 80, so it is read once per eight.
-const SENDS_PER_CLOCK: usize = 8;
-
 impl Core {
     pub(crate) fn new(parts: Parts, doorbell: &OwnedFd) -> io::Result<Core> {
-        let Parts { shard, mesh, listener, inbox, process, keeping } = parts;
+        let Parts { shard, mesh, listener, inbox, process, keeping, sends } = parts;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(listener.as_raw_fd(), LISTENER)?;
         poller.add_signal(doorbell.as_raw_fd(), DOORBELL)?;
         poller.add_signal(timer.as_raw_fd(), TIMER)?;
+        let sender = Sender::new(sends)?;
+        process.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
         Ok(Core {
             shard,
             mesh,
@@ -155,14 +157,16 @@ impl Core {
             alarms: Alarms::default(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_BYTES + HEAD_BYTES_MAX].into_boxed_slice(),
-            pieces: Pieces::default(),
+            sender,
+            begun: Vec::new(),
+            begun_sockets: Vec::new(),
+            counts: Counts::default(),
             waiting: HashMap::new(),
             sweep_at: SWEEP_MIN,
             next_token: 0,
             births: Vec::new(),
             sessions: HashMap::new(),
             keeping,
-            clock: Instant::now(),
             process,
             stopped: false,
         })
@@ -170,6 +174,7 @@ impl Core {
 
     /// One round. Returns whether the next one has work at once.
     pub(crate) fn turn(&mut self) -> io::Result<bool> {
+        self.counts.turns += 1;
         self.tell_time();
         let mut accepts = false;
         while let Some(event) = self.poller.next() {
@@ -177,12 +182,13 @@ impl Core {
             self.note(event);
         }
         let news = self.mesh.take(&mut self.shard);
-        self.shard.take_own(OWN_MESSAGES_PER_TURN);
         let foreign_news = self.take_foreign();
         self.read_sockets();
         if accepts {
             self.accept()?;
         }
+        // After everything that makes such messages: a publish is sent in the turn that reads it.
+        self.shard.take_own(OWN_MESSAGES_PER_TURN);
         self.take_outputs();
         self.flush_own();
         self.flush_slice();
@@ -199,11 +205,12 @@ impl Core {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time::from_nanos(u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.process.now()
     }
 
     /// Takes events from the kernel: those that are there, or after waiting for the first.
     pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.counts.polls += 1;
         self.poller.wait(timeout)
     }
 
@@ -231,6 +238,7 @@ impl Core {
         if next != self.timer_set
             && let Some(next) = next
         {
+            self.counts.timer_sets += 1;
             sys::set_timer(&self.timer, next.since(self.now()))?;
         }
         self.timer_set = next;
@@ -264,7 +272,7 @@ impl Core {
     }
 
     /// Puts a connection in line to be read, if it wants to be.
-    fn queue_read(&mut self, id: ConnId) {
+    pub(super) fn queue_read(&mut self, id: ConnId) {
         let wanted = self.shard.wants_read(id);
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if wanted && socket.readable && !socket.queued {
@@ -290,6 +298,7 @@ impl Core {
     /// Reads a socket once; returns how many bytes there were.
     fn read_socket(&mut self, id: ConnId) -> usize {
         let Some(socket) = self.sockets.get(id) else { return 0 };
+        self.counts.reads += 1;
         match sys::receive(&socket, &mut self.buffer) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {
@@ -313,7 +322,7 @@ impl Core {
         self.shard.on_end(id);
     }
 
-    fn set_readable(&mut self, id: ConnId, readable: bool) {
+    pub(super) fn set_readable(&mut self, id: ConnId, readable: bool) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.readable = readable;
         }
@@ -354,46 +363,6 @@ impl Core {
             let reply = token.and_then(|token| self.waiting.remove(&token));
             Foreign::Publish { room, message, reply }
         })
-    }
-
-    fn flush_own(&mut self) {
-        for _ in 0..OWN_SENDS_PER_TURN {
-            let Some(id) = self.shard.next_own_send() else { return };
-            self.send(id);
-        }
-    }
-
-    fn flush_slice(&mut self) {
-        let begin = Instant::now();
-        self.shard.start_slice();
-        for count in 1.. {
-            let Some(id) = self.shard.next_room_send() else { return };
-            self.send(id);
-            if count % SENDS_PER_CLOCK == 0 && begin.elapsed() > SLICE_TIME_MAX {
-                return;
-            }
-        }
-    }
-
-    fn send(&mut self, id: ConnId) {
-        let Some(socket) = self.sockets.get(id) else {
-            unreachable!("a connection keeps its descriptor while a send is under way");
-        };
-        let shard = &self.shard;
-        let sent = self.pieces.send(&socket, |each| shard.for_each_slice(id, each));
-        let end = match sent {
-            Ok(bytes) => SendEnd::Taken(bytes),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => SendEnd::Blocked,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => SendEnd::Taken(0),
-            Err(_) => SendEnd::Failed,
-        };
-        self.shard.end_send(id, end);
-        if end == SendEnd::Failed {
-            // What has arrived can still be read, and then comes the end.
-            sys::shutdown_both(&socket);
-            self.set_readable(id, true);
-            self.queue_read(id);
-        }
     }
 
     pub(super) fn take_outputs(&mut self) {
@@ -438,6 +407,6 @@ impl Core {
     }
 
     fn publish_gauges(&mut self) {
-        self.process.gauges(self.shard.id()).set(&self.shard);
+        self.process.gauges(self.shard.id()).set(&self.shard, &self.counts);
     }
 }

@@ -49,7 +49,7 @@ struct Segment {
 pub(crate) enum Pin {
     /// Its socket refused bytes and it has not caught up: past the log's limit it loses its place.
     Slow,
-    /// A send is under way, or was when newer messages came: its bytes must not move.
+    /// A send was under way when the pass came by: what it does not carry comes behind it.
     Held,
 }
 
@@ -75,6 +75,16 @@ pub(crate) enum Rest {
     Copied(Vec<u8>),
     /// The whole frame and how much of it was taken, for large ones.
     Shared(Arc<[u8]>, usize),
+}
+
+impl Rest {
+    /// How many bytes were copied.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        match self {
+            Rest::Copied(bytes) => bytes.len() as u64,
+            Rest::Shared(..) => 0,
+        }
+    }
 }
 
 impl Log {
@@ -163,7 +173,11 @@ impl Log {
 
     /// Which segment holds the message `offset`; none when it was dropped.
     fn place_of(&self, offset: u64) -> Option<usize> {
-        self.segments.partition_point(|segment| segment.first <= offset).checked_sub(1)
+        match self.segments.back() {
+            // Whoever waits for its pass stands in the newest, but for very large logs.
+            Some(last) if last.first <= offset => Some(self.segments.len() - 1),
+            _ => self.segments.partition_point(|segment| segment.first <= offset).checked_sub(1),
+        }
     }
 
     /// Frees what lies wholly below `floor` and is pinned by nobody.
@@ -217,22 +231,19 @@ impl Log {
         bytes
     }
 
-    /// The end of the longest run of messages from `from` that `slices` slices can hold.
-    pub(crate) fn reach(&self, offsets: Range<u64>, slices: usize) -> u64 {
-        let place = self.place_of(offsets.start);
-        let last = place.and_then(|place| self.segments.get(place + slices.checked_sub(1)?));
-        match (slices, last) {
-            (0, _) => offsets.start,
-            (_, None) => offsets.end,
-            (_, Some(last)) => offsets.end.min(last.end()),
+    /// The end of the longest run of `offsets` that `slices_left` slices can hold; takes those that
+    /// it needs off.
+    pub(crate) fn reach(&self, offsets: Range<u64>, slices_left: &mut usize) -> u64 {
+        let mut reached = offsets.start;
+        let place = self.place_of(offsets.start).expect("a cursor stands in the log");
+        for segment in self.segments.range(place..) {
+            if *slices_left == 0 || reached == offsets.end {
+                break;
+            }
+            *slices_left -= 1;
+            reached = offsets.end.min(segment.end());
         }
-    }
-
-    /// How many slices the messages in `offsets` take.
-    pub(crate) fn slices_of(&self, offsets: Range<u64>) -> usize {
-        let mut slices = 0;
-        self.for_each_slice(offsets, |_| slices += 1);
-        slices
+        reached
     }
 
     /// Where a send of `offsets` ended of which only `taken` bytes were taken.
@@ -410,11 +421,11 @@ mod tests {
     #[test]
     fn reach_counts_slices() {
         let (log, _) = log(10, COPY_BYTES_MAX + 1);
-        assert_eq!(log.reach(3..11, 0), 3);
-        assert_eq!(log.reach(3..11, 1), 4);
-        assert_eq!(log.reach(3..11, 5), 8);
-        assert_eq!(log.reach(3..11, 500), 11);
-        assert_eq!(log.reach(3..6, 5), 6);
-        assert_eq!(log.slices_of(3..6), 3);
+        let reach = |offsets, mut slices| (log.reach(offsets, &mut slices), slices);
+        assert_eq!(reach(3..11, 0), (3, 0));
+        assert_eq!(reach(3..11, 1), (4, 0));
+        assert_eq!(reach(3..11, 5), (8, 0));
+        assert_eq!(reach(3..11, 500), (11, 492));
+        assert_eq!(reach(3..6, 5), (6, 2));
     }
 }

@@ -192,7 +192,8 @@ impl Shard {
         let excludes = !publication.echo && !room.is_everybody();
         let message = Unnumbered::new(publication, &room);
         let exclude = excludes.then_some(conn);
-        self.push_request(home, Request::Publish { room, message, exclude, origin });
+        let accepted = self.now;
+        self.push_request(home, Request::Publish { room, message, exclude, origin, accepted });
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::id::ConnId;
 use crate::limits::{SLICE_SENDS_MAX, SLICE_VISITS_MAX};
 use crate::log::Pin;
 use crate::room::Room;
+use crate::time::Time;
 
 /// How a send ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,20 @@ impl Shard {
         None
     }
 
+    /// Whether a pass ended with the sends that were begun last, so that the shard wants to hear of
+    /// their end.
+    pub fn wants_slice_end(&self) -> bool {
+        self.slice.accepted.is_some()
+    }
+
+    /// Event: every send of the slice has ended, and this is the time now. What the shard learns
+    /// from it is how long the messages of a pass that ended were on their way.
+    pub fn on_slice_end(&mut self, now: Time) {
+        if let Some(accepted) = self.slice.accepted.take() {
+            self.counters.latencies.record(now.since(accepted));
+        }
+    }
+
     /// Looks at one member; returns whether a send was begun.
     fn visit(&mut self, key: u32, index: usize, slot: u32) -> bool {
         let room = &self.rooms[key];
@@ -121,11 +136,13 @@ impl Shard {
         self.slice.room = None;
         let limit = self.config.limits.room_log_bytes;
         let (room, pool) = self.rooms.with_pool(key);
-        room.dirty = room.end_pass(pool);
+        let (accepted, again) = room.end_pass(pool);
+        room.dirty = again;
         room.trim(limit, pool);
-        if room.dirty {
+        if again {
             self.queues.dirty.push_back(key);
         }
+        self.slice.accepted = accepted;
         self.judge_press(key);
         self.settle_debts();
     }

@@ -114,6 +114,8 @@ struct Outputs {
 #[derive(Debug, Default)]
 struct Slice {
     room: Option<u32>,
+    /// When the oldest message of the pass was accepted that ended with this slice.
+    accepted: Option<Time>,
     sends_left: usize,
     visits_left: usize,
 }

@@ -6,9 +6,11 @@ use super::Shard;
 use crate::connection::{Membership, MembershipState, Sending, Wait};
 use crate::envelope::Reply;
 use crate::id::ConnId;
+use crate::limits::COPY_BYTES_MAX;
 use crate::message::{Answer, Asked, Asker, Joined, Outcome};
 use crate::room_name::RoomName;
 use crate::rooms::EVERYBODY;
+use crate::time::Time;
 
 /// What `cast:left` tells.
 struct Left {
@@ -23,8 +25,8 @@ impl Shard {
     pub fn on_outcome(&mut self, outcome: Outcome) {
         self.counters.mesh_handled += 1;
         match outcome {
-            Outcome::Deliver { room, offset, frame, exclude } => {
-                self.deliver(&room, offset, &frame, exclude);
+            Outcome::Deliver { room, offset, frame, exclude, accepted } => {
+                self.deliver(&room, offset, &frame, exclude, accepted);
             }
             Outcome::Joined { conn, ref room, .. } if self.rejoins_while_sending(conn, room) => {
                 // Where a second join finds its connection is known only when the send has ended.
@@ -62,6 +64,7 @@ impl Shard {
         offset: u64,
         frame: &Arc<[u8]>,
         exclude: Option<ConnId>,
+        accepted: Time,
     ) {
         let Some(key) = self.rooms.find(name.as_str()) else { return };
         let (room, pool) = self.rooms.with_pool(key);
@@ -75,6 +78,10 @@ impl Shard {
         }
         assert_eq!(offset, room.next_offset(), "a room's messages come in order, without holes");
         room.log.append(frame, pool);
+        room.note_accepted(accepted);
+        if frame.len() <= COPY_BYTES_MAX {
+            self.counters.log_bytes_copied += frame.len() as u64;
+        }
         if let Some(slot) = exclude.and_then(|conn| self.connections.find(conn)) {
             self.exclude(slot, key);
         }
@@ -175,7 +182,9 @@ impl Shard {
 
     /// Lets those memberships go whose last message is sent.
     pub(super) fn finish_departures(&mut self, slot: u32) {
-        if self.connections[slot].sending == Sending::Begun {
+        let connection = &self.connections[slot];
+        let departs = |membership: &Membership| membership.state == MembershipState::Departing;
+        if connection.sending == Sending::Begun || !connection.memberships.iter().any(departs) {
             return;
         }
         while let Some((place, left)) = self.finished_departure(slot) {

@@ -56,7 +56,9 @@ impl Shard {
             return Err((Full, message));
         }
         let origin = token.map_or(Origin::Nobody, Origin::Caller);
-        self.push_request(home, Request::Publish { room: room.clone(), message, exclude, origin });
+        let (room, accepted) = (room.clone(), self.now);
+        let request = Request::Publish { room, message, exclude, origin, accepted };
+        self.push_request(home, request);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use crate::envelope::{Reply, Unnumbered};
 use crate::id::{ConnId, ShardId};
 use crate::message::{Answer, Asked, Joined, Origin, Outcome, Query, Request, Token};
 use crate::room_name::RoomName;
+use crate::time::Time;
 
 /// Questions that may stand in line for room on one ring.
 const LOOKS_IN_LINE_MAX: usize = 64;
@@ -16,8 +17,8 @@ impl Shard {
         debug_assert!(self.takes_requests(), "requests wait for outcomes");
         self.counters.mesh_handled += 1;
         match request {
-            Request::Publish { room, message, exclude, origin } => {
-                self.number(from, room, message, exclude, origin);
+            Request::Publish { room, message, exclude, origin, accepted } => {
+                self.number(from, room, message, exclude, origin, accepted);
             }
             Request::Join { room, conn, attempt, asker, since, again } => {
                 let joined = self.admit(&room, conn, since, again);
@@ -49,6 +50,7 @@ impl Shard {
         message: Unnumbered,
         exclude: Option<ConnId>,
         origin: Origin,
+        accepted: Time,
     ) {
         let home = self.homes.get_or_create(&room);
         home.offset += 1;
@@ -70,7 +72,7 @@ impl Shard {
         }
         for shard in interested {
             let (room, frame) = (room.clone(), frame.clone());
-            self.push_outcome(shard, Outcome::Deliver { room, offset, frame, exclude });
+            self.push_outcome(shard, Outcome::Deliver { room, offset, frame, exclude, accepted });
         }
         self.homes.touch(&room, self.now, self.linger());
     }

@@ -2,7 +2,7 @@
 
 use super::{SendEnd, Shard};
 use crate::config::SlowPolicy;
-use crate::connection::{Phase, Sending, Wait};
+use crate::connection::{MembershipState, Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::Reply;
 use crate::id::ConnId;
@@ -13,16 +13,26 @@ use crate::room::Room;
 use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
 
+/// What a send has changed.
+struct Account {
+    /// Everything that it carried was taken.
+    complete: bool,
+    /// Nothing waits for its end: nothing more is to be sent, no place in a log is kept.
+    caught_up: bool,
+}
+
 impl Shard {
     /// Begins a send of everything that waits for this connection: the rest of a cut frame, its
     /// own frames, then its rooms' messages. Returns false when nothing waits.
     pub(super) fn begin_send(&mut self, slot: u32) -> bool {
         debug_assert_eq!(self.connections[slot].sending, Sending::Idle);
-        if !self.announce_gaps(slot) {
+        // Who lost its place, or has a gap to announce, has refused bytes and not caught up since.
+        if self.connections[slot].slow && !self.announce_gaps(slot) {
             return false;
         }
         self.finish_departures(slot);
-        if self.connections[slot].fate.is_some() && self.connections[slot].phase != Phase::Closing {
+        let connection = &self.connections[slot];
+        if connection.fate.is_some() && connection.phase != Phase::Closing {
             return false;
         }
         if let Some(own) = &mut self.connections[slot].own {
@@ -66,12 +76,17 @@ impl Shard {
             SendEnd::Blocked | SendEnd::Failed => 0,
         };
         self.counters.sends += u64::from(taken > 0);
-        let complete = self.account(slot, taken) && end != SendEnd::Failed;
+        let account = self.account(slot, taken);
+        let complete = account.complete && end != SendEnd::Failed;
         self.connections[slot].sending = match (complete, end) {
             (true, _) => Sending::Idle,
             (false, SendEnd::Failed) => Sending::Dead,
             (false, _) => Sending::Blocked,
         };
+        if complete && account.caught_up && self.deferred.is_empty() {
+            // By far most sends end here: nobody waited for this one, and nothing is left to do.
+            return;
+        }
         self.finish_departures(slot);
         match self.connections[slot].sending {
             Sending::Dead => self.on_failed(slot),
@@ -112,46 +127,44 @@ impl Shard {
     fn begin_rooms(&mut self, slot: u32) -> bool {
         let mut slices_left = SEND_SLICES_MAX - 2;
         let mut carries = false;
-        for place in 0..self.connections[slot].memberships.len() {
-            let membership = self.connections[slot].memberships[place];
+        for membership in &self.connections[slot].memberships {
             let Some(index) = membership.listed() else { continue };
-            let room = &mut self.rooms[membership.room];
-            let reach = room.reach(index, &mut slices_left);
-            let member = &mut room.members[index];
-            if reach > member.cursor {
-                let count = reach - member.cursor;
-                member.in_flight =
-                    u32::try_from(count).expect("a log has fewer than 2^32 messages");
-                room.pin(index, Pin::Held);
-                carries = true;
-            }
+            carries |= self.rooms[membership.room].begin_send(index, &mut slices_left);
         }
         carries
     }
 
-    /// Moves the cursors behind what was taken. Returns whether everything was.
-    fn account(&mut self, slot: u32, taken: usize) -> bool {
-        let own = self.connections[slot].own.as_mut();
-        let mut left = own.map_or(taken, |own| own.consume(taken));
-        let own = self.connections[slot].own.as_ref();
-        let mut complete = own.is_none_or(|own| own.slices().iter().all(|slice| slice.is_empty()));
-        for place in 0..self.connections[slot].memberships.len() {
-            let membership = self.connections[slot].memberships[place];
+    /// Moves the cursors behind what was taken.
+    fn account(&mut self, slot: u32, taken: usize) -> Account {
+        let connection = &mut self.connections[slot];
+        let mut account = Account { complete: true, caught_up: connection.is_at_ease() };
+        let mut left = taken;
+        if let Some(own) = &mut connection.own {
+            left = own.consume(taken);
+            account.complete = own.slices().iter().all(|slice| slice.is_empty());
+        }
+        let mut cut = None;
+        for membership in &connection.memberships {
             let Some(index) = membership.listed() else { continue };
-            let room = &mut self.rooms[membership.room];
-            let in_flight = std::mem::take(&mut room.members[index].in_flight);
-            if in_flight == 0 {
-                continue;
+            let (room, pool) = self.rooms.with_pool(membership.room);
+            if room.members[index].in_flight > 0 {
+                let advance = room.end_send(index, &mut left, pool);
+                self.counters.delivered += advance.messages;
+                account.complete &= advance.complete;
+                if advance.rest.is_some() {
+                    cut = advance.rest;
+                }
             }
-            let advance = room.advance(index, in_flight, &mut left);
-            self.counters.delivered += advance.messages;
-            complete &= advance.complete;
-            if let Some(rest) = advance.rest {
-                self.connections[slot].own.get_or_insert_default().push_rest(rest);
-            }
+            let member = &room.members[index];
+            account.caught_up &= member.pin.is_none() && !room.is_behind(member);
+            account.caught_up &= membership.state != MembershipState::Departing;
+        }
+        if let Some(rest) = cut {
+            self.counters.rest_bytes_copied += rest.copied_bytes();
+            self.connections[slot].own.get_or_insert_default().push_rest(rest);
         }
         assert_eq!(left, 0, "a socket takes no more than it is offered");
-        complete
+        account
     }
 
     /// The socket took everything. Whoever has caught up needs no place in any log; whoever has

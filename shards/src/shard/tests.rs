@@ -132,6 +132,23 @@ fn whoever_has_gone_does_not_hold_up_a_drain() {
 }
 
 #[test]
+fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
+    let mut shard = shard();
+    shard.open();
+    send(&mut shard, None);
+    for millis in [10, 20] {
+        shard.on_time(Time::from_nanos(millis * 1_000_000));
+        publish(&mut shard, &RoomName::everybody());
+    }
+    send(&mut shard, None);
+    assert!(shard.wants_slice_end());
+    shard.on_slice_end(Time::from_nanos(25_000_000));
+    let latencies = &shard.counters().latencies;
+    assert_eq!((latencies.count(), latencies.max()), (1, Duration::from_millis(15)));
+    assert!(!shard.wants_slice_end());
+}
+
+#[test]
 fn a_slice_waits_for_whoever_is_to_be_taken_out() {
     let mut shard = shard();
     shard.config.limits.room_log_bytes = 100;

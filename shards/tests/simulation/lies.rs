@@ -231,7 +231,8 @@ fn double_request(request: &Request) -> Option<Request> {
 
 fn copy(outcome: &Outcome) -> Option<Outcome> {
     Some(match outcome {
-        Outcome::Deliver { room, offset, frame, exclude } => Outcome::Deliver {
+        Outcome::Deliver { room, offset, frame, exclude, accepted } => Outcome::Deliver {
+            accepted: *accepted,
             room: room.clone(),
             offset: *offset,
             frame: frame.clone(),

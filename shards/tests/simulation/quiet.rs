@@ -156,6 +156,7 @@ impl World {
                 self.begin(conn);
                 self.end_one(shard);
             }
+            self.shards[shard].on_slice_end(self.now);
             while let Some(conn) = self.shards[shard].next_own_send() {
                 self.begin(conn);
                 self.end_one(shard);
@@ -188,6 +189,8 @@ impl World {
             assert_eq!(stats.log_bytes, 0, "the logs of shard {place} are empty");
             assert_eq!((stats.paused, stats.blocked), (0, 0), "nobody waits on shard {place}");
             assert_eq!(stats.pressed_rooms, 0, "no room of shard {place} is pressed");
+            let longest = stats.counters.latencies.max();
+            assert!(longest <= self.now.since(Time::default()), "nothing took longer than the run");
             let here = self.clients.iter().filter(|c| c.shard == place && c.lives());
             let memberships: usize = here.clone().map(|client| client.view.rooms.len()).sum();
             assert_eq!(stats.connections as usize, here.count(), "connections of shard {place}");

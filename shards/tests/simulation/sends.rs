@@ -52,6 +52,8 @@ impl World {
         for _ in 0..cut {
             let Some(conn) = self.shards[shard].next_room_send() else {
                 self.slicing[shard] = false;
+                let told = self.told[shard];
+                self.shards[shard].on_slice_end(told);
                 return;
             };
             self.begin(conn);

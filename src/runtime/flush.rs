@@ -1,0 +1,80 @@
+//! A turn's sends.
+
+use std::time::{Duration, Instant};
+
+use corecast_shards::{ConnId, SendEnd, Shard};
+
+use super::sender::BATCH_SENDS_MAX;
+use super::sys;
+use super::turn::Core;
+
+/// Connections flushed for their own frames in one turn.
+const OWN_SENDS_PER_TURN: usize = 64;
+
+/// The longest that one slice of a pass keeps everybody else waiting.
+const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
+
+impl Core {
+    pub(super) fn flush_own(&mut self) {
+        let mut left = OWN_SENDS_PER_TURN;
+        while left > 0 && self.begin_sends(left, Shard::next_own_send) {
+            left -= self.begun.len();
+            self.send_begun();
+        }
+    }
+
+    pub(super) fn flush_slice(&mut self) {
+        self.shard.start_slice();
+        self.send_slice();
+        if self.shard.wants_slice_end() {
+            let now = self.now();
+            self.shard.on_slice_end(now);
+        }
+    }
+
+    fn send_slice(&mut self) {
+        let mut begin = None;
+        while self.begin_sends(BATCH_SENDS_MAX, Shard::next_room_send) {
+            let begin = *begin.get_or_insert_with(Instant::now);
+            self.send_begun();
+            if begin.elapsed() > SLICE_TIME_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Begins the next sends, as many as one batch takes. Returns whether there were any.
+    fn begin_sends(&mut self, most: usize, next: fn(&mut Shard) -> Option<ConnId>) -> bool {
+        self.begun.clear();
+        self.begun_sockets.clear();
+        while self.begun.len() < most.min(BATCH_SENDS_MAX) {
+            let Some(id) = next(&mut self.shard) else { break };
+            let Some(socket) = self.sockets.get(id) else {
+                unreachable!("a connection keeps its descriptor while a send is under way");
+            };
+            self.begun.push(id);
+            self.begun_sockets.push(socket);
+        }
+        !self.begun.is_empty()
+    }
+
+    /// Hands the begun sends to the kernel and ends all of them. Nothing else happens in between:
+    /// no event, no command, no close.
+    fn send_begun(&mut self) {
+        let (shard, begun) = (&self.shard, &self.begun);
+        let for_each = |place: usize, each: &mut dyn FnMut(_)| {
+            shard.for_each_slice(begun[place], each);
+        };
+        self.sender.send(&self.begun_sockets, for_each, &mut self.counts);
+        for place in 0..self.begun.len() {
+            let (id, end) = (self.begun[place], self.sender.end(place));
+            self.shard.end_send(id, end);
+            if end == SendEnd::Failed {
+                // What has arrived can still be read, and then comes the end.
+                sys::shutdown_both(&self.begun_sockets[place]);
+                self.set_readable(id, true);
+                self.queue_read(id);
+            }
+        }
+    }
+}
