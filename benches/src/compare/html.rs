@@ -6,6 +6,7 @@ use super::Report;
 use super::chart::{self, escape};
 use super::markdown;
 use super::table::Table;
+use super::targets;
 
 const STYLE: &str = "
 body{font:16px/1.5 system-ui,sans-serif;max-width:1160px;margin:0 auto;padding:16px;color:#1a1a1a;background:#fff}
@@ -18,6 +19,8 @@ svg{width:100%;max-width:420px;height:auto;font:11px system-ui,sans-serif}
 svg rect.first{fill:#0b6e99}svg rect.other{fill:#a9b4bb}svg path{stroke:#1a1a1a;fill:none}
 svg path.axis{stroke:#999}svg text.axis{fill:#666;font-size:10px}
 .failed{border-left:6px solid #b00020;padding:4px 12px;background:#fdecee}.note{color:#666;font-size:14px;font-weight:normal}
+.targets th[colspan]{padding-top:1em}.targets th span{font-weight:normal;color:#666}
+.met{color:#1b7a3d}.missed{color:#b00020;font-weight:bold}.open{color:#666}
 @media print{body{font-size:12px;max-width:none}.chart{break-inside:avoid}h2{break-after:avoid}}
 ";
 
@@ -39,6 +42,7 @@ pub(super) fn render(report: &Report) -> String {
         "<dt>figures</dt><dd>median of {rounds} interleaved rounds (least … most)</dd></dl>"
     );
     push_failures(&mut page, report);
+    targets::push_html(&mut page, &report.targets);
     report.tables.iter().for_each(|table| push_table(&mut page, table));
     page.push_str("</body></html>\n");
     page

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Report;
 use super::metric::Metric;
 use super::table::{Column, Spread, Table};
+use super::targets;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::from("# Comparison\n\n");
@@ -18,6 +19,7 @@ pub(super) fn render(report: &Report) -> String {
         report.plan.rounds
     );
     push_failures(&mut text, report);
+    targets::push_markdown(&mut text, &report.targets);
     report.tables.iter().for_each(|table| push_table(&mut text, table));
     text
 }

@@ -1,0 +1,58 @@
+//! More than one shard.
+
+use serde_json::Value;
+
+use super::Row;
+use super::goal::{Goal, Unit};
+use super::site::{Side, ratio};
+use crate::load::{Broadcast, Pace};
+use crate::process::stats;
+
+/// One message per send.
+const SINGLE_RATE: f64 = 50.0;
+/// Messages per second of the large room: most of the time one shard flushes it.
+const LARGE_RATE: f64 = 5.0;
+
+pub(super) const SHARDS: Row = Row {
+    name: "shards",
+    title: "one room of {members}, 50 messages/s, on the same two cores",
+    goals: &[
+        Goal::shown("CPU per delivery, 1 shard", Unit::Time),
+        Goal::at_most("2 shards ÷ 1 shard", Unit::Ratio, 1.10),
+    ],
+    measure: |site| {
+        let sides = [Side::engine(1).on(2), Side::engine(2)];
+        let room = site.scale.room(128, Pace::Rate(SINGLE_RATE));
+        let seen = site.each(&sides, |_, running| running.broadcast(&room))?;
+        Ok(vec![seen[0].cpu, ratio(seen[1].cpu, seen[0].cpu)])
+    },
+};
+
+pub(super) const HOP: Row = Row {
+    name: "hop",
+    title: "from one shard to another that flushes a large room",
+    goals: &[
+        Goal::at_most("99 % of deliveries within", Unit::Time, 2e-3),
+        Goal::shown("half of them within", Unit::Time),
+    ],
+    measure: |site| {
+        let running = site.start(&Side::engine(2))?;
+        let large = Broadcast {
+            members: site.scale.crowd * 2 / 3,
+            ..site.scale.room(128, Pace::Rate(LARGE_RATE))
+        };
+        let small = Broadcast { members: 10, ..site.scale.room(128, Pace::Rate(100.0)) };
+        // It goes on while the small one's generator connects, and until that has ended.
+        let large = Broadcast { duration: site.scale.duration * 3, ..large };
+        running.broadcast_beside(&small, &large)?;
+        let stats = stats(running.server.address())?;
+        Ok(vec![latency(&stats, "p99"), latency(&stats, "p50")])
+    },
+};
+
+/// Of all shards the worst, in seconds; none when the server does not tell.
+fn latency(stats: &Value, quantile: &str) -> Option<f64> {
+    let shards = stats["shards"].as_array()?;
+    let micros = shards.iter().filter_map(|shard| shard["latency"][quantile].as_f64());
+    micros.reduce(f64::max).map(|micros| micros / 1e6)
+}
