@@ -32,7 +32,7 @@ pub(super) const SATURATED: Row = Row {
         let seen = saturate(site, &sides, |window| site.scale.room(128, Pace::Window(window)))?;
         let (engine, floor) = (&seen[0], &seen[1]);
         let offered = site.start(&sides[0])?;
-        let offered = offered.broadcast(&site.scale.room(128, Pace::Rate(OFFERED)))?;
+        let offered = offered.broadcast(&site.scale.flood(OFFERED))?;
         Ok(vec![
             Some(engine.rate()),
             engine.cpu,

@@ -1,5 +1,7 @@
 //! Connections that do nothing: memory, CPU, and what they cost those that do something.
 
+use std::time::Duration;
+
 use super::Row;
 use super::goal::{Goal, Unit};
 use super::site::{Side, ratio};
@@ -51,8 +53,11 @@ pub(super) const PINGS: Row = Row {
     ],
     measure: |site| {
         let interval = site.scale.ping_interval;
-        let flag = format!("{}ms", interval.as_millis());
-        let running = site.start(&Side::engine(1).with(&["--ping-interval", &flag]))?;
+        let flag = |time: Duration| format!("{}ms", time.as_millis());
+        // In the proportion of the defaults: the next ping comes an interval after the last.
+        let (interval_flag, timeout_flag) = (flag(interval), flag(interval.mul_f64(0.8)));
+        let flags = ["--ping-interval", &interval_flag, "--ping-timeout", &timeout_flag];
+        let running = site.start(&Side::engine(1).with(&flags))?;
         let connections = site.scale.crowd;
         let run = running.hold(Crowd { connections, rooms: 1 }, interval.mul_f64(INTERVALS))?;
         let shares = shares(&run.series, interval.as_secs_f64());

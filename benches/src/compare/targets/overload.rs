@@ -24,11 +24,12 @@ pub(super) const OVERLOAD: Row = Row {
     ],
     measure: |site| {
         let running = site.start(&Side::engine(1).with(&["--slow", "skip"]))?;
-        let offer = |pace| running.broadcast_with_slow(&site.scale.room(128, pace));
-        let plateau = offer(Pace::Window(WINDOW))?;
+        let window = site.scale.room(128, Pace::Window(WINDOW));
+        let plateau = running.broadcast_with_slow(&window)?;
+        let offer = |rate| running.broadcast_with_slow(&site.scale.flood(rate));
         let capacity = plateau.rate() / site.scale.members as f64;
-        let double = offer(Pace::Rate(2.0 * capacity))?;
-        let tenfold = offer(Pace::Rate(10.0 * capacity))?;
+        let double = offer(2.0 * capacity)?;
+        let tenfold = offer(10.0 * capacity)?;
         let both = [&double, &tenfold];
         let count =
             |of: fn(&Seen) -> u64| Some(both.iter().map(|seen| of(seen)).sum::<u64>() as f64);

@@ -73,6 +73,12 @@ impl Scale {
         Broadcast { members, rooms: 1, publishers: 1, payload_bytes, pace, warm_up, duration }
     }
 
+    /// More than the server takes: without warm-up, of which most would still be under way when
+    /// measuring begins.
+    pub(super) fn flood(&self, rate: f64) -> Broadcast {
+        Broadcast { warm_up: Duration::ZERO, ..self.room(128, Pace::Rate(rate)) }
+    }
+
     /// A title with the numbers that this size has.
     pub(super) fn fill(&self, title: &str) -> String {
         [("{members}", self.members), ("{crowd}", self.crowd), ("{rooms}", self.rooms)]
