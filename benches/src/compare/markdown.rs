@@ -13,11 +13,11 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(text, "- {name}: {value}");
     }
     let _ = writeln!(text, "- command: `{}`, {:.0} s", report.command, report.seconds);
-    let _ = writeln!(
-        text,
-        "- each figure is the median of {} interleaved rounds (least … most)",
-        report.plan.rounds
-    );
+    if !report.tables.is_empty() {
+        let rounds = report.plan.rounds;
+        let _ =
+            writeln!(text, "- figures are medians of {rounds} interleaved rounds (least … most)");
+    }
     push_failures(&mut text, report);
     targets::push_markdown(&mut text, &report.targets);
     report.tables.iter().for_each(|table| push_table(&mut text, table));

@@ -64,6 +64,7 @@ impl Goal {
     pub(super) fn target(&self) -> String {
         match self.bound {
             Bound::AtLeast(bound) => format!("≥ {}", self.unit.format(bound)),
+            Bound::AtMost(0.0) => self.unit.format(0.0),
             Bound::AtMost(bound) => format!("≤ {}", self.unit.format(bound)),
             Bound::Free => "–".to_owned(),
         }

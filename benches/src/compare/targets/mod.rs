@@ -64,6 +64,7 @@ const ROWS: [&Row; 15] = [
 pub(super) struct Outcome {
     name: &'static str,
     title: String,
+    rounds: usize,
     lines: Vec<Line>,
 }
 
@@ -117,7 +118,7 @@ impl Row {
         }
         let goals = self.goals.iter().zip(figures);
         let lines = goals.map(|(goal, all)| goal.line(site.scale.fill(goal.what), &all)).collect();
-        Outcome { name: self.name, title: site.scale.fill(self.title), lines }
+        Outcome { name: self.name, title: site.scale.fill(self.title), rounds, lines }
     }
 }
 
@@ -157,7 +158,12 @@ fn named(outcomes: &[Outcome], verdict: Verdict) -> Vec<String> {
 pub(super) fn sample() -> Vec<Outcome> {
     let goal = fanout::SATURATED.goals[0];
     let line = goal.line(goal.what.to_owned(), &[7e6, 6e6, 9e6]);
-    vec![Outcome { name: "saturated", title: "one <room>".to_owned(), lines: vec![line] }]
+    vec![Outcome {
+        name: "saturated",
+        title: "one <room>".to_owned(),
+        rounds: 3,
+        lines: vec![line],
+    }]
 }
 
 #[cfg(test)]

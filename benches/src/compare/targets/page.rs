@@ -15,7 +15,9 @@ fn summary(outcomes: &[Outcome]) -> String {
     let met = lines.filter(|line| line.verdict == Verdict::Met).count();
     let missed = list("Missed", missed(outcomes));
     let unmeasured = list("Not measured", unmeasured(outcomes));
-    format!("{met} met. {missed}{unmeasured}").trim_end().to_owned()
+    let rounds = outcomes.iter().map(|outcome| outcome.rounds).max().unwrap_or(0);
+    let figures = format!("Figures are medians of {rounds} rounds (least … most), sides in turn.");
+    format!("{met} met. {missed}{unmeasured}{figures}")
 }
 
 pub(in crate::compare) fn push_markdown(text: &mut String, outcomes: &[Outcome]) {
@@ -24,7 +26,7 @@ pub(in crate::compare) fn push_markdown(text: &mut String, outcomes: &[Outcome])
     }
     let _ = writeln!(text, "\n## Targets\n\n{}\n", summary(outcomes));
     text.push_str("| row | what | target | figure | verdict |\n|---|---|---|---|---|\n");
-    for Outcome { name, title, lines } in outcomes {
+    for Outcome { name, title, lines, .. } in outcomes {
         let _ = writeln!(text, "| **{name}** | {title} | | | |");
         for line in lines {
             let verdict = match line.verdict {
@@ -49,7 +51,7 @@ pub(in crate::compare) fn push_html(page: &mut String, outcomes: &[Outcome]) {
         "<div class=\"wide\"><table class=\"targets\"><tr><th>what</th><th>target</th>\
          <th>figure</th><th>verdict</th></tr>",
     );
-    for Outcome { name, title, lines } in outcomes {
+    for Outcome { name, title, lines, .. } in outcomes {
         let title = escape(title);
         let _ = write!(page, "<tr><th colspan=\"4\">{name} <span>{title}</span></th></tr>");
         for line in lines {

@@ -23,8 +23,6 @@ pub(super) const SPLIT: Row = Row {
         Goal::shown("CPU per delivery, one room", Unit::Time),
         Goal::shown("one room ÷ 50 rooms", Unit::Ratio),
         Goal::at_most("the dearer ÷ the cheaper", Unit::Ratio, 1.10),
-        Goal::shown("messages per send, one room", Unit::Ratio),
-        Goal::shown("messages per send, 50 rooms", Unit::Ratio),
     ],
     measure: |site| {
         let members = site.scale.crowd;
@@ -35,8 +33,7 @@ pub(super) const SPLIT: Row = Row {
         let seen = site.each(&sides, |index, running| running.broadcast(&load(rooms[index])))?;
         let share = ratio(seen[0].cpu, seen[1].cpu);
         let dearer = share.map(|share| share.max(1.0 / share));
-        let per_send = |index: usize| seen[index].messages_per_send;
-        Ok(vec![seen[0].cpu, share, dearer, per_send(0), per_send(1)])
+        Ok(vec![seen[0].cpu, share, dearer])
     },
 };
 

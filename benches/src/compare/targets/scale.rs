@@ -83,7 +83,15 @@ impl Scale {
     pub(super) fn fill(&self, title: &str) -> String {
         [("{members}", self.members), ("{crowd}", self.crowd), ("{rooms}", self.rooms)]
             .iter()
-            .fold(title.to_owned(), |title, (name, value)| title.replace(name, &value.to_string()))
+            .fold(title.to_owned(), |title, (name, value)| title.replace(name, &grouped(*value)))
+    }
+}
+
+/// `15000` is `15,000`.
+fn grouped(number: usize) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
     }
 }
 
@@ -103,6 +111,6 @@ mod tests {
     #[test]
     fn titles_name_the_real_size() {
         let title = Scale::new(Size::Quick).fill("{crowd} connections, {rooms} rooms");
-        assert_eq!(title, "3000 connections, 1000 rooms");
+        assert_eq!(title, "3,000 connections, 1,000 rooms");
     }
 }
