@@ -19,12 +19,25 @@ const MESSAGES: u64 = 20;
 /// shard ringing the other one and hearing it, with the turns that find nothing more.
 const BESIDE_SENDS: u64 = 10;
 
+/// Of all messages as they go over the wire: the head, and
+/// `{"event":"m","data":1,"room":"r","offset":1}` with numbers of one or two digits.
+const FRAME_BYTES: u64 = 9 * (2 + 43) + 11 * (2 + 45);
+
 #[derive(Debug)]
 struct Counts {
     delivered: u64,
     sends: u64,
-    /// All of them; none when the server does not count them.
-    system_calls: Option<u64>,
+    /// None when the server does not count them.
+    costs: Option<Costs>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Costs {
+    system_calls: u64,
+    /// Put on lanes between shards, a shard's own included.
+    lane_items: u64,
+    /// Copied into logs, and because a send was cut.
+    bytes_copied: u64,
 }
 
 impl Counts {
@@ -35,15 +48,33 @@ impl Counts {
         Counts {
             delivered: sum(&|shard| shard["delivered"].as_u64()).unwrap(),
             sends: sum(&|shard| shard["sends"].as_u64()).unwrap(),
-            system_calls: sum(&|shard| system_calls(&shard["runtime"])),
+            costs: shards.iter().map(Costs::of_shard).reduce(Costs::add).flatten(),
         }
     }
 }
 
-fn system_calls(runtime: &Value) -> Option<u64> {
-    let kinds =
-        ["sends", "send_batches", "reads", "polls", "timer_sets", "accepts", "doorbell_writes"];
-    kinds.iter().map(|kind| runtime[kind].as_u64()).sum()
+impl Costs {
+    fn of_shard(shard: &Value) -> Option<Costs> {
+        let calls =
+            ["sends", "send_batches", "reads", "polls", "timer_sets", "accepts", "doorbell_writes"];
+        let sum = |names: &[&str], of: &Value| names.iter().map(|name| of[name].as_u64()).sum();
+        let system_calls: Option<u64> = sum(&calls, &shard["runtime"]);
+        let bytes_copied: Option<u64> = sum(&["log_bytes_copied", "rest_bytes_copied"], shard);
+        Some(Costs {
+            system_calls: system_calls?,
+            lane_items: shard["mesh_sent"].as_u64()?,
+            bytes_copied: bytes_copied?,
+        })
+    }
+
+    fn add(one: Option<Costs>, other: Option<Costs>) -> Option<Costs> {
+        let (one, other) = (one?, other?);
+        Some(Costs {
+            system_calls: one.system_calls + other.system_calls,
+            lane_items: one.lane_items + other.lane_items,
+            bytes_copied: one.bytes_copied + other.bytes_copied,
+        })
+    }
 }
 
 /// Publishes one message at a time: the next one when everybody has the last.
@@ -74,10 +105,25 @@ fn check(shards: usize) {
     server.shutdown(Duration::from_secs(5));
     assert_eq!(after.delivered - before.delivered, MESSAGES * MEMBERS);
     assert_eq!(after.sends - before.sends, MESSAGES * MEMBERS, "sends of a message: its members");
-    if let (Some(before), Some(after)) = (before.system_calls, after.system_calls) {
-        let most = MESSAGES * (MEMBERS + BESIDE_SENDS * shards as u64);
-        assert!(after - before <= most, "{} system calls, more than {most}", after - before);
+    if let (Some(before), Some(after)) = (before.costs, after.costs) {
+        check_costs(shards as u64, before, after);
     }
+}
+
+fn check_costs(shards: u64, before: Costs, after: Costs) {
+    let calls = after.system_calls - before.system_calls;
+    let most = MESSAGES * (MEMBERS + BESIDE_SENDS * shards);
+    assert!(calls <= most, "{calls} system calls, more than {most}");
+    // Reading the figures asks each other shard and is answered by it.
+    let asked = 2 * (shards - 1);
+    let items = after.lane_items - before.lane_items;
+    let each = 1 + shards;
+    assert!(
+        (MESSAGES * each..=MESSAGES * each + asked).contains(&items),
+        "{items} items on lanes: of each message one to its home and one to each shard"
+    );
+    let bytes = after.bytes_copied - before.bytes_copied;
+    assert_eq!(bytes, shards * FRAME_BYTES, "into each shard's log, once");
 }
 
 #[test]
