@@ -22,7 +22,7 @@ struct Args {
     #[arg(long, hide = true, conflicts_with = "quick")]
     smoke: bool,
 
-    /// How often everything is measured [default: 3 for tables, for targets 1 with --quick, else 3]
+    /// How often everything is measured [default: 3; for targets 1 with --quick, else 1 to 5]
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
 

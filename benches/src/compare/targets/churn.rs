@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Row;
 use super::goal::{Goal, Unit};
 use super::probe;
 use super::site::Side;
+use super::{Effort, Row};
 use crate::load::Crowd;
 use crate::process::{Server, stats};
 
@@ -26,6 +26,7 @@ pub(super) const DISCONNECT: Row = Row {
         Goal::at_most("connections and members miscounted afterwards", Unit::Count, 0.0),
         Goal::shown("time until counts are exact", Unit::Time),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let running = site.start(&Side::engine(1))?;
         let mut held = running.hold_beside(Crowd { connections: site.scale.crowd, rooms: 1 })?;

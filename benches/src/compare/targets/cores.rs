@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Row;
 use super::goal::{Goal, Unit};
 use super::site::{Side, ratio};
+use super::{Effort, Row};
 use crate::load::{Broadcast, Pace};
 use crate::process::stats;
 
@@ -27,6 +27,7 @@ pub(super) const SHARDS: Row = Row {
         Goal::shown("CPU per delivery, 1 shard", Unit::Time),
         Goal::at_most("2 shards ÷ 1 shard", Unit::Ratio, 1.10),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let sides = [Side::engine(1).on(2), Side::engine(2)];
         let room = site.scale.room(128, Pace::Rate(SINGLE_RATE));
@@ -43,6 +44,7 @@ pub(super) const HOP: Row = Row {
         Goal::shown("half of them within", Unit::Time),
         Goal::shown("99 % within, as the small room's clients see it", Unit::Time),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let running = site.start(&Side::engine(2))?;
         let large = Broadcast {

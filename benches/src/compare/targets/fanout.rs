@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::Row;
 use super::goal::{Goal, Unit};
 use super::site::{Seen, Side, Site, ratio};
+use super::{Effort, Row};
 use crate::floor::Means;
 use crate::load::{Broadcast, Pace};
 
@@ -27,6 +27,7 @@ pub(super) const SATURATED: Row = Row {
         Goal::shown("messages per send", Unit::Ratio),
         Goal::shown("floor's messages per send", Unit::Ratio),
     ],
+    effort: Effort::More,
     measure: |site| {
         let sides = [Side::engine(1), Side::floor(Means::Send)];
         let seen = saturate(site, &sides, |window| site.scale.room(128, Pace::Window(window)))?;
@@ -55,6 +56,7 @@ pub(super) const SINGLE: Row = Row {
         Goal::shown("with batched sends ÷ floor with a ring", Unit::Ratio),
         Goal::shown("messages per send", Unit::Ratio),
     ],
+    effort: Effort::More,
     measure: |site| {
         let mut sides = vec![Side::engine(1), Side::floor(Means::Send), Side::floor(Means::Uring)];
         if site.has_means {
@@ -79,6 +81,7 @@ pub(super) const SMALL: Row = Row {
         Goal::at_most("CPU per delivery", Unit::Time, 25e-6),
         Goal::at_most("÷ floor, an epoll loop", Unit::Ratio, 1.10),
     ],
+    effort: Effort::More,
     measure: |site| {
         let room = Broadcast { members: 10, ..site.scale.room(128, Pace::Rate(200.0)) };
         let sides = [Side::engine(1), Side::floor(Means::Send)];
@@ -91,6 +94,7 @@ pub(super) const PAYLOAD_4K: Row = Row {
     name: "payload-4k",
     title: "one room of {members}, 4 KB, as fast as it goes",
     goals: &PAYLOAD_GOALS,
+    effort: Effort::Usual,
     measure: |site| payload(site, |window| site.scale.room(4 << 10, Pace::Window(window)), 64),
 };
 
@@ -98,6 +102,7 @@ pub(super) const PAYLOAD_64K: Row = Row {
     name: "payload-64k",
     title: "one room of 100, 64 KB, as fast as it goes",
     goals: &PAYLOAD_GOALS,
+    effort: Effort::Usual,
     measure: |site| {
         let room = |window| site.scale.room(64 << 10, Pace::Window(window));
         let members = site.scale.members.min(100);

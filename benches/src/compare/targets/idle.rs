@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Row;
 use super::goal::{Goal, Unit};
 use super::site::{Side, ratio};
+use super::{Effort, Row};
 use crate::load::{Broadcast, Crowd, Pace, Point, Run};
 
 /// Pings that are to be seen, in intervals: the first one is left out.
@@ -20,6 +20,7 @@ pub(super) const IDLE: Row = Row {
         Goal::at_most("CPU of a core", Unit::Percent, 0.005),
         Goal::shown("memory with few connections", Unit::Bytes),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let counts = [site.scale.few, site.scale.crowd];
         let side = Side::engine(1).with(&["--ping-interval", "0"]);
@@ -51,6 +52,7 @@ pub(super) const PINGS: Row = Row {
         Goal::at_most("busiest moment ÷ mean", Unit::Ratio, 2.0),
         Goal::at_least("pings answered per connection and interval", Unit::Ratio, 0.9),
     ],
+    effort: Effort::Once,
     measure: |site| {
         let interval = site.scale.ping_interval;
         let flag = |time: Duration| format!("{}ms", time.as_millis());
@@ -76,6 +78,7 @@ pub(super) const TURN: Row = Row {
         Goal::shown("CPU per delivery beside 100", Unit::Time),
         Goal::at_most("beside {crowd} ÷ beside 100", Unit::Ratio, 1.10),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let room = Broadcast { members: 10, ..site.scale.room(128, Pace::Rate(200.0)) };
         let beside = [100, site.scale.crowd];

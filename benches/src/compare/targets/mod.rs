@@ -1,12 +1,13 @@
 //! The table of targets: what the engine has to reach, and whether it does.
 //!
 //! A [`Row`] is a name, the goals that it has, and a function that takes one round's figures. Rows
-//! stand in the files that are named after what they load: `fanout`, `overload`, `idle`, `churn`,
-//! `rooms`, `cores`. They measure on a [`Site`], which starts the servers in turn and refuses every
+//! stand in the files that are named after what they load: `fanout`, `curve`, `overload`, `idle`,
+//! `churn`, `rooms`, `cores`. They measure on a [`Site`], which starts the servers in turn and refuses every
 //! run in which a message was lost.
 
 mod churn;
 mod cores;
+mod curve;
 mod fanout;
 mod goal;
 mod idle;
@@ -36,13 +37,25 @@ struct Row {
     name: &'static str,
     title: &'static str,
     goals: &'static [Goal],
+    /// How often at full size: more than usual where little is between the two sides, once where a
+    /// round takes long and hardly varies.
+    effort: Effort,
     /// One round: a figure for each goal, in their order; none where it cannot be had.
     measure: fn(&Site<'_>) -> io::Result<Vec<Option<f64>>>,
 }
 
+/// How many rounds a row needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    Once,
+    Usual,
+    More,
+}
+
 /// All rows, in the order in which they are measured.
-const ROWS: [&Row; 15] = [
+const ROWS: [&Row; 16] = [
     &fanout::SATURATED,
+    &curve::CURVE,
     &overload::OVERLOAD,
     &fanout::SINGLE,
     &fanout::SMALL,
@@ -92,10 +105,13 @@ pub(super) fn run(
     failures: &mut Vec<Failure>,
 ) -> io::Result<Vec<Outcome>> {
     let scale = Scale::new(size);
-    let rounds = rounds.unwrap_or(scale.rounds).max(1);
     let mut site = Site::new(scale, folder)?;
     let is_asked = |row: &&&Row| only.is_empty() || only.iter().any(|name| name == row.name);
-    Ok(ROWS.iter().filter(is_asked).map(|row| row.run(&mut site, rounds, failures)).collect())
+    let run = |row: &&Row| {
+        let rounds = rounds.unwrap_or(scale.rounds(row.effort)).max(1);
+        row.run(&mut site, rounds, failures)
+    };
+    Ok(ROWS.iter().filter(is_asked).map(run).collect())
 }
 
 impl Row {

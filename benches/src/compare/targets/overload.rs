@@ -1,8 +1,8 @@
 //! More than can be delivered, while every tenth member does not read.
 
-use super::Row;
 use super::goal::{Goal, Unit};
 use super::site::{Seen, Side, ratio};
+use super::{Effort, Row};
 use crate::load::Pace;
 
 /// Messages that are under way where the plateau is measured.
@@ -22,6 +22,7 @@ pub(super) const OVERLOAD: Row = Row {
         Goal::at_most("messages skipped for members that read", Unit::Count, 0.0),
         Goal::at_most("members disconnected", Unit::Count, 0.0),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let running = site.start(&Side::engine(1).with(&["--slow", "skip"]))?;
         let window = site.scale.room(128, Pace::Window(WINDOW));

@@ -15,7 +15,9 @@ fn summary(outcomes: &[Outcome]) -> String {
     let met = lines.filter(|line| line.verdict == Verdict::Met).count();
     let missed = list("Missed", missed(outcomes));
     let unmeasured = list("Not measured", unmeasured(outcomes));
-    let rounds = outcomes.iter().map(|outcome| outcome.rounds).max().unwrap_or(0);
+    let rounds = outcomes.iter().map(|outcome| outcome.rounds);
+    let (least, most) = (rounds.clone().min().unwrap_or(0), rounds.max().unwrap_or(0));
+    let rounds = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let figures = format!("Figures are medians of {rounds} rounds (least … most), sides in turn.");
     format!("{met} met. {missed}{unmeasured}{figures}")
 }

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::Row;
 use super::goal::{Goal, Unit};
 use super::site::{Side, Site, ratio};
+use super::{Effort, Row};
 use crate::load::{Broadcast, Crowd, Pace};
 
 /// Deliveries per second at which neither side puts two messages into one send.
@@ -24,6 +24,7 @@ pub(super) const SPLIT: Row = Row {
         Goal::shown("one room ÷ 50 rooms", Unit::Ratio),
         Goal::at_most("the dearer ÷ the cheaper", Unit::Ratio, 1.10),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let members = site.scale.crowd;
         let rooms = [1, 50.min(members / 4)];
@@ -45,6 +46,7 @@ pub(super) const MANY: Row = Row {
         Goal::at_most("÷ one room at 50 messages/s", Unit::Ratio, 2.0),
         Goal::at_most("memory per room and shard", Unit::Bytes, 512.0),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let many = Broadcast {
             members: site.scale.rooms * FEW,
@@ -67,6 +69,7 @@ pub(super) const PUBLISH: Row = Row {
         Goal::shown("CPU per delivery beside 10 rooms", Unit::Time),
         Goal::at_most("beside {rooms} rooms ÷ beside 10", Unit::Ratio, 1.10),
     ],
+    effort: Effort::Usual,
     measure: |site| {
         let load = Broadcast { members: 30, rooms: 10, ..site.scale.room(128, Pace::Rate(20.0)) };
         let rooms = [10, site.scale.rooms];

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use super::Effort;
 use crate::compare::Size;
 use crate::load::{Broadcast, Pace};
 
 /// The sizes that rows are written in.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::compare) struct Scale {
-    /// How often each row is measured.
-    pub(super) rounds: usize,
+    /// Whether rows are measured more than once.
+    repeats: bool,
     /// Of the usual room.
     pub(super) members: usize,
     /// Connections where there are many.
@@ -32,7 +33,7 @@ impl Scale {
     pub(in crate::compare) fn new(size: Size) -> Scale {
         match size {
             Size::Full => Scale {
-                rounds: 3,
+                repeats: true,
                 members: 1000,
                 crowd: 15_000,
                 few: 1000,
@@ -43,7 +44,7 @@ impl Scale {
                 ping_interval: Duration::from_secs(25),
             },
             Size::Quick => Scale {
-                rounds: 1,
+                repeats: false,
                 members: 1000,
                 crowd: 3000,
                 few: 200,
@@ -54,7 +55,7 @@ impl Scale {
                 ping_interval: Duration::from_secs(5),
             },
             Size::Smoke => Scale {
-                rounds: 1,
+                repeats: false,
                 members: 10,
                 crowd: 40,
                 few: 10,
@@ -64,6 +65,15 @@ impl Scale {
                 rest: Duration::from_millis(100),
                 ping_interval: Duration::from_millis(100),
             },
+        }
+    }
+
+    /// How often a row is measured.
+    pub(super) fn rounds(&self, effort: Effort) -> usize {
+        match effort {
+            Effort::Usual if self.repeats => 3,
+            Effort::More if self.repeats => 5,
+            _ => 1,
         }
     }
 
