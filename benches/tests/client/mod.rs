@@ -15,8 +15,9 @@ pub(crate) struct Client(WebSocket<TcpStream>);
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        // The handshake first: a read with a timeout is not taken up again after a signal.
         let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
+        socket.get_ref().set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let mut client = Client(socket);
         let welcome = client.next();
         assert_eq!(welcome["event"], "cast:welcome");
