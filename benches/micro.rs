@@ -5,8 +5,15 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use corecast_benches::micro::{DashRoom, Encoder, EngineRoom, Frames, Hop, MEMBERS, PAYLOADS};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use corecast_benches::micro::{
+    DashRoom, Encoder, EngineRoom, Frames, Hop, MEMBERS, PAYLOADS, Room,
+};
+use criterion::measurement::WallTime;
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
 /// Frames of one read.
 const READ: usize = 16;
@@ -29,38 +36,35 @@ fn timed<S>(
 }
 
 fn join_and_leave(c: &mut Criterion) {
+    fn join_and_leave_in<R: Room>(group: &mut Group<'_>, name: &str, members: usize) {
+        let mut room = R::new(members, 128);
+        group.bench_function(BenchmarkId::new(name, members), |b| {
+            b.iter(|| black_box(room.join_and_leave()));
+        });
+    }
     let mut group = c.benchmark_group("join and leave");
     for members in MEMBERS {
-        let mut engine = EngineRoom::new(members, 128);
-        group.bench_function(BenchmarkId::new("engine", members), |b| {
-            b.iter(|| black_box(engine.join_and_leave()));
-        });
-        let mut dash = DashRoom::new(members, 128);
-        group.bench_function(BenchmarkId::new("DashMap", members), |b| {
-            b.iter(|| black_box(dash.join_and_leave()));
-        });
+        join_and_leave_in::<EngineRoom>(&mut group, "engine", members);
+        join_and_leave_in::<DashRoom>(&mut group, "DashMap", members);
     }
 }
 
 /// From the command's bytes until every member's bytes lie ready for a system call.
 fn publish(c: &mut Criterion) {
+    fn publish_in<R: Room>(group: &mut Group<'_>, name: &str, members: usize) {
+        let mut room = R::new(members, 128);
+        group.bench_function(BenchmarkId::new(name, members), |b| {
+            b.iter(|| {
+                room.publish();
+                black_box(room.flush())
+            });
+        });
+    }
     let mut group = c.benchmark_group("publish to all members");
     for members in MEMBERS {
         group.throughput(Throughput::Elements(members as u64));
-        let mut engine = EngineRoom::new(members, 128);
-        group.bench_function(BenchmarkId::new("engine", members), |b| {
-            b.iter(|| {
-                engine.publish();
-                black_box(engine.flush())
-            });
-        });
-        let mut dash = DashRoom::new(members, 128);
-        group.bench_function(BenchmarkId::new("DashMap", members), |b| {
-            b.iter(|| {
-                dash.publish();
-                black_box(dash.flush())
-            });
-        });
+        publish_in::<EngineRoom>(&mut group, "engine", members);
+        publish_in::<DashRoom>(&mut group, "DashMap", members);
     }
 }
 

@@ -67,8 +67,22 @@ impl Server {
     ///
     /// When it runs no longer.
     pub fn resident_bytes(&self) -> io::Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// Memory that cannot leave RAM: locked, or lent to the kernel for rings.
+    ///
+    /// # Errors
+    ///
+    /// When it runs no longer.
+    pub fn pinned_bytes(&self) -> io::Result<u64> {
+        Ok(self.status_bytes("VmLck:")? + self.status_bytes("VmPin:")?)
+    }
+
+    fn status_bytes(&self, name: &str) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        resident(&status).ok_or_else(|| io::Error::other("no VmRSS: the process has ended"))
+        let bytes = field_bytes(&status, name);
+        bytes.ok_or_else(|| io::Error::other(format!("no {name} the process has ended")))
     }
 
     /// How many descriptors it has open.
@@ -110,8 +124,8 @@ fn read_address(output: &mut impl BufRead) -> Option<SocketAddr> {
     line.trim_end().strip_prefix(LISTENING)?.parse().ok()
 }
 
-fn resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn field_bytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }
@@ -147,8 +161,8 @@ mod tests {
 
     #[test]
     fn memory_is_read_from_the_status_page() {
-        assert_eq!(resident("VmHWM:\t 5 kB\nVmRSS:\t    1234 kB\n"), Some(1234 << 10));
-        assert_eq!(resident("Name:\tx\nState:\tZ (zombie)\n"), None);
+        assert_eq!(field_bytes("VmHWM:\t 5 kB\nVmRSS:\t    1234 kB\n", "VmRSS:"), Some(1234 << 10));
+        assert_eq!(field_bytes("Name:\tx\nState:\tZ (zombie)\n", "VmRSS:"), None);
     }
 
     #[test]

@@ -125,13 +125,29 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 fn rooms(duration: Duration) -> Broadcast {
     let pace = Pace::Rate(50.0);
-    Broadcast { members: 300, rooms: 10, payload_bytes: 256, pace, warm_up: WARM_UP, duration }
+    Broadcast {
+        members: 300,
+        rooms: 10,
+        publishers: 10,
+        payload_bytes: 256,
+        pace,
+        warm_up: WARM_UP,
+        duration,
+    }
 }
 
 /// Enough bytes that who does not read fills its socket and is closed.
 fn slow(duration: Duration) -> Broadcast {
     let pace = Pace::Rate(300.0);
-    Broadcast { members: 50, rooms: 1, payload_bytes: 4096, pace, warm_up: WARM_UP, duration }
+    Broadcast {
+        members: 50,
+        rooms: 1,
+        publishers: 1,
+        payload_bytes: 4096,
+        pace,
+        warm_up: WARM_UP,
+        duration,
+    }
 }
 
 /// About one wave per second and a half, which go politely in every other cycle.

@@ -3,54 +3,18 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+mod client;
+
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
+use client::Client;
 use corecast_benches::process::Server;
-use serde_json::{Value, json};
-use tungstenite::{Error, Message, WebSocket};
+use serde_json::json;
 
 const MEMBERS: usize = 3;
 const MESSAGES: u64 = 500;
-
-struct Client(WebSocket<TcpStream>);
-
-impl Client {
-    fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let (socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
-        let mut client = Client(socket);
-        let welcome = client.next();
-        assert_eq!(welcome["event"], "cast:welcome");
-        assert_eq!(welcome["data"]["protocol"], 1);
-        client
-    }
-
-    fn next(&mut self) -> Value {
-        // A read with a timeout is not taken up again by itself (signal(7)).
-        let message = loop {
-            match self.0.read() {
-                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
-                message => break message.expect("a message within the timeout"),
-            }
-        };
-        serde_json::from_str(message.to_text().unwrap()).unwrap()
-    }
-
-    fn say(&mut self, text: String) {
-        self.0.send(Message::text(text)).unwrap();
-    }
-
-    fn join(&mut self, room: &str) {
-        self.say(format!(r#"{{"event":"cast:join","room":"{room}","id":1}}"#));
-        let joined = self.next();
-        assert_eq!((&joined["event"], &joined["id"]), (&json!("cast:joined"), &json!(1)));
-        assert_eq!((&joined["room"], &joined["data"]["offset"]), (&json!(room), &json!(0)));
-    }
-}
 
 /// Publishes into two rooms alternately and looks at all that their members get.
 fn check(address: SocketAddr, padding: usize) {
@@ -94,11 +58,7 @@ fn check_acks(publisher: &mut Client, rooms: &[String]) {
 
 /// A message that came twice would be here by now.
 fn assert_silent(members: &mut [Client]) {
-    for member in members {
-        member.0.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let more = member.0.read();
-        assert!(more.is_err(), "one message too many: {more:?}");
-    }
+    members.iter_mut().for_each(|member| member.assert_silent(Duration::from_millis(20)));
 }
 
 fn check_program(program: &str, args: &[&str]) {

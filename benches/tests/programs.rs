@@ -29,7 +29,7 @@ fn compare_leaves_a_report_of_three_kinds() {
     assert!(output.status.success(), "{}", said(&output));
     for kind in ["md", "json", "html"] {
         let page = std::fs::read_to_string(folder.join(format!("report.{kind}"))).unwrap();
-        for system in ["engine", "baseline bounded", "floor send"] {
+        for system in ["engine", "baseline bounded", "floor send", "many-rooms"] {
             assert!(page.contains(system), "no {system} in {page}");
         }
     }

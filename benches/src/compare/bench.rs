@@ -10,7 +10,7 @@ use super::metric::Metric;
 use super::plan::{Cores, Plan, QUIET_RATE, Room};
 use super::system::{Counters, System};
 use super::table::{Column, Table};
-use crate::load::{Broadcast, Load, Pace, Run};
+use crate::load::{Broadcast, Crowd, Load, Pace, Run};
 use crate::process::Server;
 
 /// Everything that a comparison needs while it runs.
@@ -177,7 +177,9 @@ impl<'a> Bench<'a> {
     fn load(&self, place: &Place, server: &Server, room: &Room, pace: Pace) -> io::Result<Run> {
         let Room { members, rooms, payload_bytes, window: _ } = *room;
         let Plan { warm_up, duration, .. } = *self.plan;
-        let broadcast = Broadcast { members, rooms, payload_bytes, pace, warm_up, duration };
+        let publishers = rooms;
+        let broadcast =
+            Broadcast { members, rooms, publishers, payload_bytes, pace, warm_up, duration };
         place.load.broadcast(server, &broadcast)
     }
 
@@ -192,7 +194,7 @@ impl<'a> Bench<'a> {
         let counts = self.plan.connections;
         let hold = |bench: &Self, count| {
             let server = bench.start(turn.system, place)?;
-            place.load.hold(&server, count, HOLD)
+            place.load.hold(&server, Crowd { connections: count, rooms: 0 }, HOLD)
         };
         let few = hold(self, counts.few)?;
         let many = hold(self, counts.many)?;

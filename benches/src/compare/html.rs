@@ -6,6 +6,7 @@ use super::Report;
 use super::chart::{self, escape};
 use super::markdown;
 use super::table::Table;
+use super::targets;
 
 const STYLE: &str = "
 body{font:16px/1.5 system-ui,sans-serif;max-width:1160px;margin:0 auto;padding:16px;color:#1a1a1a;background:#fff}
@@ -18,6 +19,13 @@ svg{width:100%;max-width:420px;height:auto;font:11px system-ui,sans-serif}
 svg rect.first{fill:#0b6e99}svg rect.other{fill:#a9b4bb}svg path{stroke:#1a1a1a;fill:none}
 svg path.axis{stroke:#999}svg text.axis{fill:#666;font-size:10px}
 .failed{border-left:6px solid #b00020;padding:4px 12px;background:#fdecee}.note{color:#666;font-size:14px;font-weight:normal}
+.targets th[colspan]{padding-top:1em}.targets th span{font-weight:normal;color:#666}
+.targets td:first-child,.targets th[colspan]{white-space:normal}
+@media(max-width:640px){.targets tbody,.targets tr{display:block}.targets tr:first-child{display:none}
+.targets tr{display:grid;grid-template-columns:1fr max-content;border-bottom:1px solid #ddd;padding:4px 0}
+.targets td,.targets th{border:0;padding:0 4px}.targets th{grid-column:1/3}.targets td:last-child{order:-1;text-align:right}
+.targets td:first-child{order:-2}.targets td:nth-child(2){order:2;color:#666;text-align:right}}
+.met{color:#1b7a3d}.missed{color:#b00020;font-weight:bold}.open{color:#666}
 @media print{body{font-size:12px;max-width:none}.chart{break-inside:avoid}h2{break-after:avoid}}
 ";
 
@@ -33,12 +41,16 @@ pub(super) fn render(report: &Report) -> String {
     let command = escape(&report.command);
     let _ =
         write!(page, "<dt>command</dt><dd><code>{command}</code>, {:.0} s</dd>", report.seconds);
-    let rounds = report.plan.rounds;
-    let _ = write!(
-        page,
-        "<dt>figures</dt><dd>median of {rounds} interleaved rounds (least … most)</dd></dl>"
-    );
+    if !report.tables.is_empty() {
+        let rounds = report.plan.rounds;
+        let _ = write!(
+            page,
+            "<dt>figures</dt><dd>medians of {rounds} interleaved rounds (least … most)</dd>"
+        );
+    }
+    page.push_str("</dl>");
     push_failures(&mut page, report);
+    targets::push_html(&mut page, &report.targets);
     report.tables.iter().for_each(|table| push_table(&mut page, table));
     page.push_str("</body></html>\n");
     page

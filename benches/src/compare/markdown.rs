@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::Report;
 use super::metric::Metric;
 use super::table::{Column, Spread, Table};
+use super::targets;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::from("# Comparison\n\n");
@@ -12,12 +13,13 @@ pub(super) fn render(report: &Report) -> String {
         let _ = writeln!(text, "- {name}: {value}");
     }
     let _ = writeln!(text, "- command: `{}`, {:.0} s", report.command, report.seconds);
-    let _ = writeln!(
-        text,
-        "- each figure is the median of {} interleaved rounds (least … most)",
-        report.plan.rounds
-    );
+    if !report.tables.is_empty() {
+        let rounds = report.plan.rounds;
+        let _ =
+            writeln!(text, "- figures are medians of {rounds} interleaved rounds (least … most)");
+    }
     push_failures(&mut text, report);
+    targets::push_markdown(&mut text, &report.targets);
     report.tables.iter().for_each(|table| push_table(&mut text, table));
     text
 }

@@ -63,7 +63,7 @@ impl Metric {
 }
 
 /// Three digits, with the unit that fits.
-fn scaled(value: f64, units: &[&str]) -> String {
+pub(super) fn scaled(value: f64, units: &[&str]) -> String {
     let mut value = value;
     let mut units = units.iter().peekable();
     while let Some(unit) = units.next() {

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `plan` says what is measured, `system` how each server is started, `bench`
 //! takes the measurements, `metric` and `table` hold them, `machine` names where it was,
-//! `markdown` and `html` (with `chart`) show it.
+//! `markdown` and `html` (with `chart`) show it. `targets` holds the table of targets.
 
 mod bench;
 mod chart;
@@ -13,10 +13,11 @@ mod metric;
 mod plan;
 mod system;
 mod table;
+mod targets;
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -25,11 +26,12 @@ use bench::Bench;
 use machine::Machine;
 use plan::Plan;
 use table::Table;
+use targets::Outcome;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// One room, 128 bytes, one shard, three systems: about 90 seconds.
+    /// One table and all targets, at smaller sizes: about three minutes.
     Quick,
     /// Everything: up to 45 minutes.
     Full,
@@ -44,6 +46,7 @@ struct Report {
     machine: Machine,
     plan: Plan,
     seconds: f64,
+    targets: Vec<Outcome>,
     tables: Vec<Table>,
     failures: Vec<Failure>,
 }
@@ -58,25 +61,48 @@ struct Failure {
     what: String,
 }
 
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How much.
+    pub size: Size,
+    /// How often, unless it is as usual.
+    pub rounds: Option<usize>,
+    /// Rows of the table of targets; when there are some, nothing else is measured.
+    pub only: Vec<String>,
+    /// Where the reports go.
+    pub folder: PathBuf,
+}
+
+/// The rows that can be asked for.
+pub fn rows() -> impl Iterator<Item = &'static str> {
+    targets::names()
+}
+
 /// Measures, prints the tables, and leaves them in the folder as Markdown, JSON and HTML.
-/// Returns whether every server delivered every message.
+/// Returns whether every server delivered every message. Targets that are missed are listed.
 ///
 /// # Errors
 ///
 /// When a program is missing or the report cannot be written.
-pub fn run(size: Size, rounds: Option<usize>, folder: &Path) -> io::Result<bool> {
+pub fn run(options: &Options) -> io::Result<bool> {
     let begin = Instant::now();
-    let mut plan = Plan::new(size);
+    let Options { size, rounds, only, folder } = options;
+    let mut plan = Plan::new(*size);
     plan.rounds = rounds.unwrap_or(plan.rounds).max(1);
     let command =
         std::env::args().skip(1).fold("scripts/compare".to_owned(), |all, arg| all + " " + &arg);
     let machine = Machine::describe();
     let mut bench = Bench::new(&plan, folder)?;
-    let tables = bench.run()?;
-    let failures = bench.into_failures();
+    let tables = if only.is_empty() { bench.run()? } else { Vec::new() };
+    let mut failures = bench.into_failures();
+    let targets = targets::run(only, *size, *rounds, folder, &mut failures)?;
     let seconds = begin.elapsed().as_secs_f64();
-    let report = Report { command, machine, plan, seconds, tables, failures };
+    let report = Report { command, machine, plan, seconds, targets, tables, failures };
     write(&report, folder)?;
+    for missed in targets::missed(&report.targets) {
+        println!("missed: {missed}");
+    }
     Ok(report.failures.is_empty())
 }
 
@@ -108,6 +134,7 @@ mod tests {
             machine: Machine::describe(),
             plan: Plan::new(Size::Quick),
             seconds: 1.0,
+            targets: targets::sample(),
             tables: vec![table],
             failures: vec![failure],
         };
@@ -116,6 +143,7 @@ mod tests {
         assert!(markdown.contains(
             "| CPU per delivery at 50 % of its own rate | 100 ns (100 ns … 100 ns) | – | – |"
         ));
+        assert!(markdown.contains("## Targets"), "{markdown}");
         assert!(html::render(&report).contains("<li>x, room, round 1: lost: 1 &lt;of 2&gt;</li>"));
     }
 }

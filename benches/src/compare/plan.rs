@@ -75,7 +75,7 @@ impl Plan {
                 shards: vec![1],
             },
             Size::Full => Plan {
-                rounds: 5,
+                rounds: 3,
                 broadcasts: vec![big(128, 256), big(4096, 64), small(128), small(4096)],
                 connections: Connections { few: 1000, many: 8000 },
                 warm_up: Duration::from_secs(1),

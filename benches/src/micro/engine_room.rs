@@ -1,9 +1,9 @@
 //! A room of the engine, driven through the public interface of its shard.
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Config, ConnId, SendEnd, Shard, ShardId};
+use corecast_shards::{Config, ConnId, SendEnd, Shard, ShardId, ShardStats};
 
-use super::{JOIN, LEAVE, publish_text};
+use super::{JOIN, LEAVE, Room, publish_text};
 
 /// A room with members on one shard, and a connection outside it that publishes, joins and leaves.
 #[derive(Debug)]
@@ -18,9 +18,8 @@ pub struct EngineRoom {
 /// Items that a shard handles of those to itself in one turn.
 const TURN: usize = 256;
 
-impl EngineRoom {
-    /// A room with so many members, to which messages of so many bytes are published.
-    pub fn new(members: usize, payload_bytes: usize) -> EngineRoom {
+impl Room for EngineRoom {
+    fn new(members: usize, payload_bytes: usize) -> EngineRoom {
         let config = Config { shards: 1, ..Config::default() };
         let mut shard = Shard::new(ShardId::new(0), config);
         let join = frame(JOIN);
@@ -36,9 +35,8 @@ impl EngineRoom {
         room
     }
 
-    /// One join and one leave: commands decoded, handled by the home, answered, answers sent.
-    /// Returns the bytes of the answers.
-    pub fn join_and_leave(&mut self) -> usize {
+    /// Commands decoded, handled by the home, answered, answers sent.
+    fn join_and_leave(&mut self) -> usize {
         self.shard.receive(self.outsider, &mut self.join);
         self.shard.take_own(TURN);
         let joined = self.flush_own();
@@ -47,16 +45,15 @@ impl EngineRoom {
         joined + self.flush_own()
     }
 
-    /// One publish up to the room's log: decoded, numbered, encoded, appended. No member is
-    /// touched.
-    pub fn publish(&mut self) {
+    /// Up to the room's log: decoded, numbered, encoded, appended. No member is touched.
+    fn publish(&mut self) {
         self.shard.receive(self.outsider, &mut self.publish);
         self.shard.take_own(TURN);
     }
 
     /// One send per member, up to the system call that is left out: begun, its memory walked,
-    /// ended. Returns the bytes of all sends.
-    pub fn flush(&mut self) -> usize {
+    /// ended.
+    fn flush(&mut self) -> usize {
         let mut bytes = 0;
         while self.shard.has_sends() {
             self.shard.start_slice();
@@ -65,6 +62,13 @@ impl EngineRoom {
             }
         }
         bytes
+    }
+}
+
+impl EngineRoom {
+    /// What the shard has and has done.
+    pub fn stats(&self) -> ShardStats {
+        self.shard.stats()
     }
 
     fn flush_own(&mut self) -> usize {
@@ -89,29 +93,4 @@ fn frame(text: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
     frame
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_member_is_sent_every_message() {
-        let mut room = EngineRoom::new(100, 128);
-        room.publish();
-        let one = room.flush();
-        assert!(one > 100 * 128 && one.is_multiple_of(100), "{one} bytes");
-        room.publish();
-        room.publish();
-        assert_eq!(room.flush(), 2 * one);
-        assert_eq!(room.flush(), 0);
-    }
-
-    #[test]
-    fn joins_and_leaves_are_answered_every_time() {
-        let mut room = EngineRoom::new(1, 128);
-        let first = room.join_and_leave();
-        assert!(first > 100, "{first} bytes are no two answers");
-        assert_eq!(room.join_and_leave(), first);
-    }
 }

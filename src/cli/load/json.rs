@@ -99,6 +99,7 @@ fn messages(figures: &Figures) -> Value {
         "disordered": tally.disordered,
         "damaged": tally.damaged,
         "skipped": verdict.skipped,
+        "skipped_readers": verdict.skipped_readers,
         "cut_off": verdict.cut_off,
         "other": tally.other,
         "published_per_second": figures.per_second(|snapshot| snapshot.published),

@@ -20,7 +20,8 @@ pub(super) struct Outcome {
     pub(super) verdict: Tallied,
 }
 
-/// Invariant: `expected` is what was delivered for the first time, plus the other three.
+/// Invariant: `expected` is what was delivered for the first time, plus `lost`, `skipped` and
+/// `cut_off`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tallied {
     /// What was published, times the members it was for.
@@ -28,6 +29,8 @@ pub(super) struct Tallied {
     pub(super) lost: u64,
     /// Missing, and announced as skipped.
     pub(super) skipped: u64,
+    /// Of these, what was skipped for members that read as fast as they can.
+    pub(super) skipped_readers: u64,
     /// Published after the server had ended the connection with a close frame.
     pub(super) cut_off: u64,
 }
@@ -54,6 +57,7 @@ impl Outcome {
         self.verdict.expected += other.verdict.expected;
         self.verdict.lost += other.verdict.lost;
         self.verdict.skipped += other.verdict.skipped;
+        self.verdict.skipped_readers += other.verdict.skipped_readers;
         self.verdict.cut_off += other.verdict.cut_off;
     }
 }
@@ -90,6 +94,7 @@ impl Reader {
         let skipped = missing.min(member.skipped);
         verdict.lost += missing - skipped;
         verdict.skipped += skipped;
+        verdict.skipped_readers += if member.is_slow { 0 } else { skipped };
         verdict.cut_off += cut_off;
     }
 

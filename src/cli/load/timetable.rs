@@ -29,8 +29,9 @@ const EARLY_SHARE: f64 = 0.1;
 
 /// Messages before sockets get a turn.
 const BATCH: usize = 512;
-/// What a publisher may have waiting for a server that does not read.
-const UNSENT_MAX: usize = 16 << 20;
+/// What a publisher may have waiting for a server that reads too slowly. More would be delivered
+/// long after it was due, and hide for seconds what the server does with what it takes.
+const UNSENT_MAX: usize = 1 << 20;
 
 impl Timetable {
     /// When one message is due: streams begin one after the other, so that rooms do not burst

@@ -1,0 +1,152 @@
+//! What a delivery costs, against the floor that does nothing but the sends.
+
+use std::io;
+
+use super::goal::{Goal, Unit};
+use super::site::{Seen, Side, Site, ratio};
+use super::{Effort, Row};
+use crate::floor::Means;
+use crate::load::{Broadcast, Pace};
+
+/// Messages that may be under way at saturation.
+const WINDOW: usize = 256;
+/// Messages per second that are offered beside the closed loop.
+const OFFERED: f64 = 15_000.0;
+/// One message per send: everybody sleeps most of the time.
+const SINGLE_RATE: f64 = 50.0;
+
+pub(super) const SATURATED: Row = Row {
+    name: "saturated",
+    title: "one room of {members}, 128 bytes, one shard, as fast as it goes",
+    goals: &[
+        Goal::at_least("deliveries per second", Unit::PerSecond, 8e6),
+        Goal::at_most("CPU per delivery", Unit::Time, 90e-9),
+        Goal::at_least("deliveries per second ÷ floor's", Unit::Ratio, 0.85),
+        Goal::at_least("floor's CPU per delivery ÷ engine's", Unit::Ratio, 0.85),
+        Goal::at_least("deliveries per second at 15,000 messages/s offered", Unit::PerSecond, 10e6),
+        Goal::shown("messages per send", Unit::Ratio),
+        Goal::shown("floor's messages per send", Unit::Ratio),
+    ],
+    effort: Effort::More,
+    measure: |site| {
+        let sides = [Side::engine(1), Side::floor(Means::Send)];
+        let seen = saturate(site, &sides, |window| site.scale.room(128, Pace::Window(window)))?;
+        let (engine, floor) = (&seen[0], &seen[1]);
+        let offered = site.start(&sides[0])?;
+        let offered = offered.broadcast(&site.scale.flood(OFFERED))?;
+        Ok(vec![
+            Some(engine.rate()),
+            engine.cpu,
+            ratio(Some(engine.rate()), Some(floor.rate())),
+            ratio(floor.cpu, engine.cpu),
+            Some(offered.rate()),
+            engine.messages_per_send,
+            floor.messages_per_send,
+        ])
+    },
+};
+
+pub(super) const SINGLE: Row = Row {
+    name: "single",
+    title: "one room of {members}, 50 messages/s: one message per send",
+    goals: &[
+        Goal::shown("CPU per delivery", Unit::Time),
+        Goal::at_most("with plain sends ÷ floor with send", Unit::Ratio, 1.10),
+        Goal::at_most("with batched sends ÷ floor with send", Unit::Ratio, 1.0),
+        Goal::shown("with batched sends ÷ floor with a ring", Unit::Ratio),
+        Goal::shown("messages per send", Unit::Ratio),
+    ],
+    effort: Effort::More,
+    measure: |site| {
+        let mut sides = vec![Side::engine(1), Side::floor(Means::Send), Side::floor(Means::Uring)];
+        if site.has_means {
+            sides.push(Side::engine(1).with(&["--sends", "plain"]));
+            sides.push(Side::engine(1).with(&["--sends", "ring"]));
+        }
+        let room = site.scale.room(128, Pace::Rate(SINGLE_RATE));
+        let seen = site.each(&sides, |_, running| running.broadcast(&room))?;
+        let cpu = |index: usize| seen.get(index).and_then(|seen| seen.cpu);
+        let (send, ring) = (cpu(1), cpu(2));
+        // An engine without the flag sends plainly.
+        let plain = if site.has_means { cpu(3) } else { cpu(0) };
+        let per_send = seen[0].messages_per_send;
+        Ok(vec![cpu(0), ratio(plain, send), ratio(cpu(4), send), ratio(cpu(4), ring), per_send])
+    },
+};
+
+pub(super) const SMALL: Row = Row {
+    name: "small",
+    title: "one room of 10, 200 messages/s: waking up dominates",
+    goals: &[
+        Goal::at_most("CPU per delivery", Unit::Time, 25e-6),
+        Goal::at_most("÷ floor, an epoll loop", Unit::Ratio, 1.10),
+    ],
+    effort: Effort::More,
+    measure: |site| {
+        let room = Broadcast { members: 10, ..site.scale.room(128, Pace::Rate(200.0)) };
+        let sides = [Side::engine(1), Side::floor(Means::Send)];
+        let seen = site.each(&sides, |_, running| running.broadcast(&room))?;
+        Ok(vec![seen[0].cpu, ratio(seen[0].cpu, seen[1].cpu)])
+    },
+};
+
+pub(super) const PAYLOAD_4K: Row = Row {
+    name: "payload-4k",
+    title: "one room of {members}, 4 KB, as fast as it goes",
+    goals: &PAYLOAD_GOALS,
+    effort: Effort::Usual,
+    measure: |site| payload(site, |window| site.scale.room(4 << 10, Pace::Window(window)), 64),
+};
+
+pub(super) const PAYLOAD_64K: Row = Row {
+    name: "payload-64k",
+    title: "one room of 100, 64 KB, as fast as it goes",
+    goals: &PAYLOAD_GOALS,
+    effort: Effort::Usual,
+    measure: |site| {
+        let room = |window| site.scale.room(64 << 10, Pace::Window(window));
+        let members = site.scale.members.min(100);
+        payload(site, |window| Broadcast { members, ..room(window) }, 16)
+    },
+};
+
+const PAYLOAD_GOALS: [Goal; 4] = [
+    Goal::shown("bytes per second", Unit::BytesPerSecond),
+    Goal::at_least("bytes per second ÷ floor's", Unit::Ratio, 0.90),
+    Goal::at_least("floor's CPU per delivery ÷ engine's", Unit::Ratio, 0.90),
+    Goal::shown("messages per send", Unit::Ratio),
+];
+
+fn payload(
+    site: &Site<'_>,
+    room: impl Fn(usize) -> Broadcast,
+    window: usize,
+) -> io::Result<Vec<Option<f64>>> {
+    let sides = [Side::engine(1), Side::floor(Means::Send)];
+    let seen = saturate_with(site, &sides, room, window)?;
+    let bytes = |seen: &Seen| Some(seen.run.messages.bytes_per_second);
+    let (engine, floor) = (&seen[0], &seen[1]);
+    Ok(vec![
+        bytes(engine),
+        ratio(bytes(engine), bytes(floor)),
+        ratio(floor.cpu, engine.cpu),
+        engine.messages_per_send,
+    ])
+}
+
+fn saturate(
+    site: &Site<'_>,
+    sides: &[Side],
+    room: impl Fn(usize) -> Broadcast,
+) -> io::Result<Vec<Seen>> {
+    saturate_with(site, sides, room, WINDOW)
+}
+
+fn saturate_with(
+    site: &Site<'_>,
+    sides: &[Side],
+    room: impl Fn(usize) -> Broadcast,
+    window: usize,
+) -> io::Result<Vec<Seen>> {
+    site.each(sides, |_, running| running.broadcast(&room(site.window(running, window))))
+}

@@ -1,0 +1,97 @@
+//! Many rooms: what the number of rooms costs a delivery, a publish, and memory.
+
+use std::io;
+
+use super::goal::{Goal, Unit};
+use super::site::{Side, Site, ratio};
+use super::{Effort, Row};
+use crate::load::{Broadcast, Crowd, Pace};
+
+/// Deliveries per second at which neither side puts two messages into one send.
+const DELIVERIES: f64 = 60_000.0;
+/// Messages per second of the one room that many are compared with.
+const ONE_RATE: f64 = 50.0;
+/// Shards on which a room has members, on average, when three members choose between two shards.
+const PARTS: f64 = 1.75;
+/// Members of a small room.
+const FEW: usize = 3;
+
+pub(super) const SPLIT: Row = Row {
+    name: "split",
+    title: "one room of {crowd} against 50 rooms that share these members",
+    goals: &[
+        Goal::shown("CPU per delivery, one room", Unit::Time),
+        Goal::shown("one room ÷ 50 rooms", Unit::Ratio),
+        Goal::at_most("the dearer ÷ the cheaper", Unit::Ratio, 1.10),
+    ],
+    effort: Effort::Usual,
+    measure: |site| {
+        let members = site.scale.crowd;
+        let rooms = [1, 50.min(members / 4)];
+        let pace = Pace::Rate((DELIVERIES / members as f64).min(ONE_RATE));
+        let load = |rooms| Broadcast { members, rooms, ..site.scale.room(128, pace) };
+        let sides = [Side::engine(1), Side::engine(1)];
+        let seen = site.each(&sides, |index, running| running.broadcast(&load(rooms[index])))?;
+        let share = ratio(seen[0].cpu, seen[1].cpu);
+        let dearer = share.map(|share| share.max(1.0 / share));
+        Ok(vec![seen[0].cpu, share, dearer])
+    },
+};
+
+pub(super) const MANY: Row = Row {
+    name: "many-rooms",
+    title: "{rooms} rooms of 3, 1 message/s each, 2 shards",
+    goals: &[
+        Goal::shown("CPU per delivery", Unit::Time),
+        Goal::at_most("÷ one room at 50 messages/s", Unit::Ratio, 2.0),
+        Goal::at_most("memory per room and shard", Unit::Bytes, 512.0),
+    ],
+    effort: Effort::Usual,
+    measure: |site| {
+        let many = Broadcast {
+            members: site.scale.rooms * FEW,
+            rooms: site.scale.rooms,
+            publishers: 10.min(site.scale.rooms),
+            ..site.scale.room(128, Pace::Rate(1.0))
+        };
+        let loads = [many, site.scale.room(128, Pace::Rate(ONE_RATE))];
+        let sides = [Side::engine(2), Side::engine(2)];
+        let seen = site.each(&sides, |index, running| running.broadcast(&loads[index]))?;
+        let memory = memory_per_part(site)?;
+        Ok(vec![seen[0].cpu, ratio(seen[0].cpu, seen[1].cpu), memory])
+    },
+};
+
+pub(super) const PUBLISH: Row = Row {
+    name: "publish",
+    title: "10 rooms of 3, 20 messages/s each, while others sit in 10 or in {rooms} rooms",
+    goals: &[
+        Goal::shown("CPU per delivery beside 10 rooms", Unit::Time),
+        Goal::at_most("beside {rooms} rooms ÷ beside 10", Unit::Ratio, 1.10),
+    ],
+    effort: Effort::Usual,
+    measure: |site| {
+        let load = Broadcast { members: 30, rooms: 10, ..site.scale.room(128, Pace::Rate(20.0)) };
+        let rooms = [10, site.scale.rooms];
+        let sides = [(); 2].map(|()| Side::engine(2).with(&["--ping-interval", "0"]));
+        let seen = site.each(&sides, |index, running| {
+            let crowd = Crowd { connections: site.scale.rooms, rooms: rooms[index] };
+            let _held = running.hold_beside(crowd)?;
+            running.broadcast(&load)
+        })?;
+        Ok(vec![seen[0].cpu, ratio(seen[1].cpu, seen[0].cpu)])
+    },
+};
+
+/// The same connections in many rooms and in one: what is left is the rooms'.
+fn memory_per_part(site: &Site<'_>) -> io::Result<Option<f64>> {
+    let rooms = [site.scale.rooms, 1];
+    let sides = [(); 2].map(|()| Side::engine(2).with(&["--ping-interval", "0"]));
+    let held = site.each(&sides, |index, running| {
+        let crowd = Crowd { connections: site.scale.rooms * FEW, rooms: rooms[index] };
+        running.hold(crowd, site.scale.rest)
+    })?;
+    let memory = |index: usize| held[index].server.as_ref().map(|server| server.rss_end_bytes);
+    let growth = memory(0).zip(memory(1)).map(|(many, one)| many - one);
+    Ok(ratio(growth, Some((rooms[0] - rooms[1]) as f64 * PARTS)))
+}

@@ -1,0 +1,227 @@
+//! Runs the load generator, `corecast load`, and reads what it reports.
+
+mod report;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub use report::{Connections, Gaps, Generator, Latency, Messages, Point, Run, ServerSide};
+
+use crate::process::{Server, pinned, sibling};
+
+/// The load generator, on cores of its own.
+#[derive(Clone, Debug)]
+pub struct Load {
+    program: PathBuf,
+    cores: Vec<usize>,
+    name: String,
+    report: PathBuf,
+}
+
+/// A load of broadcasts.
+#[derive(Clone, Copy, Debug)]
+pub struct Broadcast {
+    /// Of all rooms together.
+    pub members: usize,
+    /// Rooms that members are spread over.
+    pub rooms: usize,
+    /// Connections that publish; several rooms may share one.
+    pub publishers: usize,
+    /// Bytes of each payload.
+    pub payload_bytes: usize,
+    /// How fast.
+    pub pace: Pace,
+    /// Load that is not measured.
+    pub warm_up: Duration,
+    /// Load that is.
+    pub duration: Duration,
+}
+
+/// Waves of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Storm {
+    /// Of one wave.
+    pub connections: usize,
+    /// Rooms that they join.
+    pub rooms: usize,
+    /// How many waves.
+    pub waves: usize,
+    /// Whether they go with a close frame, or as if the machine had died.
+    pub says_goodbye: bool,
+}
+
+/// Connections that only receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// How many.
+    pub connections: usize,
+    /// Rooms that they join, one each; 0 joins none.
+    pub rooms: usize,
+}
+
+/// Connections that are held until this is dropped.
+#[derive(Debug)]
+pub struct Held(Child);
+
+impl Held {
+    /// Ends all connections at once, without a word and without waiting for it.
+    ///
+    /// # Errors
+    ///
+    /// When the generator has ended by itself.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.0.kill()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It is not waited for yet, so that its pid is still its own.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How fast messages are published in each room.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// So many per second, whatever the server does.
+    Rate(f64),
+    /// As fast as this number of undelivered messages allows.
+    Window(usize),
+}
+
+/// Nobody's run takes longer; a generator that hangs is ended.
+const RUN_TIME_MAX: Duration = Duration::from_secs(300);
+
+impl Load {
+    /// The generator that was built beside this program. Its reports go through a file in this
+    /// folder, and its rooms have names of their own.
+    ///
+    /// # Errors
+    ///
+    /// When it is not built.
+    pub fn new(name: &str, cores: Vec<usize>, folder: &Path) -> io::Result<Load> {
+        let report = folder.join(format!("{name}.json"));
+        Ok(Load { program: sibling("corecast")?, cores, name: name.to_owned(), report })
+    }
+
+    /// Publishes to rooms full of members.
+    ///
+    /// # Errors
+    ///
+    /// When the generator fails; its own words are on standard error.
+    pub fn broadcast(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Run> {
+        let mut command = self.command("broadcast", server);
+        push_traffic(&mut command, broadcast);
+        self.run(command)
+    }
+
+    /// The same, with every tenth member reading nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`broadcast`](Load::broadcast).
+    pub fn slow(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Run> {
+        let mut command = self.command("slow", server);
+        command.args(["--share", "10%", "--read-rate", "0"]);
+        push_traffic(&mut command, broadcast);
+        self.run(command)
+    }
+
+    /// Connects and drops in waves.
+    ///
+    /// # Errors
+    ///
+    /// As for [`broadcast`](Load::broadcast).
+    pub fn storm(&self, server: &Server, storm: &Storm) -> io::Result<Run> {
+        let mut command = self.command("storm", server);
+        command.args(["--connections", &storm.connections.to_string()]);
+        command.args(["--rooms", &storm.rooms.to_string()]);
+        command.args(["--waves", &storm.waves.to_string()]);
+        command.args(["--stay", "500ms", "--pause", "500ms"]);
+        command.args(["--goodbye", if storm.says_goodbye { "close" } else { "reset" }]);
+        self.run(command)
+    }
+
+    /// Opens connections, spreads them over so many rooms (none joins none), and holds them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`broadcast`](Load::broadcast).
+    pub fn hold(&self, server: &Server, crowd: Crowd, time: Duration) -> io::Result<Run> {
+        let mut command = self.command("hold", server);
+        push_crowd(&mut command, crowd, time);
+        self.run(command)
+    }
+
+    /// The same in a process of its own, until what is returned is dropped: as if the machine of
+    /// all these clients had died.
+    ///
+    /// # Errors
+    ///
+    /// When the generator cannot be started. That everybody is connected, the server's own figures
+    /// tell.
+    pub fn hold_beside(&self, server: &Server, crowd: Crowd) -> io::Result<Held> {
+        let mut command = pinned(&self.program, &self.cores);
+        self.push_common(&mut command, "hold", server);
+        push_crowd(&mut command, crowd, RUN_TIME_MAX);
+        Ok(Held(command.stdout(Stdio::null()).spawn()?))
+    }
+
+    fn command(&self, scenario: &str, server: &Server) -> Command {
+        let mut load = pinned(&self.program, &self.cores);
+        self.push_common(&mut load, scenario, server);
+        load.arg("--json").arg(&self.report);
+        let mut command = Command::new("timeout");
+        command.arg(RUN_TIME_MAX.as_secs().to_string());
+        command.arg(load.get_program()).args(load.get_args());
+        command
+    }
+
+    fn push_common(&self, load: &mut Command, scenario: &str, server: &Server) {
+        load.args(["load", scenario, &url(server.address())]);
+        load.args(["--threads", "1", "--quiet", "--pid", &server.pid().to_string()]);
+        load.args(["--room-name", &format!("{}-", self.name)]);
+    }
+
+    fn run(&self, mut command: Command) -> io::Result<Run> {
+        let output = command.output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            return Err(io::Error::other(format!("load generator: {}: {last}", output.status)));
+        }
+        Ok(serde_json::from_slice(&fs::read(&self.report)?)?)
+    }
+}
+
+fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
+    command.args(["--members", &broadcast.members.to_string()]);
+    command.args(["--rooms", &broadcast.rooms.to_string()]);
+    command.args(["--publishers", &broadcast.publishers.to_string()]);
+    command.args(["--size", &broadcast.payload_bytes.to_string()]);
+    match broadcast.pace {
+        Pace::Rate(rate) => command.args(["--rate", &format!("{rate:.1}")]),
+        Pace::Window(window) => command.args(["--window", &window.to_string()]),
+    };
+    command.args(["--warm-up", &millis(broadcast.warm_up)]);
+    command.args(["--duration", &millis(broadcast.duration), "--drain", "2s"]);
+}
+
+fn push_crowd(command: &mut Command, crowd: Crowd, time: Duration) {
+    command.args(["--connections", &crowd.connections.to_string()]);
+    command.args(["--rooms", &crowd.rooms.to_string(), "--duration", &millis(time)]);
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("ws://{address}/ws")
+}
+
+fn millis(time: Duration) -> String {
+    format!("{}ms", time.as_millis())
+}

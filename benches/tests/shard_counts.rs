@@ -1,0 +1,195 @@
+//! What a publish and a delivery cost a shard, in exact counts: a change that copies, allocates or
+//! crosses a lane once more per member fails here, however fast the machine is.
+
+#![allow(clippy::unwrap_used)]
+
+use allocation_counter::measure;
+use corecast_benches::micro::{EngineRoom, Room};
+use corecast_shards::wire::{Opcode, push_client_frame};
+use corecast_shards::{Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId};
+
+/// Rounds after which buffers have the size that they keep.
+const WARM_UP: usize = 100;
+/// Rounds that are counted.
+const ROUNDS: u64 = 200;
+
+/// Allocations from a publish's bytes to the room's log: of its texts and of what carries it to
+/// the home and back. Fewer are welcome.
+const PER_PUBLISH: u64 = 6;
+
+/// Allocations of publishes and of the flushes that follow.
+#[derive(Debug, PartialEq)]
+struct Allocations {
+    publishing: u64,
+    flushing: u64,
+}
+
+fn allocations(members: usize) -> Allocations {
+    let mut room = EngineRoom::new(members, 128);
+    for _ in 0..WARM_UP {
+        room.publish();
+        room.flush();
+    }
+    let mut total = Allocations { publishing: 0, flushing: 0 };
+    for _ in 0..ROUNDS {
+        total.publishing += measure(|| room.publish()).count_total;
+        total.flushing += measure(|| assert!(room.flush() > members * 128)).count_total;
+    }
+    total
+}
+
+#[test]
+fn a_delivery_allocates_nothing() {
+    assert_eq!(allocations(1000).flushing, 0);
+}
+
+#[test]
+fn a_publish_allocates_the_same_whatever_the_room() {
+    let (few, many) = (allocations(10), allocations(1000));
+    assert_eq!(few, many);
+    assert!(many.publishing <= ROUNDS * PER_PUBLISH, "{} in {ROUNDS} rounds", many.publishing);
+}
+
+#[test]
+fn a_message_is_copied_once_whatever_the_number_of_members() {
+    let appended = |members| {
+        let mut room = EngineRoom::new(members, 128);
+        room.publish();
+        room.flush();
+        let before = room.stats().log_bytes;
+        room.publish();
+        let bytes = room.stats().log_bytes - before;
+        assert_eq!(room.flush(), bytes as usize * members, "everybody is sent these bytes");
+        bytes
+    };
+    assert_eq!(appended(1), appended(1000));
+}
+
+#[test]
+fn a_delivery_is_one_send_and_as_many_messages_as_there_are() {
+    let mut room = EngineRoom::new(1000, 128);
+    for messages in [1, 64] {
+        let before = room.stats().counters;
+        (0..messages).for_each(|_| room.publish());
+        room.flush();
+        let after = room.stats().counters;
+        assert_eq!(after.sends - before.sends, 1000);
+        assert_eq!(after.delivered - before.delivered, 1000 * messages);
+    }
+}
+
+/// Shards with members of one room on the first few, and lanes that are never full.
+struct Mesh {
+    shards: Vec<Shard>,
+    room: RoomName,
+}
+
+const PLENTY: LaneRoom = LaneRoom { items: 1 << 10, bytes: 1 << 20 };
+
+impl Mesh {
+    /// The room's home is the last shard.
+    fn new(shards: u16, interested: usize, members: usize) -> Mesh {
+        let config = Config { shards, ..Config::default() };
+        let ids = (0..shards).map(ShardId::new);
+        let mut all: Vec<Shard> = ids.map(|id| Shard::new(id, config.clone())).collect();
+        let home = ShardId::new(shards - 1);
+        let mut names = (0..).filter_map(|n| RoomName::new(&format!("room {n}")).ok());
+        let room = names.find(|room| all[0].home(room) == home).unwrap();
+        for shard in &mut all {
+            for to in (0..shards).map(ShardId::new) {
+                if to == shard.id() {
+                    continue;
+                }
+                shard.on_request_room(to, PLENTY);
+                shard.on_outcome_room(to, PLENTY);
+            }
+        }
+        let mut mesh = Mesh { shards: all, room };
+        (0..interested).for_each(|shard| mesh.join(shard, members));
+        mesh
+    }
+
+    fn join(&mut self, shard: usize, members: usize) {
+        let text = format!(r#"{{"event":"cast:join","room":"{}"}}"#, self.room.as_str());
+        for _ in 0..members {
+            let mut frame = Vec::new();
+            push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
+            let member = self.shards[shard].open();
+            self.shards[shard].receive(member, &mut frame);
+        }
+        self.settle();
+    }
+
+    /// One publish on the first shard, up to the last member; the items that crossed.
+    fn publish(&mut self) -> usize {
+        let publication = Publication { event: "m".into(), data: "1", echo: true };
+        self.shards[0].publish(&self.room, &publication, None).unwrap();
+        self.settle()
+    }
+
+    fn delivered(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.counters().delivered).sum()
+    }
+
+    /// Carries everything where it belongs; the number of items that crossed from shard to shard.
+    fn settle(&mut self) -> usize {
+        let mut carried = 0;
+        while let moved @ 1.. = self.carry() {
+            carried += moved;
+        }
+        self.shards.iter_mut().for_each(flush);
+        carried
+    }
+
+    fn carry(&mut self) -> usize {
+        let mut carried = 0;
+        for from in 0..self.shards.len() {
+            self.shards[from].take_own(1 << 10);
+            for to in (0..self.shards.len()).filter(|&to| to != from) {
+                let (from_id, to_id) = (self.shards[from].id(), self.shards[to].id());
+                while let Some(request) = self.shards[from].next_request(to_id) {
+                    self.shards[to].on_request(from_id, request);
+                    carried += 1;
+                }
+                while let Some(outcome) = self.shards[from].next_outcome(to_id) {
+                    self.shards[to].on_outcome(outcome);
+                    carried += 1;
+                }
+                self.shards[from].on_request_room(to_id, PLENTY);
+                self.shards[from].on_outcome_room(to_id, PLENTY);
+            }
+        }
+        carried
+    }
+}
+
+fn flush(shard: &mut Shard) {
+    while shard.has_sends() {
+        while let Some(id) = shard.next_own_send() {
+            send(shard, id);
+        }
+        shard.start_slice();
+        while let Some(id) = shard.next_room_send() {
+            send(shard, id);
+        }
+    }
+}
+
+fn send(shard: &mut Shard, id: ConnId) {
+    let mut bytes = 0;
+    shard.for_each_slice(id, |slice| bytes += slice.len());
+    shard.end_send(id, SendEnd::Taken(bytes));
+}
+
+/// One request to the home, and one result for each shard that has members.
+#[test]
+fn a_publish_crosses_once_to_its_home_and_once_to_each_interested_shard() {
+    for interested in 0..4 {
+        for members in [1, 100] {
+            let mut mesh = Mesh::new(5, interested, members);
+            let before = mesh.delivered();
+            assert_eq!(mesh.publish(), 1 + interested, "{interested} shards of {members}");
+            assert_eq!(mesh.delivered() - before, (interested * members) as u64);
+        }
+    }
+}
