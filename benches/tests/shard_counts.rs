@@ -6,7 +6,9 @@
 use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId};
+use corecast_shards::{
+    Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId, Unnumbered,
+};
 
 /// Rounds after which buffers have the size that they keep.
 const WARM_UP: usize = 100;
@@ -123,7 +125,8 @@ impl Mesh {
     /// One publish on the first shard, up to the last member; the items that crossed.
     fn publish(&mut self) -> usize {
         let publication = Publication { event: "m".into(), data: "1", echo: true };
-        self.shards[0].publish(&self.room, &publication, None).unwrap();
+        let message = Unnumbered::new(&publication, &self.room);
+        self.shards[0].publish(&self.room, message, None, None).unwrap();
         self.settle()
     }
 

@@ -273,6 +273,10 @@ impl Room {
     pub(crate) fn exclude(&mut self, index: usize) {
         let newest = self.log.next() - 1;
         let member = &mut self.members[index];
+        if member.departure().is_some() {
+            // No message is for it any more, and its cursor stays before the end of its own.
+            return;
+        }
         if member.cursor == newest && member.in_flight == 0 {
             self.move_cursor(index, newest + 1);
         } else {

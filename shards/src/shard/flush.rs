@@ -30,15 +30,25 @@ impl Shard {
         }
     }
 
-    /// Begins the next slice: of the next room in line, with a budget of its own. Connections
-    /// whose end was decided during the last slice are taken out of their rooms first.
+    /// Begins the next slice: of the next rooms in line, as many as its budget lasts for. Each of
+    /// those that are in line now has at most one turn. Connections whose end was decided during
+    /// the last slice are taken out of their rooms first.
     pub fn start_slice(&mut self) {
         self.reap();
         if let Some(key) = self.slice.room.take() {
             self.queues.dirty.push_back(key);
         }
         (self.slice.sends_left, self.slice.visits_left) = (SLICE_SENDS_MAX, SLICE_VISITS_MAX);
-        while let Some(key) = self.queues.dirty.pop_front() {
+        self.slice.rooms_left = self.queues.dirty.len();
+        self.next_room();
+    }
+
+    /// Goes on with the next room in line, if one is left.
+    fn next_room(&mut self) {
+        self.slice.room = None;
+        while self.slice.rooms_left > 0 {
+            self.slice.rooms_left -= 1;
+            let Some(key) = self.queues.dirty.pop_front() else { return };
             // A key in line may belong to a room that is gone, or to its successor.
             if let Some(room) = self.rooms.get_mut(key)
                 && room.dirty
@@ -74,16 +84,17 @@ impl Shard {
 
     /// Output: begins the next send of this slice; none when the slice is over.
     pub fn next_room_send(&mut self) -> Option<ConnId> {
-        let key = self.slice.room?;
-        if !self.rooms.get(key).is_some_and(Room::pass_is_under_way) {
-            // The room's last member has left, and perhaps another room has taken its key.
-            self.slice.room = None;
-            return None;
-        }
         while self.slice.sends_left > 0 && self.slice.visits_left > 0 {
+            let key = self.slice.room?;
+            if !self.rooms.get(key).is_some_and(Room::pass_is_under_way) {
+                // The room's last member has left, and perhaps another room has taken its key.
+                self.next_room();
+                continue;
+            }
             let Some(index) = self.rooms[key].visit() else {
                 self.end_pass(key);
-                return None;
+                self.next_room();
+                continue;
             };
             self.slice.visits_left -= 1;
             let slot = self.rooms[key].members[index].slot;
@@ -95,16 +106,16 @@ impl Shard {
         None
     }
 
-    /// Whether a pass ended with the sends that were begun last, so that the shard wants to hear of
-    /// their end.
+    /// Whether passes ended with the sends of this slice, so that the shard wants to hear of its
+    /// end.
     pub fn wants_slice_end(&self) -> bool {
-        self.slice.accepted.is_some()
+        !self.slice.accepted.is_empty()
     }
 
     /// Event: every send of the slice has ended, and this is the time now. What the shard learns
-    /// from it is how long the messages of a pass that ended were on their way.
+    /// from it is how long the messages of the passes that ended were on their way.
     pub fn on_slice_end(&mut self, now: Time) {
-        if let Some(accepted) = self.slice.accepted.take() {
+        for accepted in self.slice.accepted.drain(..) {
             self.counters.latencies.record(now.since(accepted));
         }
     }
@@ -133,7 +144,6 @@ impl Shard {
     }
 
     fn end_pass(&mut self, key: u32) {
-        self.slice.room = None;
         let limit = self.config.limits.room_log_bytes;
         let (room, pool) = self.rooms.with_pool(key);
         let (accepted, again) = room.end_pass(pool);
@@ -142,7 +152,7 @@ impl Shard {
         if again {
             self.queues.dirty.push_back(key);
         }
-        self.slice.accepted = accepted;
+        self.slice.accepted.extend(accepted);
         self.judge_press(key);
         self.settle_debts();
     }

@@ -114,8 +114,10 @@ struct Outputs {
 #[derive(Debug, Default)]
 struct Slice {
     room: Option<u32>,
-    /// When the oldest message of the pass was accepted that ended with this slice.
-    accepted: Option<Time>,
+    /// When the oldest message was accepted of each pass that ended with this slice.
+    accepted: Vec<Time>,
+    /// Rooms that were in line when the slice began and had no turn yet.
+    rooms_left: usize,
     sends_left: usize,
     visits_left: usize,
 }

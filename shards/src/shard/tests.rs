@@ -163,3 +163,62 @@ fn a_slice_waits_for_whoever_is_to_be_taken_out() {
     }
     assert_eq!(goodbyes(&mut shard)[0], Goodbye::Parted(conn, Disconnect::Slow));
 }
+
+#[test]
+fn pings_are_spread_over_their_interval() {
+    const CONNECTIONS: usize = 1_000;
+    let mut shard = shard();
+    let conns: Vec<ConnId> = (0..CONNECTIONS).map(|_| shard.open()).collect();
+    send(&mut shard, None);
+    let (mut heard, mut pings) = (vec![Time::default(); CONNECTIONS], vec![0_usize; 200]);
+    let interval = Duration::from_secs(25);
+    for step in 1..2_000 {
+        let now = Time::default() + Duration::from_millis(100) * step;
+        shard.on_time(now);
+        while let Some(conn) = shard.next_own_send() {
+            let mut bytes = 0;
+            shard.for_each_slice(conn, |slice| bytes += slice.len());
+            shard.end_send(conn, SendEnd::Taken(bytes));
+            let place = conns.iter().position(|other| *other == conn).expect("it was opened");
+            let silence = now.since(heard[place]);
+            assert!(silence >= interval, "pinged after {silence:?}");
+            assert!(silence < interval * 5 / 4 + Duration::from_millis(200), "{silence:?}");
+            receive(&mut shard, conn, Opcode::Pong, "");
+            heard[place] = now;
+            pings[step as usize / 10] += 1;
+        }
+    }
+    let settled = &pings[150..200];
+    let (total, most): (usize, _) = (settled.iter().sum(), settled.iter().max());
+    let even = total / settled.len();
+    assert!(most.is_some_and(|most| *most <= 2 * even), "{settled:?}");
+}
+
+#[test]
+fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
+    let mut shard = shard();
+    let rooms: Vec<RoomName> =
+        ["a", "b", "c"].map(|name| RoomName::new(name).expect("legal")).into();
+    for (room, members) in rooms.iter().zip([3, 100, 3]) {
+        for _ in 0..members {
+            let conn = shard.open();
+            say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
+        }
+    }
+    send(&mut shard, None);
+    rooms.iter().for_each(|room| publish(&mut shard, room));
+    let mut slices = Vec::new();
+    while shard.has_sends() {
+        shard.start_slice();
+        let sends = std::iter::from_fn(|| {
+            let conn = shard.next_room_send()?;
+            let mut bytes = 0;
+            shard.for_each_slice(conn, |slice| bytes += slice.len());
+            shard.end_send(conn, SendEnd::Taken(bytes));
+            Some(())
+        });
+        slices.push(sends.count());
+    }
+    // 3 of the first and 61 of the large one; then 3 of the last, whose turn it is, and the rest.
+    assert_eq!(slices, [64, 42]);
+}

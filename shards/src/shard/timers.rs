@@ -13,6 +13,9 @@ use crate::wire::{Opcode, push_frame};
 /// When to look again at a connection that cannot be cut now.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How far behind its phase a ping may come at least: the timers' tick and the answer's way.
+const PHASE_SLACK: Duration = Duration::from_millis(100);
+
 impl Shard {
     /// Event: this is the time now. Everything else happens at the time that was told last.
     pub fn on_time(&mut self, now: Time) {
@@ -46,21 +49,41 @@ impl Shard {
         let (interval, timeout) =
             (self.config.limits.ping_interval, self.config.limits.ping_timeout);
         self.excuse(slot);
-        let connection = &mut self.connections[slot];
+        let connection = &self.connections[slot];
         let allowed = if connection.pinged { interval + timeout } else { interval };
-        let due = connection.heard + allowed;
+        let (silent_until, pinged) = (connection.heard + allowed, connection.pinged);
+        let due = if pinged { silent_until } else { self.in_phase(slot, silent_until) };
         if self.now < due {
             return self.timers.set(due, Timer::Ping, id);
         }
-        if connection.pinged {
+        if pinged {
             return self.mark(slot, Disconnect::Idle);
         }
-        connection.pinged = true;
+        self.connections[slot].pinged = true;
         // The client has the whole timeout from here on, even if this timer was late.
         self.timers.set(self.now + timeout, Timer::Ping, id);
         let mut ping = Vec::new();
         push_frame(&mut ping, Opcode::Ping, b"");
         self.push_own(slot, &ping);
+    }
+
+    /// When to ping a connection whose silence is long enough at `due`.
+    ///
+    /// Connections that came together would be pinged together for ever. So each slot has a phase
+    /// of its own within the interval, spread evenly (multiples of the golden ratio), and a ping
+    /// that is not due shortly behind it waits for it, at most a quarter of the interval: after
+    /// four pings everybody is in phase.
+    fn in_phase(&self, slot: u32, due: Time) -> Time {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let interval = self.config.limits.ping_interval.as_nanos();
+        let place = u128::from(u64::from(slot).wrapping_mul(GOLDEN));
+        let phase = (place * interval) >> 64;
+        let behind = (u128::from(due.as_nanos()) + interval - phase) % interval;
+        if behind <= (interval / 64).max(PHASE_SLACK.as_nanos()) {
+            return due;
+        }
+        let wait = (interval - behind).min(interval / 4);
+        due + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 
     /// A connection that is not read cannot be heard: its idle clock stands still. But who keeps

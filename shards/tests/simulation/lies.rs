@@ -157,7 +157,9 @@ impl World {
         let Outcome::Joined { joined, .. } = answer else { return };
         let place = self.names.iter().position(|name| name == room).expect("a room");
         let newest = self.model.newest(place, &joined.epoch.to_string().into());
-        if before == conn || newest <= joined.offset {
+        // Who has gone already is told nothing, true or not.
+        let talks = self.by_conn.get(conn).is_some_and(|client| self.clients[*client].talks());
+        if before == conn || newest <= joined.offset || !talks {
             return;
         }
         let mut replay = copy(answer).expect("it can be copied");
