@@ -118,6 +118,9 @@ pub(crate) struct Press {
     pub(crate) queued: bool,
 }
 
+/// Up to so many members a room takes memory for each of them alone. A vector takes it for four.
+const SMALL_ROOM: usize = 4;
+
 impl Room {
     pub(crate) fn new(name: RoomName, home: ShardId) -> Room {
         Room {
@@ -158,6 +161,10 @@ impl Room {
         }
         assert_eq!(next, self.next_offset(), "Joined and Deliver come in the order of the home");
         let cursor = self.log.next();
+        if self.members.len() < SMALL_ROOM {
+            // Most rooms are small, and there may be very many of them.
+            self.members.reserve_exact(1);
+        }
         self.members.push(Member { cursor, in_flight: 0, slot, place, pin: None, extra: None });
         u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
     }

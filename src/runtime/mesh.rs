@@ -44,29 +44,25 @@ impl Mesh {
         (0..doorbells.len()).map(&mut mesh).collect()
     }
 
-    /// Hands the shard what others sent it. Returns whether anything was there.
-    pub(crate) fn take(&mut self, shard: &mut Shard) -> bool {
-        let mut any = false;
+    /// Hands the shard what others sent it.
+    pub(crate) fn take(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
             shard.on_request_room(peer.id, room(&mut peer.requests_out));
             shard.on_outcome_room(peer.id, room(&mut peer.outcomes_out));
             for _ in 0..OUTCOMES_PER_TURN {
                 let Some(outcome) = peer.outcomes_in.pop() else { break };
                 shard.on_outcome(outcome);
-                any = true;
             }
         }
         for peer in &mut self.peers {
             for _ in 0..REQUESTS_PER_TURN {
                 if !shard.takes_requests() {
-                    return any;
+                    return;
                 }
                 let Some(request) = peer.requests_in.pop() else { break };
                 shard.on_request(peer.id, request);
-                any = true;
             }
         }
-        any
     }
 
     /// Puts what the shard has for others onto the rings, as far as it fits, and wakes them.

@@ -172,7 +172,8 @@ impl Core {
         })
     }
 
-    /// One round. Returns whether the next one has work at once.
+    /// One round. Returns whether the next one has work of this shard's own; what others have
+    /// brought meanwhile is asked for before sleep.
     pub(crate) fn turn(&mut self) -> io::Result<bool> {
         self.counts.turns += 1;
         self.tell_time();
@@ -181,8 +182,8 @@ impl Core {
             accepts |= event.token == LISTENER;
             self.note(event);
         }
-        let news = self.mesh.take(&mut self.shard);
-        let foreign_news = self.take_foreign();
+        self.mesh.take(&mut self.shard);
+        self.take_foreign();
         self.read_sockets();
         if accepts {
             self.accept()?;
@@ -196,7 +197,7 @@ impl Core {
         self.take_outputs();
         self.mesh.give(&mut self.shard);
         self.publish_gauges();
-        Ok(news || foreign_news || self.has_local_work())
+        Ok(self.has_local_work())
     }
 
     fn tell_time(&mut self) {
@@ -328,15 +329,15 @@ impl Core {
         }
     }
 
-    fn take_foreign(&mut self) -> bool {
+    fn take_foreign(&mut self) {
         for _ in 0..FOREIGN_PER_TURN {
             let foreign = self.stalled.take().or_else(|| self.inbox.try_recv().ok());
-            let Some(foreign) = foreign else { return false };
+            let Some(foreign) = foreign else { return };
             match foreign {
                 Foreign::Publish { room, message, reply } => {
                     if let Err(stalled) = self.publish_foreign(room, message, reply) {
                         self.stalled = Some(stalled);
-                        return false;
+                        return;
                     }
                 }
                 Foreign::Ask { query, reply } => reply.resolve(self.shard.answer(query)),
@@ -348,7 +349,6 @@ impl Core {
                 Foreign::Stop => self.stopped = true,
             }
         }
-        true
     }
 
     /// Publishes for a foreign thread; gives the message back when it does not fit.
