@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .route(Method::POST, "/name", explain_name)
         .authorize(async |handshake: Handshake| {
-            let name = handshake.parameter("name").unwrap_or_default();
+            let name = handshake.query_parameter("name").unwrap_or_default();
             check_name(&name).map_err(|(status, why)| Refusal::new(status, why))?;
             Ok(Claims::for_subject(name.trim()))
         })

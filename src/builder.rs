@@ -198,7 +198,7 @@ impl Builder {
     }
 
     /// Answers HTTP requests beside `/ws`, on the same port. `{name}` in the path stands for one
-    /// segment ([`HttpRequest::parameter`]), `{*name}` at its end for all that follow. The server's
+    /// segment ([`HttpRequest::path_parameter`]), `{*name}` at its end for all that follow. The server's
     /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`, `/metrics`.
     ///
     /// ```
@@ -206,7 +206,7 @@ impl Builder {
     /// let server = Server::builder()
     ///     .listen("127.0.0.1:0")
     ///     .route(Method::POST, "/rooms/{room}/bell", async |request: HttpRequest| {
-    ///         let room = request.parameter("room").unwrap_or_default();
+    ///         let room = request.path_parameter("room").unwrap_or_default();
     ///         let receipt = request.broadcaster().to_room(room).publish("bell", &()).await?;
     ///         Ok(HttpResponse::text(format!("rang for {}", receipt.members)))
     ///     })

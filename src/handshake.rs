@@ -49,7 +49,7 @@ impl Handshake {
     }
 
     /// One parameter of the query, decoded.
-    pub fn parameter(&self, name: &str) -> Option<String> {
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
         parameter(self.query(), name)
     }
 
@@ -109,7 +109,7 @@ mod tests {
             Authorization: bearer secret \r\n\r\n";
         let handshake = Handshake::read(head, ([127, 0, 0, 1], 7).into()).unwrap();
         assert_eq!((handshake.path(), handshake.query()), ("/ws", Some("name=Ada%20L&x")));
-        assert_eq!(handshake.parameter("name").as_deref(), Some("Ada L"));
+        assert_eq!(handshake.query_parameter("name").as_deref(), Some("Ada L"));
         assert_eq!(handshake.header("cookie"), Some("a=1"));
         assert_eq!(handshake.bearer_token(), Some("secret"));
         assert_eq!(handshake.remote_addr().port(), 7);

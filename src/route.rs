@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::broadcaster::Broadcaster;
+use crate::http::parameter;
 
 /// A whole HTTP request, its body included, for a route of the program. It is an
 /// [`http::Request`](hyper::Request) and what the route adds to it.
@@ -31,9 +32,14 @@ impl HttpRequest {
     }
 
     /// The part of the path that stands for `{name}` in the route, decoded.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// One parameter of the query, decoded.
+    pub fn query_parameter(&self, name: &str) -> Option<String> {
+        parameter(self.request.uri().query(), name)
     }
 
     /// Sends to connections.

@@ -9,7 +9,7 @@ use crate::socket::{Gate, PATIENCE, Socket, builder, limits};
 
 /// Lets people in by name; what else they try is refused, each in its own way.
 async fn by_name(handshake: Handshake) -> Result<Claims, Refusal> {
-    match handshake.parameter("name").as_deref() {
+    match handshake.query_parameter("name").as_deref() {
         Some("panic") => panic!("on purpose"),
         Some("never") => std::future::pending().await,
         Some("slow") => {

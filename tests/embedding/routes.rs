@@ -12,10 +12,11 @@ fn start() -> Server {
         .api_key("secret")
         .route(Method::GET, "/", async |_: HttpRequest| Ok(HttpResponse::html("<h1>hi</h1>")))
         .route(Method::POST, "/say/{room}", async |request: HttpRequest| {
-            let room = request.parameter("room").ok_or("the route has it")?;
+            let room = request.path_parameter("room").ok_or("the route has it")?;
             let text = std::str::from_utf8(request.body())?;
             let receipt = request.broadcaster().to_room(room).publish("said", text).await?;
-            Ok(HttpResponse::json(&json!({"offset": receipt.offset}))?.with_status(201))
+            let answer = json!({"offset": receipt.offset, "why": request.query_parameter("why")});
+            Ok(HttpResponse::json(&answer)?.with_status(201))
         })
         .route(Method::GET, "/panic", async |_: HttpRequest| panic!("on purpose"))
         .route(Method::GET, "/fail", async |_: HttpRequest| Err("no luck".into()))
@@ -32,8 +33,8 @@ fn routes_answer_beside_the_socket() {
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let mut socket = Socket::connect(address);
     socket.join("a/b");
-    let said = http(address, "POST", "/say/a%2Fb", &[], "tea?");
-    assert_eq!((said.status, said.json()), (201, json!({"offset": 1})));
+    let said = http(address, "POST", "/say/a%2Fb?why=be+cause", &[], "tea?");
+    assert_eq!((said.status, said.json()), (201, json!({"offset": 1, "why": "be cause"})));
     socket.expect(json!({"event": "said", "data": "tea?", "room": "a/b", "offset": 1}));
     for path in ["/panic", "/fail"] {
         let failed = http(address, "GET", path, &[], "");
