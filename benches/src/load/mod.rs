@@ -20,6 +20,7 @@ pub struct Load {
     cores: Vec<usize>,
     name: String,
     report: PathBuf,
+    yields: bool,
 }
 
 /// A load of broadcasts.
@@ -107,7 +108,14 @@ impl Load {
     /// When it is not built.
     pub fn new(name: &str, cores: Vec<usize>, folder: &Path) -> io::Result<Load> {
         let report = folder.join(format!("{name}.json"));
-        Ok(Load { program: sibling("corecast")?, cores, name: name.to_owned(), report })
+        let name = name.to_owned();
+        Ok(Load { program: sibling("corecast")?, cores, name, report, yields: false })
+    }
+
+    /// Runs only while nobody else wants the core (`SCHED_IDLE`), so that a server on the same core
+    /// never waits for its own readers.
+    pub fn yielding(self) -> Load {
+        Load { yields: true, ..self }
     }
 
     /// Publishes to rooms full of members.
@@ -179,6 +187,9 @@ impl Load {
         load.arg("--json").arg(&self.report);
         let mut command = Command::new("timeout");
         command.arg(RUN_TIME_MAX.as_secs().to_string());
+        if self.yields {
+            command.args(["chrt", "--idle", "0"]);
+        }
         command.arg(load.get_program()).args(load.get_args());
         command
     }

@@ -129,8 +129,12 @@ impl Side {
 impl Running<'_> {
     /// One load. A message that is missing, repeated, out of order or damaged is an error.
     pub(super) fn broadcast(&self, broadcast: &Broadcast) -> io::Result<Seen> {
+        self.broadcast_by(&self.load, broadcast)
+    }
+
+    fn broadcast_by(&self, load: &Load, broadcast: &Broadcast) -> io::Result<Seen> {
         let before = self.counters()?;
-        let run = self.load.broadcast(&self.server, broadcast)?;
+        let run = load.broadcast(&self.server, broadcast)?;
         let seen = self.seen(run, before)?;
         self.check(seen.run.fault())?;
         if let (System::Engine { .. }, Some(messages)) = (self.system, seen.messages_per_send) {
@@ -161,17 +165,19 @@ impl Running<'_> {
         Ok(held)
     }
 
-    /// A load while another one goes on beside it, which has to be delivered all the same.
+    /// A load while another one goes on beside it, which has to be delivered all the same. Both
+    /// give way to the server, with which they share their cores.
     pub(super) fn broadcast_beside(
         &self,
         broadcast: &Broadcast,
         other: &Broadcast,
     ) -> io::Result<Seen> {
-        let (load, server) = (self.beside()?, &self.server);
+        let (load, server) = (self.beside()?.yielding(), &self.server);
+        let own = Load::new("target", self.load_cores.clone(), self.site.folder)?.yielding();
         thread::scope(|scope| {
             let other_run = scope.spawn(move || load.broadcast(server, other));
             self.wait_for_members(other.members)?;
-            let seen = self.broadcast(broadcast)?;
+            let seen = self.broadcast_by(&own, broadcast)?;
             let other_run = other_run.join().map_err(|_| io::Error::other("panic"))??;
             self.check(other_run.fault())?;
             Ok(seen)
