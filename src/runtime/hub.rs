@@ -122,10 +122,8 @@ impl Hub {
                 tasks.spawn(serve_http(self.clone(), stream));
             }
             Birth::Call(call) => {
-                let Some(session) = self.session(call.conn) else { return };
-                let process = Arc::clone(&self.0.process);
-                let handler = self.0.handlers.call(self.clone(), call, session);
-                tasks.spawn_guest(async move { process.handling(handler).await });
+                let session = self.session(call.conn);
+                tasks.spawn_guest(self.0.handlers.call(self.clone(), call, session));
             }
             Birth::Parted(id, reason) => {
                 let session = self.0.core.borrow_mut().sessions.remove(&id);
@@ -145,8 +143,10 @@ impl Hub {
         }
     }
 
-    fn session(&self, id: ConnId) -> Option<Rc<Session>> {
-        self.0.core.borrow().sessions.get(&id).cloned()
+    fn session(&self, id: ConnId) -> Rc<Session> {
+        let core = self.0.core.borrow();
+        let session = core.sessions.get(&id).cloned();
+        session.expect("it is kept from the handshake until the connection has parted")
     }
 
     /// Runs a future of the program beside everything else.
@@ -353,6 +353,7 @@ impl Hub {
                 core.shard.fail_call(id, message, request);
             }
             core.shard.end_call(id);
+            core.handlers -= 1;
         }
         self.kick();
     }

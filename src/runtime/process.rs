@@ -22,8 +22,6 @@ pub(crate) struct Process {
     claimed: AtomicUsize,
     /// HTTP requests that are being answered.
     requests: AtomicUsize,
-    /// Handlers that are at work.
-    handlers: AtomicUsize,
     /// Threads between their look at `draining` and the end of a hand-over.
     handing_over: AtomicUsize,
 }
@@ -35,7 +33,7 @@ pub(crate) struct Gauges {
     connections: AtomicU64,
     mesh_sent: AtomicU64,
     mesh_handled: AtomicU64,
-    stopped_reading: AtomicBool,
+    is_silent: AtomicBool,
     sends_on_ring: AtomicBool,
     counts: SharedCounts,
     /// How often others, and the shard's own tasks, woke it with a system call.
@@ -44,17 +42,18 @@ pub(crate) struct Gauges {
 
 impl Gauges {
     /// Publishes what the shard has and has done now.
-    pub(crate) fn set(&self, shard: &Shard, counts: &Counts) {
+    ///
+    /// A shard is silent when it reads no more commands and no handler is at work: then it begins
+    /// nothing by itself any more.
+    pub(crate) fn set(&self, shard: &Shard, counts: &Counts, is_silent: bool) {
         self.counts.set(counts);
         let counters = shard.counters();
         self.connections.store(shard.connection_count(), Ordering::Relaxed);
         // Whoever sees that a message was handled also sees what was sent because of it.
         self.mesh_sent.store(counters.mesh_sent, Ordering::Release);
         self.mesh_handled.store(counters.mesh_handled, Ordering::Release);
-    }
-
-    pub(crate) fn set_stopped_reading(&self) {
-        self.stopped_reading.store(true, Ordering::Release);
+        // Whoever sees that it is silent also sees the last that it sent.
+        self.is_silent.store(is_silent, Ordering::Release);
     }
 
     pub(crate) fn set_sends_on_ring(&self, on_ring: bool) {
@@ -91,7 +90,6 @@ impl Process {
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
-            handlers: AtomicUsize::new(0),
             handing_over: AtomicUsize::new(0),
         }
     }
@@ -130,17 +128,15 @@ impl Process {
         self.gauges.iter().map(|gauges| gauges.connections.load(Ordering::Relaxed)).sum()
     }
 
-    /// Whether every shard has stopped reading, no handler is at work, and no message is on its way
-    /// between shards.
+    /// Whether every shard is silent, and no message is on its way between shards.
     ///
     /// What was handled is counted first: a message that is sent meanwhile then makes the second
     /// sum larger, never the first (Mattern: Algorithms for distributed termination detection,
     /// 1987, the four-counter method).
     pub(crate) fn is_quiet(&self) -> bool {
-        let stopped = self.gauges.iter().all(|g| g.stopped_reading.load(Ordering::Acquire))
-            && self.handlers.load(Ordering::Acquire) == 0;
+        let silent = self.gauges.iter().all(|g| g.is_silent.load(Ordering::Acquire));
         let handled = self.sum(|gauges| &gauges.mesh_handled);
-        stopped && handled == self.sum(|gauges| &gauges.mesh_sent)
+        silent && handled == self.sum(|gauges| &gauges.mesh_sent)
     }
 
     fn sum(&self, counter: impl Fn(&Gauges) -> &AtomicU64) -> u64 {
@@ -153,13 +149,6 @@ impl Process {
         let answered = answer.await;
         self.requests.fetch_sub(1, Ordering::Relaxed);
         answered
-    }
-
-    /// Runs a handler, whose messages a shutdown still delivers.
-    pub(crate) async fn handling(&self, handler: impl Future<Output = ()>) {
-        self.handlers.fetch_add(1, Ordering::Relaxed);
-        handler.await;
-        self.handlers.fetch_sub(1, Ordering::Release);
     }
 
     /// Whether there is neither a connection nor a request.

@@ -62,6 +62,10 @@ pub(crate) struct Core {
     next_token: u64,
     /// What is to become a task when the turn is over and nobody borrows the core.
     pub(crate) births: Vec<Birth>,
+    /// Handlers that are at work, or about to be.
+    pub(super) handlers: usize,
+    /// False once commands are read no longer.
+    reading: bool,
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
     pub(super) keeping: Keeping,
@@ -165,6 +169,8 @@ impl Core {
             sweep_at: SWEEP_MIN,
             next_token: 0,
             births: Vec::new(),
+            handlers: 0,
+            reading: true,
             sessions: HashMap::new(),
             keeping,
             process,
@@ -344,7 +350,7 @@ impl Core {
                 Foreign::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
                 Foreign::StopReading => {
                     self.shard.stop_reading();
-                    self.process.gauges(self.shard.id()).set_stopped_reading();
+                    self.reading = false;
                 }
                 Foreign::Stop => self.stopped = true,
             }
@@ -368,6 +374,7 @@ impl Core {
     pub(super) fn take_outputs(&mut self) {
         // A message that came before its connection's end is handed on before it.
         while let Some(call) = self.shard.next_call() {
+            self.handlers += 1;
             self.births.push(Birth::Call(call));
         }
         while let Some(goodbye) = self.shard.next_goodbye() {
@@ -407,6 +414,7 @@ impl Core {
     }
 
     fn publish_gauges(&mut self) {
-        self.process.gauges(self.shard.id()).set(&self.shard, &self.counts);
+        let is_silent = !self.reading && self.handlers == 0;
+        self.process.gauges(self.shard.id()).set(&self.shard, &self.counts, is_silent);
     }
 }

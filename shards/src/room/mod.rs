@@ -1,11 +1,15 @@
 //! One shard's part of a room: its members here and their log.
 
+mod member;
+
 use std::ops::Range;
 
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest};
 use crate::room_name::RoomName;
 use crate::time::Time;
+use member::Departure;
+pub(crate) use member::Member;
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
@@ -40,43 +44,6 @@ pub(crate) struct Room {
     /// Whether the room stands in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
     pub(crate) press: Press,
-}
-
-/// One member on this shard.
-#[derive(Debug)]
-pub(crate) struct Member {
-    /// The next message for it, as the log counts.
-    pub(crate) cursor: u64,
-    /// How many offsets from the cursor the begun send carries.
-    pub(crate) in_flight: u32,
-    /// The slot of its connection.
-    pub(crate) slot: u32,
-    /// Where the connection lists this room.
-    pub(crate) place: u16,
-    pub(crate) pin: Option<Pin>,
-    extra: Option<Box<Extra>>,
-}
-
-/// What only few members need.
-#[derive(Debug, Default)]
-struct Extra {
-    /// Messages that this member does not get because it sent them; sorted, apart, at or above the
-    /// cursor.
-    holes: Vec<Range<u64>>,
-    /// The first message that was skipped and is not yet announced.
-    gap_from: Option<u64>,
-    departure: Option<Departure>,
-}
-
-/// A leave that is answered, and whose last message may still have to be sent.
-#[derive(Debug)]
-pub(crate) struct Departure {
-    /// The offset of the last message that the member gets.
-    pub(crate) until: u64,
-    /// The client's id for the reply.
-    pub(crate) id: Option<Box<str>>,
-    /// Behind that message, as the log counts.
-    end: u64,
 }
 
 /// Messages that a member lost, both ends included.
@@ -165,7 +132,7 @@ impl Room {
             // Most rooms are small, and there may be very many of them.
             self.members.reserve_exact(1);
         }
-        self.members.push(Member { cursor, in_flight: 0, slot, place, pin: None, extra: None });
+        self.members.push(Member::new(slot, place, cursor));
         u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
     }
 
@@ -208,7 +175,7 @@ impl Room {
         assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
         self.departing += 1;
         let end = self.log.next();
-        self.members[index].extra_mut().departure = Some(Departure { until, id, end });
+        self.members[index].depart(Departure { until, id, end });
     }
 
     /// Whether anybody here is to get the room's next message.
@@ -454,59 +421,6 @@ impl Room {
             false => waiting > bytes_max / 2,
         };
         self.press.told != Some(self.press.wanted)
-    }
-}
-
-impl Member {
-    pub(crate) fn departure(&self) -> Option<&Departure> {
-        self.extra.as_ref().and_then(|extra| extra.departure.as_ref())
-    }
-
-    fn gap_from(&self) -> Option<u64> {
-        self.extra.as_ref().and_then(|extra| extra.gap_from)
-    }
-
-    fn holes(&self) -> &[Range<u64>] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.holes)
-    }
-
-    fn extra_mut(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
-    }
-
-    fn set_cursor(&mut self, cursor: u64) {
-        self.cursor = cursor;
-        let Some(extra) = &mut self.extra else { return };
-        let passed = extra.holes.iter().take_while(|hole| hole.start <= self.cursor);
-        let (mut count, mut cursor) = (0, self.cursor);
-        for hole in passed {
-            count += 1;
-            cursor = cursor.max(hole.end);
-        }
-        self.cursor = cursor;
-        extra.holes.drain(..count);
-        self.drop_empty_extra();
-    }
-
-    fn add_hole(&mut self, offset: u64, first: u64) {
-        let holes = &mut self.extra_mut().holes;
-        match holes.last_mut() {
-            Some(last) if last.end == offset => last.end += 1,
-            _ => {
-                // What the log dropped will be in a gap anyway; so the list is bounded by the log.
-                holes.retain(|hole| hole.end > first);
-                holes.push(offset..offset + 1);
-            }
-        }
-    }
-
-    fn drop_empty_extra(&mut self) {
-        let used = |extra: &Extra| {
-            !extra.holes.is_empty() || extra.gap_from.is_some() || extra.departure.is_some()
-        };
-        if !self.extra.as_deref().is_some_and(used) {
-            self.extra = None;
-        }
     }
 }
 
