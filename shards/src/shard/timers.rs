@@ -13,9 +13,6 @@ use crate::wire::{Opcode, push_frame};
 /// When to look again at a connection that cannot be cut now.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How far behind its phase a ping may come at least: the timers' tick and the answer's way.
-const PHASE_SLACK: Duration = Duration::from_millis(100);
-
 impl Shard {
     /// Event: this is the time now. Everything else happens at the time that was told last.
     pub fn on_time(&mut self, now: Time) {
@@ -71,19 +68,21 @@ impl Shard {
     ///
     /// Connections that came together would be pinged together for ever. So each slot has a phase
     /// of its own within the interval, spread evenly (multiples of the golden ratio), and a ping
-    /// that is not due shortly behind it waits for it, at most a quarter of the interval: after
-    /// four pings everybody is in phase.
+    /// waits for it, at most a quarter of the interval: after four pings everybody is in phase.
+    /// Whoever is hardly behind its phase, by the timers' tick and the way of its last pong, stays
+    /// in it.
     fn in_phase(&self, slot: u32, due: Time) -> Time {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let interval = self.config.limits.ping_interval.as_nanos();
         let place = u128::from(u64::from(slot).wrapping_mul(GOLDEN));
         let phase = (place * interval) >> 64;
-        let behind = (u128::from(due.as_nanos()) + interval - phase) % interval;
-        if behind <= (interval / 64).max(PHASE_SLACK.as_nanos()) {
-            return due;
-        }
-        let wait = (interval - behind).min(interval / 4);
-        due + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+        let due = u128::from(due.as_nanos());
+        let behind = (due + interval - phase) % interval;
+        let in_phase = match behind <= interval / 64 {
+            true => due - behind.min(due),
+            false => due + (interval - behind).min(interval / 4),
+        };
+        Time::from_nanos(u64::try_from(in_phase).unwrap_or(u64::MAX))
     }
 
     /// A connection that is not read cannot be heard: its idle clock stands still. But who keeps

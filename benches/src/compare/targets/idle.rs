@@ -7,8 +7,16 @@ use super::site::{Side, ratio};
 use super::{Effort, Row};
 use crate::load::{Broadcast, Crowd, Pace, Point, Run};
 
-/// Pings that are to be seen, in intervals: the first one is left out.
-const INTERVALS: f64 = 2.5;
+/// How long connections that came together take until their pings are spread, in intervals: nobody
+/// is pinged in the first one, and each of the next four pings waits for its phase for a quarter of
+/// an interval at most.
+const SPREAD_AFTER: f64 = 5.0;
+
+/// How long they are held.
+const INTERVALS: f64 = 6.5;
+
+/// The longest time between two pings, in intervals.
+const LONGEST: f64 = 1.25;
 
 pub(super) const IDLE: Row = Row {
     name: "idle",
@@ -50,7 +58,7 @@ pub(super) const PINGS: Row = Row {
     goals: &[
         Goal::at_most("CPU of a core", Unit::Percent, 0.012),
         Goal::at_most("busiest moment ÷ mean", Unit::Ratio, 2.0),
-        Goal::at_least("pings answered per connection and interval", Unit::Ratio, 0.9),
+        Goal::at_least("pings answered ÷ those due at least", Unit::Ratio, 0.9),
     ],
     effort: Effort::Once,
     measure: |site| {
@@ -62,10 +70,9 @@ pub(super) const PINGS: Row = Row {
         let running = site.start(&Side::engine(1).with(&flags))?;
         let connections = site.scale.crowd;
         let run = running.hold(Crowd { connections, rooms: 1 }, interval.mul_f64(INTERVALS))?;
-        let shares = shares(&run.series, interval.as_secs_f64());
+        let shares = shares(&run.series, interval.as_secs_f64() * SPREAD_AFTER);
         let busiest = shares.iter().copied().reduce(f64::max);
-        // Nobody is pinged in the first interval.
-        let expected = connections as f64 * (INTERVALS - 1.0);
+        let expected = connections as f64 * ((INTERVALS - 1.0) / LONGEST).floor();
         let answered = run.pings_answered as f64 / expected;
         Ok(vec![mean(&shares), ratio(busiest, mean(&shares)), Some(answered)])
     },
