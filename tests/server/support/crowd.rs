@@ -146,7 +146,8 @@ impl<M: Member> Peer<M> {
         match self.stream.read(scratch) {
             Ok(0) => self.end(),
             Ok(length) => self.take(&scratch[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => panic!("the connection broke ({error}): {:?}", self.member),
         }
     }

@@ -237,6 +237,9 @@ impl Raw {
                 self.inbox.extend_from_slice(&buffer[..length]);
                 length
             }
+            // A read with a timeout is interrupted by any signal, and a server in the same process
+            // uses some.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.read_more(),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 panic!("nothing arrived within {PATIENCE:?}; so far {:?}", self.inbox)
             }
