@@ -7,7 +7,8 @@ use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId, Unnumbered,
+    Config, ConnId, LaneRoom, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
+    Unnumbered,
 };
 
 /// Rounds after which buffers have the size that they keep.
@@ -116,7 +117,7 @@ impl Mesh {
         for _ in 0..members {
             let mut frame = Vec::new();
             push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
-            let member = self.shards[shard].open();
+            let member = self.shards[shard].open(Permissions::default());
             self.shards[shard].receive(member, &mut frame);
         }
         self.settle();

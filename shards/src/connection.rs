@@ -4,6 +4,7 @@ use crate::disconnect::Disconnect;
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::own::Own;
+use crate::permissions::Permissions;
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::Decoder;
@@ -23,6 +24,8 @@ pub(crate) struct Connection {
     /// The client's end was read, or the socket is dead.
     pub(crate) ended: bool,
     pub(crate) pinged: bool,
+    /// What its client may do.
+    pub(crate) permissions: Permissions,
     /// Why it ends, once that is decided.
     pub(crate) fate: Option<Disconnect>,
     /// Why its next command waits; while it does, nothing is read from its socket.
@@ -156,6 +159,7 @@ impl Connection {
             ready: false,
             ended: false,
             pinged: false,
+            permissions: Permissions::default(),
             fate: None,
             wait: None,
             attempts: 0,

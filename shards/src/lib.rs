@@ -10,6 +10,7 @@ mod disconnect;
 mod epoch;
 mod id;
 mod limits;
+mod permissions;
 mod room_name;
 mod time;
 
@@ -40,6 +41,7 @@ pub use lane::Room as LaneRoom;
 pub use latencies::Latencies;
 pub use limits::Limits;
 pub use message::{Answer, Asked, Asker, Joined, Origin, Outcome, Query, Request, RoomInfo, Token};
+pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{Full, Goodbye, Refused, SendEnd, Shard};
 pub use shard_stats::{Counters, ShardStats};

@@ -188,7 +188,7 @@ impl Core {
     fn open(&mut self, fd: OwnedFd, rest: Range<usize>, session: Option<Session>) {
         // A slot may be vacant in the engine whose descriptor is not closed yet.
         self.take_outputs();
-        let id = self.shard.open();
+        let id = self.shard.open(self.permissions);
         if let Some(session) = session {
             self.sessions.insert(id, Rc::new(session));
         }

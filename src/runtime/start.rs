@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use corecast_shards::{Config, Shard, ShardId};
+use corecast_shards::{Config, Permissions, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
@@ -218,7 +218,8 @@ impl ShardSeed {
         };
         let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
         let process = Arc::clone(&self.process);
-        let parts = Parts { shard, mesh, listener, inbox, process, keeping, sends: self.sends };
+        let (permissions, sends) = (Permissions::default(), self.sends);
+        let parts = Parts { shard, mesh, listener, inbox, process, keeping, permissions, sends };
         let core = Core::new(parts, &self.bell_fd)?;
         let handlers = Handlers::new(self.program);
         Ok(Hub::new(core, self.doorbell, handlers, self.process, self.broadcaster))

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, Call, ConnId, Disconnect, Goodbye, RoomName, Shard, Time, Token, Unnumbered,
+    Answer, Call, ConnId, Disconnect, Goodbye, Permissions, RoomName, Shard, Time, Token,
+    Unnumbered,
 };
 
 use super::alarms::Alarms;
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
     pub(super) keeping: Keeping,
+    /// What clients may do by their own commands.
+    pub(super) permissions: Permissions,
     pub(super) process: Arc<Process>,
     /// The thread is to end.
     pub(crate) stopped: bool,
@@ -82,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) inbox: Inbox,
     pub(crate) process: Arc<Process>,
     pub(crate) keeping: Keeping,
+    pub(crate) permissions: Permissions,
     pub(crate) sends: Sends,
 }
 
@@ -137,7 +141,7 @@ const SWEEP_MIN: usize = 64;
 
 impl Core {
     pub(crate) fn new(parts: Parts, doorbell: &OwnedFd) -> io::Result<Core> {
-        let Parts { shard, mesh, listener, inbox, process, keeping, sends } = parts;
+        let Parts { shard, mesh, listener, inbox, process, keeping, permissions, sends } = parts;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(listener.as_raw_fd(), LISTENER)?;
@@ -173,6 +177,7 @@ impl Core {
             reading: true,
             sessions: HashMap::new(),
             keeping,
+            permissions,
             process,
             stopped: false,
         })

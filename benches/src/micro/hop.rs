@@ -2,7 +2,8 @@
 
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Config, ConnId, LaneRoom, Publication, RoomName, SendEnd, Shard, ShardId, Unnumbered,
+    Config, ConnId, LaneRoom, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
+    Unnumbered,
 };
 
 /// Two shards: one with a publisher and a member, the other home to their room.
@@ -34,7 +35,7 @@ impl Hop {
         let far = Shard::new(FAR, config);
         let mut names = (0..).filter_map(|n| RoomName::new(&format!("room {n}")).ok());
         let room = names.find(|room| near.home(room) == FAR).expect("half of all rooms");
-        let member = near.open();
+        let member = near.open(Permissions::default());
         let data = format!("\"{}\"", "x".repeat(payload_bytes));
         let mut hop = Hop { near, far, room, data, member };
         hop.join();

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::members::Members;
 use super::{Envelope, ErrorCode, depth, parse_event, parse_string};
 use crate::limits::{DATA_DEPTH_MAX, ID_INTEGER_MAX};
+use crate::permissions::Action;
 
 /// One command of the protocol, or an event that is the application's.
 #[derive(Debug)]
@@ -61,6 +62,16 @@ impl<'a> Command<'a> {
                 message: "the protocol has no such event",
             }),
             _ => Ok(Command::Application),
+        }
+    }
+
+    /// Which permission it needs, if any.
+    pub(crate) fn action(&self) -> Option<Action> {
+        match self {
+            Command::Join { .. } => Some(Action::Join),
+            Command::Publish(_) => Some(Action::Publish),
+            Command::Broadcast(_) => Some(Action::Broadcast),
+            Command::Leave | Command::Ping | Command::Application => None,
         }
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum ErrorCode {
     BadEnvelope,
     /// Nobody handles this event.
     UnknownEvent,
+    /// The connection may not.
+    Forbidden,
     /// The connection is not in the room.
     NotAMember,
     /// The connection is in as many rooms as it may.
@@ -29,6 +31,7 @@ impl ErrorCode {
         match self {
             ErrorCode::BadEnvelope => "bad_envelope",
             ErrorCode::UnknownEvent => "unknown_event",
+            ErrorCode::Forbidden => "forbidden",
             ErrorCode::NotAMember => "not_a_member",
             ErrorCode::TooManyRooms => "too_many_rooms",
             ErrorCode::HandlerFailed => "handler_failed",

@@ -8,6 +8,7 @@ use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode, Publication, Reply, Since, Unnumbered};
 use crate::id::ShardId;
 use crate::message::{Asked, Asker, Origin, Request};
+use crate::permissions::Permission;
 use crate::room_name::RoomName;
 
 impl Shard {
@@ -52,6 +53,11 @@ impl Shard {
             Ok(command) => command,
             Err(bad) => return self.refuse(slot, bad.code, bad.message, envelope.id, room),
         };
+        if let Some(action) = command.action()
+            && self.connections[slot].permissions.of(action) == Permission::Forbidden
+        {
+            return self.refuse(slot, ErrorCode::Forbidden, action.refusal(), envelope.id, room);
+        }
         let room = || envelope.room.clone().expect("the command was read with its room");
         match command {
             Command::Join { since } => self.join_from(slot, room(), envelope.id, since),

@@ -5,19 +5,21 @@ use crate::call::{Call, Called};
 use crate::connection::{Membership, MembershipState, Phase, Wait};
 use crate::envelope::{Reply, Welcome};
 use crate::id::ConnId;
+use crate::permissions::Permissions;
 use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
 
 impl Shard {
-    /// Event: a connection's handshake is done.
+    /// Event: the handshake of a connection with these permissions is done.
     ///
     /// Its welcome is queued, and in the same step it becomes a member of the room of everybody:
     /// whoever has received the one gets every broadcast that is sent afterwards.
-    pub fn open(&mut self) -> ConnId {
+    pub fn open(&mut self, permissions: Permissions) -> ConnId {
         let slot = self.connections.claim(&mut self.chance);
         let id = self.connections.id(slot);
         let connection = &mut self.connections[slot];
         connection.phase = Phase::Open;
+        connection.permissions = permissions;
         connection.heard = self.now;
         self.open_connections += 1;
         self.counters.opened += 1;

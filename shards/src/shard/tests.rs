@@ -7,6 +7,8 @@ use crate::config::Config;
 use crate::disconnect::Disconnect;
 use crate::envelope::{Publication, Unnumbered};
 use crate::id::{ConnId, ShardId};
+use crate::message::Token;
+use crate::permissions::{Permission, Permissions};
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::{Opcode, push_client_frame};
@@ -65,7 +67,7 @@ fn goodbyes(shard: &mut Shard) -> Vec<Goodbye> {
 /// A connection that is in a room, leaves it while its socket refuses a message of the room, and
 /// has said something else about that room, which waits.
 fn stalled_leaver(shard: &mut Shard) -> ConnId {
-    let conn = shard.open();
+    let conn = shard.open(Permissions::default());
     say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(shard, None);
     publish(shard, &RoomName::new("r").expect("legal"));
@@ -79,7 +81,7 @@ fn stalled_leaver(shard: &mut Shard) -> ConnId {
 #[test]
 fn nothing_follows_a_close_frame() {
     let mut shard = shard();
-    let conn = shard.open();
+    let conn = shard.open(Permissions::default());
     let publish = r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#;
     receive(&mut shard, conn, Opcode::Text, publish);
     receive(&mut shard, conn, Opcode::Close, "");
@@ -92,7 +94,7 @@ fn nothing_follows_a_close_frame() {
 fn whoever_comes_after_a_broadcast_to_nobody_gets_the_next_one() {
     let mut shard = shard();
     publish(&mut shard, &RoomName::everybody());
-    shard.open();
+    shard.open(Permissions::default());
     publish(&mut shard, &RoomName::everybody());
     let sent = send(&mut shard, None);
     assert_eq!(sent.matches(r#""event":"m""#).count(), 1, "{sent}");
@@ -134,7 +136,7 @@ fn whoever_has_gone_does_not_hold_up_a_drain() {
 #[test]
 fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
     let mut shard = shard();
-    shard.open();
+    shard.open(Permissions::default());
     send(&mut shard, None);
     for millis in [10, 20] {
         shard.on_time(Time::from_nanos(millis * 1_000_000));
@@ -152,7 +154,7 @@ fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
 fn a_slice_waits_for_whoever_is_to_be_taken_out() {
     let mut shard = shard();
     shard.config.limits.room_log_bytes = 100;
-    let conn = shard.open();
+    let conn = shard.open(Permissions::default());
     send(&mut shard, None);
     publish(&mut shard, &RoomName::everybody());
     send(&mut shard, Some(SendEnd::Blocked));
@@ -168,7 +170,7 @@ fn a_slice_waits_for_whoever_is_to_be_taken_out() {
 fn pings_are_spread_over_their_interval() {
     const CONNECTIONS: usize = 1_000;
     let mut shard = shard();
-    let conns: Vec<ConnId> = (0..CONNECTIONS).map(|_| shard.open()).collect();
+    let conns: Vec<ConnId> = (0..CONNECTIONS).map(|_| shard.open(Permissions::default())).collect();
     send(&mut shard, None);
     let (mut heard, mut pings) = (vec![Time::default(); CONNECTIONS], vec![0_usize; 200]);
     let interval = Duration::from_secs(25);
@@ -201,7 +203,7 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
         ["a", "b", "c"].map(|name| RoomName::new(name).expect("legal")).into();
     for (room, members) in rooms.iter().zip([3, 100, 3]) {
         for _ in 0..members {
-            let conn = shard.open();
+            let conn = shard.open(Permissions::default());
             say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
         }
     }
@@ -221,4 +223,63 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
     }
     // 3 of the first and 61 of the large one; then 3 of the last, whose turn it is, and the rest.
     assert_eq!(slices, [64, 42]);
+}
+
+/// A connection that may do nothing by itself.
+fn forbidden() -> (Shard, ConnId) {
+    let mut shard = shard();
+    let conn = shard.open(Permissions::all(Permission::Forbidden));
+    send(&mut shard, None);
+    (shard, conn)
+}
+
+#[test]
+fn what_is_forbidden_is_answered_and_does_not_happen() {
+    for (event, room) in
+        [("cast:join", Some("r")), ("cast:publish", Some("r")), ("cast:broadcast", None)]
+    {
+        let (mut shard, conn) = forbidden();
+        let room = room.map_or(String::new(), |room| format!(r#","room":"{room}""#));
+        say(
+            &mut shard,
+            conn,
+            &format!(r#"{{"event":"{event}"{room},"id":7,"data":{{"event":"m"}}}}"#),
+        );
+        let sent = send(&mut shard, None);
+        let expected =
+            format!(r#"{{"event":"cast:error"{room},"id":7,"data":{{"code":"forbidden","#);
+        assert_eq!(sent.matches(r#""event":"#).count(), 1, "{sent}");
+        assert!(sent.contains(&expected), "{sent}");
+        assert_eq!(shard.counters().published, 0);
+        assert!(shard.rooms_of(conn).is_empty());
+    }
+}
+
+#[test]
+fn each_kind_of_command_has_its_own_permission() {
+    let mut shard = shard();
+    let permissions = Permissions { publish: Permission::Forbidden, ..Permissions::default() };
+    let conn = shard.open(permissions);
+    say(&mut shard, conn, r#"{"event":"cast:join","room":"r","id":1}"#);
+    say(&mut shard, conn, r#"{"event":"cast:publish","room":"r","id":2,"data":{"event":"m"}}"#);
+    say(&mut shard, conn, r#"{"event":"cast:broadcast","id":3,"data":{"event":"m"}}"#);
+    say(&mut shard, conn, r#"{"event":"cast:leave","room":"r","id":4}"#);
+    let sent = send(&mut shard, None);
+    for expected in [
+        r#""cast:joined","room":"r","id":1"#,
+        r#""cast:error","room":"r","id":2,"data":{"code":"forbidden""#,
+        r#""cast:ack","id":3"#,
+        r#""cast:left","room":"r","id":4"#,
+    ] {
+        assert!(sent.contains(expected), "{expected} in {sent}");
+    }
+}
+
+#[test]
+fn the_program_may_do_what_its_client_may_not() {
+    let (mut shard, conn) = forbidden();
+    let room = RoomName::new("r").expect("legal");
+    shard.join(conn, &room, Token(1)).expect("there is room");
+    take_own(&mut shard);
+    assert_eq!(shard.rooms_of(conn), [room]);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use corecast_shards::{Call, ConnId, RoomName, Shard, ShardId, Time};
+use corecast_shards::{Call, ConnId, Permissions, RoomName, Shard, ShardId, Time};
 
 use crate::chance::Chance;
 use crate::client::Client;
@@ -184,7 +184,7 @@ impl World {
     }
 
     fn open_one(&mut self, shard: usize) {
-        let conn = self.shards[shard].open();
+        let conn = self.shards[shard].open(Permissions::default());
         let client = self.clients.len();
         let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
         let in_flight = reused && self.mesh.has_predecessor(conn);

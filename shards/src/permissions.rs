@@ -1,0 +1,61 @@
+//! What a client may do by its own commands.
+
+/// What one connection may do by its own commands; what the embedding program does on its behalf
+/// is its own affair. By default everything is allowed.
+///
+/// Leaving is always allowed, and so are pings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Permissions {
+    /// `cast:join`.
+    pub join: Permission,
+    /// `cast:publish`.
+    pub publish: Permission,
+    /// `cast:broadcast`.
+    pub broadcast: Permission,
+}
+
+/// Whether a connection may give one kind of command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Permission {
+    /// It is carried out.
+    #[default]
+    Allowed,
+    /// It is answered with `forbidden`, and nothing happens.
+    Forbidden,
+}
+
+/// A kind of command that needs a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Join,
+    Publish,
+    Broadcast,
+}
+
+impl Permissions {
+    /// The same permission for every kind of command.
+    pub const fn all(permission: Permission) -> Permissions {
+        Permissions { join: permission, publish: permission, broadcast: permission }
+    }
+
+    pub(crate) fn of(self, action: Action) -> Permission {
+        match action {
+            Action::Join => self.join,
+            Action::Publish => self.publish,
+            Action::Broadcast => self.broadcast,
+        }
+    }
+}
+
+impl Action {
+    /// What a client is told that may not.
+    pub(crate) const fn refusal(self) -> &'static str {
+        match self {
+            Action::Join => "this connection may not join this room",
+            Action::Publish => "this connection may not publish to this room",
+            Action::Broadcast => "this connection may not broadcast",
+        }
+    }
+}
