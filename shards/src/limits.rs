@@ -76,6 +76,9 @@ pub(crate) const ROOM_BYTES_MAX: usize = 200;
 /// Bytes of a string `id`, after JSON unescaping.
 pub(crate) const ID_BYTES_MAX: usize = 64;
 
+/// Bytes of the epoch in a join's `since`, after JSON unescaping. Ours are shorter.
+pub(crate) const EPOCH_BYTES_MAX: usize = 32;
+
 /// The largest integer that a JSON number carries exactly everywhere (RFC 8259 section 6).
 pub(crate) const ID_INTEGER_MAX: i64 = (1 << 53) - 1;
 

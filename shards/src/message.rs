@@ -93,6 +93,10 @@ pub enum Asker {
 }
 
 impl Asker {
+    fn len(&self) -> usize {
+        self.id().map_or(0, str::len)
+    }
+
     /// The id that the client's reply carries.
     pub(crate) fn id(&self) -> Option<&str> {
         match self {
@@ -268,17 +272,26 @@ pub(crate) trait Weigh {
     fn weight(&self) -> usize;
 }
 
-/// What an item weighs besides its payload.
+/// What an item weighs besides the bytes that it refers to.
 const ITEM_BYTES: usize = 128;
 
 impl Weigh for Request {
     fn weight(&self) -> usize {
         ITEM_BYTES
             + match self {
-                Request::Publish { message, .. } => message.len(),
+                Request::Publish { room, message, origin, .. } => {
+                    room.as_str().len() + message.len() + origin.len()
+                }
+                Request::Join { room, asker, since, .. } => {
+                    let epoch = since.as_ref().map_or(0, |(epoch, _)| epoch.len());
+                    room.as_str().len() + asker.len() + epoch
+                }
+                Request::Leave { room, asked, .. } => {
+                    room.as_str().len() + asked.as_ref().map_or(0, |asked| asked.asker.len())
+                }
                 Request::Relay { frame, .. } => frame.len(),
-                Request::Query { query: Query::Emit(_, frame), .. } => frame.len(),
-                _ => 0,
+                Request::Press { room, .. } => room.as_str().len(),
+                Request::Query { query, .. } => query.len(),
             }
     }
 }
@@ -287,10 +300,45 @@ impl Weigh for Outcome {
     fn weight(&self) -> usize {
         ITEM_BYTES
             + match self {
-                Outcome::Deliver { frame, .. } => frame.len(),
+                Outcome::Deliver { room, frame, .. } => room.as_str().len() + frame.len(),
+                Outcome::Joined { room, asker, .. } => room.as_str().len() + asker.len(),
+                Outcome::Left { room, asked, .. } => room.as_str().len() + asked.asker.len(),
                 Outcome::Reply { frame, .. } => frame.len(),
-                _ => 0,
+                Outcome::Pressed { room, .. } => room.as_str().len(),
+                Outcome::Answer { answer, .. } => answer.len(),
             }
+    }
+}
+
+impl Origin {
+    fn len(&self) -> usize {
+        match self {
+            Origin::Connection { id, .. } => id.len(),
+            Origin::Nobody | Origin::Caller(_) => 0,
+        }
+    }
+}
+
+impl Query {
+    fn len(&self) -> usize {
+        match self {
+            Query::Rooms { after, .. } => after.as_ref().map_or(0, |after| after.len()),
+            Query::Room(room) => room.as_str().len(),
+            Query::Emit(_, frame) => frame.len(),
+            Query::Stats | Query::Close(..) => 0,
+        }
+    }
+}
+
+impl Answer {
+    fn len(&self) -> usize {
+        let info = |info: &RoomInfo| size_of::<RoomInfo>() + info.room.as_str().len();
+        match self {
+            Answer::Stats(_) => size_of::<ShardStats>(),
+            Answer::Rooms(rooms) => rooms.iter().map(info).sum(),
+            Answer::Room(room) => room.iter().map(info).sum(),
+            _ => 0,
+        }
     }
 }
 
@@ -305,5 +353,49 @@ impl Outcome {
     /// Bytes that count against the ring's byte limit.
     pub fn weight(&self) -> usize {
         Weigh::weight(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ShardId;
+
+    /// Everything that a client's command can make an item refer to.
+    #[test]
+    fn an_item_weighs_at_least_what_it_refers_to() {
+        let room = RoomName::new(&"r".repeat(200)).expect("legal");
+        let conn = ConnId { shard: ShardId::new(0), slot: 0, generation: 0 };
+        let id: Box<str> = "i".repeat(384).into();
+        let asker = || Asker::Client(Some(id.clone()));
+        let asked = || Asked { attempt: 0, asker: asker() };
+        let since = Some(("e".repeat(32).into(), 0));
+        let (attempt, again, time) = (0, false, Time::default());
+        let message = Unnumbered::verbatim(crate::wire::Opcode::Text, &[b'm'; 1000]);
+        let origin = Origin::Connection { conn, id: id.clone() };
+        let exclude = None;
+        let publish =
+            Request::Publish { room: room.clone(), message, exclude, origin, accepted: time };
+        assert!(publish.weight() >= 200 + 1000 + 384);
+        let join =
+            Request::Join { room: room.clone(), conn, attempt, asker: asker(), since, again };
+        assert!(join.weight() >= 200 + 384 + 32);
+        let leave = Request::Leave { room: room.clone(), conn, asked: Some(asked()) };
+        assert!(leave.weight() >= 200 + 384);
+        assert!(Request::Press { room: room.clone(), pressed: true }.weight() >= 200);
+        let frame = Arc::from([0; 1000]);
+        let deliver =
+            Outcome::Deliver { room: room.clone(), offset: 1, frame, exclude, accepted: time };
+        assert!(deliver.weight() >= 200 + 1000);
+        let left = Outcome::Left { room: room.clone(), conn, asked: asked(), offset: 0 };
+        assert!(left.weight() >= 200 + 384);
+        let info = RoomInfo {
+            room,
+            members: 1,
+            offset: 1,
+            epoch: crate::epoch::Epoch::new(0, ShardId::new(0), 1),
+        };
+        let answer = Answer::Rooms(vec![info; 1000]);
+        assert!(Outcome::Answer { token: Token(0), answer }.weight() >= 1000 * 200);
     }
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::members::Members;
-use super::{Envelope, ErrorCode, depth, parse_event, parse_string};
-use crate::limits::{DATA_DEPTH_MAX, ID_INTEGER_MAX};
+use super::members::{Members, NoObject};
+use super::text::read_text;
+use super::{Envelope, ErrorCode, depth, parse_event};
+use crate::limits::{DATA_DEPTH_MAX, EPOCH_BYTES_MAX, ID_INTEGER_MAX};
 use crate::permissions::Action;
 
 /// One command of the protocol, or an event that is the application's.
@@ -59,7 +60,8 @@ impl<'a> Command<'a> {
             "cast:ping" => Ok(Command::Ping),
             event if event.starts_with("cast:") => Err(BadCommand {
                 code: ErrorCode::UnknownEvent,
-                message: "the protocol has no such event",
+                message: "the protocol has no such event; a client may send cast:join, cast:leave, \
+                          cast:publish, cast:broadcast and cast:ping",
             }),
             _ => Ok(Command::Application),
         }
@@ -98,9 +100,16 @@ impl<'a> Publication<'a> {
     ///
     /// [`BadBody`] says which member is wrong, in words for the caller.
     pub fn parse(text: &'a str) -> Result<Publication<'a>, BadBody> {
-        let members = Members::parse(text, ["event", "data", "echo"])
-            .map_err(|_| BadBody("must be one JSON object with event and data"))?;
-        if members.doubled.is_some() {
+        let members =
+            Members::parse(text, ["event", "data", "echo"]).map_err(
+                |no_object| match no_object {
+                    NoObject::Other => BadBody("must be one JSON object with event and data"),
+                    NoObject::ByteOrderMark => BadBody(
+                        "must begin with a JSON object, not with a byte order mark (U+FEFF)",
+                    ),
+                },
+            )?;
+        if members.any_doubled() {
             return Err(BadBody("a member stands twice"));
         }
         let [event, data, echo] = members.values;
@@ -133,16 +142,21 @@ fn read_since(data: Option<&RawValue>) -> Result<Option<Since<'_>>, BadCommand> 
         return Ok(None);
     };
     let members = Members::parse(data, ["since"]).map_err(|_| SHAPE)?;
-    if members.doubled.is_some() {
+    if members.any_doubled() {
         return Err(bad("a member stands twice"));
     }
     let [Some(since)] = members.values else { return Ok(None) };
     let members = Members::parse(since.get(), ["epoch", "offset"]).map_err(|_| SHAPE)?;
-    if members.doubled.is_some() {
+    if members.any_doubled() {
         return Err(bad("a member stands twice"));
     }
     let [Some(epoch), Some(offset)] = members.values else { return Err(SHAPE) };
-    let epoch = parse_string(epoch).ok_or(SHAPE)?;
+    let epoch = read_text(epoch).map_err(|_| SHAPE)?;
+    if epoch.len() > EPOCH_BYTES_MAX {
+        return Err(bad(
+            "an epoch has at most 32 bytes; since takes the one that cast:joined told",
+        ));
+    }
     let offset = offset.get().parse::<u64>().map_err(|_| SHAPE)?;
     match offset <= ID_INTEGER_MAX.unsigned_abs() {
         true => Ok(Some(Since { epoch, offset })),
@@ -189,7 +203,59 @@ mod tests {
             bad,
             "since",
         );
-        check_bad(r#"{"event":"cast:presence","room":"r"}"#, ErrorCode::UnknownEvent, "no such");
+        check_bad(r#"{"event":"cast:presence","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
+        check_bad(r#"{"event":"cast:subscribe","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
+    }
+
+    fn join_since(epoch: &str, offset: &str) -> String {
+        let since = format!(r#"{{"epoch":{epoch},"offset":{offset}}}"#);
+        format!(r#"{{"event":"cast:join","room":"r","data":{{"since":{since}}}}}"#)
+    }
+
+    #[test]
+    fn since_has_an_integer_and_an_epoch_of_at_most_32_bytes() {
+        for offset in ["0", "1", "9007199254740991"] {
+            assert!(read(&join_since("\"e\"", offset)).is_ok(), "{offset}");
+        }
+        let huge = "9".repeat(10_000);
+        for offset in [
+            "-1",
+            "1.0",
+            "1e0",
+            "\"1\"",
+            "null",
+            "9007199254740992",
+            "9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775808",
+            huge.as_str(),
+        ] {
+            check_bad(&join_since("\"e\"", offset), ErrorCode::BadEnvelope, "since");
+        }
+        for (unit, count) in [("x", 32), (r"\u0061", 32), ("é", 16), (r"\ud834\udd1e", 8)] {
+            let epoch = |count| format!("\"{}\"", unit.repeat(count));
+            assert!(read(&join_since(&epoch(count), "7")).is_ok(), "{unit}");
+            let longer = join_since(&epoch(count + 1), "7");
+            check_bad(&longer, ErrorCode::BadEnvelope, "at most 32 bytes");
+        }
+        check_bad(&join_since(r#""\ud800""#, "7"), ErrorCode::BadEnvelope, "since");
+        check_bad(&join_since("7", "7"), ErrorCode::BadEnvelope, "since");
+    }
+
+    #[test]
+    fn a_published_event_has_the_same_bounds() {
+        let body = |event: &str| format!(r#"{{"event":"{event}"}}"#);
+        assert!(Publication::parse(&body(&"x".repeat(128))).is_ok());
+        for (event, message_part) in
+            [("x".repeat(129), "1 to 128"), (String::new(), "1 to 128"), (r"\ud800".into(), "text")]
+        {
+            let refused = Publication::parse(&body(&event)).expect_err(&event);
+            assert!(refused.0.contains(message_part), "{event}: {}", refused.0);
+        }
+        let marked = format!("\u{feff}{}", body("m"));
+        assert!(Publication::parse(&marked).expect_err("marked").0.contains("byte order mark"));
+        assert!(Publication::parse(r#"{"event":"m","\ud83d":0}"#).is_ok());
     }
 
     #[test]

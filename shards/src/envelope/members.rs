@@ -2,14 +2,24 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::text::read_text;
 
 /// The values of the members that somebody knows, as written; the others are skipped.
 pub(super) struct Members<'a, const N: usize> {
     pub(super) values: [Option<&'a RawValue>; N],
-    /// The first known member that stands twice.
-    pub(super) doubled: Option<&'static str>,
+    /// Which of them stand twice, so that their value would be a guess.
+    pub(super) doubled: [bool; N],
+}
+
+/// Why a text is not one JSON object, as the end of a sentence.
+pub(super) enum NoObject {
+    /// It is something else, or no JSON.
+    Other,
+    /// It begins with U+FEFF (RFC 8259 section 8.1).
+    ByteOrderMark,
 }
 
 impl<'a, const N: usize> Members<'a, N> {
@@ -17,16 +27,19 @@ impl<'a, const N: usize> Members<'a, N> {
     pub(super) fn parse(
         text: &'a str,
         names: [&'static str; N],
-    ) -> Result<Members<'a, N>, serde_json::Error> {
+    ) -> Result<Members<'a, N>, NoObject> {
         let mut json = serde_json::Deserializer::from_str(text);
-        let members = json.deserialize_map(MembersVisitor { names })?;
-        json.end()?;
-        Ok(members)
+        let members = json.deserialize_map(MembersVisitor { names });
+        let whole = members.and_then(|members| json.end().map(|()| members));
+        whole.map_err(|_| match text.starts_with('\u{feff}') {
+            true => NoObject::ByteOrderMark,
+            false => NoObject::Other,
+        })
     }
 
-    /// Whether this member stands at most once, so that its value is no guess.
-    pub(super) fn once(&self, name: &str) -> bool {
-        self.doubled != Some(name)
+    /// Whether any known member stands twice.
+    pub(super) fn any_doubled(&self) -> bool {
+        self.doubled.contains(&true)
     }
 }
 
@@ -42,42 +55,19 @@ impl<'a, const N: usize> Visitor<'a> for MembersVisitor<N> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Members<'a, N>, M::Error> {
-        let mut members = Members { values: [None; N], doubled: None };
-        while let Some(place) = map.next_key_seed(Place { names: &self.names })? {
+        let mut members = Members { values: [None; N], doubled: [false; N] };
+        // Keys are read as they were written: one with a lone surrogate is legal JSON, and like any
+        // other unknown member it is ignored.
+        while let Some(key) = map.next_key::<&'a RawValue>()? {
+            let name = read_text(key).ok();
+            let place = self.names.iter().position(|known| name.as_deref() == Some(known));
             let Some(place) = place else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
             let value = map.next_value::<&'a RawValue>()?;
-            if members.values[place].replace(value).is_some() {
-                members.doubled.get_or_insert(self.names[place]);
-            }
+            members.doubled[place] |= members.values[place].replace(value).is_some();
         }
         Ok(members)
-    }
-}
-
-/// Reads a key as its place among the known names, without keeping its text.
-struct Place<'n> {
-    names: &'n [&'static str],
-}
-
-impl<'a> DeserializeSeed<'a> for Place<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Place<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
-        Ok(self.names.iter().position(|known| *known == name))
     }
 }

@@ -4,6 +4,7 @@ mod command;
 mod depth;
 mod members;
 mod reply;
+mod text;
 
 use std::borrow::Cow;
 
@@ -14,11 +15,12 @@ use crate::room_name::RoomName;
 pub use command::{BadBody, Publication};
 pub(crate) use command::{Command, Since};
 use depth::depth;
-use members::Members;
+use members::{Members, NoObject};
 pub(crate) use reply::ErrorCode;
 pub use reply::Unnumbered;
 pub use reply::event_frame;
 pub(crate) use reply::{Reply, Welcome};
+use text::{NoText, read_text};
 
 /// One message of a client, read but not yet understood. Borrows from the text.
 #[derive(Debug)]
@@ -46,19 +48,20 @@ impl<'a> Envelope<'a> {
     /// Whatever the protocol calls `bad_envelope`, the nesting of `data` excepted: how deep it may
     /// be depends on the command.
     pub(crate) fn parse(text: &'a str) -> Result<Envelope<'a>, BadEnvelope<'a>> {
-        let members =
-            Members::parse(text, ["event", "data", "room", "id", "offset"]).map_err(|_| {
-                BadEnvelope { room: None, id: None, message: "a message must be one JSON object" }
-            })?;
+        let members = Members::parse(text, ["event", "data", "room", "id", "offset"]).map_err(
+            |no_object| BadEnvelope { room: None, id: None, message: message_of(&no_object) },
+        )?;
         let [event, data, room, id, _] = members.values;
-        let id = members.once("id").then(|| id.map(parse_id)).flatten();
-        let room = members.once("room").then(|| room.map(parse_room)).flatten();
+        let [_, _, room_doubled, id_doubled, _] = members.doubled;
+        // Which of two is meant would be a guess.
+        let id = id.filter(|_| !id_doubled).map(parse_id);
+        let room = room.filter(|_| !room_doubled).map(parse_room);
         let bad = |message| BadEnvelope {
             room: room.clone().and_then(Result::ok),
             id: id.and_then(Result::ok),
             message,
         };
-        if members.doubled.is_some() {
+        if members.any_doubled() {
             return Err(bad("a member stands twice"));
         }
         let event = event.ok_or_else(|| bad("event is missing"))?;
@@ -77,8 +80,20 @@ impl<'a> Envelope<'a> {
     }
 }
 
+fn message_of(no_object: &NoObject) -> &'static str {
+    match no_object {
+        NoObject::Other => "a message must be one JSON object",
+        NoObject::ByteOrderMark => {
+            "a message must begin with its JSON object, not with a byte order mark (U+FEFF)"
+        }
+    }
+}
+
 fn parse_event(raw: &RawValue) -> Result<Cow<'_, str>, &'static str> {
-    let event = parse_string(raw).ok_or("event must be a string")?;
+    let event = read_text(raw).map_err(|no_text| match no_text {
+        NoText::NotAString => "event must be a string",
+        NoText::LoneSurrogate => "event must be text: a surrogate escape in it stands alone",
+    })?;
     match event.is_empty() || event.len() > EVENT_BYTES_MAX {
         true => Err("event must have 1 to 128 bytes"),
         false => Ok(event),
@@ -86,15 +101,20 @@ fn parse_event(raw: &RawValue) -> Result<Cow<'_, str>, &'static str> {
 }
 
 fn parse_room(raw: &RawValue) -> Result<RoomName, &'static str> {
-    let name = parse_string(raw).ok_or("room must be a string")?;
+    let name = read_text(raw).map_err(|no_text| match no_text {
+        NoText::NotAString => "room must be a string",
+        NoText::LoneSurrogate => "room must be text: a surrogate escape in it stands alone",
+    })?;
     RoomName::new(&name).map_err(|_| "room must have 1 to 200 bytes and no control characters")
 }
 
 fn parse_id(raw: &RawValue) -> Result<&str, &'static str> {
-    let legal = match parse_string(raw) {
-        Some(id) => !id.is_empty() && id.len() <= ID_BYTES_MAX,
-        // Parsing as an integer refuses fractions and exponents.
-        None => raw.get().parse::<i64>().is_ok_and(|id| id.abs() <= ID_INTEGER_MAX),
+    let legal = match read_text(raw) {
+        Ok(id) => !id.is_empty() && id.len() <= ID_BYTES_MAX,
+        Err(NoText::LoneSurrogate) => {
+            return Err("id must be text: a surrogate escape in it stands alone");
+        }
+        Err(NoText::NotAString) => is_id_number(raw.get()),
     };
     match legal {
         true => Ok(raw.get()),
@@ -102,14 +122,10 @@ fn parse_id(raw: &RawValue) -> Result<&str, &'static str> {
     }
 }
 
-/// The value of a JSON string, borrowed where nothing is escaped.
-fn parse_string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let quoted = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if !quoted.contains('\\') {
-        return Some(Cow::Borrowed(quoted));
-    }
-    // A lone surrogate is legal JSON grammar and no text.
-    serde_json::from_str(raw.get()).ok().map(Cow::Owned)
+/// Parsing as an integer refuses fractions, exponents and what 64 bits do not hold.
+fn is_id_number(number: &str) -> bool {
+    let max = ID_INTEGER_MAX.unsigned_abs();
+    number.parse::<i64>().is_ok_and(|id| id.unsigned_abs() <= max)
 }
 
 #[cfg(test)]
@@ -130,7 +146,12 @@ mod tests {
         check_bad("{}", "event is missing");
         check_bad(r#"{"event":7}"#, "event must be a string");
         check_bad(r#"{"event":""}"#, "1 to 128");
-        check_bad(r#"{"event":"\ud800"}"#, "event must be a string");
+        check_bad(r#"{"event":"\ud800"}"#, "event must be text: a surrogate");
+        check_bad(r#"{"event":"a","room":"\ud800"}"#, "room must be text: a surrogate");
+        check_bad(r#"{"event":"a","room":"\udc00\ud800"}"#, "room must be text: a surrogate");
+        check_bad(r#"{"event":"a","id":"\udfff"}"#, "id must be text: a surrogate");
+        check_bad("\u{feff}{\"event\":\"a\"}", "byte order mark");
+        check_bad("{\"event\":\"a\",\"x\ny\":1}", "one JSON object");
         check_bad(&format!(r#"{{"event":"{}"}}"#, "é".repeat(65)), "1 to 128");
         check_bad(r#"{"event":"a","event":"a"}"#, "twice");
         check_bad(r#"{"event":"a","data":1,"d\u0061ta":2}"#, "twice");
@@ -138,17 +159,51 @@ mod tests {
         check_bad(r#"{"event":"a","room":""}"#, "1 to 200");
         check_bad(r#"{"event":"a","room":"a\nb"}"#, "1 to 200");
         check_bad(r#"{"event":"a","room":"a\u007fb"}"#, "1 to 200");
-        for id in
-            ["1.0", "1e3", "9007199254740992", "-9007199254740992", "\"\"", "null", "[]", "true"]
-        {
+    }
+
+    #[test]
+    fn whatever_is_no_id_is_refused() {
+        let numbers = [
+            "1.0",
+            "1e0",
+            "1E3",
+            "-0.0",
+            "9007199254740992",
+            "-9007199254740992",
+            "9223372036854775807",
+            "9223372036854775808",
+            "-9223372036854775807",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551615",
+            "18446744073709551616",
+            "null",
+            "true",
+            "[]",
+            "{}",
+            "\"\"",
+        ];
+        let strings = ["x".repeat(65), r"\u0061".repeat(65), "é".repeat(33), r"\u00e9".repeat(33)];
+        let strings = strings.map(|text| format!("\"{text}\""));
+        let huge = "9".repeat(10_000);
+        let rows = numbers.into_iter().chain(strings.iter().map(String::as_str));
+        for id in rows.chain([huge.as_str()]) {
             check_bad(&format!(r#"{{"event":"a","id":{id}}}"#), "id must be");
         }
-        check_bad(&format!(r#"{{"event":"a","id":"{}"}}"#, "x".repeat(65)), "id must be");
+        for no_json in ["01", "-01", "+1", "- 1", "-", ".5", "1.", "0x1", "1e", "NaN", "Infinity"] {
+            check_bad(&format!(r#"{{"event":"a","id":{no_json}}}"#), "one JSON object");
+        }
     }
 
     #[test]
     fn an_id_is_kept_as_written() {
-        for id in ["0", "-0", "9007199254740991", "-9007199254740991", r#""\u0061\"""#] {
+        let numbers = ["0", "-0", "1", "-1", "9007199254740991", "-9007199254740991"];
+        let strings =
+            ["x".repeat(64), r"\u0061".repeat(64), "é".repeat(32), r"\ud834\udd1e".repeat(16)];
+        let strings = strings.map(|text| format!("\"{text}\""));
+        let others = [r#""\u0061\"""#, r#""\u0000""#, r#""7""#];
+        let rows = numbers.into_iter().chain(others).chain(strings.iter().map(String::as_str));
+        for id in rows {
             let text = format!(r#"{{"event":"a", "id" : {id} }}"#);
             assert_eq!(Envelope::parse(&text).expect("legal").id, Some(id));
         }
@@ -160,6 +215,21 @@ mod tests {
         assert_eq!(Envelope::parse(&text).expect("legal").event.len(), 128);
         let text = format!(r#"{{"event":"a","room":"{}"}}"#, r"\u00e9".repeat(100));
         assert_eq!(Envelope::parse(&text).expect("legal").room.expect("legal").as_str().len(), 200);
+        check_bad(&format!(r#"{{"event":"{}"}}"#, r"\u0061".repeat(129)), "1 to 128");
+        check_bad(&format!(r#"{{"event":"a","room":"{}"}}"#, "x".repeat(201)), "1 to 200");
+        check_bad(
+            &format!(r#"{{"event":"a","room":"{}"}}"#, r"\ud834\udd1e".repeat(51)),
+            "1 to 200",
+        );
+    }
+
+    #[test]
+    fn unknown_members_are_ignored_whatever_their_name() {
+        for key in [r"\ud83d", r"\udc00x", "", "Event", r"\u0065vent ", r"\n", "ids"] {
+            let text = format!(r#"{{"event":"a","{key}":{{"x":[1e999]}},"id":1,"{key}":0}}"#);
+            let envelope = Envelope::parse(&text).expect(&text);
+            assert_eq!((&*envelope.event, envelope.id), ("a", Some("1")), "{text}");
+        }
     }
 
     #[test]
@@ -179,6 +249,14 @@ mod tests {
         assert_eq!(bad.room.expect("readable").as_str(), "r");
         let bad = Envelope::parse(r#"{"id":7,"id":8,"event":"a"}"#).expect_err("doubled");
         assert_eq!(bad.id, None, "which of the two would be a guess");
+        for text in [
+            r#"{"id":7,"room":"r","id":8,"event":"a","room":"s"}"#,
+            r#"{"room":"r","room":"r","id":7,"id":7,"event":"a"}"#,
+            r#"{"event":"a","event":"a","room":"r","id":7,"\u0069d":7,"room":"r"}"#,
+        ] {
+            let bad = Envelope::parse(text).expect_err(text);
+            assert!(bad.id.is_none() && bad.room.is_none(), "{text}: {bad:?}");
+        }
     }
 
     #[test]

@@ -79,7 +79,8 @@ impl Shard {
     fn handle_application(&mut self, slot: u32, envelope: &Envelope<'_>) -> Flow {
         let room = envelope.room.as_ref();
         if !self.config.handled.events.contains(&*envelope.event) {
-            let message = "nobody handles this event";
+            let message = "no handler is registered for this event; the protocol's own are \
+                           cast:join, cast:leave, cast:publish, cast:broadcast and cast:ping";
             return self.refuse(slot, ErrorCode::UnknownEvent, message, envelope.id, room);
         }
         let message = Message {
