@@ -1,5 +1,6 @@
 //! A turn's sends.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use corecast_shards::{ConnId, SendEnd, Shard};
@@ -46,14 +47,9 @@ impl Core {
     /// Begins the next sends, as many as one batch takes. Returns whether there were any.
     fn begin_sends(&mut self, most: usize, next: fn(&mut Shard) -> Option<ConnId>) -> bool {
         self.begun.clear();
-        self.begun_sockets.clear();
         while self.begun.len() < most.min(BATCH_SENDS_MAX) {
             let Some(id) = next(&mut self.shard) else { break };
-            let Some(socket) = self.sockets.get(id) else {
-                unreachable!("a connection keeps its descriptor while a send is under way");
-            };
             self.begun.push(id);
-            self.begun_sockets.push(socket);
         }
         !self.begun.is_empty()
     }
@@ -61,17 +57,19 @@ impl Core {
     /// Hands the begun sends to the kernel and ends all of them. Nothing else happens in between:
     /// no event, no command, no close.
     fn send_begun(&mut self) {
-        let (shard, begun) = (&self.shard, &self.begun);
-        let for_each = |place: usize, each: &mut dyn FnMut(_)| {
-            shard.for_each_slice(begun[place], each);
-        };
-        self.sender.send(&self.begun_sockets, for_each, &mut self.counts);
+        let (shard, sockets) = (&self.shard, &self.sockets);
+        let sends = self.begun.iter().map(|id| {
+            let socket = sockets.get(*id);
+            let socket = socket.expect("a connection keeps its descriptor while it is sent to");
+            (socket.as_fd(), move |each: &mut dyn FnMut(_)| shard.for_each_slice(*id, each))
+        });
+        self.sender.send(sends, &mut self.counts);
         for place in 0..self.begun.len() {
             let (id, end) = (self.begun[place], self.sender.end(place));
             self.shard.end_send(id, end);
             if end == SendEnd::Failed {
                 // What has arrived can still be read, and then comes the end.
-                sys::shutdown_both(&self.begun_sockets[place]);
+                self.sockets.get(id).into_iter().for_each(sys::shutdown_both);
                 self.set_readable(id, true);
                 self.queue_read(id);
             }

@@ -1,7 +1,7 @@
 //! Connections whose first request is still to be read.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::Time;
 
@@ -31,33 +31,38 @@ pub(crate) struct Undecided {
 /// All greetings of a shard, by key; a key is never used twice.
 #[derive(Debug, Default)]
 pub(crate) struct Greetings {
-    open: std::collections::HashMap<u32, Greeting>,
-    next_key: u32,
+    open: std::collections::HashMap<u64, Greeting>,
+    next_key: u64,
     /// When they must be done; in order, because each limit is the same for all.
-    handshake_deadlines: VecDeque<(Time, u32)>,
-    close_deadlines: VecDeque<(Time, u32)>,
+    handshake_deadlines: VecDeque<(Time, u64)>,
+    close_deadlines: VecDeque<(Time, u64)>,
 }
 
 impl Greetings {
-    pub(crate) fn insert(&mut self, fd: OwnedFd, deadline: Time) -> u32 {
+    /// The key that the next greeting will have.
+    pub(crate) fn next_key(&self) -> u64 {
+        self.next_key
+    }
+
+    pub(crate) fn insert(&mut self, fd: OwnedFd, deadline: Time) -> u64 {
         let key = self.next_key;
-        self.next_key = self.next_key.wrapping_add(1);
+        self.next_key += 1;
         self.handshake_deadlines.push_back((deadline, key));
         let greeting = Greeting { fd, head: Vec::new(), answered: false, undecided: None };
         self.open.insert(key, greeting);
         key
     }
 
-    pub(crate) fn get_mut(&mut self, key: u32) -> Option<&mut Greeting> {
+    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut Greeting> {
         self.open.get_mut(&key)
     }
 
-    pub(crate) fn remove(&mut self, key: u32) -> Option<Greeting> {
+    pub(crate) fn remove(&mut self, key: u64) -> Option<Greeting> {
         self.open.remove(&key)
     }
 
     /// Notes that a greeting was answered and is to be cut at `deadline`.
-    pub(crate) fn set_answered(&mut self, key: u32, deadline: Time) {
+    pub(crate) fn set_answered(&mut self, key: u64, deadline: Time) {
         if let Some(greeting) = self.open.get_mut(&key) {
             greeting.answered = true;
             greeting.undecided = None;
@@ -67,14 +72,14 @@ impl Greetings {
     }
 
     /// A greeting that has taken too long to say what it wants.
-    pub(crate) fn next_late(&mut self, now: Time) -> Option<u32> {
+    pub(crate) fn next_late(&mut self, now: Time) -> Option<u64> {
         self.forget_done();
         let (_, key) = pop_due(&mut self.handshake_deadlines, now)?;
         Some(key)
     }
 
     /// A greeting that has not ended its side after the answer.
-    pub(crate) fn next_overdue(&mut self, now: Time) -> Option<u32> {
+    pub(crate) fn next_overdue(&mut self, now: Time) -> Option<u64> {
         let (_, key) = pop_due(&mut self.close_deadlines, now)?;
         Some(key)
     }
@@ -88,7 +93,7 @@ impl Greetings {
     /// Most are done long before their deadline, and an idle shard should not wake for them.
     fn forget_done(&mut self) {
         let open = &self.open;
-        let waits = |key: &u32| open.get(key).is_some_and(|greeting| !greeting.answered);
+        let waits = |key: &u64| open.get(key).is_some_and(|greeting| !greeting.answered);
         while self.handshake_deadlines.front().is_some_and(|(_, key)| !waits(key)) {
             self.handshake_deadlines.pop_front();
         }
@@ -102,13 +107,13 @@ impl Greetings {
     }
 }
 
-fn pop_due(deadlines: &mut VecDeque<(Time, u32)>, now: Time) -> Option<(Time, u32)> {
+fn pop_due(deadlines: &mut VecDeque<(Time, u64)>, now: Time) -> Option<(Time, u64)> {
     let due = deadlines.front().is_some_and(|(deadline, _)| *deadline <= now);
     due.then(|| deadlines.pop_front()).flatten()
 }
 
-impl AsRawFd for Greeting {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+impl AsFd for Greeting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

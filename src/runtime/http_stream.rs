@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,7 +23,7 @@ use super::sys;
 pub(crate) struct HttpStream {
     hub: Hub,
     fd: OwnedFd,
-    watch: u32,
+    watch: u64,
     head: Vec<u8>,
     head_taken: usize,
     stage: Rc<Cell<Stage>>,
@@ -47,7 +47,7 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 
 impl HttpStream {
     /// Takes a non-blocking socket over that the poller watches under the key `watch`.
-    pub(crate) fn new(hub: Hub, fd: OwnedFd, watch: u32, head: Vec<u8>) -> HttpStream {
+    pub(crate) fn new(hub: Hub, fd: OwnedFd, watch: u64, head: Vec<u8>) -> HttpStream {
         let stage = Rc::new(Cell::new(Stage::Head));
         HttpStream { hub, fd, watch, head, head_taken: 0, stage, patience: None }
     }
@@ -73,7 +73,7 @@ impl HttpStream {
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match sys::receive(&self.fd, buffer) {
-            Err(error) if is_transient(&error) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.hub.with_core(|core| core.watches.wait_to_read(self.watch, cx.waker()));
                 Poll::Pending
             }
@@ -103,10 +103,6 @@ impl HttpStream {
 
 /// Bytes read at once: requests are small, and a body arrives in several reads.
 const READ_BYTES: usize = 4096;
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
 
 impl Read for HttpStream {
     fn poll_read(
@@ -145,7 +141,7 @@ impl Write for HttpStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match sys::send(&self.fd, bytes) {
-            Err(error) if is_transient(&error) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.hub.with_core(|core| core.watches.wait_to_write(self.watch, cx.waker()));
                 Poll::Pending
             }
@@ -166,11 +162,5 @@ impl Write for HttpStream {
 impl Drop for HttpStream {
     fn drop(&mut self) {
         self.hub.with_core(|core| core.watches.remove(self.watch));
-    }
-}
-
-impl AsRawFd for HttpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
     }
 }

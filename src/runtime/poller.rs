@@ -1,7 +1,7 @@
 //! Which descriptors are ready.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// One edge-triggered epoll for all descriptors of a shard.
@@ -41,37 +41,37 @@ impl Poller {
     }
 
     /// Watches a socket for everything, edge-triggered.
-    pub(crate) fn add_socket(&self, fd: RawFd, token: u64) -> io::Result<()> {
+    pub(crate) fn add_socket(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         self.control(libc::EPOLL_CTL_ADD, fd, all, token)
     }
 
     /// Gives a watched socket another token.
-    pub(crate) fn rename_socket(&self, fd: RawFd, token: u64) -> io::Result<()> {
+    pub(crate) fn rename_socket(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         self.control(libc::EPOLL_CTL_MOD, fd, all, token)
     }
 
     /// Watches something that is written to, edge-triggered, so that it need not be read.
-    pub(crate) fn add_signal(&self, fd: RawFd, token: u64) -> io::Result<()> {
+    pub(crate) fn add_signal(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN | libc::EPOLLET, token)
     }
 
     /// Watches a listener, level-triggered: what one turn does not accept is seen by the next.
-    pub(crate) fn add_listener(&self, fd: RawFd, token: u64) -> io::Result<()> {
+    pub(crate) fn add_listener(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
     }
 
     /// Stops watching. A descriptor that is closed needs this only if somebody else holds it, too.
-    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+    pub(crate) fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
 
-    fn control(&self, operation: i32, fd: RawFd, events: i32, token: u64) -> io::Result<()> {
+    fn control(&self, operation: i32, fd: &impl AsFd, events: i32, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: token };
-        // SAFETY: both descriptors are open, and the kernel reads one event, which lives until the
-        // call returns.
-        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &mut event) };
+        let (epoll, fd) = (self.epoll.as_raw_fd(), fd.as_fd().as_raw_fd());
+        // SAFETY: the kernel reads one event, which lives until the call returns.
+        let result = unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
@@ -105,11 +105,5 @@ impl Poller {
             writable: bits & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,
             ended,
         })
-    }
-}
-
-impl AsRawFd for Poller {
-    fn as_raw_fd(&self) -> RawFd {
-        self.epoll.as_raw_fd()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ impl Core {
                 Err(error) => return self.on_accept_error(&error),
             };
             let deadline = self.now() + self.process.limits().handshake_timeout;
-            let raw = fd.as_raw_fd();
-            let key = self.greetings.insert(fd, deadline);
-            self.poller.add_socket(raw, GREETING | u64::from(key))?;
+            let key = self.greetings.next_key();
+            self.poller.add_socket(&fd, GREETING | key)?;
+            self.greetings.insert(fd, deadline);
             self.greet(key);
         }
         Ok(())
@@ -44,13 +44,13 @@ impl Core {
             _ => {
                 tracing::warn!(%error, "cannot accept connections; trying again in 100 ms");
                 self.accepts_again = Some(self.now() + ACCEPT_PAUSE);
-                self.poller.remove(self.listener.as_raw_fd())
+                self.poller.remove(&self.listener)
             }
         }
     }
 
     /// Reads what a connection says before it is a WebSocket.
-    pub(super) fn greet(&mut self, key: u32) {
+    pub(super) fn greet(&mut self, key: u64) {
         loop {
             let Some(greeting) = self.greetings.get_mut(key) else { return };
             if greeting.undecided.is_some() {
@@ -59,7 +59,6 @@ impl Core {
             let len = match sys::receive(greeting, &mut self.buffer[..READ_BYTES]) {
                 Ok(len @ 1..) => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(_) | Err(_) => return drop(self.greetings.remove(key)),
             };
             if !greeting.answered {
@@ -69,7 +68,7 @@ impl Core {
     }
 
     /// Looks at the first `len` bytes of the buffer, and what came before them.
-    fn on_head(&mut self, key: u32, len: usize) {
+    fn on_head(&mut self, key: u64, len: usize) {
         let Some(greeting) = self.greetings.get_mut(key) else { return };
         if greeting.head.is_empty() {
             let head = Head::parse(&self.buffer[..len]);
@@ -89,7 +88,7 @@ impl Core {
         }
     }
 
-    fn on_parsed(&mut self, key: u32, head: Head, len: usize) {
+    fn on_parsed(&mut self, key: u64, head: Head, len: usize) {
         let head_max = self.process.limits().head_bytes;
         match head {
             Head::Upgrade { len: head, .. } if head > head_max => {
@@ -118,7 +117,7 @@ impl Core {
 
     /// A whole handshake stands in the buffer's first `head` bytes. What follows up to `len` is the
     /// first frame's.
-    fn on_handshake(&mut self, key: u32, accept: Accept, head: usize, len: usize) {
+    fn on_handshake(&mut self, key: u64, accept: Accept, head: usize, len: usize) {
         if self.process.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
@@ -144,7 +143,7 @@ impl Core {
     /// The program has decided about a handshake, if that is still there.
     pub(crate) fn end_authorize(
         &mut self,
-        key: u32,
+        key: u64,
         handshake: Handshake,
         verdict: Result<Claims, Refusal>,
     ) {
@@ -164,7 +163,7 @@ impl Core {
     }
 
     /// Answers a handshake. What follows its head in the buffer is the first frame's.
-    fn upgrade(&mut self, key: u32, accept: &Accept, rest: Range<usize>, session: Option<Session>) {
+    fn upgrade(&mut self, key: u64, accept: &Accept, rest: Range<usize>, session: Option<Session>) {
         if self.process.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
@@ -195,7 +194,7 @@ impl Core {
         let token = u64::from(id.slot) << 32 | u64::from(id.generation);
         // The poller tells a socket's state anew when it gets another token, so that nothing which
         // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
-        let renamed = self.poller.rename_socket(fd.as_raw_fd(), token);
+        let renamed = self.poller.rename_socket(&fd, token);
         self.sockets.insert(id, fd);
         if renamed.is_err() {
             return self.shard.on_end(id);
@@ -206,11 +205,11 @@ impl Core {
     }
 
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
-    fn hand_to_http(&mut self, key: u32, len: usize) {
+    fn hand_to_http(&mut self, key: u64, len: usize) {
         let Some(greeting) = self.greetings.remove(key) else { return };
         let watch = self.watches.insert();
-        let token = WATCH | u64::from(watch);
-        match self.poller.rename_socket(greeting.as_raw_fd(), token) {
+        let token = WATCH | watch;
+        match self.poller.rename_socket(&greeting, token) {
             Ok(()) => {
                 let head = self.buffer[..len].to_vec();
                 self.births.push(Birth::Http { fd: greeting.fd, watch, head });
@@ -220,7 +219,7 @@ impl Core {
     }
 
     /// Answers what never becomes a request, and waits for its end.
-    fn answer(&mut self, key: u32, error: &HttpError) {
+    fn answer(&mut self, key: u64, error: &HttpError) {
         let Some(greeting) = self.greetings.get_mut(key) else { return };
         // A socket that has just connected takes a few hundred bytes, or nobody reads them.
         let _ = sys::send(greeting, &error.to_bytes());
@@ -247,7 +246,7 @@ impl Core {
         }
         if self.accepts_again.is_some_and(|again| again <= now) {
             self.accepts_again = None;
-            let again = self.poller.add_listener(self.listener.as_raw_fd(), LISTENER);
+            let again = self.poller.add_listener(&self.listener, LISTENER);
             if again.is_err() {
                 self.accepts_again = Some(now + ACCEPT_PAUSE);
             }

@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
 
-use io_uring::{IoUring, Probe, opcode, squeue, types};
+use io_uring::{
+    CompletionQueue, IoUring, Probe, SubmissionQueue, Submitter, opcode, squeue, types,
+};
 
 use super::sender::{BATCH_SENDS_MAX, Send};
 
@@ -13,9 +17,19 @@ use super::sender::{BATCH_SENDS_MAX, Send};
 /// does its work within our system call and nowhere else (`DEFER_TASKRUN`). glommio's own rings
 /// can be neither, because it looks at them without entering the kernel.
 pub(super) struct SendRing {
-    ring: IoUring,
+    ends: ManuallyDrop<Ends>,
+    /// What the ends borrow; freed after them.
+    ring: NonNull<IoUring>,
     /// What vectored sends point to, by their place in the batch.
     headers: Box<[libc::msghdr; BATCH_SENDS_MAX]>,
+}
+
+/// The three ends of a ring. They are kept, because only this submitter knows under which number
+/// the thread has registered the ring.
+struct Ends {
+    submitter: Submitter<'static>,
+    submission: SubmissionQueue<'static>,
+    completion: CompletionQueue<'static>,
 }
 
 /// A socket that cannot take bytes says so at once. Without this the kernel would keep the send
@@ -36,31 +50,48 @@ impl SendRing {
         if !known.into_iter().all(|code| probe.is_supported(code)) {
             return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
-        // Saves looking the ring's descriptor up in each call. Without it everything works.
-        let _ = ring.submitter().register_ring_fd();
         // SAFETY: all zero is a valid msghdr: no address, no pieces, no control data (sendmsg(2)).
         let header = unsafe { std::mem::zeroed::<libc::msghdr>() };
-        Ok(SendRing { ring, headers: Box::new([header; BATCH_SENDS_MAX]) })
+        let mut ring = NonNull::from(Box::leak(Box::new(ring)));
+        // SAFETY: the ring lives on the heap until `drop`, which ends these borrows before it, and
+        // nothing else touches it meanwhile.
+        let (submitter, submission, completion) = unsafe { ring.as_mut() }.split();
+        let mut ends = ManuallyDrop::new(Ends { submitter, submission, completion });
+        // Saves looking the ring's descriptor up in each call. Without it everything works.
+        let _ = ends.submitter.register_ring_fd();
+        Ok(SendRing { ends, ring, headers: Box::new([header; BATCH_SENDS_MAX]) })
     }
 
     /// Sends all and returns when all have ended; `ended` is told the place of each and how.
-    pub(super) fn send(
+    ///
+    /// # Errors
+    ///
+    /// When the kernel takes no more submissions. Then no send is under way, those of which `ended`
+    /// was not told were never begun, and the ring is of no use any more.
+    ///
+    /// # Safety
+    ///
+    /// Each send's descriptor must be open, and its pieces among `iovecs` must be memory that can
+    /// be read, until the call returns.
+    pub(super) unsafe fn send(
         &mut self,
         sends: &[Send],
         iovecs: &mut [libc::iovec],
         mut ended: impl FnMut(usize, io::Result<usize>),
-    ) {
+    ) -> io::Result<()> {
         assert!(sends.len() <= BATCH_SENDS_MAX, "a batch fits the ring");
+        // Learns that the last batch is gone.
+        self.ends.submission.sync();
         for (index, send) in sends.iter().enumerate() {
             let entry = self.entry(index, send, iovecs).user_data(send.place as u64);
-            // SAFETY: the kernel reads the descriptor, the pieces and, for a vectored send, the
-            // header until the send completes. `Sender` has made the pieces from slices that are
-            // borrowed until this function returns, it keeps the list of pieces as it is, and
-            // `self.headers` is a box that nobody else touches; the socket is open as long as its
-            // send is begun. This function returns only when `finish` has seen every completion.
-            unsafe { self.ring.submission().push(&entry) }.expect("a batch fits the ring");
+            // SAFETY: the kernel uses the descriptor, the pieces and, for a vectored send, the
+            // header until the send completes. The caller keeps the first two, `iovecs` is borrowed
+            // as it is, and `self.headers` is a box that nobody else touches. This function returns
+            // only when no send is under way: `finish` sees to it.
+            unsafe { self.ends.submission.push(&entry) }.expect("a batch fits the ring");
         }
-        self.finish(sends.len(), &mut ended);
+        self.ends.submission.sync();
+        self.finish(sends.len(), &mut ended)
     }
 
     fn entry(&mut self, index: usize, send: &Send, iovecs: &mut [libc::iovec]) -> squeue::Entry {
@@ -78,26 +109,59 @@ impl SendRing {
     }
 
     /// Submits what was pushed and waits until all of it has completed, in whatever way.
-    fn finish(&mut self, mut left: usize, ended: &mut impl FnMut(usize, io::Result<usize>)) {
+    fn finish(
+        &mut self,
+        mut left: usize,
+        ended: &mut impl FnMut(usize, io::Result<usize>),
+    ) -> io::Result<()> {
         while left > 0 {
-            match self.ring.submit_and_wait(left) {
+            let submitted = self.ends.submitter.submit_and_wait(left);
+            left -= self.reap(ended);
+            match submitted {
                 Ok(_) => {}
                 // EAGAIN: no memory for a request at the moment; those before it are on their way.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}
+                Err(error) if self.unsubmitted() == left => return Err(error),
                 Err(error) => {
                     // The kernel may still be reading from memory that unwinding would free.
                     eprintln!("corecast: the ring for sends is broken: {error}");
                     std::process::abort();
                 }
             }
-            for completion in self.ring.completion() {
-                let result = completion.result();
-                let result =
-                    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
-                ended(completion.user_data() as usize, result);
-                left -= 1;
-            }
         }
+        Ok(())
+    }
+
+    /// Takes what has completed; returns how many that were.
+    fn reap(&mut self, ended: &mut impl FnMut(usize, io::Result<usize>)) -> usize {
+        self.ends.completion.sync();
+        let mut count = 0;
+        for completion in &mut self.ends.completion {
+            let result = completion.result();
+            let result = usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+            ended(completion.user_data() as usize, result);
+            count += 1;
+        }
+        // Gives the places back to the kernel.
+        self.ends.completion.sync();
+        count
+    }
+
+    /// Sends that were pushed and that the kernel has not begun.
+    fn unsubmitted(&mut self) -> usize {
+        self.ends.submission.sync();
+        self.ends.submission.len()
+    }
+}
+
+impl Drop for SendRing {
+    fn drop(&mut self) {
+        // Else the thread would keep the ring open. It fails when registering did.
+        let _ = self.ends.submitter.unregister_ring_fd();
+        // SAFETY: the ends are dropped once, here, and not touched afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.ends) };
+        // SAFETY: the pointer came from a box in `new`, and its last borrows have just ended.
+        drop(unsafe { Box::from_raw(self.ring.as_ptr()) });
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use corecast_shards::SendEnd;
 
 use super::counts::Counts;
 use super::send_ring::SendRing;
-use super::sockets::Socket;
 use super::sys;
 use crate::settings::Sends;
 
@@ -25,7 +24,8 @@ pub(crate) struct Sender {
     ring: Option<SendRing>,
     iovecs: Vec<libc::iovec>,
     sends: Vec<Send>,
-    ends: Vec<SendEnd>,
+    /// How the sends of the last batch ended, by place; none until they have.
+    ends: Vec<Option<SendEnd>>,
 }
 
 /// One send, between the walk over its memory and the system call.
@@ -71,47 +71,32 @@ impl Sender {
         self.ring.is_some()
     }
 
-    /// Hands each socket the slices that `for_each` gives for its place, and returns when all
-    /// have taken what they take. At most [`BATCH_SENDS_MAX`].
+    /// Hands each socket the slices that its function gives, and returns when all have taken what
+    /// they take. At most [`BATCH_SENDS_MAX`].
     pub(crate) fn send<'a>(
         &mut self,
-        sockets: &[Socket],
-        for_each: impl Fn(usize, &mut dyn FnMut(&'a [u8])),
+        sends: impl Iterator<Item = (BorrowedFd<'a>, impl FnOnce(&mut dyn FnMut(&'a [u8])))>,
         counts: &mut Counts,
     ) {
         self.ends.clear();
-        self.ends.resize(sockets.len(), SendEnd::Blocked);
-        for (place, socket) in sockets.iter().enumerate() {
-            self.gather(place, socket.as_raw_fd(), |each| for_each(place, each));
-        }
+        sends.for_each(|(fd, for_each)| self.gather(fd, for_each));
         if self.ring.is_some() {
             self.send_large(counts);
         }
-        match &mut self.ring {
-            Some(ring) if self.sends.len() >= RING_SENDS_MIN => {
-                counts.send_batches += 1;
-                counts.sends_batched += self.sends.len() as u64;
-                ring.send(&self.sends, &mut self.iovecs, |place, result| {
-                    self.ends[place] = end_of(result);
-                });
-            }
-            _ => self.send_plainly(0, counts),
+        if self.sends.len() >= RING_SENDS_MIN {
+            self.send_on_ring(counts);
         }
+        self.send_plainly(0, counts);
         self.sends.clear();
         self.iovecs.clear();
     }
 
     /// How the send at `place` of the last batch ended.
     pub(crate) fn end(&self, place: usize) -> SendEnd {
-        self.ends[place]
+        self.ends[place].expect("a batch is left when all its sends have ended")
     }
 
-    fn gather<'a>(
-        &mut self,
-        place: usize,
-        fd: RawFd,
-        for_each: impl FnOnce(&mut dyn FnMut(&'a [u8])),
-    ) {
+    fn gather<'a>(&mut self, fd: BorrowedFd<'a>, for_each: impl FnOnce(&mut dyn FnMut(&'a [u8]))) {
         let (first, mut bytes) = (self.iovecs.len(), 0);
         for_each(&mut |slice: &'a [u8]| {
             bytes += slice.len();
@@ -120,7 +105,35 @@ impl Sender {
                 iov_len: slice.len(),
             });
         });
+        let (fd, place) = (fd.as_raw_fd(), self.ends.len());
         self.sends.push(Send { fd, iovecs: first..self.iovecs.len(), bytes, place });
+        self.ends.push(None);
+    }
+
+    /// Sends on the ring, if there is one, and leaves on the list what it did not take.
+    fn send_on_ring(&mut self, counts: &mut Counts) {
+        let Some(ring) = &mut self.ring else { return };
+        counts.send_batches += 1;
+        counts.sends_batched += self.sends.len() as u64;
+        let mut ended = 0;
+        let note = |place: usize, result: io::Result<usize>| {
+            // A send that a signal has interrupted is made again.
+            if !is_interrupted(&result) {
+                self.ends[place] = Some(end_of(result));
+                ended += 1;
+            }
+        };
+        // SAFETY: `gather` made the sends from descriptors and slices that live until
+        // `Sender::send` returns.
+        let sent = unsafe { ring.send(&self.sends, &mut self.iovecs, note) };
+        if let Err(error) = sent {
+            tracing::warn!(%error, "the io_uring for sends is lost; from here on they go one by one");
+            self.ring = None;
+        }
+        if ended == self.sends.len() {
+            return self.sends.clear();
+        }
+        self.sends.retain(|send| self.ends[send.place].is_none());
     }
 
     /// Sends what is too large for the ring, and takes it off the list.
@@ -137,10 +150,11 @@ impl Sender {
     fn send_plainly(&mut self, first: usize, counts: &mut Counts) {
         counts.sends += (self.sends.len() - first) as u64;
         for send in &self.sends[first..] {
-            // SAFETY: `gather` made the pieces from slices that live until `Sender::send` returns.
+            // SAFETY: `gather` made the send from a descriptor and slices that live until
+            // `Sender::send` returns.
             let result =
                 unsafe { sys::send_iovecs(send.fd, &mut self.iovecs[send.iovecs.clone()]) };
-            self.ends[send.place] = end_of(result);
+            self.ends[send.place] = Some(end_of(result));
         }
     }
 }
@@ -150,10 +164,13 @@ fn end_of(result: io::Result<usize>) -> SendEnd {
         Ok(bytes) => SendEnd::Taken(bytes),
         Err(error) => match error.kind() {
             io::ErrorKind::WouldBlock => SendEnd::Blocked,
-            io::ErrorKind::Interrupted => SendEnd::Taken(0),
             _ => SendEnd::Failed,
         },
     }
+}
+
+fn is_interrupted(result: &io::Result<usize>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::Interrupted)
 }
 
 fn explain(error: io::Error) -> io::Error {

@@ -1,10 +1,8 @@
 //! The descriptors of open connections.
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::ConnId;
-
-use super::sys;
 
 /// Descriptors by slot of the connection, beside what is known of their readiness.
 ///
@@ -12,13 +10,13 @@ use super::sys;
 /// was closed and reused never receives another's bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
-    slots: Vec<Socket>,
+    slots: Vec<Option<Socket>>,
 }
 
-/// One connection's descriptor; 12 bytes, so that five of them share a cache line.
-#[derive(Clone, Copy, Debug)]
+/// One connection's descriptor, which is closed with it.
+#[derive(Debug)]
 pub(crate) struct Socket {
-    fd: RawFd,
+    fd: OwnedFd,
     generation: u32,
     /// Bytes, or the end of the stream, may be waiting in the kernel.
     pub(crate) readable: bool,
@@ -28,49 +26,40 @@ pub(crate) struct Socket {
     pub(crate) ended: bool,
 }
 
-/// The descriptor of a slot without connection.
-const CLOSED: RawFd = -1;
+// No descriptor is -1, which marks a vacant slot: five slots share a cache line.
+const _: () = assert!(size_of::<Option<Socket>>() == 12, "a slot is small");
 
 impl Sockets {
     pub(crate) fn insert(&mut self, id: ConnId, fd: OwnedFd) {
         let slot = id.slot as usize;
         if slot >= self.slots.len() {
-            let vacant =
-                Socket { fd: CLOSED, generation: 0, readable: false, queued: false, ended: false };
-            self.slots.resize(slot + 1, vacant);
+            self.slots.resize_with(slot + 1, || None);
         }
-        assert_eq!(self.slots[slot].fd, CLOSED, "a slot is closed before it is used again");
-        let (fd, generation) = (fd.into_raw_fd(), id.generation);
-        self.slots[slot] = Socket { fd, generation, readable: false, queued: false, ended: false };
+        let generation = id.generation;
+        let socket = Socket { fd, generation, readable: false, queued: false, ended: false };
+        let before = self.slots[slot].replace(socket);
+        assert!(before.is_none(), "a slot is closed before it is used again");
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Socket> {
-        let socket = self.slots.get_mut(id.slot as usize)?;
-        (socket.fd != CLOSED && socket.generation == id.generation).then_some(socket)
+        let socket = self.slots.get_mut(id.slot as usize)?.as_mut()?;
+        (socket.generation == id.generation).then_some(socket)
     }
 
-    pub(crate) fn get(&self, id: ConnId) -> Option<Socket> {
-        let socket = self.slots.get(id.slot as usize)?;
-        (socket.fd != CLOSED && socket.generation == id.generation).then_some(*socket)
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Socket> {
+        let socket = self.slots.get(id.slot as usize)?.as_ref()?;
+        (socket.generation == id.generation).then_some(socket)
     }
 
     pub(crate) fn close(&mut self, id: ConnId) {
-        if let Some(socket) = self.get_mut(id) {
-            let fd = std::mem::replace(&mut socket.fd, CLOSED);
-            sys::close(fd);
+        if self.get(id).is_some() {
+            self.slots[id.slot as usize] = None;
         }
     }
 }
 
-impl Drop for Sockets {
-    fn drop(&mut self) {
-        let open = self.slots.iter().filter(|socket| socket.fd != CLOSED);
-        open.for_each(|socket| sys::close(socket.fd));
-    }
-}
-
-impl AsRawFd for Socket {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

@@ -1,8 +1,11 @@
-//! System calls on raw descriptors, each behind a safe function.
+//! System calls on borrowed descriptors, each behind a safe function.
+//!
+//! What is borrowed is open (`AsFd`), and none of these calls blocks. A call that a signal has
+//! interrupted is made again here, so that nobody else meets `EINTR`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Turns the -1 of a system call into its error.
@@ -14,14 +17,24 @@ fn check_size(result: libc::ssize_t) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
+/// Makes a call until no signal interrupts it.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Takes the next connection of a listener, non-blocking and closed on exec.
-pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<OwnedFd> {
+pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: the descriptor is open while it is borrowed, and null pointers say that the peer's
+    let (listener, nowhere) = (listener.as_fd().as_raw_fd(), std::ptr::null_mut());
+    // SAFETY: the descriptor is open, because it is borrowed, and null pointers say that the peer's
     // address is not wanted (accept4(2)).
-    let fd = check(unsafe {
-        libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), flags)
-    })?;
+    let accept = || check(unsafe { libc::accept4(listener, nowhere, std::ptr::null_mut(), flags) });
+    let fd = retry(accept)?;
     // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -33,32 +46,36 @@ pub(crate) fn peer_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
 }
 
 /// Reads what is there; `WouldBlock` when nothing is, 0 at the end of the stream.
-pub(crate) fn receive(fd: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn receive(fd: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
+    let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the kernel writes at most `len` bytes from `start`, which is `buffer`, borrowed
     // exclusively until the call returns.
-    check_size(unsafe { libc::recv(fd.as_raw_fd(), start, len, libc::MSG_DONTWAIT) })
+    retry(|| check_size(unsafe { libc::recv(fd, start, len, libc::MSG_DONTWAIT) }))
 }
 
 /// Hands bytes to a socket; may take fewer. Never blocks and never raises SIGPIPE.
-pub(crate) fn send(fd: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn send(fd: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let (start, len) = (bytes.as_ptr().cast(), bytes.len());
+    let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the kernel reads `len` bytes from `start`, which is `bytes`, borrowed until the call
     // returns.
-    check_size(unsafe { libc::send(fd.as_raw_fd(), start, len, flags) })
+    retry(|| check_size(unsafe { libc::send(fd, start, len, flags) }))
 }
 
 /// Hands pieces of memory to a socket in one call.
 ///
 /// # Safety
 ///
-/// Each piece must be memory that can be read until the call returns.
+/// The descriptor must be open, and each piece must be memory that can be read, until the call
+/// returns.
 pub(super) unsafe fn send_iovecs(fd: RawFd, iovecs: &mut [libc::iovec]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     if let [only] = iovecs {
         // SAFETY: the caller says that the piece can be read, and the kernel only reads it.
-        return check_size(unsafe { libc::send(fd, only.iov_base, only.iov_len, flags) });
+        let send = || check_size(unsafe { libc::send(fd, only.iov_base, only.iov_len, flags) });
+        return retry(send);
     }
     // SAFETY: all zero is a valid msghdr: no address, no pieces, no control data (sendmsg(2)).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -66,23 +83,23 @@ pub(super) unsafe fn send_iovecs(fd: RawFd, iovecs: &mut [libc::iovec]) -> io::R
     message.msg_iovlen = iovecs.len();
     // SAFETY: `message` describes `iovecs`, borrowed until the call returns; the caller says that
     // each piece can be read, and the kernel only reads them.
-    check_size(unsafe { libc::sendmsg(fd, &message, flags) })
+    retry(|| check_size(unsafe { libc::sendmsg(fd, &message, flags) }))
 }
 
 /// Ends our side of a connection; the other side may still send.
-pub(crate) fn shutdown_write(fd: &impl AsRawFd) {
+pub(crate) fn shutdown_write(fd: &impl AsFd) {
     shutdown(fd, libc::SHUT_WR);
 }
 
 /// Ends both sides: what was received can still be read, then comes the end.
-pub(crate) fn shutdown_both(fd: &impl AsRawFd) {
+pub(crate) fn shutdown_both(fd: &impl AsFd) {
     shutdown(fd, libc::SHUT_RDWR);
 }
 
-fn shutdown(fd: &impl AsRawFd, how: libc::c_int) {
-    // SAFETY: the descriptor is open while it is borrowed. It fails only when the peer is gone
-    // already, which is what the caller is about to find out anyway.
-    let _ = unsafe { libc::shutdown(fd.as_raw_fd(), how) };
+fn shutdown(fd: &impl AsFd, how: libc::c_int) {
+    // SAFETY: takes no pointers. It fails only when the peer is gone already, which is what the
+    // caller is about to find out anyway.
+    let _ = unsafe { libc::shutdown(fd.as_fd().as_raw_fd(), how) };
 }
 
 /// A counter that wakes an epoll when it is written to. It is used edge-triggered and never read.
@@ -94,11 +111,11 @@ pub(crate) fn event_fd() -> io::Result<OwnedFd> {
 }
 
 /// Makes an event descriptor ready.
-pub(crate) fn signal(event_fd: &impl AsRawFd) {
+pub(crate) fn signal(event_fd: &impl AsFd) {
     let one = 1_u64.to_ne_bytes();
     // SAFETY: the kernel reads 8 bytes from `one`, which lives until the call returns. The only
     // failure is a counter at 2^64-2: then it is ready anyway.
-    let _ = unsafe { libc::write(event_fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    let _ = unsafe { libc::write(event_fd.as_fd().as_raw_fd(), one.as_ptr().cast(), one.len()) };
 }
 
 /// A timer that wakes an epoll. It is used edge-triggered and never read.
@@ -111,7 +128,7 @@ pub(crate) fn timer_fd() -> io::Result<OwnedFd> {
 }
 
 /// Sets a timer to go off once, `after` from now; at once when that is zero.
-pub(crate) fn set_timer(timer: &impl AsRawFd, after: Duration) -> io::Result<()> {
+pub(crate) fn set_timer(timer: &impl AsFd, after: Duration) -> io::Result<()> {
     let after = after.max(Duration::from_nanos(1));
     let once = libc::itimerspec {
         it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
@@ -120,16 +137,11 @@ pub(crate) fn set_timer(timer: &impl AsRawFd, after: Duration) -> io::Result<()>
             tv_nsec: i64::from(after.subsec_nanos()),
         },
     };
+    let timer = timer.as_fd().as_raw_fd();
     // SAFETY: the kernel reads `once`, which lives until the call returns; the old value is not
     // wanted.
-    check(unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &once, std::ptr::null_mut()) })?;
+    check(unsafe { libc::timerfd_settime(timer, 0, &once, std::ptr::null_mut()) })?;
     Ok(())
-}
-
-/// Closes a descriptor that is kept as a number.
-pub(crate) fn close(fd: RawFd) {
-    // SAFETY: the caller's table of sockets is the only owner of the number, and forgets it now.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
 
 /// A listener of its own on an address that others listen on, too (`SO_REUSEPORT`): the kernel
@@ -206,7 +218,8 @@ pub(crate) fn probe_io_uring() -> io::Result<()> {
     let mut params = [0_u8; 120];
     // SAFETY: the kernel reads and writes 120 bytes at `params`, borrowed exclusively.
     let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2, params.as_mut_ptr()) };
-    let fd = RawFd::try_from(fd).map_err(|_| io::Error::last_os_error())?;
-    close(check(fd)?);
+    let fd = check(RawFd::try_from(fd).expect("the kernel counts descriptors in this type"))?;
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
     Ok(())
 }

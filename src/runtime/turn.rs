@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::poller::{Event, Poller};
 use super::process::Process;
 use super::promise::Resolver;
 use super::sender::Sender;
-use super::sockets::{Socket, Sockets};
+use super::sockets::Sockets;
 use super::sys;
 use super::watches::Watches;
 use crate::handshake::Handshake;
@@ -53,9 +53,8 @@ pub(crate) struct Core {
     readable: VecDeque<ConnId>,
     pub(super) buffer: Box<[u8]>,
     pub(super) sender: Sender,
-    /// The sends that are begun, and the sockets that they are for.
+    /// The connections whose sends are begun.
     pub(super) begun: Vec<ConnId>,
-    pub(super) begun_sockets: Vec<Socket>,
     pub(super) counts: Counts,
     pub(crate) waiting: HashMap<Token, Resolver<Answer>>,
     /// At how many waiting callers those are looked for who wait no more.
@@ -93,13 +92,13 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) enum Birth {
     /// A connection that speaks plain HTTP, and what it has said so far.
-    Http { fd: OwnedFd, watch: u32, head: Vec<u8> },
+    Http { fd: OwnedFd, watch: u64, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
     /// A connection has ended.
     Parted(ConnId, Disconnect),
     /// A handshake that the program decides about.
-    Authorize { key: u32, handshake: Handshake },
+    Authorize { key: u64, handshake: Handshake },
 }
 
 /// What the program wants to know about connections.
@@ -144,9 +143,9 @@ impl Core {
         let Parts { shard, mesh, listener, inbox, process, keeping, permissions, sends } = parts;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
-        poller.add_listener(listener.as_raw_fd(), LISTENER)?;
-        poller.add_signal(doorbell.as_raw_fd(), DOORBELL)?;
-        poller.add_signal(timer.as_raw_fd(), TIMER)?;
+        poller.add_listener(&listener, LISTENER)?;
+        poller.add_signal(doorbell, DOORBELL)?;
+        poller.add_signal(&timer, TIMER)?;
         let sender = Sender::new(sends)?;
         process.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
         Ok(Core {
@@ -167,7 +166,6 @@ impl Core {
             buffer: vec![0; READ_BYTES + HEAD_BYTES_MAX].into_boxed_slice(),
             sender,
             begun: Vec::new(),
-            begun_sockets: Vec::new(),
             counts: Counts::default(),
             waiting: HashMap::new(),
             sweep_at: SWEEP_MIN,
@@ -261,8 +259,8 @@ impl Core {
         match event.token {
             LISTENER | DOORBELL => {}
             TIMER => self.timer_set = None,
-            token if token & GREETING != 0 => self.greet(token as u32),
-            token if token & WATCH != 0 => self.watches.note(token as u32, event),
+            token if token & GREETING != 0 => self.greet(token & !GREETING),
+            token if token & WATCH != 0 => self.watches.note(token & !WATCH, event),
             token => {
                 let (slot, generation) = ((token >> 32) as u32, token as u32);
                 let id = ConnId { shard: self.shard.id(), slot, generation };
@@ -311,7 +309,7 @@ impl Core {
     fn read_socket(&mut self, id: ConnId) -> usize {
         let Some(socket) = self.sockets.get(id) else { return 0 };
         self.counts.reads += 1;
-        match sys::receive(&socket, &mut self.buffer) {
+        match sys::receive(socket, &mut self.buffer) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {
                 self.shard.receive(id, &mut self.buffer[..len]);
@@ -323,7 +321,6 @@ impl Core {
                 return len;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.set_readable(id, false),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => self.end_of_input(id),
         }
         0
@@ -387,7 +384,7 @@ impl Core {
                 Goodbye::Parted(id, reason) => self.births.push(Birth::Parted(id, reason)),
                 Goodbye::ShutdownWrite(id) => {
                     if let Some(socket) = self.sockets.get(id) {
-                        sys::shutdown_write(&socket);
+                        sys::shutdown_write(socket);
                     }
                 }
                 Goodbye::Close(id) => {
