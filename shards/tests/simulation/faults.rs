@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_shards::{Config, Limits, SlowPolicy};
 
 use crate::chance::Chance;
+use crate::turns::Budgets;
 
 /// Every fault is a probability, of one occasion for it.
 #[derive(Clone, Debug)]
@@ -73,6 +74,9 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) faults: Faults,
     pub(crate) pace: Pace,
+    /// Shards are driven as the runtime does it, and sleep unless they ask for something.
+    pub(crate) by_turns: bool,
+    pub(crate) budgets: Budgets,
     /// Ends with the server's drain instead of in peace.
     pub(crate) drains: bool,
 }
@@ -96,6 +100,8 @@ impl Setup {
             config,
             faults,
             pace,
+            by_turns: chance.happens(0.4),
+            budgets: Budgets::drawn(chance),
             drains: chance.happens(0.15),
         }
     }
@@ -216,6 +222,25 @@ impl Pace {
             program: drawn(5),
             time: drawn(6),
             connect: drawn(5),
+        }
+    }
+}
+
+impl Budgets {
+    /// Those of the runtime, or much smaller ones.
+    fn drawn(chance: &mut Chance) -> Budgets {
+        let mut drawn = |usual: usize| match chance.below(3) {
+            0 => usual,
+            1 => chance.within(1, 4),
+            _ => chance.skewed(usual),
+        };
+        Budgets {
+            requests: drawn(64),
+            outcomes: drawn(256),
+            reads: drawn(64),
+            own_messages: drawn(256),
+            own_sends: drawn(64),
+            batch: drawn(64),
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Ring<M> {
     pub(crate) queue: VecDeque<M>,
     /// What the sender believes is outdated.
     changed: bool,
+    /// The sender sleeps and wants to be woken when there is room.
+    waits: bool,
 }
 
 /// Two rings for each ordered pair of shards.
@@ -26,7 +28,7 @@ pub(crate) struct Mesh {
 
 impl<M> Ring<M> {
     fn new() -> Ring<M> {
-        Ring { queue: VecDeque::new(), changed: true }
+        Ring { queue: VecDeque::new(), changed: true, waits: false }
     }
 }
 
@@ -66,6 +68,25 @@ impl Mesh {
             _ => None,
         });
         answered.any(is_of) || asked.any(is_of)
+    }
+
+    /// Whether the receiver would take something of what the sender has put on its rings.
+    pub(crate) fn has_news(&self, from: usize, to: usize, takes_requests: bool) -> bool {
+        let requests = takes_requests && !self.requests[from][to].queue.is_empty();
+        requests || !self.outcomes[from][to].queue.is_empty()
+    }
+
+    /// The sender wants to hear of room; returns whether there is some already.
+    pub(crate) fn waits_for_request_room(&mut self, from: usize, to: usize) -> bool {
+        let room = self.room(&self.requests[from][to], Request::weight);
+        self.requests[from][to].waits = room.items == 0 || room.bytes == 0;
+        !self.requests[from][to].waits
+    }
+
+    pub(crate) fn waits_for_outcome_room(&mut self, from: usize, to: usize) -> bool {
+        let room = self.room(&self.outcomes[from][to], Outcome::weight);
+        self.outcomes[from][to].waits = room.items == 0 || room.bytes == 0;
+        !self.outcomes[from][to].waits
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -110,15 +131,20 @@ impl World {
     /// Tells a shard how much room its rings have.
     pub(crate) fn tell_rooms(&mut self, shard: usize) {
         for to in (0..self.shards.len()).filter(|to| *to != shard) {
-            let id = ShardId::new(to as u16);
-            if std::mem::take(&mut self.mesh.requests[shard][to].changed) {
-                let room = self.mesh.room(&self.mesh.requests[shard][to], Request::weight);
-                self.shards[shard].on_request_room(id, room);
-            }
-            if std::mem::take(&mut self.mesh.outcomes[shard][to].changed) {
-                let room = self.mesh.room(&self.mesh.outcomes[shard][to], Outcome::weight);
-                self.shards[shard].on_outcome_room(id, room);
-            }
+            self.tell_ring_room(shard, to);
+        }
+    }
+
+    /// The same for the rings to one other shard, if anything was taken off them.
+    pub(crate) fn tell_ring_room(&mut self, shard: usize, to: usize) {
+        let id = ShardId::new(to as u16);
+        if std::mem::take(&mut self.mesh.requests[shard][to].changed) {
+            let room = self.mesh.room(&self.mesh.requests[shard][to], Request::weight);
+            self.shards[shard].on_request_room(id, room);
+        }
+        if std::mem::take(&mut self.mesh.outcomes[shard][to].changed) {
+            let room = self.mesh.room(&self.mesh.outcomes[shard][to], Outcome::weight);
+            self.shards[shard].on_outcome_room(id, room);
         }
     }
 
@@ -133,6 +159,8 @@ impl World {
             self.mesh.joining.insert((*conn, room.clone()));
         }
         self.mesh.requests[from][to].queue.push_back(request);
+        self.mesh.requests[from][to].waits = false;
+        self.ring(to);
         self.check_fits(self.mesh.requests[from][to].queue.len());
         self.lie_about_requests(from, to);
         true
@@ -146,6 +174,8 @@ impl World {
         };
         trace!(self, "ring {from} > {to}: {outcome:.200?}");
         self.mesh.outcomes[from][to].queue.push_back(outcome);
+        self.mesh.outcomes[from][to].waits = false;
+        self.ring(to);
         self.check_fits(self.mesh.outcomes[from][to].queue.len());
         self.lie_about_outcomes(from, to);
         true
@@ -158,6 +188,7 @@ impl World {
         let ring = &mut self.mesh.requests[from][to];
         let Some(request) = ring.queue.pop_front() else { return false };
         ring.changed = true;
+        self.sleepers[from].rung |= ring.waits;
         trace!(self, "shard {to} takes {request:.100?}");
         self.shards[to].on_request(ShardId::new(from as u16), request);
         self.note_spill(to);
@@ -168,6 +199,7 @@ impl World {
         let ring = &mut self.mesh.outcomes[from][to];
         let Some(outcome) = ring.queue.pop_front() else { return false };
         ring.changed = true;
+        self.sleepers[from].rung |= ring.waits;
         self.note_outcome(&outcome);
         trace!(self, "shard {to} takes {outcome:.100?}");
         self.shards[to].on_outcome(outcome);

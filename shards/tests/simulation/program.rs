@@ -100,6 +100,7 @@ impl World {
         let message = Unnumbered::new(&publication, &name);
         let exclude = excluded.map(|client| self.clients[client].conn);
         let accepted = self.shards[shard].publish(&name, message, exclude, token).is_ok();
+        self.ring(shard);
         self.model.sayings[said].accepted = accepted;
         if let Some(client) = excluded.filter(|_| accepted) {
             self.count.add(Happened::ExcludedByProgram);
@@ -158,10 +159,10 @@ impl World {
 
     /// Makes a client a member of a room, or takes it out of one.
     fn guide(&mut self, shard: usize) {
-        let Some(client) = self.some_client(Some(shard)) else { return };
-        let (room, joins) = (self.chance.below(self.names.len()), self.chance.happens(0.6));
+        let Some(client) = self.some_guided(shard) else { return };
+        let (room, joins) = self.some_way(client);
         let player = &self.clients[client];
-        if player.view.guided.is_none() || (room == 0 && player.resident && !joins) {
+        if room == 0 && player.resident && !joins {
             return;
         }
         let conn = player.conn;
@@ -184,6 +185,25 @@ impl World {
                 self.count.add(Happened::ProgramRefused);
             }
             Err(_) => self.count.add(Happened::ProgramRefused),
+        }
+    }
+
+    /// A client for which the program joins and leaves rooms.
+    fn some_guided(&mut self, shard: usize) -> Option<usize> {
+        let is_guided = |client: &usize| {
+            let client = &self.clients[*client];
+            client.shard == shard && client.view.guided.is_some()
+        };
+        let guided: Vec<usize> = self.open.iter().copied().filter(is_guided).collect();
+        (!guided.is_empty()).then(|| self.chance.pick(&guided))
+    }
+
+    /// A room for it to join, or to leave; mostly one that it is in.
+    fn some_way(&mut self, client: usize) -> (usize, bool) {
+        let rooms: Vec<usize> = self.clients[client].view.rooms.keys().copied().collect();
+        match !rooms.is_empty() && self.chance.happens(0.5) {
+            true => (self.chance.pick(&rooms), false),
+            false => (self.chance.below(self.names.len()), self.chance.happens(0.8)),
         }
     }
 
@@ -240,6 +260,7 @@ impl World {
             view.expect(view::Line::Failures, Some(id), view::Answer::Error("handler_failed"));
         }
         self.shards[shard].end_call(call.conn);
+        self.ring(shard);
     }
 
     /// Pulls everything that a shard has to tell.

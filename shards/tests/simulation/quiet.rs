@@ -39,12 +39,16 @@ impl World {
         self.make_peace();
         self.draining = true;
         trace!(self, "the drain begins");
-        self.shards.iter_mut().for_each(Shard::stop_reading);
+        for shard in 0..self.shards.len() {
+            self.shards[shard].stop_reading();
+            self.ring(shard);
+        }
         self.settle_mesh();
         assert!(self.mesh.is_empty() && self.shards.iter().all(Shard::is_quiet), "all arrived");
         self.ask_for_rooms();
-        for shard in &mut self.shards {
-            shard.close_all_when_flushed(Disconnect::Shutdown);
+        for shard in 0..self.shards.len() {
+            self.shards[shard].close_all_when_flushed(Disconnect::Shutdown);
+            self.ring(shard);
         }
         self.settle();
         self.let_close_time_out();
@@ -97,6 +101,9 @@ impl World {
     }
 
     fn pump_mesh(&mut self) -> bool {
+        if self.setup.by_turns {
+            return self.round_of_turns();
+        }
         let mut moved = false;
         for shard in 0..self.shards.len() {
             self.tell_time(shard);
@@ -126,6 +133,9 @@ impl World {
     fn pump(&mut self) -> bool {
         let mut moved = self.pump_mesh();
         for shard in 0..self.shards.len() {
+            if self.setup.by_turns {
+                break;
+            }
             moved |= self.send_all(shard);
             self.pull(shard);
             self.note_who_caught_up(shard);
@@ -137,6 +147,9 @@ impl World {
         for client in self.open.clone() {
             self.answer_pings(client);
             self.answer_close(client);
+            if self.setup.by_turns {
+                continue;
+            }
             moved |= self.receive(client, usize::MAX);
             moved |= self.tell_writable(client);
             let player = &self.clients[client];
@@ -174,6 +187,7 @@ impl World {
             let home = self.shards[0].home(&self.names[room]);
             let query = Query::Room(self.names[room].clone());
             self.shards[0].query(home, token, query).expect("all is quiet");
+            self.ring(0);
             self.asking.questions.insert((0, token.0), Question::Room(room));
             self.settle_mesh();
         }
@@ -317,6 +331,7 @@ impl World {
                     let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
                     self.clients[client].may_end.push(Disconnect::Kicked);
                     self.shards[shard].close(conn, Disconnect::Kicked);
+                    self.ring(shard);
                 }
             }
         }

@@ -178,7 +178,7 @@ impl World {
                 let most = socket.buffered;
                 socket.buffered -= self.chance.within(1, most);
             }
-            if self.chance.happens(0.7) {
+            if !self.setup.by_turns && self.chance.happens(0.7) {
                 self.tell_writable(client);
             }
             if self.chance.happens(self.setup.faults.spurious) && !self.clients[client].closed {
@@ -211,6 +211,7 @@ impl World {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
         trace!(self, "client {client}: writable");
         self.shards[shard].on_writable(conn);
+        self.ring(shard);
     }
 
     /// Bytes of clients arrive, in pieces.
@@ -309,7 +310,7 @@ impl World {
     }
 
     /// Something is told about a connection that is gone.
-    fn stale_event(&mut self) {
+    pub(crate) fn stale_event(&mut self) {
         if self.clients.is_empty() {
             return;
         }

@@ -14,6 +14,7 @@ use crate::mesh::Mesh;
 use crate::model::Model;
 use crate::program::Asking;
 use crate::sends::Begun;
+use crate::turns::Sleeper;
 use crate::view::Court;
 
 pub(crate) struct World {
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) told: Vec<Time>,
     pub(crate) shards: Vec<Shard>,
     pub(crate) mesh: Mesh,
+    /// Whether each shard sleeps, where they are driven by turns.
+    pub(crate) sleepers: Vec<Sleeper>,
     pub(crate) clients: Vec<Client>,
     pub(crate) by_conn: BTreeMap<ConnId, usize>,
     /// Whose each descriptor is; the numbers are reused like the kernel's.
@@ -80,6 +83,7 @@ impl World {
                 .map(|shard| Shard::new(ShardId::new(shard), setup.config.clone()))
                 .collect(),
             mesh: Mesh::new(shards, limits.mesh_items, limits.mesh_bytes),
+            sleepers: (0..shards).map(|_| Sleeper::default()).collect(),
             clients: Vec::new(),
             by_conn: BTreeMap::new(),
             descriptors: Vec::new(),
@@ -108,6 +112,7 @@ impl World {
     pub(crate) fn run(&mut self) {
         for shard in 0..self.shards.len() {
             self.tell_rooms(shard);
+            self.ring(shard);
         }
         while self.step < self.setup.steps {
             self.step();
@@ -120,6 +125,9 @@ impl World {
 
     fn step(&mut self) {
         self.step += 1;
+        if self.setup.by_turns {
+            return self.step_by_turns();
+        }
         let shard = self.chance.below(self.shards.len());
         self.clock(shard);
         let pace = &self.setup.pace;
@@ -166,7 +174,7 @@ impl World {
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "what is due is done");
     }
 
-    fn pass_time(&mut self) {
+    pub(crate) fn pass_time(&mut self) {
         let millis = match self.chance.happens(self.setup.faults.jump) {
             true => self.chance.within(500, 12_000),
             false => self.chance.skewed(200),
@@ -175,7 +183,7 @@ impl World {
         trace!(self, "{millis} ms pass");
     }
 
-    fn connect(&mut self, shard: usize) {
+    pub(crate) fn connect(&mut self, shard: usize) {
         for _ in 0..3 {
             if self.open.len() < self.setup.connections {
                 self.open_one(shard);
