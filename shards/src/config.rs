@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::room_name::{RoomName, SecretHash};
+use crate::tuning::Tuning;
 
 /// The settings of a shard; the same for all shards of a process.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,9 @@ pub struct Config {
     pub limits: Limits,
     /// What the embedding program handles itself.
     pub handled: Handled,
+    /// Constants that shape behaviour; only tests change them.
+    #[doc(hidden)]
+    pub tuning: Tuning,
 }
 
 impl Config {

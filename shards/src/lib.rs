@@ -13,6 +13,7 @@ mod limits;
 mod permissions;
 mod room_name;
 mod time;
+mod tuning;
 
 mod envelope;
 mod lane;
@@ -46,3 +47,5 @@ pub use room_name::{BadRoomName, RoomName};
 pub use shard::{Full, Goodbye, Refused, SendEnd, Shard};
 pub use shard_stats::{Counters, ShardStats};
 pub use time::Time;
+#[doc(hidden)]
+pub use tuning::Tuning;

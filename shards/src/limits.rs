@@ -63,10 +63,6 @@ impl Default for Limits {
     }
 }
 
-/// A room log keeps this many messages whatever their size, so that one big message does not
-/// throw out everybody behind it.
-pub(crate) const ROOM_LOG_MESSAGES_MIN: u64 = 4;
-
 /// Bytes of an event's name, after JSON unescaping.
 pub(crate) const EVENT_BYTES_MAX: usize = 128;
 
@@ -85,19 +81,4 @@ pub(crate) const ID_INTEGER_MAX: i64 = (1 << 53) - 1;
 /// How deep `data` may be nested.
 pub(crate) const DATA_DEPTH_MAX: usize = 128;
 
-/// Sends of one slice of a pass; the runtime also ends a slice after 500 µs.
-pub(crate) const SLICE_SENDS_MAX: usize = 64;
-
-/// Members that one slice looks at, so that a room full of blocked members cannot hold the turn:
-/// a look is a few nanoseconds, so this many are far below the 500 µs of a slice.
-pub(crate) const SLICE_VISITS_MAX: usize = 4096;
-
-/// Slices of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`).
-pub(crate) const SEND_SLICES_MAX: usize = 256;
-
-/// Frames above this are referred to and never copied: into a room log, or out of it when a send
-/// was cut.
-pub(crate) const COPY_BYTES_MAX: usize = 16 << 10;
-
-const _: () = assert!(SLICE_SENDS_MAX <= SLICE_VISITS_MAX, "a slice must be able to use its sends");
-const _: () = assert!(EVENT_BYTES_MAX <= ROOM_BYTES_MAX && ROOM_BYTES_MAX < COPY_BYTES_MAX);
+const _: () = assert!(EVENT_BYTES_MAX <= ROOM_BYTES_MAX);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
+use crate::config::Config;
 use crate::id::ShardId;
-use crate::limits::Limits;
 use crate::log::ChunkPool;
 use crate::room::Room;
 use crate::room_name::{RoomName, SecretHash};
@@ -24,14 +24,14 @@ pub(crate) struct Rooms {
 pub(crate) const EVERYBODY: u32 = 0;
 
 impl Rooms {
-    pub(crate) fn new(shards: u16, hash: SecretHash, limits: &Limits) -> Rooms {
+    pub(crate) fn new(hash: SecretHash, config: &Config) -> Rooms {
         let mut rooms = Rooms {
-            shards,
+            shards: config.shards,
             index: HashMap::with_hasher(hash.clone()),
             hash,
             slots: Vec::new(),
             free: Vec::new(),
-            pool: ChunkPool::new(limits.room_log_bytes),
+            pool: ChunkPool::new(config.limits.room_log_bytes, config.tuning),
         };
         let everybody = rooms.refer(&RoomName::everybody());
         assert_eq!(everybody, EVERYBODY);
@@ -80,6 +80,12 @@ impl Rooms {
     pub(crate) fn with_pool(&mut self, key: u32) -> (&mut Room, &mut ChunkPool) {
         let room = self.slots[key as usize].as_mut().expect("whoever has the key refers to it");
         (room, &mut self.pool)
+    }
+
+    /// The rooms with their keys.
+    #[cfg(debug_assertions)]
+    pub(crate) fn by_key(&self) -> impl Iterator<Item = (u32, &Room)> {
+        (0..).zip(&self.slots).filter_map(|(key, room)| Some((key, room.as_ref()?)))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Room> {

@@ -51,6 +51,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         slow: settings.slow,
         limits,
         handled: program.handled(),
+        ..Config::default()
     };
     let process = Arc::new(Process::new(config.clone(), settings.api_keys, cores));
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Rest;
-use crate::limits::COPY_BYTES_MAX;
+use crate::tuning::Tuning;
 
 /// Some consecutive frames in memory. Its bytes never move while it lives.
 #[derive(Debug)]
@@ -104,35 +104,28 @@ impl Packed {
 /// the next ones are large, so that a send of a busy room needs few slices.
 #[derive(Debug)]
 pub(crate) struct ChunkPool {
-    large_bytes: usize,
+    /// With chunks as large as this shard's logs may have them.
+    pub(super) tuning: Tuning,
     small: Vec<Packed>,
     large: Vec<Packed>,
 }
 
-/// The first chunk of a log: some twenty messages of 190 bytes.
-const SMALL_BYTES: usize = 4 << 10;
-
-/// Any other chunk: some 340 messages of 190 bytes in one slice.
-const LARGE_BYTES: usize = 64 << 10;
-
-/// Bytes of unused chunks of each size that a shard keeps at most.
-const POOL_BYTES_MAX: usize = 1 << 20;
-
-const _: () = assert!(COPY_BYTES_MAX <= LARGE_BYTES, "what is copied must fit an empty chunk");
-
 impl ChunkPool {
     /// A pool for logs of at most `log_bytes`: a chunk is what a log drops at once, so that it is
     /// no more than an eighth of it.
-    pub(crate) fn new(log_bytes: usize) -> ChunkPool {
-        let large_bytes = (log_bytes / 8).clamp(COPY_BYTES_MAX, LARGE_BYTES);
-        ChunkPool { large_bytes, small: Vec::new(), large: Vec::new() }
+    pub(crate) fn new(log_bytes: usize, mut tuning: Tuning) -> ChunkPool {
+        let large = (log_bytes / 8).clamp(tuning.copy_bytes, tuning.large_chunk_bytes);
+        tuning.large_chunk_bytes = large;
+        tuning.small_chunk_bytes = tuning.small_chunk_bytes.min(large);
+        ChunkPool { tuning, small: Vec::new(), large: Vec::new() }
     }
 
     /// A chunk that begins with `frame`.
     pub(super) fn packed(&mut self, frame: &[u8], first_of_log: bool) -> Chunk {
-        let (pool, bytes) = match first_of_log && frame.len() <= SMALL_BYTES {
-            true => (&mut self.small, SMALL_BYTES),
-            false => (&mut self.large, self.large_bytes),
+        let tuning = &self.tuning;
+        let (pool, bytes) = match first_of_log && frame.len() <= tuning.small_chunk_bytes {
+            true => (&mut self.small, tuning.small_chunk_bytes),
+            false => (&mut self.large, tuning.large_chunk_bytes),
         };
         let mut packed = pool.pop().unwrap_or_else(|| Packed::with_capacity(bytes));
         packed.push(frame);
@@ -144,8 +137,9 @@ impl ChunkPool {
         packed.bytes.clear();
         packed.starts.clear();
         let bytes = packed.bytes.capacity();
-        let pool = if bytes <= SMALL_BYTES { &mut self.small } else { &mut self.large };
-        if pool.len() < POOL_BYTES_MAX / bytes {
+        let is_small = bytes <= self.tuning.small_chunk_bytes;
+        let pool = if is_small { &mut self.small } else { &mut self.large };
+        if pool.len() < self.tuning.pool_bytes / bytes {
             pool.push(packed);
         }
     }

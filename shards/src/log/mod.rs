@@ -1,5 +1,7 @@
 //! A room's recent frames on one shard, and the cursors that stand in them.
 
+#[cfg(debug_assertions)]
+mod check;
 mod chunk;
 
 use std::collections::VecDeque;
@@ -8,8 +10,6 @@ use std::sync::Arc;
 
 use chunk::Chunk;
 pub(crate) use chunk::ChunkPool;
-
-use crate::limits::{COPY_BYTES_MAX, ROOM_LOG_MESSAGES_MIN};
 
 /// A room log: frames that are encoded for the wire, one after the other in memory, from the
 /// oldest that somebody still needs to the newest.
@@ -49,7 +49,8 @@ struct Segment {
 pub(crate) enum Pin {
     /// Its socket refused bytes and it has not caught up: past the log's limit it loses its place.
     Slow,
-    /// A send was under way when the pass came by: what it does not carry comes behind it.
+    /// A send under way does not carry everything, because its slices ran out or because more came
+    /// before the pass did: the rest comes behind it.
     Held,
 }
 
@@ -120,7 +121,7 @@ impl Log {
     /// Appends the next message.
     pub(crate) fn append(&mut self, frame: &Arc<[u8]>, pool: &mut ChunkPool) {
         if !self.append_packed(frame) {
-            let chunk = match frame.len() > COPY_BYTES_MAX {
+            let chunk = match frame.len() > pool.tuning.copy_bytes {
                 true => Chunk::Shared(Arc::clone(frame)),
                 false => pool.packed(frame, self.segments.is_empty()),
             };
@@ -180,7 +181,8 @@ impl Log {
         }
     }
 
-    /// Frees what lies wholly below `floor` and is pinned by nobody.
+    /// Frees what lies wholly below `floor` and is pinned by nobody: no member that is not pinned
+    /// may stand below it.
     pub(crate) fn release(&mut self, floor: u64, pool: &mut ChunkPool) {
         while let Some(front) = self.segments.front() {
             if front.end() > floor || front.pins != Pins::default() {
@@ -197,7 +199,7 @@ impl Log {
             && let Some(front) = self.segments.front()
         {
             let kept = self.next - front.end();
-            if front.end() > floor || front.pins.held > 0 || kept < ROOM_LOG_MESSAGES_MIN {
+            if front.end() > floor || front.pins.held > 0 || kept < pool.tuning.log_messages {
                 return;
             }
             self.drop_front(pool);
@@ -308,6 +310,10 @@ impl Pins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tuning::Tuning;
+
+    const TUNING: Tuning = Tuning::DEFAULT;
+    const COPY_BYTES_MAX: usize = TUNING.copy_bytes;
 
     fn frame(number: u64, bytes: usize) -> Arc<[u8]> {
         Arc::from(vec![number as u8; bytes])
@@ -315,7 +321,7 @@ mod tests {
 
     /// Messages 1..=count of `bytes` each.
     fn log(count: u64, bytes: usize) -> (Log, ChunkPool) {
-        let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20));
+        let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20, TUNING));
         for number in 1..=count {
             log.append(&frame(number, bytes), &mut pool);
         }
@@ -415,7 +421,7 @@ mod tests {
     fn a_few_messages_stay_whatever_their_size() {
         let (mut log, mut pool) = log(10, 200 << 10);
         log.trim(1, 11, &mut pool);
-        assert_eq!(log.next() - log.first(), ROOM_LOG_MESSAGES_MIN);
+        assert_eq!(log.next() - log.first(), TUNING.log_messages);
     }
 
     #[test]

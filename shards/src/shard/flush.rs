@@ -4,7 +4,6 @@ use super::Shard;
 use crate::connection::Sending;
 use crate::disconnect::Disconnect;
 use crate::id::ConnId;
-use crate::limits::{SLICE_SENDS_MAX, SLICE_VISITS_MAX};
 use crate::log::Pin;
 use crate::room::Room;
 use crate::time::Time;
@@ -38,7 +37,8 @@ impl Shard {
         if let Some(key) = self.slice.room.take() {
             self.queues.dirty.push_back(key);
         }
-        (self.slice.sends_left, self.slice.visits_left) = (SLICE_SENDS_MAX, SLICE_VISITS_MAX);
+        let tuning = &self.config.tuning;
+        (self.slice.sends_left, self.slice.visits_left) = (tuning.slice_sends, tuning.slice_visits);
         self.slice.rooms_left = self.queues.dirty.len();
         // Whoever does not care how long messages take need not say when a slice ends.
         self.slice.accepted.clear();

@@ -1,5 +1,7 @@
 //! One core's whole state.
 
+#[cfg(debug_assertions)]
+mod check;
 mod close;
 mod command;
 mod flush;
@@ -138,13 +140,14 @@ impl Shard {
     ///
     /// # Panics
     ///
-    /// When `id` is not one of the configured shards.
+    /// When `id` is not one of the configured shards, or the tuning lets no shard get on.
     pub fn new(id: ShardId, config: Config) -> Shard {
         assert!(id.index() < usize::from(config.shards), "shard {id} of {}", config.shards);
+        config.tuning.check();
         let hash = SecretHash::new(config.seed);
         let mut chance = Chance::new(config.seed, id.index() as u64);
         let shards = (0..config.shards).map(ShardId::new);
-        let rooms = Rooms::new(config.shards, hash.clone(), &config.limits);
+        let rooms = Rooms::new(hash.clone(), &config);
         let mut homes = Homes::new(id, hash.clone(), &mut Chance::new(config.seed, u64::MAX));
         if rooms.home("") == id {
             homes.open_everybody(shards.clone());

@@ -6,7 +6,6 @@ use super::Shard;
 use crate::connection::{Membership, MembershipState, Sending, Wait};
 use crate::envelope::Reply;
 use crate::id::ConnId;
-use crate::limits::COPY_BYTES_MAX;
 use crate::message::{Answer, Asked, Asker, Joined, Outcome};
 use crate::room_name::RoomName;
 use crate::rooms::EVERYBODY;
@@ -79,7 +78,7 @@ impl Shard {
         assert_eq!(offset, room.next_offset(), "a room's messages come in order, without holes");
         room.log.append(frame, pool);
         room.note_accepted(accepted);
-        if frame.len() <= COPY_BYTES_MAX {
+        if frame.len() <= self.config.tuning.copy_bytes {
             self.counters.log_bytes_copied += frame.len() as u64;
         }
         if let Some(slot) = exclude.and_then(|conn| self.connections.find(conn)) {

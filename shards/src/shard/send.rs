@@ -6,12 +6,12 @@ use crate::connection::{MembershipState, Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::Reply;
 use crate::id::ConnId;
-use crate::limits::SEND_SLICES_MAX;
 use crate::log::Pin;
 use crate::message::Outcome;
 use crate::room::Room;
 use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
+use crate::tuning::OWN_SLICES;
 
 /// What a send has changed.
 struct Account {
@@ -125,7 +125,7 @@ impl Shard {
 
     /// Says which messages the send carries, as many as there are slices of memory for.
     fn begin_rooms(&mut self, slot: u32) -> bool {
-        let mut slices_left = SEND_SLICES_MAX - 2;
+        let mut slices_left = self.config.tuning.send_slices - OWN_SLICES;
         let mut carries = false;
         for membership in &self.connections[slot].memberships {
             let Some(index) = membership.listed() else { continue };

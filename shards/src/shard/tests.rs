@@ -1,5 +1,7 @@
 //! Small stories of one shard; the simulation tells the long ones.
 
+mod sends;
+
 use std::time::Duration;
 
 use super::{Goodbye, SendEnd, Shard};

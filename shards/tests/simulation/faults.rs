@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Config, Limits, SlowPolicy};
+use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
 use crate::turns::Budgets;
@@ -93,6 +93,7 @@ impl Setup {
         config.handled.events = ["app".into()].into();
         config.handled.connect = chance.happens(0.2);
         config.limits = limits(chance);
+        config.tuning = tuning(chance);
         Setup {
             steps: 2_000 + chance.skewed(10_000) as u64,
             connections: 20 + chance.skewed(180),
@@ -121,6 +122,23 @@ impl Setup {
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
         setup
     }
+}
+
+/// Small figures of the engine's own, so that whatever they cut is cut everywhere.
+fn tuning(chance: &mut Chance) -> Tuning {
+    let mut tuning = Tuning::default();
+    if chance.happens(0.3) {
+        return tuning;
+    }
+    tuning.slice_sends = chance.pick(&[1, 3, 8, 64]);
+    tuning.slice_visits = chance.pick(&[3, 16, 4096]);
+    tuning.send_slices = chance.pick(&[3, 4, 8, 256]);
+    tuning.copy_bytes = chance.pick(&[3, 100, 1 << 10, 16 << 10]);
+    tuning.small_chunk_bytes = chance.pick(&[3, 200, 4 << 10]);
+    tuning.large_chunk_bytes = tuning.copy_bytes * chance.within(1, 8);
+    tuning.pool_bytes = chance.pick(&[0, 4 << 10, 1 << 20]);
+    tuning.log_messages = chance.within(1, 4) as u64;
+    tuning
 }
 
 /// Small limits, so that they are reached.

@@ -17,9 +17,6 @@ pub(crate) struct Begun {
     pub(crate) close_counted: bool,
 }
 
-/// Slices of one vectored send: the kernel takes at most 1,024, the engine promises fewer.
-const SLICES_MAX: usize = 256;
-
 impl World {
     pub(crate) fn send_some(&mut self, shard: usize) {
         match self.chance.below(4) {
@@ -74,7 +71,8 @@ impl World {
         assert!(!self.clients[client].shut, "nothing is sent behind the end of our side");
         let (bytes, places) = self.memory(conn);
         assert!(!bytes.is_empty(), "an empty send");
-        assert!(places.len() <= SLICES_MAX, "{} slices", places.len());
+        let slices_max = self.setup.config.tuning.send_slices;
+        assert!(places.len() <= slices_max, "{} slices", places.len());
         self.count.add_if(here > 0, Happened::SendsOverlap);
         trace!(
             self,

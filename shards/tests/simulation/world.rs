@@ -157,6 +157,8 @@ impl World {
             self.pull(shard);
             self.note_who_caught_up(shard);
         }
+        #[cfg(debug_assertions)]
+        self.shards[shard].check();
     }
 
     fn clock(&mut self, shard: usize) {

@@ -1,0 +1,36 @@
+//! What must hold of a room log between any two calls.
+
+use super::{Log, Pin, Pins};
+
+impl Log {
+    /// Asserts the log's invariant, and that `pinned` are all who are pinned, with their cursors.
+    pub(crate) fn check(&self, pinned: impl Iterator<Item = (u64, Pin)>) {
+        let mut next = self.first();
+        for segment in &self.segments {
+            assert_eq!(segment.first, next, "segments follow one another");
+            assert!(segment.end() > next, "a segment holds a message");
+            next = segment.end();
+        }
+        assert_eq!(next, self.next, "the segments end where the log ends");
+        let bytes: usize = self.segments.iter().map(|s| s.chunk.bytes().len()).sum();
+        assert_eq!(self.bytes, bytes, "the bytes are the sum of the frames");
+        assert!(bytes as u64 <= self.appended_bytes, "what is kept was appended");
+        self.check_pins(pinned);
+    }
+
+    fn check_pins(&self, pinned: impl Iterator<Item = (u64, Pin)>) {
+        let mut recounted = vec![Pins::default(); self.segments.len() + 1];
+        for (cursor, pin) in pinned {
+            assert!(cursor <= self.next, "no cursor stands behind the end");
+            let place = match cursor == self.next {
+                true => Some(self.segments.len()),
+                false => self.place_of(cursor),
+            };
+            if let Some(place) = place {
+                *recounted[place].count(pin) += 1;
+            }
+        }
+        let counted = self.segments.iter().map(|segment| segment.pins).chain([self.tail]);
+        assert!(counted.eq(recounted), "each segment knows how many are pinned in it");
+    }
+}

@@ -1,0 +1,64 @@
+//! What must hold of a room between any two calls.
+
+use super::{Member, Room};
+
+impl Room {
+    /// Asserts the room's invariants, as far as it knows them alone.
+    pub(crate) fn check(&self) {
+        let name = self.name.as_str();
+        let pinned = self.members.iter().filter_map(|m| m.pin.map(|pin| (m.cursor, pin)));
+        self.log.check(pinned);
+        let departing = self.members.iter().filter(|m| m.departure().is_some()).count();
+        assert_eq!(self.departing as usize, departing, "{name:?}: departing members");
+        let sending = self.members.iter().filter(|m| m.in_flight > 0);
+        assert_eq!(self.sending as usize, sending.count(), "{name:?}: members that are sent to");
+        assert!(self.members.len() <= self.references as usize, "{name:?}: members refer to it");
+        assert!(self.floor <= self.log.next(), "{name:?}: the floor is no higher than the end");
+        assert!(self.floor_bytes <= self.log.appended_bytes(), "{name:?}: the floor's bytes");
+        assert!(!self.members.is_empty() || self.log.is_empty(), "{name:?}: a log has members");
+        self.check_pass();
+        self.check_places();
+        self.members.iter().for_each(|member| self.check_member(member));
+    }
+
+    fn check_pass(&self) {
+        let Some(pass) = &self.pass else { return };
+        assert!(self.dirty, "a walk is under way in rooms that need one");
+        assert!(pass.position <= self.members.len(), "only members were visited");
+        assert!(self.floor <= pass.end && pass.end <= self.log.next(), "a walk raises the floor");
+    }
+
+    /// Asserts that the log still has what members wait for who are not pinned, and will have it:
+    /// nobody who is behind stands below the floor, or below the sends under way.
+    pub(super) fn check_places(&self) {
+        let unpinned = self.members.iter().filter(|m| m.pin.is_none());
+        for member in unpinned.filter(|member| member.cursor < self.end_for(member)) {
+            let kept_from = if member.in_flight > 0 { self.kept_from() } else { self.floor };
+            assert!(member.cursor >= kept_from, "the floor passed somebody: {member:?}, {self:?}");
+            assert!(member.cursor >= self.log.first(), "somebody lost its place: {member:?}");
+        }
+    }
+
+    fn check_member(&self, member: &Member) {
+        let end = self.end_for(member);
+        assert!(member.cursor <= end && end <= self.log.next(), "cursors stand in the log");
+        if member.in_flight > 0 {
+            let reach = member.cursor + u64::from(member.in_flight);
+            assert!(reach <= end, "a send carries what is there: {member:?}");
+            assert!(member.cursor >= self.log.first(), "what is being sent stays: {member:?}");
+            let carries_all = reach == end;
+            assert!(carries_all || member.pin.is_some() || reach >= self.floor, "{member:?}");
+        }
+        let mut free_from = member.cursor + 1;
+        for hole in member.holes() {
+            assert!(
+                hole.start >= free_from && hole.start < hole.end,
+                "holes are apart: {member:?}"
+            );
+            free_from = hole.end + 1;
+        }
+        assert!(free_from <= self.log.next() + 1, "holes are in the log: {member:?}");
+        let gap_from = member.gap_from().unwrap_or(0);
+        assert!(gap_from <= member.cursor, "a gap is behind the cursor: {member:?}");
+    }
+}

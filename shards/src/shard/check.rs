@@ -1,0 +1,156 @@
+//! What must hold of a shard between any two calls.
+//!
+//! Only builds with debug assertions have this. A test calls it after every step, so that a fault
+//! shows where it arises and not where it hurts.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Shard;
+use crate::connection::{Connection, Membership, MembershipState, Phase, Sending};
+use crate::rooms::EVERYBODY;
+
+impl Shard {
+    /// Asserts every invariant that a walk over the whole shard can see.
+    ///
+    /// # Panics
+    ///
+    /// When one does not hold.
+    #[doc(hidden)]
+    pub fn check(&self) {
+        self.check_rooms();
+        for slot in self.connections.slots() {
+            let connection = &self.connections[slot];
+            self.check_connection(slot, connection);
+            self.check_memberships(slot, connection);
+        }
+        self.check_sums();
+        self.check_queues();
+        self.check_nobody_is_forgotten();
+    }
+
+    fn check_rooms(&self) {
+        let mut references = HashMap::<u32, u32>::new();
+        for slot in self.connections.slots() {
+            for membership in &self.connections[slot].memberships {
+                *references.entry(membership.room).or_default() += 1;
+            }
+        }
+        for (key, room) in self.rooms.by_key() {
+            room.check();
+            let counted = references.remove(&key).unwrap_or(0) + u32::from(key == EVERYBODY);
+            assert_eq!(room.references, counted, "{key}: entries in lists of rooms");
+            assert_eq!(self.rooms.find(room.name.as_str()), Some(key), "a room is found by name");
+            assert_eq!(room.home, self.rooms.home(room.name.as_str()), "a room knows its home");
+            for (index, member) in room.members.iter().enumerate() {
+                let membership = &self.connections[member.slot].memberships[member.place as usize];
+                let listed = (membership.room, membership.listed());
+                assert_eq!(listed, (key, Some(index)), "room and connection know each other");
+            }
+        }
+        assert!(references.is_empty(), "lists name rooms that are gone: {references:?}");
+    }
+
+    fn check_connection(&self, slot: u32, connection: &Connection) {
+        let Connection { phase, sending, .. } = *connection;
+        let is_out = !matches!(phase, Phase::Open | Phase::Finishing(_));
+        if phase == Phase::Vacant {
+            let is_bare = connection.own.is_none() && connection.inbound.is_none();
+            assert!(is_bare && connection.memberships.is_empty(), "{slot}: a free slot is empty");
+            assert!(connection.wait.is_none() && !connection.ready, "{slot}: a free slot is idle");
+        }
+        if sending == Sending::Blocked && !is_out {
+            assert!(connection.slow, "{slot}: a socket that refused bytes is slow");
+        }
+        if connection.slow && !is_out {
+            let watched = connection.slow_timer || sending != Sending::Blocked;
+            assert!(watched, "{slot}: a socket that refuses bytes has a timer");
+        }
+        let owed = connection.fate.is_some() || connection.own_bytes() <= self.own_bytes_max();
+        assert!(owed || is_out, "{slot}: own frames have a limit");
+        if connection.fate.is_some() && !is_out && sending != Sending::Begun {
+            assert!(self.queues.marked.contains(&slot), "{slot}: whoever ends stands in line");
+        }
+    }
+
+    fn own_bytes_max(&self) -> usize {
+        self.config.limits.own_bytes
+    }
+
+    fn check_memberships(&self, slot: u32, connection: &Connection) {
+        let mut rooms = HashSet::new();
+        let is_out = !matches!(connection.phase, Phase::Open | Phase::Finishing(_));
+        for (place, membership) in connection.memberships.iter().enumerate() {
+            assert!(rooms.insert(membership.room), "{slot}: a room is listed once");
+            assert_eq!(is_out, membership.state == MembershipState::Owed, "{slot}: {membership:?}");
+            let Some(index) = membership.listed() else {
+                let may =
+                    matches!(membership.state, MembershipState::Joining | MembershipState::Owed);
+                assert!(may, "{slot}: only who joins or has gone is no member: {membership:?}");
+                continue;
+            };
+            self.check_membership(slot, place, membership, index);
+        }
+    }
+
+    fn check_membership(&self, slot: u32, place: usize, membership: &Membership, index: usize) {
+        let connection = &self.connections[slot];
+        let room = &self.rooms[membership.room];
+        let member = &room.members[index];
+        assert_eq!((member.slot, member.place as usize), (slot, place), "the room knows where");
+        let departs = membership.state == MembershipState::Departing;
+        assert_eq!(departs, member.departure().is_some(), "{slot}: {membership:?}");
+        let begun = connection.sending == Sending::Begun;
+        assert!(begun || member.in_flight == 0, "{slot}: only a begun send carries: {member:?}");
+        let slow = connection.slow && !begun;
+        let is_pinned = member.pin == Some(crate::log::Pin::Slow);
+        assert!(!slow || is_pinned, "{slot}: who is slow is pinned everywhere: {member:?}");
+    }
+
+    fn check_sums(&self) {
+        let slots = || self.connections.slots().map(|slot| &self.connections[slot]);
+        let open = slots().filter(|c| matches!(c.phase, Phase::Open | Phase::Finishing(_)));
+        assert_eq!(self.open_connections, open.count() as u64, "open connections");
+        let members = |(key, room): (u32, &crate::room::Room)| match key {
+            EVERYBODY => 0,
+            _ => room.members.len() as u64,
+        };
+        let memberships: u64 = self.rooms.by_key().map(members).sum();
+        assert_eq!(self.memberships, memberships, "memberships");
+    }
+
+    fn check_queues(&self) {
+        let queues = &self.queues;
+        for slot in self.connections.slots() {
+            let connection = &self.connections[slot];
+            let stands = queues.ready.contains(&slot);
+            assert!(stands || !connection.ready, "{slot}: who is ready stands in line");
+            let owes = connection.memberships.iter().any(|m| m.state == MembershipState::Owed);
+            let stands = queues.owing.contains(&self.connections.id(slot));
+            assert_eq!(owes, stands, "{slot}: who owes a leave stands in line");
+        }
+        for (key, room) in self.rooms.by_key() {
+            let stands = self.slice.room == Some(key) || queues.dirty.contains(&key);
+            assert!(stands || !room.dirty, "{key}: a room that needs a pass stands in line");
+            let stands = queues.telling.contains(&key);
+            assert!(stands || !room.press.queued, "{key}: a room that has news stands in line");
+        }
+    }
+
+    /// Whoever is writable and waits for bytes will be sent them without any further event.
+    fn check_nobody_is_forgotten(&self) {
+        for slot in self.connections.slots() {
+            let connection = &self.connections[slot];
+            let ends = connection.fate.is_some() && connection.phase != Phase::Closing;
+            if connection.sending != Sending::Idle || connection.ready || ends {
+                continue;
+            }
+            assert!(!connection.has_own(), "{slot}: own frames wait for nothing");
+            for membership in &connection.memberships {
+                let Some(index) = membership.listed() else { continue };
+                let room = &self.rooms[membership.room];
+                let behind = room.is_behind(&room.members[index]);
+                assert!(room.dirty || !behind, "{slot}: messages wait for nothing");
+            }
+        }
+    }
+}
