@@ -1,7 +1,6 @@
 //! What a server will be.
 
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 
 use corecast_shards::{Disconnect, Limits, SlowPolicy};
 use hyper::Method;
@@ -37,11 +36,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Listens on this address, for example `"127.0.0.1:8080"`; port 0 lets the system choose.
-    /// Default: 127.0.0.1:8080. What cannot be an address is an error of [`Builder::start`].
+    /// Listens on this address, for example `"127.0.0.1:8080"` or `"localhost:8080"`; port 0 lets
+    /// the system choose. Of several addresses, as a name may have them, it is the first one that
+    /// this machine has. Default: 127.0.0.1:8080. What cannot be an address is an error of
+    /// [`Builder::start`].
     pub fn listen(mut self, address: impl ToSocketAddrs) -> Builder {
-        match first_address(address) {
-            Ok(address) => (self.settings.listen, self.bad_address) = (address, None),
+        match address.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
+            Ok(none) if none.is_empty() => self.bad_address = Some("it has no address".to_owned()),
+            Ok(addresses) => (self.settings.listen, self.bad_address) = (addresses, None),
             Err(error) => self.bad_address = Some(error.to_string()),
         }
         self
@@ -233,10 +235,9 @@ impl Builder {
             return Err(StartError::Address { reason });
         }
         self.settings.check()?;
+        for remark in self.settings.remarks() {
+            tracing::warn!("{remark}");
+        }
         start(self.settings, &self.program).map(Server::new)
     }
-}
-
-fn first_address(address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-    address.to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }

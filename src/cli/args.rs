@@ -1,13 +1,13 @@
 //! What can be typed.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use corecast::{Limits, SlowPolicy};
 
 use super::load::LoadArgs;
-use super::units::{duration, size};
+use super::units::{address, duration, size, whole};
 
 /// A sharded, thread-per-core WebSocket broadcast engine for Linux.
 #[derive(Debug, Parser)]
@@ -37,14 +37,14 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true, args_override_self = true)]
 pub(super) struct ServeArgs {
-    /// Address and port to listen on; port 0 lets the system choose
-    #[arg(long, env = "CORECAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// Host and port to listen on, or a port of 127.0.0.1; port 0 lets the system choose
+    #[arg(long, env = "CORECAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    listen: String,
 
     /// Shards to run [default: one per core that this process may use]
     ///
     /// Shards are pinned to their cores unless there are more of them than cores.
-    #[arg(long, env = "CORECAST_SHARDS", value_name = "N")]
+    #[arg(long, env = "CORECAST_SHARDS", value_name = "N", value_parser = whole::<usize>)]
     shards: Option<usize>,
 
     /// What happens to members that read too slowly
@@ -101,7 +101,7 @@ struct LimitArgs {
     handshake_timeout: Duration,
 
     /// Rooms per connection; beyond: error too_many_rooms
-    #[arg(long, env = "CORECAST_MAX_ROOMS", value_name = "N", default_value_t = 128)]
+    #[arg(long, env = "CORECAST_MAX_ROOMS", value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
     max_rooms: usize,
 
     /// Size of one room's log on one shard; beyond: --slow, for members whose socket refuses bytes
@@ -117,7 +117,7 @@ struct LimitArgs {
     own_bytes: usize,
 
     /// Connections [default: what the descriptor limit allows, less 64]; beyond: status 503
-    #[arg(long, env = "CORECAST_MAX_CONNECTIONS", value_name = "N")]
+    #[arg(long, env = "CORECAST_MAX_CONNECTIONS", value_name = "N", value_parser = whole::<usize>)]
     max_connections: Option<usize>,
 
     /// Silence after which a connection is pinged; 0 means never
@@ -137,11 +137,11 @@ struct LimitArgs {
     room_linger: Duration,
 
     /// Rooms that linger; beyond: the oldest goes first
-    #[arg(long, env = "CORECAST_MAX_LINGERING_ROOMS", value_name = "N", default_value_t = 100_000)]
+    #[arg(long, env = "CORECAST_MAX_LINGERING_ROOMS", value_name = "N", default_value_t = 100_000, value_parser = whole::<usize>)]
     max_lingering_rooms: usize,
 
     /// Messages that fit one ring between two shards; beyond: publishers pause
-    #[arg(long, env = "CORECAST_MESH_ITEMS", value_name = "N", default_value_t = 1024)]
+    #[arg(long, env = "CORECAST_MESH_ITEMS", value_name = "N", default_value_t = 1024, value_parser = whole::<usize>)]
     mesh_items: usize,
 
     /// Bytes that fit one ring between two shards; beyond: publishers pause
@@ -177,7 +177,11 @@ pub(super) enum LogFormat {
 
 impl ServeArgs {
     /// The server that these arguments describe.
-    pub(super) fn builder(&self) -> corecast::Builder {
+    ///
+    /// # Errors
+    ///
+    /// When the host has no address, in words for the operator.
+    pub(super) fn builder(&self) -> Result<corecast::Builder, String> {
         let slow = match self.slow {
             Slow::Disconnect => SlowPolicy::Disconnect,
             Slow::Skip => SlowPolicy::Skip,
@@ -188,7 +192,7 @@ impl ServeArgs {
             Sends::Plain => corecast::Sends::Plain,
         };
         let mut builder = corecast::Server::builder()
-            .listen(self.listen)
+            .listen(self.addresses()?.as_slice())
             .sends(sends)
             .slow(slow)
             .send_buffer(self.send_buffer)
@@ -199,7 +203,23 @@ impl ServeArgs {
         if self.open {
             builder = builder.open();
         }
-        self.api_keys.iter().fold(builder, |builder, key| builder.api_key(key))
+        Ok(self.api_keys.iter().fold(builder, |builder, key| builder.api_key(key)))
+    }
+
+    /// Who may do what, in one line.
+    pub(super) fn access(&self) -> &'static str {
+        match (self.api_keys.is_empty(), self.open) {
+            (true, _) => "whoever can reach it may do everything: no key is asked for",
+            (false, false) => "/v1 asks for an API key",
+            (false, true) => "/v1 asks for an API key; clients of /ws may do everything",
+        }
+    }
+
+    fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let found = self.listen.to_socket_addrs().map_err(|error| {
+            format!("--listen {} cannot be looked up ({error}); check the host name", self.listen)
+        });
+        found.map(Iterator::collect)
     }
 }
 

@@ -1,17 +1,18 @@
 //! The command line: what was typed, what it means, what is done.
 
 mod args;
+mod environment;
 mod load;
 mod serve;
 mod units;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 /// Parses, runs, and turns what went wrong into one line and exit code 1.
 pub(crate) fn run() -> ExitCode {
-    let outcome = match args::Args::parse().command {
+    let outcome = match parse().command {
         args::Command::Serve(args) => serve::serve(&args),
         args::Command::Load(args) => load::load(*args),
     };
@@ -22,4 +23,11 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What was typed; ends the process with a message when that makes no sense, or asked for help.
+fn parse() -> args::Args {
+    let mut command = environment::prepare(args::Args::command());
+    let matches = command.get_matches_mut();
+    args::Args::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }

@@ -16,11 +16,11 @@ const EXIT_SIGNALLED: i32 = 128;
 
 /// Runs the server until a signal ends it.
 pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
-    start_logs(args.log_format);
+    start_logs(args.log_format)?;
     // From here on a signal drains: whoever has read the address may send one.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let server = args.builder().start()?;
-    announce(&server)?;
+    let server = args.builder()?.start()?;
+    announce(&server, args)?;
     let signal = signals.forever().next().ok_or("the system sends no signals any more")?;
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
     thread::spawn(move || exit_at_next(&mut signals));
@@ -38,8 +38,8 @@ fn exit_at_next(signals: &mut Signals) {
     }
 }
 
-fn start_logs(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("CORECAST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_logs(format: LogFormat) -> Result<(), String> {
+    let filter = log_filter(&std::env::var("CORECAST_LOG").unwrap_or_default())?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -48,17 +48,37 @@ fn start_logs(format: LogFormat) {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
+    Ok(())
 }
 
-/// Says where the server is, on standard output, for people and for scripts.
-fn announce(server: &Server) -> io::Result<()> {
+/// What `CORECAST_LOG` asks for; nothing is the same as `info`.
+fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    let text = if text.is_empty() { "info" } else { text };
+    EnvFilter::try_new(text).map_err(|error| {
+        format!("CORECAST_LOG is {text:?} ({error}); write a level, such as info or debug")
+    })
+}
+
+/// Says where the server is, on standard output, for people and for scripts. Scripts find the
+/// address in the first line; the last ones say what a person wants to know next.
+fn announce(server: &Server, args: &ServeArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "listening on {}", server.local_addr())?;
+    let address = server.local_addr();
+    writeln!(out, "listening on {address}")?;
     for (shard, core) in server.cores().into_iter().enumerate() {
         match core {
             Some(core) => writeln!(out, "shard {shard} on core {core}")?,
             None => writeln!(out, "shard {shard} unpinned")?,
         }
     }
+    match address.ip().is_unspecified() {
+        false => writeln!(out, "clients connect to ws://{address}/ws")?,
+        true => writeln!(
+            out,
+            "clients connect to ws://HOST:{}/ws with any address of this machine as HOST",
+            address.port()
+        )?,
+    }
+    writeln!(out, "{}", args.access())?;
     out.flush()
 }

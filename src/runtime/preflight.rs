@@ -41,8 +41,35 @@ pub(super) fn check_descriptors(shards: usize, limits: &mut Limits) -> Result<()
         return Err(StartError::Descriptors { descriptors, needed: reserved + 1 });
     }
     let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+    if limits.connections > connections && limits.connections != usize::MAX {
+        tracing::warn!(
+            "--max-connections is {} and works as {connections}: the process may open only \
+             {descriptors} descriptors; raise the limit with `ulimit -n` or LimitNOFILE",
+            limits.connections
+        );
+    }
     limits.connections = limits.connections.min(connections);
     Ok(())
+}
+
+/// The first of these addresses that this machine has, with its port. One that is taken ends the
+/// search: who asks for a name shall not get a second server beside another's.
+pub(super) fn choose_address(addresses: &[SocketAddr]) -> Result<SocketAddr, StartError> {
+    let [others @ .., last] = addresses else {
+        return Err(StartError::Address { reason: "it has no address".to_owned() });
+    };
+    for &address in others {
+        match check_port(address) {
+            Err(StartError::Listen { error, .. }) if is_of_another_machine(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    check_port(*last)
+}
+
+fn is_of_another_machine(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 /// Takes the address for us alone for a moment, and says which port it is if the system chose it.
@@ -55,4 +82,28 @@ pub(super) fn check_port(address: SocketAddr) -> Result<SocketAddr, StartError> 
         _ => StartError::Listen { address, error },
     })?;
     listener.local_addr().map_err(|error| StartError::Listen { address, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 192.0.2.0/24 is reserved for documentation, so no machine has it.
+    const ELSEWHERE: &str = "192.0.2.1:0";
+
+    #[test]
+    fn the_first_address_that_this_machine_has_is_chosen() {
+        let [elsewhere, here] = [ELSEWHERE, "127.0.0.1:0"].map(|text| text.parse().unwrap());
+        let chosen = choose_address(&[elsewhere, here]).unwrap();
+        assert!(chosen.ip().is_loopback() && chosen.port() != 0, "{chosen}");
+        assert!(matches!(choose_address(&[elsewhere]), Err(StartError::Listen { .. })));
+        assert!(matches!(choose_address(&[]), Err(StartError::Address { .. })));
+    }
+
+    #[test]
+    fn a_taken_address_ends_the_search() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [taken.local_addr().unwrap(), "127.0.0.2:0".parse().unwrap()];
+        assert!(matches!(choose_address(&addresses), Err(StartError::PortTaken { .. })));
+    }
 }

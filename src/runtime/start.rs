@@ -41,9 +41,9 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     preflight::check_io_uring()?;
     let cores = choose_cores(settings.shards)?;
     let mut limits = settings.limits.clone();
-    limits.mesh_bytes = limits.mesh_bytes.min(limits.room_log_bytes / MESH_SHARE).max(1);
+    limits.mesh_bytes = settings.mesh_bytes();
     preflight::check_descriptors(cores.len(), &mut limits)?;
-    let address = preflight::check_port(settings.listen)?;
+    let address = preflight::choose_address(&settings.listen)?;
     let listeners = listen(address, &settings, cores.len())?;
     let config = Config {
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),
@@ -57,10 +57,6 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
     Ok(Started { address, process, inboxes, threads })
 }
-
-/// When a room is pressed at half its log's limit, what is on its way already comes on top. So no
-/// ring holds more than this share of a log.
-const MESH_SHARE: usize = 8;
 
 /// One seed per process: for epochs, for the hash of room names, for generations.
 fn random_seed() -> Result<u128, StartError> {

@@ -42,6 +42,7 @@ mod big_room;
 mod churn;
 mod drain;
 mod fast_publishers;
+mod flags;
 mod garbage;
 mod independent_clients;
 mod killed_clients;

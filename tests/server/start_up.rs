@@ -1,6 +1,6 @@
 //! Proves what the command prints when it starts, and what it says when it cannot.
 
-use crate::support::{Client, Outcome, Server, refused, serve, serve_limited};
+use crate::support::{Client, Outcome, Server, refused, serve, serve_limited, wait_until};
 use serde_json::json;
 use std::net::TcpListener;
 
@@ -20,6 +20,60 @@ fn it_prints_the_shards_with_their_cores() {
             assert!(pinned || place == "unpinned", "in {line}");
         }
     }
+}
+
+#[test]
+fn it_says_where_clients_connect_and_what_they_may_do() {
+    let rows: [(&[&str], &str, &str); 3] = [
+        (&["--listen", "127.0.0.1:0"], "ws://127.0.0.1:", "everything"),
+        (&["--listen", "127.0.0.1:0", "--api-key", "k"], "ws://127.0.0.1:", "API key"),
+        (&["--listen", "0.0.0.0:0", "--open"], "any address", "everything"),
+    ];
+    for (flags, place, access) in rows {
+        let mut command = serve(flags);
+        command.args(["--shards", "1"]);
+        // Behind the shard's line come the two in question.
+        let server = Server::spawn(command, 3);
+        let [_, clients, rights] = server.shard_lines() else { panic!("three lines") };
+        let port = server.address().port();
+        assert!(clients.contains(place) && clients.contains(&format!(":{port}/ws")), "{clients}");
+        assert!(rights.contains(access), "{flags:?}: {rights}");
+    }
+}
+
+#[test]
+fn a_host_name_or_a_port_is_an_address() {
+    for listen in ["localhost:0", "0"] {
+        let server = Server::spawn(serve(&["--listen", listen, "--shards", "1"]), 1);
+        assert!(server.address().ip().is_loopback(), "{listen} is {}", server.address());
+        assert_eq!(server.get("/healthz").status, 200);
+    }
+    let outcome = refuse(&["--listen", "no-such-host.invalid:1"]);
+    outcome.assert_readable(&["--listen no-such-host.invalid:1", "host name"]);
+    let rows = [(":8081", "127.0.0.1:8081"), ("::1:8081", "[::1]:"), ("somewhere", "somewhere:")];
+    for (listen, advice) in rows {
+        let outcome = refuse(&["--listen", listen]);
+        assert_eq!(outcome.code, Some(2), "{listen}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(advice), "{listen}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn limits_that_do_not_go_together_are_told() {
+    let flags = ["--max-message", "8MiB", "--mesh-bytes", "1MiB", "--max-connections", "999999999"];
+    let mut server = Server::start(&flags);
+    server.terminate();
+    for words in [
+        "--max-message is 8388608 and --room-log",
+        "--max-message is 8388608 and --own-bytes",
+        "--mesh-bytes is 1048576 and works as",
+        "--max-connections is 999999999 and works as",
+    ] {
+        wait_until(words, || server.log().contains(words));
+    }
+    let mut server = Server::start(&[]);
+    server.terminate();
+    assert!(!server.log().contains("WARN"), "the defaults go together: {}", server.log());
 }
 
 #[test]
@@ -125,7 +179,10 @@ fn bad_values_are_refused_before_anything_starts() {
         ["--shards", "0"],
         ["--shards", "many"],
         ["--max-message", "lots"],
+        ["--max-rooms", "abc"],
         ["--ping-interval", "-1s"],
+        ["--ping-timeout", "0"],
+        ["--handshake-timeout", "0"],
         ["--listen", "nowhere"],
         ["--no-such-flag", "1"],
     ];
