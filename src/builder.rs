@@ -1,6 +1,7 @@
 //! What a server will be.
 
 use std::net::ToSocketAddrs;
+use std::path::Path;
 
 use corecast_shards::{Disconnect, Limits, SlowPolicy};
 use hyper::Method;
@@ -32,6 +33,7 @@ use crate::shard_state::ShardState;
 pub struct Builder {
     settings: Settings,
     bad_address: Option<String>,
+    bad_key: Option<String>,
     program: Program,
 }
 
@@ -81,10 +83,31 @@ impl Builder {
         self
     }
 
-    /// A key without which `/v1` is closed. May be called several times.
-    pub fn api_key(mut self, key: impl Into<String>) -> Builder {
-        self.settings.api_keys.push(key.into());
+    /// A key without which `/v1` is closed: visible ASCII characters without spaces. May be called
+    /// several times. What cannot be a key is an error of [`Builder::start`].
+    pub fn api_key(mut self, key: impl AsRef<str>) -> Builder {
+        let added = self.settings.api_keys.add(key.as_ref());
+        self.note_bad_key(added);
         self
+    }
+
+    /// The keys of a file, as for [`Builder::api_key`]: one per line; blank lines and those that
+    /// begin with `#` are passed over. The file is read here and now; what is wrong with it is an
+    /// error of [`Builder::start`].
+    pub fn api_key_file(mut self, path: impl AsRef<Path>) -> Builder {
+        let path = path.as_ref();
+        let added = std::fs::read_to_string(path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| self.settings.api_keys.add_lines(&text))
+            .map_err(|reason| format!("the API key file {}: {reason}", path.display()));
+        self.note_bad_key(added);
+        self
+    }
+
+    fn note_bad_key(&mut self, added: Result<(), String>) {
+        if let Err(reason) = added {
+            self.bad_key.get_or_insert(reason);
+        }
     }
 
     /// Lets everybody do everything, even on an address that other machines can reach.
@@ -201,7 +224,7 @@ impl Builder {
 
     /// Answers HTTP requests beside `/ws`, on the same port. `{name}` in the path stands for one
     /// segment ([`HttpRequest::path_parameter`]), `{*name}` at its end for all that follow. The server's
-    /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`, `/metrics`.
+    /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`.
     ///
     /// ```
     /// # use corecast::{HttpRequest, HttpResponse, Method, Server};
@@ -233,6 +256,9 @@ impl Builder {
     pub fn start(self) -> Result<Server, StartError> {
         if let Some(reason) = self.bad_address {
             return Err(StartError::Address { reason });
+        }
+        if let Some(reason) = self.bad_key {
+            return Err(StartError::ApiKey { reason });
         }
         self.settings.check()?;
         for remark in self.settings.remarks() {

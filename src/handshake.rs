@@ -1,13 +1,20 @@
 //! The request with which a connection began.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+    SEC_WEBSOCKET_PROTOCOL,
+};
 
 use crate::http::{HEADERS_MAX, bearer_token, parameter};
 
 /// The request with which a WebSocket connection began: where it came from, and what it said.
-#[derive(Clone, Debug)]
+///
+/// Its `Debug` output hides what a client may have proved its identity with: the query, cookies,
+/// tokens.
+#[derive(Clone)]
 pub struct Handshake {
     remote_addr: SocketAddr,
     target: Box<str>,
@@ -29,6 +36,7 @@ impl Handshake {
         for (name, value) in fields {
             headers.append(name, value);
         }
+        hide_secrets(&mut headers);
         Some(Handshake { remote_addr, target, headers })
     }
 
@@ -68,6 +76,29 @@ impl Handshake {
         bearer_token(&self.headers)
     }
 }
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake")
+            .field("remote_addr", &self.remote_addr)
+            .field("path", &self.path())
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps header fields that carry secrets out of `Debug` output.
+pub(crate) fn hide_secrets(headers: &mut HeaderMap) {
+    for (name, value) in headers.iter_mut() {
+        if SECRET_FIELDS.contains(name) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+/// A subprotocol may carry a token.
+const SECRET_FIELDS: [HeaderName; 4] =
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
 
 /// Why a handshake is refused: an HTTP status, and a message that tells the client what to do. It is
 /// answered as `{"error": {"code": …, "message": …}}`.
@@ -113,5 +144,9 @@ mod tests {
         assert_eq!(handshake.header("cookie"), Some("a=1"));
         assert_eq!(handshake.bearer_token(), Some("secret"));
         assert_eq!(handshake.remote_addr().port(), 7);
+        let shown = format!("{handshake:?}");
+        assert!(shown.contains("/ws") && shown.contains("cookie"), "{shown}");
+        assert!(!shown.contains("secret") && !shown.contains("Ada"), "{shown}");
+        assert!(!shown.contains("a=1"), "{shown}");
     }
 }

@@ -1,6 +1,7 @@
 //! HTTP routes of the embedding program, beside `/ws`.
 
 use std::error::Error;
+use std::fmt;
 use std::ops::Deref;
 
 use http_body_util::Full;
@@ -11,11 +12,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::broadcaster::Broadcaster;
+use crate::handshake::hide_secrets;
 use crate::http::parameter;
 
 /// A whole HTTP request, its body included, for a route of the program. It is an
 /// [`http::Request`](hyper::Request) and what the route adds to it.
-#[derive(Debug)]
+///
+/// Its `Debug` output hides what a client may have proved its identity with: the query, cookies,
+/// tokens.
 pub struct HttpRequest {
     request: Request<Bytes>,
     parameters: Vec<(String, String)>,
@@ -24,10 +28,11 @@ pub struct HttpRequest {
 
 impl HttpRequest {
     pub(crate) fn new(
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         parameters: Vec<(String, String)>,
         broadcaster: Broadcaster,
     ) -> HttpRequest {
+        hide_secrets(request.headers_mut());
         HttpRequest { request, parameters, broadcaster }
     }
 
@@ -53,6 +58,17 @@ impl Deref for HttpRequest {
 
     fn deref(&self) -> &Request<Bytes> {
         &self.request
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpRequest")
+            .field("method", self.method())
+            .field("path", &self.uri().path())
+            .field("headers", self.headers())
+            .field("parameters", &self.parameters)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -56,14 +57,15 @@ pub(super) struct ServeArgs {
     open: bool,
 
     /// Key that /v1 asks for (Authorization: Bearer KEY); may be given several times
-    #[arg(
-        long = "api-key",
-        env = "CORECAST_API_KEY",
-        value_name = "KEY",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
+    ///
+    /// Every user of this machine can read it in the list of processes: better is --api-key-file, or
+    /// the environment variable CORECAST_API_KEY, which may list several keys with commas between.
+    #[arg(long = "api-key", value_name = "KEY")]
     api_keys: Vec<String>,
+
+    /// File with keys that /v1 asks for, one per line; blank lines and # comments are passed over
+    #[arg(long, env = "CORECAST_API_KEY_FILE", value_name = "PATH")]
+    api_key_file: Option<PathBuf>,
 
     /// How long shutting down may take before what remains is cut
     #[arg(long, env = "CORECAST_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
@@ -203,12 +205,25 @@ impl ServeArgs {
         if self.open {
             builder = builder.open();
         }
-        Ok(self.api_keys.iter().fold(builder, |builder, key| builder.api_key(key)))
+        if let Some(path) = &self.api_key_file {
+            builder = builder.api_key_file(path);
+        }
+        Ok(self.api_keys().iter().fold(builder, |builder, key| builder.api_key(key)))
+    }
+
+    /// The keys that were typed, each as it stands; else those that the environment lists.
+    fn api_keys(&self) -> Vec<String> {
+        if !self.api_keys.is_empty() {
+            return self.api_keys.clone();
+        }
+        let listed = std::env::var("CORECAST_API_KEY").unwrap_or_default();
+        let keys = listed.split(',').map(str::to_owned);
+        if listed.is_empty() { Vec::new() } else { keys.collect() }
     }
 
     /// Who may do what, in one line.
     pub(super) fn access(&self) -> &'static str {
-        match (self.api_keys.is_empty(), self.open) {
+        match (self.api_keys().is_empty() && self.api_key_file.is_none(), self.open) {
             (true, _) => "whoever can reach it may do everything: no key is asked for",
             (false, false) => "/v1 asks for an API key",
             (false, true) => "/v1 asks for an API key; clients of /ws may do everything",

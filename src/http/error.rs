@@ -51,6 +51,10 @@ impl HttpError {
         HttpError::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    pub(crate) fn nothing_there() -> HttpError {
+        HttpError::not_found("there is nothing at this path")
+    }
+
     pub(crate) fn method_not_allowed(allow: impl Into<Cow<'static, str>>) -> HttpError {
         let allow = allow.into();
         let message = format!("this path allows {allow}");
@@ -80,7 +84,7 @@ impl HttpError {
     }
 
     pub(crate) fn unsupported_media_type() -> HttpError {
-        let message = "the body must be application/json";
+        let message = "the body must be declared as JSON: -H 'content-type: application/json'";
         HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     }
 

@@ -1,6 +1,7 @@
 //! HTTP beside `/ws`, on the same port.
 
-mod auth;
+mod access;
+mod api_keys;
 mod error;
 mod head;
 mod path;
@@ -9,9 +10,10 @@ mod router;
 mod routes;
 mod stats;
 
-pub(crate) use auth::bearer_token;
+pub(crate) use access::bearer_token;
+pub(crate) use api_keys::ApiKeys;
 pub(crate) use error::HttpError;
 pub(crate) use head::{Accept, HEADERS_MAX, Head};
 pub(crate) use path::parameter;
-pub(crate) use router::{Matched, Route, Router, check as check_routes};
+pub(crate) use router::{Route, Router, check as check_routes};
 pub(crate) use routes::respond;

@@ -2,21 +2,39 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
-/// The segments of a path, decoded after splitting, so that `a%2Fb` is one segment. None when one
-/// is not UTF-8.
-pub(crate) fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    path.split('/').map(|segment| percent_decode_str(segment).decode_utf8().ok()).collect()
+/// What a canonical path keeps encoded: what would end its segment, or begin an encoding.
+const KEPT: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
+
+/// The one spelling that routes are found by: each segment decoded after splitting, so that
+/// `/%761/stats` is `/v1/stats`, and encoded again as little as possible, so that room `a/b` stays
+/// one segment (`a%2Fb`). A segment that is not UTF-8 stays encoded, too.
+pub(crate) fn canonical(path: &str) -> Cow<'_, str> {
+    if path.bytes().all(|byte| byte != b'%' && byte.is_ascii_graphic()) {
+        return Cow::Borrowed(path);
+    }
+    let segments = path.split('/').map(|segment| {
+        let decoded: Vec<u8> = percent_decode_str(segment).collect();
+        percent_encode(&decoded, KEPT).to_string()
+    });
+    Cow::Owned(segments.collect::<Vec<_>>().join("/"))
+}
+
+/// A canonical segment as it was meant; none when it is not UTF-8.
+pub(crate) fn decode(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok()
 }
 
 /// One parameter of a query, decoded as forms are: `+` is a space. None when it is absent.
 pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
-    let value = value.replace('+', " ");
-    Some(percent_decode_str(&value).decode_utf8_lossy().into_owned())
+    let (_, value) = pairs.into_iter().find(|(key, _)| form_decode(key) == name)?;
+    Some(form_decode(value))
+}
+
+fn form_decode(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -24,24 +42,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slash_may_be_part_of_a_name() {
-        assert_eq!(
-            segments("/v1/rooms/a%2Fb"),
-            Some(vec!["v1".into(), "rooms".into(), "a/b".into()])
-        );
-        assert_eq!(
-            segments("/v1/rooms/%C3%A9+"),
-            Some(vec!["v1".into(), "rooms".into(), "é+".into()])
-        );
-        assert_eq!(segments("/%ff"), None);
+    fn every_spelling_of_a_path_has_one_canonical_form() {
+        for (path, same) in [
+            ("/v1/stats", "/v1/stats"),
+            ("/%76%31/st%61ts", "/v1/stats"),
+            ("/v1%2fstats", "/v1%2Fstats"),
+            ("/v1/rooms/a%2Fb", "/v1/rooms/a%2Fb"),
+            ("/v1/rooms/%C3%A9+%zz", "/v1/rooms/%C3%A9+%25zz"),
+            ("/v1/rooms/é", "/v1/rooms/%C3%A9"),
+            ("/%2576%2531/stats", "/%2576%2531/stats"),
+            ("/%ff", "/%FF"),
+            ("//v1", "//v1"),
+            ("/%2e%2e/v1", "/../v1"),
+        ] {
+            assert_eq!(canonical(path), same, "{path}");
+            assert_eq!(canonical(same), same, "the canonical form is its own");
+        }
+        assert_eq!(decode("a%2Fb").as_deref(), Some("a/b"));
+        assert_eq!(decode("%FF"), None);
     }
 
     #[test]
     fn parameters_are_decoded() {
-        let query = Some("after=a%2Fb+c&limit=5&x");
+        let query = Some("after=a%2Fb+c&limit=5&x&%6eame=n");
         assert_eq!(parameter(query, "after").as_deref(), Some("a/b c"));
         assert_eq!(parameter(query, "limit").as_deref(), Some("5"));
         assert_eq!(parameter(query, "x").as_deref(), Some(""));
+        assert_eq!(parameter(query, "name").as_deref(), Some("n"));
         assert_eq!(parameter(query, "y"), None);
     }
 }

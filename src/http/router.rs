@@ -1,7 +1,12 @@
-//! Which route of the program answers a request.
+//! Which route answers a request, and who may use it: one table for the server's own routes and
+//! those of the program.
+
+use std::collections::BTreeMap;
 
 use hyper::Method;
 
+use super::access::{Access, Admission};
+use super::{HttpError, path};
 use crate::handler::{Handler, Template};
 use crate::route::{HttpRequest, RouteResult};
 
@@ -19,28 +24,97 @@ impl Route {
         path: &str,
         handler: Box<dyn Template<HttpRequest, RouteResult>>,
     ) -> Route {
-        Route { method, path: path.to_owned(), handler }
+        Route { method, path: canonical_pattern(path), handler }
     }
 }
 
-/// Paths that the server answers itself.
-const RESERVED: [&str; 5] = ["/ws", "/v1", "/healthz", "/readyz", "/metrics"];
-
-/// All routes of a shard, by path.
-#[derive(Default)]
-pub(crate) struct Router {
-    paths: matchit::Router<usize>,
-    methods: Vec<Vec<(Method, Handler<HttpRequest, RouteResult>)>>,
+/// Requests are matched by their canonical path, so that patterns are spelled the same way.
+fn canonical_pattern(pattern: &str) -> String {
+    let segments = pattern.split('/').map(|segment| match segment.contains('{') {
+        true => segment.to_owned(),
+        false => path::canonical(segment).into_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
-/// A request's way through the routes.
-pub(crate) enum Matched {
-    /// No route has this path.
-    Nowhere,
-    /// The path is known, for these methods.
-    Otherwise(String),
-    /// This handler, with the path's parameters.
-    Handler(Handler<HttpRequest, RouteResult>, Vec<(String, String)>),
+/// What answers a request.
+#[derive(Clone)]
+pub(crate) enum Endpoint {
+    Own(Own),
+    Program(Handler<HttpRequest, RouteResult>),
+}
+
+/// What the server answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Says where the endpoints are.
+    Home,
+    Health,
+    Readiness,
+    /// `/ws`, for a request that is no handshake.
+    Handshake,
+    Stats,
+    Rooms,
+    Room,
+    Publish,
+    Broadcast,
+    Emit,
+    Kick,
+}
+
+/// One path of the server's own, who may use it, and its methods.
+struct OwnPath {
+    pattern: &'static str,
+    access: Access,
+    methods: &'static [(&'static str, Own)],
+}
+
+/// The server's own paths. Those without methods are answered with 404 to all who may ask.
+const OWN: [OwnPath; 14] = [
+    own("/", Access::Everybody, &[("GET", Own::Home)]),
+    own("/healthz", Access::Everybody, &[("GET", Own::Health)]),
+    own("/readyz", Access::Everybody, &[("GET", Own::Readiness)]),
+    own("/ws", Access::Everybody, &[("GET", Own::Handshake)]),
+    own("/v1", Access::Api, &[]),
+    own("/v1/", Access::Api, &[]),
+    own("/v1/{*rest}", Access::Api, &[]),
+    own("/v1/stats", Access::Api, &[("GET", Own::Stats)]),
+    own("/v1/rooms", Access::Api, &[("GET", Own::Rooms)]),
+    own("/v1/rooms/{room}", Access::Api, &[("GET", Own::Room)]),
+    own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish)]),
+    own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast)]),
+    own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick)]),
+    own("/v1/connections/{id}/emit", Access::Api, &[("POST", Own::Emit)]),
+];
+
+const fn own(
+    pattern: &'static str,
+    access: Access,
+    methods: &'static [(&'static str, Own)],
+) -> OwnPath {
+    OwnPath { pattern, access, methods }
+}
+
+/// Paths that no route of the program may have, and none below them. The page at `/` is ours only
+/// until the program has one.
+const RESERVED: [&str; 4] = ["/ws", "/v1", "/healthz", "/readyz"];
+
+/// All routes of a shard, by path.
+pub(crate) struct Router {
+    paths: matchit::Router<Place>,
+}
+
+/// One path: who may use it, and what answers each method.
+struct Place {
+    access: Access,
+    methods: Vec<(Method, Endpoint)>,
+}
+
+/// A path that was found. What answers there comes out only for an [`Admission`], so that no
+/// request reaches a route whose rule was not asked.
+pub(crate) struct Found<'a> {
+    place: &'a Place,
+    parameters: Vec<(String, String)>,
 }
 
 /// Refuses routes that could never be reached, in words for the programmer.
@@ -65,40 +139,68 @@ pub(crate) fn check(routes: &[Route]) -> Result<(), String> {
 }
 
 impl Router {
-    /// A router of routes that were checked.
+    /// A router of the server's own routes and of the program's, which were checked.
     pub(crate) fn new(routes: Vec<Route>) -> Router {
-        let mut router = Router::default();
-        let mut paths: Vec<String> = Vec::new();
+        let mut places: BTreeMap<String, Place> = BTreeMap::new();
         for Route { method, path, handler } in routes {
-            let place = paths.iter().position(|known| *known == path).unwrap_or_else(|| {
-                let inserted = router.paths.insert(path.as_str(), paths.len());
-                inserted.expect("the routes were checked before the first shard started");
-                paths.push(path);
-                router.methods.push(Vec::new());
-                paths.len() - 1
-            });
-            router.methods[place].push((method, handler.instantiate()));
+            let place = places.entry(path);
+            let place = place.or_insert(Place { access: Access::Program, methods: Vec::new() });
+            place.methods.push((method, Endpoint::Program(handler.instantiate())));
         }
-        router
+        for OwnPath { pattern, access, methods } in OWN {
+            let method = |name: &str| Method::from_bytes(name.as_bytes()).expect("it is a token");
+            let methods = methods.iter().map(|(name, own)| (method(name), Endpoint::Own(*own)));
+            let place = Place { access, methods: methods.collect() };
+            places.entry(pattern.to_owned()).or_insert(place);
+        }
+        let mut paths = matchit::Router::new();
+        for (pattern, place) in places {
+            let inserted = paths.insert(pattern, place);
+            inserted.expect("the routes were checked before the first shard started");
+        }
+        Router { paths }
     }
 
-    /// Finds the handler of a request. HEAD is answered as GET without the body.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Matched {
-        let Ok(found) = self.paths.at(path) else { return Matched::Nowhere };
-        let methods = &self.methods[*found.value];
-        let is = |wanted: &Method| methods.iter().find(|(method, _)| method == wanted);
-        let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD);
-        let Some((_, handler)) = is(method).or_else(as_get) else {
-            let allowed: Vec<_> = methods.iter().map(|(method, _)| method.as_str()).collect();
-            return Matched::Otherwise(allowed.join(", "));
-        };
-        let parameters = found.params.iter().map(|(name, value)| (name.to_owned(), decode(value)));
-        Matched::Handler(handler.clone(), parameters.collect())
+    /// Finds the route of a path, which may be spelled in any way.
+    pub(crate) fn find(&self, path: &str) -> Option<Found<'_>> {
+        let path = path::canonical(path);
+        let found = self.paths.at(&path).ok()?;
+        let parameters = found.params.iter();
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(Found { place: found.value, parameters: parameters.collect() })
     }
 }
 
-fn decode(value: &str) -> String {
-    percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned()
+impl Found<'_> {
+    pub(crate) fn access(&self) -> Access {
+        self.place.access
+    }
+
+    /// The path's parameters by name, percent-encoded.
+    pub(crate) fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
+    }
+
+    /// What answers this method, for a request that may enter. HEAD is answered as GET without the
+    /// body.
+    pub(crate) fn enter(&self, _: Admission, method: &Method) -> Result<&Endpoint, HttpError> {
+        let methods = &self.place.methods;
+        if methods.is_empty() {
+            return Err(HttpError::nothing_there());
+        }
+        let is = |wanted: &Method| methods.iter().find(|(method, _)| method == wanted);
+        let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD);
+        is(method).or_else(as_get).map(|(_, endpoint)| endpoint).ok_or_else(|| self.otherwise())
+    }
+
+    fn otherwise(&self) -> HttpError {
+        let mut allowed: Vec<_> =
+            self.place.methods.iter().map(|(method, _)| method.as_str()).collect();
+        if allowed.contains(&"GET") && !allowed.contains(&"HEAD") {
+            allowed.push("HEAD");
+        }
+        HttpError::method_not_allowed(allowed.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -117,20 +219,50 @@ mod tests {
             route(Method::GET, "/"),
             route(Method::GET, "/hello/{name}"),
             route(Method::POST, "/hello/{name}"),
+            route(Method::GET, "/metrics"),
+            route(Method::GET, "/{page}/stats"),
+            route(Method::GET, "/é/{*rest}"),
         ];
         assert_eq!(check(&routes), Ok(()));
         let router = Router::new(routes);
-        let name = |matched| match matched {
-            Matched::Handler(_, parameters) => {
-                parameters.into_iter().map(|(_, value)| value).next()
-            }
-            _ => panic!("no handler"),
+        let enter = |method: Method, path: &str| {
+            let found = router.find(path).expect("the path is known");
+            assert_eq!(found.access(), Access::Program, "{path}");
+            let entered = found.enter(Admission::for_tests(), &method).map(drop);
+            (entered, found.parameters)
         };
-        assert_eq!(name(router.find(&Method::POST, "/hello/a%2Fb")).as_deref(), Some("a/b"));
-        assert_eq!(name(router.find(&Method::HEAD, "/")), None);
-        assert!(matches!(router.find(&Method::GET, "/bye"), Matched::Nowhere));
-        let refused = router.find(&Method::DELETE, "/hello/x");
-        assert!(matches!(refused, Matched::Otherwise(allow) if allow == "GET, POST"));
+        let name = vec![("name".to_owned(), "a%2Fb".to_owned())];
+        assert_eq!(enter(Method::POST, "/hello/a%2fb"), (Ok(()), name.clone()));
+        assert_eq!(enter(Method::HEAD, "/%68ello/a%2fb"), (Ok(()), name));
+        assert_eq!(enter(Method::HEAD, "/").0, Ok(()));
+        assert_eq!(enter(Method::GET, "/metrics").0, Ok(()));
+        assert_eq!(enter(Method::GET, "/%c3%A9/more/of/it").0, Ok(()));
+        assert_eq!(enter(Method::GET, "/v2/stats").0, Ok(()));
+        assert!(router.find("/bye").is_none());
+        let refused = enter(Method::DELETE, "/hello/x").0;
+        assert_eq!(refused, Err(HttpError::method_not_allowed("GET, POST, HEAD")));
+    }
+
+    #[test]
+    fn every_path_whose_first_segment_is_v1_has_the_rule_of_the_api() {
+        let router = Router::new(vec![route(Method::GET, "/{*page}")]);
+        for path in [
+            "/v1",
+            "/v1/",
+            "/v1/stats",
+            "/%76%31/stats",
+            "/v%31/rooms/%2e%2e/publish",
+            "/v1/nothing",
+            "/v1/rooms/a/b/c",
+            "/v1//stats",
+        ] {
+            let access = router.find(path).map(|found| found.access());
+            assert_eq!(access, Some(Access::Api), "{path}");
+        }
+        for path in ["/V1/stats", "//v1/stats", "/%2576%2531/stats", "/v1%2Fstats"] {
+            let access = router.find(path).map(|found| found.access());
+            assert_eq!(access, Some(Access::Program), "{path}");
+        }
     }
 
     #[test]
@@ -138,7 +270,9 @@ mod tests {
         for (paths, words) in [
             (vec!["/ws"], "the server's own"),
             (vec!["/v1/rooms"], "the server's own"),
+            (vec!["/%76%31/rooms"], "the server's own"),
             (vec!["/a", "/a"], "twice"),
+            (vec!["/a", "/%61"], "twice"),
             (vec!["/a/{b}", "/a/{c}"], "not possible"),
         ] {
             let routes: Vec<_> = paths.iter().map(|path| route(Method::GET, path)).collect();

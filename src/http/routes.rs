@@ -1,5 +1,6 @@
 //! Which request is answered how.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_shards::{
@@ -7,12 +8,14 @@ use corecast_shards::{
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{Method, Request, Response, StatusCode, header};
+use hyper::{Request, Response, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::{HttpError, Matched, auth, path, rooms, stats};
-use crate::handler::finish;
-use crate::route::HttpRequest;
+use super::router::{Endpoint, Own};
+use super::{HttpError, access, path, rooms, stats};
+use crate::handler::{Handler, finish};
+use crate::route::{HttpRequest, RouteResult};
 use crate::runtime::Hub;
 
 type Answered = Result<Response<Full<Bytes>>, HttpError>;
@@ -23,65 +26,61 @@ pub(crate) async fn respond(hub: Hub, request: Request<Incoming>) -> Response<Fu
 }
 
 async fn route(hub: &Hub, request: Request<Incoming>) -> Answered {
-    let uri = request.uri().clone();
-    if uri.path().starts_with("/v1/") {
-        auth::authorize(request.headers(), hub.api_keys())?;
-    }
-    let Some(segments) = path::segments(uri.path()) else {
-        return Err(match uri.path().starts_with("/v1/connections/") {
-            true => HttpError::not_found("there is no such connection"),
-            false => HttpError::bad_request("the path is not UTF-8"),
-        });
+    let found = hub.router().find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
+    let admission = access::admit(found.access(), request.headers(), hub.api_keys())?;
+    let endpoint = found.enter(admission, request.method())?;
+    let parameter = || found.parameters().first().and_then(|(_, value)| path::decode(value));
+    let room = || parameter().ok_or_else(|| HttpError::bad_request("the path is not UTF-8"));
+    let own = match endpoint {
+        Endpoint::Own(own) => *own,
+        Endpoint::Program(handler) => {
+            return answer_by_program(hub, Rc::clone(handler), found.parameters(), request).await;
+        }
     };
-    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
-    match segments.as_slice() {
-        ["ws"] => Err(explain_handshake(&request)),
-        ["healthz"] => get(&request, ok(&json!({"status": "ok"}))),
-        ["readyz"] => get(&request, readiness(hub)),
-        ["v1", "stats"] => get(&request, stats::stats(hub).await),
-        ["v1", "rooms"] => get(&request, rooms::list(hub, uri.query()).await),
-        ["v1", "rooms", room] => get(&request, rooms::one(hub, room).await),
-        ["v1", "rooms", room, "publish"] => publish(hub, room, request).await,
-        ["v1", "broadcast"] => broadcast(hub, request).await,
-        ["v1", "connections", id] => kick(hub, id, &request).await,
-        ["v1", "connections", id, "emit"] => emit(hub, id, request).await,
-        _ => route_of_program(hub, request).await,
+    match own {
+        Own::Home => ok(&home()),
+        Own::Health => ok(&json!({"status": "ok"})),
+        Own::Readiness => readiness(hub),
+        Own::Handshake => Err(explain_handshake(&request)),
+        Own::Stats => stats::stats(hub).await,
+        Own::Rooms => rooms::list(hub, request.uri().query()).await,
+        Own::Room => rooms::one(hub, &room()?).await,
+        Own::Publish => publish(hub, &room()?, request).await,
+        Own::Broadcast => broadcast(hub, request).await,
+        Own::Emit => emit(hub, parameter().as_deref(), request).await,
+        Own::Kick => kick(hub, parameter().as_deref()).await,
     }
 }
 
+/// What stands at `/` until the program, or a page, does.
+fn home() -> Value {
+    json!({
+        "corecast": env!("CARGO_PKG_VERSION"),
+        "websocket": "/ws",
+        "http": "/v1",
+        "health": ["/healthz", "/readyz"],
+    })
+}
+
 /// Whatever is not the server's own may be the program's.
-async fn route_of_program(hub: &Hub, request: Request<Incoming>) -> Answered {
-    let (handler, parameters) = match hub.router().find(request.method(), request.uri().path()) {
-        Matched::Handler(handler, parameters) => (handler, parameters),
-        Matched::Otherwise(allow) => return Err(HttpError::method_not_allowed(allow)),
-        Matched::Nowhere => return Err(HttpError::not_found("there is nothing at this path")),
-    };
+async fn answer_by_program(
+    hub: &Hub,
+    handler: Handler<HttpRequest, RouteResult>,
+    parameters: &[(String, String)],
+    request: Request<Incoming>,
+) -> Answered {
+    let decoded = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
+    let parameters = parameters.iter().map(|(name, value)| (name.clone(), decoded(value)));
     let (head, body) = request.into_parts();
     let body = read_body(hub, body).await?;
     let request = Request::from_parts(head, body);
-    let request = HttpRequest::new(request, parameters, hub.broadcaster());
+    let request = HttpRequest::new(request, parameters.collect(), hub.broadcaster());
     match finish(handler, request).await {
         Ok(response) => Ok(response.0),
         Err(failure) => {
             tracing::error!("a route failed: {failure}");
             Err(HttpError::route_failed())
         }
-    }
-}
-
-fn get(request: &Request<Incoming>, answer: Answered) -> Answered {
-    allow(request, &[Method::GET, Method::HEAD], "GET, HEAD")?;
-    answer
-}
-
-fn allow(
-    request: &Request<Incoming>,
-    methods: &[Method],
-    allow: &'static str,
-) -> Result<(), HttpError> {
-    match methods.contains(request.method()) {
-        true => Ok(()),
-        false => Err(HttpError::method_not_allowed(allow)),
     }
 }
 
@@ -94,9 +93,6 @@ fn readiness(hub: &Hub) -> Answered {
 
 /// Says what is wrong with a request for `/ws` that was not taken as a handshake.
 fn explain_handshake(request: &Request<Incoming>) -> HttpError {
-    if request.method() != Method::GET {
-        return HttpError::method_not_allowed("GET");
-    }
     let field = |name: &str| request.headers().get(name).map_or(&b""[..], |value| value.as_bytes());
     HttpError::bad_handshake(if !super::head::has_token(field("upgrade"), "websocket") {
         "this path speaks WebSocket: the header Upgrade: websocket is missing"
@@ -135,21 +131,24 @@ async fn publish(hub: &Hub, room: &str, request: Request<Incoming>) -> Answered 
     }
 }
 
-async fn emit(hub: &Hub, id: &str, request: Request<Incoming>) -> Answered {
+async fn emit(hub: &Hub, id: Option<&str>, request: Request<Incoming>) -> Answered {
     let body = read_command(hub, request).await?;
     let frame = event_frame(&Publication::parse(&body)?);
     ask_connection(hub, id, |conn| Query::Emit(conn, frame)).await
 }
 
-async fn kick(hub: &Hub, id: &str, request: &Request<Incoming>) -> Answered {
-    allow(request, &[Method::DELETE], "DELETE")?;
+async fn kick(hub: &Hub, id: Option<&str>) -> Answered {
     hub.refuse_while_draining()?;
     ask_connection(hub, id, |conn| Query::Close(conn, Disconnect::Kicked)).await
 }
 
-async fn ask_connection(hub: &Hub, id: &str, query: impl FnOnce(ConnId) -> Query) -> Answered {
+async fn ask_connection(
+    hub: &Hub,
+    id: Option<&str>,
+    query: impl FnOnce(ConnId) -> Query,
+) -> Answered {
     let unknown = || HttpError::not_found("there is no such connection");
-    let conn: ConnId = id.parse().map_err(|_| unknown())?;
+    let conn: ConnId = id.and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
     if conn.shard.index() >= hub.shards() {
         return Err(unknown());
     }
@@ -161,7 +160,6 @@ async fn ask_connection(hub: &Hub, id: &str, query: impl FnOnce(ConnId) -> Query
 
 /// The body of a POST that changes something.
 async fn read_command(hub: &Hub, request: Request<Incoming>) -> Result<String, HttpError> {
-    allow(&request, &[Method::POST], "POST")?;
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim();

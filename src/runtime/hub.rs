@@ -26,7 +26,7 @@ use super::visit::{VISIT_INTERVAL, visit};
 use crate::broadcaster::Broadcaster;
 use crate::error::{JoinError, PublishError};
 use crate::handler::caught;
-use crate::http::{self, HttpError, Router};
+use crate::http::{self, ApiKeys, HttpError, Router};
 use crate::program::Handlers;
 use crate::receipt::Receipt;
 use crate::session::Session;
@@ -397,7 +397,7 @@ impl Hub {
         self.0.process.limits()
     }
 
-    pub(crate) fn api_keys(&self) -> &[String] {
+    pub(crate) fn api_keys(&self) -> &ApiKeys {
         self.0.process.api_keys()
     }
 

@@ -7,12 +7,13 @@ use std::time::Instant;
 use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 
 use super::counts::{Counts, SharedCounts};
+use crate::http::ApiKeys;
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
 pub(crate) struct Process {
     config: Config,
-    api_keys: Vec<String>,
+    api_keys: ApiKeys,
     cores: Vec<Option<usize>>,
     gauges: Vec<Gauges>,
     /// When the clock of all shards started.
@@ -80,7 +81,7 @@ impl Gauges {
 
 impl Process {
     /// A process whose shards run on these cores; none for those that are not pinned.
-    pub(crate) fn new(config: Config, api_keys: Vec<String>, cores: Vec<Option<usize>>) -> Process {
+    pub(crate) fn new(config: Config, api_keys: ApiKeys, cores: Vec<Option<usize>>) -> Process {
         Process {
             config,
             api_keys,
@@ -108,7 +109,7 @@ impl Process {
         self.config.home(room)
     }
 
-    pub(crate) fn api_keys(&self) -> &[String] {
+    pub(crate) fn api_keys(&self) -> &ApiKeys {
         &self.api_keys
     }
 

@@ -16,6 +16,11 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// What was given as an API key is none, or its file cannot be read.
+    ApiKey {
+        /// Why not.
+        reason: String,
+    },
     /// A route of the program could never be reached.
     Route {
         /// Which, and why.
@@ -77,6 +82,7 @@ impl fmt::Display for StartError {
                 f,
                 "cannot listen there: {reason}; give an address and a port, such as 127.0.0.1:8080"
             ),
+            StartError::ApiKey { reason } => f.write_str(reason),
             StartError::Route { message } => f.write_str(message),
             StartError::PortTaken { address } => write!(
                 f,

@@ -7,6 +7,7 @@ mod failing;
 mod handlers;
 mod rooms;
 mod routes;
+mod secrets;
 mod shutdown;
 mod socket;
 mod threads;

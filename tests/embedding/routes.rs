@@ -54,6 +54,17 @@ fn routes_answer_beside_the_socket() {
 }
 
 #[test]
+fn a_program_may_have_what_the_server_does_not_need() {
+    let metrics = async |_: HttpRequest| Ok(HttpResponse::text("up 1"));
+    let server = builder().route(Method::GET, "/metrics", metrics).start().unwrap();
+    for target in ["/metrics", "/%6detrics"] {
+        let answer = http(server.local_addr(), "GET", target, &[], "");
+        assert_eq!((answer.status, &*answer.body), (200, &b"up 1"[..]), "{target}");
+    }
+    server.shutdown(PATIENCE);
+}
+
+#[test]
 fn a_route_that_nobody_could_reach_does_not_start() {
     let builder = builder();
     let hello = async |_: HttpRequest| Ok(HttpResponse::text("hello"));

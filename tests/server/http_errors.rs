@@ -9,7 +9,6 @@ const TARGETS: [&str; 3] = ["/v1/broadcast", "/v1/rooms/r/publish", "/v1/connect
 fn an_unknown_path_is_404() {
     let server = Server::start(&[]);
     let paths = [
-        "/",
         "/nope",
         "/v1",
         "/v1/",
@@ -148,4 +147,12 @@ fn health_and_readiness_are_200() {
     for target in ["/healthz", "/readyz"] {
         assert_eq!(server.get(target).status, 200, "{target}");
     }
+}
+
+#[test]
+fn the_first_page_says_where_the_endpoints_are() {
+    let server = Server::start(&["--api-key", "secret"]);
+    let home = server.get("/");
+    assert_eq!((home.status, home.json()["websocket"].as_str()), (200, Some("/ws")));
+    http(server.address(), "POST", "/", &[], "").assert_error(405);
 }
