@@ -8,8 +8,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use corecast::{
-    Claims, Client, Disconnect, HandlerResult, Handshake, HttpRequest, HttpResponse, Message,
-    Method, Refusal, Server,
+    Claims, Client, ClientError, Disconnect, HandlerResult, Handshake, HttpRequest, HttpResponse,
+    Message, Method, Refusal, Server,
 };
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -95,9 +95,9 @@ async fn enter(client: Client, message: Message) -> HandlerResult {
 /// see one order.
 async fn chat(client: Client, message: Message) -> HandlerResult {
     let text: String = message.parse()?;
-    let place = client.state::<Place>().ok_or("Enter a room first.")?;
+    let place = client.state::<Place>().ok_or(ClientError::new("Enter a room first."))?;
     if text.trim().is_empty() || text.chars().count() > TEXT_MAX {
-        return Err("A message has 1 to 2,000 characters.".into());
+        return Err(ClientError::new("A message has 1 to 2,000 characters.").into());
     }
     let (from, name) = (client.id().to_string(), client.claims().subject());
     let said = json!({"from": from, "name": name, "text": text});

@@ -12,11 +12,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::builder()
         .listen(address)
         .on_text(async |client: Client, text: String| {
-            client.send_text(&text);
+            client.send_text(&text)?;
             Ok(())
         })
         .on_binary(async |client: Client, bytes: Vec<u8>| {
-            client.send_binary(&bytes);
+            client.send_binary(&bytes)?;
             Ok(())
         })
         .start()?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    Answer, BadRoomName, ConnId, Disconnect, Query, RoomInfo, RoomName, ShardId, Unnumbered,
-    event_frame,
+    Answer, BadRoomName, Close, ConnId, Query, RoomInfo, RoomName, ShardId, Unnumbered, event_frame,
 };
 use futures_lite::future::block_on;
 use serde::Serialize;
@@ -124,7 +123,8 @@ impl Broadcaster {
         self.ask_connection(connection, Query::Emit(connection, frame)).await
     }
 
-    /// Closes one connection. Returns whether it was there and open.
+    /// Closes one connection: for a reason of the engine's, or with a code and words of the
+    /// program's own. Returns whether it was there and open.
     ///
     /// # Errors
     ///
@@ -132,21 +132,22 @@ impl Broadcaster {
     pub async fn close(
         &self,
         connection: ConnId,
-        reason: Disconnect,
+        close: impl Into<Close>,
     ) -> Result<bool, PublishError> {
-        self.ask_connection(connection, Query::Close(connection, reason)).await
+        self.ask_connection(connection, Query::Close(connection, close.into())).await
     }
 
-    /// Closes every connection for this reason, each as soon as it was sent what waits for it. Who
-    /// connects afterwards is welcome.
+    /// Closes every connection, each as soon as it was sent what waits for it. New ones are still
+    /// accepted.
     ///
     /// # Errors
     ///
     /// [`PublishError::Closed`] when the server is shutting down, which closes them, too.
-    pub async fn close_all(&self, reason: Disconnect) -> Result<(), PublishError> {
+    pub async fn close_all(&self, close: impl Into<Close>) -> Result<(), PublishError> {
+        let close = close.into();
         for index in 0..self.process.shards() {
             let shard = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
-            self.hand_over(shard, Foreign::CloseAll(reason)).await?;
+            self.hand_over(shard, Foreign::CloseAll(close.clone())).await?;
         }
         Ok(())
     }

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use corecast_shards::wire::{FRAME_HEADER_MAX, Opcode, push_frame};
-use corecast_shards::{ConnId, Disconnect, Joined, RoomName, Unnumbered, event_frame};
+use corecast_shards::{Close, ConnId, Joined, RoomName, Unnumbered, event_frame, reply_frame};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::broadcaster::Broadcaster;
 use crate::claims::Claims;
-use crate::error::{JoinError, PublishError};
+use crate::error::{JoinError, PublishError, SendError};
 use crate::handshake::Handshake;
-use crate::payload::{Payload, PayloadError};
+use crate::message::Message;
+use crate::payload::Payload;
 use crate::room::ToRoom;
 use crate::runtime::Hub;
 use crate::session::Session;
@@ -20,8 +22,8 @@ use crate::session::Session;
 /// A handle to one connected client: cheap to clone, and bound to its shard's thread, on which all
 /// its handlers run.
 ///
-/// A handle may outlive its connection; what is sent then goes nowhere, as it does when the
-/// network fails a moment later.
+/// A handle may outlive its connection: [`Client::is_open`] is false then, and sending to it is an
+/// error.
 #[derive(Clone)]
 pub struct Client {
     hub: Hub,
@@ -115,11 +117,29 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the event's name is not allowed or the data has no JSON form.
-    pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), PayloadError> {
+    /// [`SendError::Gone`] when the connection has ended; nothing is sent then. `Payload` when the
+    /// event's name is not allowed or the data has no JSON form.
+    pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
         let payload = Payload::new(event, data)?;
-        self.hub.emit(self.id, &event_frame(&payload.publication()));
-        Ok(())
+        self.send(&event_frame(&payload.publication()))
+    }
+
+    /// Answers a message of this client: as [`Client::emit`], with the id that the client gave the
+    /// message, so that it knows which of its messages this answers. A message without an id is
+    /// answered with an ordinary event.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::emit`].
+    pub fn reply(
+        &self,
+        message: &Message,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<(), SendError> {
+        let payload = Payload::new(event, data)?;
+        let id = message.id().map(RawValue::get);
+        self.send(&reply_frame(&payload.publication(), id))
     }
 
     /// Sends an event to every connection of the server, this one too.
@@ -144,18 +164,37 @@ impl Client {
     }
 
     /// Sends a text message in the program's own format.
-    pub fn send_text(&self, text: &str) {
-        self.send(Opcode::Text, text.as_bytes());
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Gone`] when the connection has ended; nothing is sent then.
+    pub fn send_text(&self, text: &str) -> Result<(), SendError> {
+        self.send_verbatim(Opcode::Text, text.as_bytes())
     }
 
     /// Sends a binary message.
-    pub fn send_binary(&self, bytes: &[u8]) {
-        self.send(Opcode::Binary, bytes);
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::send_text`].
+    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
+        self.send_verbatim(Opcode::Binary, bytes)
     }
 
-    /// Closes the connection, for this reason.
-    pub fn close(&self, reason: Disconnect) {
-        self.hub.close(self.id, reason);
+    /// Closes the connection: for a reason of the engine's, such as [`Disconnect::Kicked`], or with
+    /// a code and words of the program's own. Returns whether it was there and open.
+    ///
+    /// ```
+    /// # use corecast::{Client, Close, CloseCode, HandlerResult, Message};
+    /// async fn sign_out(client: Client, _: Message) -> HandlerResult {
+    ///     client.close(Close::new(CloseCode::new(4001)?, "signed out"));
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// [`Disconnect::Kicked`]: crate::Disconnect::Kicked
+    pub fn close(&self, close: impl Into<Close>) -> bool {
+        self.hub.close(self.id, close.into())
     }
 
     /// Runs a future on this shard's thread, beside all connections. Unlike the future of a handler
@@ -170,10 +209,14 @@ impl Client {
         self.hub.broadcaster()
     }
 
-    fn send(&self, opcode: Opcode, payload: &[u8]) {
+    fn send_verbatim(&self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
         let mut frame = Vec::with_capacity(payload.len() + FRAME_HEADER_MAX);
         push_frame(&mut frame, opcode, payload);
-        self.hub.emit(self.id, &frame);
+        self.send(&frame)
+    }
+
+    fn send(&self, frame: &[u8]) -> Result<(), SendError> {
+        if self.hub.emit(self.id, frame) { Ok(()) } else { Err(SendError::Gone) }
     }
 }
 

@@ -52,6 +52,64 @@ impl From<PayloadError> for PublishError {
     }
 }
 
+/// Why a message to one connection was not sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection has ended, or its client has gone.
+    Gone,
+    /// The event or its data cannot be sent.
+    Payload(PayloadError),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Gone => f.write_str("the connection has ended"),
+            SendError::Payload(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl From<PayloadError> for SendError {
+    fn from(error: PayloadError) -> SendError {
+        SendError::Payload(error)
+    }
+}
+
+/// An error of a handler whose words are for the client: it is answered with `handler_failed` and
+/// these words. Of any other error the client hears no more than that there was one.
+///
+/// ```
+/// # use corecast::{Client, ClientError, HandlerResult, Message};
+/// async fn rename(client: Client, message: Message) -> HandlerResult {
+///     let name: String = message.parse().map_err(|_| ClientError::new("a name is a string"))?;
+///     if name.is_empty() {
+///         return Err(ClientError::new("a name has at least one character").into());
+///     }
+///     Ok(client.reply(&message, "renamed", &name)?)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientError(String);
+
+impl ClientError {
+    /// An error with these words for the client.
+    pub fn new(words: impl Into<String>) -> ClientError {
+        ClientError(words.into())
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ClientError {}
+
 /// Why a connection did not become a member of a room, or did not cease to be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,9 +8,12 @@ use std::rc::Rc;
 
 use futures_lite::FutureExt;
 
-/// What a handler returns. An error, whatever it is, answers the message with `handler_failed`; it
-/// is shown to the client and logged, and the connection goes on.
-pub type HandlerResult = Result<(), Box<dyn Error>>;
+use crate::error::ClientError;
+
+/// What a handler returns; `?` works on every error. An error, whatever it is, is logged and answers
+/// the message with `handler_failed`, and the connection goes on. Its words stay in the log, but
+/// for those of a [`ClientError`], which are the client's to read.
+pub type HandlerResult<T = ()> = Result<T, Box<dyn Error>>;
 
 /// A handler at work.
 pub(crate) type Work<R> = Pin<Box<dyn Future<Output = R>>>;
@@ -98,6 +101,24 @@ where
     Box::new(Binary(closure))
 }
 
+/// How a handler failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the log says.
+    pub(crate) log: String,
+    /// What the client is told, if anything.
+    pub(crate) client: Option<String>,
+}
+
+impl Failure {
+    /// Words for the client may stand anywhere in the chain of causes.
+    fn new(error: &(dyn Error + 'static)) -> Failure {
+        let causes = std::iter::successors(Some(error), |cause| (*cause).source());
+        let client = causes.filter_map(|cause| cause.downcast_ref::<ClientError>()).next();
+        Failure { log: error.to_string(), client: client.map(ToString::to_string) }
+    }
+}
+
 /// Runs the program's own code; a panic becomes words.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let run = AssertUnwindSafe(work).catch_unwind().await;
@@ -108,9 +129,12 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String
 pub(crate) async fn finish<A, T>(
     handler: Handler<A, Result<T, Box<dyn Error>>>,
     argument: A,
-) -> Result<T, String> {
-    let result = caught(async move { handler(argument).await }).await?;
-    result.map_err(|error| error.to_string())
+) -> Result<T, Failure> {
+    let result = caught(async move { handler(argument).await }).await;
+    match result {
+        Ok(result) => result.map_err(|error| Failure::new(&*error)),
+        Err(panic) => Err(Failure { log: panic, client: None }),
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

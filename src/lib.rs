@@ -59,8 +59,9 @@
 //! - Memory is bounded: every limit is in [`Limits`] and has one visible consequence. A publisher
 //!   that is faster than the members hears [`PublishError::Full`], or waits.
 //! - A handler that waits delays its own connection's next message and nobody else's. One that
-//!   returns an error or panics costs its message the answer `handler_failed`. One that blocks its
-//!   thread stops its shard, so it should not.
+//!   returns an error or panics costs its message the answer `handler_failed`; what went wrong is
+//!   logged, and only the words of a [`ClientError`] reach the client. One that blocks its thread
+//!   stops its shard, so it should not.
 //!
 //! Handlers may use glommio's timers, tasks and sockets; each shard's thread runs a glommio
 //! executor, which is visited at least once per millisecond while a handler waits.
@@ -113,9 +114,10 @@ pub use claims::Claims;
 pub use client::Client;
 #[doc(inline)]
 pub use corecast_shards::{
-    BadRoomName, ConnId, Disconnect, Epoch, Joined, Limits, RoomInfo, RoomName, SlowPolicy,
+    BadCloseCode, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined, Limits,
+    RoomInfo, RoomName, SlowPolicy,
 };
-pub use error::{JoinError, PublishError};
+pub use error::{ClientError, JoinError, PublishError, SendError};
 pub use handler::HandlerResult;
 pub use handshake::{Handshake, Refusal};
 pub use hyper::Method;

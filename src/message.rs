@@ -1,14 +1,16 @@
 //! An event that a client sent.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// An application's event, as a client sent it.
+/// An application's event, as a client sent it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Message(corecast_shards::Message);
+pub struct Message(Arc<corecast_shards::Message>);
 
 impl Message {
-    pub(crate) fn new(message: corecast_shards::Message) -> Message {
+    pub(crate) fn new(message: Arc<corecast_shards::Message>) -> Message {
         Message(message)
     }
 
@@ -19,7 +21,7 @@ impl Message {
 
     /// The data, byte for byte as it was written. It can be emitted and published as it is.
     pub fn data(&self) -> &RawValue {
-        serde_json::from_str(&self.0.data).expect("the envelope was read, so its data is JSON")
+        raw(&self.0.data)
     }
 
     /// The data as a value of the program's own.
@@ -33,6 +35,16 @@ impl Message {
 
     /// The room that the message names, if any.
     pub fn room(&self) -> Option<&str> {
-        self.0.room.as_deref()
+        self.0.room.as_ref().map(corecast_shards::RoomName::as_str)
     }
+
+    /// The id that the client gave the message, if any, as it was written: a JSON string of 1 to 64
+    /// bytes, or an integer. [`Client::reply`](crate::Client::reply) carries it back.
+    pub fn id(&self) -> Option<&RawValue> {
+        self.0.id.as_deref().map(raw)
+    }
+}
+
+fn raw(json: &str) -> &RawValue {
+    serde_json::from_str(json).expect("the envelope was read, so its members are JSON")
 }

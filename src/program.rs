@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use corecast_shards::{Call, Called, ConnId, Disconnect, Handled};
 
 use crate::claims::Claims;
 use crate::client::Client;
-use crate::handler::{Handler, HandlerResult, Template, Work, caught, finish};
+use crate::handler::{Failure, Handler, HandlerResult, Template, Work, caught, finish};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{Route, Router};
 use crate::message::Message;
@@ -116,35 +117,34 @@ impl Handlers {
     ) -> impl Future<Output = ()> + use<> {
         let id = call.conn;
         let client = Client::new(hub.clone(), id, session);
-        let request = match &call.what {
-            Called::Event(message) => message.id.clone(),
-            _ => None,
-        };
-        let work = self.begin(client, call.what);
+        let (work, message) = self.begin(client, call.what);
         async move {
             let failure = match work {
                 Some(work) => work.await.err(),
                 None => None,
             };
             if let Some(failure) = &failure {
-                tracing::warn!(connection = %id, "a handler failed: {failure}");
+                log_failure(id, failure);
             }
-            hub.end_call(id, failure.as_deref().map(|failure| (failure, request.as_deref())));
+            hub.end_call(id, failure, message.as_deref());
         }
     }
 
-    /// The shard calls only for what has a handler.
-    fn begin(&self, client: Client, what: Called) -> Option<Work<Result<(), String>>> {
-        Some(match what {
-            Called::Connect => Box::pin(finish(self.connect.clone()?, client)),
+    /// The shard calls only for what has a handler. An event is handed back, too: what it said is
+    /// part of the answer if its handler fails.
+    fn begin(&self, client: Client, what: Called) -> (Option<HandlerWork>, Option<Event>) {
+        match what {
+            Called::Connect => (begin(self.connect.clone(), client), None),
             Called::Event(message) => {
-                let handler = self.events.get(&message.event).cloned()?;
-                Box::pin(finish(handler, (client, Message::new(message))))
+                let message = Arc::new(message);
+                let handler = self.events.get(&message.event).cloned();
+                let argument = (client, Message::new(Arc::clone(&message)));
+                (begin(handler, argument), Some(message))
             }
-            Called::Text(text) => Box::pin(finish(self.text.clone()?, (client, text))),
-            Called::Binary(bytes) => Box::pin(finish(self.binary.clone()?, (client, bytes))),
-            _ => return None,
-        })
+            Called::Text(text) => (begin(self.text.clone(), (client, text)), None),
+            Called::Binary(bytes) => (begin(self.binary.clone(), (client, bytes)), None),
+            _ => (None, None),
+        }
     }
 
     /// Tells the program that a connection has ended.
@@ -159,8 +159,29 @@ impl Handlers {
         let client = Client::new(hub, id, session);
         Some(async move {
             if let Err(failure) = finish(handler, (client, reason)).await {
-                tracing::warn!(connection = %id, "on_disconnect failed: {failure}");
+                tracing::warn!(connection = %id, "on_disconnect failed: {}", failure.log);
             }
         })
+    }
+}
+
+/// A handler at work, and how it may fail.
+type HandlerWork = Work<Result<(), Failure>>;
+
+/// An event of the application's.
+type Event = Arc<corecast_shards::Message>;
+
+fn begin<A: 'static>(
+    handler: Option<Handler<A, HandlerResult>>,
+    argument: A,
+) -> Option<HandlerWork> {
+    Some(Box::pin(finish(handler?, argument)))
+}
+
+/// What a client did wrong is no news for the operator.
+fn log_failure(id: ConnId, failure: &Failure) {
+    match failure.client {
+        Some(_) => tracing::debug!(connection = %id, "a handler refused: {}", failure.log),
+        None => tracing::warn!(connection = %id, "a handler failed: {}", failure.log),
     }
 }

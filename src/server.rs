@@ -66,7 +66,7 @@ impl Server {
         self.started.inboxes.send_to_all(|| Foreign::StopReading);
         // A handler that never ends must not cost the others their goodbye.
         wait_until(begin + timeout / 2, || process.is_quiet());
-        self.started.inboxes.send_to_all(|| Foreign::CloseAll(Disconnect::Shutdown));
+        self.started.inboxes.send_to_all(|| Foreign::CloseAll(Disconnect::Shutdown.into()));
         wait_until(begin + timeout, || process.is_empty());
         let cut = process.claimed();
         self.started.inboxes.send_to_all(|| Foreign::Stop);

@@ -1,6 +1,7 @@
 //! What the embedding program is asked to handle.
 
 use crate::id::ConnId;
+use crate::room_name::RoomName;
 
 /// One message, or the begin of one connection, for a handler of the program. The connection's
 /// next message waits until [`Shard::end_call`](crate::Shard::end_call).
@@ -34,7 +35,7 @@ pub struct Message {
     /// Any JSON value, as it was written; `null` when it was absent.
     pub data: Box<str>,
     /// The room it names, if any. The engine gives it no meaning.
-    pub room: Option<Box<str>>,
+    pub room: Option<RoomName>,
     /// The client's id, as written.
     pub id: Option<Box<str>>,
 }

@@ -1,5 +1,6 @@
 //! Every way a connection ends.
 
+use crate::close_code::CloseCode;
 use crate::wire::Violation;
 
 /// Why a connection ends: one variant, one close code, one verdict on whether to reconnect.
@@ -9,8 +10,8 @@ use crate::wire::Violation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Disconnect {
-    /// Either side is done. Carries 1000, or the code that the client closed with.
-    Normal(u16),
+    /// Either side is done. Carries 1000, or the code that the client or the program closed with.
+    Normal(CloseCode),
     /// The socket ended or failed without a close frame: nobody is left to be told.
     Lost,
     /// Nothing arrived for a whole `ping_timeout` after a ping.
@@ -37,7 +38,7 @@ impl Disconnect {
 
     /// Every variant, in the order of [`Disconnect::index`].
     pub const ALL: [Disconnect; Disconnect::COUNT] = [
-        Disconnect::Normal(1000),
+        Disconnect::Normal(CloseCode::NORMAL),
         Disconnect::Lost,
         Disconnect::Idle,
         Disconnect::Shutdown,
@@ -52,7 +53,7 @@ impl Disconnect {
     /// The close code (RFC 6455 section 7.4.1); none when there is nobody to send it to.
     pub const fn close_code(self) -> Option<u16> {
         Some(match self {
-            Disconnect::Normal(code) => code,
+            Disconnect::Normal(code) => code.get(),
             Disconnect::Lost => return None,
             Disconnect::Idle | Disconnect::Shutdown => 1001,
             Disconnect::Protocol => 1002,

@@ -5,6 +5,7 @@
 pub mod wire;
 
 mod chance;
+mod close_code;
 mod config;
 mod disconnect;
 mod epoch;
@@ -33,9 +34,10 @@ mod shard_stats;
 mod timers;
 
 pub use call::{Call, Called, Message};
+pub use close_code::{BadCloseCode, Close, CloseCode};
 pub use config::{Config, Handled, SlowPolicy};
 pub use disconnect::Disconnect;
-pub use envelope::{BadBody, Publication, Unnumbered, event_frame};
+pub use envelope::{BadBody, Publication, Unnumbered, event_frame, reply_frame};
 pub use epoch::Epoch;
 pub use id::{BadConnId, ConnId, ShardId};
 pub use lane::Room as LaneRoom;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::disconnect::Disconnect;
+use crate::close_code::Close;
 use crate::envelope::Unnumbered;
 use crate::epoch::Epoch;
 use crate::id::ConnId;
@@ -143,7 +143,7 @@ pub enum Query {
     /// Queue this frame for one of your connections.
     Emit(ConnId, Vec<u8>),
     /// Close one of your connections.
-    Close(ConnId, Disconnect),
+    Close(ConnId, Close),
 }
 
 /// The answer to a [`Query`], or to a publish of a caller.

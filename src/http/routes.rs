@@ -78,7 +78,7 @@ async fn answer_by_program(
     match finish(handler, request).await {
         Ok(response) => Ok(response.0),
         Err(failure) => {
-            tracing::error!("a route failed: {failure}");
+            tracing::error!("a route failed: {}", failure.log);
             Err(HttpError::route_failed())
         }
     }
@@ -139,7 +139,7 @@ async fn emit(hub: &Hub, id: Option<&str>, request: Request<Incoming>) -> Answer
 
 async fn kick(hub: &Hub, id: Option<&str>) -> Answered {
     hub.refuse_while_draining()?;
-    ask_connection(hub, id, |conn| Query::Close(conn, Disconnect::Kicked)).await
+    ask_connection(hub, id, |conn| Query::Close(conn, Disconnect::Kicked.into())).await
 }
 
 async fn ask_connection(

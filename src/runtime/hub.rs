@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corecast_shards::{
-    Answer, ConnId, Disconnect, Full, Joined, Limits, Query, Refused, RoomName, Shard, ShardId,
+    Answer, Close, ConnId, Full, Joined, Limits, Message, Query, Refused, RoomName, Shard, ShardId,
     Token, Unnumbered,
 };
 use futures_lite::{FutureExt, future};
@@ -25,7 +25,7 @@ use super::turn::{Birth, Core};
 use super::visit::{VISIT_INTERVAL, visit};
 use crate::broadcaster::Broadcaster;
 use crate::error::{JoinError, PublishError};
-use crate::handler::caught;
+use crate::handler::{Failure, caught};
 use crate::http::{self, ApiKeys, HttpError, Router};
 use crate::program::Handlers;
 use crate::receipt::Receipt;
@@ -339,18 +339,20 @@ impl Hub {
     }
 
     /// Closes a connection of this shard.
-    pub(crate) fn close(&self, id: ConnId, reason: Disconnect) -> bool {
-        let found = self.0.core.borrow_mut().shard.close(id, reason);
+    pub(crate) fn close(&self, id: ConnId, close: Close) -> bool {
+        let found = self.0.core.borrow_mut().shard.close(id, close);
         self.kick();
         found
     }
 
-    /// Says that a handler is done, and how it failed if it did.
-    pub(crate) fn end_call(&self, id: ConnId, failure: Option<(&str, Option<&str>)>) {
+    /// Says that a handler is done with this message, and how it failed if it did.
+    pub(crate) fn end_call(&self, id: ConnId, failure: Option<Failure>, message: Option<&Message>) {
         {
             let mut core = self.0.core.borrow_mut();
-            if let Some((message, request)) = failure {
-                core.shard.fail_call(id, message, request);
+            if let Some(failure) = failure {
+                let request = message.and_then(|message| message.id.as_deref());
+                let room = message.and_then(|message| message.room.as_ref());
+                core.shard.fail_call(id, failure.client.as_deref(), request, room);
             }
             core.shard.end_call(id);
             core.handlers -= 1;

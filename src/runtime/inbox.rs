@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corecast_shards::{Answer, Disconnect, Query, RoomName, ShardId, Unnumbered};
+use corecast_shards::{Answer, Close, Query, RoomName, ShardId, Unnumbered};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use event_listener::Event;
 
@@ -29,7 +29,7 @@ pub(crate) enum Foreign {
         reply: Resolver<Answer>,
     },
     /// Close every connection for this reason when it was sent everything that waits for it.
-    CloseAll(Disconnect),
+    CloseAll(Close),
     /// Read no more commands.
     StopReading,
     /// End: close what is left, and the thread.

@@ -2,14 +2,31 @@
 //! only, whoever wakes it; one that fails or panics costs one message an error and nobody anything
 //! else.
 
+use std::fmt;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use corecast::{Client, Disconnect, Message, Server};
+use corecast::{Client, ClientError, Close, CloseCode, Disconnect, Message, Server};
 use serde_json::json;
 
-use crate::socket::{Gate, PATIENCE, Socket, builder};
+use crate::socket::{Gate, Goodbye, PATIENCE, Socket, builder};
+
+/// An error of the program's around another.
+#[derive(Debug)]
+struct Wrapped(ClientError);
+
+impl fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("in row 7 of the table of users")
+    }
+}
+
+impl std::error::Error for Wrapped {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
 
 fn start(ended: Sender<Disconnect>) -> Server {
     builder()
@@ -19,10 +36,15 @@ fn start(ended: Sender<Disconnect>) -> Server {
             Gate::after(Duration::from_millis(100)).await;
             Ok(client.emit("done", message.data())?)
         })
-        .on("fail", async |_: Client, _: Message| Err("no luck".into()))
+        .on("fail", async |_: Client, _: Message| Err("postgres://app:hunter2@db".into()))
+        .on("refuse", async |_: Client, _: Message| Err(ClientError::new("not on Sundays").into()))
+        .on("wrap", async |_: Client, _: Message| Err(Wrapped(ClientError::new("too long")).into()))
+        .on("who", async |client: Client, message: Message| {
+            Ok(client.reply(&message, "you", message.data())?)
+        })
         .on("panic", async |_: Client, _: Message| panic!("on purpose"))
         .on("bye", async |client: Client, _: Message| {
-            client.close(Disconnect::Normal(4000));
+            client.close(Close::new(CloseCode::new(4000)?, "bye for now"));
             Ok(())
         })
         .on_disconnect(async move |_: Client, reason: Disconnect| Ok(ended.send(reason)?))
@@ -51,19 +73,15 @@ fn a_handler_is_its_own_connections_business() {
     one.expect(json!({"event": "done", "data": {"n": 1}}));
     assert_eq!(one.receive()["event"], "cast:pong", "its next message waited for the handler");
 
-    for (event, words) in [("fail", "no luck"), ("panic", "on purpose")] {
-        let error = one.ask(json!({"event": event}));
-        assert_eq!(
-            (&error["event"], &error["data"]["code"]),
-            (&json!("cast:error"), &json!("handler_failed"))
-        );
-        assert!(error["data"]["message"].as_str().unwrap().contains(words), "{error}");
-    }
     assert_eq!(one.ask(json!({"event": "nobody"}))["data"]["code"], "unknown_event");
 
     one.send(&json!({"event": "bye"}));
-    assert_eq!(one.goodbye().code, 4000);
-    assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), Disconnect::Normal(4000));
+    let goodbye = Goodbye { code: 4000, reason: "bye for now".to_owned() };
+    assert_eq!(one.goodbye(), goodbye);
+    assert_eq!(
+        ends.recv_timeout(PATIENCE).unwrap(),
+        Disconnect::Normal(CloseCode::new(4000).unwrap())
+    );
 
     server.broadcaster().broadcast("tick", &1).unwrap();
     other.expect(json!({"event": "tick", "data": 1}));
@@ -71,4 +89,36 @@ fn a_handler_is_its_own_connections_business() {
     assert!(other.goodbye().reason.starts_with("shutdown retry="));
     assert_eq!(drain.join().unwrap().cut, 0);
     assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), Disconnect::Shutdown);
+}
+
+#[test]
+fn what_went_wrong_stays_in_the_log_unless_it_is_meant_for_the_client() {
+    const FIXED: &str = "the server could not handle this message";
+    let (ended, _ends) = channel();
+    let server = start(ended);
+    let mut socket = connect(&server);
+    for (event, words) in
+        [("fail", FIXED), ("panic", FIXED), ("refuse", "not on Sundays"), ("wrap", "too long")]
+    {
+        let error = socket.ask(json!({"event": event, "room": "r"}));
+        let data = json!({"code": "handler_failed", "message": words});
+        let expected = json!({"event": "cast:error", "id": "asked", "room": "r", "data": data});
+        assert_eq!(error, expected, "{event}");
+    }
+    server.shutdown(PATIENCE);
+}
+
+#[test]
+fn a_reply_carries_the_id_as_the_client_wrote_it() {
+    let (ended, _ends) = channel();
+    let server = start(ended);
+    let mut socket = connect(&server);
+    for id in [r#""\u0061b""#, "-0", "9007199254740991", r#""\"""#] {
+        socket.send_text(&format!(r#"{{"event":"who","data":[1, 2],"id": {id} }}"#));
+        let expected = format!(r#"{{"event":"you","data":[1, 2],"id":{id}}}"#);
+        assert_eq!(socket.receive_text(), expected);
+    }
+    socket.send_text(r#"{"event":"who"}"#);
+    assert_eq!(socket.receive_text(), r#"{"event":"you","data":null}"#);
+    server.shutdown(PATIENCE);
 }

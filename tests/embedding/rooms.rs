@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 
-use corecast::{Client, Disconnect, JoinError, Message};
+use corecast::{Client, Close, CloseCode, Disconnect, JoinError, Message};
 use futures_lite::future::block_on;
 use serde_json::json;
 
@@ -116,7 +116,7 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
         })
         .on("raw", async |client: Client, _: Message| {
             client.to_room("lobby").send_text(r#"{"my": "own"}"#)?;
-            client.send_text(r#"{"for": "you"}"#);
+            client.send_text(r#"{"for": "you"}"#)?;
             Ok(())
         })
         .start()
@@ -162,7 +162,7 @@ fn other_threads_reach_one_connection() {
     assert!(!close(), "it is gone");
     let mut all = [Socket::connect(server.local_addr()), Socket::connect(server.local_addr())];
     crate::support::wait_until("both are counted", || cast.connection_count() == 2);
-    block_on(cast.close_all(Disconnect::Normal(4001))).unwrap();
+    block_on(cast.close_all(Close::new(CloseCode::new(4001).unwrap(), "all out"))).unwrap();
     all.iter_mut().for_each(|socket| assert_eq!(socket.goodbye().code, 4001));
     server.shutdown(PATIENCE);
 }

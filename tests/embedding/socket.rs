@@ -74,7 +74,12 @@ impl Socket {
     }
 
     pub(crate) fn send(&mut self, message: &Value) {
-        self.0.send(Frame::text(message.to_string())).unwrap();
+        self.send_text(&message.to_string());
+    }
+
+    /// Sends a message as it is written here.
+    pub(crate) fn send_text(&mut self, text: &str) {
+        self.0.send(Frame::text(text.to_owned())).unwrap();
     }
 
     /// Sends a command and takes messages up to its answer.
@@ -96,7 +101,12 @@ impl Socket {
 
     /// The next message.
     pub(crate) fn receive(&mut self) -> Value {
-        serde_json::from_str(self.read().unwrap().to_text().unwrap()).unwrap()
+        serde_json::from_str(&self.receive_text()).unwrap()
+    }
+
+    /// The next message, as the server wrote it.
+    pub(crate) fn receive_text(&mut self) -> String {
+        self.read().unwrap().into_text().unwrap().to_string()
     }
 
     /// The next message, which is this one.

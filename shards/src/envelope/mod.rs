@@ -17,9 +17,8 @@ pub(crate) use command::{Command, Since};
 use depth::depth;
 use members::{Members, NoObject};
 pub(crate) use reply::ErrorCode;
-pub use reply::Unnumbered;
-pub use reply::event_frame;
 pub(crate) use reply::{Reply, Welcome};
+pub use reply::{Unnumbered, event_frame, reply_frame};
 use text::{NoText, read_text};
 
 /// One message of a client, read but not yet understood. Borrows from the text.

@@ -122,6 +122,18 @@ pub fn event_frame(publication: &Publication<'_>) -> Vec<u8> {
     text_frame(&json)
 }
 
+/// The same with the id of the message that it answers, as its client wrote it.
+pub fn reply_frame(publication: &Publication<'_>, id: Option<&str>) -> Vec<u8> {
+    let mut json = String::with_capacity(publication.event.len() + publication.data.len() + 64);
+    push_event(&mut json, publication);
+    if let Some(id) = id {
+        json.push_str(r#","id":"#);
+        json.push_str(id);
+    }
+    json.push('}');
+    text_frame(&json)
+}
+
 /// A room's message, encoded but for its offset, which only the home shard knows.
 ///
 /// It is built on the publisher's shard, so that a home's work does not grow with the messages'
@@ -277,5 +289,10 @@ mod tests {
         let frame = Unnumbered::new(&publication, &RoomName::everybody()).number(None);
         assert_eq!(json_of(&frame), r#"{"event":"chat","data":{"t": 1}}"#);
         assert_eq!(json_of(&event_frame(&publication)), r#"{"event":"chat","data":{"t": 1}}"#);
+        assert_eq!(
+            json_of(&reply_frame(&publication, Some(r#""\u0061""#))),
+            r#"{"event":"chat","data":{"t": 1},"id":"\u0061"}"#
+        );
+        assert_eq!(reply_frame(&publication, None), event_frame(&publication));
     }
 }

@@ -1,6 +1,7 @@
 //! The end of a connection.
 
 use super::{Goodbye, Shard};
+use crate::close_code::Close;
 use crate::connection::{MembershipState, NOT_LISTED, Phase, Sending};
 use crate::disconnect::Disconnect;
 use crate::id::{ConnId, ShardId};
@@ -10,11 +11,12 @@ use crate::timers::Timer;
 use crate::wire::push_close;
 
 impl Shard {
-    /// Command: closes a connection for this reason. Returns whether it was there and open.
-    pub fn close(&mut self, id: ConnId, reason: Disconnect) -> bool {
+    /// Command: closes a connection. Returns whether it was there and open.
+    pub fn close(&mut self, id: ConnId, close: impl Into<Close>) -> bool {
         let Some(slot) = self.connections.find(id) else { return false };
         let open = self.connections[slot].is_open();
         if open {
+            let reason = self.note_words(slot, close.into());
             self.mark(slot, reason);
         }
         open
@@ -33,16 +35,26 @@ impl Shard {
         self.reap();
     }
 
-    /// Command: closes every connection for this reason, each as soon as it was sent everything
-    /// that waits for it.
-    pub fn close_all_when_flushed(&mut self, reason: Disconnect) {
+    /// Command: closes every connection, each as soon as it was sent everything that waits for it.
+    pub fn close_all_when_flushed(&mut self, close: impl Into<Close>) {
+        let close = close.into();
         for slot in self.connections.slots() {
             if self.connections[slot].is_open() {
+                let reason = self.note_words(slot, close.clone());
                 self.connections[slot].phase = Phase::Finishing(reason);
                 self.advance_goodbye(slot);
             }
         }
         self.reap();
+    }
+
+    /// Keeps the program's words for the close frame, whose reason is returned.
+    fn note_words(&mut self, slot: u32, close: Close) -> Disconnect {
+        match close.text {
+            Some(text) => self.words.insert(slot, (close.reason, text)),
+            None => self.words.remove(&slot),
+        };
+        close.reason
     }
 
     /// Decides that a connection ends. It stays where it is until the next [`Shard::reap`].
@@ -97,6 +109,7 @@ impl Shard {
     /// Only the frame in progress goes before the close frame.
     fn push_close_frame(&mut self, slot: u32, reason: Disconnect) {
         let chance = self.chance.next();
+        let words = self.words.remove(&slot).filter(|(noted, _)| *noted == reason);
         let connection = &mut self.connections[slot];
         let Some(code) = reason.close_code().filter(|_| connection.sending != Sending::Dead) else {
             connection.own = None;
@@ -105,7 +118,10 @@ impl Shard {
         let own = connection.own.get_or_insert_default();
         own.keep_frame_in_progress();
         let mut frame = Vec::new();
-        push_close(&mut frame, code, &reason.reason(chance));
+        match words {
+            Some((_, text)) => push_close(&mut frame, code, &text),
+            None => push_close(&mut frame, code, &reason.reason(chance)),
+        }
         own.push(&frame);
     }
 

@@ -86,7 +86,7 @@ impl Shard {
         let message = Message {
             event: envelope.event.as_ref().into(),
             data: envelope.data.map_or("null", serde_json::value::RawValue::get).into(),
-            room: room.map(|room| room.as_str().into()),
+            room: room.cloned(),
             id: envelope.id.map(Into::into),
         };
         self.call(slot, Called::Event(message));

@@ -17,6 +17,7 @@ mod tests;
 mod timers;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::call::Call;
 use crate::chance::Chance;
@@ -64,6 +65,9 @@ pub struct Shard {
     pressed: HashMap<RoomName, VecDeque<ConnId>, SecretHash>,
     timers: Timers,
     queues: Queues,
+    /// What stands in the close frames of those whom the program closes in its own words, with the
+    /// reason for which it does.
+    words: HashMap<u32, (Disconnect, Arc<str>)>,
     outputs: Outputs,
     slice: Slice,
     /// Answers to second joins whose connection was sending when they came.
@@ -163,6 +167,7 @@ impl Shard {
             pressed: HashMap::with_hasher(hash),
             timers: Timers::default(),
             queues: Queues::default(),
+            words: HashMap::new(),
             outputs: Outputs::default(),
             slice: Slice::default(),
             deferred: Vec::new(),

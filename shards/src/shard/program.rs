@@ -132,10 +132,18 @@ impl Shard {
         }
     }
 
-    /// Command: answers a message with `handler_failed`, because its handler returned an error or
-    /// panicked.
-    pub fn fail_call(&mut self, id: ConnId, message: &str, request: Option<&str>) {
-        let frame = Reply::error(ErrorCode::HandlerFailed, message, request, None);
+    /// Command: answers a message, whose id and room these are, with `handler_failed`, because its
+    /// handler returned an error or panicked. The words are for the client; without any it is told
+    /// no more than that.
+    pub fn fail_call(
+        &mut self,
+        id: ConnId,
+        words: Option<&str>,
+        request: Option<&str>,
+        room: Option<&RoomName>,
+    ) {
+        let words = words.unwrap_or("the server could not handle this message");
+        let frame = Reply::error(ErrorCode::HandlerFailed, words, request, room);
         self.emit(id, &frame);
     }
 

@@ -1,6 +1,7 @@
 //! Bytes that came in.
 
 use super::Shard;
+use crate::close_code::CloseCode;
 use crate::connection::{Inbound, Pending, Phase, Wait};
 use crate::disconnect::Disconnect;
 use crate::id::ConnId;
@@ -137,7 +138,8 @@ impl Shard {
             Incoming::Pong(_) => {}
             // RFC 6455 section 5.5.1: a close is answered with a close of the same code.
             Incoming::Close(close) => {
-                self.mark(slot, Disconnect::Normal(close.code.unwrap_or(1000)));
+                let code = close.code.and_then(|code| CloseCode::new(code).ok());
+                self.mark(slot, Disconnect::Normal(code.unwrap_or(CloseCode::NORMAL)));
             }
         }
         Ok(())

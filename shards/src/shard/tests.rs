@@ -5,6 +5,7 @@ mod sends;
 use std::time::Duration;
 
 use super::{Goodbye, SendEnd, Shard};
+use crate::close_code::{Close, CloseCode};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
 use crate::envelope::{Publication, Unnumbered};
@@ -284,4 +285,20 @@ fn the_program_may_do_what_its_client_may_not() {
     shard.join(conn, &room, Token(1)).expect("there is room");
     take_own(&mut shard);
     assert_eq!(shard.rooms_of(conn), [room]);
+}
+
+#[test]
+fn a_program_closes_in_its_own_words() {
+    let mut shard = shard();
+    let close = Close::new(CloseCode::new(4001).expect("legal"), "signed out");
+    let conns = [(); 3].map(|()| shard.open(Permissions::default()));
+    send(&mut shard, None);
+    assert!(shard.close(conns[0], close.clone()) && !shard.close(conns[0], CloseCode::NORMAL));
+    assert!(send(&mut shard, None).ends_with("\x0f\u{fffd}signed out"));
+    // The words are those of the program's close, and not of one that comes before it.
+    shard.close_all_when_flushed(close);
+    receive(&mut shard, conns[1], Opcode::Close, "\x03\u{e8}");
+    let sent = send(&mut shard, None);
+    assert_eq!(sent.matches("signed out").count(), 2, "{sent}");
+    assert!(shard.words.is_empty());
 }

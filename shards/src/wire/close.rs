@@ -31,7 +31,7 @@ impl CloseFrame {
 ///
 /// 1004 has no meaning; 1005, 1006 and 1015 are for local use; 1016 to 2999 await a revision of
 /// the protocol, and everything outside 1000 to 4999 is not a code at all.
-pub(super) fn may_be_sent(code: u16) -> bool {
+pub(crate) const fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 

@@ -19,7 +19,9 @@ mod utf8;
 mod violation;
 
 pub use close::CloseFrame;
+pub(crate) use close::may_be_sent;
 pub use decoder::Decoder;
+pub(crate) use frame::CLOSE_REASON_MAX;
 pub use frame::{
     FRAME_HEADER_MAX, Opcode, frame_header, push_client_frame, push_close, push_frame,
     server_frame_len,

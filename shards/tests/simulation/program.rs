@@ -143,7 +143,10 @@ impl World {
             _ => {
                 let Some(client) = self.some_client(Some(to)) else { return };
                 self.clients[client].may_end.push(Disconnect::Kicked);
-                (Question::Close, Query::Close(self.clients[client].conn, Disconnect::Kicked))
+                (
+                    Question::Close,
+                    Query::Close(self.clients[client].conn, Disconnect::Kicked.into()),
+                )
             }
         };
         let to = match &query {
@@ -255,7 +258,7 @@ impl World {
         if failed {
             let id = self.clients[client].id(&mut self.chance);
             let text = "the \"handler\" failed";
-            self.shards[shard].fail_call(call.conn, text, Some(&id));
+            self.shards[shard].fail_call(call.conn, Some(text), Some(&id), None);
             let view = &mut self.clients[client].view;
             view.expect(view::Line::Failures, Some(id), view::Answer::Error("handler_failed"));
         }

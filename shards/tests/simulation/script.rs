@@ -1,7 +1,7 @@
 //! What clients do.
 
-use corecast_shards::Disconnect;
 use corecast_shards::wire::Opcode;
+use corecast_shards::{CloseCode, Disconnect};
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
@@ -296,7 +296,9 @@ impl World {
         trace!(self, "client {client}: closes with {code:?}");
         let player = &mut self.clients[client];
         player.frame(Opcode::Close, true, &payload, &mut self.chance);
-        player.mark(Mark::End(Disconnect::Normal(code.unwrap_or(1000))));
+        player.mark(Mark::End(Disconnect::Normal(
+            CloseCode::new(code.unwrap_or(1000)).expect("a legal code"),
+        )));
         player.doomed = true;
     }
 
