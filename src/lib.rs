@@ -127,6 +127,9 @@ pub use receipt::Receipt;
 pub use room::ToRoom;
 pub use route::{HttpRequest, HttpResponse, RouteResult};
 pub use runtime::StartError;
+#[cfg(feature = "fault-injection")]
+#[doc(hidden)]
+pub use runtime::injected_faults;
 pub use server::{Drained, Server};
 pub use settings::Sends;
 

@@ -128,3 +128,14 @@ fn tokio_and_dashmap_stay_out_of_the_product() {
     // hyper names tokio for one type of channel; its runtime, sockets and timers are not built.
     assert_none(&tree, &["mio", "tokio-macros"]);
 }
+
+#[test]
+fn the_ordinary_program_has_no_faults_built_in() {
+    let program = fs::read(env!("CARGO_BIN_EXE_corecast")).unwrap();
+    let seed = b"CORECAST_FAULT_SEED";
+    let has_faults = program.windows(seed.len()).any(|window| window == seed);
+    assert_eq!(has_faults, cfg!(feature = "fault-injection"), "the injector is in it");
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let default = manifest.lines().find(|line| line.starts_with("default = ")).unwrap();
+    assert_eq!(default, r#"default = ["cli"]"#, "faults are asked for by name");
+}

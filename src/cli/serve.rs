@@ -25,11 +25,21 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
     thread::spawn(move || exit_at_next(&mut signals));
     let drained = server.shutdown(args.drain_timeout);
+    #[cfg(feature = "fault-injection")]
+    print_faults()?;
     match drained.cut {
         0 => tracing::info!("drained"),
         cut => tracing::warn!(cut, "the drain timeout is over; connections were cut"),
     }
     Ok(())
+}
+
+/// Says how often each system call was made to fail.
+#[cfg(feature = "fault-injection")]
+fn print_faults() -> io::Result<()> {
+    let faults: serde_json::Map<_, _> =
+        corecast::injected_faults().into_iter().map(|(name, count)| (name, count.into())).collect();
+    writeln!(io::stdout(), "injected {}", serde_json::Value::Object(faults))
 }
 
 fn exit_at_next(signals: &mut Signals) {

@@ -113,6 +113,14 @@ impl HttpError {
             .with("retry-after", "5")
     }
 
+    /// The process has no descriptor, or the kernel no memory, for one more connection.
+    pub(crate) fn crowded() -> HttpError {
+        let message =
+            "the server has no room for another connection at the moment; try again later";
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", message)
+            .with("retry-after", "5")
+    }
+
     /// What the program's `authorize` hook says.
     pub(crate) fn refusal(refusal: Refusal) -> HttpError {
         let status = StatusCode::from_u16(refusal.status).expect("it was checked when it was made");

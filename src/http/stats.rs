@@ -1,5 +1,6 @@
 //! The figures of all shards.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use corecast_shards::{Answer, Disconnect, Latencies, Limits, ShardStats};
@@ -83,6 +84,9 @@ fn runtime(gauges: &Gauges) -> Value {
         "timer_sets": counts.timer_sets,
         "accepts": counts.accepts,
         "doorbell_writes": gauges.doorbell_writes(),
+        "evicted": counts.evicted,
+        "refused": counts.refused,
+        "failures": gauges.failures().by_name().collect::<BTreeMap<_, _>>(),
     })
 }
 

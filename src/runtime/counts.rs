@@ -25,6 +25,10 @@ pub(crate) struct Counts {
     pub(crate) timer_sets: u64,
     /// `accept4`, the one included that says that nobody is left.
     pub(crate) accepts: u64,
+    /// Idle connections that were closed because no descriptor was left.
+    pub(crate) evicted: u64,
+    /// New ones that were told 503, because no idle one was left either.
+    pub(crate) refused: u64,
 }
 
 /// The same for other threads to read. Each number is exact, but they may be a turn apart.
@@ -32,14 +36,23 @@ pub(crate) struct Counts {
 pub(crate) struct SharedCounts([AtomicU64; Counts::FIELDS]);
 
 impl Counts {
-    const FIELDS: usize = 8;
+    const FIELDS: usize = 10;
 }
 
 impl SharedCounts {
     pub(super) fn set(&self, counts: &Counts) {
-        let Counts { turns, sends, send_batches, sends_batched, reads, polls, timer_sets, accepts } =
-            *counts;
-        let now = [turns, sends, send_batches, sends_batched, reads, polls, timer_sets, accepts];
+        let now = [
+            counts.turns,
+            counts.sends,
+            counts.send_batches,
+            counts.sends_batched,
+            counts.reads,
+            counts.polls,
+            counts.timer_sets,
+            counts.accepts,
+            counts.evicted,
+            counts.refused,
+        ];
         for (shared, now) in self.0.iter().zip(now) {
             shared.store(now, Ordering::Relaxed);
         }
@@ -56,6 +69,8 @@ impl SharedCounts {
             polls: read(5),
             timer_sets: read(6),
             accepts: read(7),
+            evicted: read(8),
+            refused: read(9),
         }
     }
 }

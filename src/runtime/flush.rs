@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{ConnId, SendEnd, Shard};
 
+use super::kernel::Syscall;
 use super::sender::BATCH_SENDS_MAX;
 use super::sys;
 use super::turn::Core;
@@ -13,7 +14,7 @@ use super::turn::Core;
 const OWN_SENDS_PER_TURN: usize = 64;
 
 /// The longest that one slice of a pass keeps everybody else waiting.
-const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
+pub(super) const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
 
 impl Core {
     pub(super) fn flush_own(&mut self) {
@@ -63,7 +64,10 @@ impl Core {
             let socket = socket.expect("a connection keeps its descriptor while it is sent to");
             (socket.as_fd(), move |each: &mut dyn FnMut(_)| shard.for_each_slice(*id, each))
         });
-        self.sender.send(sends, &mut self.counts);
+        if let Err(error) = self.sender.send(sends, &mut self.counts) {
+            self.note_failure(Syscall::RingEnter, &error);
+            self.process.gauges(self.shard.id()).set_sends_on_ring(false);
+        }
         for place in 0..self.begun.len() {
             let (id, end) = (self.begun[place], self.sender.end(place));
             self.shard.end_send(id, end);

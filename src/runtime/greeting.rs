@@ -13,6 +13,10 @@ pub(crate) struct Greeting {
     pub(crate) fd: OwnedFd,
     /// The part of a head that has arrived; empty when a head comes in one piece, as most do.
     pub(crate) head: Vec<u8>,
+    /// How much of that was looked at when it was last parsed.
+    parsed: usize,
+    /// It stands in the queue of those to be read.
+    queued: bool,
     /// It was answered, and the rest of what it sends is discarded until its end, so that the
     /// answer is not torn away by a reset.
     pub(crate) answered: bool,
@@ -36,6 +40,40 @@ pub(crate) struct Greetings {
     /// When they must be done; in order, because each limit is the same for all.
     handshake_deadlines: VecDeque<(Time, u64)>,
     close_deadlines: VecDeque<(Time, u64)>,
+    /// Those to be read.
+    readable: VecDeque<u64>,
+}
+
+impl Greeting {
+    fn new(fd: OwnedFd) -> Greeting {
+        Greeting {
+            fd,
+            head: Vec::new(),
+            parsed: 0,
+            queued: false,
+            answered: false,
+            undecided: None,
+        }
+    }
+
+    /// Adds `bytes` to the head. Returns whether it is worth parsing now: when a blank line has
+    /// come, which may end it, or when it has doubled, so that one that comes in very small pieces
+    /// is not parsed for each.
+    pub(crate) fn extend_head(&mut self, bytes: &[u8]) -> bool {
+        // A blank line begins at most three bytes before the news.
+        let near = self.head.len().saturating_sub(3);
+        self.head.extend_from_slice(bytes);
+        let news = &self.head[near..];
+        let blank = news.windows(2).any(|pair| pair == b"\n\n")
+            || news.windows(3).any(|triple| triple == b"\n\r\n");
+        blank || self.head.len() >= 2 * self.parsed
+    }
+
+    /// Keeps the part of a head that has been parsed without finding its end.
+    pub(crate) fn keep_head(&mut self, head: Vec<u8>) {
+        self.parsed = head.len();
+        self.head = head;
+    }
 }
 
 impl Greetings {
@@ -48,8 +86,7 @@ impl Greetings {
         let key = self.next_key;
         self.next_key += 1;
         self.handshake_deadlines.push_back((deadline, key));
-        let greeting = Greeting { fd, head: Vec::new(), answered: false, undecided: None };
-        self.open.insert(key, greeting);
+        self.open.insert(key, Greeting::new(fd));
         key
     }
 
@@ -59,6 +96,45 @@ impl Greetings {
 
     pub(crate) fn remove(&mut self, key: u64) -> Option<Greeting> {
         self.open.remove(&key)
+    }
+
+    /// Puts one in line to be read.
+    pub(crate) fn queue(&mut self, key: u64) {
+        if let Some(greeting) = self.open.get_mut(&key)
+            && !greeting.queued
+        {
+            greeting.queued = true;
+            self.readable.push_back(key);
+        }
+    }
+
+    /// Takes the next one to be read out of the line.
+    pub(crate) fn next_readable(&mut self) -> Option<u64> {
+        loop {
+            let key = self.readable.pop_front()?;
+            if let Some(greeting) = self.open.get_mut(&key) {
+                greeting.queued = false;
+                return Some(key);
+            }
+        }
+    }
+
+    pub(crate) fn has_readable(&self) -> bool {
+        !self.readable.is_empty()
+    }
+
+    /// The one that is missed least: one that was answered, or else the one that has said nothing,
+    /// or no whole head, for longest. One that is still to be read is not idle.
+    pub(crate) fn most_idle(&self) -> Option<u64> {
+        let find = |deadlines: &VecDeque<(Time, u64)>, idle: fn(&Greeting) -> bool| {
+            let mut keys = deadlines.iter().map(|(_, key)| *key);
+            keys.find(|key| self.open.get(key).is_some_and(idle))
+        };
+        find(&self.close_deadlines, |_| true).or_else(|| {
+            find(&self.handshake_deadlines, |one| {
+                !one.answered && one.undecided.is_none() && !one.queued
+            })
+        })
     }
 
     /// Notes that a greeting was answered and is to be cut at `deadline`.
@@ -115,5 +191,42 @@ fn pop_due(deadlines: &mut VecDeque<(Time, u64)>, now: Time) -> Option<(Time, u6
 impl AsFd for Greeting {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting() -> Greeting {
+        Greeting::new(crate::runtime::sys::event_fd().unwrap())
+    }
+
+    #[test]
+    fn a_head_in_single_bytes_is_parsed_a_few_times() {
+        let mut greeting = greeting();
+        let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(16 << 10));
+        let mut parsed = 0;
+        for byte in head.as_bytes() {
+            if greeting.extend_head(&[*byte]) {
+                parsed += 1;
+                let head = std::mem::take(&mut greeting.head);
+                greeting.keep_head(head);
+            }
+        }
+        assert!((2..=17).contains(&parsed), "{parsed} times");
+    }
+
+    #[test]
+    fn a_blank_line_is_found_however_it_is_cut() {
+        for end in ["\r\n\r\n", "\n\n", "\n\r\n"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: corecast{end}");
+            for cut in 1..head.len() {
+                let (first, last) = head.as_bytes().split_at(cut);
+                let mut greeting = greeting();
+                greeting.keep_head(first.to_vec());
+                assert!(greeting.extend_head(last), "{end:?} cut at {cut}");
+            }
+        }
     }
 }

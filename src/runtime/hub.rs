@@ -77,7 +77,7 @@ impl Hub {
     pub(crate) async fn run(&self) -> io::Result<()> {
         let mut visited = Instant::now();
         loop {
-            let more = self.0.core.borrow_mut().turn()?;
+            let more = self.0.core.borrow_mut().turn();
             let births = std::mem::take(&mut self.0.core.borrow_mut().births);
             births.into_iter().for_each(|birth| self.bear(birth));
             if self.0.core.borrow().stopped {
@@ -106,8 +106,8 @@ impl Hub {
         let timeout = if core.has_work() || self.0.tasks.take_kick() {
             Some(Duration::ZERO)
         } else {
-            core.set_timer()?;
-            self.0.tasks.has_guests().then_some(VISIT_INTERVAL)
+            let visit = self.0.tasks.has_guests().then_some(VISIT_INTERVAL);
+            visit.into_iter().chain(core.set_timer()).min()
         };
         let woken = core.poll(timeout);
         self.0.doorbell.rise();

@@ -12,11 +12,13 @@
 
 mod alarms;
 mod counts;
+mod eviction;
 mod flush;
 mod greeting;
 mod http_stream;
 mod hub;
 mod inbox;
+mod kernel;
 mod mesh;
 mod poller;
 mod preflight;
@@ -38,6 +40,8 @@ mod watches;
 
 pub(crate) use hub::Hub;
 pub(crate) use inbox::{Foreign, Inboxes, Unsent};
+#[cfg(feature = "fault-injection")]
+pub use kernel::injected_faults;
 pub(crate) use process::{Gauges, Process};
 pub(crate) use promise::{Promise, promise};
 pub(crate) use start::{Started, start};

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::kernel::{self, Syscall};
+
 /// One edge-triggered epoll for all descriptors of a shard.
 ///
 /// An idle connection costs the kernel one entry here and the shard nothing: no task, no waker, no
@@ -70,9 +72,13 @@ impl Poller {
     fn control(&self, operation: i32, fd: &impl AsFd, events: i32, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: token };
         let (epoll, fd) = (self.epoll.as_raw_fd(), fd.as_fd().as_raw_fd());
+        kernel::enter(Syscall::EpollCtl, fd)?;
         // SAFETY: the kernel reads one event, which lives until the call returns.
-        let result = unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        kernel::watched(fd, event.events, token);
+        Ok(())
     }
 
     /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
@@ -80,18 +86,26 @@ impl Poller {
         let millis =
             timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
         self.events.clear();
-        let (start, room) = (self.events.as_mut_ptr(), EVENTS_MAX as libc::c_int);
-        // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
-        // many.
-        let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), start, room, millis) };
-        let Ok(count) = usize::try_from(count) else {
-            let error = io::Error::last_os_error();
-            let interrupted = error.kind() == io::ErrorKind::Interrupted;
-            return if interrupted { Ok(()) } else { Err(error) };
+        let count = match self.take(millis) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            count => count?,
         };
         // SAFETY: the kernel has just written the first `count` events.
         unsafe { self.events.set_len(count) };
         Ok(())
+    }
+
+    /// Makes the kernel write events into the vector's memory; returns how many it wrote.
+    fn take(&mut self, millis: i32) -> io::Result<usize> {
+        let epoll = self.epoll.as_raw_fd();
+        kernel::pay_edges(epoll);
+        kernel::enter(Syscall::EpollWait, epoll)?;
+        let room = kernel::shorten(Syscall::EpollWait, epoll, EVENTS_MAX) as libc::c_int;
+        let start = self.events.as_mut_ptr();
+        // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
+        // many.
+        let count = unsafe { libc::epoll_wait(epoll, start, room, millis) };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 
     /// The next event taken by [`Poller::wait`].

@@ -15,9 +15,10 @@ pub(super) const MEMLOCK_MIN: u64 = 512 << 10;
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// A shard's own: three rings and an event counter of the executor, an epoll, a doorbell, a timer,
-/// a listener, and some room for what the executor opens for a moment.
-const DESCRIPTORS_PER_SHARD: u64 = 12;
+/// A shard's own: three rings and an event counter of the executor, an epoll, a ring for sends, a
+/// doorbell, a timer, a listener, the one in reserve, and some room for what the executor opens for a
+/// moment.
+const DESCRIPTORS_PER_SHARD: u64 = 14;
 
 /// Whether the kernel lets this process have an io_uring, and enough locked memory for it.
 pub(super) fn check_io_uring() -> Result<(), StartError> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 
 use super::counts::{Counts, SharedCounts};
+use super::kernel::Failures;
 use crate::http::ApiKeys;
 
 /// What the threads of one server share. Nothing here is on the way of a message.
@@ -39,6 +40,7 @@ pub(crate) struct Gauges {
     counts: SharedCounts,
     /// How often others, and the shard's own tasks, woke it with a system call.
     doorbell_writes: AtomicU64,
+    failures: Failures,
 }
 
 impl Gauges {
@@ -76,6 +78,11 @@ impl Gauges {
 
     pub(crate) fn doorbell_writes(&self) -> u64 {
         self.doorbell_writes.load(Ordering::Relaxed)
+    }
+
+    /// What of that failed.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
     }
 }
 

@@ -4,11 +4,13 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::Instant;
 
+use super::flush::SLICE_TIME_MAX;
 use super::greeting::Undecided;
+use super::kernel::Syscall;
 use super::sys;
-use super::turn::{Birth, Core, GREETING, Keeping, LISTENER, READ_BYTES, WATCH};
+use super::turn::{Birth, Core, GREETING, Keeping, READ_BYTES, WATCH};
 use crate::claims::Claims;
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{Accept, Head, HttpError};
@@ -17,54 +19,109 @@ use crate::session::Session;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long to wait for descriptors to become free before accepting again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
+/// give or take one read's.
+const GREETING_READS_PER_TURN: usize = 128;
+const GREETING_BYTES_PER_TURN: usize = 64 << 10;
 
 impl Core {
-    pub(super) fn accept(&mut self) -> io::Result<()> {
+    /// Accepts as many as there are, but not longer than a slice lasts. The listener is watched
+    /// level-triggered, so that the next turn finds the others.
+    pub(super) fn accept(&mut self) {
+        if self.accepts_again.is_some() {
+            return;
+        }
+        let begin = Instant::now();
+        self.refill_reserve();
         for _ in 0..ACCEPTS_PER_TURN {
             self.counts.accepts += 1;
-            let fd = match sys::accept(&self.listener) {
-                Ok(fd) => fd,
-                Err(error) => return self.on_accept_error(&error),
-            };
-            let deadline = self.now() + self.process.limits().handshake_timeout;
-            let key = self.greetings.next_key();
-            self.poller.add_socket(&fd, GREETING | key)?;
-            self.greetings.insert(fd, deadline);
-            self.greet(key);
-        }
-        Ok(())
-    }
-
-    fn on_accept_error(&mut self, error: &io::Error) -> io::Result<()> {
-        match error.raw_os_error() {
-            // Nobody is left, or somebody has hung up already (accept(2)).
-            Some(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR | libc::EPROTO) => Ok(()),
-            _ => {
-                tracing::warn!(%error, "cannot accept connections; trying again in 100 ms");
-                self.accepts_again = Some(self.now() + ACCEPT_PAUSE);
-                self.poller.remove(&self.listener)
+            match sys::accept(&self.listener) {
+                Ok(fd) => self.admit(fd),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) if self.makes_way(&error) => {}
+                Err(_) => return,
             }
-        }
-    }
-
-    /// Reads what a connection says before it is a WebSocket.
-    pub(super) fn greet(&mut self, key: u64) {
-        loop {
-            let Some(greeting) = self.greetings.get_mut(key) else { return };
-            if greeting.undecided.is_some() {
+            if begin.elapsed() > SLICE_TIME_MAX {
                 return;
             }
-            let len = match sys::receive(greeting, &mut self.buffer[..READ_BYTES]) {
-                Ok(len @ 1..) => len,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => return drop(self.greetings.remove(key)),
-            };
-            if !greeting.answered {
-                self.on_head(key, len);
+        }
+    }
+
+    /// Makes room for a connection that could not be accepted. Returns whether the next one may be
+    /// tried now.
+    fn makes_way(&mut self, error: &io::Error) -> bool {
+        self.note_failure(Syscall::Accept, error);
+        if is_full(error) {
+            if self.evict() {
+                return true;
+            }
+            if self.greetings.has_readable() {
+                // Those that are still to be read may turn out to be idle.
+                return false;
+            }
+            if self.refuse_next() {
+                return true;
             }
         }
+        self.pause_accepting();
+        false
+    }
+
+    /// Takes a new connection in, to be read from now on.
+    fn admit(&mut self, fd: OwnedFd) {
+        let token = GREETING | self.greetings.next_key();
+        let watched = self.poller.add_socket(&fd, token).or_else(|error| {
+            self.note_failure(Syscall::EpollCtl, &error);
+            // The place of an idle one may be what is missing.
+            if self.evict() { self.poller.add_socket(&fd, token) } else { Err(error) }
+        });
+        if watched.is_err() {
+            // Nobody would say when it is readable: it is read now, so that its unread request does
+            // not make the kernel tear our answer away.
+            let _ = sys::receive(&fd, &mut self.buffer);
+            let _ = sys::send(&fd, &HttpError::crowded().to_bytes());
+            self.counts.refused += 1;
+            return;
+        }
+        let deadline = self.now() + self.process.limits().handshake_timeout;
+        let key = self.greetings.insert(fd, deadline);
+        self.greetings.queue(key);
+    }
+
+    /// Reads what connections say before they are WebSockets.
+    pub(super) fn greet(&mut self) {
+        let (begin, mut bytes) = (Instant::now(), 0);
+        for _ in 0..GREETING_READS_PER_TURN {
+            let Some(key) = self.greetings.next_readable() else { return };
+            bytes += self.read_greeting(key);
+            if bytes > GREETING_BYTES_PER_TURN || begin.elapsed() > SLICE_TIME_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Reads one of them once, and puts it in line again if it may have more to say. Returns how
+    /// many bytes there were.
+    fn read_greeting(&mut self, key: u64) -> usize {
+        let Some(greeting) = self.greetings.get_mut(key) else { return 0 };
+        if greeting.undecided.is_some() {
+            return 0;
+        }
+        let (answered, received) =
+            (greeting.answered, sys::receive(greeting, &mut self.buffer[..READ_BYTES]));
+        match received {
+            Ok(len @ 1..) => {
+                self.greetings.queue(key);
+                if !answered {
+                    self.on_head(key, len);
+                }
+                return len;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => drop(self.greetings.remove(key)),
+        }
+        0
     }
 
     /// Looks at the first `len` bytes of the buffer, and what came before them.
@@ -74,7 +131,10 @@ impl Core {
             let head = Head::parse(&self.buffer[..len]);
             return self.on_parsed(key, head, len);
         }
-        greeting.head.extend_from_slice(&self.buffer[..len]);
+        let is_due = greeting.extend_head(&self.buffer[..len]);
+        if !is_due && greeting.head.len() <= self.process.limits().head_bytes {
+            return;
+        }
         let head = Head::parse(&greeting.head);
         let whole = std::mem::take(&mut greeting.head);
         // What came in pieces is put together in the buffer, where the rest of the way expects it.
@@ -100,7 +160,7 @@ impl Core {
             }
             Head::Partial => {
                 let Some(greeting) = self.greetings.get_mut(key) else { return };
-                greeting.head.extend_from_slice(&self.buffer[..len]);
+                greeting.keep_head(self.buffer[..len].to_vec());
             }
             Head::Request => self.hand_to_http(key, len),
             Head::Garbage => self.answer(key, &HttpError::garbage()),
@@ -196,7 +256,8 @@ impl Core {
         // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
         let renamed = self.poller.rename_socket(&fd, token);
         self.sockets.insert(id, fd);
-        if renamed.is_err() {
+        if let Err(error) = renamed {
+            self.note_failure(Syscall::EpollCtl, &error);
             return self.shard.on_end(id);
         }
         if !rest.is_empty() {
@@ -214,18 +275,23 @@ impl Core {
                 let head = self.buffer[..len].to_vec();
                 self.births.push(Birth::Http { fd: greeting.fd, watch, head });
             }
-            Err(_) => self.watches.remove(watch),
+            Err(error) => {
+                self.note_failure(Syscall::EpollCtl, &error);
+                self.watches.remove(watch);
+            }
         }
     }
 
     /// Answers what never becomes a request, and waits for its end.
-    fn answer(&mut self, key: u64, error: &HttpError) {
+    pub(super) fn answer(&mut self, key: u64, error: &HttpError) {
         let Some(greeting) = self.greetings.get_mut(key) else { return };
         // A socket that has just connected takes a few hundred bytes, or nobody reads them.
         let _ = sys::send(greeting, &error.to_bytes());
         sys::shutdown_write(greeting);
         let deadline = self.now() + self.process.limits().close_timeout;
         self.greetings.set_answered(key, deadline);
+        // It may have hung up while the program was deciding, and nobody would say so again.
+        self.greetings.queue(key);
     }
 
     pub(super) fn on_deadlines(&mut self) {
@@ -245,11 +311,32 @@ impl Core {
             self.greetings.remove(key);
         }
         if self.accepts_again.is_some_and(|again| again <= now) {
-            self.accepts_again = None;
-            let again = self.poller.add_listener(&self.listener, LISTENER);
-            if again.is_err() {
-                self.accepts_again = Some(now + ACCEPT_PAUSE);
-            }
+            self.accept_again();
         }
     }
+}
+
+/// The connection has ended before it was accepted, or the network has (accept(2)).
+fn is_of_connection(error: &io::Error) -> bool {
+    use libc::{ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENONET};
+    use libc::{ENOPROTOOPT, EOPNOTSUPP, EPROTO};
+    matches!(
+        error.raw_os_error(),
+        Some(
+            ECONNABORTED
+                | EPROTO
+                | ENOPROTOOPT
+                | EOPNOTSUPP
+                | ENETDOWN
+                | ENETUNREACH
+                | ENONET
+                | EHOSTDOWN
+                | EHOSTUNREACH
+        )
+    )
+}
+
+/// The process, or the system, has no descriptor left.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

@@ -9,6 +9,7 @@ use io_uring::{
     CompletionQueue, IoUring, Probe, SubmissionQueue, Submitter, opcode, squeue, types,
 };
 
+use super::kernel::{self, Syscall};
 use super::sender::{BATCH_SENDS_MAX, Send};
 
 /// A ring on which only sends are submitted, and of which none is under way between two calls.
@@ -82,21 +83,27 @@ impl SendRing {
         assert!(sends.len() <= BATCH_SENDS_MAX, "a batch fits the ring");
         // Learns that the last batch is gone.
         self.ends.submission.sync();
+        let mut begun = 0;
         for (index, send) in sends.iter().enumerate() {
+            if let Err(error) = kernel::enter(Syscall::RingSend, send.fd) {
+                ended(send.place, Err(error));
+                continue;
+            }
             let entry = self.entry(index, send, iovecs).user_data(send.place as u64);
             // SAFETY: the kernel uses the descriptor, the pieces and, for a vectored send, the
             // header until the send completes. The caller keeps the first two, `iovecs` is borrowed
             // as it is, and `self.headers` is a box that nobody else touches. This function returns
             // only when no send is under way: `finish` sees to it.
             unsafe { self.ends.submission.push(&entry) }.expect("a batch fits the ring");
+            begun += 1;
         }
         self.ends.submission.sync();
-        self.finish(sends.len(), &mut ended)
+        self.finish(begun, &mut ended)
     }
 
     fn entry(&mut self, index: usize, send: &Send, iovecs: &mut [libc::iovec]) -> squeue::Entry {
         let fd = types::Fd(send.fd);
-        let pieces = &mut iovecs[send.iovecs.clone()];
+        let pieces = kernel::cut(Syscall::RingSend, send.fd, &mut iovecs[send.iovecs.clone()]);
         if let [only] = pieces
             && let Ok(len) = u32::try_from(only.iov_len)
         {
@@ -115,7 +122,8 @@ impl SendRing {
         ended: &mut impl FnMut(usize, io::Result<usize>),
     ) -> io::Result<()> {
         while left > 0 {
-            let submitted = self.ends.submitter.submit_and_wait(left);
+            let submitted = kernel::enter(Syscall::RingEnter, -1)
+                .and_then(|()| self.ends.submitter.submit_and_wait(left));
             left -= self.reap(ended);
             match submitted {
                 Ok(_) => {}

@@ -73,22 +73,28 @@ impl Sender {
 
     /// Hands each socket the slices that its function gives, and returns when all have taken what
     /// they take. At most [`BATCH_SENDS_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// When the ring is lost. The sends have ended all the same, one by one, and so will all others.
     pub(crate) fn send<'a>(
         &mut self,
         sends: impl Iterator<Item = (BorrowedFd<'a>, impl FnOnce(&mut dyn FnMut(&'a [u8])))>,
         counts: &mut Counts,
-    ) {
+    ) -> io::Result<()> {
         self.ends.clear();
         sends.for_each(|(fd, for_each)| self.gather(fd, for_each));
         if self.ring.is_some() {
             self.send_large(counts);
         }
-        if self.sends.len() >= RING_SENDS_MIN {
-            self.send_on_ring(counts);
-        }
+        let ring = match self.sends.len() >= RING_SENDS_MIN {
+            true => self.send_on_ring(counts),
+            false => Ok(()),
+        };
         self.send_plainly(0, counts);
         self.sends.clear();
         self.iovecs.clear();
+        ring
     }
 
     /// How the send at `place` of the last batch ended.
@@ -111,8 +117,8 @@ impl Sender {
     }
 
     /// Sends on the ring, if there is one, and leaves on the list what it did not take.
-    fn send_on_ring(&mut self, counts: &mut Counts) {
-        let Some(ring) = &mut self.ring else { return };
+    fn send_on_ring(&mut self, counts: &mut Counts) -> io::Result<()> {
+        let Some(ring) = &mut self.ring else { return Ok(()) };
         counts.send_batches += 1;
         counts.sends_batched += self.sends.len() as u64;
         let mut ended = 0;
@@ -126,14 +132,14 @@ impl Sender {
         // SAFETY: `gather` made the sends from descriptors and slices that live until
         // `Sender::send` returns.
         let sent = unsafe { ring.send(&self.sends, &mut self.iovecs, note) };
-        if let Err(error) = sent {
-            tracing::warn!(%error, "the io_uring for sends is lost; from here on they go one by one");
+        if sent.is_err() {
             self.ring = None;
         }
-        if ended == self.sends.len() {
-            return self.sends.clear();
+        match ended == self.sends.len() {
+            true => self.sends.clear(),
+            false => self.sends.retain(|send| self.ends[send.place].is_none()),
         }
-        self.sends.retain(|send| self.ends[send.place].is_none());
+        sent
     }
 
     /// Sends what is too large for the ring, and takes it off the list.

@@ -24,6 +24,8 @@ pub(crate) struct Socket {
     pub(crate) queued: bool,
     /// The kernel said that the stream ends: it is to be read up to there.
     pub(crate) ended: bool,
+    /// It was read up to there, or to an error.
+    pub(crate) finished: bool,
 }
 
 // No descriptor is -1, which marks a vacant slot: five slots share a cache line.
@@ -35,9 +37,14 @@ impl Sockets {
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
         }
-        let generation = id.generation;
-        let socket = Socket { fd, generation, readable: false, queued: false, ended: false };
-        let before = self.slots[slot].replace(socket);
+        let before = self.slots[slot].replace(Socket {
+            fd,
+            generation: id.generation,
+            readable: false,
+            queued: false,
+            ended: false,
+            finished: false,
+        });
         assert!(before.is_none(), "a slot is closed before it is used again");
     }
 

@@ -14,6 +14,7 @@ use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
 use super::hub::Hub;
 use super::inbox::{Inbox, Inboxes};
+use super::kernel::{self, Syscall};
 use super::mesh::Mesh;
 use super::process::Process;
 use super::ring::Doorbell;
@@ -55,6 +56,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     };
     let process = Arc::new(Process::new(config.clone(), settings.api_keys, cores));
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
+    kernel::arm();
     Ok(Started { address, process, inboxes, threads })
 }
 
@@ -146,10 +148,29 @@ fn doorbell(id: ShardId, process: &Arc<Process>) -> io::Result<(Arc<OwnedFd>, Do
     let (rung, process) = (Arc::clone(&fd), Arc::clone(process));
     let wake = move || {
         process.gauges(id).count_doorbell_write();
-        sys::signal(&rung);
+        wake(&rung, id, &process);
     };
     Ok((fd, Doorbell::new(wake)))
 }
+
+/// Makes a doorbell's descriptor ready. A shard that slept through it would sleep for ever, so that
+/// this is tried again for as long as it may be chance.
+fn wake(bell: &OwnedFd, id: ShardId, process: &Process) {
+    for _ in 0..WAKE_TRIES {
+        match sys::signal(bell) {
+            Ok(()) => return,
+            Err(error) => {
+                process.gauges(id).failures().note(Syscall::Signal, &error, process.now());
+            }
+        }
+        thread::yield_now();
+    }
+    or_die(id, || panic!("its doorbell does not ring"));
+}
+
+/// A write of eight bytes to an event counter has nothing to fail of. One that fails so often in
+/// turn always will.
+const WAKE_TRIES: usize = 1000;
 
 /// Everything that a shard's thread starts from.
 struct ShardSeed {

@@ -8,6 +8,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use super::kernel::{self, Syscall};
+
 /// Turns the -1 of a system call into its error.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -31,10 +33,11 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let (listener, nowhere) = (listener.as_fd().as_raw_fd(), std::ptr::null_mut());
-    // SAFETY: the descriptor is open, because it is borrowed, and null pointers say that the peer's
-    // address is not wanted (accept4(2)).
-    let accept = || check(unsafe { libc::accept4(listener, nowhere, std::ptr::null_mut(), flags) });
-    let fd = retry(accept)?;
+    let fd = retry(|| {
+        kernel::enter(Syscall::Accept, listener)?;
+        // SAFETY: null pointers say that the peer's address is not wanted (accept4(2)).
+        check(unsafe { libc::accept4(listener, nowhere, std::ptr::null_mut(), flags) })
+    })?;
     // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -47,21 +50,29 @@ pub(crate) fn peer_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
 
 /// Reads what is there; `WouldBlock` when nothing is, 0 at the end of the stream.
 pub(crate) fn receive(fd: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (start, len) = (buffer.as_mut_ptr().cast(), buffer.len());
     let fd = fd.as_fd().as_raw_fd();
-    // SAFETY: the kernel writes at most `len` bytes from `start`, which is `buffer`, borrowed
-    // exclusively until the call returns.
-    retry(|| check_size(unsafe { libc::recv(fd, start, len, libc::MSG_DONTWAIT) }))
+    let len = kernel::shorten(Syscall::Recv, fd, buffer.len());
+    let start = buffer.as_mut_ptr().cast();
+    retry(|| {
+        kernel::enter(Syscall::Recv, fd)?;
+        // SAFETY: the kernel writes at most `len` bytes from `start`, which is `buffer`, at least as
+        // long and borrowed exclusively until the call returns.
+        check_size(unsafe { libc::recv(fd, start, len, libc::MSG_DONTWAIT) })
+    })
 }
 
 /// Hands bytes to a socket; may take fewer. Never blocks and never raises SIGPIPE.
 pub(crate) fn send(fd: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let (start, len) = (bytes.as_ptr().cast(), bytes.len());
     let fd = fd.as_fd().as_raw_fd();
-    // SAFETY: the kernel reads `len` bytes from `start`, which is `bytes`, borrowed until the call
-    // returns.
-    retry(|| check_size(unsafe { libc::send(fd, start, len, flags) }))
+    let len = kernel::shorten(Syscall::Send, fd, bytes.len());
+    let start = bytes.as_ptr().cast();
+    retry(|| {
+        kernel::enter(Syscall::Send, fd)?;
+        // SAFETY: the kernel reads `len` bytes from `start`, which is `bytes`, at least as long and
+        // borrowed until the call returns.
+        check_size(unsafe { libc::send(fd, start, len, flags) })
+    })
 }
 
 /// Hands pieces of memory to a socket in one call.
@@ -72,18 +83,24 @@ pub(crate) fn send(fd: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 /// returns.
 pub(super) unsafe fn send_iovecs(fd: RawFd, iovecs: &mut [libc::iovec]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let iovecs = kernel::cut(Syscall::Send, fd, iovecs);
     if let [only] = iovecs {
-        // SAFETY: the caller says that the piece can be read, and the kernel only reads it.
-        let send = || check_size(unsafe { libc::send(fd, only.iov_base, only.iov_len, flags) });
-        return retry(send);
+        return retry(|| {
+            kernel::enter(Syscall::Send, fd)?;
+            // SAFETY: the caller says that the piece can be read, and the kernel only reads it.
+            check_size(unsafe { libc::send(fd, only.iov_base, only.iov_len, flags) })
+        });
     }
     // SAFETY: all zero is a valid msghdr: no address, no pieces, no control data (sendmsg(2)).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = iovecs.as_mut_ptr();
     message.msg_iovlen = iovecs.len();
-    // SAFETY: `message` describes `iovecs`, borrowed until the call returns; the caller says that
-    // each piece can be read, and the kernel only reads them.
-    retry(|| check_size(unsafe { libc::sendmsg(fd, &message, flags) }))
+    retry(|| {
+        kernel::enter(Syscall::Send, fd)?;
+        // SAFETY: `message` describes `iovecs`, borrowed until the call returns; the caller says
+        // that each piece can be read, and the kernel only reads them.
+        check_size(unsafe { libc::sendmsg(fd, &message, flags) })
+    })
 }
 
 /// Ends our side of a connection; the other side may still send.
@@ -97,13 +114,18 @@ pub(crate) fn shutdown_both(fd: &impl AsFd) {
 }
 
 fn shutdown(fd: &impl AsFd, how: libc::c_int) {
-    // SAFETY: takes no pointers. It fails only when the peer is gone already, which is what the
-    // caller is about to find out anyway.
-    let _ = unsafe { libc::shutdown(fd.as_fd().as_raw_fd(), how) };
+    let fd = fd.as_fd().as_raw_fd();
+    // It fails when the peer is gone already, which is what the caller is about to find out anyway;
+    // and there is a timeout for a peer that does not hear of it.
+    if kernel::enter(Syscall::Shutdown, fd).is_ok() {
+        // SAFETY: takes no pointers.
+        let _ = unsafe { libc::shutdown(fd, how) };
+    }
 }
 
 /// A counter that wakes an epoll when it is written to. It is used edge-triggered and never read.
 pub(crate) fn event_fd() -> io::Result<OwnedFd> {
+    kernel::enter(Syscall::EventFd, -1)?;
     // SAFETY: takes no pointers.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
     // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
@@ -111,11 +133,19 @@ pub(crate) fn event_fd() -> io::Result<OwnedFd> {
 }
 
 /// Makes an event descriptor ready.
-pub(crate) fn signal(event_fd: &impl AsFd) {
+///
+/// # Errors
+///
+/// Nobody is woken then: who waits for the descriptor looks at edges.
+pub(crate) fn signal(event_fd: &impl AsFd) -> io::Result<()> {
     let one = 1_u64.to_ne_bytes();
-    // SAFETY: the kernel reads 8 bytes from `one`, which lives until the call returns. The only
-    // failure is a counter at 2^64-2: then it is ready anyway.
-    let _ = unsafe { libc::write(event_fd.as_fd().as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    let fd = event_fd.as_fd().as_raw_fd();
+    retry(|| {
+        kernel::enter(Syscall::Signal, fd)?;
+        // SAFETY: the kernel reads 8 bytes from `one`, which lives until the call returns.
+        check_size(unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) })
+    })?;
+    Ok(())
 }
 
 /// A timer that wakes an epoll. It is used edge-triggered and never read.
@@ -138,10 +168,18 @@ pub(crate) fn set_timer(timer: &impl AsFd, after: Duration) -> io::Result<()> {
         },
     };
     let timer = timer.as_fd().as_raw_fd();
+    kernel::enter(Syscall::SetTimer, timer)?;
     // SAFETY: the kernel reads `once`, which lives until the call returns; the old value is not
     // wanted.
     check(unsafe { libc::timerfd_settime(timer, 0, &once, std::ptr::null_mut()) })?;
     Ok(())
+}
+
+/// Gives up on a peer that has not acknowledged anything for so long, even after the socket is
+/// closed (tcp(7)).
+pub(crate) fn set_user_timeout(fd: &impl AsFd, timeout: Duration) -> io::Result<()> {
+    kernel::enter(Syscall::SetSockOpt, fd.as_fd().as_raw_fd())?;
+    socket2::SockRef::from(fd).set_tcp_user_timeout(Some(timeout))
 }
 
 /// A listener of its own on an address that others listen on, too (`SO_REUSEPORT`): the kernel

@@ -15,8 +15,10 @@ use corecast_shards::{
 
 use super::alarms::Alarms;
 use super::counts::Counts;
+use super::eviction::Reserve;
 use super::greeting::Greetings;
 use super::inbox::{Foreign, Inbox};
+use super::kernel::Syscall;
 use super::mesh::Mesh;
 use super::poller::{Event, Poller};
 use super::process::Process;
@@ -40,6 +42,7 @@ pub(crate) struct Core {
     pub(super) listener: TcpListener,
     /// When to accept again after the process had run out of descriptors.
     pub(super) accepts_again: Option<Time>,
+    pub(super) reserve: Reserve,
     timer: OwnedFd,
     timer_set: Option<Time>,
     inbox: Inbox,
@@ -154,6 +157,7 @@ impl Core {
             poller,
             listener,
             accepts_again: None,
+            reserve: Reserve::Spare(sys::event_fd()?),
             timer,
             timer_set: None,
             inbox,
@@ -183,7 +187,7 @@ impl Core {
 
     /// One round. Returns whether the next one has work of this shard's own; what others have
     /// brought meanwhile is asked for before sleep.
-    pub(crate) fn turn(&mut self) -> io::Result<bool> {
+    pub(crate) fn turn(&mut self) -> bool {
         self.counts.turns += 1;
         self.tell_time();
         let mut accepts = false;
@@ -195,8 +199,9 @@ impl Core {
         self.take_foreign();
         self.read_sockets();
         if accepts {
-            self.accept()?;
+            self.accept();
         }
+        self.greet();
         // After everything that makes such messages: a publish is sent in the turn that reads it.
         self.shard.take_own(OWN_MESSAGES_PER_TURN);
         self.take_outputs();
@@ -206,7 +211,7 @@ impl Core {
         self.take_outputs();
         self.mesh.give(&mut self.shard);
         self.publish_gauges();
-        Ok(self.has_local_work())
+        self.has_local_work()
     }
 
     fn tell_time(&mut self) {
@@ -233,11 +238,20 @@ impl Core {
     }
 
     fn has_local_work(&self) -> bool {
-        self.shard.has_own() || self.shard.has_sends() || !self.readable.is_empty()
+        self.shard.has_own()
+            || self.shard.has_sends()
+            || !self.readable.is_empty()
+            || self.greetings.has_readable()
     }
 
-    /// Makes the timer go off when the next deadline comes.
-    pub(crate) fn set_timer(&mut self) -> io::Result<()> {
+    /// Counts a failed system call that costs a connection at most.
+    pub(super) fn note_failure(&self, call: Syscall, error: &io::Error) {
+        self.process.gauges(self.shard.id()).failures().note(call, error, self.now());
+    }
+
+    /// Makes the timer go off when the next deadline comes. Returns how long it may be slept without
+    /// one, if it cannot be set.
+    pub(crate) fn set_timer(&mut self) -> Option<Duration> {
         let deadlines = [
             self.shard.next_deadline(),
             self.greetings.next_deadline(),
@@ -245,21 +259,26 @@ impl Core {
             self.accepts_again,
         ];
         let next = deadlines.into_iter().flatten().min();
+        let mut left = None;
         if next != self.timer_set
             && let Some(next) = next
         {
             self.counts.timer_sets += 1;
-            sys::set_timer(&self.timer, next.since(self.now()))?;
+            let after = next.since(self.now());
+            if let Err(error) = sys::set_timer(&self.timer, after) {
+                self.note_failure(Syscall::SetTimer, &error);
+                left = Some(after);
+            }
         }
-        self.timer_set = next;
-        Ok(())
+        self.timer_set = next.filter(|_| left.is_none());
+        left
     }
 
     fn note(&mut self, event: Event) {
         match event.token {
             LISTENER | DOORBELL => {}
             TIMER => self.timer_set = None,
-            token if token & GREETING != 0 => self.greet(token & !GREETING),
+            token if token & GREETING != 0 => self.greetings.queue(token & !GREETING),
             token if token & WATCH != 0 => self.watches.note(token & !WATCH, event),
             token => {
                 let (slot, generation) = ((token >> 32) as u32, token as u32);
@@ -327,7 +346,9 @@ impl Core {
     }
 
     fn end_of_input(&mut self, id: ConnId) {
-        self.set_readable(id, false);
+        if let Some(socket) = self.sockets.get_mut(id) {
+            (socket.readable, socket.finished) = (false, true);
+        }
         self.shard.on_end(id);
     }
 
@@ -388,7 +409,7 @@ impl Core {
                     }
                 }
                 Goodbye::Close(id) => {
-                    self.sockets.close(id);
+                    self.close_socket(id);
                     self.process.release_connection();
                 }
             }
@@ -401,6 +422,18 @@ impl Core {
                 resolver.resolve(answer);
             }
         }
+    }
+
+    /// Closes a socket. What a peer that was cut has not taken the kernel would offer it for many
+    /// minutes, with memory that no limit knows of; it is told to stop after the close timeout.
+    fn close_socket(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get(id).filter(|socket| !socket.finished) {
+            let patience = self.process.limits().close_timeout;
+            if let Err(error) = sys::set_user_timeout(socket, patience) {
+                self.note_failure(Syscall::SetSockOpt, &error);
+            }
+        }
+        self.sockets.close(id);
     }
 
     /// A name for a caller's question, and the place where its answer will be delivered.

@@ -40,12 +40,14 @@ mod stats;
 // Many, slow, broken and dying clients; starting and ending the server.
 mod big_room;
 mod churn;
+mod descriptors;
 mod drain;
 mod fast_publishers;
 mod flags;
 mod garbage;
 mod independent_clients;
 mod killed_clients;
+mod orphans;
 mod slow_broadcasts;
 mod slow_readers;
 mod slow_replies;
