@@ -23,9 +23,16 @@ pub struct Decoder {
     message: Option<Assembly>,
     /// The same of a control frame, which may stand between the fragments of `message`.
     control: Option<Assembly>,
+    /// How many frames of `message` carried nothing.
+    empty_frames: u32,
     /// What the last call lent to its caller.
     returned: Option<Assembly>,
 }
+
+/// Frames of one message that carry nothing and do not end it. RFC 6455 section 5.4 allows them; a
+/// sender that flushes without data sends a few. Frames with data are bounded by the message's size,
+/// and without a bound these could follow each other for ever.
+const EMPTY_FRAMES_MAX: u32 = 128;
 
 /// A frame on its way. Invariant: `received <= header.payload_len`, less whenever it is stored.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +50,7 @@ impl Decoder {
             frame: None,
             message: None,
             control: None,
+            empty_frames: 0,
             returned: None,
         }
     }
@@ -105,6 +113,7 @@ impl Decoder {
             return Ok(copied);
         };
         self.check_size(&header, message_max)?;
+        self.check_progress(&header)?;
         self.header_len = 0;
         self.frame = Some(Frame { header, received: 0 });
         debug_assert!(header.header_len > held, "a complete header was taken before");
@@ -120,6 +129,22 @@ impl Decoder {
         match header.opcode.is_control() || header.payload_len <= room {
             true => Ok(()),
             false => Err(Violation::TooBig),
+        }
+    }
+
+    /// Refuses a message that never gets on.
+    fn check_progress(&mut self, header: &Header) -> Result<(), Violation> {
+        if header.opcode.is_control() {
+            return Ok(());
+        }
+        if header.fin {
+            self.empty_frames = 0;
+        } else if header.payload_len == 0 {
+            self.empty_frames += 1;
+        }
+        match self.empty_frames > EMPTY_FRAMES_MAX {
+            true => Err(Violation::Protocol("a message of too many empty frames")),
+            false => Ok(()),
         }
     }
 
@@ -315,6 +340,28 @@ mod tests {
         let full = [frame(Binary, true, &payload[..MAX]), frame(Binary, false, b"")];
         check(&full, last(MAX), MAX, Ok(()));
         check(&full, last(MAX + 1), MAX + 1, Err(Violation::TooBig));
+    }
+
+    #[test]
+    fn empty_frames_are_limited_in_each_message() {
+        let most = EMPTY_FRAMES_MAX as usize;
+        let (start, ping) = (frame(Text, false, b""), frame(Ping, true, b""));
+        let (empty, full) = (frame(Continuation, false, b""), frame(Continuation, false, b"x"));
+        let end = frame(Continuation, true, b"");
+        let message = |empties: usize| {
+            let others = [&full[..], &ping, &full].concat();
+            [&start[..], &others, &empty.repeat(empties), &others, &end].concat()
+        };
+        let check = |bytes: &[u8], expected| {
+            for piece_len in [1, 7, usize::MAX] {
+                assert_eq!(decoded(bytes, || piece_len).1, expected, "by {piece_len}");
+            }
+        };
+        // The first frame counts, the last does not.
+        check(&message(most - 1), Ok(()));
+        check(&message(most - 1).repeat(3), Ok(()));
+        let refused = Err(Violation::Protocol("a message of too many empty frames"));
+        check(&message(most), refused);
     }
 
     #[test]
