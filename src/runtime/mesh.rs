@@ -9,6 +9,8 @@ use super::ring::{Consumer, Doorbell, Producer, ring};
 #[derive(Debug)]
 pub(crate) struct Mesh {
     peers: Vec<Peer>,
+    /// Whose requests are taken first in the next turn.
+    first: usize,
 }
 
 /// The four rings between this shard and one other.
@@ -40,11 +42,13 @@ impl Mesh {
             outcomes_out: outcomes.producer(own, peer),
             outcomes_in: outcomes.consumer(peer, own),
         };
-        let mut mesh = |own| Mesh { peers: peers(own).map(|peer| end(own, peer)).collect() };
+        let mut mesh =
+            |own| Mesh { peers: peers(own).map(|peer| end(own, peer)).collect(), first: 0 };
         (0..doorbells.len()).map(&mut mesh).collect()
     }
 
-    /// Hands the shard what others sent it.
+    /// Hands the shard what others sent it. Each turn begins with the requests of another peer, so
+    /// that whoever comes last when outcomes fill a ring comes first later.
     pub(crate) fn take(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
             shard.on_request_room(peer.id, room(&mut peer.requests_out));
@@ -54,7 +58,9 @@ impl Mesh {
                 shard.on_outcome(outcome);
             }
         }
-        for peer in &mut self.peers {
+        let (later, sooner) = self.peers.split_at_mut(self.first);
+        self.first = if sooner.len() > 1 { self.first + 1 } else { 0 };
+        for peer in sooner.iter_mut().chain(later) {
             for _ in 0..REQUESTS_PER_TURN {
                 if !shard.takes_requests() {
                     return;
@@ -131,5 +137,61 @@ impl<T> Rings<T> {
 
     fn consumer(&mut self, from: usize, to: usize) -> Consumer<T> {
         self.ends[from * self.shards + to].1.take().expect("each end is given away once")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use corecast_shards::wire::Opcode;
+    use corecast_shards::{Asker, Config, ConnId, Origin, RoomName, Time, Unnumbered};
+
+    use super::*;
+
+    fn publish(room: &RoomName) -> Request {
+        Request::Publish {
+            room: room.clone(),
+            message: Unnumbered::verbatim(Opcode::Text, b"m"),
+            exclude: None,
+            origin: Origin::Nobody,
+            accepted: Time::default(),
+        }
+    }
+
+    /// Fills the rings of both peers again and returns whose requests were taken.
+    fn refill(peers: &mut [Mesh], room: &RoomName) -> Vec<usize> {
+        let mut taken = Vec::new();
+        for (place, peer) in peers.iter_mut().enumerate() {
+            while peer.peers[0].requests_out.push(publish(room), 1).is_ok() {
+                taken.push(place);
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn peers_are_served_in_turn_when_outcomes_fill_a_ring() {
+        let mut limits = Limits::default();
+        limits.mesh_items = 2;
+        let mut config = Config { shards: 3, ..Config::default() };
+        config.limits = limits.clone();
+        let name = |n: u32| RoomName::new(&n.to_string()).unwrap();
+        let room = (0..).map(name).find(|room| config.home(room) == ShardId::new(0)).unwrap();
+        let mut shard = Shard::new(ShardId::new(0), config);
+        let mut meshes = Mesh::all(&[(); 3].map(|()| Doorbell::new(|| {})), &limits);
+        let (mesh, peers) = meshes.split_first_mut().unwrap();
+        let conn = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
+        let (room_joined, asker) = (room.clone(), Asker::Client(None));
+        let (attempt, since, again) = (1, None, false);
+        let join = Request::Join { room: room_joined, conn, attempt, asker, since, again };
+        assert!(peers[0].peers[0].requests_out.push(join, 1).is_ok());
+        let mut served = [0_usize; 2];
+        for _ in 0..300 {
+            refill(peers, &room).into_iter().for_each(|peer| served[peer] += 1);
+            mesh.take(&mut shard);
+            mesh.give(&mut shard);
+            // One member's shard reads one delivery per turn, and so slows the home down.
+            peers[0].peers[0].outcomes_in.pop();
+        }
+        assert!(served.iter().all(|served| *served > 100), "{served:?}");
     }
 }
