@@ -2,12 +2,12 @@
 
 use crate::disconnect::Disconnect;
 use crate::id::ShardId;
+use crate::inbound::Inbound;
 use crate::limits::Limits;
 use crate::own::Own;
 use crate::permissions::Permissions;
 use crate::room_name::RoomName;
 use crate::time::Time;
-use crate::wire::Decoder;
 
 /// Everything a shard keeps about one client. An idle connection owns no buffer: `inbound` exists
 /// while a message is incomplete or waits, `own` while bytes wait.
@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     /// Its socket refused bytes, and it has not caught up since.
     pub(crate) slow: bool,
     pub(crate) slow_timer: bool,
+    /// A timer runs for the end of a message that has begun to arrive.
+    pub(crate) message_timer: bool,
     /// Whether it stands in the queue of connections to be flushed.
     pub(crate) ready: bool,
     /// The client's end was read, or the socket is dead.
@@ -33,6 +35,10 @@ pub(crate) struct Connection {
     pub(crate) attempts: u32,
     /// Replies that homes owe it.
     pub(crate) unanswered: u32,
+    /// About how many bytes these will have; they will be its own.
+    pub(crate) unanswered_bytes: usize,
+    /// Leaves that it owes to homes, since it is closed.
+    pub(crate) owed: u32,
     /// When bytes last arrived.
     pub(crate) heard: Time,
     /// When its socket last took bytes before it began to refuse them.
@@ -87,30 +93,14 @@ pub(crate) enum Wait {
     Lane(ShardId),
     /// The room's publishers are too fast.
     Pressed(RoomName),
-    /// A join or leave of the same room is unanswered.
-    Answer,
+    /// A join or leave of the room with this key is unanswered.
+    Answer(u32),
     /// It does not read its replies.
     Own,
     /// A handler of the program is at work on its last message.
     Handler,
     /// A send is under way, behind which the reply's place would be unknown.
     Begun,
-}
-
-/// What arrived and could not be handled yet.
-#[derive(Debug, Default)]
-pub(crate) struct Inbound {
-    pub(crate) decoder: Decoder,
-    /// The message that waits.
-    pub(crate) pending: Option<Pending>,
-    /// Bytes behind it, not decoded.
-    pub(crate) bytes: Vec<u8>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Pending {
-    Text(String),
-    Binary(Vec<u8>),
 }
 
 /// One entry of a connection's list of rooms.
@@ -131,7 +121,7 @@ pub(crate) const NOT_LISTED: u32 = u32::MAX;
 ///
 /// ```text
 /// Joining ─Joined─▶ Joined ─leave─▶ Leaving ─Left─▶ Departing ─all sent─▶ (gone)
-///    └──── closed ────┴──▶ Owed ─leave sent─▶ (gone)
+///    └──── closed ────┴──▶ (gone; its home is owed a leave)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MembershipState {
@@ -144,8 +134,6 @@ pub(crate) enum MembershipState {
     Leaving,
     /// The leave is answered; messages up to it are still to be sent.
     Departing,
-    /// The connection is closed and owes its home a leave.
-    Owed,
 }
 
 impl Connection {
@@ -156,6 +144,7 @@ impl Connection {
             sending: Sending::Idle,
             slow: false,
             slow_timer: false,
+            message_timer: false,
             ready: false,
             ended: false,
             pinged: false,
@@ -164,6 +153,8 @@ impl Connection {
             wait: None,
             attempts: 0,
             unanswered: 0,
+            unanswered_bytes: 0,
+            owed: 0,
             heard: Time::default(),
             refused_since: Time::default(),
             blocked_at: Time::default(),
@@ -196,9 +187,24 @@ impl Connection {
         self.own.as_ref().is_some_and(|own| !own.is_empty())
     }
 
-    /// Whether its replies pile up so far that it is not read.
+    /// Whether its replies, those included that are on their way from homes, pile up so far that it
+    /// is not read.
     pub(crate) fn owes_reading(&self, limits: &Limits) -> bool {
-        self.own_bytes() >= limits.own_bytes / 4
+        self.own_bytes() + self.unanswered_bytes >= limits.own_bytes / 4
+    }
+
+    /// A home owes it a reply of about so many bytes.
+    pub(crate) fn expect_reply(&mut self, bytes: usize) {
+        self.unanswered += 1;
+        self.unanswered_bytes += bytes;
+    }
+
+    /// One of those replies has come. It takes off what each of them has on average, so that
+    /// nothing is left when nothing is owed.
+    pub(crate) fn note_reply(&mut self) {
+        let mean = self.unanswered_bytes / self.unanswered as usize;
+        self.unanswered -= 1;
+        self.unanswered_bytes -= if self.unanswered == 0 { self.unanswered_bytes } else { mean };
     }
 
     /// Frees the buffer of its own frames once all of them are sent.
@@ -206,13 +212,6 @@ impl Connection {
         if !self.has_own() {
             self.own = None;
         }
-    }
-}
-
-impl Inbound {
-    /// Whether nothing waits in it.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.pending.is_none() && self.bytes.is_empty() && self.decoder.is_idle()
     }
 }
 

@@ -138,7 +138,8 @@ impl Homes {
         self.names.len()
     }
 
-    /// How many rooms are pressed.
+    /// How many rooms are pressed, counted.
+    #[cfg(debug_assertions)]
     pub(crate) fn pressed_count(&self) -> usize {
         self.rooms.values().filter(|home| !home.pressed_by.is_empty()).count()
     }

@@ -29,6 +29,9 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Silence after a ping. Then: close 1001 `idle`.
     pub ping_timeout: Duration,
+    /// How long a message may take from its first byte to its last, while it is read; zero means for
+    /// ever. Then: close 1001 `idle`.
+    pub message_timeout: Duration,
     /// How long the client may take to end its side after our close frame. Then: cut.
     pub close_timeout: Duration,
     /// How long a room lives without member and without publish.
@@ -54,6 +57,7 @@ impl Default for Limits {
             connections: usize::MAX,
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
+            message_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),
             room_linger: Duration::from_secs(60),
             lingering_rooms: 100_000,

@@ -46,6 +46,10 @@ pub struct Counters {
     pub mesh_sent: u64,
     /// Items handled that came over a lane.
     pub mesh_handled: u64,
+    /// Envelopes read.
+    pub envelopes_read: u64,
+    /// Bytes of input copied because they could not be handled when they arrived.
+    pub inbound_bytes_copied: u64,
     /// Bytes of messages copied into room logs; large ones are referred to and not copied.
     pub log_bytes_copied: u64,
     /// Bytes copied out of room logs because a socket took only the beginning of a frame.

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     Ping,
     /// Its socket may have refused bytes for too long: apply the slow policy.
     Slow,
+    /// A message that has begun to arrive may not have ended for too long: give the connection up.
+    Message,
     /// The client has not ended its side after our close frame: cut it.
     Close,
 }

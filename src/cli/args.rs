@@ -130,6 +130,10 @@ struct LimitArgs {
     #[arg(long, env = "CORECAST_PING_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration, allow_hyphen_values = true)]
     ping_timeout: Duration,
 
+    /// How long a message may take from its first byte to its last; beyond: close 1001 idle; 0 means for ever
+    #[arg(long, env = "CORECAST_MESSAGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration, allow_hyphen_values = true)]
+    message_timeout: Duration,
+
     /// How long a client may take to end its side after a close; beyond: cut
     #[arg(long, env = "CORECAST_CLOSE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration, allow_hyphen_values = true)]
     close_timeout: Duration,
@@ -251,6 +255,7 @@ impl LimitArgs {
         limits.connections = self.max_connections.unwrap_or(usize::MAX);
         limits.ping_interval = self.ping_interval;
         limits.ping_timeout = self.ping_timeout;
+        limits.message_timeout = self.message_timeout;
         limits.close_timeout = self.close_timeout;
         limits.room_linger = self.room_linger;
         limits.lingering_rooms = self.max_lingering_rooms;

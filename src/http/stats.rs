@@ -108,6 +108,7 @@ fn limits(limits: &Limits) -> Value {
         "max_connections": limits.connections,
         "ping_interval": limits.ping_interval.as_secs_f64(),
         "ping_timeout": limits.ping_timeout.as_secs_f64(),
+        "message_timeout": limits.message_timeout.as_secs_f64(),
         "close_timeout": limits.close_timeout.as_secs_f64(),
         "room_linger": limits.room_linger.as_secs_f64(),
         "max_lingering_rooms": limits.lingering_rooms,

@@ -55,3 +55,55 @@ fn an_interval_of_zero_means_never() {
     raw.send_text(r#"{"event":"cast:ping","id":1}"#);
     assert_eq!(raw.envelope().event(), "cast:pong", "no ping and no goodbye came before");
 }
+
+#[test]
+fn a_message_that_is_not_finished_has_an_end() {
+    let text = frames::text(r#"{"event":"cast:ping","id":1}"#);
+    let fragment = frames::frame(TEXT, r#"{"event":"cast:"#.as_bytes());
+    let ping = frames::frame(FIN | PING, b"still here");
+    for (begin, between) in [(&text[..1], &[][..]), (&text[..9], &[]), (&fragment, &ping)] {
+        let server = Server::start(&["--message-timeout", "500ms"]);
+        let mut raw = Raw::open(&server);
+        raw.write(begin);
+        // Control frames may stand between the fragments, and are no end.
+        let mut writer = raw.writer();
+        let pings = std::thread::spawn({
+            let between = between.to_vec();
+            move || {
+                use std::io::Write;
+                while !between.is_empty() && writer.write_all(&between).is_ok() {
+                    thread::sleep(Duration::from_millis(50));
+                }
+            }
+        });
+        let close = loop {
+            match raw.frame() {
+                Some((opcode, payload)) if opcode == frames::CLOSE => break payload,
+                Some(_) => {}
+                None => panic!("a goodbye comes before the end"),
+            }
+        };
+        assert_eq!(close[..2], 1001_u16.to_be_bytes());
+        assert!(close[2..].starts_with(b"idle retry="), "{close:?}");
+        drop(raw);
+        pings.join().unwrap();
+    }
+}
+
+#[test]
+fn whole_messages_may_follow_each_other_for_ever() {
+    let server = Server::start(&["--message-timeout", "500ms"]);
+    let mut raw = Raw::open(&server);
+    let ping = frames::text(r#"{"event":"cast:ping","id":1}"#);
+    let started = Instant::now();
+    // Each write ends within a message, and finishes the one before.
+    raw.write(&ping[..7]);
+    while started.elapsed() < Duration::from_secs(2) {
+        raw.write(&ping[7..]);
+        raw.write(&ping[..7]);
+        assert_eq!(raw.envelope().event(), "cast:pong");
+        thread::sleep(Duration::from_millis(100));
+    }
+    raw.write(&ping[7..]);
+    assert_eq!(raw.envelope().event(), "cast:pong");
+}

@@ -1,6 +1,7 @@
 //! Proves that a connection's own replies are bounded: first its commands wait, then it is closed.
 
-use crate::support::{Raw, Server, frames, http};
+use crate::support::frames::{self, FIN, PING, PONG};
+use crate::support::{Raw, Server, http};
 use serde_json::json;
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +36,28 @@ fn commands_are_not_read_while_replies_are_not() {
         for n in 0..COMMANDS {
             let pong = raw.envelope();
             assert_eq!(pong.value("id"), json!(format!("{n:064}")), "in order: {pong:?}");
+        }
+    });
+}
+
+#[test]
+fn pings_are_not_read_while_pongs_are_not() {
+    let server = Server::start(NARROW);
+    let mut raw = Raw::open_narrow(&server);
+    let mut writer = raw.writer();
+    let written = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..COMMANDS {
+                let ping = frames::frame(FIN | PING, format!("{n:0125}").as_bytes());
+                writer.write_all(&ping).unwrap();
+                written.store(n + 1, Ordering::SeqCst);
+            }
+        });
+        wait_for_standstill(&written);
+        for n in 0..COMMANDS {
+            let (opcode, payload) = raw.frame().expect("a pong for each ping");
+            assert_eq!((opcode, payload), (PONG, format!("{n:0125}").into_bytes()));
         }
     });
 }

@@ -66,6 +66,7 @@ fn every_limit_is_shown() {
         ("--room-log", "1MiB", "room_log", 1_048_576.0),
         ("--slow-timeout", "2500ms", "slow_timeout", 2.5),
         ("--own-bytes", "262144", "own_bytes", 262_144.0),
+        ("--message-timeout", "1500ms", "message_timeout", 1.5),
         ("--max-connections", "99", "max_connections", 99.0),
     ];
     let flags: Vec<&str> = rows.iter().flat_map(|(flag, value, ..)| [*flag, *value]).collect();

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::limits::{DATA_DEPTH_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX, ID_INTEGER_MAX};
 use crate::room_name::RoomName;
+pub(crate) use command::Command;
 pub use command::{BadBody, Publication};
-pub(crate) use command::{Command, Since};
 use depth::depth;
 use members::{Members, NoObject};
 pub(crate) use reply::ErrorCode;

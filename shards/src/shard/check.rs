@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Shard;
-use crate::connection::{Connection, Membership, MembershipState, Phase, Sending};
+use crate::connection::{Connection, Membership, MembershipState, Phase, Sending, Wait};
 use crate::rooms::EVERYBODY;
 
 impl Shard {
@@ -34,6 +34,9 @@ impl Shard {
             for membership in &self.connections[slot].memberships {
                 *references.entry(membership.room).or_default() += 1;
             }
+        }
+        for (_, room) in self.lanes.iter().flat_map(|lanes| &lanes.owing) {
+            *references.entry(*room).or_default() += 1;
         }
         for (key, room) in self.rooms.by_key() {
             room.check();
@@ -81,11 +84,10 @@ impl Shard {
         let is_out = !matches!(connection.phase, Phase::Open | Phase::Finishing(_));
         for (place, membership) in connection.memberships.iter().enumerate() {
             assert!(rooms.insert(membership.room), "{slot}: a room is listed once");
-            assert_eq!(is_out, membership.state == MembershipState::Owed, "{slot}: {membership:?}");
+            assert!(!is_out, "{slot}: who is out of all rooms lists none: {membership:?}");
             let Some(index) = membership.listed() else {
-                let may =
-                    matches!(membership.state, MembershipState::Joining | MembershipState::Owed);
-                assert!(may, "{slot}: only who joins or has gone is no member: {membership:?}");
+                let joins = membership.state == MembershipState::Joining;
+                assert!(joins, "{slot}: only who joins is no member: {membership:?}");
                 continue;
             };
             self.check_membership(slot, place, membership, index);
@@ -116,6 +118,10 @@ impl Shard {
         };
         let memberships: u64 = self.rooms.by_key().map(members).sum();
         assert_eq!(self.memberships, memberships, "memberships");
+        assert_eq!(self.paused, slots().filter(|c| c.wait.is_some()).count() as u64, "paused");
+        let blocked = slots().filter(|c| c.sending == Sending::Blocked).count();
+        assert_eq!(self.blocked, blocked as u64, "blocked");
+        assert_eq!(self.pressed_homes, self.homes.pressed_count() as u64, "pressed homes");
     }
 
     fn check_queues(&self) {
@@ -124,16 +130,36 @@ impl Shard {
             let connection = &self.connections[slot];
             let stands = queues.ready.contains(&slot);
             assert!(stands || !connection.ready, "{slot}: who is ready stands in line");
-            let owes = connection.memberships.iter().any(|m| m.state == MembershipState::Owed);
-            let stands = queues.owing.contains(&self.connections.id(slot));
-            assert_eq!(owes, stands, "{slot}: who owes a leave stands in line");
+            let id = self.connections.id(slot);
+            let owing = self.lanes.iter().flat_map(|lanes| &lanes.owing);
+            let owed = owing.filter(|(conn, _)| *conn == id).count();
+            assert_eq!(
+                connection.owed as usize, owed,
+                "{slot}: leaves that are owed stand in line"
+            );
+            self.check_line(slot, connection);
         }
+        let debts = |lanes: &super::Lanes| lanes.owing.len() + lanes.telling.len();
+        assert_eq!(self.debts, self.lanes.iter().map(debts).sum::<usize>(), "debts");
         for (key, room) in self.rooms.by_key() {
             let stands = self.slice.room == Some(key) || queues.dirty.contains(&key);
             assert!(stands || !room.dirty, "{key}: a room that needs a pass stands in line");
-            let stands = queues.telling.contains(&key);
+            let stands = self.lanes[room.home.index()].telling.contains(&key);
             assert!(stands || !room.press.queued, "{key}: a room that has news stands in line");
         }
+    }
+
+    /// Who waits for room or for a release stands in that line.
+    fn check_line(&self, slot: u32, connection: &Connection) {
+        let line = match &connection.wait {
+            Some(Wait::Lane(home)) => &self.lanes[home.index()].waiting,
+            Some(Wait::Pressed(room)) => &self.pressed[room],
+            _ => return,
+        };
+        let id = self.connections.id(slot);
+        let stands = line.ids().filter(|other| **other == id).count();
+        let is_taken_up = connection.is_open() && self.reading;
+        assert!(stands == 1 || !is_taken_up, "{slot}: who waits stands in line once: {stands}");
     }
 
     /// Whoever is writable and waits for bytes will be sent them without any further event.

@@ -93,15 +93,12 @@ impl Shard {
         let connection = &mut self.connections[slot];
         connection.phase = Phase::Closing;
         connection.inbound = None;
-        if connection.wait.take().is_some() || !self.reading {
+        if self.leave_line(slot) || !self.reading {
             // From here on it is read again, so that its end is noticed.
             self.outputs.resumed.push_back(id);
         }
         self.push_close_frame(slot, reason);
         self.timers.set(self.now + self.config.limits.close_timeout, Timer::Close, id);
-        if !self.connections[slot].memberships.is_empty() {
-            self.queues.owing.push_back(id);
-        }
         self.make_ready(slot);
         self.advance_goodbye(slot);
     }
@@ -125,17 +122,21 @@ impl Shard {
         own.push(&frame);
     }
 
+    /// Takes the connection out of all rooms. Those homes that count it as a member are owed a leave.
     fn leave_rooms(&mut self, slot: u32) {
+        let id = self.connections.id(slot);
         for place in (0..self.connections[slot].memberships.len()).rev() {
             self.unlist(slot, place);
-            let membership = &mut self.connections[slot].memberships[place];
+            let membership = self.connections[slot].memberships.pop().expect("this place");
             use MembershipState::{Joined, Joining, Rejoining};
-            let owes = matches!(membership.state, Joining | Joined | Rejoining);
+            let counts = matches!(membership.state, Joining | Joined | Rejoining);
             let key = membership.room;
-            if owes && key != EVERYBODY {
-                membership.state = MembershipState::Owed;
+            if counts && key != EVERYBODY {
+                // The reference to the room is kept until the leave is sent.
+                self.lanes[self.rooms[key].home.index()].owing.push_back((id, key));
+                self.connections[slot].owed += 1;
+                self.debts += 1;
             } else {
-                self.forget_membership(slot, place);
                 self.rooms.release(key);
             }
         }
@@ -206,78 +207,84 @@ impl Shard {
         }
         connection.phase = Phase::Gone;
         connection.own = None;
+        if std::mem::replace(&mut connection.sending, Sending::Dead) == Sending::Blocked {
+            self.blocked -= 1;
+        }
         let id = self.connections.id(slot);
         self.outputs.goodbyes.push_back(Goodbye::Close(id));
         self.vacate(slot);
     }
 
     /// Sends what is owed to homes, as far as there is room: the leaves of closed connections, then
-    /// presses and releases.
+    /// presses and releases. A home whose lane is full keeps no other waiting.
     pub(super) fn settle_debts(&mut self) {
-        while let Some(&id) = self.queues.owing.front() {
-            let slot = self.connections.find(id).expect("a slot is kept while it owes");
-            if !self.pay_leaves(slot) {
-                break;
-            }
-            self.queues.owing.pop_front();
-            self.vacate(slot);
+        if self.debts == 0 {
+            return;
         }
-        while let Some(&key) = self.queues.telling.front() {
-            if !self.tell_home(key) {
-                break;
-            }
-            self.queues.telling.pop_front();
+        for home in (0..self.config.shards).map(ShardId::new) {
+            while self.pay_leave(home) {}
+            while self.tell(home) {}
         }
     }
 
-    /// The home for whose lane the debts wait.
-    pub(super) fn next_debt(&self) -> Option<ShardId> {
-        let owing = self.queues.owing.front().and_then(|id| self.connections.find(*id));
-        let owed = owing.and_then(|slot| self.connections[slot].memberships.last());
-        let key = owed.map(|membership| membership.room);
-        let key = key.or_else(|| self.queues.telling.front().copied())?;
-        self.rooms.get(key).map(|room| room.home)
-    }
-
-    /// Sends a closed connection's leaves; false when there is no room for one.
-    fn pay_leaves(&mut self, slot: u32) -> bool {
-        let conn = self.connections.id(slot);
-        while let Some(membership) = self.connections[slot].memberships.last() {
-            debug_assert_eq!(membership.state, MembershipState::Owed);
-            let key = membership.room;
-            let room = &self.rooms[key];
-            let (home, name) = (room.home, room.name.clone());
-            if !self.lanes[home.index()].requests.has_room() {
-                return false;
-            }
-            self.connections[slot].memberships.pop();
-            self.rooms.release(key);
-            self.push_request(home, Request::Leave { room: name, conn, asked: None });
+    /// Sends the first leave that is owed to this home, if there is room.
+    fn pay_leave(&mut self, home: ShardId) -> bool {
+        let lanes = &mut self.lanes[home.index()];
+        if !lanes.requests.has_room() {
+            return false;
         }
+        let Some((conn, key)) = lanes.owing.pop_front() else { return false };
+        self.debts -= 1;
+        let room = self.rooms[key].name.clone();
+        self.rooms.release(key);
+        self.push_request(home, Request::Leave { room, conn, asked: None });
+        let slot = self.connections.find(conn).expect("a slot is kept while it owes");
+        self.connections[slot].owed -= 1;
+        self.vacate(slot);
         true
     }
 
-    /// Tells a home whether publishers are too fast for this shard; false when there is no room.
-    fn tell_home(&mut self, key: u32) -> bool {
-        let Some(room) = self.rooms.get_mut(key).filter(|room| room.press.queued) else {
-            return true;
-        };
-        if room.press.told != Some(room.press.wanted) {
-            if !self.lanes[room.home.index()].requests.has_room() {
-                return false;
+    /// Tells a home of the first room in line whether publishers are too fast for this shard, if
+    /// there is room. Rooms that are gone, or have nothing to tell any more, need none.
+    fn tell(&mut self, home: ShardId) -> bool {
+        let lanes = &mut self.lanes[home.index()];
+        let Some(key) = lanes.telling.front().copied() else { return false };
+        let has_room = lanes.requests.has_room();
+        // The key may belong to another room now, which stands in line by itself.
+        let room = self.rooms.get_mut(key).filter(|room| room.press.queued && room.home == home);
+        let told = room.map(|room| (room.name.clone(), &mut room.press));
+        if let Some((room, press)) = told {
+            let pressed = press.wanted;
+            if press.told != Some(pressed) {
+                if !has_room {
+                    return false;
+                }
+                press.told = Some(pressed);
+                press.queued = false;
+                self.push_request(home, Request::Press { room, pressed });
+            } else {
+                press.queued = false;
             }
-            room.press.told = Some(room.press.wanted);
-            let (home, name, pressed) = (room.home, room.name.clone(), room.press.wanted);
-            self.push_request(home, Request::Press { room: name, pressed });
         }
-        self.rooms[key].press.queued = false;
+        self.lanes[home.index()].telling.pop_front();
+        self.debts -= 1;
         true
+    }
+
+    /// Puts a room in line that has something to tell its home.
+    pub(super) fn queue_telling(&mut self, key: u32) {
+        let room = &mut self.rooms[key];
+        if !room.press.queued {
+            room.press.queued = true;
+            self.lanes[room.home.index()].telling.push_back(key);
+            self.debts += 1;
+        }
     }
 
     /// Frees the slot of a connection that is gone and owes nothing.
     fn vacate(&mut self, slot: u32) {
         let connection = &self.connections[slot];
-        if connection.phase == Phase::Gone && connection.memberships.is_empty() {
+        if connection.phase == Phase::Gone && connection.owed == 0 {
             self.connections.vacate(slot);
         }
     }

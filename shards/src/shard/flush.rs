@@ -25,6 +25,7 @@ impl Shard {
         let Some(slot) = self.connections.find(id) else { return };
         if self.connections[slot].sending == Sending::Blocked {
             self.connections[slot].sending = Sending::Idle;
+            self.blocked -= 1;
             self.make_ready(slot);
         }
     }

@@ -22,12 +22,13 @@ use std::sync::Arc;
 use crate::call::Call;
 use crate::chance::Chance;
 use crate::config::Config;
-use crate::connection::Inbound;
 use crate::connections::Connections;
 use crate::disconnect::Disconnect;
 use crate::home::{Homes, Linger};
 use crate::id::{ConnId, ShardId};
+use crate::inbound::Inbound;
 use crate::lane::{Lane, Room as LaneRoom};
+use crate::line::Line;
 use crate::message::{Answer, Outcome, Request, Token};
 use crate::room_name::{RoomName, SecretHash};
 use crate::rooms::Rooms;
@@ -62,7 +63,7 @@ pub struct Shard {
     homes: Homes,
     lanes: Vec<Lanes>,
     /// Rooms to which nobody may publish for now, with those who wait for the end of it.
-    pressed: HashMap<RoomName, VecDeque<ConnId>, SecretHash>,
+    pressed: HashMap<RoomName, Line, SecretHash>,
     timers: Timers,
     queues: Queues,
     /// What stands in the close frames of those whom the program closes in its own words, with the
@@ -74,12 +75,22 @@ pub struct Shard {
     deferred: Vec<Outcome>,
     /// What the next connection that receives bytes may use, if it holds none itself.
     spare_inbound: Option<Box<Inbound>>,
-    /// The home for which those who stood in line are being served.
+    /// The home for which one who stood in line has its turn.
     serving: Option<ShardId>,
+    /// Whether a request of its own is next, and not an outcome.
+    own_request_next: bool,
+    /// Leaves, presses and releases that are owed to homes.
+    debts: usize,
     /// False once commands are read no longer, because the server goes away.
     reading: bool,
     open_connections: u64,
     memberships: u64,
+    /// Connections whose next command waits.
+    paused: u64,
+    /// Connections whose socket refuses bytes.
+    blocked: u64,
+    /// Rooms whose home is here and to which nobody may publish for now.
+    pressed_homes: u64,
     counters: Counters,
 }
 
@@ -88,8 +99,12 @@ pub struct Shard {
 struct Lanes {
     requests: Lane<Request>,
     outcomes: Lane<Outcome>,
-    /// Connections whose next command needs room among the requests, in the order they came.
-    waiting: VecDeque<ConnId>,
+    /// Connections whose next command needs room among the requests.
+    waiting: Line,
+    /// Leaves of closed connections that are owed, each with the key of its room.
+    owing: VecDeque<(ConnId, u32)>,
+    /// Rooms that have a press or release to tell. Some may be gone.
+    telling: VecDeque<u32>,
 }
 
 /// Work that was put off until it fits.
@@ -101,10 +116,6 @@ struct Queues {
     ready: VecDeque<u32>,
     /// Connections whose end is decided.
     marked: VecDeque<u32>,
-    /// Closed connections that owe a leave.
-    owing: VecDeque<ConnId>,
-    /// Rooms that have a press or release to tell.
-    telling: VecDeque<u32>,
 }
 
 /// What the runtime has not pulled yet.
@@ -173,9 +184,14 @@ impl Shard {
             deferred: Vec::new(),
             spare_inbound: None,
             serving: None,
+            own_request_next: false,
+            debts: 0,
             reading: true,
             open_connections: 0,
             memberships: 0,
+            paused: 0,
+            blocked: 0,
+            pressed_homes: 0,
             counters: Counters::default(),
             config,
         };
@@ -215,7 +231,7 @@ impl Shard {
     /// to hear when there is some.
     pub fn wants_request_room(&self, to: ShardId) -> bool {
         let lanes = &self.lanes[to.index()];
-        !lanes.requests.is_empty() || !lanes.waiting.is_empty() || self.next_debt() == Some(to)
+        !lanes.requests.is_empty() || !lanes.waiting.is_empty() || lanes.has_debts()
     }
 
     /// The same for outcomes.
@@ -230,22 +246,38 @@ impl Shard {
     }
 
     /// Handles at most `budget` of the messages that the shard sent to itself, under the same rules
-    /// as those of others.
+    /// as those of others. Outcomes and requests take turns, so that the shard's own requests go on
+    /// however many outcomes those of others make.
     pub fn take_own(&mut self, budget: usize) {
         let id = self.id;
         for _ in 0..budget {
-            if let Some(outcome) = self.lanes[id.index()].outcomes.pop() {
-                self.on_outcome(outcome);
-                continue;
-            }
-            if !self.takes_requests() {
+            let requests_first = std::mem::replace(&mut self.own_request_next, false);
+            let taken = match requests_first {
+                true => self.take_own_request() || self.take_own_outcome(),
+                false => self.take_own_outcome() || self.take_own_request(),
+            };
+            if !taken {
                 break;
             }
-            let Some(request) = self.lanes[id.index()].requests.pop() else { break };
-            self.on_request(id, request);
         }
         self.settle_debts();
         self.resume_waiting(id);
+    }
+
+    fn take_own_outcome(&mut self) -> bool {
+        let Some(outcome) = self.lanes[self.id.index()].outcomes.pop() else { return false };
+        self.own_request_next = true;
+        self.on_outcome(outcome);
+        true
+    }
+
+    fn take_own_request(&mut self) -> bool {
+        if !self.takes_requests() {
+            return false;
+        }
+        let Some(request) = self.lanes[self.id.index()].requests.pop() else { return false };
+        self.on_request(self.id, request);
+        true
     }
 
     /// Whether [`take_own`](Shard::take_own) has something to handle.
@@ -303,6 +335,16 @@ impl Shard {
 
 impl Lanes {
     fn new() -> Lanes {
-        Lanes { requests: Lane::new(), outcomes: Lane::new(), waiting: VecDeque::new() }
+        Lanes {
+            requests: Lane::new(),
+            outcomes: Lane::new(),
+            waiting: Line::default(),
+            owing: VecDeque::new(),
+            telling: VecDeque::new(),
+        }
+    }
+
+    fn has_debts(&self) -> bool {
+        !self.owing.is_empty() || !self.telling.is_empty()
     }
 }

@@ -29,7 +29,7 @@ impl Shard {
         }
         self.arm_ping(slot);
         if self.config.handled.connect {
-            self.connections[slot].wait = Some(Wait::Handler);
+            self.set_wait(slot, Some(Wait::Handler));
             self.outputs.calls.push_back(Call { conn: id, what: Called::Connect });
         }
         id

@@ -43,14 +43,13 @@ impl Shard {
             }
             Outcome::Reply { conn, frame } => {
                 if let Some(slot) = self.connections.find(conn) {
-                    self.connections[slot].unanswered -= 1;
-                    self.push_own(slot, &frame);
+                    self.on_reply(slot, &frame);
                 }
             }
             Outcome::Pressed { room, pressed: true } => {
                 self.pressed.entry(room).or_default();
             }
-            Outcome::Pressed { room, pressed: false } => self.on_released(&room),
+            Outcome::Pressed { room, pressed: false } => self.on_released(room),
             Outcome::Answer { token, answer } => self.outputs.answers.push_back((token, answer)),
         }
         self.reap();
@@ -110,10 +109,8 @@ impl Shard {
     /// Puts the room in line when its home should hear that publishers are too fast, or no longer.
     pub(super) fn judge_press(&mut self, key: u32) {
         let limit = self.config.limits.room_log_bytes;
-        let room = &mut self.rooms[key];
-        if room.judge_press(limit) && !room.press.queued {
-            room.press.queued = true;
-            self.queues.telling.push_back(key);
+        if self.rooms[key].judge_press(limit) {
+            self.queue_telling(key);
         }
     }
 
@@ -136,7 +133,7 @@ impl Shard {
         }
         self.connections[slot].memberships[place].state = MembershipState::Joined;
         self.push_own(slot, &Reply::joined(name, asker.id(), &joined));
-        self.on_answered(slot);
+        self.on_answered(slot, membership.room);
         Some(joined)
     }
 
@@ -193,7 +190,7 @@ impl Shard {
             let frame = Reply::left(&left.name, left.id.as_deref(), left.until);
             self.rooms.release(key);
             self.push_own(slot, &frame);
-            self.on_answered(slot);
+            self.on_answered(slot, key);
         }
     }
 
@@ -231,21 +228,36 @@ impl Shard {
         (expects && membership.attempt == attempt).then_some((slot, place))
     }
 
-    /// A join or leave has its answer: the connection's next command may go on.
-    pub(super) fn on_answered(&mut self, slot: u32) {
-        if self.connections[slot].wait == Some(Wait::Answer) {
+    /// A join or leave has its answer: what waited for that may go on.
+    fn on_answered(&mut self, slot: u32, room: u32) {
+        if self.connections[slot].wait == Some(Wait::Answer(room)) {
             self.resume(slot);
         }
     }
 
-    fn on_released(&mut self, room: &RoomName) {
-        let Some(waiting) = self.pressed.remove(room) else { return };
-        for id in waiting {
+    /// An ack, or an answer that had to come behind one.
+    fn on_reply(&mut self, slot: u32, frame: &[u8]) {
+        self.connections[slot].note_reply();
+        self.push_own(slot, frame);
+        let connection = &self.connections[slot];
+        if connection.wait == Some(Wait::Own) && !connection.owes_reading(&self.config.limits) {
+            self.resume(slot);
+        }
+    }
+
+    /// Those who waited go to the end of the home's line, so that they go on as fast as it has room.
+    fn on_released(&mut self, room: RoomName) {
+        let Some(mut line) = self.pressed.remove(&room) else { return };
+        let home = self.rooms.home(room.as_str());
+        let pressed = Wait::Pressed(room);
+        while let Some(id) = line.pop() {
             if let Some(slot) = self.connections.find(id)
-                && self.connections[slot].wait == Some(Wait::Pressed(room.clone()))
+                && self.connections[slot].wait.as_ref() == Some(&pressed)
             {
-                self.resume(slot);
+                self.set_wait(slot, Some(Wait::Lane(home)));
+                self.lanes[home.index()].waiting.push(id);
             }
         }
+        self.resume_waiting(home);
     }
 }

@@ -1,6 +1,7 @@
 //! What the embedding program asks for.
 
 use super::Shard;
+use super::command::Seat;
 use crate::connection::{Membership, MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{ErrorCode, Reply, Unnumbered};
@@ -26,8 +27,9 @@ impl std::error::Error for Full {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Not now: there is no room on the ring, or an earlier join or leave of the same room is
-    /// unanswered. It may be tried again in the next turn.
+    /// Not now: there is no room on the ring, an earlier join or leave of the same room is
+    /// unanswered, or the place among the connection's rooms is still taken by one that it leaves.
+    /// It may be tried again in the next turn.
     Busy,
     /// The connection has ended.
     Gone,
@@ -71,12 +73,17 @@ impl Shard {
     /// [`Refused`], and nothing has happened.
     pub fn join(&mut self, id: ConnId, room: &RoomName, token: Token) -> Result<(), Refused> {
         let slot = self.find_open(id)?;
-        self.room_is_answered(slot, Some(room)).map_err(|_| Refused::Busy)?;
-        if !self.may_join(slot, room) {
-            return Err(Refused::TooManyRooms(self.config.limits.rooms_per_connection));
+        self.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
+        match self.seat(slot, room) {
+            Seat::Free => {}
+            Seat::Leaving(_) => return Err(Refused::Busy),
+            Seat::None => {
+                return Err(Refused::TooManyRooms(self.config.limits.rooms_per_connection));
+            }
         }
-        let asker = Asker::Program(token);
-        self.request_join(slot, room.clone(), asker, None).map_err(|_| Refused::Busy)
+        self.has_free_lane(self.home(room)).map_err(|_| Refused::Busy)?;
+        self.push_join(slot, room.clone(), Asker::Program(token), None);
+        Ok(())
     }
 
     /// Command: takes a connection out of a room, as if its client had asked without an id. The
@@ -87,10 +94,11 @@ impl Shard {
     /// [`Refused`], and nothing has happened.
     pub fn leave(&mut self, id: ConnId, room: &RoomName, token: Token) -> Result<(), Refused> {
         let slot = self.find_open(id)?;
-        self.room_is_answered(slot, Some(room)).map_err(|_| Refused::Busy)?;
-        let place = self.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
-        let asker = Asker::Program(token);
-        self.request_leave(slot, place, room.clone(), asker).map_err(|_| Refused::Busy)
+        self.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
+        self.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
+        self.has_free_lane(self.home(room)).map_err(|_| Refused::Busy)?;
+        self.push_leave(slot, room.clone(), Asker::Program(token));
+        Ok(())
     }
 
     /// The rooms that a connection is a member of, in no particular order.

@@ -113,6 +113,10 @@ impl Shard {
     /// Publishers may be anywhere, so every shard hears of it.
     fn tell_press(&mut self, room: &RoomName, changed: Option<bool>) {
         let Some(pressed) = changed else { return };
+        match pressed {
+            true => self.pressed_homes += 1,
+            false => self.pressed_homes -= 1,
+        }
         for shard in (0..self.config.shards).map(ShardId::new) {
             self.push_outcome(shard, Outcome::Pressed { room: room.clone(), pressed });
         }

@@ -209,6 +209,7 @@ impl Shard {
             connection.refused_since = self.now;
         }
         connection.blocked_at = self.now;
+        self.blocked += 1;
         connection.slow = true;
         if !connection.slow_timer {
             connection.slow_timer = true;

@@ -1,17 +1,12 @@
 //! What a shard tells about itself.
 
 use super::Shard;
-use crate::connection::Sending;
 use crate::shard_stats::{Counters, ShardStats};
 
 impl Shard {
     /// The figures of this moment. Costs a look at every room and connection.
     pub fn stats(&self) -> ShardStats {
         let logs = || self.rooms.iter().map(|room| room.log.bytes() as u64);
-        let open = || {
-            let slots = self.connections.slots().map(|slot| &self.connections[slot]);
-            slots.filter(|connection| connection.is_open())
-        };
         ShardStats {
             shard: self.id,
             connections: self.open_connections,
@@ -19,9 +14,9 @@ impl Shard {
             rooms: self.homes.count() as u64,
             log_bytes: logs().sum(),
             log_bytes_max_room: logs().max().unwrap_or(0),
-            paused: open().filter(|connection| connection.wait.is_some()).count() as u64,
-            blocked: open().filter(|c| c.sending == Sending::Blocked).count() as u64,
-            pressed_rooms: self.homes.pressed_count() as u64,
+            paused: self.paused,
+            blocked: self.blocked,
+            pressed_rooms: self.pressed_homes,
             counters: self.counters.clone(),
         }
     }
@@ -39,6 +34,7 @@ impl Shard {
     /// Whether nothing is on its way from this shard to another or to itself.
     pub fn is_quiet(&self) -> bool {
         let quiet = self.lanes.iter().all(|l| l.requests.is_empty() && l.outcomes.is_empty());
-        quiet && self.queues.owing.is_empty() && self.deferred.is_empty()
+        let owes_leaves = self.lanes.iter().any(|lanes| !lanes.owing.is_empty());
+        quiet && !owes_leaves && self.deferred.is_empty()
     }
 }

@@ -1,6 +1,8 @@
 //! Small stories of one shard; the simulation tells the long ones.
 
+mod debts;
 mod sends;
+mod waiting;
 
 use std::time::Duration;
 

@@ -35,6 +35,7 @@ impl Shard {
         match timer {
             Timer::Ping if self.connections[slot].is_open() => self.on_ping_timer(slot, id),
             Timer::Slow => self.on_slow_timer(slot, id),
+            Timer::Message => self.on_message_timer(slot, id),
             Timer::Close if self.connections[slot].sending != Sending::Begun => self.part(slot),
             // Its send ends at once; then it is cut.
             Timer::Close => self.timers.set(self.now + RETRY, Timer::Close, id),
@@ -90,10 +91,14 @@ impl Shard {
     /// that refused bytes; or it could stay for ever.
     fn excuse(&mut self, slot: u32) {
         let connection = &mut self.connections[slot];
-        let departs = |membership: &Membership| membership.state == MembershipState::Departing;
+        let departs = |room| {
+            move |membership: &Membership| {
+                membership.room == room && membership.state == MembershipState::Departing
+            }
+        };
         let by_itself = match connection.wait {
             Some(Wait::Own) => true,
-            Some(Wait::Answer) => connection.memberships.iter().any(departs),
+            Some(Wait::Answer(room)) => connection.memberships.iter().any(departs(room)),
             _ => false,
         };
         if by_itself && connection.sending == Sending::Blocked {
@@ -101,6 +106,25 @@ impl Shard {
         } else if connection.wait.is_some() || !self.reading {
             connection.heard = self.now;
         }
+    }
+
+    /// A client that is not read cannot end its message: the time stands still meanwhile.
+    fn on_message_timer(&mut self, slot: u32, id: ConnId) {
+        let timeout = self.config.limits.message_timeout;
+        let connection = &mut self.connections[slot];
+        connection.message_timer = false;
+        let is_read = connection.wait.is_none() && self.reading;
+        let begun = connection.inbound.as_mut().and_then(|inbound| inbound.begun.as_mut());
+        let Some(begun) = begun else { return };
+        if !is_read {
+            *begun = self.now;
+        }
+        let due = *begun + timeout;
+        if self.now >= due {
+            return self.mark(slot, Disconnect::Idle);
+        }
+        connection.message_timer = true;
+        self.timers.set(due, Timer::Message, id);
     }
 
     fn on_slow_timer(&mut self, slot: u32, id: ConnId) {

@@ -42,6 +42,12 @@ pub(crate) struct Client {
     /// Bytes ever handed in, and where the marks stand, counted alike.
     pub(crate) handed: usize,
     pub(crate) marks: VecDeque<(usize, Mark)>,
+    /// The last frame said belongs to a message whose end is not said yet.
+    in_fragments: bool,
+    /// Where messages end, counted like the marks, and when the one began whose end is not handed
+    /// in.
+    ends: VecDeque<usize>,
+    pub(crate) begun: Option<Time>,
     /// Its shard did not want to read, and has not said that it wants to again.
     pub(crate) paused: bool,
     pub(crate) hung_up: Option<HangUp>,
@@ -89,6 +95,9 @@ impl Client {
             out: Vec::new(),
             handed: 0,
             marks: VecDeque::new(),
+            in_fragments: false,
+            ends: VecDeque::from([0]),
+            begun: None,
             paused: false,
             hung_up: None,
             end_told: false,
@@ -155,6 +164,23 @@ impl Client {
         }
         let mask = (chance.next() as u32).to_be_bytes();
         push_client_frame(&mut self.out, opcode, fin, mask, payload);
+        if matches!(opcode, Opcode::Text | Opcode::Binary | Opcode::Continuation) {
+            self.in_fragments = !fin;
+        }
+        if !self.in_fragments {
+            self.ends.push_back(self.handed + self.out.len());
+        }
+    }
+
+    /// Takes note at which time more of its bytes were handed in.
+    pub(crate) fn note_begun(&mut self, now: Time) {
+        let mut whole = false;
+        while let Some(end) = self.ends.pop_front_if(|end| *end <= self.handed) {
+            (whole, self.begun) = (end == self.handed, None);
+        }
+        if !whole && self.begun.is_none() {
+            self.begun = Some(now);
+        }
     }
 
     /// A fresh id, as written: a number or a string.

@@ -28,7 +28,7 @@ happenings! {
     LargeMessage RoomOutlivedItsMembers
     RoomLivedAgain MessagesCounted
     // How connections end.
-    EndedNormal EndedLost EndedIdle EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
+    EndedNormal EndedLost EndedIdle EndedMidMessage EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
     EndedKicked EndedTooBig EndedSlowLog EndedSlowOwnBytes Pinged CloseTimedOut
 }
 

@@ -119,6 +119,7 @@ impl Setup {
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);
+        limits.message_timeout = never;
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
         setup
     }
@@ -154,12 +155,16 @@ fn limits(chance: &mut Chance) -> Limits {
     limits.ping_interval = secs(chance, 5, 25);
     limits.ping_timeout = secs(chance, 2, 20);
     limits.close_timeout = secs(chance, 1, 5);
+    limits.message_timeout = secs(chance, 2, 20);
     limits.room_linger = secs(chance, 1, 60);
     limits.lingering_rooms = chance.pick(&[1, 8, 1000]);
     limits.mesh_items = chance.within(1, 8);
     limits.mesh_bytes = chance.pick(&[200, 1 << 10, 8 << 10, 256 << 10]);
     if chance.happens(0.1) {
         limits.ping_interval = Duration::ZERO;
+    }
+    if chance.happens(0.1) {
+        limits.message_timeout = Duration::ZERO;
     }
     limits
 }

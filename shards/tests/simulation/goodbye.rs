@@ -39,9 +39,12 @@ impl World {
             }
             Disconnect::Idle => {
                 let silence = limits.ping_interval + limits.ping_timeout;
-                assert!(!limits.ping_interval.is_zero(), "idleness is nobody's business");
-                assert!(now.since(player.heard) >= silence, "client {client} was heard");
-                Happened::EndedIdle
+                let silent = now.since(player.heard) >= silence && !limits.ping_interval.is_zero();
+                let lasts = |begun| now.since(begun) >= limits.message_timeout;
+                let unfinished =
+                    player.begun.is_some_and(lasts) && !limits.message_timeout.is_zero();
+                assert!(silent || unfinished, "client {client} was heard");
+                if silent { Happened::EndedIdle } else { Happened::EndedMidMessage }
             }
             Disconnect::Shutdown => {
                 assert!(self.draining, "the server stays");

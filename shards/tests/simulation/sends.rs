@@ -248,6 +248,7 @@ impl World {
         sender.handed += bytes;
         if shard.fate(sender.conn).is_none() {
             sender.heard = self.told[sender.shard];
+            sender.note_begun(self.told[sender.shard]);
         }
         self.count.add_if(!sender.out.is_empty(), Happened::SplitMidFrame);
         while let Some(mark) = self.clients[client].next_mark() {

@@ -1,0 +1,96 @@
+//! What arrived from one connection and could not be handled yet.
+
+use std::borrow::Cow;
+
+use crate::call::Message;
+use crate::envelope::{ErrorCode, Unnumbered};
+use crate::room_name::RoomName;
+use crate::time::Time;
+use crate::wire::Decoder;
+
+/// What arrived and could not be handled yet, in order: what is `pending`, then the undecoded
+/// bytes, then what the decoder holds of a message whose end has not arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    pub(crate) decoder: Decoder,
+    /// The message that waits.
+    pub(crate) pending: Option<Pending>,
+    /// When the message began whose end has not arrived.
+    pub(crate) begun: Option<Time>,
+    bytes: Vec<u8>,
+    /// How many of the bytes are decoded.
+    used: usize,
+}
+
+/// A message that must wait, in the form in which the least is left to do.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    /// A text message that was not looked at yet.
+    Text(String),
+    Binary(Vec<u8>),
+    /// The payload of a ping, which the pong will carry.
+    Ping(Vec<u8>),
+    /// A text message that was read.
+    Errand(Box<Errand>),
+}
+
+/// What a client asks for, read and not yet carried out. It owns what it needs, so that the text
+/// is read once and kept no longer.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    /// The room that it names: commands for one room take effect in the order sent.
+    pub(crate) room: Option<RoomName>,
+    /// The client's id for the reply, as written.
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) what: What,
+}
+
+#[derive(Debug)]
+pub(crate) enum What {
+    /// Join the room, from there if the client says where it stopped.
+    Join(Option<(Box<str>, u64)>),
+    /// Leave the room.
+    Leave,
+    /// Publish to the room; without `echo` not to the sender.
+    Publish {
+        message: Unnumbered,
+        echo: bool,
+    },
+    /// Publish to everybody.
+    Broadcast(Unnumbered),
+    Ping,
+    /// Hand it to a handler of the program.
+    Call(Message),
+    /// Say that it is refused, and why.
+    Refuse(ErrorCode, Cow<'static, str>),
+}
+
+impl Inbound {
+    /// Whether nothing waits in it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_none() && self.bytes.is_empty() && self.decoder.is_idle()
+    }
+
+    /// Keeps bytes that arrived behind everything else.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.used);
+        self.used = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Lends the kept bytes out, from which the decoder goes on; to be given back with
+    /// [`Inbound::give_back`]. They stay where they are, however often their decoding stops.
+    pub(crate) fn lend(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.bytes), self.used)
+    }
+
+    /// The first `used` of these bytes are decoded.
+    pub(crate) fn give_back(&mut self, bytes: Vec<u8>, used: usize) {
+        debug_assert!(self.bytes.is_empty() && used <= bytes.len());
+        if used < bytes.len() {
+            (self.bytes, self.used) = (bytes, used);
+        } else {
+            self.used = 0;
+        }
+    }
+}
