@@ -2,6 +2,7 @@
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
+use std::time::Duration;
 
 use corecast_shards::{Disconnect, Limits, SlowPolicy};
 use hyper::Method;
@@ -213,12 +214,24 @@ impl Builder {
         self
     }
 
-    /// Called when a connection has ended, with the reason. It is out of all rooms by then.
+    /// Called when a connection has ended, with the reason. It is out of all rooms by then;
+    /// [`Client::rooms`] are those that it was in. When the client has ended it, what it sent
+    /// before was handled first.
     pub fn on_disconnect<F>(mut self, handler: F) -> Builder
     where
         F: AsyncFn(Client, Disconnect) -> HandlerResult + Clone + Send + 'static,
     {
         self.program.disconnect = Some(binary(handler));
+        self
+    }
+
+    /// How long a handler of a message, of a connection's begin or of its end may take. Then its
+    /// future is dropped, which is logged, and a message is answered with `handler_failed`.
+    /// Default: as long as it likes.
+    ///
+    /// A handler that blocks its thread cannot be interrupted.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Builder {
+        self.program.handler_timeout = Some(timeout);
         self
     }
 

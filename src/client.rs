@@ -58,9 +58,45 @@ impl Client {
         &self.session.handshake
     }
 
-    /// Whether the connection is still there and open.
+    /// Whether the connection is still there and open. False as soon as the end of a client's stream
+    /// arrives, while a handler is at work, too.
     pub fn is_open(&self) -> bool {
         self.hub.is_open(self.id)
+    }
+
+    /// Waits until the connection has ended or its client has gone: the end of [`Client::is_open`].
+    /// A handler that works until then does not keep the connection of a client that left.
+    ///
+    /// ```
+    /// # use corecast::{Client, HandlerResult, Message};
+    /// # async fn next_price() -> f64 { 1.0 }
+    /// use futures_lite::FutureExt;
+    ///
+    /// async fn prices(client: Client, _: Message) -> HandlerResult {
+    ///     let send = async {
+    ///         loop {
+    ///             client.emit("price", &next_price().await)?;
+    ///         }
+    ///     };
+    ///     let gone = async {
+    ///         client.closed().await;
+    ///         Ok(())
+    ///     };
+    ///     gone.or(send).await
+    /// }
+    /// ```
+    ///
+    /// A client that vanishes without a word from its network is noticed as long as something is
+    /// sent to it; see [`Builder::handler_timeout`](crate::Builder::handler_timeout) for handlers
+    /// that wait for something else.
+    pub async fn closed(&self) {
+        loop {
+            let told = self.session.listen_closed();
+            if !self.is_open() {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// Keeps a value with the connection, in place of an earlier one of the same type. It lives
@@ -104,9 +140,13 @@ impl Client {
         self.hub.leave(self.id, &RoomName::new(room)?).await
     }
 
-    /// The names of the rooms that the client is in, in no particular order.
+    /// The names of the rooms that the client is in, in no particular order; in `on_disconnect`,
+    /// of those that it was in.
     pub fn rooms(&self) -> Vec<String> {
-        let rooms = self.hub.rooms_of(self.id);
+        let mut rooms = self.hub.rooms_of(self.id);
+        if rooms.is_empty() {
+            rooms = self.session.last_rooms();
+        }
         rooms.iter().map(|room| room.as_str().to_owned()).collect()
     }
 

@@ -111,6 +111,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// One of which the client is told no more than that.
+    pub(crate) fn unseen(log: String) -> Failure {
+        Failure { log, client: None }
+    }
+
     /// Words for the client may stand anywhere in the chain of causes.
     fn new(error: &(dyn Error + 'static)) -> Failure {
         let causes = std::iter::successors(Some(error), |cause| (*cause).source());
@@ -133,7 +138,7 @@ pub(crate) async fn finish<A, T>(
     let result = caught(async move { handler(argument).await }).await;
     match result {
         Ok(result) => result.map_err(|error| Failure::new(&*error)),
-        Err(panic) => Err(Failure { log: panic, client: None }),
+        Err(panic) => Err(Failure::unseen(panic)),
     }
 }
 

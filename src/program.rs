@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use corecast_shards::{Call, Called, ConnId, Disconnect, Handled};
 
@@ -32,6 +33,7 @@ pub(crate) struct Program {
     pub(crate) text: Option<ClientTemplate<String>>,
     pub(crate) binary: Option<ClientTemplate<Vec<u8>>>,
     pub(crate) disconnect: Option<ClientTemplate<Disconnect>>,
+    pub(crate) handler_timeout: Option<Duration>,
     pub(crate) shard_states: Vec<ShardState>,
     pub(crate) routes: Vec<Route>,
 }
@@ -44,6 +46,7 @@ impl Program {
             text: self.text.is_some(),
             binary: self.binary.is_some(),
             connect: self.connect.is_some(),
+            disconnect: self.disconnect.is_some(),
         }
     }
 
@@ -72,6 +75,7 @@ pub(crate) struct Handlers {
     text: Option<ClientHandler<String>>,
     binary: Option<ClientHandler<Vec<u8>>>,
     disconnect: Option<ClientHandler<Disconnect>>,
+    timeout: Option<Duration>,
     pub(crate) states: ShardStates,
     pub(crate) router: Router,
 }
@@ -87,6 +91,7 @@ impl Handlers {
             text: program.text.map(|handler| handler.instantiate()),
             binary: program.binary.map(|handler| handler.instantiate()),
             disconnect: program.disconnect.map(|handler| handler.instantiate()),
+            timeout: program.handler_timeout,
             states: ShardStates::new(&program.shard_states),
             router: Router::new(program.routes),
         }
@@ -117,10 +122,11 @@ impl Handlers {
     ) -> impl Future<Output = ()> + use<> {
         let id = call.conn;
         let client = Client::new(hub.clone(), id, session);
+        let timeout = self.timeout;
         let (work, message) = self.begin(client, call.what);
         async move {
             let failure = match work {
-                Some(work) => work.await.err(),
+                Some(work) => in_time(&hub, timeout, work).await.err(),
                 None => None,
             };
             if let Some(failure) = &failure {
@@ -156,9 +162,10 @@ impl Handlers {
         session: Rc<Session>,
     ) -> Option<impl Future<Output = ()> + use<>> {
         let handler = self.disconnect.clone()?;
-        let client = Client::new(hub, id, session);
+        let (client, timeout) = (Client::new(hub.clone(), id, session), self.timeout);
         Some(async move {
-            if let Err(failure) = finish(handler, (client, reason)).await {
+            let work = finish(handler, (client, reason));
+            if let Err(failure) = in_time(&hub, timeout, work).await {
                 tracing::warn!(connection = %id, "on_disconnect failed: {}", failure.log);
             }
         })
@@ -176,6 +183,22 @@ fn begin<A: 'static>(
     argument: A,
 ) -> Option<HandlerWork> {
     Some(Box::pin(finish(handler?, argument)))
+}
+
+/// Runs a handler for as long as it may take. Its future ends here in any case, where a panic of
+/// its destructors is caught.
+async fn in_time<T>(
+    hub: &Hub,
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(timeout) = timeout else { return work.await };
+    let done = caught(async { hub.within(timeout, work).await }).await;
+    match done {
+        Ok(Some(result)) => result,
+        Ok(None) => Err(Failure::unseen(format!("it took longer than {timeout:?}"))),
+        Err(panic) => Err(Failure::unseen(panic)),
+    }
 }
 
 /// What a client did wrong is no news for the operator.

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
+use corecast_shards::RoomName;
+use event_listener::{Event, EventListener};
+
 use crate::claims::Claims;
 use crate::handshake::Handshake;
 
@@ -15,6 +18,10 @@ pub(crate) struct Session {
     pub(crate) handshake: Handshake,
     pub(crate) claims: Claims,
     state: RefCell<States>,
+    /// Told when the connection has ended, or its client has gone.
+    closed: Event,
+    /// The rooms that it was in when it ended.
+    last_rooms: RefCell<Vec<RoomName>>,
 }
 
 /// Values of the program's own, one of each type.
@@ -22,8 +29,8 @@ pub(crate) struct Session {
 pub(crate) struct States(HashMap<TypeId, Rc<dyn Any>>);
 
 impl States {
-    pub(crate) fn set<T: 'static>(&mut self, value: Rc<T>) {
-        self.0.insert(TypeId::of::<T>(), value);
+    pub(crate) fn set<T: 'static>(&mut self, value: Rc<T>) -> Option<Rc<dyn Any>> {
+        self.0.insert(TypeId::of::<T>(), value)
     }
 
     pub(crate) fn get<T: 'static>(&self) -> Option<Rc<T>> {
@@ -34,15 +41,35 @@ impl States {
 
 impl Session {
     pub(crate) fn new(handshake: Handshake, claims: Claims) -> Session {
-        Session { handshake, claims, state: RefCell::default() }
+        let (state, last_rooms) = (RefCell::default(), RefCell::default());
+        Session { handshake, claims, state, closed: Event::new(), last_rooms }
     }
 
     pub(crate) fn set_state<T: 'static>(&self, value: T) {
-        self.state.borrow_mut().set(Rc::new(value));
+        // What it replaces is dropped when nothing is borrowed: its destructor may use the handle.
+        let _before = self.state.borrow_mut().set(Rc::new(value));
     }
 
     pub(crate) fn state<T: 'static>(&self) -> Option<Rc<T>> {
         self.state.borrow().get()
+    }
+
+    /// Wakes those who wait for the end of the connection.
+    pub(crate) fn tell_closed(&self) {
+        self.closed.notify(usize::MAX);
+    }
+
+    /// Waits until this is told next. Whoever listens first and looks then misses nothing.
+    pub(crate) fn listen_closed(&self) -> EventListener {
+        self.closed.listen()
+    }
+
+    pub(crate) fn set_last_rooms(&self, rooms: Vec<RoomName>) {
+        *self.last_rooms.borrow_mut() = rooms;
+    }
+
+    pub(crate) fn last_rooms(&self) -> Vec<RoomName> {
+        self.last_rooms.borrow().clone()
     }
 }
 

@@ -58,4 +58,6 @@ pub struct Handled {
     pub binary: bool,
     /// New connections wait for the program before their first message is handled.
     pub connect: bool,
+    /// The program hears of the end of connections, and of the rooms that they were in.
+    pub disconnect: bool,
 }

@@ -25,6 +25,9 @@ pub(crate) struct Connection {
     pub(crate) ready: bool,
     /// The client's end was read, or the socket is dead.
     pub(crate) ended: bool,
+    /// The client has gone, though what it sent before may not be handled yet: nothing new is for
+    /// it.
+    pub(crate) gone: bool,
     pub(crate) pinged: bool,
     /// What its client may do.
     pub(crate) permissions: Permissions,
@@ -147,6 +150,7 @@ impl Connection {
             message_timer: false,
             ready: false,
             ended: false,
+            gone: false,
             pinged: false,
             permissions: Permissions::default(),
             fate: None,

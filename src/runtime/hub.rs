@@ -125,8 +125,13 @@ impl Hub {
                 let session = self.session(call.conn);
                 tasks.spawn_guest(self.0.handlers.call(self.clone(), call, session));
             }
+            Birth::Gone(id) => {
+                let session = self.0.core.borrow().sessions.get(&id).cloned();
+                session.into_iter().for_each(|session| session.tell_closed());
+            }
             Birth::Parted(id, reason) => {
                 let session = self.0.core.borrow_mut().sessions.remove(&id);
+                session.iter().for_each(|session| session.tell_closed());
                 let parted = session
                     .and_then(|session| self.0.handlers.part(self.clone(), id, reason, session));
                 parted.into_iter().for_each(|parted| tasks.spawn_guest(parted));

@@ -98,6 +98,8 @@ pub(crate) enum Birth {
     Http { fd: OwnedFd, watch: u64, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
+    /// A client has gone.
+    Gone(ConnId),
     /// A connection has ended.
     Parted(ConnId, Disconnect),
     /// A handshake that the program decides about.
@@ -291,6 +293,10 @@ impl Core {
     fn note_socket(&mut self, id: ConnId, event: Event) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.ended |= event.ended;
+        if event.ended {
+            // Seen here because a connection whose handler is at work is not read.
+            self.shard.on_hang_up(id);
+        }
         if event.readable {
             socket.readable = true;
             self.queue_read(id);
@@ -399,6 +405,14 @@ impl Core {
         while let Some(call) = self.shard.next_call() {
             self.handlers += 1;
             self.births.push(Birth::Call(call));
+        }
+        while let Some(id) = self.shard.next_gone() {
+            self.births.push(Birth::Gone(id));
+        }
+        while let Some((id, rooms)) = self.shard.next_left() {
+            if let Some(session) = self.sessions.get(&id) {
+                session.set_last_rooms(rooms);
+            }
         }
         while let Some(goodbye) = self.shard.next_goodbye() {
             match goodbye {

@@ -4,6 +4,7 @@
 
 mod authorize;
 mod failing;
+mod gone;
 mod handlers;
 mod rooms;
 mod routes;

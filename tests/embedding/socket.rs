@@ -131,6 +131,11 @@ impl Socket {
         }
     }
 
+    /// The connection below.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+
     /// The next frame, whatever it is.
     pub(crate) fn read(&mut self) -> tungstenite::Result<Frame> {
         loop {

@@ -88,6 +88,10 @@ impl Shard {
         let id = self.connections.id(slot);
         self.open_connections -= 1;
         self.counters.closed[reason.index()] += 1;
+        if self.config.handled.disconnect {
+            let rooms = self.rooms_of(id);
+            self.outputs.left.extend((!rooms.is_empty()).then_some((id, rooms)));
+        }
         self.outputs.goodbyes.push_back(Goodbye::Parted(id, reason));
         self.leave_rooms(slot);
         let connection = &mut self.connections[slot];

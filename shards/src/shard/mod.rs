@@ -124,6 +124,10 @@ struct Outputs {
     goodbyes: VecDeque<Goodbye>,
     calls: VecDeque<Call>,
     resumed: VecDeque<ConnId>,
+    /// Clients that have gone while their connection goes on.
+    gone: VecDeque<ConnId>,
+    /// Connections that have ended, with the rooms that they were in.
+    left: VecDeque<(ConnId, Vec<RoomName>)>,
     answers: VecDeque<(Token, Answer)>,
 }
 
@@ -309,6 +313,18 @@ impl Shard {
     /// Output: a connection that was not read for a while and is to be read again.
     pub fn next_resumed(&mut self) -> Option<ConnId> {
         self.outputs.resumed.pop_front()
+    }
+
+    /// Output: a connection whose client has gone. Its end follows when what the client sent before
+    /// is handled; a handler at work may wait for this.
+    pub fn next_gone(&mut self) -> Option<ConnId> {
+        self.outputs.gone.pop_front()
+    }
+
+    /// Output: a connection that has ended, and the rooms that it was a member of, if there were
+    /// any. It comes before the connection's [`Goodbye::Parted`], for programs that handle it.
+    pub fn next_left(&mut self) -> Option<(ConnId, Vec<RoomName>)> {
+        self.outputs.left.pop_front()
     }
 
     /// Output: the next answer to a caller.

@@ -112,14 +112,17 @@ impl Shard {
         memberships.map(|membership| self.rooms[membership.room].name.clone()).collect()
     }
 
-    /// Whether commands are still taken from this connection.
+    /// Whether the connection is there and open, and its client has not gone.
     pub fn is_open(&self, id: ConnId) -> bool {
         self.find_open(id).is_ok()
     }
 
     fn find_open(&self, id: ConnId) -> Result<u32, Refused> {
-        let slot = self.connections.find(id).filter(|slot| self.connections[*slot].is_open());
-        slot.ok_or(Refused::Gone)
+        let is_open = |slot: &u32| {
+            let connection = &self.connections[*slot];
+            connection.is_open() && !connection.gone
+        };
+        self.connections.find(id).filter(is_open).ok_or(Refused::Gone)
     }
 
     /// Command: queues one whole frame for one connection. Returns whether it was there and open.

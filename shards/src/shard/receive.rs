@@ -40,9 +40,31 @@ impl Shard {
         self.reap();
     }
 
+    /// Event: the client has ended its side, or the socket is dead; what it sent before may still
+    /// be unread. [`on_end`](Shard::on_end) follows when that is read.
+    ///
+    /// A client that has ended its side could still read, but it can neither answer a ping nor a
+    /// close any more, and RFC 6455 section 7.1.1 has it wait for the server's end instead. So it
+    /// counts as gone: what it said is handled, and nothing more is begun for it.
+    pub fn on_hang_up(&mut self, id: ConnId) {
+        if let Some(slot) = self.connections.find(id) {
+            self.note_gone(slot);
+        }
+    }
+
+    /// Tells the program that a client has gone, which it may wait for.
+    pub(super) fn note_gone(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot];
+        if connection.is_open() && !connection.gone {
+            connection.gone = true;
+            self.outputs.gone.push_back(self.connections.id(slot));
+        }
+    }
+
     /// Event: the client's end of the stream was read, or reading failed.
     pub fn on_end(&mut self, id: ConnId) {
         let Some(slot) = self.connections.find(id) else { return };
+        self.note_gone(slot);
         self.connections[slot].ended = true;
         match self.connections[slot].phase {
             Phase::HalfClosed => self.part(slot),

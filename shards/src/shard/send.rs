@@ -224,6 +224,7 @@ impl Shard {
         let connection = &mut self.connections[slot];
         connection.slow = true;
         connection.own = None;
+        self.note_gone(slot);
         self.pin_where_behind(slot, Pin::Slow);
         if self.connections[slot].phase == Phase::Closing {
             self.part(slot);

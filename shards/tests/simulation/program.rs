@@ -288,6 +288,9 @@ impl World {
             self.clients[self.by_conn[&conn]].paused = false;
             self.count.add(Happened::Resumed);
         }
+        while let Some(conn) = self.shards[shard].next_gone() {
+            assert!(!self.shards[shard].is_open(conn), "nothing is begun for who has gone");
+        }
         while let Some(call) = self.shards[shard].next_call() {
             self.count.add(Happened::HandlerCalled);
             self.calls.push(call);
