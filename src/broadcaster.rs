@@ -194,14 +194,15 @@ impl Broadcaster {
     async fn hand_over(&self, to: ShardId, mut foreign: Foreign) -> Result<(), PublishError> {
         let mut listener = None;
         loop {
-            foreign = match self.try_hand_over(to, foreign) {
+            let wanted;
+            (foreign, wanted) = match self.try_hand_over(to, foreign) {
                 Ok(()) => return Ok(()),
                 Err(Unsent::Closed) => return Err(PublishError::Closed),
-                Err(Unsent::Full(foreign)) => foreign,
+                Err(Unsent::Full(foreign, wanted)) => (foreign, wanted),
             };
             match listener.take() {
-                None => listener = Some(self.inboxes.room(to)),
-                Some(room) => room.await,
+                Some((want, room)) if want == wanted => room.await,
+                _ => listener = Some((wanted, self.inboxes.room(to, wanted))),
             }
         }
     }
@@ -301,7 +302,7 @@ impl RoomPublisher<'_> {
         let to = self.broadcaster.process.home(&room);
         let foreign = Foreign::Publish { room, message, reply: None };
         self.broadcaster.try_hand_over(to, foreign).map_err(|unsent| match unsent {
-            Unsent::Full(_) => PublishError::Full,
+            Unsent::Full(..) => PublishError::Full,
             Unsent::Closed => PublishError::Closed,
         })
     }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::error::Error;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -124,10 +124,16 @@ impl Failure {
     }
 }
 
+/// Runs the program's own code that does not wait; a panic becomes words.
+pub(crate) fn caught_at_once<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| in_words(&*panic))
+}
+
 /// Runs the program's own code; a panic becomes words.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    let run = AssertUnwindSafe(work).catch_unwind().await;
-    run.map_err(|panic| format!("panicked: {}", panic_message(&*panic)))
+    // The work ends within the block, so that a panic of its destructors is caught, too.
+    let run = AssertUnwindSafe(async move { work.await }).catch_unwind().await;
+    run.map_err(|panic| in_words(&*panic))
 }
 
 /// Runs a handler, from its first line on; an error and a panic are failures alike.
@@ -142,7 +148,8 @@ pub(crate) async fn finish<A, T>(
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
+fn in_words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panicked: {}", text.unwrap_or("without words"))
 }

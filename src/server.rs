@@ -1,30 +1,44 @@
 //! A running server, and its end.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast_shards::{Disconnect, ShardId};
 
 use crate::broadcaster::Broadcaster;
 use crate::builder::Builder;
-use crate::runtime::{Foreign, Started};
+use crate::runtime::{Foreign, Started, promise};
 
-/// A running server. Dropping it leaves it running; [`Server::shutdown`] ends it.
+/// A running server. [`Server::shutdown`] ends it so that nothing is lost. Dropping it ends it at
+/// once: nobody is told, connections are cut, and what was on its way is lost.
+///
+/// Either way its threads have ended afterwards, and its port and descriptors are free, whatever
+/// handles the program keeps; only code of the program's that keeps a shard's thread longer than
+/// it may can delay that, see [`Drained::stuck`].
 #[derive(Debug)]
+#[must_use = "a server ends when it is dropped"]
 pub struct Server {
     started: Started,
 }
 
 /// What is left when a server has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
     /// Connections that were cut because the time was over.
     pub cut: usize,
+    /// Shards whose thread still runs: a handler or a destructor of the program's keeps it. Nobody
+    /// can connect to them, but what they hold is free only when that lets go.
+    pub stuck: usize,
 }
 
 /// How often the progress of a shutdown is looked at.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
+
+/// What the threads have to end in when the time of a shutdown is over. They have nothing to wait
+/// for, so that they take a few milliseconds.
+const STOP_MAX: Duration = Duration::from_millis(500);
 
 impl Server {
     /// A server with all defaults: loopback only, one shard per core.
@@ -55,10 +69,13 @@ impl Server {
 
     /// Ends the server so that nothing is lost: no more commands are read, handlers at work may
     /// finish, every message that was accepted reaches every member, then every connection is
-    /// closed with 1001 `shutdown` and a time to come back. What remains after `timeout` is cut.
+    /// closed with 1001 `shutdown` and a time to come back. What remains after `timeout` is cut,
+    /// and half a second later this returns, whatever handlers do.
     ///
     /// HTTP is served until the end: `/readyz` says 503, and new handshakes are refused.
-    pub fn shutdown(self, timeout: Duration) -> Drained {
+    ///
+    /// It keeps the calling thread; [`Server::shutdown_async`] does not.
+    pub fn shutdown(mut self, timeout: Duration) -> Drained {
         let begin = Instant::now();
         let process = &self.started.process;
         process.start_draining();
@@ -69,17 +86,40 @@ impl Server {
         self.started.inboxes.send_to_all(|| Foreign::CloseAll(Disconnect::Shutdown.into()));
         wait_until(begin + timeout, || process.is_empty());
         let cut = process.claimed();
-        self.started.inboxes.send_to_all(|| Foreign::Stop);
-        for thread in self.started.threads {
-            // A shard that panics ends the process, so that a thread that ends has ended well.
-            let _ = thread.join();
+        let stuck = self.stop();
+        Drained { cut, stuck }
+    }
+
+    /// The same for callers that are async, in any runtime: a thread of its own does the waiting.
+    pub async fn shutdown_async(self, timeout: Duration) -> Drained {
+        let (resolver, drained) = promise();
+        let drain = move || resolver.resolve(self.shutdown(timeout));
+        // Without a thread the server is dropped here, and ends at once.
+        let drain = thread::Builder::new().name("corecast-drain".to_owned()).spawn(drain);
+        let drained = drained.await.unwrap_or_default();
+        drop(drain);
+        drained
+    }
+
+    /// Ends all shards at once. Returns how many could not be.
+    fn stop(&mut self) -> usize {
+        self.started.process.start_draining();
+        self.started.inboxes.wake_all();
+        self.started.threads.end(&self.started.inboxes, Instant::now() + STOP_MAX)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let stuck = self.stop();
+        if stuck > 0 {
+            tracing::warn!(stuck, "a server ended while handlers kept the threads of shards");
         }
-        Drained { cut }
     }
 }
 
 fn wait_until(deadline: Instant, mut done: impl FnMut() -> bool) {
     while !done() && Instant::now() < deadline {
-        std::thread::sleep(DRAIN_POLL);
+        thread::sleep(DRAIN_POLL);
     }
 }

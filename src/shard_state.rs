@@ -1,6 +1,7 @@
 //! Values of the program's own, one per shard.
 
 use std::any::{Any, TypeId};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// How each shard makes one value of its own.
@@ -45,15 +46,21 @@ impl ShardState {
 }
 
 /// One shard's values, made on its own thread.
-pub(crate) struct ShardStates(HashMap<TypeId, Box<dyn Any>>);
+pub(crate) struct ShardStates(RefCell<HashMap<TypeId, Box<dyn Any>>>);
 
 impl ShardStates {
     pub(crate) fn new(states: &[ShardState]) -> ShardStates {
-        ShardStates(states.iter().map(|state| (state.of, state.make.as_ref().make())).collect())
+        let values = states.iter().map(|state| (state.of, state.make.as_ref().make()));
+        ShardStates(RefCell::new(values.collect()))
     }
 
     /// A clone of the value of this type; none when the program did not say how to make one.
     pub(crate) fn get<T: Clone + 'static>(&self) -> Option<T> {
-        self.0.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
+        self.0.borrow().get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
+    }
+
+    /// Gives the values up: they may hold handles to the shard that holds them.
+    pub(crate) fn end(&self) -> impl Iterator<Item = Box<dyn Any>> {
+        self.0.take().into_values()
     }
 }

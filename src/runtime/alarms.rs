@@ -53,7 +53,7 @@ pub(crate) struct Sleep {
 
 impl Sleep {
     pub(crate) fn new(hub: &Hub, duration: Duration) -> Sleep {
-        let deadline = hub.with_core(|core| core.now()) + duration;
+        let deadline = hub.now() + duration;
         Sleep { hub: hub.clone(), deadline, alarm: None }
     }
 }
@@ -63,10 +63,11 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let (deadline, before) = (self.deadline, self.alarm.take());
-        self.alarm = self.hub.with_core(|core| {
+        let set = self.hub.with_core(|core| {
             before.into_iter().for_each(|key| core.alarms.cancel(key));
             (core.now() < deadline).then(|| core.alarms.set(deadline, cx.waker().clone()))
         });
+        self.alarm = set.flatten();
         if self.alarm.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }

@@ -1,6 +1,6 @@
 //! A shard's loop, and what its tasks may ask of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{
     Answer, Close, ConnId, Full, Joined, Limits, Message, Query, Refused, RoomName, Shard, ShardId,
-    Token, Unnumbered,
+    Time, Token, Unnumbered,
 };
 use futures_lite::{FutureExt, future};
 use hyper::service::service_fn;
 
 use super::alarms::Sleep;
+use super::fatal::{AtWork, contain};
 use super::http_stream::{HttpStream, Stage};
 use super::process::{Gauges, Process};
 use super::promise::promise;
@@ -35,11 +36,17 @@ use crate::session::Session;
 ///
 /// Invariant: no borrow of the core lives across an await, and tasks run only between turns; so
 /// whoever borrows it finds it free.
+///
+/// Handles may outlive the shard, wherever the program keeps them. The core does not: it ends with
+/// the shard, and all that it holds of the system. What a handle asks for then is answered as for a
+/// connection that has gone.
 #[derive(Clone)]
 pub(crate) struct Hub(Rc<Inner>);
 
 struct Inner {
-    core: RefCell<Core>,
+    id: ShardId,
+    /// None once the shard has ended.
+    core: RefCell<Option<Core>>,
     tasks: Tasks,
     doorbell: Doorbell,
     handlers: Handlers,
@@ -62,7 +69,8 @@ impl Hub {
         broadcaster: Broadcaster,
     ) -> Hub {
         Hub(Rc::new(Inner {
-            core: RefCell::new(core),
+            id: core.shard.id(),
+            core: RefCell::new(Some(core)),
             tasks: Tasks::new(doorbell.clone()),
             doorbell,
             handlers,
@@ -77,10 +85,10 @@ impl Hub {
     pub(crate) async fn run(&self) -> io::Result<()> {
         let mut visited = Instant::now();
         loop {
-            let more = self.0.core.borrow_mut().turn();
-            let births = std::mem::take(&mut self.0.core.borrow_mut().births);
+            let more = self.core().turn();
+            let births = std::mem::take(&mut self.core().births);
             births.into_iter().for_each(|birth| self.bear(birth));
-            if self.0.core.borrow().stopped {
+            if self.core().stopped {
                 return Ok(());
             }
             self.0.turns.set(self.0.turns.get() + 1);
@@ -92,16 +100,34 @@ impl Hub {
                 visited = Instant::now();
             }
             if more || self.0.tasks.take_kick() {
-                self.0.core.borrow_mut().poll(Some(Duration::ZERO))?;
+                self.core().poll(Some(Duration::ZERO))?;
             } else {
                 self.sleep()?;
             }
         }
     }
 
+    /// The core, for the loop itself.
+    fn core(&self) -> RefMut<'_, Core> {
+        RefMut::map(self.0.core.borrow_mut(), |core| {
+            core.as_mut().expect("the core is there as long as the loop runs")
+        })
+    }
+
+    /// Lets go of everything that the shard holds, whoever still has a handle to it: tasks first,
+    /// since they end what they were about on the core, then the core, then the program's values.
+    pub(crate) fn end(&self) {
+        self.0.tasks.end();
+        let core = self.0.core.borrow_mut().take();
+        contain("the destructor of a connection's state", || drop(core));
+        for state in self.0.handlers.states.end() {
+            contain("the destructor of a shard's state", || drop(state));
+        }
+    }
+
     /// Waits until there is work. The doorbell is told, so that whoever brings some rings it.
     fn sleep(&self) -> io::Result<()> {
-        let mut core = self.0.core.borrow_mut();
+        let mut core = self.core();
         self.0.doorbell.doze();
         let timeout = if core.has_work() || self.0.tasks.take_kick() {
             Some(Duration::ZERO)
@@ -126,15 +152,19 @@ impl Hub {
                 tasks.spawn_guest(self.0.handlers.call(self.clone(), call, session));
             }
             Birth::Gone(id) => {
-                let session = self.0.core.borrow().sessions.get(&id).cloned();
+                let session = self.core().sessions.get(&id).cloned();
                 session.into_iter().for_each(|session| session.tell_closed());
             }
             Birth::Parted(id, reason) => {
-                let session = self.0.core.borrow_mut().sessions.remove(&id);
-                session.iter().for_each(|session| session.tell_closed());
-                let parted = session
-                    .and_then(|session| self.0.handlers.part(self.clone(), id, reason, session));
-                parted.into_iter().for_each(|parted| tasks.spawn_guest(parted));
+                let Some(session) = self.core().sessions.remove(&id) else { return };
+                session.tell_closed();
+                match self.0.handlers.part(self.clone(), id, reason, Rc::clone(&session)) {
+                    Some(parted) => tasks.spawn_guest(parted),
+                    // It may be the last that holds values of the program.
+                    None => {
+                        contain("the destructor of a connection's state", || drop(session));
+                    }
+                }
             }
             Birth::Authorize { key, handshake } => {
                 let verdict = self.0.handlers.authorize(handshake.clone());
@@ -149,8 +179,7 @@ impl Hub {
     }
 
     fn session(&self, id: ConnId) -> Rc<Session> {
-        let core = self.0.core.borrow();
-        let session = core.sessions.get(&id).cloned();
+        let session = self.core().sessions.get(&id).cloned();
         session.expect("it is kept from the handshake until the connection has parted")
     }
 
@@ -179,9 +208,16 @@ impl Hub {
         self.0.broadcaster.clone()
     }
 
-    /// Looks at the core or changes it, between two turns.
-    pub(crate) fn with_core<T>(&self, look: impl FnOnce(&mut Core) -> T) -> T {
-        look(&mut self.0.core.borrow_mut())
+    /// Looks at the core or changes it, between two turns; none when the shard has ended.
+    pub(crate) fn with_core<T>(&self, look: impl FnOnce(&mut Core) -> T) -> Option<T> {
+        let mut core = self.0.core.borrow_mut();
+        let _at_work = AtWork::begin(self.0.id);
+        core.as_mut().map(look)
+    }
+
+    /// The time on the clock of all shards.
+    pub(crate) fn now(&self) -> Time {
+        self.0.process.now()
     }
 
     /// Says that the core has work: the hub does not sleep before it has looked.
@@ -196,7 +232,8 @@ impl Hub {
         message: Unnumbered,
         exclude: Option<ConnId>,
     ) -> Result<(), Full> {
-        let published = self.0.core.borrow_mut().shard.publish(room, message, exclude, None);
+        let publish = |core: &mut Core| core.shard.publish(room, message, exclude, None);
+        let published = self.with_core(publish).unwrap_or(Ok(()));
         self.kick();
         published.map_err(|(full, _)| full)
     }
@@ -215,6 +252,7 @@ impl Hub {
                 let published = core.shard.publish(room, message, exclude, Some(token));
                 published.map_err(|(_, message)| (core.waiting.remove(&token), message))
             });
+            let Some(refused) = refused else { return Err(PublishError::Closed) };
             match refused {
                 Ok(()) => {
                     self.kick();
@@ -267,7 +305,7 @@ impl Hub {
                 let taken = command(&mut core.shard, token);
                 taken.inspect_err(|_| drop(core.waiting.remove(&token)))
             });
-            match refused {
+            match refused.unwrap_or(Err(Refused::Gone)) {
                 Ok(()) => {
                     self.kick();
                     return answer.await.ok_or(JoinError::Gone);
@@ -294,11 +332,11 @@ impl Hub {
     }
 
     pub(crate) fn rooms_of(&self, id: ConnId) -> Vec<RoomName> {
-        self.0.core.borrow().shard.rooms_of(id)
+        self.with_core(|core| core.shard.rooms_of(id)).unwrap_or_default()
     }
 
     pub(crate) fn is_open(&self, id: ConnId) -> bool {
-        self.0.core.borrow().shard.is_open(id)
+        self.with_core(|core| core.shard.is_open(id)).unwrap_or(false)
     }
 
     /// Asks one shard.
@@ -324,36 +362,33 @@ impl Hub {
         request: impl FnOnce(&mut Core, Token) -> Result<(), Full>,
     ) -> Result<Answer, HttpError> {
         let (resolver, answer) = promise();
-        {
-            let mut core = self.0.core.borrow_mut();
+        let asked = self.with_core(|core| {
             let token = core.expect_answer(resolver);
-            if request(&mut core, token).is_err() {
-                core.waiting.remove(&token);
-                return Err(HttpError::overloaded());
-            }
-        }
+            let asked = request(core, token);
+            asked.inspect_err(|_| drop(core.waiting.remove(&token)))
+        });
+        asked.ok_or_else(HttpError::draining)?.map_err(|_| HttpError::overloaded())?;
         self.kick();
         self.within(ANSWER_TIMEOUT, answer).await.flatten().ok_or_else(HttpError::overloaded)
     }
 
     /// Queues a frame for a connection of this shard.
     pub(crate) fn emit(&self, id: ConnId, frame: &[u8]) -> bool {
-        let found = self.0.core.borrow_mut().shard.emit(id, frame);
+        let found = self.with_core(|core| core.shard.emit(id, frame));
         self.kick();
-        found
+        found.unwrap_or(false)
     }
 
     /// Closes a connection of this shard.
     pub(crate) fn close(&self, id: ConnId, close: Close) -> bool {
-        let found = self.0.core.borrow_mut().shard.close(id, close);
+        let found = self.with_core(|core| core.shard.close(id, close));
         self.kick();
-        found
+        found.unwrap_or(false)
     }
 
     /// Says that a handler is done with this message, and how it failed if it did.
     pub(crate) fn end_call(&self, id: ConnId, failure: Option<Failure>, message: Option<&Message>) {
-        {
-            let mut core = self.0.core.borrow_mut();
+        self.with_core(|core| {
             if let Some(failure) = failure {
                 let request = message.and_then(|message| message.id.as_deref());
                 let room = message.and_then(|message| message.room.as_ref());
@@ -361,7 +396,7 @@ impl Hub {
             }
             core.shard.end_call(id);
             core.handlers -= 1;
-        }
+        });
         self.kick();
     }
 
@@ -380,7 +415,7 @@ impl Hub {
     }
 
     pub(crate) fn home(&self, room: &RoomName) -> ShardId {
-        self.0.core.borrow().shard.home(room)
+        self.0.process.home(room)
     }
 
     pub(crate) fn shards(&self) -> usize {

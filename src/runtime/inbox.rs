@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use corecast_shards::{Answer, Close, Query, RoomName, ShardId, Unnumbered};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
-use event_listener::Event;
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+use event_listener::{Event, EventListener, IntoNotification};
 
 use super::promise::Resolver;
 use super::ring::Doorbell;
+use super::stalls::{StalledRooms, Stalls};
 
 /// What a foreign thread asks of a shard.
 #[derive(Debug)]
@@ -36,96 +37,182 @@ pub(crate) enum Foreign {
     Stop,
 }
 
-/// Messages of foreign threads that wait for one shard at most. Then callers are told `Full`.
+/// Publications of foreign threads that wait for one shard at most, and likewise questions. Then
+/// callers are told `Full`.
 const INBOX_ITEMS: usize = 1024;
 
 /// The senders' ends of all shards' inboxes. Usable from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Inboxes(Arc<[Sending]>);
 
+/// Publications may have to wait for their rooms. Questions wait for nothing, and what concerns the
+/// life of the whole server has always room: so each has a way of its own.
 #[derive(Debug)]
 struct Sending {
-    sender: Sender<Foreign>,
+    publications: Sender<Foreign>,
+    questions: Sender<Foreign>,
+    orders: Sender<Foreign>,
+    stalled: Arc<StalledRooms>,
     doorbell: Doorbell,
-    /// Told when room appears.
-    room: Arc<Event>,
+    places: Arc<Places>,
 }
 
 /// A shard's end of its inbox.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    receiver: Receiver<Foreign>,
-    room: Arc<Event>,
+    publications: Receiver<Foreign>,
+    questions: Receiver<Foreign>,
+    orders: Receiver<Foreign>,
+    stalled: Arc<StalledRooms>,
+    places: Arc<Places>,
 }
 
 /// Something that was not handed over.
 #[derive(Debug)]
 pub(crate) enum Unsent {
-    /// There is no room; the message is given back.
-    Full(Foreign),
+    /// There is no room; the message is given back, with what it would have to wait for.
+    Full(Foreign, Want),
     /// The shard has ended.
     Closed,
+}
+
+/// What somebody waits for whose message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// A place among the publications.
+    Publication,
+    /// A place among the questions.
+    Question,
+    /// A room that takes messages again.
+    Room,
+}
+
+/// Each is told when what it stands for appears.
+#[derive(Debug, Default)]
+struct Places {
+    publication: Event,
+    question: Event,
+    room: Event,
+}
+
+impl Places {
+    fn of(&self, want: Want) -> &Event {
+        match want {
+            Want::Publication => &self.publication,
+            Want::Question => &self.question,
+            Want::Room => &self.room,
+        }
+    }
 }
 
 impl Inboxes {
     /// One inbox per doorbell, and the shards' ends of them.
     pub(crate) fn new(doorbells: &[Doorbell]) -> (Inboxes, Vec<Inbox>) {
-        let ends = doorbells.iter().map(|doorbell| {
-            let (sender, receiver) = bounded(INBOX_ITEMS);
-            let room = Arc::new(Event::new());
-            let sending = Sending { sender, doorbell: doorbell.clone(), room: Arc::clone(&room) };
-            (sending, Inbox { receiver, room })
-        });
-        let (senders, inboxes): (Vec<_>, _) = ends.unzip();
+        let (senders, inboxes): (Vec<_>, _) = doorbells.iter().map(ends).unzip();
         (Inboxes(senders.into()), inboxes)
     }
 
     /// Hands something over without waiting.
     pub(crate) fn try_send(&self, to: ShardId, foreign: Foreign) -> Result<(), Unsent> {
-        let inbox = &self.0[to.index()];
-        match inbox.sender.try_send(foreign) {
-            Ok(()) => {
-                inbox.doorbell.ring();
-                Ok(())
-            }
-            Err(TrySendError::Full(foreign)) => Err(Unsent::Full(foreign)),
-            Err(TrySendError::Disconnected(_)) => Err(Unsent::Closed),
-        }
+        self.0[to.index()].try_send(foreign)
     }
 
-    /// Listens for room. Whoever finds the inbox full listens first and tries once more, so that
-    /// room which appears in between is not missed.
-    pub(crate) fn room(&self, to: ShardId) -> event_listener::EventListener {
-        self.0[to.index()].room.listen()
+    /// Listens for room. Whoever finds none listens first and tries once more, so that room which
+    /// appears in between is not missed; and listens anew when something else is wanting then.
+    pub(crate) fn room(&self, to: ShardId, want: Want) -> EventListener {
+        self.0[to.index()].places.of(want).listen()
     }
 
     /// Wakes everybody who waits for room, because there will be none.
     pub(crate) fn wake_all(&self) {
         for inbox in self.0.iter() {
-            inbox.room.notify(usize::MAX);
+            for want in [Want::Publication, Want::Question, Want::Room] {
+                inbox.places.of(want).notify(usize::MAX);
+            }
         }
     }
 
-    /// Hands the same to every shard, waiting while an inbox is full. A shard that has ended is
-    /// passed over: it wants nothing any more.
+    /// Gives every shard the same order, which never waits. A shard that has ended is passed over:
+    /// it wants nothing any more.
     pub(crate) fn send_to_all(&self, make: impl Fn() -> Foreign) {
         for inbox in self.0.iter() {
-            if inbox.sender.send(make()).is_ok() {
-                inbox.doorbell.ring();
-            }
+            let _ = inbox.try_send(make());
         }
     }
 }
 
+fn ends(doorbell: &Doorbell) -> (Sending, Inbox) {
+    let (publications, publications_in) = bounded(INBOX_ITEMS);
+    let (questions, questions_in) = bounded(INBOX_ITEMS);
+    let (orders, orders_in) = unbounded();
+    let (stalled, places) = (Arc::<StalledRooms>::default(), Arc::<Places>::default());
+    let inbox = Inbox {
+        publications: publications_in,
+        questions: questions_in,
+        orders: orders_in,
+        stalled: Arc::clone(&stalled),
+        places: Arc::clone(&places),
+    };
+    let doorbell = doorbell.clone();
+    (Sending { publications, questions, orders, stalled, doorbell, places }, inbox)
+}
+
+impl Sending {
+    fn try_send(&self, foreign: Foreign) -> Result<(), Unsent> {
+        let (way, want) = match &foreign {
+            Foreign::Publish { room, .. } if self.stalled.contains(room) => {
+                return Err(Unsent::Full(foreign, Want::Room));
+            }
+            Foreign::Publish { .. } => (&self.publications, Want::Publication),
+            Foreign::Ask { .. } => (&self.questions, Want::Question),
+            // An order finds room always.
+            _ => (&self.orders, Want::Question),
+        };
+        way.try_send(foreign).map_err(|refused| match refused {
+            TrySendError::Full(foreign) => Unsent::Full(foreign, want),
+            TrySendError::Disconnected(_) => Unsent::Closed,
+        })?;
+        self.doorbell.ring();
+        Ok(())
+    }
+}
+
 impl Inbox {
-    /// The next message, if there is one; somebody who waits for its place is told.
-    pub(crate) fn try_recv(&self) -> Result<Foreign, TryRecvError> {
-        let foreign = self.receiver.try_recv()?;
-        self.room.notify(1);
-        Ok(foreign)
+    /// A place for publications whose rooms take none; senders are told which rooms those are.
+    pub(super) fn stalls<T>(&self) -> Stalls<T> {
+        Stalls::new(Arc::clone(&self.stalled))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
+    /// The next publication; somebody who waits for its place is told.
+    pub(crate) fn next_publication(&self) -> Option<Foreign> {
+        self.next(&self.publications, Want::Publication)
+    }
+
+    /// The next question; somebody who waits for its place is told.
+    pub(crate) fn next_question(&self) -> Option<Foreign> {
+        self.next(&self.questions, Want::Question)
+    }
+
+    /// The next order.
+    pub(crate) fn next_order(&self) -> Option<Foreign> {
+        self.orders.try_recv().ok()
+    }
+
+    fn next(&self, way: &Receiver<Foreign>, place: Want) -> Option<Foreign> {
+        let foreign = way.try_recv().ok()?;
+        // One more for each place: two places that appear before anybody has looked wake two.
+        self.places.of(place).notify(1.additional());
+        Some(foreign)
+    }
+
+    /// Tells everybody who waits that a room takes messages again: only they know which they want.
+    pub(crate) fn tell_of_room(&self) {
+        self.places.of(Want::Room).notify(usize::MAX);
+    }
+
+    /// Whether something waits that would be taken now.
+    pub(crate) fn has_news(&self, takes_publications: bool) -> bool {
+        let publications = takes_publications && !self.publications.is_empty();
+        publications || !self.questions.is_empty() || !self.orders.is_empty()
     }
 }

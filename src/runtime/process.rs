@@ -153,10 +153,9 @@ impl Process {
 
     /// Answers an HTTP request, which a shutdown waits for.
     pub(crate) async fn answering<T>(&self, answer: impl Future<Output = T>) -> T {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let answered = answer.await;
-        self.requests.fetch_sub(1, Ordering::Relaxed);
-        answered
+        // A guard, because the client may hang up: then nobody polls this to its end.
+        let _counted = Counted::new(&self.requests);
+        answer.await
     }
 
     /// Whether there is neither a connection nor a request.
@@ -181,9 +180,8 @@ impl Process {
 
     /// Holds a shutdown back until what is handed over under this guard stands in its inbox; none
     /// when the shutdown has begun.
-    pub(crate) fn keep_open(&self) -> Option<KeptOpen<'_>> {
-        self.handing_over.fetch_add(1, Ordering::SeqCst);
-        let guard = KeptOpen(&self.handing_over);
+    pub(crate) fn keep_open(&self) -> Option<Counted<'_>> {
+        let guard = Counted::new(&self.handing_over);
         (!self.is_draining()).then_some(guard)
     }
 
@@ -203,11 +201,18 @@ impl Process {
     }
 }
 
-/// Keeps a shutdown from beginning.
+/// Counted as long as it lives. Sequentially consistent, as [`Process::keep_open`] needs it.
 #[derive(Debug)]
-pub(crate) struct KeptOpen<'a>(&'a AtomicUsize);
+pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
-impl Drop for KeptOpen<'_> {
+impl Counted<'_> {
+    fn new(counter: &AtomicUsize) -> Counted<'_> {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Counted(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

@@ -3,26 +3,29 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast_shards::{Config, Permissions, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
+use super::fatal::or_die;
 use super::hub::Hub;
 use super::inbox::{Inbox, Inboxes};
 use super::kernel::{self, Syscall};
+use super::listen::listen;
 use super::mesh::Mesh;
 use super::process::Process;
 use super::ring::Doorbell;
 use super::start_error::StartError;
+use super::threads::Threads;
 use super::turn::{Core, Keeping, Parts};
 use super::visit::SPIN_BEFORE_PARK;
 use super::{preflight, sys};
 use crate::broadcaster::Broadcaster;
+use crate::handler::caught_at_once;
 use crate::http::check_routes;
 use crate::program::{Handlers, Program};
 use crate::settings::{Sends, Settings};
@@ -33,7 +36,7 @@ pub(crate) struct Started {
     pub(crate) address: SocketAddr,
     pub(crate) process: Arc<Process>,
     pub(crate) inboxes: Inboxes,
-    pub(crate) threads: Vec<thread::JoinHandle<()>>,
+    pub(crate) threads: Threads,
 }
 
 /// Checks what can be checked, then starts one thread per shard and waits until all listen.
@@ -44,8 +47,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     let mut limits = settings.limits.clone();
     limits.mesh_bytes = settings.mesh_bytes();
     preflight::check_descriptors(cores.len(), &mut limits)?;
-    let address = preflight::choose_address(&settings.listen)?;
-    let listeners = listen(address, &settings, cores.len())?;
+    let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;
     let config = Config {
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),
         seed: random_seed()?,
@@ -59,6 +61,10 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     kernel::arm();
     Ok(Started { address, process, inboxes, threads })
 }
+
+/// How long the shards that did start may take to stop when another did not. They have nothing to
+/// do.
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// One seed per process: for epochs, for the hash of room names, for generations.
 fn random_seed() -> Result<u128, StartError> {
@@ -85,23 +91,14 @@ fn choose_cores(shards: Option<usize>) -> Result<Vec<Option<usize>>, StartError>
     })
 }
 
-fn listen(
-    address: SocketAddr,
-    settings: &Settings,
-    shards: usize,
-) -> Result<Vec<TcpListener>, StartError> {
-    let listener = |_| sys::shared_listener(address, settings.send_buffer);
-    let listeners: io::Result<_> = (0..shards).map(listener).collect();
-    listeners.map_err(|error| StartError::Listen { address, error })
-}
-
+/// Starts the threads and waits until all listen. If one cannot, those that do are stopped.
 fn spawn_shards(
     config: &Config,
     process: &Arc<Process>,
     listeners: Vec<TcpListener>,
     program: &Program,
     sends: Sends,
-) -> Result<(Inboxes, Vec<thread::JoinHandle<()>>), StartError> {
+) -> Result<(Inboxes, Threads), StartError> {
     let bell = |index: usize| doorbell(shard_id(index), process);
     let bells: Result<Vec<_>, _> = (0..listeners.len()).map(bell).collect();
     let (bell_fds, doorbells): (Vec<_>, Vec<_>) =
@@ -110,11 +107,10 @@ fn spawn_shards(
     let mesh = Mesh::all(&doorbells, &config.limits);
     let (ready, answers) = bounded(listeners.len());
     let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(shard_inboxes).zip(mesh);
-    let mut threads = Vec::new();
-    for (index, ((((listener, bell_fd), doorbell), inbox), mesh)) in parts.enumerate() {
-        let id = shard_id(index);
-        let seed = ShardSeed {
-            id,
+    let seeds = parts.enumerate().map(|(index, parts)| {
+        let ((((listener, bell_fd), doorbell), inbox), mesh) = parts;
+        ShardSeed {
+            id: shard_id(index),
             config: config.clone(),
             process: Arc::clone(process),
             program: program.clone(),
@@ -126,16 +122,27 @@ fn spawn_shards(
             mesh,
             sends,
             ready: ready.clone(),
-        };
-        let name = format!("corecast-{id}");
-        let thread = thread::Builder::new().name(name).spawn(move || or_die(id, || seed.run()));
-        threads.push(thread.map_err(StartError::System)?);
-    }
+        }
+    });
+    let mut threads = Threads::default();
+    let spawned = seeds.map(|seed| spawn(seed, &mut threads)).collect::<io::Result<()>>();
     drop(ready);
-    for _ in 0..threads.len() {
-        answers.recv().unwrap_or(Err(StartError::Died))?;
+    let all = spawned.map_err(StartError::System).and_then(|()| {
+        (0..threads.len()).try_for_each(|_| answers.recv().unwrap_or(Err(StartError::Died)))
+    });
+    if let Err(error) = all {
+        threads.end(&inboxes, Instant::now() + STOP_MAX);
+        return Err(error);
     }
     Ok((inboxes, threads))
+}
+
+fn spawn(seed: ShardSeed, threads: &mut Threads) -> io::Result<()> {
+    let (id, listener) = (seed.id, seed.listener.try_clone()?);
+    let name = format!("corecast-{id}");
+    let thread = thread::Builder::new().name(name).spawn(move || or_die(id, || seed.run()))?;
+    threads.push(thread, listener);
+    Ok(())
 }
 
 fn shard_id(index: usize) -> ShardId {
@@ -145,10 +152,13 @@ fn shard_id(index: usize) -> ShardId {
 /// A doorbell, and the descriptor that it makes ready.
 fn doorbell(id: ShardId, process: &Arc<Process>) -> io::Result<(Arc<OwnedFd>, Doorbell)> {
     let fd = Arc::new(sys::event_fd()?);
-    let (rung, process) = (Arc::clone(&fd), Arc::clone(process));
+    // Whoever holds a handle to the server, however long, keeps no descriptor with it.
+    let (rung, process) = (Arc::downgrade(&fd), Arc::clone(process));
     let wake = move || {
-        process.gauges(id).count_doorbell_write();
-        wake(&rung, id, &process);
+        if let Some(rung) = rung.upgrade() {
+            process.gauges(id).count_doorbell_write();
+            wake(&rung, id, &process);
+        }
     };
     Ok((fd, Doorbell::new(wake)))
 }
@@ -218,28 +228,31 @@ impl ShardSeed {
         executor.run(async move {
             let hub = match self.into_hub() {
                 Ok(hub) => hub,
-                Err(error) => return drop(ready.send(Err(StartError::System(error)))),
+                Err(error) => return drop(ready.send(Err(error))),
             };
             // Nobody listens for the answer only when another shard has failed already.
             let _ = ready.send(Ok(()));
             drop(ready);
             hub.run().await.expect("the kernel's event queue works as long as the process has it");
+            hub.end();
         });
     }
 
-    fn into_hub(self) -> io::Result<Hub> {
+    fn into_hub(self) -> Result<Hub, StartError> {
         let shard = Shard::new(self.id, self.config);
         let keeping = match (self.program.authorize.is_some(), self.program.keeps_sessions()) {
             (true, _) => Keeping::Verdicts,
             (false, true) => Keeping::Sessions,
             (false, false) => Keeping::Nothing,
         };
+        let handlers = caught_at_once(|| Handlers::new(self.program))
+            .map_err(|panic| StartError::Program { message: panic })?;
         let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
-        let process = Arc::clone(&self.process);
-        let (permissions, sends) = (Permissions::default(), self.sends);
-        let parts = Parts { shard, mesh, listener, inbox, process, keeping, permissions, sends };
-        let core = Core::new(parts, &self.bell_fd)?;
-        let handlers = Handlers::new(self.program);
+        let (doorbell, process, sends) = (self.bell_fd, Arc::clone(&self.process), self.sends);
+        let permissions = Permissions::default();
+        let parts =
+            Parts { shard, mesh, listener, doorbell, inbox, process, keeping, permissions, sends };
+        let core = Core::new(parts).map_err(StartError::System)?;
         Ok(Hub::new(core, self.doorbell, handlers, self.process, self.broadcaster))
     }
 
@@ -249,41 +262,9 @@ impl ShardSeed {
     }
 }
 
-/// The exit code of a process one of whose shards panicked (EX_SOFTWARE of sysexits.h).
-const EXIT_PANIC: i32 = 70;
-
-/// Runs a shard; if it panics, ends the process: its connections would be served by nobody, and
-/// its rooms ordered by nobody.
-fn or_die(id: ShardId, shard: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(shard)).is_err() {
-        eprintln!("corecast: shard {id} panicked; the process ends, because it would limp");
-        std::process::exit(EXIT_PANIC);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
-
-    /// The test runs itself once more in a process of its own, in which the shard panics.
-    #[test]
-    fn a_shard_that_panics_ends_the_process() {
-        const MARK: &str = "CORECAST_TEST_PANIC";
-        if std::env::var_os(MARK).is_some() {
-            or_die(ShardId::new(3), || panic!("on purpose"));
-            unreachable!("the process has ended");
-        }
-        let name = "runtime::start::tests::a_shard_that_panics_ends_the_process";
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name, "--nocapture"])
-            .env(MARK, "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(EXIT_PANIC), "{said}");
-        assert!(said.contains("shard 3 panicked"), "{said}");
-    }
 
     #[test]
     fn more_shards_than_cores_are_not_pinned() {

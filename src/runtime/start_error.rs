@@ -71,6 +71,12 @@ pub enum StartError {
     Executor(String),
     /// A system call failed that never should.
     System(io::Error),
+    /// The program's own code, a closure of [`Builder::shard_state`](crate::Builder::shard_state),
+    /// panicked on a shard.
+    Program {
+        /// The panic's words.
+        message: String,
+    },
     /// A shard's thread ended before it had started.
     Died,
 }
@@ -125,6 +131,10 @@ impl fmt::Display for StartError {
             StartError::System(error) => {
                 write!(f, "the system refused what every server needs: {error}")
             }
+            StartError::Program { message } => write!(
+                f,
+                "a closure that makes a shard's state {message}; the backtrace stands above"
+            ),
             StartError::Died => f.write_str("a shard ended before it had started"),
         }
     }

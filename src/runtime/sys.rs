@@ -182,38 +182,65 @@ pub(crate) fn set_user_timeout(fd: &impl AsFd, timeout: Duration) -> io::Result<
     socket2::SockRef::from(fd).set_tcp_user_timeout(Some(timeout))
 }
 
-/// A listener of its own on an address that others listen on, too (`SO_REUSEPORT`): the kernel
-/// spreads new connections over all of them.
-///
-/// What is set here is inherited by every accepted socket, which saves system calls per connection.
+/// A listener of its own on an address that others of this server listen on, too
+/// (`SO_REUSEPORT`): the kernel spreads new connections over all of them.
 pub(crate) fn shared_listener(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
-    let socket = stream_socket(address)?;
+    let socket = stream_socket(address, send_buffer)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
-    socket.set_tcp_nodelay(true)?;
-    if send_buffer > 0 {
-        set_send_buffer(&socket, send_buffer)?;
-    }
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-/// A listener that shares its address with nobody: fails when the port is taken.
-pub(crate) fn sole_listener(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = stream_socket(address)?;
-    socket.bind(&address.into())?;
-    socket.listen(1)?;
-    Ok(socket.into())
+/// A listener that shares its address with nobody: it fails when another socket listens there,
+/// even one that shares.
+///
+/// Of several that ask at the same moment exactly one gets it. The kernel lets all of them bind,
+/// since connections that linger must not hold up a restart (`SO_REUSEADDR`), and looks once more
+/// when they listen. There two may meet and both be refused, so that each tries again after a
+/// moment of its own. To bind is refused only while another listens or is about to.
+pub(crate) fn sole_listener(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
+    for _ in 1..SOLE_TRIES {
+        let socket = stream_socket(address, send_buffer)?;
+        socket.bind(&address.into())?;
+        match socket.listen(BACKLOG) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(moment()),
+            listens => return listens.map(|()| socket.into()),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// How often two or more may meet, where each waits for up to 16 ms in between.
+const SOLE_TRIES: u32 = 64;
+
+/// Up to 16 ms, different for each who asks.
+fn moment() -> Duration {
+    let mut byte = [0];
+    // Without chance it is the same for all, and they meet again, up to the last try.
+    let _ = getrandom::fill(&mut byte);
+    Duration::from_micros(64 * u64::from(byte[0]))
+}
+
+/// Lets [`shared_listener`]s listen on this one's address from now on.
+pub(crate) fn share(listener: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(listener).set_reuse_port(true)
 }
 
 /// The kernel caps this at `net.core.somaxconn`, 4,096 by default.
 const BACKLOG: i32 = 65_535;
 
-fn stream_socket(address: SocketAddr) -> io::Result<socket2::Socket> {
+/// A socket to listen with. What is set here is inherited by every accepted socket, which saves
+/// system calls per connection.
+fn stream_socket(address: SocketAddr, send_buffer: usize) -> io::Result<socket2::Socket> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if send_buffer > 0 {
+        set_send_buffer(&socket, send_buffer)?;
+    }
     Ok(socket)
 }
 

@@ -1,12 +1,14 @@
 //! The tasks of a shard.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
 
+use super::fatal::contain;
 use super::ring::Doorbell;
 
 /// What runs beside the hub: HTTP connections and handlers of the program.
@@ -18,11 +20,14 @@ pub(crate) struct Tasks {
     tasks: RefCell<HashMap<u64, Task>>,
     next_key: Cell<u64>,
     guests: Cell<usize>,
+    /// Nothing runs any more, and what is spawned is dropped.
+    ended: Cell<bool>,
     woken: Arc<Woken>,
 }
 
 struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
+    wake: Arc<TaskWaker>,
     waker: Waker,
     is_guest: bool,
 }
@@ -30,17 +35,24 @@ struct Task {
 /// Which tasks want to run, and whether one wants something of the core.
 #[derive(Debug)]
 struct Woken {
-    keys: Mutex<Vec<u64>>,
+    /// Each at most once.
+    keys: Mutex<VecDeque<u64>>,
     noted: AtomicBool,
     kicked: AtomicBool,
     doorbell: Doorbell,
 }
 
+/// Tasks run between two turns, and how long: the core waits meanwhile. One that takes longer by
+/// itself has its time all the same.
+const RUNS_PER_TURN: usize = 256;
+const RUN_TIME_PER_TURN: Duration = Duration::from_micros(500);
+
 impl Tasks {
     pub(crate) fn new(doorbell: Doorbell) -> Tasks {
         let (noted, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
         let woken = Arc::new(Woken { keys: Mutex::default(), noted, kicked, doorbell });
-        Tasks { tasks: RefCell::default(), next_key: Cell::new(0), guests: Cell::new(0), woken }
+        let (tasks, next_key) = (RefCell::default(), Cell::new(0));
+        Tasks { tasks, next_key, guests: Cell::new(0), ended: Cell::new(false), woken }
     }
 
     /// Adds a task, which runs for the first time in the next [`Tasks::run_woken`].
@@ -50,7 +62,6 @@ impl Tasks {
 
     /// The same for a future of the program, which may wait for something of the executor's.
     pub(crate) fn spawn_guest(&self, future: impl Future<Output = ()> + 'static) {
-        self.guests.set(self.guests.get() + 1);
         self.insert(Box::pin(future), true);
     }
 
@@ -60,26 +71,54 @@ impl Tasks {
     }
 
     fn insert(&self, future: Pin<Box<dyn Future<Output = ()>>>, is_guest: bool) {
+        if self.ended.get() {
+            contain("the destructor of a task", || drop(future));
+            return;
+        }
+        self.guests.set(self.guests.get() + usize::from(is_guest));
         let key = self.next_key.get();
         self.next_key.set(key + 1);
-        let waker = Arc::new(TaskWaker { key, woken: Arc::clone(&self.woken) });
-        let task = Task { future, waker: Waker::from(waker), is_guest };
-        self.tasks.borrow_mut().insert(key, task);
+        let woken = Arc::clone(&self.woken);
+        let wake = Arc::new(TaskWaker { key, noted: AtomicBool::new(true), woken });
+        let waker = Waker::from(Arc::clone(&wake));
+        self.tasks.borrow_mut().insert(key, Task { future, wake, waker, is_guest });
         self.woken.note(key);
     }
 
-    /// Runs every task that was woken, once. One that wakes itself has its turn after the core's.
+    /// Runs tasks that were woken, each once, as many as fit into their share of a turn. The
+    /// others, and one that wakes itself, have their turn after the core's.
     pub(crate) fn run_woken(&self) {
-        for key in self.woken.take() {
-            // A task is out of the table while it runs, so that it may spawn others.
-            let task = self.tasks.borrow_mut().remove(&key);
-            let Some(mut task) = task else { continue };
-            let mut context = Context::from_waker(&task.waker);
-            if task.future.as_mut().poll(&mut context).is_pending() {
-                self.tasks.borrow_mut().insert(key, task);
-            } else if task.is_guest {
-                self.guests.set(self.guests.get() - 1);
+        let mut begun: Option<Instant> = None;
+        for _ in 0..RUNS_PER_TURN.min(self.woken.count()) {
+            let Some(key) = self.woken.next() else { return };
+            self.run(key);
+            if begun.get_or_insert_with(Instant::now).elapsed() > RUN_TIME_PER_TURN {
+                return;
             }
+        }
+    }
+
+    fn run(&self, key: u64) {
+        // A task is out of the table while it runs, so that it may spawn others.
+        let task = self.tasks.borrow_mut().remove(&key);
+        let Some(mut task) = task else { return };
+        task.wake.noted.store(false, Ordering::Release);
+        let mut context = Context::from_waker(&task.waker);
+        let poll = contain("a task", || task.future.as_mut().poll(&mut context));
+        if poll.is_some_and(|poll| poll.is_pending()) && !self.ended.get() {
+            self.tasks.borrow_mut().insert(key, task);
+            return;
+        }
+        self.guests.set(self.guests.get() - usize::from(task.is_guest));
+        contain("the destructor of a task", || drop(task));
+    }
+
+    /// Drops every task where it stands, and from now on what is spawned.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
+        for task in tasks.into_values() {
+            contain("the destructor of a task", || drop(task));
         }
     }
 
@@ -96,22 +135,34 @@ impl Tasks {
 }
 
 impl Woken {
+    /// Nobody panics while holding the lock: it guards one push or one pop.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn note(&self, key: u64) {
-        // Nobody panics while holding the lock: it guards one push or one take.
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.push(key);
+        let mut keys = self.lock();
+        keys.push_back(key);
         self.noted.store(true, Ordering::Relaxed);
     }
 
-    fn take(&self) -> Vec<u64> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        self.noted.store(false, Ordering::Relaxed);
-        std::mem::take(&mut keys)
+    /// How many want to run. Without a lock when nobody does, as in most turns.
+    fn count(&self) -> usize {
+        if self.noted.load(Ordering::Relaxed) { self.lock().len() } else { 0 }
+    }
+
+    fn next(&self) -> Option<u64> {
+        let mut keys = self.lock();
+        let key = keys.pop_front();
+        self.noted.store(!keys.is_empty(), Ordering::Relaxed);
+        key
     }
 }
 
 struct TaskWaker {
     key: u64,
+    /// It stands among those that want to run.
+    noted: AtomicBool,
     woken: Arc<Woken>,
 }
 
@@ -121,8 +172,91 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // Whatever the waker did before is seen by the task, which clears the flag before it runs.
+        if self.noted.swap(true, Ordering::AcqRel) {
+            return;
+        }
         self.woken.note(self.key);
         // Fences between the note above and its look at whether the hub sleeps.
         self.woken.doorbell.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::rc::Rc;
+    use std::task::Poll;
+
+    fn tasks() -> Tasks {
+        Tasks::new(Doorbell::new(|| ()))
+    }
+
+    /// A task that never ends, and wakes itself so often each time that it runs.
+    fn self_waking(wakes: usize, runs: &Rc<Cell<usize>>) -> impl Future<Output = ()> + use<> {
+        let runs = Rc::clone(runs);
+        poll_fn(move |cx| {
+            runs.set(runs.get() + 1);
+            (0..wakes).for_each(|_| cx.waker().wake_by_ref());
+            Poll::Pending
+        })
+    }
+
+    #[test]
+    fn a_task_that_wakes_itself_runs_once_per_turn_however_often_it_does() {
+        let (tasks, runs) = (tasks(), Rc::default());
+        tasks.spawn(self_waking(5, &runs));
+        for turn in 1..=3 {
+            tasks.run_woken();
+            assert_eq!(runs.get(), turn);
+            assert!(tasks.take_kick(), "it wants to run again");
+        }
+    }
+
+    #[test]
+    fn many_woken_tasks_share_several_turns_and_each_has_its_own() {
+        let (tasks, runs) = (tasks(), Rc::default());
+        (0..3 * RUNS_PER_TURN).for_each(|_| tasks.spawn(self_waking(0, &runs)));
+        tasks.run_woken();
+        assert!(runs.get() <= RUNS_PER_TURN, "the core has its turn in between");
+        while tasks.take_kick() {
+            tasks.run_woken();
+        }
+        assert_eq!(runs.get(), 3 * RUNS_PER_TURN);
+    }
+
+    #[test]
+    fn a_task_that_panics_or_whose_destructor_does_costs_the_others_nothing() {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let (tasks, runs) = (tasks(), Rc::default());
+        tasks.spawn_guest(async { panic!("on purpose") });
+        let bad = Bad;
+        tasks.spawn_guest(poll_fn(move |_| {
+            let _held = &bad;
+            Poll::Ready(())
+        }));
+        let bad = Bad;
+        tasks.spawn_guest(poll_fn(move |_| {
+            let _held = &bad;
+            Poll::Pending
+        }));
+        tasks.spawn(self_waking(0, &runs));
+        tasks.run_woken();
+        assert_eq!(runs.get(), 1);
+        assert!(tasks.has_guests(), "one waits");
+        tasks.end();
+        tasks.spawn(self_waking(0, &runs));
+        tasks.run_woken();
+        assert_eq!(
+            (runs.get(), Rc::strong_count(&runs)),
+            (1, 1),
+            "nothing runs and nothing is kept"
+        );
     }
 }

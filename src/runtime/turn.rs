@@ -25,6 +25,7 @@ use super::process::Process;
 use super::promise::Resolver;
 use super::sender::Sender;
 use super::sockets::Sockets;
+use super::stalls::Stalls;
 use super::sys;
 use super::watches::Watches;
 use crate::handshake::Handshake;
@@ -45,9 +46,11 @@ pub(crate) struct Core {
     pub(super) reserve: Reserve,
     timer: OwnedFd,
     timer_set: Option<Time>,
+    /// What others ring; they hold it weakly, so that it ends with the shard.
+    _doorbell: Arc<OwnedFd>,
     inbox: Inbox,
-    /// What came from a foreign thread and did not fit; nothing behind it is looked at.
-    stalled: Option<Foreign>,
+    /// What came from foreign threads for rooms that take nothing at the moment.
+    stalls: Stalls<Publication>,
     pub(super) sockets: Sockets,
     pub(super) greetings: Greetings,
     pub(crate) watches: Watches,
@@ -84,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) shard: Shard,
     pub(crate) mesh: Mesh,
     pub(crate) listener: TcpListener,
+    pub(crate) doorbell: Arc<OwnedFd>,
     pub(crate) inbox: Inbox,
     pub(crate) process: Arc<Process>,
     pub(crate) keeping: Keeping,
@@ -144,12 +148,13 @@ const FOREIGN_PER_TURN: usize = 256;
 const SWEEP_MIN: usize = 64;
 
 impl Core {
-    pub(crate) fn new(parts: Parts, doorbell: &OwnedFd) -> io::Result<Core> {
-        let Parts { shard, mesh, listener, inbox, process, keeping, permissions, sends } = parts;
+    pub(crate) fn new(parts: Parts) -> io::Result<Core> {
+        let Parts { shard, mesh, listener, doorbell, inbox, process, keeping, permissions, sends } =
+            parts;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(&listener, LISTENER)?;
-        poller.add_signal(doorbell, DOORBELL)?;
+        poller.add_signal(&*doorbell, DOORBELL)?;
         poller.add_signal(&timer, TIMER)?;
         let sender = Sender::new(sends)?;
         process.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
@@ -162,8 +167,9 @@ impl Core {
             reserve: Reserve::Spare(sys::event_fd()?),
             timer,
             timer_set: None,
+            _doorbell: doorbell,
+            stalls: inbox.stalls(),
             inbox,
-            stalled: None,
             sockets: Sockets::default(),
             greetings: Greetings::default(),
             watches: Watches::default(),
@@ -235,7 +241,7 @@ impl Core {
     /// [`Doorbell::doze`](super::ring::Doorbell::doze) and sleep.
     pub(crate) fn has_work(&mut self) -> bool {
         self.mesh.has_work(&self.shard)
-            || (!self.inbox.is_empty() && self.stalled.is_none())
+            || self.inbox.has_news(!self.stalls.is_full())
             || self.has_local_work()
     }
 
@@ -365,39 +371,64 @@ impl Core {
     }
 
     fn take_foreign(&mut self) {
-        for _ in 0..FOREIGN_PER_TURN {
-            let foreign = self.stalled.take().or_else(|| self.inbox.try_recv().ok());
-            let Some(foreign) = foreign else { return };
-            match foreign {
-                Foreign::Publish { room, message, reply } => {
-                    if let Err(stalled) = self.publish_foreign(room, message, reply) {
-                        self.stalled = Some(stalled);
-                        return;
-                    }
-                }
-                Foreign::Ask { query, reply } => reply.resolve(self.shard.answer(query)),
-                Foreign::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
-                Foreign::StopReading => {
-                    self.shard.stop_reading();
-                    self.reading = false;
-                }
-                Foreign::Stop => self.stopped = true,
+        // Both together no more than the shard takes of its own messages in a turn, so that there
+        // is room for what handlers publish.
+        let tried = self.retry_stalled();
+        for _ in tried..FOREIGN_PER_TURN {
+            if self.stalls.is_full() {
+                break;
             }
+            let Some(foreign) = self.inbox.next_publication() else { break };
+            self.obey(foreign);
+        }
+        for _ in 0..FOREIGN_PER_TURN {
+            let Some(foreign) = self.inbox.next_question() else { break };
+            self.obey(foreign);
+        }
+        // Last, so that what one caller published before is, as a rule, on its way.
+        while let Some(foreign) = self.inbox.next_order() {
+            self.obey(foreign);
         }
     }
 
-    /// Publishes for a foreign thread; gives the message back when it does not fit.
+    fn obey(&mut self, foreign: Foreign) {
+        match foreign {
+            Foreign::Publish { room, message, reply } => self.publish_foreign(room, message, reply),
+            Foreign::Ask { query, reply } => reply.resolve(self.shard.answer(query)),
+            Foreign::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
+            Foreign::StopReading => {
+                self.shard.stop_reading();
+                self.reading = false;
+            }
+            Foreign::Stop => self.stopped = true,
+        }
+    }
+
+    /// Publishes for a foreign thread, at once or when the room takes it.
     fn publish_foreign(
         &mut self,
         room: RoomName,
         message: Unnumbered,
         reply: Option<Resolver<Answer>>,
-    ) -> Result<(), Foreign> {
+    ) {
         let token = reply.map(|reply| self.expect_answer(reply));
-        self.shard.publish(&room, message, None, token).map_err(|(_, message)| {
-            let reply = token.and_then(|token| self.waiting.remove(&token));
-            Foreign::Publish { room, message, reply }
-        })
+        let shard = &mut self.shard;
+        self.stalls
+            .pass(room, (message, token), |room, publication| publish(shard, room, publication));
+    }
+
+    /// Returns how many messages were tried.
+    fn retry_stalled(&mut self) -> usize {
+        if self.stalls.is_empty() {
+            return 0;
+        }
+        let shard = &mut self.shard;
+        let retry = |room: &RoomName, publication| publish(shard, room, publication);
+        let retried = self.stalls.retry(FOREIGN_PER_TURN, retry);
+        if retried.freed {
+            self.inbox.tell_of_room();
+        }
+        retried.tried
     }
 
     pub(super) fn take_outputs(&mut self) {
@@ -463,7 +494,23 @@ impl Core {
     }
 
     fn publish_gauges(&mut self) {
-        let is_silent = !self.reading && self.handlers == 0;
+        // What was taken from threads before the end began is still to be published.
+        let is_silent = !self.reading
+            && self.handlers == 0
+            && self.stalls.is_empty()
+            && !self.inbox.has_news(true);
         self.process.gauges(self.shard.id()).set(&self.shard, &self.counts, is_silent);
     }
+}
+
+/// A message of a foreign thread, and the name of whoever wants to know its offset.
+type Publication = (Unnumbered, Option<Token>);
+
+/// Gives the message back when its room takes none at the moment.
+fn publish(
+    shard: &mut Shard,
+    room: &RoomName,
+    (message, token): Publication,
+) -> Result<(), Publication> {
+    shard.publish(room, message, None, token).map_err(|(_, message)| (message, token))
 }

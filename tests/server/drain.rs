@@ -4,9 +4,12 @@ use crate::support::{Client, Close, Crowd, Envelope, Member, Outbox, Raw, Server
 use crate::support::{http, upgrade_head, wait_until};
 use serde_json::json;
 use std::collections::HashSet;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 const MEMBERS: usize = 300;
 const PUBLISHERS: u64 = 4;
@@ -186,4 +189,17 @@ fn what_is_pending_is_sent_before_the_goodbye() {
     raw.expect_close().assert_retry(1001, "shutdown");
     drop((raw, publisher));
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// The server counts the requests that it answers, those included whose client has gone.
+#[test]
+fn clients_that_hung_up_on_their_request_hold_nothing_up() {
+    let mut server = Server::start(&["--drain-timeout", "60s"]);
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(b"GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    }
+    let begin = Instant::now();
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(30), "it drained for {:?}", begin.elapsed());
 }

@@ -1,0 +1,52 @@
+//! The threads of one server, and their end.
+
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::inbox::{Foreign, Inboxes};
+use super::sys;
+
+/// One thread per shard, with a second handle to the listener of each.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    running: Vec<JoinHandle<()>>,
+    listeners: Vec<TcpListener>,
+}
+
+/// How often the progress of threads is looked at.
+const JOIN_POLL: Duration = Duration::from_millis(1);
+
+impl Threads {
+    pub(super) fn push(&mut self, thread: JoinHandle<()>, listener: TcpListener) {
+        self.running.push(thread);
+        self.listeners.push(listener);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Stops all shards at once and waits for their threads, up to `deadline`. Returns how many
+    /// still run: something of the program's keeps them, and they end when it lets go. Nobody can
+    /// connect to them any more.
+    pub(crate) fn end(&mut self, inboxes: &Inboxes, deadline: Instant) -> usize {
+        inboxes.send_to_all(|| Foreign::Stop);
+        // A shard that ends its own server does so when this returns.
+        let own = thread::current().id();
+        let mut running = std::mem::take(&mut self.running);
+        loop {
+            // A shard that panics ends the process, so that a thread that ends has ended well.
+            running.extract_if(.., |thread| thread.is_finished()).for_each(|t| drop(t.join()));
+            let others = running.iter().any(|thread| thread.thread().id() != own);
+            if !others || Instant::now() >= deadline {
+                break;
+            }
+            thread::sleep(JOIN_POLL);
+        }
+        for listener in self.listeners.drain(..) {
+            sys::shutdown_both(&listener);
+        }
+        running.len()
+    }
+}
