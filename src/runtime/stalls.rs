@@ -161,18 +161,27 @@ mod tests {
             let room = name(if n % 2 == 0 { "pressed" } else { "free" });
             stalls.pass(room, n, |room, n| match room.as_str() {
                 "pressed" => Err(n),
-                _ => Ok(published.push(n)),
+                _ => {
+                    published.push(n);
+                    Ok(())
+                }
             });
         }
         assert_eq!(published, [1, 3, 5]);
         assert!(rooms.contains(&name("pressed")) && !rooms.contains(&name("free")));
         let retried = stalls.retry(10, |_, n| Err(n));
         assert_eq!(retried, Retried { tried: 1, freed: false }, "it is still pressed");
-        let retried = stalls.retry(2, |_, n| Ok(published.push(n)));
+        let retried = stalls.retry(2, |_, n| {
+            published.push(n);
+            Ok(())
+        });
         assert_eq!(retried, Retried { tried: 2, freed: false }, "one is left");
         // What comes now stands behind it, although the room takes messages again.
         stalls.pass(name("pressed"), 6, |_, _| unreachable!("an older one waits"));
-        let retried = stalls.retry(10, |_, n| Ok(published.push(n)));
+        let retried = stalls.retry(10, |_, n| {
+            published.push(n);
+            Ok(())
+        });
         assert_eq!(retried, Retried { tried: 2, freed: true });
         assert_eq!(published, [1, 3, 5, 0, 2, 4, 6]);
         assert!(stalls.is_empty() && !rooms.contains(&name("pressed")));
