@@ -131,8 +131,10 @@ pub(crate) fn caught_at_once<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 
 /// Runs the program's own code; a panic becomes words.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    // The work ends within the block, so that a panic of its destructors is caught, too.
-    let run = AssertUnwindSafe(async move { work.await }).catch_unwind().await;
+    // The work is dropped within the block, so that a panic of its destructors is caught, too.
+    #[expect(clippy::redundant_async_block, reason = "see above")]
+    let within = async move { work.await };
+    let run = AssertUnwindSafe(within).catch_unwind().await;
     run.map_err(|panic| in_words(&*panic))
 }
 

@@ -107,7 +107,7 @@ fn spawn_shards(
     let mesh = Mesh::all(&doorbells, &config.limits);
     let (ready, answers) = bounded(listeners.len());
     let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(shard_inboxes).zip(mesh);
-    let seeds = parts.enumerate().map(|(index, parts)| {
+    let mut seeds = parts.enumerate().map(|(index, parts)| {
         let ((((listener, bell_fd), doorbell), inbox), mesh) = parts;
         ShardSeed {
             id: shard_id(index),
@@ -125,7 +125,8 @@ fn spawn_shards(
         }
     });
     let mut threads = Threads::default();
-    let spawned = seeds.map(|seed| spawn(seed, &mut threads)).collect::<io::Result<()>>();
+    let spawned = seeds.try_for_each(|seed| spawn(seed, &mut threads));
+    drop(seeds);
     drop(ready);
     let all = spawned.map_err(StartError::System).and_then(|()| {
         (0..threads.len()).try_for_each(|_| answers.recv().unwrap_or(Err(StartError::Died)))
