@@ -293,7 +293,10 @@ fn a_destructor_that_panics_costs_nobody_else_anything() {
     }
     let server = builder()
         .shards(1)
-        .on_connect(async |client: Client| Ok(client.set_state(Bad)))
+        .on_connect(async |client: Client| {
+            client.set_state(Bad);
+            Ok(())
+        })
         .on("hold", async |_: Client, _: Message| {
             let _held = Bad;
             Ok(())
@@ -315,7 +318,10 @@ fn a_server_that_is_dropped_by_its_own_handler_ends() {
     let own = slot.clone();
     let server = builder()
         .shards(1)
-        .on("end", async move |_: Client, _: Message| Ok(drop(own.lock().unwrap().take())))
+        .on("end", async move |_: Client, _: Message| {
+            drop(own.lock().unwrap().take());
+            Ok(())
+        })
         .start()
         .unwrap();
     let address = server.local_addr();
