@@ -1,5 +1,8 @@
 //! Chance comes from outside.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::Hasher;
+
 /// Everything random in a shard, grown from the one seed of the process.
 ///
 /// splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014). Nothing
@@ -11,9 +14,14 @@ pub(crate) struct Chance {
 }
 
 impl Chance {
+    /// Streams are told apart by their number. Clients see some of what comes out, and everything
+    /// here but this step can be undone; so it begins with a hash that cannot, and what they see
+    /// tells nothing of the seed, which also guards the names of rooms.
     pub(crate) fn new(seed: u128, stream: u64) -> Chance {
-        let folded = (seed as u64) ^ ((seed >> 64) as u64).rotate_left(32);
-        Chance { state: mix(folded ^ mix(stream)) }
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u128(seed);
+        hasher.write_u64(stream);
+        Chance { state: hasher.finish() }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -27,4 +35,24 @@ pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_of_the_seed_counts_in_every_stream() {
+        let mut seen = std::collections::HashSet::new();
+        // Among them pairs whose halves cancel out when they are folded.
+        let seeds = (0..64).flat_map(|bit| {
+            let (low, high) = (1_u128 << bit, 1_u128 << (64 + (bit + 32) % 64));
+            [low, high, low | high]
+        });
+        for seed in seeds.chain([0, u128::MAX]) {
+            for stream in [0, 1, u64::MAX] {
+                assert!(seen.insert(Chance::new(seed, stream).next()), "{seed:x}, stream {stream}");
+            }
+        }
+    }
 }
