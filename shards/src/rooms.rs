@@ -88,12 +88,8 @@ impl Rooms {
         (0..).zip(&self.slots).filter_map(|(key, room)| Some((key, room.as_ref()?)))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Room> {
-        self.slots.iter().flatten()
-    }
-
     fn insert(&mut self, name: &RoomName) -> u32 {
-        let room = Room::new(name.clone(), self.home(name.as_str()));
+        let mut room = Room::new(name.clone(), self.home(name.as_str()));
         let key = self.free.pop().unwrap_or_else(|| {
             if self.slots.len() == self.slots.capacity() {
                 // Not twice as many: a slot is 216 bytes, and with 5,000 rooms 3,000 were unused.
@@ -102,6 +98,7 @@ impl Rooms {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 rooms")
         });
+        room.log = room.log.at(key);
         self.slots[key as usize] = Some(room);
         self.index.insert(name.clone(), key);
         key

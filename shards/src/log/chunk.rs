@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Rest;
+use super::{LogSizes, Rest};
 use crate::tuning::Tuning;
 
 /// Some consecutive frames in memory. Its bytes never move while it lives.
@@ -108,6 +108,8 @@ pub(crate) struct ChunkPool {
     pub(super) tuning: Tuning,
     small: Vec<Packed>,
     large: Vec<Packed>,
+    /// What the logs hold.
+    pub(crate) sizes: LogSizes,
 }
 
 impl ChunkPool {
@@ -117,7 +119,7 @@ impl ChunkPool {
         let large = (log_bytes / 8).clamp(tuning.copy_bytes, tuning.large_chunk_bytes);
         tuning.large_chunk_bytes = large;
         tuning.small_chunk_bytes = tuning.small_chunk_bytes.min(large);
-        ChunkPool { tuning, small: Vec::new(), large: Vec::new() }
+        ChunkPool { tuning, small: Vec::new(), large: Vec::new(), sizes: LogSizes::default() }
     }
 
     /// A chunk that begins with `frame`.

@@ -3,6 +3,7 @@
 #[cfg(debug_assertions)]
 mod check;
 mod chunk;
+mod sizes;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use chunk::Chunk;
 pub(crate) use chunk::ChunkPool;
+pub(crate) use sizes::LogSizes;
 
 /// A room log: frames that are encoded for the wire, one after the other in memory, from the
 /// oldest that somebody still needs to the newest.
@@ -32,6 +34,8 @@ pub(crate) struct Log {
     segments: VecDeque<Segment>,
     next: u64,
     bytes: usize,
+    /// Where the shard keeps count of its bytes.
+    place: u32,
     appended_bytes: u64,
     /// Pins of those who stand at the end, in a segment that does not exist yet.
     tail: Pins,
@@ -91,7 +95,20 @@ impl Rest {
 impl Log {
     /// An empty log whose next message will have offset `next`.
     pub(crate) fn new(next: u64) -> Log {
-        Log { segments: VecDeque::new(), next, bytes: 0, appended_bytes: 0, tail: Pins::default() }
+        Log {
+            segments: VecDeque::new(),
+            next,
+            bytes: 0,
+            place: 0,
+            appended_bytes: 0,
+            tail: Pins::default(),
+        }
+    }
+
+    /// The same log, whose bytes are counted at this place.
+    pub(crate) fn at(self, place: u32) -> Log {
+        debug_assert_eq!(self.bytes, 0, "nothing was counted elsewhere");
+        Log { place, ..self }
     }
 
     /// The offset of the oldest message kept; `next` when there is none.
@@ -128,6 +145,7 @@ impl Log {
             self.segments.push_back(Segment { first: self.next, chunk, pins: Pins::default() });
         }
         self.bytes += frame.len();
+        pool.sizes.set(self.place, self.bytes);
         self.appended_bytes += frame.len() as u64;
         self.next += 1;
         let tail = std::mem::take(&mut self.tail);
@@ -209,6 +227,7 @@ impl Log {
     fn drop_front(&mut self, pool: &mut ChunkPool) {
         let front = self.segments.pop_front().expect("the caller looked at it");
         self.bytes -= front.chunk.bytes().len();
+        pool.sizes.set(self.place, self.bytes);
         pool.recycle(front.chunk);
         if self.segments.is_empty() {
             self.segments = VecDeque::new();
