@@ -112,7 +112,8 @@ impl Broadcaster {
     ///
     /// # Errors
     ///
-    /// [`PublishError`], but for `Full`.
+    /// [`PublishError`]: `Full` when too much waits already for the client to read it, and `TooLarge`
+    /// when this message alone is more than may.
     pub async fn emit(
         &self,
         connection: ConnId,
@@ -175,7 +176,11 @@ impl Broadcaster {
         if to.shard.index() >= self.process.shards() {
             return Ok(false);
         }
-        Ok(matches!(self.ask(to.shard, query).await?, Answer::Found(true)))
+        match self.ask(to.shard, query).await? {
+            Answer::Full(_) => Err(PublishError::Full),
+            Answer::TooLarge(limit) => Err(PublishError::TooLarge { limit }),
+            answer => Ok(matches!(answer, Answer::Found(true))),
+        }
     }
 
     async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, PublishError> {

@@ -152,13 +152,14 @@ impl Client {
 
     /// Sends an event to this client alone.
     ///
-    /// What it does not read is kept for it up to `own_bytes` ([`Limits`](crate::Limits)); beyond
-    /// that it is closed with 1013 `slow`.
+    /// What it has not read is kept for it up to `own_bytes` ([`Limits`](crate::Limits)).
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] when the connection has ended; nothing is sent then. `Payload` when the
-    /// event's name is not allowed or the data has no JSON form.
+    /// Nothing is sent then. [`SendError::Gone`] when the connection has ended; `Full` when more would
+    /// have to be kept, and `TooLarge` when even this message alone is more; a client that takes
+    /// nothing for 4 seconds meanwhile is closed with 1013 `slow`. `Payload` when the event's name is
+    /// not allowed or the data has no JSON form.
     pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
         let payload = Payload::new(event, data)?;
         self.send(&event_frame(&payload.publication()))
@@ -207,7 +208,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::Gone`] when the connection has ended; nothing is sent then.
+    /// As [`Client::emit`], but for `Payload`.
     pub fn send_text(&self, text: &str) -> Result<(), SendError> {
         self.send_verbatim(Opcode::Text, text.as_bytes())
     }
@@ -256,7 +257,7 @@ impl Client {
     }
 
     fn send(&self, frame: &[u8]) -> Result<(), SendError> {
-        if self.hub.emit(self.id, frame) { Ok(()) } else { Err(SendError::Gone) }
+        Ok(self.hub.emit(self.id, frame)?)
     }
 }
 

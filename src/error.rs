@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corecast_shards::{BadRoomName, Full};
+use corecast_shards::{BadRoomName, Full, Unsent};
 
 use crate::payload::PayloadError;
 
@@ -10,8 +10,8 @@ use crate::payload::PayloadError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// Too many messages are on their way: there is no room in the shard's inbox or on its ring, or
-    /// the room's members are slower than its publishers. Try again, or use a variant that waits.
+    /// Too many messages are on their way: there is no room in the shard's inbox or on its ring, the
+    /// room's members are slower than its publishers, or too much waits for the one connection. Try again, or use a variant that waits.
     Full,
     /// The server is shutting down or has ended.
     Closed,
@@ -19,6 +19,11 @@ pub enum PublishError {
     Room(BadRoomName),
     /// The event or its data cannot be sent.
     Payload(PayloadError),
+    /// The message is larger than what may wait for one client.
+    TooLarge {
+        /// How many bytes that is (`own_bytes`).
+        limit: usize,
+    },
 }
 
 impl fmt::Display for PublishError {
@@ -28,6 +33,7 @@ impl fmt::Display for PublishError {
             PublishError::Closed => f.write_str("the server is shutting down"),
             PublishError::Room(error) => error.fmt(f),
             PublishError::Payload(error) => error.fmt(f),
+            PublishError::TooLarge { limit } => SendError::TooLarge { limit: *limit }.fmt(f),
         }
     }
 }
@@ -58,6 +64,13 @@ impl From<PayloadError> for PublishError {
 pub enum SendError {
     /// The connection has ended, or its client has gone.
     Gone,
+    /// As much waits for the client as may (`own_bytes`), and it has not read it yet. Try again later.
+    Full,
+    /// The message is larger than what may wait for one client.
+    TooLarge {
+        /// How many bytes that is (`own_bytes`).
+        limit: usize,
+    },
     /// The event or its data cannot be sent.
     Payload(PayloadError),
 }
@@ -66,12 +79,26 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SendError::Gone => f.write_str("the connection has ended"),
+            SendError::Full => f.write_str("too much waits for the client; try again later"),
+            SendError::TooLarge { limit } => {
+                write!(f, "a message for one client may have at most {limit} bytes (own_bytes)")
+            }
             SendError::Payload(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for SendError {}
+
+impl From<Unsent> for SendError {
+    fn from(unsent: Unsent) -> SendError {
+        match unsent {
+            Unsent::Full => SendError::Full,
+            Unsent::TooLarge(limit) => SendError::TooLarge { limit },
+            _ => SendError::Gone,
+        }
+    }
+}
 
 impl From<PayloadError> for SendError {
     fn from(error: PayloadError) -> SendError {

@@ -48,6 +48,10 @@ pub(crate) struct Connection {
     pub(crate) refused_since: Time,
     /// When its socket refused bytes last.
     pub(crate) blocked_at: Time,
+    /// When it is cut unless its client has ended its side, once it is out of its rooms.
+    pub(crate) close_due: Time,
+    /// How often that was put off.
+    pub(crate) close_delays: u8,
     /// Its rooms; the room of everybody first, while it is open.
     pub(crate) memberships: Vec<Membership>,
     pub(crate) inbound: Option<Box<Inbound>>,
@@ -162,6 +166,8 @@ impl Connection {
             heard: Time::default(),
             refused_since: Time::default(),
             blocked_at: Time::default(),
+            close_due: Time::default(),
+            close_delays: 0,
             memberships: Vec::new(),
             inbound: None,
             own: None,

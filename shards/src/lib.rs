@@ -48,7 +48,7 @@ pub use limits::Limits;
 pub use message::{Answer, Asked, Asker, Joined, Origin, Outcome, Query, Request, RoomInfo, Token};
 pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};
-pub use shard::{Full, Goodbye, Refused, SendEnd, Shard};
+pub use shard::{Full, Goodbye, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{Counters, ShardStats};
 pub use time::Time;
 #[doc(hidden)]

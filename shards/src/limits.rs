@@ -21,7 +21,8 @@ pub struct Limits {
     /// How long a member's socket may refuse bytes. Then: the slow policy.
     pub slow_timeout: Duration,
     /// Bytes of one connection's own frames. From a quarter on its commands are not read; beyond:
-    /// close 1013 `slow`.
+    /// what the program sends it is refused, and a socket that takes nothing for 4 seconds
+    /// meanwhile is closed with 1013 `slow`.
     pub own_bytes: usize,
     /// Connections of the process. Beyond: 503 with `Retry-After`, before the upgrade.
     pub connections: usize,

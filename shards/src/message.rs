@@ -164,6 +164,10 @@ pub enum Answer {
     Room(Option<RoomInfo>),
     /// Whether the connection was there.
     Found(bool),
+    /// Too much waits for the connection already; this is the frame that was for it.
+    Full(Vec<u8>),
+    /// A frame was larger than what may wait for one connection, which is this many bytes.
+    TooLarge(usize),
     /// The connection is a member; what its client was told.
     Joined(Joined),
     /// The connection is a member no longer, and gets the room's messages up to this offset.
@@ -335,6 +339,7 @@ impl Answer {
         let info = |info: &RoomInfo| size_of::<RoomInfo>() + info.room.as_str().len();
         match self {
             Answer::Stats(_) => size_of::<ShardStats>(),
+            Answer::Full(frame) => frame.len(),
             Answer::Rooms(rooms) => rooms.iter().map(info).sum(),
             Answer::Room(room) => room.iter().map(info).sum(),
             _ => 0,

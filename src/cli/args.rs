@@ -114,7 +114,7 @@ struct LimitArgs {
     #[arg(long, env = "CORECAST_SLOW_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
     slow_timeout: Duration,
 
-    /// Unread replies of one connection; from a quarter on it is not read, beyond: close 1013
+    /// Unread replies and direct messages of one connection; from a quarter on it is not read, beyond: status 503, and close 1013 if it takes nothing
     #[arg(long, env = "CORECAST_OWN_BYTES", value_name = "SIZE", default_value = "512KiB", value_parser = size)]
     own_bytes: usize,
 

@@ -83,6 +83,12 @@ impl HttpError {
         HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    pub(crate) fn emit_too_large(limit: usize) -> HttpError {
+        let message =
+            format!("a message for one connection may have at most {limit} bytes (own_bytes)");
+        HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
     pub(crate) fn unsupported_media_type() -> HttpError {
         let message = "the body must be declared as JSON: -H 'content-type: application/json'";
         HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)

@@ -134,28 +134,29 @@ async fn publish(hub: &Hub, room: &str, request: Request<Incoming>) -> Answered 
 async fn emit(hub: &Hub, id: Option<&str>, request: Request<Incoming>) -> Answered {
     let body = read_command(hub, request).await?;
     let frame = event_frame(&Publication::parse(&body)?);
-    ask_connection(hub, id, |conn| Query::Emit(conn, frame)).await
+    let conn = connection(hub, id)?;
+    found(hub.emit_to(conn, frame).await?)
 }
 
 async fn kick(hub: &Hub, id: Option<&str>) -> Answered {
     hub.refuse_while_draining()?;
-    ask_connection(hub, id, |conn| Query::Close(conn, Disconnect::Kicked.into())).await
+    let conn = connection(hub, id)?;
+    let answer = hub.query(conn.shard, Query::Close(conn, Disconnect::Kicked.into())).await?;
+    found(matches!(answer, Answer::Found(true)))
 }
 
-async fn ask_connection(
-    hub: &Hub,
-    id: Option<&str>,
-    query: impl FnOnce(ConnId) -> Query,
-) -> Answered {
-    let unknown = || HttpError::not_found("there is no such connection");
-    let conn: ConnId = id.and_then(|id| id.parse().ok()).ok_or_else(unknown)?;
-    if conn.shard.index() >= hub.shards() {
-        return Err(unknown());
-    }
-    match hub.query(conn.shard, query(conn)).await? {
-        Answer::Found(true) => accepted(&json!({})),
-        _ => Err(unknown()),
-    }
+/// The connection that a path names; whether it is still there, its shard knows.
+fn connection(hub: &Hub, id: Option<&str>) -> Result<ConnId, HttpError> {
+    let conn: Option<ConnId> = id.and_then(|id| id.parse().ok());
+    conn.filter(|conn| conn.shard.index() < hub.shards()).ok_or_else(no_connection)
+}
+
+fn found(found: bool) -> Answered {
+    if found { accepted(&json!({})) } else { Err(no_connection()) }
+}
+
+fn no_connection() -> HttpError {
+    HttpError::not_found("there is no such connection")
 }
 
 /// The body of a POST that changes something.

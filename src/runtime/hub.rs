@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{
     Answer, Close, ConnId, Full, Joined, Limits, Message, Query, Refused, RoomName, Shard, ShardId,
-    Time, Token, Unnumbered,
+    Time, Token, Unnumbered, Unsent,
 };
 use futures_lite::{FutureExt, future};
 use hyper::service::service_fn;
@@ -56,6 +56,11 @@ struct Inner {
     turns: Cell<u64>,
     awaiting_turn: RefCell<Vec<Waker>>,
 }
+
+/// How long a caller over HTTP waits before it tries again to send to a connection for which too
+/// much waits: first as long as a client needs that reads fast, then longer and longer.
+const EMIT_PAUSE_MIN: Duration = Duration::from_millis(1);
+const EMIT_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// How long a caller waits for a home's answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -341,7 +346,7 @@ impl Hub {
 
     /// Asks one shard.
     pub(crate) async fn query(&self, to: ShardId, query: Query) -> Result<Answer, HttpError> {
-        self.ask(|core, token| core.shard.query(to, token, query)).await
+        self.ask(|core, token| core.shard.query(to, token, query).map_err(|(full, _)| full)).await
     }
 
     /// Asks every shard the same.
@@ -373,10 +378,49 @@ impl Hub {
     }
 
     /// Queues a frame for a connection of this shard.
-    pub(crate) fn emit(&self, id: ConnId, frame: &[u8]) -> bool {
-        let found = self.with_core(|core| core.shard.emit(id, frame));
+    pub(crate) fn emit(&self, id: ConnId, frame: &[u8]) -> Result<(), Unsent> {
+        let sent = self.with_core(|core| core.shard.emit(id, frame));
         self.kick();
-        found.unwrap_or(false)
+        sent.unwrap_or(Err(Unsent::Gone))
+    }
+
+    /// Queues a frame for any connection, for a caller over HTTP, and waits while there is no room
+    /// for it. Returns whether the connection was there.
+    pub(crate) async fn emit_to(&self, id: ConnId, frame: Vec<u8>) -> Result<bool, HttpError> {
+        let sent = self.within(ANSWER_TIMEOUT, self.emit_when_it_fits(id, frame)).await;
+        sent.unwrap_or_else(|| Err(HttpError::overloaded()))
+    }
+
+    async fn emit_when_it_fits(&self, id: ConnId, mut frame: Vec<u8>) -> Result<bool, HttpError> {
+        let mut pause = EMIT_PAUSE_MIN;
+        loop {
+            frame = match self.try_emit(id, frame).await {
+                Some(Answer::Found(found)) => return Ok(found),
+                Some(Answer::TooLarge(limit)) => return Err(HttpError::emit_too_large(limit)),
+                Some(Answer::Full(frame)) => frame,
+                _ => return Err(HttpError::overloaded()),
+            };
+            Sleep::new(self, pause).await;
+            pause = EMIT_PAUSE_MAX.min(2 * pause);
+        }
+    }
+
+    /// Asks a connection's shard to queue a frame. A ring without room answers like the shard.
+    async fn try_emit(&self, id: ConnId, frame: Vec<u8>) -> Option<Answer> {
+        let (resolver, answer) = promise();
+        let refused = self.with_core(|core| {
+            let token = core.expect_answer(resolver);
+            let asked = core.shard.query(id.shard, token, Query::Emit(id, frame));
+            asked.map_err(|(_, query)| (core.waiting.remove(&token), query))
+        })?;
+        match refused {
+            Ok(()) => {
+                self.kick();
+                answer.await
+            }
+            Err((_, Query::Emit(_, frame))) => Some(Answer::Full(frame)),
+            Err((_, other)) => unreachable!("an emit is given back and not {other:?}"),
+        }
     }
 
     /// Closes a connection of this shard.

@@ -203,3 +203,58 @@ fn clients_that_hung_up_on_their_request_hold_nothing_up() {
     assert_eq!(server.terminate().code(), Some(0));
     assert!(begin.elapsed() < Duration::from_secs(30), "it drained for {:?}", begin.elapsed());
 }
+
+/// Lets a client's socket refuse what is for it: its room's messages, or its own.
+fn stall(server: &Server, own: bool) -> Raw {
+    let mut raw = Raw::open_narrow(server);
+    raw.send(&json!({"event": "cast:join", "room": "r"}));
+    assert_eq!(raw.envelope().event(), "cast:joined");
+    let filling = "x".repeat(8 * 1024);
+    let target = format!("/v1/connections/{}/emit", raw.connection());
+    let body = json!({"event": "note", "data": filling}).to_string();
+    let mut publisher = Client::connect(server);
+    for _ in 0..100 {
+        if own {
+            assert_eq!(server.post(&target, &body).status, 202);
+        } else {
+            publisher.publish("r", "chat", json!(filling));
+        }
+        if server.total("blocked") > 0 {
+            return raw;
+        }
+    }
+    panic!("the socket takes everything");
+}
+
+#[test]
+fn a_stalled_client_holds_up_a_drain_for_the_slow_timeout_only() {
+    for policy in ["disconnect", "skip"] {
+        for own in [false, true] {
+            let timeouts = ["--slow-timeout", "1s", "--close-timeout", "1s"];
+            let others = ["--slow", policy, "--send-buffer", "32KiB", "--drain-timeout", "600s"];
+            let mut server = Server::start(&[&timeouts[..], &others].concat());
+            let _stalled = stall(&server, own);
+            // Otherwise this would take ten minutes.
+            assert_eq!(server.terminate().code(), Some(0), "{policy}, own frames: {own}");
+        }
+    }
+}
+
+#[test]
+fn a_stalled_client_that_reads_in_time_finds_a_close_frame() {
+    let timeouts = ["--slow-timeout", "300ms", "--close-timeout", "60s"];
+    let others = ["--send-buffer", "32KiB", "--drain-timeout", "600s"];
+    let mut server = Server::start(&[&timeouts[..], &others].concat());
+    let mut stalled = stall(&server, true);
+    server.signal(libc::SIGTERM);
+    wait_until("it is given up", || server.closed("slow") == 1);
+    let close = loop {
+        match stalled.envelope_or_close() {
+            Ok(note) => assert_eq!(note.event(), "note"),
+            Err(close) => break close,
+        }
+    };
+    close.assert_retry(1013, "slow");
+    drop(stalled);
+    assert_eq!(server.wait().code(), Some(0));
+}

@@ -77,6 +77,39 @@ fn wait_for_standstill(written: &AtomicUsize) {
 }
 
 #[test]
+fn a_client_that_reads_gets_whatever_is_sent_to_it_at_once() {
+    const MESSAGES: usize = 40;
+    let server = Server::start(&["--send-buffer", "32KiB"]);
+    let mut raw = Raw::open_narrow(&server);
+    let target = format!("/v1/connections/{}/emit", raw.connection());
+    let body = json!({"event": "note", "data": "x".repeat(200_000)}).to_string();
+    thread::scope(|scope| {
+        for _ in 0..MESSAGES {
+            scope.spawn(|| {
+                let status = http(server.address(), "POST", &target, &[], &body).status;
+                assert_eq!(status, 202);
+            });
+        }
+        for _ in 0..MESSAGES {
+            assert_eq!(raw.envelope().event(), "note");
+        }
+    });
+}
+
+#[test]
+fn a_message_that_can_never_fit_is_refused() {
+    let server = Server::start(&["--max-message", "8MiB"]);
+    let mut raw = Raw::open(&server);
+    let target = format!("/v1/connections/{}/emit", raw.connection());
+    let body = json!({"event": "note", "data": "x".repeat(5_000_000)}).to_string();
+    let refused = http(server.address(), "POST", &target, &[], &body);
+    refused.assert_error(413);
+    assert!(refused.json().to_string().contains("own_bytes"), "{refused:?}");
+    raw.send(&json!({"event": "cast:ping", "id": 1}));
+    assert_eq!(raw.envelope().event(), "cast:pong", "the client was not cut");
+}
+
+#[test]
 fn beyond_the_limit_the_connection_is_closed() {
     let server = Server::start(&[NARROW, &["--close-timeout", "600s"]].concat());
     let mut raw = Raw::open_narrow(&server);

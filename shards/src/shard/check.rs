@@ -76,7 +76,7 @@ impl Shard {
     }
 
     fn own_bytes_max(&self) -> usize {
-        self.config.limits.own_bytes
+        super::send::OWN_EXCESS_MAX * self.config.limits.own_bytes
     }
 
     fn check_memberships(&self, slot: u32, connection: &Connection) {
@@ -118,6 +118,10 @@ impl Shard {
         };
         let memberships: u64 = self.rooms.by_key().map(members).sum();
         assert_eq!(self.memberships, memberships, "memberships");
+        let logs = || self.rooms.by_key().map(|(_, room)| room.log.bytes());
+        let sizes = &self.rooms.pool.sizes;
+        assert_eq!(sizes.total(), logs().sum::<usize>() as u64, "bytes of all logs");
+        assert_eq!(Some(sizes.largest()), logs().max(), "bytes of the largest log");
         assert_eq!(self.paused, slots().filter(|c| c.wait.is_some()).count() as u64, "paused");
         let blocked = slots().filter(|c| c.sending == Sending::Blocked).count();
         assert_eq!(self.blocked, blocked as u64, "blocked");

@@ -102,9 +102,18 @@ impl Shard {
             self.outputs.resumed.push_back(id);
         }
         self.push_close_frame(slot, reason);
-        self.timers.set(self.now + self.config.limits.close_timeout, Timer::Close, id);
+        self.set_close_timer(slot);
         self.make_ready(slot);
         self.advance_goodbye(slot);
+    }
+
+    /// From here on the client has the whole `close_timeout` for its part of the end.
+    fn set_close_timer(&mut self, slot: u32) {
+        let due = self.now + self.config.limits.close_timeout;
+        if self.connections[slot].close_due < due {
+            self.connections[slot].close_due = due;
+            self.timers.set(due, Timer::Close, self.connections.id(slot));
+        }
     }
 
     /// Only the frame in progress goes before the close frame.
@@ -189,6 +198,7 @@ impl Shard {
             }
             Phase::Closing => {
                 self.connections[slot].phase = Phase::HalfClosed;
+                self.set_close_timer(slot);
                 let id = self.connections.id(slot);
                 self.outputs.goodbyes.push_back(Goodbye::ShutdownWrite(id));
             }

@@ -36,7 +36,7 @@ use crate::shard_stats::Counters;
 use crate::time::Time;
 use crate::timers::Timers;
 pub use flush::SendEnd;
-pub use program::{Full, Refused};
+pub use program::{Full, Refused, Unsent};
 
 /// One core's whole state: its connections, its part of every room, and the rooms it is home to.
 ///

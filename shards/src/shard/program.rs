@@ -39,6 +39,18 @@ pub enum Refused {
     NotAMember,
 }
 
+/// Why a frame for one connection was not queued; nothing has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsent {
+    /// The connection has ended.
+    Gone,
+    /// Too much waits for the client to read it. It may be tried again later.
+    Full,
+    /// The frame is larger than what may wait for one connection, `own_bytes`, which is this many.
+    TooLarge(usize),
+}
+
 impl Shard {
     /// Command: publishes to a room, or with [`RoomName::everybody`] broadcasts. One connection may
     /// be left out. With a token, the offset comes out of [`next_answer`](Shard::next_answer).
@@ -125,13 +137,27 @@ impl Shard {
         self.connections.find(id).filter(is_open).ok_or(Refused::Gone)
     }
 
-    /// Command: queues one whole frame for one connection. Returns whether it was there and open.
-    pub fn emit(&mut self, id: ConnId, frame: &[u8]) -> bool {
-        match self.find_open(id) {
-            Ok(slot) => self.push_own(slot, frame),
-            Err(_) => return false,
+    /// Command: queues one whole frame for one connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsent`] says why not. A client that reads is not closed because too much waits for it; one
+    /// whose socket has taken nothing for a while is, and is `Gone` then.
+    pub fn emit(&mut self, id: ConnId, frame: &[u8]) -> Result<(), Unsent> {
+        let slot = self.find_open(id).map_err(|_| Unsent::Gone)?;
+        let most = self.config.limits.own_bytes;
+        if frame.len() > most {
+            return Err(Unsent::TooLarge(most));
         }
-        true
+        if self.connections[slot].own_bytes() + frame.len() <= most {
+            self.push_own(slot, frame);
+            return Ok(());
+        }
+        if !self.is_stuck(slot) {
+            return Err(Unsent::Full);
+        }
+        self.mark(slot, Disconnect::Slow);
+        Err(Unsent::Gone)
     }
 
     /// Event: a handler is done with its message; the connection's next one may be handled.
@@ -155,7 +181,9 @@ impl Shard {
     ) {
         let words = words.unwrap_or("the server could not handle this message");
         let frame = Reply::error(ErrorCode::HandlerFailed, words, request, room);
-        self.emit(id, &frame);
+        if let Ok(slot) = self.find_open(id) {
+            self.push_own(slot, &frame);
+        }
     }
 
     /// The shard that orders this room's messages.

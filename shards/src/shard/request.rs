@@ -1,6 +1,6 @@
 //! What a home does.
 
-use super::Shard;
+use super::{Full, Shard, Unsent};
 use crate::envelope::{Reply, Unnumbered};
 use crate::id::{ConnId, ShardId};
 use crate::message::{Answer, Asked, Joined, Origin, Outcome, Query, Request, Token};
@@ -130,7 +130,12 @@ impl Shard {
                 Answer::Rooms(self.homes.list(after.as_deref(), limit))
             }
             Query::Room(room) => Answer::Room(self.homes.info(&room)),
-            Query::Emit(conn, frame) => Answer::Found(self.emit(conn, &frame)),
+            Query::Emit(conn, frame) => match self.emit(conn, &frame) {
+                Ok(()) => Answer::Found(true),
+                Err(Unsent::Gone) => Answer::Found(false),
+                Err(Unsent::Full) => Answer::Full(frame),
+                Err(Unsent::TooLarge(limit)) => Answer::TooLarge(limit),
+            },
             Query::Close(conn, reason) => Answer::Found(self.close(conn, reason)),
         }
     }
@@ -145,13 +150,14 @@ impl Shard {
     ///
     /// # Errors
     ///
-    /// [`Full`](super::Full) when there is no room on the ring; nothing has happened. Questions
+    /// [`Full`] when there is no room on the ring, with the question; nothing has happened. Questions
     /// that change nothing may stand in line for room, a few at a time: an operator wants to look
     /// above all when everything is full.
-    pub fn query(&mut self, to: ShardId, token: Token, query: Query) -> Result<(), super::Full> {
+    pub fn query(&mut self, to: ShardId, token: Token, query: Query) -> Result<(), (Full, Query)> {
         let looks = matches!(query, Query::Stats | Query::Rooms { .. } | Query::Room(_));
-        if !(looks && self.lanes[to.index()].requests.excess() < LOOKS_IN_LINE_MAX) {
-            self.has_free_lane(to)?;
+        let may_stand = looks && self.lanes[to.index()].requests.excess() < LOOKS_IN_LINE_MAX;
+        if !may_stand && let Err(full) = self.has_free_lane(to) {
+            return Err((full, query));
         }
         self.push_request(to, Request::Query { token, query });
         Ok(())

@@ -1,5 +1,7 @@
 //! One send, from begin to end.
 
+use std::time::Duration;
+
 use super::{SendEnd, Shard};
 use crate::config::SlowPolicy;
 use crate::connection::{MembershipState, Phase, Sending, Wait};
@@ -12,6 +14,13 @@ use crate::room::Room;
 use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
 use crate::tuning::OWN_SLICES;
+
+/// How long a socket may take nothing while more waits for it than `own_bytes`. Callers over HTTP
+/// wait for five seconds, so that they learn of the end.
+const OWN_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Replies on top of what the program sent may have as much again.
+pub(super) const OWN_EXCESS_MAX: usize = 2;
 
 /// What a send has changed.
 struct Account {
@@ -267,9 +276,20 @@ impl Shard {
         }
         let own = connection.own.get_or_insert_default();
         own.push(frame);
-        if own.len() > self.config.limits.own_bytes {
+        let (len, most) = (own.len(), self.config.limits.own_bytes);
+        // Replies cannot be refused, and their number is bounded by what was read before.
+        if len > most && (self.is_stuck(slot) || len > OWN_EXCESS_MAX * most) {
             self.mark(slot, Disconnect::Slow);
         }
         self.make_ready(slot);
+    }
+
+    /// Whether the connection's socket has taken nothing for so long that its client does not seem
+    /// to read.
+    pub(super) fn is_stuck(&self, slot: u32) -> bool {
+        let connection = &self.connections[slot];
+        let patience = OWN_PATIENCE.min(self.config.limits.slow_timeout);
+        connection.sending == Sending::Blocked
+            && self.now.since(connection.refused_since) >= patience
     }
 }

@@ -1,6 +1,8 @@
 //! Small stories of one shard; the simulation tells the long ones.
 
+mod closing;
 mod debts;
+mod own;
 mod sends;
 mod waiting;
 

@@ -13,6 +13,10 @@ use crate::wire::{Opcode, push_frame};
 /// When to look again at a connection that cannot be cut now.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How often the end of a connection is put off because the frame in progress gets on. So a client
+/// that takes a byte now and then is cut after twelve times the `close_timeout`, a minute by default.
+const CLOSE_DELAYS_MAX: u8 = 11;
+
 impl Shard {
     /// Event: this is the time now. Everything else happens at the time that was told last.
     pub fn on_time(&mut self, now: Time) {
@@ -36,9 +40,7 @@ impl Shard {
             Timer::Ping if self.connections[slot].is_open() => self.on_ping_timer(slot, id),
             Timer::Slow => self.on_slow_timer(slot, id),
             Timer::Message => self.on_message_timer(slot, id),
-            Timer::Close if self.connections[slot].sending != Sending::Begun => self.part(slot),
-            // Its send ends at once; then it is cut.
-            Timer::Close => self.timers.set(self.now + RETRY, Timer::Close, id),
+            Timer::Close => self.on_close_timer(slot, id),
             Timer::Ping => {}
         }
     }
@@ -147,6 +149,35 @@ impl Shard {
         connection.refused_since = self.now;
         self.timers.set(self.now + timeout, Timer::Slow, id);
         self.apply_slow_policy(slot);
+        if let Phase::Finishing(reason) = self.connections[slot].phase {
+            // It was to end when everything was sent, and has had the time for that. Its rooms'
+            // messages are given up by the policy; its own frames cannot be skipped.
+            let owes = self.connections[slot].own_bytes() > 0;
+            self.mark(slot, if owes { Disconnect::Slow } else { reason });
+        }
+    }
+
+    /// The client has not ended its side in time. But as long as the frame in progress gets on, our
+    /// close frame has not had its turn.
+    fn on_close_timer(&mut self, slot: u32, id: ConnId) {
+        let timeout = self.config.limits.close_timeout;
+        let connection = &mut self.connections[slot];
+        if self.now < connection.close_due {
+            // It was put off, and has another entry.
+            return;
+        }
+        if connection.sending == Sending::Begun {
+            // Its send ends at once; then it is cut.
+            return self.timers.set(self.now + RETRY, Timer::Close, id);
+        }
+        let due = connection.refused_since + timeout;
+        let gets_on = connection.phase == Phase::Closing && self.now < due;
+        if gets_on && connection.close_delays < CLOSE_DELAYS_MAX {
+            connection.close_delays += 1;
+            connection.close_due = due;
+            return self.timers.set(due, Timer::Close, id);
+        }
+        self.part(slot);
     }
 
     /// The socket has refused bytes for too long.

@@ -24,7 +24,7 @@ happenings! {
     // What clients and callers ask for, and get.
     GuidedIn GuidedOut GuidedToNobody ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
-    BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound
+    BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
     LargeMessage RoomOutlivedItsMembers
     RoomLivedAgain MessagesCounted
     // How connections end.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use corecast_shards::{
     Answer, Called, Disconnect, Goodbye, Publication, Query, Refused, RoomName, ShardId, Token,
-    Unnumbered, event_frame,
+    Unnumbered, Unsent, event_frame,
 };
 
 use crate::count::Happened;
@@ -55,8 +55,17 @@ impl World {
         let Some(client) = self.some_client(Some(shard)) else { return };
         let (said, frame) = self.make_emit(shard);
         let conn = self.clients[client].conn;
-        let taken = self.shards[shard].emit(conn, &frame);
+        let sent = self.shards[shard].emit(conn, &frame);
+        trace!(self, "client {client}: emit of {} bytes: {sent:?}", frame.len());
+        let taken = sent.is_ok();
         self.count.add_if(taken, Happened::Emitted);
+        let fits = frame.len() <= self.setup.config.limits.own_bytes;
+        match sent {
+            Ok(()) => assert!(fits, "more is taken than may wait"),
+            Err(Unsent::TooLarge(_)) => assert!(!fits, "it would fit"),
+            Err(_) => {}
+        }
+        self.count.add_if(!taken && sent != Err(Unsent::Gone), Happened::EmitDidNotFit);
         if taken {
             self.clients[client].emitted_bytes += frame.len();
             self.model.sayings[said].told = Some(client as u64);
@@ -323,6 +332,9 @@ impl World {
                 if found {
                     self.model.sayings[said].told = Some(client as u64);
                 }
+            }
+            (Question::Emit { .. }, Answer::Full(_) | Answer::TooLarge(_)) => {
+                self.count.add(Happened::EmitDidNotFit);
             }
             (Question::Guide { client, room }, answer) => {
                 self.guided(token, client, room, &answer);

@@ -1,0 +1,206 @@
+//! Ends that a client does not help with.
+
+use super::*;
+use crate::config::SlowPolicy;
+use crate::disconnect::Disconnect::{Idle, Lost, Shutdown, Slow};
+
+fn at(shard: &mut Shard, millis: u64) {
+    shard.on_time(Time::from_nanos(millis * 1_000_000));
+}
+
+fn room() -> RoomName {
+    RoomName::new("r").expect("legal")
+}
+
+/// What waits for a client whose socket refuses it.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    RoomMessages,
+    CutMessage,
+    OwnFrames,
+    Broadcasts,
+}
+
+/// A member whose socket refuses what waits for it, when the server begins to drain.
+fn stalled_at_a_drain(policy: SlowPolicy, waits: Waits) -> (Shard, ConnId) {
+    let config = Config { shards: 1, slow: policy, ..Config::default() };
+    let mut shard = Shard::new(ShardId::new(0), config);
+    let conn = shard.open(Permissions::default());
+    say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
+    send(&mut shard, None);
+    match waits {
+        Waits::RoomMessages | Waits::CutMessage => publish(&mut shard, &room()),
+        Waits::OwnFrames => say(&mut shard, conn, r#"{"event":"cast:ping","id":1}"#),
+        Waits::Broadcasts => publish(&mut shard, &RoomName::everybody()),
+    }
+    let cut = matches!(waits, Waits::CutMessage);
+    send(&mut shard, Some(if cut { SendEnd::Taken(3) } else { SendEnd::Blocked }));
+    shard.stop_reading();
+    shard.close_all_when_flushed(Shutdown);
+    (shard, conn)
+}
+
+#[test]
+fn a_stalled_client_ends_a_drain_by_the_slow_rules() {
+    use Waits::{Broadcasts, CutMessage, OwnFrames, RoomMessages};
+    let rows = [
+        (SlowPolicy::Disconnect, RoomMessages, Slow),
+        (SlowPolicy::Disconnect, CutMessage, Shutdown),
+        (SlowPolicy::Disconnect, OwnFrames, Slow),
+        (SlowPolicy::Disconnect, Broadcasts, Slow),
+        (SlowPolicy::Skip, RoomMessages, Shutdown),
+        (SlowPolicy::Skip, CutMessage, Shutdown),
+        (SlowPolicy::Skip, OwnFrames, Slow),
+        (SlowPolicy::Skip, Broadcasts, Slow),
+    ];
+    for (policy, waits, reason) in rows {
+        let (mut shard, conn) = stalled_at_a_drain(policy, waits);
+        at(&mut shard, 9_900);
+        assert_eq!(goodbyes(&mut shard), [], "{policy:?}, {waits:?}: it has its time");
+        at(&mut shard, 10_100);
+        assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, reason)], "{policy:?}, {waits:?}");
+        // Where the socket takes it, the close frame still comes.
+        shard.on_writable(conn);
+        let sent = send(&mut shard, None);
+        assert!(sent.contains(reason.name()), "{policy:?}, {waits:?}: {sent}");
+        assert_eq!(goodbyes(&mut shard), [Goodbye::ShutdownWrite(conn)]);
+        at(&mut shard, 15_300);
+        assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+    }
+}
+
+#[test]
+fn a_stalled_client_that_takes_nothing_is_cut_after_the_close_timeout() {
+    let (mut shard, conn) = stalled_at_a_drain(SlowPolicy::Disconnect, Waits::RoomMessages);
+    at(&mut shard, 10_100);
+    assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, Slow)]);
+    at(&mut shard, 15_200);
+    assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+}
+
+#[test]
+fn a_client_that_reads_on_gets_everything_before_the_goodbye() {
+    let (mut shard, conn) = stalled_at_a_drain(SlowPolicy::Disconnect, Waits::RoomMessages);
+    at(&mut shard, 9_000);
+    shard.on_writable(conn);
+    let sent = send(&mut shard, None);
+    let sent = sent + &send(&mut shard, None);
+    assert!(sent.contains(r#""event":"m""#) && sent.contains("shutdown"), "{sent}");
+    let expected = [Goodbye::Parted(conn, Shutdown), Goodbye::ShutdownWrite(conn)];
+    assert_eq!(goodbyes(&mut shard), expected);
+}
+
+/// A connection that is closed while its socket has taken the beginning of a large frame.
+fn closed_within_a_frame() -> (Shard, ConnId, usize) {
+    let mut shard = shard();
+    let conn = shard.open(Permissions::default());
+    say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
+    send(&mut shard, None);
+    publish_data(&mut shard, &room(), &format!("\"{}\"", "x".repeat(250_000)));
+    send(&mut shard, Some(SendEnd::Taken(50_000)));
+    shard.close(conn, Disconnect::Kicked);
+    send(&mut shard, None);
+    assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, Disconnect::Kicked)]);
+    (shard, conn, 200_000)
+}
+
+#[test]
+fn the_frame_in_progress_is_not_cut_while_it_gets_on() {
+    let (mut shard, conn, left) = closed_within_a_frame();
+    let mut now = 0;
+    for _ in 0..left / 20_000 {
+        now += 4_000;
+        at(&mut shard, now);
+        shard.on_writable(conn);
+        send(&mut shard, Some(SendEnd::Taken(20_000)));
+        assert_eq!(goodbyes(&mut shard), [], "after {now} ms");
+    }
+    shard.on_writable(conn);
+    assert!(send(&mut shard, None).contains("kicked"));
+    assert_eq!(goodbyes(&mut shard), [Goodbye::ShutdownWrite(conn)]);
+    at(&mut shard, now + 4_900);
+    assert_eq!(goodbyes(&mut shard), [], "its time counts from the close frame");
+    at(&mut shard, now + 5_100);
+    assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+}
+
+#[test]
+fn the_frame_in_progress_is_cut_when_it_does_not_get_on() {
+    let (mut shard, conn, _) = closed_within_a_frame();
+    at(&mut shard, 5_100);
+    assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+}
+
+#[test]
+fn a_byte_now_and_then_puts_the_end_off_for_a_minute_only() {
+    let (mut shard, conn, _) = closed_within_a_frame();
+    let ended = (1..100).find(|seconds| {
+        at(&mut shard, 1_000 * seconds);
+        shard.on_writable(conn);
+        send(&mut shard, Some(SendEnd::Taken(1)));
+        goodbyes(&mut shard) == [Goodbye::Close(conn)]
+    });
+    assert!(ended.is_some_and(|seconds| (30..=61).contains(&seconds)), "{ended:?}");
+}
+
+#[test]
+fn a_message_has_a_minute_to_end() {
+    let text = r#"{"event":"cast:ping"}"#;
+    let mut frame = Vec::new();
+    push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], text.as_bytes());
+    for (rest_at, ends) in [(59_000, false), (60_100, true)] {
+        let mut shard = shard();
+        shard.config.limits.ping_interval = Duration::ZERO;
+        let conn = shard.open(Permissions::default());
+        send(&mut shard, None);
+        shard.receive(conn, &mut frame.clone()[..10]);
+        at(&mut shard, rest_at);
+        shard.receive(conn, &mut frame.clone()[10..]);
+        let sent = send(&mut shard, None);
+        assert_eq!(sent.contains("cast:pong"), !ends, "{sent}");
+        assert_eq!(sent.contains("idle retry="), ends, "{sent}");
+        let parted = goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Idle));
+        assert_eq!(parted, ends);
+    }
+}
+
+#[test]
+fn the_time_of_a_message_stands_still_while_nothing_is_read() {
+    let mut shard = shard();
+    let limits = &mut shard.config.limits;
+    (limits.ping_interval, limits.own_bytes) = (Duration::ZERO, 4 << 10);
+    let conn = shard.open(Permissions::default());
+    send(&mut shard, None);
+    // Fragments between which there are pings whose pongs are not taken.
+    let mut bytes = Vec::new();
+    let mask = [1, 2, 3, 4];
+    push_client_frame(&mut bytes, Opcode::Text, false, mask, br#"{"event":"#);
+    (0..20).for_each(|_| push_client_frame(&mut bytes, Opcode::Ping, true, mask, &[b'p'; 125]));
+    shard.receive(conn, &mut bytes);
+    send(&mut shard, Some(SendEnd::Blocked));
+    assert!(!shard.wants_read(conn));
+    at(&mut shard, 90_000);
+    assert_eq!(goodbyes(&mut shard), []);
+    shard.on_writable(conn);
+    send(&mut shard, None);
+    assert!(shard.wants_read(conn));
+    at(&mut shard, 140_000);
+    assert_eq!(goodbyes(&mut shard), [], "it could go on for less than a minute");
+    at(&mut shard, 151_000);
+    assert!(goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Idle)));
+}
+
+#[test]
+fn a_message_may_take_for_ever_where_the_limit_is_zero() {
+    let mut shard = shard();
+    let limits = &mut shard.config.limits;
+    (limits.ping_interval, limits.message_timeout) = (Duration::ZERO, Duration::ZERO);
+    let conn = shard.open(Permissions::default());
+    send(&mut shard, None);
+    shard.receive(conn, &mut [0x81]);
+    assert_eq!(shard.next_deadline(), None);
+    at(&mut shard, 1_000_000_000);
+    assert_eq!(goodbyes(&mut shard), []);
+    shard.on_end(conn);
+    assert!(goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Lost)));
+}
