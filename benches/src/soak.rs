@@ -85,7 +85,16 @@ pub fn run(options: &Options) -> io::Result<bool> {
     }
     faults.extend(judge(&rests[WARM_UP_CYCLES..]));
     faults.iter().for_each(|fault| println!("FAILED: {fault}"));
+    println!("{}", verdict(faults.len(), rests.len()));
     Ok(faults.is_empty())
+}
+
+/// The last line.
+fn verdict(faults: usize, cycles: usize) -> String {
+    match faults {
+        0 => format!("passed: {cycles} cycles, nothing lost, nothing leaked"),
+        _ => format!("failed: {faults} faults in {cycles} cycles"),
+    }
 }
 
 fn start() -> io::Result<Server> {
@@ -203,6 +212,12 @@ mod tests {
     fn rests(figures: &[(u64, usize)]) -> Vec<Rest> {
         let rest = |&(megabytes, descriptors)| Rest { memory: megabytes << 20, descriptors };
         figures.iter().map(rest).collect()
+    }
+
+    #[test]
+    fn the_last_line_is_the_verdict() {
+        assert!(verdict(0, 3).starts_with("passed: 3 cycles"));
+        assert!(verdict(2, 3).starts_with("failed: 2 faults"));
     }
 
     #[test]

@@ -29,8 +29,9 @@ fn compare_leaves_a_report_of_three_kinds() {
     assert!(output.status.success(), "{}", said(&output));
     for kind in ["md", "json", "html"] {
         let page = std::fs::read_to_string(folder.join(format!("report.{kind}"))).unwrap();
-        for system in ["engine", "baseline bounded", "floor send", "many-rooms"] {
-            assert!(page.contains(system), "no {system} in {page}");
+        let words = ["engine", "baseline bounded", "floor send", "many-rooms", "mean nothing"];
+        for word in words {
+            assert!(page.contains(word), "no {word} in {page}");
         }
     }
 }
@@ -41,4 +42,5 @@ fn soak_finds_no_fault() {
     let (output, _) = run(env!("CARGO_BIN_EXE_soak"), &args);
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("cycle 3"), "{}", said(&output));
+    assert!(said(&output).contains("\npassed: 3 cycles"), "{}", said(&output));
 }

@@ -42,6 +42,11 @@ pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     })
 }
 
+/// Reads a number, with a fraction or without.
+pub(super) fn number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "write a number, such as 100 or 2.5".to_owned())
+}
+
 /// Reads yes or no, as people write them into environments.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -98,6 +103,8 @@ mod tests {
             assert!(whole::<usize>(text).unwrap_err().contains("whole number"), "{text}");
         }
         assert!(whole::<u8>("256").unwrap_err().contains("too large"));
+        assert_eq!(number("2.5"), Ok(2.5));
+        assert!(number("fast").unwrap_err().contains("2.5"));
     }
 
     #[test]

@@ -24,6 +24,8 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--window=2", "--window-by=acks", "--publish={payload}"], 1, "{id}");
     check(&[url, "--rooms=5", "--members=4"], 1, "fewer --rooms");
     check(&[url, "--sources=127.0.0.9-2"], 2, "smaller number first");
+    check(&[url, "--members=many"], 2, "whole number");
+    check(&[url, "--rate=fast"], 2, "write a number");
     check(&[url, "--header=nonsense"], 2, "Name: value");
     check(&[url, "--duration=5x"], 2, "unit of time");
     check(&["slow", url, "--share=120%"], 2, "between 0 and 100");

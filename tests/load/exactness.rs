@@ -65,6 +65,37 @@ fn a_message_without_its_end_is_damaged_and_lost() {
 }
 
 #[test]
+fn strict_runs_compare_the_content() {
+    let faults = Faults { change_at: Some(5), ..Faults::default() };
+    let json = messages(3, &["--size", "300"], faults);
+    assert_eq!(json["messages"]["damaged"], 0, "nobody looked");
+    let server = Fake::start(Dialect::Corecast, faults);
+    let url = server.url();
+    let args = [&[&url, "--members", "3", "--size", "300", "--strict"], &TRAFFIC[..]].concat();
+    let run = load(&args);
+    assert_eq!(run.code, 1, "{run:?}");
+    for row in ["damaged or misdelivered   3\n", "every byte of every message: 10,500\n"] {
+        assert!(run.out.contains(row), "{row} in {}", run.out);
+    }
+}
+
+#[test]
+fn broken_frames_are_named() {
+    let rows: [(&[u8], &str); 5] = [
+        (&[0x81, 0x81, 1, 2, 3, 4, 5], "a masked frame"),
+        (&[0x81, 127, 0, 0, 1, 0, 0, 0, 0, 0], "a frame of more than 64 MiB"),
+        (&[0x81, 126, 0, 5, 1, 2, 3, 4, 5], "a length that is not in its shortest form"),
+        (&[0xa1, 0], "reserved bits in a frame"),
+        (&[0x80, 0], "a continuation without a start"),
+    ];
+    for (bytes, what) in rows {
+        let json = messages(3, &[], Faults { raw_at: Some((9, bytes)), ..Faults::default() });
+        assert_eq!(json["errors"][format!("the server sent {what}")], 3, "{}", json["errors"]);
+        assert_eq!(json["messages"]["delivered"], 9 * 3);
+    }
+}
+
+#[test]
 fn what_follows_an_announced_close_is_cut_off_and_not_lost() {
     let faults = Faults { close_at: Some(100), drop_every: 50, ..Faults::default() };
     let json = messages(3, &[], faults);

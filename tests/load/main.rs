@@ -7,6 +7,7 @@ mod support;
 
 mod arguments;
 mod exactness;
+mod handshake;
 mod interruption;
 mod other_servers;
 mod report;

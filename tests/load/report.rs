@@ -41,6 +41,7 @@ fn the_page_has_axes_with_units_and_fetches_nothing() {
 fn the_table_names_its_units() {
     let server = Server::start(&[]);
     let run = load(&[server.url(), "--members=3", "--duration=200ms", "--warm-up=0s"]);
+    assert!(!run.out.contains("content compared"), "nobody asked for it: {}", run.out);
     assert_eq!(run.code, 0, "{}", run.errors);
     for part in ["p99.9", "deliveries per second", "lost                      0", "busy"] {
         assert!(run.out.contains(part), "{part} in {}", run.out);

@@ -159,5 +159,38 @@ fn slow_readers_lose_nothing_unannounced() {
         let delivered = count("messages", "delivered");
         assert_eq!(delivered + missed, count("messages", "expected"), "{json}");
         assert!(delivered >= 8 * 500, "those that read get everything");
+        let named = if kind == "gaps" { "told_of_a_gap" } else { "closed" };
+        assert_eq!(json["slow_members"]["members"], 2, "{json}");
+        assert_eq!(json["slow_members"][named], 2, "{json}");
     }
+}
+
+#[test]
+fn members_that_were_not_slow_are_told() {
+    let server = Server::start(&[]);
+    let run = load(&[
+        "slow",
+        server.url(),
+        "--members=4",
+        "--share=50%",
+        "--rate=50",
+        "--size=100",
+        "--duration=200ms",
+        "--warm-up=0s",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.errors);
+    for part in ["slow members              2, read nothing", "were not slow"] {
+        assert!(run.out.contains(part), "{part} in {}", run.out);
+    }
+}
+
+/// By default what is published fills every buffer and lasts longer than a server's patience.
+#[test]
+fn the_defaults_of_slow_are_enough() {
+    let run = load(&["slow", "--help"]);
+    let default = |flag: &str| {
+        let (_, rest) = run.out.split_once(&format!("--{flag} <")).expect("the flag is there");
+        rest.split_once("[default: ").unwrap().1.split_once(']').unwrap().0.to_owned()
+    };
+    assert_eq!((default("size"), default("duration")), ("4KiB".into(), "20s".into()));
 }

@@ -18,8 +18,8 @@ struct Args {
     #[arg(long)]
     quick: bool,
 
-    /// The same programs for a moment each; for tests
-    #[arg(long, hide = true, conflicts_with = "quick")]
+    /// The same programs for a moment each, to see that they work; the figures mean nothing
+    #[arg(long, conflicts_with = "quick")]
     smoke: bool,
 
     /// How often everything is measured [default: 3; for targets 1 with --quick, else 1 to 5]

@@ -33,8 +33,12 @@ pub(super) fn render(report: &Report) -> String {
     let mut page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\"><title>Corecast: comparison</title>\
-         <style>{STYLE}</style></head><body><h1>Engine, baseline and floor</h1><dl>"
+         <style>{STYLE}</style></head><body><h1>Engine, baseline and floor</h1>"
     );
+    if let Some(caution) = report.caution {
+        let _ = write!(page, "<p class=\"failed\"><b>{}</b></p>", escape(caution));
+    }
+    page.push_str("<dl>");
     for (name, value) in report.machine.lines() {
         let _ = write!(page, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
     }

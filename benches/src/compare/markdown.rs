@@ -9,6 +9,9 @@ use super::targets;
 
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::from("# Comparison\n\n");
+    if let Some(caution) = report.caution {
+        let _ = writeln!(text, "**{caution}**\n");
+    }
     for (name, value) in report.machine.lines() {
         let _ = writeln!(text, "- {name}: {value}");
     }

@@ -39,11 +39,22 @@ pub enum Size {
     Smoke,
 }
 
+impl Size {
+    fn caution(self) -> Option<&'static str> {
+        (self == Size::Smoke).then_some(
+            "These sizes show that the programs work. The figures mean nothing, and neither do the \
+             targets that are met or missed.",
+        )
+    }
+}
+
 /// All that was found out.
 #[derive(Debug, Serialize)]
 struct Report {
     command: String,
     machine: Machine,
+    /// What must be known before any figure is read.
+    caution: Option<&'static str>,
     plan: Plan,
     seconds: f64,
     targets: Vec<Outcome>,
@@ -98,7 +109,8 @@ pub fn run(options: &Options) -> io::Result<bool> {
     let mut failures = bench.into_failures();
     let targets = targets::run(only, *size, *rounds, folder, &mut failures)?;
     let seconds = begin.elapsed().as_secs_f64();
-    let report = Report { command, machine, plan, seconds, targets, tables, failures };
+    let caution = size.caution();
+    let report = Report { command, machine, caution, plan, seconds, targets, tables, failures };
     write(&report, folder)?;
     for missed in targets::missed(&report.targets) {
         println!("missed: {missed}");
@@ -132,6 +144,7 @@ mod tests {
         let report = Report {
             command: "scripts/compare --quick".to_owned(),
             machine: Machine::describe(),
+            caution: Size::Smoke.caution(),
             plan: Plan::new(Size::Quick),
             seconds: 1.0,
             targets: targets::sample(),
@@ -144,6 +157,9 @@ mod tests {
             "| CPU per delivery at 50 % of its own rate | 100 ns (100 ns … 100 ns) | – | – |"
         ));
         assert!(markdown.contains("## Targets"), "{markdown}");
+        assert!(markdown.contains("The figures mean nothing"), "{markdown}");
+        assert!(html::render(&report).contains("The figures mean nothing"));
+        assert!(Size::Quick.caution().is_none() && Size::Full.caution().is_none());
         assert!(html::render(&report).contains("<li>x, room, round 1: lost: 1 &lt;of 2&gt;</li>"));
     }
 }

@@ -8,7 +8,7 @@ use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
 use super::sources::Sources;
 use super::target::Target;
 use super::template::Template;
-use crate::cli::units::{duration, size};
+use crate::cli::units::{duration, number, size, whole};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -74,12 +74,13 @@ pub(super) struct BroadcastArgs {
         short = 'n',
         visible_alias = "subscribers",
         value_name = "N",
-        default_value_t = 1000
+        default_value_t = 1000,
+        value_parser = whole::<u32>
     )]
     pub(super) members: u32,
 
     /// Rooms; members are spread over them evenly, each in one
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
     pub(super) rooms: u32,
 
     #[command(flatten)]
@@ -89,8 +90,12 @@ pub(super) struct BroadcastArgs {
     pub(super) common: CommonArgs,
 }
 
+/// Defaults of its own: enough bytes to fill the buffers of a socket and the log of a room, and long
+/// enough for a server that waits ten seconds before it calls a member slow.
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
+#[command(mut_arg("size", |arg| arg.default_value("4KiB")))]
+#[command(mut_arg("duration", |arg| arg.default_value("20s")))]
 pub(super) struct SlowArgs {
     #[command(flatten)]
     pub(super) broadcast: BroadcastArgs,
@@ -114,11 +119,11 @@ pub(super) struct HoldArgs {
     pub(super) url: Target,
 
     /// Connections to open and keep
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = whole::<u32>)]
     pub(super) connections: u32,
 
     /// Rooms to join, one per connection; 0 joins none
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>)]
     pub(super) rooms: u32,
 
     /// How long to keep them
@@ -136,15 +141,15 @@ pub(super) struct StormArgs {
     pub(super) url: Target,
 
     /// Connections of one wave
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000)]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000, value_parser = whole::<u32>)]
     pub(super) connections: u32,
 
     /// Rooms to join, one per connection; 0 joins none
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>)]
     pub(super) rooms: u32,
 
     /// Waves
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<u32>)]
     pub(super) waves: u32,
 
     /// How long a wave stays once it is connected
@@ -176,17 +181,17 @@ pub(super) enum Goodbye {
 #[command(next_help_heading = "Traffic")]
 pub(super) struct TrafficArgs {
     /// Connections that publish; each serves its rooms, several share one
-    #[arg(long, short = 'p', value_name = "N", default_value_t = 1)]
+    #[arg(long, short = 'p', value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
     pub(super) publishers: u32,
 
     /// Messages per second and room, whatever the server does (open loop)
-    #[arg(long, short = 'r', value_name = "N", default_value_t = 100.0, conflicts_with = "window")]
+    #[arg(long, short = 'r', value_name = "N", default_value_t = 100.0, conflicts_with = "window", value_parser = number)]
     pub(super) rate: f64,
 
     /// As fast as so many messages per room in flight allow (closed loop)
     ///
     /// Latency then counts from the moment of sending.
-    #[arg(long, short = 'w', value_name = "N")]
+    #[arg(long, short = 'w', value_name = "N", value_parser = whole::<u32>)]
     pub(super) window: Option<u32>,
 
     /// What takes a message out of the window
@@ -210,7 +215,7 @@ pub(super) struct TrafficArgs {
     pub(super) drain: Duration,
 
     /// Record the latency of one delivery in N [default: all, or one in 16 from 100,000/s on]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>)]
     pub(super) sample: Option<u32>,
 
     /// What a publisher sends; {room}, {payload}, {id} and {publisher} are filled in
@@ -241,7 +246,7 @@ pub(super) enum WindowBy {
 #[command(next_help_heading = "Connections and reports")]
 pub(super) struct CommonArgs {
     /// Threads that receive [default: one less than cores, at most 4]; one more publishes
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub(super) threads: Option<usize>,
 
     /// Addresses to connect from, such as 127.0.0.1-8 [default: one per 20,000 connections]
@@ -251,7 +256,7 @@ pub(super) struct CommonArgs {
     pub(super) sources: Option<Sources>,
 
     /// Connections that may be in their handshake at once
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
     pub(super) opening: usize,
 
     /// How long a handshake may take
@@ -277,6 +282,8 @@ pub(super) struct CommonArgs {
     pub(super) room_name: String,
 
     /// Further line of the upgrade request, such as 'Authorization: Bearer KEY'
+    ///
+    /// A line that is there by itself, such as Host, is replaced.
     #[arg(long, value_name = "LINE", value_parser = header_line)]
     pub(super) header: Vec<String>,
 
@@ -285,7 +292,7 @@ pub(super) struct CommonArgs {
     pub(super) binary: bool,
 
     /// Process id of the server on this machine, to measure its CPU and memory; several take commas
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = whole::<u32>)]
     pub(super) pid: Vec<u32>,
 
     /// Write all figures as JSON; `-` writes them to standard output instead of the table
@@ -300,7 +307,10 @@ pub(super) struct CommonArgs {
     #[arg(long, short = 'q')]
     pub(super) quiet: bool,
 
-    /// Exit with 1 if anything was lost, repeated, out of order or went wrong
+    /// Exit with 1 if anything was lost, repeated, changed, out of order or went wrong
+    ///
+    /// Every byte of a payload is compared then; of payloads above 4 KiB that of one message in
+    /// several, as the report says, so that comparing does not become what is measured.
     #[arg(long)]
     pub(super) strict: bool,
 }

@@ -33,7 +33,18 @@ pub(super) enum Scale {
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) name: &'static str,
-    pub(super) points: Vec<(f64, f64)>,
+    /// `None` where the line is interrupted.
+    pub(super) points: Vec<Option<(f64, f64)>>,
+}
+
+impl Line {
+    fn known(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.points.iter().copied().flatten()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.known().next().is_none()
+    }
 }
 
 /// An axis with its range and ticks, in the chart's own units.
@@ -55,11 +66,11 @@ const TICKS: f64 = 5.0;
 impl Chart {
     /// A figure with legend; nothing, if there is nothing to show.
     pub(super) fn svg(&self) -> String {
-        if self.lines.iter().all(|line| line.points.is_empty()) {
+        if self.lines.iter().all(Line::is_empty) {
             return String::new();
         }
-        let x = self.x.range(self.lines.iter().flat_map(|line| line.points.iter().map(|p| p.0)));
-        let y = self.y.range(self.lines.iter().flat_map(|line| line.points.iter().map(|p| p.1)));
+        let x = self.x.range(self.lines.iter().flat_map(Line::known).map(|point| point.0));
+        let y = self.y.range(self.lines.iter().flat_map(Line::known).map(|point| point.1));
         let mut svg = format!(
             "<figure><h3>{}</h3>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
              aria-label=\"{0}\">\n",
@@ -122,13 +133,15 @@ impl Chart {
 
 fn push_line(svg: &mut String, nth: usize, line: &Line, chart: &Chart, (x, y): (&Range, &Range)) {
     let mut path = String::new();
-    for (nth, &(px, py)) in line.points.iter().enumerate() {
-        let (px, py) = (place_x(x, chart.x.scale.bend(px)), place_y(y, chart.y.scale.bend(py)));
-        path.push_str(&format!("{}{px:.1} {py:.1}", if nth == 0 { 'M' } else { 'L' }));
-    }
-    if let [_] = line.points.as_slice() {
-        // A single value would be invisible.
-        path.push_str("h3");
+    for piece in line.points.split(Option::is_none) {
+        for (nth, &(px, py)) in piece.iter().flatten().enumerate() {
+            let (px, py) = (place_x(x, chart.x.scale.bend(px)), place_y(y, chart.y.scale.bend(py)));
+            path.push_str(&format!("{}{px:.1} {py:.1}", if nth == 0 { 'M' } else { 'L' }));
+        }
+        if let [_] = piece {
+            // A single value would be invisible.
+            path.push_str("h3");
+        }
     }
     svg.push_str(&format!("<path class=\"line l{nth}\" d=\"{path}\"/>\n"));
 }
@@ -242,6 +255,19 @@ mod tests {
             }
             assert!((2..=8).contains(&range.ticks.len()), "{:?}", range.ticks);
         }
+    }
+
+    #[test]
+    fn a_gap_interrupts_its_line() {
+        let at = |x: f64| Some((x, 1.0));
+        let points = vec![at(0.0), at(1.0), None, None, at(4.0), None, at(6.0), at(7.0)];
+        let (x, y) = (axis(Scale::Exact), axis(Scale::Linear));
+        let chart = Chart { title: "t", x, y, lines: vec![Line { name: "l", points }] };
+        let svg = chart.svg();
+        let (_, path) = svg.split_once("class=\"line l0\" d=\"").unwrap();
+        let (path, _) = path.split_once('"').unwrap();
+        let count = |command| path.matches(command).count();
+        assert_eq!((count('M'), count('L'), count('h')), (3, 2, 1), "{path}");
     }
 
     #[test]

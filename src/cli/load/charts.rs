@@ -36,7 +36,7 @@ fn percentiles(title: &'static str, histogram: &Histogram<u64>) -> Chart {
     let steps = (nines * f64::from(POINTS_PER_NINE)).ceil() as u32;
     let quantiles = (0..=steps)
         .map(|step| 1.0 - 10f64.powf(-(f64::from(step) / f64::from(POINTS_PER_NINE)).min(nines)));
-    let points = quantiles.map(|q| (q, histogram.value_at_quantile(q) as f64));
+    let points = quantiles.map(|q| Some((q, histogram.value_at_quantile(q) as f64)));
     let points = if histogram.is_empty() { Vec::new() } else { points.collect() };
     Chart {
         title,
@@ -73,19 +73,28 @@ fn write_count(value: f64) -> String {
 
 fn over_time(name: &'static str, points: &[Point], value: impl Fn(&Point) -> Option<f64>) -> Line {
     let points = points.iter().filter_map(|point| Some((seconds(point.at), value(point)?)));
+    Line { name, points: points.map(Some).collect() }
+}
+
+/// The line is interrupted where something was published and nothing arrived. Where nothing was
+/// published either there is nothing to be late.
+fn latency(name: &'static str, points: &[Point], of: impl Fn(&Point) -> Option<u64>) -> Line {
+    let points = points.iter().filter_map(|point| match of(point) {
+        Some(nanos) => Some(Some((seconds(point.at), nanos as f64))),
+        None => (point.published > 0.0).then_some(None),
+    });
     Line { name, points: points.collect() }
 }
 
 fn latency_over_time(points: &[Point]) -> Chart {
-    let nanos = |value: Option<u64>| value.map(|nanos| nanos as f64);
     Chart {
         title: "Latency over time",
         x: time_axis(),
         y: latency_axis(),
         lines: vec![
-            over_time("p50", points, |point| nanos(point.p50)),
-            over_time("p99", points, |point| nanos(point.p99)),
-            over_time("max", points, |point| nanos(point.max)),
+            latency("p50", points, |point| point.p50),
+            latency("p99", points, |point| point.p99),
+            latency("max", points, |point| point.max),
         ],
     }
 }
@@ -113,6 +122,7 @@ fn memory(figures: &Figures) -> Chart {
     let climb = figures.record.climb.iter().filter_map(|snapshot| {
         Some((snapshot.connected as f64, snapshot.server?.resident as f64 / MEBIBYTE))
     });
+    let climb = climb.map(Some);
     Chart {
         title: "Memory of the server while connections open",
         x: Axis { label: "open connections (number)", scale: Scale::Exact, write: write_count },
@@ -126,11 +136,16 @@ fn cpu(points: &[Point]) -> Chart {
         Some(point.generator_busy)
     })];
     let server = over_time("server", points, |point| point.server_cores);
-    if !server.points.is_empty() {
+    let is_server_watched = !server.is_empty();
+    if is_server_watched {
         lines.insert(0, server);
     }
     Chart {
-        title: "CPU",
+        // A single line has no legend.
+        title: match is_server_watched {
+            true => "CPU",
+            false => "CPU of the load generator (with --pid of the server, too)",
+        },
         x: time_axis(),
         y: Axis { label: "CPU in use (cores)", scale: Scale::Linear, write: plain },
         lines,

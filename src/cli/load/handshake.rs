@@ -11,6 +11,8 @@ use super::plan::Plan;
 pub(super) struct Handshake {
     pub(super) request: Vec<u8>,
     accept: String,
+    /// Nothing but the root of the server was asked for.
+    is_root: bool,
 }
 
 /// What the bytes of an answer amount to.
@@ -29,18 +31,22 @@ const HEADERS_MAX: usize = 64;
 
 impl Handshake {
     pub(super) fn new(plan: &Plan, nonce: &[u8]) -> Self {
-        let key = BASE64.encode(nonce);
-        let mut lines = vec![
-            format!("GET {} HTTP/1.1", plan.target.path),
-            format!("Host: {}", plan.target.authority),
-            "Upgrade: websocket".to_owned(),
-            "Connection: Upgrade".to_owned(),
-            format!("Sec-WebSocket-Key: {key}"),
-            "Sec-WebSocket-Version: 13".to_owned(),
+        let given = &plan.common.header;
+        let ours = [
+            ("Host", plan.target.authority.clone()),
+            ("Upgrade", "websocket".to_owned()),
+            ("Connection", "Upgrade".to_owned()),
+            (KEY, BASE64.encode(nonce)),
+            ("Sec-WebSocket-Version", "13".to_owned()),
         ];
-        lines.extend(plan.common.header.iter().cloned());
-        let request = lines.join("\r\n") + "\r\n\r\n";
-        Self { request: request.into_bytes(), accept: accept(&key) }
+        // What was given takes the place of what is ours.
+        let ours = ours.into_iter().filter(|(name, _)| value_of(given, name).is_none());
+        let ours: Vec<_> = ours.map(|(name, value)| format!("{name}: {value}")).collect();
+        let key = value_of(&ours, KEY).or_else(|| value_of(given, KEY)).unwrap_or_default();
+        let (path, accept) = (&plan.target.path, accept(key));
+        let lines = ours.iter().chain(given).map(|line| format!("{line}\r\n"));
+        let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
+        Self { request: request.into_bytes(), accept, is_root: path == "/" }
     }
 
     pub(super) fn read(&self, bytes: &[u8]) -> Answer {
@@ -57,8 +63,11 @@ impl Handshake {
         let status = response.code.unwrap_or_default();
         if status != 101 {
             let reason = response.reason.unwrap_or_default();
-            let refused = format!("upgrade refused with {status} {reason}");
-            return Answer::Refused(refused.trim_end().to_owned());
+            let refused = format!("upgrade refused with {status} {reason}").trim_end().to_owned();
+            return Answer::Refused(match (status, self.is_root) {
+                (404, true) => refused + "; the address has no path: corecast serves /ws",
+                _ => refused,
+            });
         }
         let accepts = |header: &&httparse::Header<'_>| {
             header.name.eq_ignore_ascii_case("sec-websocket-accept")
@@ -69,6 +78,15 @@ impl Handshake {
             None => Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()),
         }
     }
+}
+
+const KEY: &str = "Sec-WebSocket-Key";
+
+/// The value of the first header line of that name.
+fn value_of<'a>(lines: &'a [String], name: &str) -> Option<&'a str> {
+    let mut fields = lines.iter().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim())
 }
 
 fn accept(key: &str) -> String {
@@ -87,12 +105,13 @@ mod tests {
         // The key and its answer are those of RFC 6455 section 1.3.
         let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let handshake = Handshake { request: Vec::new(), accept };
+        let handshake = Handshake { request: Vec::new(), accept, is_root: true };
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
         assert_eq!(handshake.read(&good[..40]), Answer::Partial);
-        let rows: [(&[u8], &str); 3] = [
+        let rows: [(&[u8], &str); 4] = [
+            (b"HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found; the address has no path"),
             (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "upgrade refused with 503 Service"),
             (b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: no\r\n\r\n", "wrong"),
             (b"\x16\x03\x01\x00", "not HTTP"),

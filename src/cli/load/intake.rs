@@ -1,10 +1,10 @@
 //! The receive path: from bytes of a socket to verdicts. Every message passes here, so it parses
 //! no JSON, copies nothing but the last partial frame, and reads the clock once per read.
 
-use super::frames::{BINARY, Frames, TEXT};
+use super::frames::{BINARY, FRAME_MAX, Frames, TEXT};
 use super::judge::{Judge, Verdict};
 use super::member::Member;
-use super::payload::{self, HEAD, Marker, Stamp};
+use super::payload::{self, Content, HEAD, Marker, Stamp};
 use super::recorder::Recorder;
 use super::tally::Tally;
 
@@ -15,6 +15,8 @@ pub(super) struct Intake {
     /// Size of the payload.
     size: usize,
     sample_mask: u32,
+    /// What is compared beyond head and end, if it is.
+    content: Option<Content>,
     pub(super) judges: Vec<Judge>,
     pub(super) tally: Tally,
     pub(super) recorder: Recorder,
@@ -32,15 +34,21 @@ pub(super) enum Notice {
 
 // Bits and values of a frame's first byte (RFC 6455 section 5.2).
 const FIN: u8 = 0x80;
-const RESERVED: u8 = 0x70;
+const OPCODE: u8 = 0x0f;
 const CLOSE: u8 = 0x88;
 
 impl Intake {
-    pub(super) fn new(marker: Marker, size: usize, sampled_one_in: u32) -> Self {
+    pub(super) fn new(
+        marker: Marker,
+        size: usize,
+        sampled_one_in: u32,
+        content: Option<Content>,
+    ) -> Self {
         Self {
             marker,
             size,
             sample_mask: sampled_one_in - 1,
+            content,
             judges: Vec::new(),
             tally: Tally::default(),
             recorder: Recorder::new(),
@@ -56,17 +64,21 @@ impl Intake {
         notices: &mut Vec<Notice>,
     ) -> &'a [u8] {
         self.recorder.advance(now);
-        let mut frames = Frames { rest: bytes };
+        let mut frames = Frames::new(bytes);
         for frame in frames.by_ref() {
-            if frame.first == TEXT || frame.first == BINARY {
+            if (frame.first == TEXT || frame.first == BINARY) && !member.is_fragmented {
                 self.on_message(member, frame.payload, now, notices);
-            } else {
-                self.on_other_frame(member, frame.first, frame.payload, now, notices);
-                if frame.first == CLOSE {
-                    // Nothing may follow, so nothing that follows counts.
-                    return &[];
-                }
+                continue;
             }
+            self.on_other_frame(member, frame.first, frame.payload, now, notices);
+            if matches!(notices.last(), Some(Notice::Close(_) | Notice::Violation(_))) {
+                // Nothing may follow, so nothing that follows counts.
+                return &[];
+            }
+        }
+        if let Some(fault) = frames.fault {
+            notices.push(Notice::Violation(fault));
+            return &[];
         }
         frames.rest
     }
@@ -126,6 +138,14 @@ impl Intake {
         if !is_ours || !payload::is_whole(text, self.size) {
             return self.on_unexpected(member, stamp);
         }
+        if let Some(content) = &self.content
+            && content.has_turn(stamp, member.number)
+        {
+            self.tally.compared += 1;
+            if !content.is_in(text, now) {
+                return self.on_unexpected(member, stamp);
+            }
+        }
         self.tally.received += 1;
         match self.judges[member.judges + stamp.nth() as usize].receive(stamp.sequence) {
             Verdict::InOrder => self.tally.progress += u64::from(!member.is_slow),
@@ -165,22 +185,41 @@ impl Intake {
         now: u64,
         notices: &mut Vec<Notice>,
     ) {
-        if first & RESERVED != 0 {
-            return notices.push(Notice::Violation("reserved bits in a frame"));
-        }
         match first {
             CLOSE => notices.push(Notice::Close(payload.to_vec())),
             0x89 => notices.push(Notice::Ping(payload.to_vec())),
             0x8a => {}
-            0x00..=0x02 | 0x80 => {
-                member.fragments.extend_from_slice(payload);
-                if first & FIN != 0 {
-                    let message = std::mem::take(&mut member.fragments);
-                    self.on_message(member, &message, now, notices);
-                }
-            }
-            _ => notices.push(Notice::Violation("a frame with an unknown opcode")),
+            _ => match fragment_fault(member, first, payload.len()) {
+                Some(fault) => notices.push(Notice::Violation(fault)),
+                None => self.on_fragment(member, first, payload, now, notices),
+            },
         }
+    }
+
+    fn on_fragment(
+        &mut self,
+        member: &mut Member,
+        first: u8,
+        payload: &[u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) {
+        member.fragments.extend_from_slice(payload);
+        member.is_fragmented = first & FIN == 0;
+        if !member.is_fragmented {
+            let message = std::mem::take(&mut member.fragments);
+            self.on_message(member, &message, now, notices);
+        }
+    }
+}
+
+/// What is wrong with a frame of a message in several, if anything is.
+fn fragment_fault(member: &Member, first: u8, len: usize) -> Option<&'static str> {
+    match (first & OPCODE == 0, member.is_fragmented) {
+        (true, false) => Some("a continuation without a start"),
+        (false, true) => Some("a new message inside a fragmented one"),
+        _ if member.fragments.len() + len > FRAME_MAX => Some("a message of more than 64 MiB"),
+        _ => None,
     }
 }
 
@@ -201,7 +240,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let marker = Marker::new(5);
-            let mut intake = Intake::new(marker, SIZE, 1);
+            let mut intake = Intake::new(marker, SIZE, 1, Some(Content::new(SIZE)));
             intake.judges.push(Judge::default());
             let member = Member::new(0, 3, 0, 1);
             Self { intake, member, payload: Payload::new(SIZE, marker) }
@@ -252,17 +291,52 @@ mod tests {
         bytes.extend_from_slice(&[0x80, b.len() as u8]);
         bytes.extend_from_slice(b);
         push_frame(&mut bytes, Opcode::Text, b"hello");
-        bytes.extend_from_slice(&[0xc1, 0]);
         push_frame(&mut bytes, Opcode::Close, &[3, 232]);
         push_frame(&mut bytes, Opcode::Text, b"more");
         let expected = vec![
             Notice::Ping(b"?".to_vec()),
             Notice::Text(b"hello".to_vec()),
-            Notice::Violation("reserved bits in a frame"),
             Notice::Close(vec![3, 232]),
         ];
         assert_eq!(bench.receive(&bytes), (0, expected));
         assert_eq!(bench.intake.tally.received, 1);
+    }
+
+    #[test]
+    fn a_broken_frame_is_named_and_ends_everything() {
+        let check = |bytes: &[&[u8]], fault| {
+            let mut bench = Bench::new();
+            let after = bench.message(0, 0);
+            let mut all = bytes.concat();
+            push_frame(&mut all, Opcode::Text, &after);
+            assert_eq!(bench.receive(&all), (0, vec![Notice::Violation(fault)]), "{bytes:x?}");
+            assert_eq!(bench.intake.tally.received, 0);
+        };
+        check(&[&[0xc1, 0]], "reserved bits in a frame");
+        check(&[&[0x81, 0x80, 1, 2, 3, 4]], "a masked frame");
+        check(&[&[0x80, 0]], "a continuation without a start");
+        check(&[&[0x01, 0], &[0x81, 0]], "a new message inside a fragmented one");
+        check(&[&[0x01, 0], &[0x02, 0]], "a new message inside a fragmented one");
+        check(&[&[0x01, 1, b'a'], &[0x88, 126, 0, 126]], "a control frame of more than 125 bytes");
+    }
+
+    #[test]
+    fn a_byte_that_changed_anywhere_is_damage() {
+        let mut bench = Bench::new();
+        let message = bench.message(0, 0);
+        // Behind marker, stream and sequence, which say whose it is.
+        for at in 24..SIZE {
+            let mut changed = message.clone();
+            changed[at] = changed[at].wrapping_add(1);
+            let mut bytes = Vec::new();
+            push_frame(&mut bytes, Opcode::Text, &changed);
+            bench.receive(&bytes);
+            let damaged = bench.intake.tally.damaged;
+            // Only a time that is still possible cannot be told from the right one.
+            let is_possible_time = (24..HEAD).contains(&at) && payload::due(&changed) <= 350;
+            assert_eq!(damaged == 1, !is_possible_time, "byte {at}");
+            bench.intake.tally.damaged = 0;
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn json(figures: &Figures) -> Value {
             "announced": figures.outcome.tally.gaps,
             "messages": figures.outcome.tally.skipped,
         },
+        "slow_members": slow_members(figures),
         "pings_answered": figures.outcome.tally.pings,
         "server": server(figures),
         "generator": generator(figures),
@@ -86,6 +87,11 @@ fn connections(figures: &Figures) -> Value {
     })
 }
 
+fn slow_members(figures: &Figures) -> Value {
+    let slow = figures.outcome.verdict.slow;
+    json!({ "members": slow.members, "closed": slow.closed, "told_of_a_gap": slow.skipped })
+}
+
 fn messages(figures: &Figures) -> Value {
     let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
     json!({
@@ -101,6 +107,7 @@ fn messages(figures: &Figures) -> Value {
         "skipped": verdict.skipped,
         "skipped_readers": verdict.skipped_readers,
         "cut_off": verdict.cut_off,
+        "compared": tally.compared,
         "other": tally.other,
         "published_per_second": figures.per_second(|snapshot| snapshot.published),
         "deliveries_per_second": figures.per_second(|snapshot| snapshot.received),

@@ -20,6 +20,8 @@ pub(super) struct Member {
     pub(super) partial: Vec<u8>,
     /// The beginning of a message in several frames.
     pub(super) fragments: Vec<u8>,
+    /// Such a message has begun.
+    pub(super) is_fragmented: bool,
     /// What the socket did not take.
     pub(super) unsent: Vec<u8>,
     /// When it began to connect.
@@ -64,6 +66,7 @@ impl Member {
             is_slow: false,
             partial: Vec::new(),
             fragments: Vec::new(),
+            is_fragmented: false,
             unsent: Vec::new(),
             began: 0,
             is_judged: false,
@@ -76,6 +79,7 @@ impl Member {
     pub(super) fn reset(&mut self) {
         self.stage = Stage::Absent;
         self.stream = None;
+        self.is_fragmented = false;
         for buffer in [&mut self.partial, &mut self.fragments, &mut self.unsent] {
             *buffer = Vec::new();
         }

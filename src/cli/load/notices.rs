@@ -24,7 +24,7 @@ impl Reader {
                 self.send(nth, &answer);
                 self.leave(nth, End::Announced, &close_kind(&payload));
             }
-            Notice::Violation(what) => self.leave(nth, End::Sudden, what),
+            Notice::Violation(what) => self.leave(nth, End::Sudden, &violation(what)),
         }
     }
 
@@ -44,6 +44,11 @@ impl Reader {
             None => {}
         }
     }
+}
+
+/// How it is counted that a server broke RFC 6455.
+pub(super) fn violation(what: &str) -> String {
+    format!("the server sent {what}")
 }
 
 /// What corecast says that matters to the figures.

@@ -33,6 +33,38 @@ pub(super) struct Tallied {
     pub(super) skipped_readers: u64,
     /// Published after the server had ended the connection with a close frame.
     pub(super) cut_off: u64,
+    pub(super) slow: SlowMembers,
+}
+
+/// What became of the members that read slowly or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SlowMembers {
+    pub(super) members: u64,
+    /// Whose connection the server ended.
+    pub(super) closed: u64,
+    /// Who were told that messages were skipped.
+    pub(super) skipped: u64,
+}
+
+impl SlowMembers {
+    fn count(&mut self, member: &Member) {
+        if member.is_slow {
+            self.members += 1;
+            self.closed += u64::from(member.end.is_some());
+            self.skipped += u64::from(member.skipped > 0);
+        }
+    }
+
+    /// Whether none of them was treated as slow.
+    pub(super) fn were_not_slow(self) -> bool {
+        self.members > 0 && self.closed == 0 && self.skipped == 0
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.members += other.members;
+        self.closed += other.closed;
+        self.skipped += other.skipped;
+    }
 }
 
 impl Outcome {
@@ -59,6 +91,7 @@ impl Outcome {
         self.verdict.skipped += other.verdict.skipped;
         self.verdict.skipped_readers += other.verdict.skipped_readers;
         self.verdict.cut_off += other.verdict.cut_off;
+        self.verdict.slow.merge(other.verdict.slow);
     }
 }
 
@@ -68,6 +101,7 @@ impl Reader {
         let mut verdict = Tallied::default();
         for member in self.members.iter().filter(|member| member.is_judged) {
             self.judge(member, &mut verdict);
+            verdict.slow.count(member);
         }
         self.drop_all();
         Outcome {

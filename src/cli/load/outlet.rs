@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use super::frames::{BINARY, Frames, TEXT, close_kind};
 use super::handshake::{Answer, Handshake};
-use super::notices::{Said, contains};
+use super::notices::{Said, contains, violation};
 use super::plan::{Plan, Traffic};
 use super::socket::{connect_now, error_kind, write};
 use super::tally::Tally;
@@ -66,7 +66,7 @@ impl Outlet {
 
     fn take(&mut self, ack: &[u8], tally: &mut Tally) -> Result<(), String> {
         let bytes = std::mem::take(&mut self.partial);
-        let mut frames = Frames { rest: &bytes };
+        let mut frames = Frames::new(&bytes);
         for frame in frames.by_ref() {
             match frame.first {
                 TEXT | BINARY => self.on_message(frame.payload, ack, tally),
@@ -74,6 +74,9 @@ impl Outlet {
                 0x89 => wire::push_pong(&mut self.unsent, frame.payload),
                 _ => {}
             }
+        }
+        if let Some(fault) = frames.fault {
+            return Err(violation(fault));
         }
         let rest = frames.rest.len();
         self.partial = bytes;

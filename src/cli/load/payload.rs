@@ -107,6 +107,48 @@ pub(super) fn is_whole(text: &[u8], size: usize) -> bool {
     text.get(size - 1) == Some(&END)
 }
 
+/// What stands between head and end, for runs that compare it.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// From the head to the end.
+    padding: Vec<u8>,
+    one_in: u32,
+}
+
+/// Bytes that comparing may cost a message on the average: about 50 ns, which is what the rest of
+/// receiving it takes.
+const COMPARED_BYTES: usize = 4096;
+
+impl Content {
+    pub(super) fn new(size: usize) -> Self {
+        Self { padding: alphabet(size)[HEAD..size - 1].to_vec(), one_in: compared_one_in(size) }
+    }
+
+    /// Whether it is this message's turn; the members take turns, too.
+    #[inline]
+    pub(super) fn has_turn(&self, stamp: Stamp, member: u32) -> bool {
+        stamp.sequence.wrapping_add(member) & (self.one_in - 1) == 0
+    }
+
+    /// Whether the payload that begins here has the right content, and a time that is not to come.
+    pub(super) fn is_in(&self, text: &[u8], now: u64) -> bool {
+        text[HEAD..].starts_with(&self.padding) && is_time(text) && due(text) <= now
+    }
+}
+
+fn is_time(text: &[u8]) -> bool {
+    text[24..HEAD].iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Of how many messages of this size the content of one is compared; a power of two.
+pub(super) fn compared_one_in(size: usize) -> u32 {
+    u32::try_from(size.div_ceil(COMPARED_BYTES).next_power_of_two()).unwrap_or(1 << 31)
+}
+
+fn alphabet(size: usize) -> Vec<u8> {
+    (b'a'..=b'z').cycle().take(size).collect()
+}
+
 /// A payload that is rewritten for every message.
 #[derive(Debug)]
 pub(super) struct Payload {
@@ -116,7 +158,7 @@ pub(super) struct Payload {
 impl Payload {
     pub(super) fn new(size: usize, marker: Marker) -> Self {
         assert!(size >= PAYLOAD_MIN, "checked when arguments were");
-        let mut bytes: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
+        let mut bytes = alphabet(size);
         bytes[..8].copy_from_slice(&marker.bytes);
         bytes[size - 1] = END;
         Self { bytes }
@@ -161,6 +203,14 @@ mod tests {
             assert_eq!((due(text), stamp.is_warm_up(), stamp.nth()), (time, warm_up, nth));
             assert_eq!(stamp.room() & (ROOMS_MAX - 1), room);
             assert!(is_whole(text, 64) && !is_whole(&text[..63], 64) && !is_whole(text, 63));
+        }
+    }
+
+    #[test]
+    fn comparing_is_kept_cheap() {
+        let rows = [(41, 1), (4096, 1), (4097, 2), (64 << 10, 16), (1 << 20, 256)];
+        for (size, one_in) in rows {
+            assert_eq!(compared_one_in(size), one_in, "{size}");
         }
     }
 

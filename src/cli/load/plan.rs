@@ -147,7 +147,7 @@ impl Plan {
         if crowd.members == 0 {
             return Err("give at least one connection".to_owned());
         }
-        let address = target.address()?;
+        let address = target.address(common.connect_timeout)?;
         let threads = common.threads.unwrap_or_else(default_threads).max(1);
         let sources = common.sources.take();
         let hello = std::mem::take(&mut common.hello);

@@ -14,7 +14,7 @@ use super::handshake::Handshake;
 use super::intake::{Intake, Notice};
 use super::member::{End, Member, Stage};
 use super::outcome::Outcome;
-use super::payload::PAYLOAD_MIN;
+use super::payload::{Content, PAYLOAD_MIN};
 use super::poller::{Interest, Poller, Ready};
 use super::recorder::{Ticks, histogram};
 use super::sampler::tick;
@@ -56,8 +56,6 @@ pub(super) struct Counts {
 
 /// What a socket holds after a batch of messages fits one read, and a second-level cache.
 const BUFFER: usize = 256 * 1024;
-/// A frame longer than this is taken for garbage.
-const FRAME_MAX: usize = 64 << 20;
 /// How soon a thread without work notices that the phase has changed.
 const IDLE: Duration = Duration::from_millis(10);
 
@@ -69,8 +67,9 @@ impl Reader {
     ) -> io::Result<Self> {
         let traffic = shared.plan.traffic.as_ref();
         let (size, one_in) = traffic.map_or((PAYLOAD_MIN, 1), |t| (t.size, t.sampled_one_in));
+        let content = shared.plan.common.strict.then(|| Content::new(size));
         let mut reader = Self {
-            intake: Intake::new(shared.marker, size, one_in),
+            intake: Intake::new(shared.marker, size, one_in, content),
             poller: Poller::new()?,
             buffer: vec![0; BUFFER],
             members: Vec::new(),
@@ -208,18 +207,12 @@ impl Reader {
         let rest = self.intake.receive(member, bytes, now, &mut self.notices);
         member.partial.clear();
         member.partial.extend_from_slice(rest);
+        // What is beyond any sense has been refused by its header.
         if let Some(needed) = server_frame_len(rest).filter(|&len| len > self.buffer.len()) {
-            self.make_room(needed);
+            self.buffer.resize(needed, 0);
         }
         for notice in std::mem::take(&mut self.notices) {
             self.on_notice(nth, notice);
-        }
-    }
-
-    fn make_room(&mut self, frame_len: usize) {
-        match frame_len <= FRAME_MAX {
-            true => self.buffer.resize(frame_len, 0),
-            false => self.notices.push(Notice::Violation("a frame of more than 64 MiB")),
         }
     }
 

@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::figures::{Figures, Latency};
+use super::payload::compared_one_in;
 use super::plan::{Pace, Scenario};
 use super::units::{bytes, count, percent, time, whole};
 
@@ -65,6 +66,14 @@ pub(super) fn remarks(figures: &Figures) -> Vec<String> {
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }
+    if figures.outcome.verdict.slow.were_not_slow() {
+        remarks.push(
+            "the slow members were not slow: what was published for one of them fits the buffers \
+             of its socket and of the server; use a larger --size, a higher --rate or a longer \
+             --duration"
+                .to_owned(),
+        );
+    }
     if figures.outcome.verdict.lost > 0 {
         remarks.push("messages were lost: the server did not deliver what it took".to_owned());
     }
@@ -76,6 +85,9 @@ pub(super) fn sections(figures: &Figures) -> Vec<Section> {
     let mut sections = vec![connections(figures)];
     if is_storm {
         sections.push(waves(figures));
+    }
+    if figures.outcome.verdict.slow.members > 0 {
+        sections.push(slow_members(figures));
     }
     if figures.shared.plan.traffic.is_some() {
         sections.push(messages(figures));
@@ -121,6 +133,23 @@ fn waves(figures: &Figures) -> Section {
     Section { title: "Waves", rows: rows.collect() }
 }
 
+fn slow_members(figures: &Figures) -> Section {
+    let slow = figures.outcome.verdict.slow;
+    let rate = match figures.shared.plan.slow.read_rate {
+        0 => "read nothing".to_owned(),
+        rate => format!("read {}/s each", bytes(rate as f64)),
+    };
+    let rows = vec![
+        row(
+            "slow members",
+            format!("{}, {rate} while messages were published", whole(slow.members)),
+        ),
+        row("closed by the server", whole(slow.closed)),
+        row("told of a gap", whole(slow.skipped)),
+    ];
+    Section { title: "Slow members", rows }
+}
+
 fn messages(figures: &Figures) -> Section {
     let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
     let per_second = count(figures.per_second(|snapshot| snapshot.received));
@@ -140,7 +169,19 @@ fn messages(figures: &Figures) -> Section {
         ("acknowledged", figures.sent.tally.acked),
     ];
     rows.extend(seldom.iter().filter(|(_, n)| *n > 0).map(|(name, n)| row(name, whole(*n))));
+    rows.extend(content(figures));
     Section { title: "Messages", rows }
+}
+
+/// How much of what arrived was compared byte by byte.
+fn content(figures: &Figures) -> Option<(String, String)> {
+    let plan = &figures.shared.plan;
+    let size = plan.traffic.as_ref().filter(|_| plan.common.strict)?.size;
+    let of = match compared_one_in(size) {
+        1 => "every byte of every message".to_owned(),
+        one_in => format!("every byte of one message in {one_in}, head and end of all"),
+    };
+    Some(row("content compared", format!("{of}: {}", whole(figures.outcome.tally.compared))))
 }
 
 fn latencies(figures: &Figures) -> Section {
@@ -173,8 +214,8 @@ fn server(figures: &Figures) -> Option<Section> {
     let costs = [
         ("CPU per delivery", server.cpu_per_delivery.map(time)),
         ("CPU per connect", server.cpu_per_connect.map(time)),
-        ("memory per connection", server.resident_per_connection.map(|it| bytes(it.max(0.0)))),
-        ("memory per further one", server.resident_slope.map(|it| bytes(it.max(0.0)))),
+        ("memory per connection", server.resident_per_connection.map(growth)),
+        ("memory per further one", server.resident_slope.map(growth)),
     ];
     rows.extend(costs.into_iter().filter_map(|(name, value)| Some(row(name, value?))));
     let memory = [server.resident_before, server.resident_connected, server.resident_max];
@@ -182,6 +223,17 @@ fn server(figures: &Figures) -> Option<Section> {
     rows.push(row("memory", format!("{before} before, {connected} connected, {max} at most")));
     Some(Section { title: "Server", rows })
 }
+
+/// What a connection added. Less than any server can do with says only that it had the memory from
+/// before.
+fn growth(per_connection: f64) -> String {
+    match per_connection < PER_CONNECTION_MIN {
+        true => "n/a: the server had the memory already".to_owned(),
+        false => bytes(per_connection),
+    }
+}
+
+const PER_CONNECTION_MIN: f64 = 64.0;
 
 fn generator(figures: &Figures) -> Section {
     let generator = figures.generator();
@@ -213,4 +265,17 @@ fn errors(figures: &Figures) -> Section {
     // A long kind pushes its number aside; a space keeps them apart.
     let rows = rows.map(|(kind, count)| (format!("{kind} "), count));
     Section { title: "Errors", rows: rows.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_memory_is_no_figure() {
+        for nothing in [-300.0, 0.0, 18.8] {
+            assert!(growth(nothing).starts_with("n/a"), "{nothing}");
+        }
+        assert_eq!(growth(300.0), "300 B");
+    }
 }

@@ -11,6 +11,8 @@ pub(super) struct Tally {
     pub(super) disordered: u64,
     /// Messages without their end, or of a stream that the member is not in.
     pub(super) damaged: u64,
+    /// Messages whose content was compared.
+    pub(super) compared: u64,
     /// Other messages: answers, and what somebody else published.
     pub(super) other: u64,
     pub(super) warm_up: u64,
@@ -65,6 +67,7 @@ impl Tally {
         self.repeated += other.repeated;
         self.disordered += other.disordered;
         self.damaged += other.damaged;
+        self.compared += other.compared;
         self.other += other.other;
         self.warm_up += other.warm_up;
         self.bytes += other.bytes;

@@ -1,7 +1,8 @@
 //! The server that is measured.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A `ws://` address, taken apart but not looked up.
 #[derive(Clone, Debug)]
@@ -16,15 +17,18 @@ pub(super) struct Target {
 const PORT: &str = ":80";
 
 impl Target {
-    /// The first address of the host.
-    pub(super) fn address(&self) -> Result<SocketAddr, String> {
+    /// The first address of the host where somebody listens.
+    ///
+    /// A name may have several, and which one the server has is not to be seen from here. With a
+    /// single one nothing is tried: a measured server shall not see a connection more than asked.
+    pub(super) fn address(&self, patience: Duration) -> Result<SocketAddr, String> {
         let mut name = self.authority.clone();
         if self.authority.rsplit(':').next().is_none_or(|port| port.parse::<u16>().is_err()) {
             name.push_str(PORT);
         }
         let found = name.to_socket_addrs().map_err(|error| error.to_string());
         found
-            .and_then(|mut addresses| addresses.next().ok_or_else(|| "no address".to_owned()))
+            .and_then(|found| choose(found, patience).ok_or_else(|| "no address".to_owned()))
             .map_err(|why| format!("{} cannot be looked up ({why}); check the host name", name))
     }
 }
@@ -42,6 +46,18 @@ impl FromStr for Target {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { url: url.to_owned(), authority: authority.to_owned(), path })
     }
+}
+
+/// The first that takes a connection; the first of all if none does, whose error is then told.
+fn choose(found: impl Iterator<Item = SocketAddr>, patience: Duration) -> Option<SocketAddr> {
+    let mut addresses: Vec<_> = found.collect();
+    addresses.dedup();
+    let first = addresses.first().copied();
+    if addresses.len() < 2 {
+        return first;
+    }
+    let answers = |address: &SocketAddr| TcpStream::connect_timeout(address, patience).is_ok();
+    addresses.into_iter().find(answers).or(first)
 }
 
 fn no_ws(url: &str) -> String {
@@ -70,6 +86,18 @@ mod tests {
             let target: Target = url.parse().unwrap();
             assert_eq!((&*target.authority, &*target.path), (authority, path), "{url}");
         }
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        let nobody = SocketAddr::from(([127, 0, 0, 2], here.port()));
+        let choose = |found: &[SocketAddr]| choose(found.iter().copied(), Duration::from_secs(5));
+        assert_eq!(choose(&[nobody, here]), Some(here));
+        assert_eq!(choose(&[here, nobody]), Some(here));
+        assert_eq!(choose(&[nobody, nobody]), Some(nobody));
+        assert_eq!(choose(&[]), None);
     }
 
     #[test]

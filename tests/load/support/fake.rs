@@ -22,8 +22,12 @@ pub(crate) struct Faults {
     pub(crate) double_at: Option<u64>,
     /// This message loses its second half.
     pub(crate) cut_at: Option<u64>,
+    /// Of this message one byte in the middle is changed.
+    pub(crate) change_at: Option<u64>,
     /// Instead of this message the connection is closed with 1013.
     pub(crate) close_at: Option<u64>,
+    /// Instead of this message these bytes are sent.
+    pub(crate) raw_at: Option<(u64, &'static [u8])>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +151,16 @@ impl Member {
             let _ = self.stream.write_all(&close);
             return;
         }
+        if let Some((_, bytes)) = faults.raw_at.filter(|&(at, _)| at == number) {
+            let _ = self.stream.write_all(bytes);
+            return;
+        }
+        let mut message = message.to_vec();
+        if faults.change_at == Some(number) {
+            let middle = message.len() / 2;
+            message[middle] = b'!';
+        }
+        let message = message.as_slice();
         let is_cut = faults.cut_at == Some(number);
         send(&mut self.stream, if is_cut { &message[..message.len() / 2] } else { message });
         if faults.double_at == Some(number) {
