@@ -93,6 +93,8 @@ mod builder;
 mod claims;
 mod client;
 mod error;
+#[cfg(test)]
+mod fuzzing;
 mod handler;
 mod handshake;
 mod http;

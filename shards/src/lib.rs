@@ -17,6 +17,9 @@ mod time;
 mod tuning;
 
 mod envelope;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lane;
 mod message;
 

@@ -8,13 +8,17 @@ struct Flag {
     name: String,
     takes_value: bool,
     is_limit: bool,
-    variable: String,
+    help: String,
     default: Option<String>,
 }
 
 impl Flag {
     fn key(&self) -> String {
         self.name.replace('-', "_")
+    }
+
+    fn variable(&self) -> String {
+        format!("CORECAST_{}", self.key().to_uppercase())
     }
 }
 
@@ -31,24 +35,17 @@ fn flags() -> Vec<Flag> {
                 name: name.to_owned(),
                 takes_value: value.starts_with('<'),
                 is_limit,
-                variable: String::new(),
+                help: String::new(),
                 default: None,
             });
-        } else if let (Some(flag), Some(tag)) = (flags.last_mut(), tag(text)) {
-            match tag {
-                ("env", variable) => flag.variable = variable.trim_end_matches('=').to_owned(),
-                ("default", default) => flag.default = Some(default.to_owned()),
-                _ => {}
-            }
+        } else if let Some(flag) = flags.last_mut() {
+            flag.help.push_str(text);
+            let default = text.strip_prefix("[default: ").and_then(|rest| rest.strip_suffix(']'));
+            flag.default = flag.default.take().or(default.map(str::to_owned));
         }
     }
     assert!(flags.iter().filter(|flag| flag.is_limit).count() > 10, "the help is read:\n{help}");
     flags
-}
-
-/// `[name: value]` on a line of its own.
-fn tag(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix('[')?.strip_suffix(']')?.split_once(": ")
 }
 
 /// The first two cells of README's table of limits: flags and defaults.
@@ -71,8 +68,7 @@ fn named(cell: &str) -> Vec<&str> {
 #[test]
 fn every_flag_has_its_variable() {
     for flag in flags() {
-        let expected = format!("CORECAST_{}", flag.key().to_uppercase());
-        assert_eq!(flag.variable, expected, "of --{}", flag.name);
+        assert!(flag.help.contains(&flag.variable()), "--{}: {}", flag.name, flag.help);
     }
 }
 
@@ -128,7 +124,7 @@ fn number(text: &str) -> f64 {
 fn an_empty_variable_is_not_set() {
     let mut command = serve(&["--listen", "127.0.0.1:0"]);
     for flag in flags() {
-        command.env(flag.variable, "");
+        command.env(flag.variable(), "");
     }
     command.env("CORECAST_LOG", "");
     let server = Server::spawn(command, 1);
@@ -150,14 +146,14 @@ fn switches_understand_the_usual_words() {
     };
     for switch in &switches {
         for word in ["maybe", "2", "-"] {
-            let outcome = run(&switch.variable, word);
+            let outcome = run(&switch.variable(), word);
             assert_eq!(outcome.code, Some(2), "{word}: {}", outcome.stderr);
             let said =
                 outcome.stderr.contains(&switch.name) && outcome.stderr.contains("yes or no");
             assert!(said, "{word}: {}", outcome.stderr);
         }
         for word in ["1", "yes", "on", "TRUE", "0", "no", "Off", "false", ""] {
-            let outcome = run(&switch.variable, word);
+            let outcome = run(&switch.variable(), word);
             assert_eq!(outcome.code, Some(1), "{} {word}: {}", switch.name, outcome.stderr);
         }
     }

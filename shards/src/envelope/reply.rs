@@ -27,7 +27,7 @@ pub(crate) enum ErrorCode {
 }
 
 impl ErrorCode {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             ErrorCode::BadEnvelope => "bad_envelope",
             ErrorCode::UnknownEvent => "unknown_event",
