@@ -197,3 +197,78 @@ fn a_publish_crosses_once_to_its_home_and_once_to_each_interested_shard() {
         }
     }
 }
+
+/// A connection in so many rooms, of which one gets all messages.
+struct Reader {
+    shard: Shard,
+    conn: ConnId,
+    busy: RoomName,
+}
+
+impl Reader {
+    fn new(rooms: usize) -> Reader {
+        let mut shard = Shard::new(ShardId::new(0), Config { shards: 1, ..Config::default() });
+        let conn = shard.open(Permissions::default());
+        for room in 0..rooms {
+            let text = format!(r#"{{"event":"cast:join","room":"{room}"}}"#);
+            let mut frame = Vec::new();
+            push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
+            shard.receive(conn, &mut frame);
+            shard.take_own(16);
+        }
+        flush(&mut shard);
+        Reader { shard, conn, busy: RoomName::new("0").unwrap() }
+    }
+
+    /// What the sends of one message look at, if the socket ends them like this.
+    fn looks(&mut self, end: fn(usize) -> SendEnd) -> u64 {
+        let before = self.shard.counters().looks;
+        let publication = Publication { event: "m".into(), data: "1", echo: true };
+        let message = Unnumbered::new(&publication, &self.busy);
+        self.shard.publish(&self.busy, message, None, None).unwrap();
+        self.shard.take_own(16);
+        self.shard.start_slice();
+        assert_eq!(self.shard.next_room_send(), Some(self.conn));
+        let mut bytes = 0;
+        self.shard.for_each_slice(self.conn, |slice| bytes += slice.len());
+        self.shard.end_send(self.conn, end(bytes));
+        self.shard.on_writable(self.conn);
+        flush(&mut self.shard);
+        self.shard.counters().looks - before
+    }
+}
+
+/// Neither the sends that are taken whole nor those that are refused or cut walk the rooms that
+/// have no news.
+#[test]
+fn a_send_looks_at_the_rooms_that_have_news_however_many_there_are() {
+    let (mut few, mut many) = (Reader::new(1), Reader::new(128));
+    type End = fn(usize) -> SendEnd;
+    let ends: [(End, u64); 3] = [
+        (|bytes| SendEnd::Taken(bytes), 1),
+        (|_| SendEnd::Blocked, 2),
+        (|bytes| SendEnd::Taken(bytes - 1), 1),
+    ];
+    for (end, looks) in ends {
+        assert_eq!((few.looks(end), many.looks(end)), (looks, looks));
+    }
+}
+
+/// What has news in many rooms gets them together, though a send looks at a bounded number of them.
+#[test]
+fn many_rooms_with_news_share_few_sends() {
+    const ROOMS: usize = 128;
+    let mut reader = Reader::new(ROOMS);
+    let before = reader.shard.counters().clone();
+    for room in 0..ROOMS {
+        let room = RoomName::new(&room.to_string()).unwrap();
+        let publication = Publication { event: "m".into(), data: "1", echo: true };
+        let message = Unnumbered::new(&publication, &room);
+        reader.shard.publish(&room, message, None, None).unwrap();
+        reader.shard.take_own(16);
+    }
+    flush(&mut reader.shard);
+    let after = reader.shard.counters();
+    assert_eq!(after.delivered - before.delivered, ROOMS as u64);
+    assert_eq!(after.sends - before.sends, 5, "each takes some thirty rooms along");
+}

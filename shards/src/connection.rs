@@ -6,6 +6,7 @@ use crate::inbound::Inbound;
 use crate::limits::Limits;
 use crate::own::Own;
 use crate::permissions::Permissions;
+use crate::places::Places;
 use crate::room_name::RoomName;
 use crate::time::Time;
 
@@ -54,6 +55,16 @@ pub(crate) struct Connection {
     pub(crate) close_delays: u8,
     /// Its rooms; the room of everybody first, while it is open.
     pub(crate) memberships: Vec<Membership>,
+    /// Where it may be behind: the memberships of rooms whose pass went by it or begins a send to
+    /// it, and those that this send takes along. A send walks these alone.
+    ///
+    /// Invariant: these are the memberships that are `noted`. Who is behind in another room is so
+    /// only until that room's pass comes by.
+    pub(crate) behind: Places,
+    /// Where the next send looks for rooms that it can take along.
+    pub(crate) along: u16,
+    /// Memberships whose leave is answered and whose last message is still to be sent.
+    pub(crate) departing: u16,
     pub(crate) inbound: Option<Box<Inbound>>,
     pub(crate) own: Option<Box<Own>>,
 }
@@ -119,6 +130,8 @@ pub(crate) struct Membership {
     pub(crate) member: u32,
     pub(crate) attempt: u32,
     pub(crate) state: MembershipState,
+    /// Whether it stands among those where the connection may be behind.
+    pub(crate) noted: bool,
 }
 
 /// The place of a membership that is in no list of members.
@@ -169,6 +182,9 @@ impl Connection {
             close_due: Time::default(),
             close_delays: 0,
             memberships: Vec::new(),
+            behind: Places::default(),
+            along: 0,
+            departing: 0,
             inbound: None,
             own: None,
         }
@@ -215,6 +231,42 @@ impl Connection {
         let mean = self.unanswered_bytes / self.unanswered as usize;
         self.unanswered -= 1;
         self.unanswered_bytes -= if self.unanswered == 0 { self.unanswered_bytes } else { mean };
+    }
+
+    /// Takes note that it may be behind in the room at `place`.
+    pub(crate) fn note(&mut self, place: usize) {
+        if !std::mem::replace(&mut self.memberships[place].noted, true) {
+            self.behind.push(place);
+        }
+    }
+
+    /// Keeps the notes of those memberships of which `is_behind` says so.
+    pub(crate) fn keep_notes(&mut self, mut is_behind: impl FnMut(&Membership) -> bool) {
+        let memberships = &mut self.memberships;
+        self.behind.retain(|place| {
+            memberships[place].noted = is_behind(&memberships[place]);
+            memberships[place].noted
+        });
+    }
+
+    /// It is behind in none of those rooms.
+    pub(crate) fn unnote_all(&mut self) {
+        for place in self.behind.iter() {
+            self.memberships[place].noted = false;
+        }
+        self.behind.clear();
+    }
+
+    /// Takes a membership that is noted nowhere out of the list. Returns the one that has its place
+    /// now.
+    pub(crate) fn forget(&mut self, place: usize) -> Option<Membership> {
+        debug_assert!(!self.memberships[place].noted, "who is no member is not behind");
+        self.memberships.swap_remove(place);
+        let moved = *self.memberships.get(place)?;
+        if moved.noted {
+            self.behind.rename(self.memberships.len(), place);
+        }
+        Some(moved)
     }
 
     /// Frees the buffer of its own frames once all of them are sent.

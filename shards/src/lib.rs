@@ -32,6 +32,7 @@ mod latencies;
 mod line;
 mod log;
 mod own;
+mod places;
 mod room;
 mod rooms;
 mod shard;

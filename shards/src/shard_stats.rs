@@ -40,6 +40,9 @@ pub struct Counters {
     pub delivered: u64,
     /// Sends that took at least one byte.
     pub sends: u64,
+    /// Memberships that a send has looked at: it carries their messages, or those of the rooms that
+    /// it can take along.
+    pub looks: u64,
     /// Gaps announced.
     pub gaps: u64,
     /// Items put on lanes to homes and from them, its own included.

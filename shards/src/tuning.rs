@@ -15,6 +15,9 @@ pub struct Tuning {
     /// Slices of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`). At least
     /// 3, since the connection's own bytes take up to [`OWN_SLICES`].
     pub send_slices: usize,
+    /// Memberships that one send looks at for rooms whose pass has not come yet, to take them
+    /// along: few system calls for many rooms, at a cost that does not grow with their number.
+    pub rooms_along: usize,
     /// Bytes of a frame above which it is referred to and never copied: into a room log, or out of
     /// it when a send was cut.
     pub copy_bytes: usize,
@@ -46,6 +49,7 @@ impl Tuning {
         slice_sends: 64,
         slice_visits: 4096,
         send_slices: 256,
+        rooms_along: 32,
         copy_bytes: 16 << 10,
         small_chunk_bytes: 4 << 10,
         large_chunk_bytes: 64 << 10,

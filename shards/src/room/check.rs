@@ -37,6 +37,13 @@ impl Room {
             assert!(member.cursor >= kept_from, "the floor passed somebody: {member:?}, {self:?}");
             assert!(member.cursor >= self.log.first(), "somebody lost its place: {member:?}");
         }
+        // The same for what the walk under way makes of it.
+        let Some(pass) = &self.pass else { return };
+        for member in &self.members[..pass.position] {
+            let keeps = member.pin.is_some() || member.in_flight > 0;
+            let done = member.cursor >= pass.end.min(self.end_for(member));
+            assert!(keeps || done, "the walk went by somebody: {member:?}, {self:?}");
+        }
     }
 
     fn check_member(&self, member: &Member) {

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Shard;
 use crate::connection::{Connection, Membership, MembershipState, Phase, Sending, Wait};
+use crate::log::Pin;
 use crate::rooms::EVERYBODY;
 
 impl Shard {
@@ -81,6 +82,14 @@ impl Shard {
 
     fn check_memberships(&self, slot: u32, connection: &Connection) {
         let mut rooms = HashSet::new();
+        let mut noted: Vec<usize> = connection.behind.iter().collect();
+        noted.sort_unstable();
+        let places = connection.memberships.iter().enumerate();
+        let marked = places.filter(|(_, m)| m.noted).map(|(place, _)| place);
+        assert!(marked.eq(noted), "{slot}: who may be behind is in the list, once");
+        let departs = |membership: &&Membership| membership.state == MembershipState::Departing;
+        let departing = connection.memberships.iter().filter(departs).count();
+        assert_eq!(usize::from(connection.departing), departing, "{slot}: leaves to finish");
         let is_out = !matches!(connection.phase, Phase::Open | Phase::Finishing(_));
         for (place, membership) in connection.memberships.iter().enumerate() {
             assert!(rooms.insert(membership.room), "{slot}: a room is listed once");
@@ -103,9 +112,13 @@ impl Shard {
         assert_eq!(departs, member.departure().is_some(), "{slot}: {membership:?}");
         let begun = connection.sending == Sending::Begun;
         assert!(begun || member.in_flight == 0, "{slot}: only a begun send carries: {member:?}");
-        let slow = connection.slow && !begun;
-        let is_pinned = member.pin == Some(crate::log::Pin::Slow);
-        assert!(!slow || is_pinned, "{slot}: who is slow is pinned everywhere: {member:?}");
+        if !membership.noted {
+            assert!(member.in_flight == 0 && member.pin.is_none(), "{slot}: not noted: {member:?}");
+            assert!(room.dirty || !room.is_behind(member), "{slot}: nobody knows: {member:?}");
+        } else if !begun {
+            let pin = if connection.slow { Pin::Slow } else { Pin::Held };
+            assert_eq!(member.pin, Some(pin), "{slot}: who was left behind is pinned: {member:?}");
+        }
     }
 
     fn check_sums(&self) {

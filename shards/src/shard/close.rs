@@ -138,6 +138,7 @@ impl Shard {
     /// Takes the connection out of all rooms. Those homes that count it as a member are owed a leave.
     fn leave_rooms(&mut self, slot: u32) {
         let id = self.connections.id(slot);
+        self.connections[slot].unnote_all();
         for place in (0..self.connections[slot].memberships.len()).rev() {
             self.unlist(slot, place);
             let membership = self.connections[slot].memberships.pop().expect("this place");
@@ -161,6 +162,12 @@ impl Shard {
         let Some(index) = membership.listed() else { return };
         let key = membership.room;
         membership.member = NOT_LISTED;
+        let (noted, departs) = (membership.noted, membership.state == MembershipState::Departing);
+        let connection = &mut self.connections[slot];
+        connection.departing -= u16::from(departs);
+        if noted {
+            connection.keep_notes(|membership| membership.listed().is_some());
+        }
         let (room, pool) = self.rooms.with_pool(key);
         let moved = room.remove(index);
         room.release(pool);
@@ -176,9 +183,7 @@ impl Shard {
 
     /// Takes an unlisted membership out of the connection's list.
     pub(super) fn forget_membership(&mut self, slot: u32, place: usize) {
-        let memberships = &mut self.connections[slot].memberships;
-        memberships.swap_remove(place);
-        let Some(moved) = memberships.get(place) else { return };
+        let Some(moved) = self.connections[slot].forget(place) else { return };
         if let Some(index) = moved.listed() {
             let place = u16::try_from(place).expect("few rooms per connection");
             self.rooms[moved.room].members[index].place = place;

@@ -250,7 +250,7 @@ impl Shard {
         }
         let room = self.rooms.refer(room);
         let state = MembershipState::Joining;
-        let membership = Membership { room, member: NOT_LISTED, attempt, state };
+        let membership = Membership { room, member: NOT_LISTED, attempt, state, noted: false };
         self.connections[slot].memberships.push(membership);
     }
 

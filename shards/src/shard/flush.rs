@@ -128,21 +128,36 @@ impl Shard {
         let room = &self.rooms[key];
         let member = &room.members[index];
         match self.connections[slot].sending {
-            Sending::Idle => room.is_behind(member) && self.begin_send(slot),
+            Sending::Idle => {
+                if !room.is_behind(member) {
+                    return false;
+                }
+                self.connections[slot].note(member.place as usize);
+                self.begin_send(slot)
+            }
             Sending::Blocked | Sending::Dead => {
                 if room.lost_its_place(member) && self.is_fatal_to_lose(key) {
                     self.mark(slot, Disconnect::Slow);
                 }
+                self.leave_behind(key, index, Pin::Slow);
                 false
             }
+            // What its send does not carry makes it ready again when the send ends.
             Sending::Begun => {
-                // What its send does not carry makes it ready again when the send ends; until then
-                // the log keeps it, though this pass has gone by.
-                if room.is_behind(member) && member.pin.is_none() {
-                    self.rooms[key].pin(index, Pin::Held);
-                }
+                self.leave_behind(key, index, Pin::Held);
                 false
             }
+        }
+    }
+
+    /// The pass goes by a member that cannot be sent to now. If it is behind, the log keeps its
+    /// place.
+    fn leave_behind(&mut self, key: u32, index: usize, pin: Pin) {
+        let room = &mut self.rooms[key];
+        let member = &room.members[index];
+        if room.is_behind(member) && member.pin.is_none() {
+            self.connections[member.slot].note(member.place as usize);
+            room.pin(index, pin);
         }
     }
 

@@ -41,7 +41,7 @@ impl Shard {
         let next = self.rooms[EVERYBODY].next_offset();
         let member = self.rooms[EVERYBODY].add(slot, 0, next);
         let state = MembershipState::Joined;
-        let membership = Membership { room: EVERYBODY, member, attempt: 0, state };
+        let membership = Membership { room: EVERYBODY, member, attempt: 0, state, noted: false };
         self.connections[slot].memberships.push(membership);
     }
 

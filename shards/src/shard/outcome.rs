@@ -149,9 +149,6 @@ impl Shard {
         let key = self.connections[slot].memberships[place].room;
         let room = &mut self.rooms[key];
         let member = room.add(slot, u16::try_from(place).expect("few rooms per connection"), next);
-        if self.connections[slot].slow {
-            room.pin(member as usize, crate::log::Pin::Slow);
-        }
         if room.press.told == Some(true) {
             // If the last member had left meanwhile, the home has forgotten that this shard
             // pressed; otherwise it has not. So it is told again what holds now.
@@ -170,6 +167,7 @@ impl Shard {
         assert_eq!(membership.state, MembershipState::Leaving, "only a leave is answered so");
         membership.state = MembershipState::Departing;
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
+        self.connections[slot].departing += 1;
         self.rooms[key].depart(index, offset, asked.asker.id().map(Into::into));
         self.finish_departures(slot);
         self.reap();
@@ -179,8 +177,7 @@ impl Shard {
     /// Lets those memberships go whose last message is sent.
     pub(super) fn finish_departures(&mut self, slot: u32) {
         let connection = &self.connections[slot];
-        let departs = |membership: &Membership| membership.state == MembershipState::Departing;
-        if connection.sending == Sending::Begun || !connection.memberships.iter().any(departs) {
+        if connection.sending == Sending::Begun || connection.departing == 0 {
             return;
         }
         while let Some((place, left)) = self.finished_departure(slot) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{SendEnd, Shard};
 use crate::config::SlowPolicy;
-use crate::connection::{MembershipState, Phase, Sending, Wait};
+use crate::connection::{Membership, Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::Reply;
 use crate::id::ConnId;
@@ -22,6 +22,8 @@ const OWN_PATIENCE: Duration = Duration::from_secs(4);
 /// Replies on top of what the program sent may have as much again.
 pub(super) const OWN_EXCESS_MAX: usize = 2;
 
+const LISTED: &str = "only who is a member is behind";
+
 /// What a send has changed.
 struct Account {
     /// Everything that it carried was taken.
@@ -37,11 +39,13 @@ impl Shard {
         debug_assert_eq!(self.connections[slot].sending, Sending::Idle);
         // Who lost its place, or has a gap to announce, has refused bytes and not caught up since.
         if self.connections[slot].slow && !self.announce_gaps(slot) {
+            self.keep_places(slot);
             return false;
         }
         self.finish_departures(slot);
         let connection = &self.connections[slot];
         if connection.fate.is_some() && connection.phase != Phase::Closing {
+            self.keep_places(slot);
             return false;
         }
         if let Some(own) = &mut self.connections[slot].own {
@@ -65,8 +69,8 @@ impl Shard {
         if let Some(own) = &connection.own {
             own.slices().into_iter().filter(|slice| !slice.is_empty()).for_each(&mut each);
         }
-        for membership in &connection.memberships {
-            let Some(index) = membership.listed() else { continue };
+        for membership in connection.behind.iter().map(|place| &connection.memberships[place]) {
+            let index = membership.listed().expect(LISTED);
             let room = &self.rooms[membership.room];
             let member = &room.members[index];
             if member.in_flight > 0 {
@@ -108,9 +112,8 @@ impl Shard {
 
     /// Announces what the connection lost. Returns false when it ends because of it.
     fn announce_gaps(&mut self, slot: u32) -> bool {
-        for place in 0..self.connections[slot].memberships.len() {
-            let membership = self.connections[slot].memberships[place];
-            let Some(index) = membership.listed() else { continue };
+        for behind in 0..self.connections[slot].behind.len() {
+            let (membership, index) = self.noted(slot, behind);
             let room = &mut self.rooms[membership.room];
             let lost = room.lost_its_place(&room.members[index]);
             if lost && self.is_fatal_to_lose(membership.room) {
@@ -132,41 +135,82 @@ impl Shard {
         key == EVERYBODY || self.config.slow == SlowPolicy::Disconnect
     }
 
+    /// The membership that is the `behind`-th where the connection may be behind, and where its room
+    /// lists it.
+    fn noted(&self, slot: u32, behind: usize) -> (Membership, usize) {
+        let connection = &self.connections[slot];
+        let membership = connection.memberships[connection.behind.get(behind)];
+        (membership, membership.listed().expect(LISTED))
+    }
+
     /// Says which messages the send carries, as many as there are slices of memory for.
     fn begin_rooms(&mut self, slot: u32) -> bool {
         let mut slices_left = self.config.tuning.send_slices - OWN_SLICES;
+        if !self.queues.dirty.is_empty() {
+            self.take_along(slot);
+        }
         let mut carries = false;
-        for membership in &self.connections[slot].memberships {
-            let Some(index) = membership.listed() else { continue };
+        for behind in 0..self.connections[slot].behind.len() {
+            let (membership, index) = self.noted(slot, behind);
             carries |= self.rooms[membership.room].begin_send(index, &mut slices_left);
         }
+        self.counters.looks += self.connections[slot].behind.len() as u64;
         carries
+    }
+
+    /// Looks for rooms whose pass has not come yet, so that a connection with news in several rooms
+    /// gets them in one send. Each send looks at the next few memberships, whatever their number.
+    fn take_along(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot];
+        let rooms = connection.memberships.len();
+        let looks = rooms.min(self.config.tuning.rooms_along);
+        let first = usize::from(connection.along);
+        for place in first..first + looks {
+            let place = place % rooms;
+            let membership = connection.memberships[place];
+            let Some(index) = membership.listed().filter(|_| !membership.noted) else { continue };
+            let room = &self.rooms[membership.room];
+            if room.dirty && room.is_behind(&room.members[index]) {
+                connection.note(place);
+            }
+        }
+        self.counters.looks += looks as u64;
+        if looks < rooms {
+            connection.along = ((first + looks) % rooms) as u16;
+        }
     }
 
     /// Moves the cursors behind what was taken.
     fn account(&mut self, slot: u32, taken: usize) -> Account {
         let connection = &mut self.connections[slot];
-        let mut account = Account { complete: true, caught_up: connection.is_at_ease() };
+        let caught_up = connection.is_at_ease() && connection.departing == 0;
+        let mut account = Account { complete: true, caught_up };
         let mut left = taken;
         if let Some(own) = &mut connection.own {
             left = own.consume(taken);
             account.complete = own.slices().iter().all(|slice| slice.is_empty());
         }
-        let mut cut = None;
-        for membership in &connection.memberships {
-            let Some(index) = membership.listed() else { continue };
+        let (mut cut, mut served) = (None, 0);
+        for behind in 0..connection.behind.len() {
+            let membership = &connection.memberships[connection.behind.get(behind)];
+            let index = membership.listed().expect(LISTED);
             let (room, pool) = self.rooms.with_pool(membership.room);
             if room.members[index].in_flight > 0 {
                 let advance = room.end_send(index, &mut left, pool);
                 self.counters.delivered += advance.messages;
                 account.complete &= advance.complete;
+                served = if advance.messages > 0 { behind + 1 } else { served };
                 if advance.rest.is_some() {
                     cut = advance.rest;
                 }
             }
             let member = &room.members[index];
             account.caught_up &= member.pin.is_none() && !room.is_behind(member);
-            account.caught_up &= membership.state != MembershipState::Departing;
+        }
+        match account.complete && account.caught_up {
+            true => connection.unnote_all(),
+            // The rooms that this send brought something of come last in the next one.
+            false => connection.behind.rotate(served),
         }
         if let Some(rest) = cut {
             self.counters.rest_bytes_copied += rest.copied_bytes();
@@ -179,34 +223,40 @@ impl Shard {
     /// The socket took everything. Whoever has caught up needs no place in any log; whoever has
     /// not goes on as soon as it is its turn.
     fn settle(&mut self, slot: u32) {
-        let mut behind = false;
-        for place in 0..self.connections[slot].memberships.len() {
-            let membership = self.connections[slot].memberships[place];
-            let Some(index) = membership.listed() else { continue };
-            let room = &self.rooms[membership.room];
-            behind |= room.is_behind(&room.members[index]);
-        }
+        self.let_go(slot);
+        let behind = !self.connections[slot].behind.is_empty();
         self.connections[slot].slow &= behind;
-        let slow = self.connections[slot].slow;
-        self.pin_where_behind(slot, if slow { Pin::Slow } else { Pin::Held });
+        self.keep_places(slot);
         if behind || self.connections[slot].has_own() {
             self.make_ready(slot);
         }
         self.connections[slot].drop_empty_own();
     }
 
-    /// Pins the rooms in which the connection is behind, and no others. A slow connection is
-    /// pinned everywhere: what comes next will find it behind.
-    fn pin_where_behind(&mut self, slot: u32, pin: Pin) {
-        for place in 0..self.connections[slot].memberships.len() {
-            let membership = self.connections[slot].memberships[place];
-            let Some(index) = membership.listed() else { continue };
-            let (room, pool) = self.rooms.with_pool(membership.room);
-            if pin == Pin::Slow || room.is_behind(&room.members[index]) {
-                room.pin(index, pin);
-            } else if room.members[index].pin.is_some() {
+    /// Gives up the places of those memberships that are not behind.
+    fn let_go(&mut self, slot: u32) {
+        let rooms = &mut self.rooms;
+        self.connections[slot].keep_notes(|membership| {
+            let index = membership.listed().expect(LISTED);
+            let (room, pool) = rooms.with_pool(membership.room);
+            let is_behind = room.is_behind(&room.members[index]);
+            if !is_behind {
                 room.unpin(index);
                 room.release(pool);
+            }
+            is_behind
+        });
+    }
+
+    /// Pins the memberships that may be behind: their rooms' passes have gone by, and what they wait
+    /// for is to stay.
+    fn keep_places(&mut self, slot: u32) {
+        let pin = if self.connections[slot].slow { Pin::Slow } else { Pin::Held };
+        for behind in 0..self.connections[slot].behind.len() {
+            let (membership, index) = self.noted(slot, behind);
+            let room = &mut self.rooms[membership.room];
+            if room.members[index].pin != Some(pin) {
+                room.pin(index, pin);
             }
         }
     }
@@ -225,7 +275,8 @@ impl Shard {
             let due = self.now + self.config.limits.slow_timeout;
             self.timers.set(due, Timer::Slow, self.connections.id(slot));
         }
-        self.pin_where_behind(slot, Pin::Slow);
+        self.let_go(slot);
+        self.keep_places(slot);
     }
 
     /// The socket is dead. What arrived before is still read and handled; then comes the end.
@@ -234,7 +285,7 @@ impl Shard {
         connection.slow = true;
         connection.own = None;
         self.note_gone(slot);
-        self.pin_where_behind(slot, Pin::Slow);
+        self.keep_places(slot);
         if self.connections[slot].phase == Phase::Closing {
             self.part(slot);
         } else if !self.reading {

@@ -6,6 +6,7 @@ use super::Shard;
 use crate::connection::{Membership, MembershipState, Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::id::ConnId;
+use crate::log::Pin;
 use crate::time::Time;
 use crate::timers::Timer;
 use crate::wire::{Opcode, push_frame};
@@ -195,7 +196,9 @@ impl Shard {
                 return self.mark(slot, Disconnect::Slow);
             }
             room.skip(index, end);
+            room.pin(index, Pin::Slow);
             room.release(pool);
+            self.connections[slot].note(place);
         }
     }
 }
