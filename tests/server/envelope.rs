@@ -281,3 +281,33 @@ fn a_refused_command_has_no_effect() {
     let joined = client.join("r");
     assert_eq!((joined.offset, joined.members), (0, 1));
 }
+
+#[test]
+fn a_name_that_is_no_text_is_an_unknown_member() {
+    let server = Server::start(&[]);
+    let mut client = Client::connect(&server);
+    client.send_text(r#"{"event":"cast:ping","id":1,"\ud83d":0}"#);
+    assert_eq!(client.recv_event("cast:pong").raw("id"), Some("1"));
+}
+
+#[test]
+fn the_error_says_what_is_wrong() {
+    let server = Server::start(&[]);
+    let mut client = Client::connect(&server);
+    let epoch = "e".repeat(33);
+    let since = format!(r#"{{"since":{{"epoch":"{epoch}","offset":1}}}}"#);
+    let long = format!(r#"{{"event":"cast:join","room":"r","data":{since}}}"#);
+    let rows = [
+        (r#"{"event":"cast:join","room":"\ud800"}"#, "surrogate"),
+        ("\u{feff}{\"event\":\"cast:ping\"}", "byte order mark"),
+        (long.as_str(), "at most 32 bytes"),
+        (r#"{"event":"join","room":"r"}"#, "cast:join"),
+        (r#"{"event":"cast:subscribe","room":"r"}"#, "cast:join"),
+    ];
+    for (text, words) in rows {
+        client.send_text(text);
+        let error = client.recv_event("cast:error");
+        assert!(format!("{error:?}").contains(words), "for {text}: {error:?}");
+    }
+    client.assert_nothing_pending();
+}
