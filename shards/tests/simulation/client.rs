@@ -6,6 +6,7 @@ use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{ConnId, Disconnect, Time};
 
 use crate::chance::Chance;
+use crate::count::Happened;
 use crate::faults::Faults;
 use crate::view::View;
 
@@ -56,6 +57,12 @@ pub(crate) struct Client {
     pub(crate) doomed: bool,
     pub(crate) next_id: u64,
     pub(crate) heard: Time,
+    /// Since when nothing came of it although it was read.
+    pub(crate) silent_since: Time,
+    /// When it must have been pinged because of that.
+    pub(crate) pinged_by: Option<Time>,
+    /// How many pings it had received when it was heard last.
+    pub(crate) pings_when_heard: usize,
     // From the server.
     pub(crate) capacity: usize,
     pub(crate) buffered: usize,
@@ -63,11 +70,27 @@ pub(crate) struct Client {
     /// The shard waits to hear that the socket is writable.
     pub(crate) refusing: bool,
     pub(crate) refused_since: Time,
+    /// When it refused bytes last, if it has not been called writable since, and whether messages
+    /// were among them.
+    pub(crate) blocked_at: Option<Time>,
+    pub(crate) misses_messages: bool,
+    /// It refused bytes for so long that what waited was skipped, or may have been.
+    pub(crate) timed_out: bool,
     pub(crate) dead: bool,
-    pub(crate) emitted_bytes: usize,
+    /// What was queued for it alone, or may have been.
+    pub(crate) emits: Vec<usize>,
     // Its end.
     pub(crate) may_end: Vec<Disconnect>,
+    /// Why it ends as slow, found when that was decided.
+    pub(crate) slow_because: Option<Happened>,
+    /// When its end was decided, as far as anybody looked.
+    pub(crate) ends_since: Option<Time>,
     pub(crate) parted: Option<Disconnect>,
+    pub(crate) parted_at: Option<Time>,
+    /// It refused bytes for too long, so that what waited for it was given up.
+    pub(crate) given_up: bool,
+    /// When a send to it was under way last, or our side of its socket was shut down.
+    pub(crate) sent_to_at: Time,
     pub(crate) shut: bool,
     pub(crate) closed: bool,
 }
@@ -104,15 +127,26 @@ impl Client {
             doomed: false,
             next_id: 0,
             heard: Time::default(),
+            silent_since: Time::default(),
+            pinged_by: None,
+            pings_when_heard: 0,
             capacity: if narrow { chance.within(1, 600) } else { 64 << 10 },
             buffered: 0,
             stalled_until: 0,
             refusing: false,
             refused_since: Time::default(),
+            blocked_at: None,
+            misses_messages: false,
+            timed_out: false,
             dead: false,
-            emitted_bytes: 0,
+            emits: Vec::new(),
             may_end: Vec::new(),
+            slow_because: None,
+            ends_since: None,
             parted: None,
+            parted_at: None,
+            given_up: false,
+            sent_to_at: Time::default(),
             shut: false,
             closed: false,
         }
@@ -121,6 +155,11 @@ impl Client {
     /// Whether it can still say something that counts.
     pub(crate) fn talks(&self) -> bool {
         !self.closed && !self.doomed && self.hung_up.is_none() && self.view.closed.is_none()
+    }
+
+    /// Whether a drain has waited until it was sent everything.
+    pub(crate) fn was_served(&self) -> bool {
+        self.parted == Some(Disconnect::Shutdown) && !self.given_up
     }
 
     /// Whether it is there and nothing is known to end it.

@@ -20,16 +20,16 @@ happenings! {
     // What the harness does to it.
     ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame
     RingFull SliceCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
-    Slept SpuriousWritable SilentClient StubbornClient Drain
+    Slept SpuriousWritable SilentClient StubbornClient Drain DrainUnderFaults StalledInDrain
     // What clients and callers ask for, and get.
     GuidedIn GuidedOut GuidedToNobody ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
     LargeMessage RoomOutlivedItsMembers
-    RoomLivedAgain MessagesCounted
+    RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedMidMessage EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
-    EndedKicked EndedTooBig EndedSlowLog EndedSlowOwnBytes Pinged CloseTimedOut
+    EndedKicked EndedTooBig EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut
 }
 
 /// One counter for each.

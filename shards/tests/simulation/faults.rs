@@ -79,6 +79,7 @@ pub(crate) struct Setup {
     pub(crate) budgets: Budgets,
     /// Ends with the server's drain instead of in peace.
     pub(crate) drains: bool,
+    pub(crate) drains_in_peace: bool,
 }
 
 impl Setup {
@@ -103,7 +104,8 @@ impl Setup {
             pace,
             by_turns: chance.happens(0.4),
             budgets: Budgets::drawn(chance),
-            drains: chance.happens(0.15),
+            drains: chance.happens(0.25),
+            drains_in_peace: chance.happens(0.3),
         }
     }
 

@@ -19,33 +19,19 @@ impl World {
         self.count.add_if(joining, Happened::CloseWhileJoining);
         self.count.add_if(!player.view.partial.is_empty(), Happened::CloseMidFrame);
         self.count.add_if(self.slicing[shard], Happened::CloseMidPass);
-        self.clients[client].parted = Some(reason);
+        let player = &mut self.clients[client];
+        (player.parted, player.parted_at) = (Some(reason), Some(self.told[shard]));
+        player.given_up = player.timed_out;
     }
 
     fn check_reason(&mut self, client: usize, reason: Disconnect) {
         let player = &self.clients[client];
-        let limits = &self.setup.config.limits;
-        let now = self.told[player.shard];
         let happened = match reason {
             Disconnect::Slow => {
-                let slow = self.slow[player.shard].contains(&client);
-                // Its answers alone cannot fill it: from a quarter on its commands wait.
-                let own = player.emitted_bytes >= limits.own_bytes / 2;
-                assert!(slow || own, "client {client} is slow, and its socket refused nothing");
-                let timed_out = now.since(player.refused_since) >= limits.slow_timeout;
-                let dropped = slow && !own && !timed_out;
-                self.count.add_if(dropped, Happened::LogDroppedUnderBlockedMember);
-                if own { Happened::EndedSlowOwnBytes } else { Happened::EndedSlowLog }
+                let because = player.slow_because;
+                because.unwrap_or_else(|| self.judge_slow(client))
             }
-            Disconnect::Idle => {
-                let silence = limits.ping_interval + limits.ping_timeout;
-                let silent = now.since(player.heard) >= silence && !limits.ping_interval.is_zero();
-                let lasts = |begun| now.since(begun) >= limits.message_timeout;
-                let unfinished =
-                    player.begun.is_some_and(lasts) && !limits.message_timeout.is_zero();
-                assert!(silent || unfinished, "client {client} was heard");
-                if silent { Happened::EndedIdle } else { Happened::EndedMidMessage }
-            }
+            Disconnect::Idle => self.check_ends_idle(client),
             Disconnect::Shutdown => {
                 assert!(self.draining, "the server stays");
                 Happened::EndedShutdown
@@ -74,6 +60,7 @@ impl World {
         assert!(player.parted.is_some() && !player.shut && !player.closed, "parted, and open");
         assert!(player.view.closed.is_some(), "our side ends behind our close frame");
         player.shut = true;
+        player.sent_to_at = self.told[player.shard];
     }
 
     /// The descriptor is released, and the next connection may have it.
@@ -84,7 +71,8 @@ impl World {
         let player = &mut self.clients[client];
         assert!(!player.closed, "a connection is closed once");
         let parted = player.parted.expect("a connection parts before it is closed");
-        self.count.add_if(player.hung_up.is_none(), Happened::CloseTimedOut);
+        self.check_cut_in_time(client, parted);
+        let player = &mut self.clients[client];
         if let Some((code, reason)) = &player.view.closed {
             assert_eq!(Some(*code), parted.close_code(), "the close frame tells the reason");
             let name = parted.name();

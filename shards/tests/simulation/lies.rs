@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use corecast_shards::{Asked, Asker, ConnId, Outcome, Request, RoomName, SendEnd, ShardId};
+use std::ops::Range;
 
+use corecast_shards::{
+    Asked, Asker, ConnId, Disconnect, Outcome, Request, RoomName, SendEnd, ShardId,
+};
+
+use crate::wire;
 use crate::world::{World, trace};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,20 @@ pub(crate) enum Lie {
     ReplayJoined,
     /// A home is told of a member that does not exist.
     OneMemberTooMany,
+    /// A joiner is told of one member more than there are.
+    WrongMembers,
+    /// Somebody whose socket has refused bytes is closed at once, as slow.
+    SlowBeforeItsTime,
+    /// Somebody is closed as idle who was heard.
+    IdleBeforeItsTime,
+    /// A message is replaced by a gap.
+    GapBeforeItsTime,
+    LosePing,
+    LoseWelcome,
+    /// An ack comes behind a later message of its room.
+    LateAck,
+    /// A frame for one connection goes to another.
+    EmitToAnother,
 }
 
 /// A lie, and whether it was told: once in a seed.
@@ -120,6 +139,13 @@ impl World {
             let key = (conn.shard, conn.slot, room.clone());
             self.lying.joined.insert(key, (*conn, copy(last).expect("it can be copied")));
         }
+        if matches!(last, Outcome::Joined { .. }) && self.lying.now(Lie::WrongMembers) {
+            if let Some(Outcome::Joined { joined, .. }) = queue.back_mut() {
+                joined.members += 1;
+            }
+            trace!(self, "LIE: one member more in {:.100?}", queue.back());
+            return;
+        }
         let delivers = |outcome: &Outcome| match outcome {
             Outcome::Deliver { room: other, .. } => {
                 heard && (*other == room || other.is_everybody())
@@ -191,6 +217,149 @@ impl World {
         }
         lies
     }
+}
+
+impl World {
+    /// What this client receives may not be what its socket took.
+    pub(crate) fn lie_about_frames(&mut self, client: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        if self.lying.lie == Lie::None || !self.clients[client].view.partial.is_empty() {
+            return bytes;
+        }
+        let frames = wire::frames(&bytes);
+        let place = |starts: &str| {
+            let begins = |range: &Range<usize>| {
+                let frame = wire::read_frame(&bytes[range.clone()]).expect("it is whole").0;
+                frame.payload.starts_with(starts.as_bytes())
+            };
+            frames.iter().position(begins)
+        };
+        let is_ping = |range: &Range<usize>| bytes[range.start] & 0x0f == wire::PING;
+        match self.lying.lie {
+            Lie::LosePing => {
+                if let Some(at) =
+                    frames.iter().position(is_ping).filter(|_| self.lying.now(Lie::LosePing))
+                {
+                    bytes.drain(frames[at].clone());
+                }
+            }
+            Lie::LoseWelcome => {
+                if let Some(at) =
+                    place(r#"{"event":"cast:welcome""#).filter(|_| self.lying.now(Lie::LoseWelcome))
+                {
+                    bytes.drain(frames[at].clone());
+                }
+            }
+            Lie::LateAck => {
+                if let Some((ack, message)) = self.overtaken(client, &bytes, &frames)
+                    && self.lying.now(Lie::LateAck)
+                {
+                    bytes[ack.start..message.end].rotate_left(ack.len());
+                }
+            }
+            Lie::GapBeforeItsTime => {
+                let slow = self.slow[self.clients[client].shard].contains(&client);
+                if let Some(at) = place(r#"{"event":"m""#)
+                    && slow
+                    && self.lying.now(Lie::GapBeforeItsTime)
+                {
+                    let gap = gap_for(&bytes[frames[at].clone()]);
+                    bytes.splice(frames[at].clone(), gap);
+                }
+            }
+            _ => {}
+        }
+        if self.lying.told {
+            trace!(self, "LIE: client {client} receives {:.100}", String::from_utf8_lossy(&bytes));
+        }
+        bytes
+    }
+
+    /// An ack, and behind it a later message of its room, among what a client is to receive.
+    fn overtaken(
+        &self,
+        client: usize,
+        bytes: &[u8],
+        frames: &[Range<usize>],
+    ) -> Option<(Range<usize>, Range<usize>)> {
+        let text = |range: &Range<usize>| {
+            let frame = wire::read_frame(&bytes[range.clone()]).expect("it is whole").0;
+            str::from_utf8(frame.payload).ok().map(str::to_owned)
+        };
+        let number = |json: &str| wire::member(json, "offset").and_then(|n| n.parse::<u64>().ok());
+        for (place, range) in frames.iter().enumerate() {
+            let Some(ack) = text(range).filter(|t| t.starts_with(r#"{"event":"cast:ack""#)) else {
+                continue;
+            };
+            let Some(room) = self.clients[client].view.room_of(wire::member(&ack, "id")?) else {
+                continue;
+            };
+            let offset = wire::member(&ack, "data").and_then(|data| wire::member(data, "offset"));
+            for message in &frames[place + 1..] {
+                let Some(json) = text(message).filter(|t| t.starts_with(r#"{"event":"m""#)) else {
+                    continue;
+                };
+                let later = number(&json) > offset.and_then(|offset| offset.parse().ok());
+                let same = wire::member(&json, "room") == Some(&self.written[room]);
+                if same && later && offset.is_some() {
+                    return Some((range.clone(), message.clone()));
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a connection ends for a reason that does not hold.
+    pub(crate) fn lie_about_end(&mut self, client: usize) {
+        let player = &self.clients[client];
+        let lives = player.lives() && player.talks() && !player.dead;
+        let reason = match self.lying.lie {
+            Lie::SlowBeforeItsTime if player.refusing => Disconnect::Slow,
+            Lie::IdleBeforeItsTime => Disconnect::Idle,
+            _ => return,
+        };
+        if lives && self.lying.now(self.lying.lie) {
+            trace!(self, "LIE: client {client} ends: {reason:?}");
+            let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+            self.shards[shard].close(conn, reason);
+            self.ring(shard);
+        }
+    }
+
+    /// To whom a frame for this client goes.
+    pub(crate) fn lie_about_emit(&mut self, client: usize) -> usize {
+        let shard = self.clients[client].shard;
+        let is_other = |other: &&usize| {
+            let player = &self.clients[**other];
+            **other != client && player.shard == shard && player.talks() && player.lives()
+        };
+        let other = self.open.iter().find(is_other).copied();
+        match other {
+            Some(other) if self.lying.now(Lie::EmitToAnother) => {
+                trace!(self, "LIE: client {client}'s frame goes to {other}");
+                other
+            }
+            _ => client,
+        }
+    }
+}
+
+/// The frame of a gap in place of this message.
+fn gap_for(message: &[u8]) -> Vec<u8> {
+    let frame = wire::read_frame(message).expect("it is whole").0;
+    let json = str::from_utf8(frame.payload).expect("a text frame is text");
+    let member = |key| wire::member(json, key).expect("a room's message");
+    let (room, offset) = (member("room"), member("offset"));
+    let gap = format!(
+        r#"{{"event":"cast:gap","room":{room},"data":{{"from":{offset},"to":{offset},"reason":"slow"}}}}"#
+    );
+    let mut frame = vec![0x81, 126];
+    frame.extend_from_slice(&(gap.len() as u16).to_be_bytes());
+    if gap.len() < 126 {
+        frame = vec![0x81, gap.len() as u8];
+    }
+    frame.extend_from_slice(gap.as_bytes());
+    frame
 }
 
 /// Whether one connection published both to one room and wants to know where they stand.

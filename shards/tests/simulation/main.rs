@@ -28,6 +28,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bounds;
 mod chance;
 mod client;
 mod count;
@@ -50,9 +51,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chance::Chance;
+use corecast_shards::SlowPolicy;
 use count::Count;
 use faults::Setup;
 use lies::{Lie, Lying};
@@ -63,6 +65,9 @@ const SEEDS: u64 = 3_000;
 
 /// With fewer seeds than these nobody asks how often everything happened.
 const SEEDS_MIN: u64 = 1_000;
+
+/// How long clients may be silent where a lie is about that.
+const PING: Duration = Duration::from_secs(5);
 
 /// Failures after which a run stops.
 const FAILURES: usize = 12;
@@ -220,4 +225,49 @@ fn an_answer_for_the_former_owner_of_a_slot_is_noticed() {
 #[test]
 fn a_member_too_many_is_noticed() {
     check_noticed(Lie::OneMemberTooMany, |_| ());
+}
+
+#[test]
+fn a_wrong_count_of_members_is_noticed() {
+    check_noticed(Lie::WrongMembers, |_| ());
+}
+
+#[test]
+fn an_end_before_its_time_is_noticed() {
+    check_noticed(Lie::SlowBeforeItsTime, |setup| setup.faults.short_write = 0.3);
+    check_noticed(Lie::IdleBeforeItsTime, |setup| setup.config.limits.ping_interval = PING);
+}
+
+#[test]
+fn a_gap_before_its_time_is_noticed() {
+    check_noticed(Lie::GapBeforeItsTime, |setup| {
+        setup.faults.short_write = 0.3;
+        setup.config.slow = SlowPolicy::Skip;
+    });
+}
+
+#[test]
+fn a_lost_ping_is_noticed() {
+    check_noticed(Lie::LosePing, |setup| {
+        setup.config.limits.ping_interval = PING;
+        setup.config.limits.ping_timeout = PING;
+        // So that shards come to rest, and time passes.
+        (setup.by_turns, setup.pace.client, setup.pace.time) = (true, 2, 20);
+        setup.faults.jump = 0.02;
+    });
+}
+
+#[test]
+fn a_lost_welcome_is_noticed() {
+    check_noticed(Lie::LoseWelcome, |_| ());
+}
+
+#[test]
+fn an_ack_behind_its_message_is_noticed() {
+    check_noticed(Lie::LateAck, |_| ());
+}
+
+#[test]
+fn a_frame_for_somebody_else_is_noticed() {
+    check_noticed(Lie::EmitToAnother, |_| ());
 }

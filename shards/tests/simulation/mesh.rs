@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use corecast_shards::{ConnId, LaneRoom, Outcome, Request, RoomName, ShardId};
+use corecast_shards::{
+    Answer, ConnId, LaneRoom, Origin, Outcome, Query, Request, RoomName, ShardId,
+};
 
 use crate::count::Happened;
 use crate::world::{World, trace};
@@ -13,6 +15,30 @@ pub(crate) struct Ring<M> {
     changed: bool,
     /// The sender sleeps and wants to be woken when there is room.
     waits: bool,
+}
+
+/// What a request to a home is about, as far as the home's count goes.
+struct Seen {
+    room: RoomName,
+    joins: Option<ConnId>,
+    /// How many members there are to be more.
+    counts: i64,
+    /// A caller's token.
+    asks: Option<u64>,
+}
+
+impl Seen {
+    fn of(request: &Request) -> Option<Seen> {
+        let (room, joins, counts, asks) = match request {
+            Request::Join { room, conn, again, .. } => (room, Some(*conn), i64::from(!again), None),
+            Request::Leave { room, .. } => (room, None, -1, None),
+            Request::Publish { room, origin: Origin::Caller(token), .. } => {
+                (room, None, 0, Some(token.0))
+            }
+            _ => return None,
+        };
+        Some(Seen { room: room.clone(), joins, counts, asks })
+    }
 }
 
 /// Two rings for each ordered pair of shards.
@@ -118,6 +144,7 @@ impl World {
     }
 
     pub(crate) fn take_own(&mut self, shard: usize, budget: usize) {
+        self.handled[shard] = true;
         self.shards[shard].take_own(budget);
         self.note_spill(shard);
     }
@@ -190,7 +217,13 @@ impl World {
         ring.changed = true;
         self.sleepers[from].rung |= ring.waits;
         trace!(self, "shard {to} takes {request:.100?}");
+        self.handled[to] = true;
+        let seen = Seen::of(&request);
+        let before = seen.as_ref().map(|seen| self.members_at_home(to, &seen.room));
         self.shards[to].on_request(ShardId::new(from as u16), request);
+        if let (Some(seen), Some(before)) = (seen, before) {
+            self.note_request(from, to, &seen, before);
+        }
         self.note_spill(to);
         true
     }
@@ -204,6 +237,29 @@ impl World {
         trace!(self, "shard {to} takes {outcome:.100?}");
         self.shards[to].on_outcome(outcome);
         true
+    }
+
+    /// A room's offset and members, as its home counts them.
+    fn members_at_home(&mut self, home: usize, room: &RoomName) -> (u64, u32) {
+        match self.shards[home].answer(Query::Room(room.clone())) {
+            Answer::Room(Some(info)) => (info.offset, info.members),
+            _ => (0, 0),
+        }
+    }
+
+    /// A home has handled a request: it counts one more, or one less, and tells what it counts.
+    fn note_request(&mut self, from: usize, home: usize, seen: &Seen, before: (u64, u32)) {
+        let after = self.members_at_home(home, &seen.room);
+        let counted = i64::from(after.1) - i64::from(before.1);
+        assert!(counted == seen.counts || self.lying.told, "members of {:?}", seen.room);
+        let place = self.names.iter().position(|name| *name == seen.room);
+        if let (Some(conn), Some(place)) = (seen.joins, place) {
+            let key = (self.by_conn[&conn], place);
+            self.members.entry(key).or_default().push_back(u64::from(after.1));
+        }
+        if let Some(token) = seen.asks {
+            self.published.insert((from, token), after);
+        }
     }
 
     fn note_spill(&mut self, shard: usize) {

@@ -26,7 +26,7 @@ pub(crate) struct Saying {
     /// Whether a shard took it from a caller.
     pub(crate) accepted: bool,
     /// Where it was seen.
-    seen: Option<u64>,
+    pub(crate) seen: Option<u64>,
 }
 
 /// The place of the room of everybody, behind all others.
@@ -74,6 +74,33 @@ impl Model {
         assert_eq!(&*saying.data, data, "message {number} is carried byte for byte");
         assert_eq!(saying.room, room, "message {number} stays in its room");
         number
+    }
+
+    /// Bytes of the frame of this message at most.
+    pub(crate) fn frame_bytes(&self, number: usize) -> usize {
+        self.sayings[number].data.len() + 128
+    }
+
+    /// Bytes of this room's messages from `next` on at most.
+    pub(crate) fn bytes_from(&self, room: usize, next: u64) -> usize {
+        let one_life = self.lives_of(room) <= 1;
+        let is_before = |saying: &Saying| one_life && saying.seen.is_some_and(|seen| seen < next);
+        let waits = |number: &usize| {
+            let saying = &self.sayings[*number];
+            saying.room == room && !is_before(saying)
+        };
+        (0..self.sayings.len()).filter(waits).map(|number| self.frame_bytes(number)).sum()
+    }
+
+    /// Bytes of the broadcasts at most that are neither these nor before these.
+    pub(crate) fn broadcast_bytes_beside(&self, seen: &[usize]) -> usize {
+        let mut before = seen.first().map_or(Vec::new(), |first| self.broadcasts_before(*first));
+        before.extend(seen);
+        before.sort_unstable();
+        let waits = |number: &usize| {
+            self.sayings[*number].room == EVERYBODY && before.binary_search(number).is_err()
+        };
+        (0..self.sayings.len()).filter(waits).map(|number| self.frame_bytes(number)).sum()
     }
 
     /// Somebody saw this message at this place.

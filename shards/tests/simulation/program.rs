@@ -33,6 +33,9 @@ pub(crate) enum Question {
 
 impl World {
     pub(crate) fn program(&mut self, shard: usize) {
+        if self.draining {
+            return self.end_a_call();
+        }
         match self.chance.weighted(&[4, 3, 2, 2, 2, 1, 2, 3]) {
             0 => self.emit(shard),
             1 => self.publish_from_program(shard, false),
@@ -54,8 +57,8 @@ impl World {
     fn emit(&mut self, shard: usize) {
         let Some(client) = self.some_client(Some(shard)) else { return };
         let (said, frame) = self.make_emit(shard);
-        let conn = self.clients[client].conn;
-        let sent = self.shards[shard].emit(conn, &frame);
+        let to = self.lie_about_emit(client);
+        let sent = self.shards[shard].emit(self.clients[to].conn, &frame);
         trace!(self, "client {client}: emit of {} bytes: {sent:?}", frame.len());
         let taken = sent.is_ok();
         self.count.add_if(taken, Happened::Emitted);
@@ -67,7 +70,7 @@ impl World {
         }
         self.count.add_if(!taken && sent != Err(Unsent::Gone), Happened::EmitDidNotFit);
         if taken {
-            self.clients[client].emitted_bytes += frame.len();
+            self.clients[client].emits.push(said);
             self.model.sayings[said].told = Some(client as u64);
         }
     }
@@ -145,7 +148,7 @@ impl World {
                 let (said, frame) = self.make_emit(shard);
                 let client = self.chance.below(self.clients.len().max(1));
                 let Some(player) = self.clients.get_mut(client) else { return };
-                player.emitted_bytes += frame.len();
+                player.emits.push(said);
                 (Question::Emit { client, said }, Query::Emit(player.conn, frame))
             }
             _ if !self.chance.happens(self.setup.faults.kick) => return,
@@ -314,12 +317,17 @@ impl World {
         let question = question.expect("a question is answered once");
         self.count.add(Happened::CallerAnswered);
         match (question, answer) {
-            (Question::Publish(said), Answer::Published { offset, .. }) => {
+            (Question::Publish(said), Answer::Published { offset, members }) => {
+                if let Some(counted) = self.published.remove(&(shard, token.0)) {
+                    let everybody = self.model.sayings[said].room == EVERYBODY;
+                    assert!(everybody || counted == (offset, members), "{counted:?} counted");
+                    self.count.add(Happened::PublishedCounted);
+                }
                 let everybody = self.model.sayings[said].room == EVERYBODY;
                 self.model.tell(said, if everybody { 0 } else { offset });
             }
             (Question::Stats, Answer::Stats(stats)) => {
-                assert!(stats.connections as usize <= self.setup.connections);
+                assert!(stats.connections as usize <= self.clients.len());
             }
             (Question::Rooms, Answer::Rooms(rooms)) => {
                 assert!(rooms.is_sorted_by(|a, b| a.room < b.room), "sorted by name");

@@ -33,27 +33,42 @@ impl World {
         self.everybody_leaves();
     }
 
-    /// The server goes away: what was accepted is still sent to everybody.
+    /// The server goes away: what was accepted is still sent to everybody who takes it.
     pub(crate) fn drain(&mut self) {
         self.count.add(Happened::Drain);
-        self.make_peace();
-        self.draining = true;
+        if self.setup.drains_in_peace {
+            self.make_peace();
+        } else {
+            self.count.add(Happened::DrainUnderFaults);
+        }
+        (self.draining, self.setup.connections) = (true, 0);
         trace!(self, "the drain begins");
         for shard in 0..self.shards.len() {
             self.shards[shard].stop_reading();
             self.ring(shard);
+            self.some_steps(30);
+        }
+        self.some_steps(300);
+        while !self.calls.is_empty() {
+            self.end_call(0);
         }
         self.settle_mesh();
         assert!(self.mesh.is_empty() && self.shards.iter().all(Shard::is_quiet), "all arrived");
         self.ask_for_rooms();
+        (0..self.shards.len()).for_each(|shard| self.check_rooms(shard));
         for shard in 0..self.shards.len() {
             self.shards[shard].close_all_when_flushed(Disconnect::Shutdown);
             self.ring(shard);
+            self.closing[shard] = Some(self.told[shard]);
+            self.some_steps(30);
         }
+        self.some_steps(1_000);
+        self.stall_some();
         self.settle();
+        self.let_the_stalled_time_out();
         self.let_close_time_out();
         self.check_all_gone();
-        for client in self.clients.iter().filter(|c| c.parted == Some(Disconnect::Shutdown)) {
+        for client in self.clients.iter().filter(|client| client.was_served()) {
             for (room, stay) in &client.view.rooms {
                 let info = self.asking.rooms[room].as_ref().expect("it had members");
                 assert_eq!(*info.epoch.to_string(), *stay.epoch, "the room's life, room {room}");
@@ -62,11 +77,40 @@ impl World {
             }
         }
         // Nobody missed the last broadcast of those that anybody got.
-        for client in self.clients.iter().filter(|c| c.parted == Some(Disconnect::Shutdown)) {
+        for client in self.clients.iter().filter(|client| client.was_served()) {
             let last = client.view.broadcasts.last();
             assert!(last.is_none_or(|last| self.model.is_last(*last)), "more was broadcast");
         }
         self.model.check_order();
+    }
+
+    /// In a drain everything goes wrong as before.
+    fn some_steps(&mut self, most: usize) {
+        if !self.setup.drains_in_peace {
+            (0..self.chance.skewed(most)).for_each(|_| self.step());
+        }
+    }
+
+    /// Some read nothing any more, and from here on nothing else goes wrong.
+    fn stall_some(&mut self) {
+        let stalls = !self.setup.drains_in_peace;
+        for client in self.open.clone() {
+            if stalls && self.chance.happens(0.3) {
+                self.clients[client].capacity = 0;
+                self.count.add(Happened::StalledInDrain);
+            } else {
+                self.clients[client].capacity = usize::MAX / 2;
+            }
+        }
+        self.setup.faults = Faults::none();
+    }
+
+    /// A drain lasts no longer for those who read nothing than the slow rules say.
+    fn let_the_stalled_time_out(&mut self) {
+        for _ in 0..5 {
+            self.now = self.now + self.setup.config.limits.slow_timeout / 2;
+            self.settle();
+        }
     }
 
     /// From here on nothing goes wrong, and everybody reads.
@@ -139,6 +183,7 @@ impl World {
             moved |= self.send_all(shard);
             self.pull(shard);
             self.note_who_caught_up(shard);
+            self.check_due(shard, self.told[shard]);
         }
         moved |= !self.calls.is_empty();
         while !self.calls.is_empty() {

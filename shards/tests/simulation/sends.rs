@@ -1,9 +1,10 @@
 //! The kernel's part: what sockets take, and what arrives on them.
 
-use corecast_shards::{ConnId, SendEnd};
+use corecast_shards::{ConnId, Disconnect, SendEnd};
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
+use crate::wire;
 use crate::world::{World, trace};
 
 /// A send between its begin and its end.
@@ -111,16 +112,19 @@ impl World {
 
     fn end(&mut self, send: Begun) {
         let (client, total) = (send.client, send.bytes.len());
+        self.note_slow(client);
         let end = self.what_the_socket_does(client, total);
         trace!(self, "client {client}: send of {total} bytes ends: {end:?}");
         let taken = if let SendEnd::Taken(bytes) = end { bytes } else { 0 };
         let told = self.told[send.conn.shard.index()];
         let refuses = taken < total && end != SendEnd::Failed;
+        self.clients[client].sent_to_at = told;
         let was_slow = self.slow[send.conn.shard.index()].contains(&client);
         let socket = &mut self.clients[client];
         socket.buffered += taken;
         if refuses {
             socket.refusing = true;
+            socket.blocked_at = Some(told);
             if taken > 0 || !was_slow {
                 socket.refused_since = told;
             }
@@ -128,7 +132,13 @@ impl World {
         }
         let reported = self.lie_about_bytes(end, total);
         self.shards[send.conn.shard.index()].end_send(send.conn, reported);
-        self.deliver(client, &send.bytes[..taken]);
+        self.note_slow(client);
+        let bytes = self.lie_about_frames(client, &send.bytes[..taken]);
+        self.deliver(client, &bytes);
+        self.lie_about_end(client);
+        let view = &self.clients[client].view;
+        let misses = wire::holds_messages(&view.partial, &send.bytes[taken..]);
+        self.clients[client].misses_messages = misses;
     }
 
     fn what_the_socket_does(&mut self, client: usize, total: usize) -> SendEnd {
@@ -160,7 +170,7 @@ impl World {
         let client = &mut self.clients[client];
         client.dead = true;
         client.hung_up = Some(HangUp::Reset);
-        client.may_end.push(corecast_shards::Disconnect::Lost);
+        client.may_end.push(Disconnect::Lost);
     }
 
     /// Clients read what their sockets hold, and sockets say that they are writable.
@@ -208,6 +218,7 @@ impl World {
     fn writable(&mut self, client: usize) {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
         trace!(self, "client {client}: writable");
+        self.clients[client].blocked_at = None;
         self.shards[shard].on_writable(conn);
         self.ring(shard);
     }
@@ -249,6 +260,8 @@ impl World {
         if shard.fate(sender.conn).is_none() {
             sender.heard = self.told[sender.shard];
             sender.note_begun(self.told[sender.shard]);
+            sender.pings_when_heard = sender.view.pings_seen;
+            sender.pinged_by = None;
         }
         self.count.add_if(!sender.out.is_empty(), Happened::SplitMidFrame);
         while let Some(mark) = self.clients[client].next_mark() {
@@ -325,7 +338,7 @@ impl World {
             1 => shard.on_end(conn),
             2 => shard.receive(conn, &mut [0x81, 0x00]),
             3 => shard.end_call(conn),
-            _ => assert!(!shard.close(conn, corecast_shards::Disconnect::Kicked), "it is gone"),
+            _ => assert!(!shard.close(conn, Disconnect::Kicked), "it is gone"),
         }
         assert!(!shard.wants_read(conn), "it is gone");
     }

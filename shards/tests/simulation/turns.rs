@@ -17,7 +17,7 @@ pub(crate) struct Sleeper {
     /// Something rang, or its last turn left work.
     pub(crate) rung: bool,
     /// The deadline that it named when it fell asleep.
-    alarm: Option<Time>,
+    pub(crate) alarm: Option<Time>,
 }
 
 /// How much of everything one turn does at most.
@@ -105,6 +105,8 @@ impl World {
         self.give_to_rings(shard);
         self.note_who_caught_up(shard);
         self.fall_asleep(shard);
+        self.check_due(shard, self.told[shard]);
+        self.check_shard(shard);
     }
 
     fn take_from_rings(&mut self, shard: usize) {
@@ -235,6 +237,7 @@ impl World {
             for peer in (0..self.shards.len()).filter(|peer| *peer != shard) {
                 self.tell_ring_room(shard, peer);
             }
+            self.check_due(shard, self.now);
             let engine = &mut self.shards[shard];
             assert!(!engine.has_own(), "shard {shard} sleeps with messages to itself");
             assert!(!engine.has_sends(), "shard {shard} sleeps with something to send");

@@ -86,6 +86,9 @@ pub(crate) struct View {
     pub(crate) pings: Vec<Vec<u8>>,
     /// Whether its socket refused bytes and it has not caught up since.
     pub(crate) slow: bool,
+    /// Whether it refused them for so long that it may have lost what waited.
+    pub(crate) timed_out: bool,
+    pub(crate) pings_seen: usize,
 }
 
 /// What the whole run shares.
@@ -95,6 +98,10 @@ pub(crate) struct Court<'a> {
     pub(crate) rooms: &'a [String],
     pub(crate) skips: bool,
     pub(crate) step: u64,
+    /// While no more bytes wait in a room than these, its log drops nothing.
+    pub(crate) log_bytes_kept: usize,
+    /// See `World::members`.
+    pub(crate) members: &'a mut BTreeMap<(usize, usize), VecDeque<u64>>,
 }
 
 impl View {
@@ -119,6 +126,8 @@ impl View {
             pinged: VecDeque::new(),
             pings: Vec::new(),
             slow: false,
+            timed_out: false,
+            pings_seen: 0,
         }
     }
 
@@ -131,6 +140,22 @@ impl View {
 
     pub(crate) fn line(&self, line: Line) -> impl Iterator<Item = &Expected> {
         self.expected.get(&line).into_iter().flatten()
+    }
+
+    /// The room of the publish with this id that is not answered yet.
+    pub(crate) fn room_of(&self, id: &str) -> Option<usize> {
+        match self.ids.get(id)? {
+            Line::Room(room) => Some(*room),
+            _ => None,
+        }
+    }
+
+    /// The offset from which on messages of a room may wait for it; none when it is not there.
+    pub(crate) fn next_of(&self, room: usize) -> Option<u64> {
+        let asks = self.line(Line::Room(room)).next().is_some();
+        let guided = self.guided.as_ref().and_then(|rooms| rooms.get(&room));
+        let asks = asks || guided.is_some_and(|asked| !asked.is_empty());
+        self.rooms.get(&room).map(|stay| stay.next).or(asks.then_some(0))
     }
 
     /// Takes bytes that the client's socket took.
@@ -157,6 +182,7 @@ impl View {
             wire::PING => {
                 court.count.add(Happened::Pinged);
                 self.pings.push(payload.to_vec());
+                self.pings_seen += 1;
             }
             wire::PONG => {
                 let sent = self.pinged.pop_front();
@@ -243,7 +269,17 @@ impl View {
         };
         let epoch: Rc<str> = member(data, "epoch").expect("an epoch").trim_matches('"').into();
         let offset: u64 = number(data, "offset");
-        assert!(number(data, "members") >= 1, "the joiner counts");
+        let members = number(data, "members");
+        assert!(members >= 1, "the joiner counts");
+        let counted = court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
+        if let Some(counted) = counted {
+            assert_eq!(
+                members, counted,
+                "members of room {room} when client {} joined",
+                self.client
+            );
+            court.count.add(Happened::MembersCounted);
+        }
         let recovered = member(data, "recovered");
         court.model.live(room, &epoch);
         if let Some(stay) = self.rooms.get(&room) {
@@ -330,6 +366,8 @@ impl View {
         assert!(court.skips && self.slow, "only the slow lose messages, where they may");
         assert_eq!(member(data, "reason"), Some(r#""slow""#));
         let (from, to) = (number(data, "from"), number(data, "to"));
+        let dropped = court.model.bytes_from(room, from) > court.log_bytes_kept;
+        assert!(self.timed_out || dropped, "room {room}: a gap from {from} before its time");
         self.advance(room, from);
         assert!(from <= to, "an empty gap");
         self.rooms.get_mut(&room).expect("advance found it").next = to + 1;

@@ -36,6 +36,32 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     Some((Frame { opcode, payload }, header + len))
 }
 
+/// Where the whole frames lie that the bytes begin with.
+pub(crate) fn frames(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let (mut frames, mut at) = (Vec::new(), 0);
+    while let Some((_, len)) = read_frame(&bytes[at..]) {
+        frames.push(at..at + len);
+        at += len;
+    }
+    frames
+}
+
+/// Whether there is a whole room message or broadcast in bytes that were not taken, behind the frame
+/// that begins with `partial`.
+pub(crate) fn holds_messages(partial: &[u8], untaken: &[u8]) -> bool {
+    let all = [partial, untaken].concat();
+    let (mut at, mut first) = (0, !partial.is_empty());
+    while let Some((frame, len)) = read_frame(&all[at..]) {
+        let starts = |prefix: &str| frame.payload.starts_with(prefix.as_bytes());
+        let is_message = starts(r#"{"event":"m""#) || starts(r#"{"event":"b""#);
+        if is_message && !first {
+            return true;
+        }
+        (at, first) = (at + len, false);
+    }
+    false
+}
+
 /// The members of a JSON object, values as written.
 pub(crate) fn members(json: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();

@@ -1,10 +1,11 @@
 //! N real shards, their sockets and rings, and one scheduler.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use corecast_shards::{Call, ConnId, Permissions, RoomName, Shard, ShardId, Time};
 
+use crate::bounds::Touched;
 use crate::chance::Chance;
 use crate::client::Client;
 use crate::count::{Count, Happened};
@@ -43,7 +44,18 @@ pub(crate) struct World {
     pub(crate) calls: Vec<Call>,
     pub(crate) asking: Asking,
     pub(crate) draining: bool,
+    /// Which shards were told to close everybody, and when.
+    pub(crate) closing: Vec<Option<Time>>,
+    /// The home of each room, how it was shown last, and which homes handled requests since.
+    pub(crate) homes: Vec<usize>,
+    pub(crate) touched: Vec<Option<Touched>>,
+    pub(crate) handled: Vec<bool>,
     pub(crate) model: Model,
+    /// How many members a room had when it answered this client's joins. All joins are seen that
+    /// travel between shards.
+    pub(crate) members: BTreeMap<(usize, usize), VecDeque<u64>>,
+    /// What a caller of this shard must be told about its publish, by its token.
+    pub(crate) published: BTreeMap<(usize, u64), (u64, u32)>,
     pub(crate) count: Count,
     pub(crate) lying: Lying,
     pub(crate) tracing: bool,
@@ -72,7 +84,8 @@ impl World {
             2 => "zimmer-ü".to_owned(),
             _ => format!("room-{room}"),
         };
-        let names: Vec<String> = (0..setup.rooms).map(name).collect();
+        let name = |room| RoomName::new(&name(room)).expect("legal");
+        let names: Vec<RoomName> = (0..setup.rooms).map(name).collect();
         let limits = &setup.config.limits;
         World {
             chance,
@@ -95,15 +108,21 @@ impl World {
             calls: Vec::new(),
             asking: Asking::default(),
             draining: false,
+            closing: vec![None; shards],
+            homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
+            touched: vec![None; names.len()],
+            handled: vec![false; shards],
             model: Model::default(),
+            members: BTreeMap::new(),
+            published: BTreeMap::new(),
             count: Count::new(),
             lying,
             tracing,
             written: names
                 .iter()
-                .map(|name| serde_json::Value::from(&**name).to_string())
+                .map(|name| serde_json::Value::from(name.as_str()).to_string())
                 .collect(),
-            names: names.iter().map(|name| RoomName::new(name).expect("legal")).collect(),
+            names,
             setup,
         }
     }
@@ -123,7 +142,7 @@ impl World {
         }
     }
 
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.step += 1;
         if self.setup.by_turns {
             return self.step_by_turns();
@@ -156,7 +175,14 @@ impl World {
         } else {
             self.pull(shard);
             self.note_who_caught_up(shard);
+            self.check_due(shard, self.told[shard]);
         }
+        self.check_shard(shard);
+    }
+
+    /// What must hold of a shard after every step.
+    pub(crate) fn check_shard(&mut self, shard: usize) {
+        self.check_rooms(shard);
         #[cfg(debug_assertions)]
         self.shards[shard].check();
     }
@@ -170,8 +196,11 @@ impl World {
     }
 
     pub(crate) fn tell_time(&mut self, shard: usize) {
+        self.note_ends(shard);
         self.told[shard] = self.now;
         self.shards[shard].on_time(self.now);
+        self.note_timed_out(shard);
+        self.note_ends(shard);
         let deadline = self.shards[shard].next_deadline();
         assert!(deadline.is_none_or(|deadline| deadline > self.now), "what is due is done");
     }
@@ -206,7 +235,7 @@ impl World {
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, descriptor, faults, &mut self.chance);
-        new.heard = self.told[shard];
+        (new.heard, new.silent_since) = (self.told[shard], self.told[shard]);
         self.count.add_if(new.silent, Happened::SilentClient);
         self.count.add_if(new.stubborn, Happened::StubbornClient);
         self.clients.push(new);
@@ -231,15 +260,19 @@ impl World {
 
     /// What a client's socket took goes before the judge.
     pub(crate) fn deliver(&mut self, client: usize, bytes: &[u8]) {
+        let log_bytes_kept = self.log_bytes_kept();
         let mut court = Court {
             model: &mut self.model,
             count: &mut self.count,
             rooms: &self.written,
             skips: self.setup.config.slow == corecast_shards::SlowPolicy::Skip,
             step: self.step,
+            log_bytes_kept,
+            members: &mut self.members,
         };
         let player = &mut self.clients[client];
         player.view.slow = self.slow[player.shard].contains(&client);
+        player.view.timed_out = player.timed_out;
         player.view.take(bytes, &mut court);
     }
 
@@ -250,9 +283,12 @@ impl World {
         if self.slow[shard].is_empty() || self.shards[shard].has_sends() {
             return;
         }
-        let (clients, begun) = (&self.clients, &self.begun);
+        let (clients, begun) = (&mut self.clients, &self.begun);
         self.slow[shard].retain(|client| {
-            clients[*client].refusing || begun.iter().any(|send| send.client == *client)
+            let begun = || begun.iter().any(|send| send.client == *client);
+            let stays = clients[*client].refusing || begun();
+            clients[*client].timed_out &= stays;
+            stays
         });
     }
 }

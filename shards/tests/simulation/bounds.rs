@@ -1,0 +1,260 @@
+//! What must have happened by now, and what must not have happened yet.
+
+use std::time::Duration;
+
+use corecast_shards::{Disconnect, SlowPolicy, Time};
+
+use crate::client::Client;
+use crate::count::Happened;
+use crate::world::World;
+
+/// The engine's calendar has ticks of 50 ms, and what cannot be done when it is due is tried again
+/// after 100 ms.
+const SLACK: Duration = Duration::from_millis(300);
+
+/// Bytes of a reply at most.
+const REPLY_BYTES: usize = 512;
+
+impl World {
+    /// Everything that was due at `now`. To be called when the shard's outputs are pulled.
+    pub(crate) fn check_due(&mut self, shard: usize, now: Time) {
+        for place in 0..self.open.len() {
+            let client = self.open[place];
+            if self.clients[client].shard == shard {
+                self.check_idle(client, now);
+                self.check_slow(client, now);
+                self.check_cut(client, now);
+            }
+        }
+    }
+
+    /// Takes note of those whose end is decided, before the shard hears of another time.
+    pub(crate) fn note_ends(&mut self, shard: usize) {
+        for place in 0..self.open.len() {
+            let client = self.open[place];
+            let player = &mut self.clients[client];
+            if player.shard != shard {
+                continue;
+            }
+            let engine = &self.shards[shard];
+            if !engine.wants_read(player.conn) {
+                (player.silent_since, player.pinged_by) = (self.told[shard], None);
+            }
+            if engine.fate(player.conn).is_some() {
+                player.ends_since.get_or_insert(self.told[shard]);
+                self.note_slow(client);
+            }
+        }
+    }
+
+    /// Takes note of who refuses bytes for so long that it may lose what waits for it.
+    pub(crate) fn note_timed_out(&mut self, shard: usize) {
+        let (timeout, now) = (self.setup.config.limits.slow_timeout, self.told[shard]);
+        for client in &self.open {
+            let player = &mut self.clients[*client];
+            let refuses = player.shard == shard && player.refusing;
+            player.timed_out |= refuses && now.since(player.refused_since) >= timeout;
+        }
+    }
+
+    /// Finds out why a connection ends as slow, before anything changes that tells.
+    pub(crate) fn note_slow(&mut self, client: usize) {
+        let player = &self.clients[client];
+        let ends = self.shards[player.shard].fate(player.conn) == Some(Disconnect::Slow);
+        if ends && player.slow_because.is_none() && player.parted.is_none() {
+            self.clients[client].slow_because = Some(self.judge_slow(client));
+        }
+    }
+
+    /// Who is silent for too long is pinged and then closed. Nobody can be heard who is not read.
+    fn check_idle(&mut self, client: usize, now: Time) {
+        let limits = &self.setup.config.limits;
+        let (interval, timeout) = (limits.ping_interval, limits.ping_timeout);
+        let player = &self.clients[client];
+        let shard = player.shard;
+        if interval.is_zero() || player.parted.is_some() {
+            return;
+        }
+        let is_read = self.shards[shard].wants_read(player.conn);
+        let ends = self.shards[shard].fate(player.conn).is_some();
+        let has_sends = self.shards[shard].has_sends();
+        let begun = self.begun.iter().any(|send| send.client == client);
+        let player = &mut self.clients[client];
+        if !is_read {
+            (player.silent_since, player.pinged_by) = (now, None);
+        }
+        player.silent_since = player.silent_since.max(player.heard);
+        let due = player.silent_since + (interval + interval / 4).max(timeout) + SLACK;
+        if now < due {
+            player.pinged_by = None;
+            return;
+        }
+        let pinged_by = *player.pinged_by.get_or_insert(now);
+        let takes = !player.refusing && !begun && !has_sends && !player.dead;
+        if takes && !ends && player.view.partial.is_empty() {
+            let pinged = player.view.pings_seen > player.pings_when_heard;
+            assert!(pinged, "client {client} is silent since {:?}, and no ping", player.heard);
+        }
+        let late = now >= pinged_by + timeout + SLACK;
+        assert!(!late || ends, "client {client} is silent since {:?} and stays", player.heard);
+    }
+
+    /// Whose socket refuses bytes for too long falls under the slow policy; during a drain it goes
+    /// whatever the policy is.
+    fn check_slow(&mut self, client: usize, now: Time) {
+        let timeout = self.setup.config.limits.slow_timeout;
+        let disconnects = self.setup.config.slow == SlowPolicy::Disconnect;
+        let player = &self.clients[client];
+        let Some(blocked_at) = player.blocked_at.filter(|_| player.parted.is_none()) else {
+            return;
+        };
+        let closing = self.closing[player.shard];
+        let goes = closing.is_some() || (disconnects && player.misses_messages);
+        let since = closing.map_or(blocked_at, |closing| closing.max(blocked_at));
+        let late = now >= since + timeout + SLACK;
+        let ends = self.shards[player.shard].fate(player.conn).is_some();
+        assert!(!late || !goes || ends, "client {client} refuses bytes since {blocked_at:?}");
+    }
+
+    /// Who does not end its side after our close frame is cut.
+    fn check_cut(&mut self, client: usize, now: Time) {
+        let timeout = self.setup.config.limits.close_timeout;
+        let begun = self.begun.iter().any(|send| send.client == client);
+        let player = &mut self.clients[client];
+        let Some(parted_at) = player.parted_at else { return };
+        // The time runs from our close frame, or from the last byte taken of what goes before it.
+        let due = parted_at.max(player.sent_to_at) + timeout + SLACK;
+        assert!(begun || now < due, "client {client} parted at {parted_at:?} and was not cut");
+    }
+
+    /// Whether this connection may end as slow, and because of what.
+    pub(crate) fn judge_slow(&self, client: usize) -> Happened {
+        let limits = &self.setup.config.limits;
+        let player = &self.clients[client];
+        if self.own_bytes_at_most(player) > limits.own_bytes {
+            return Happened::EndedSlowOwnBytes;
+        }
+        assert!(
+            self.slow[player.shard].contains(&client),
+            "client {client} is slow, and its socket refused nothing"
+        );
+        if self.told[player.shard].since(player.refused_since) >= limits.slow_timeout {
+            return Happened::EndedSlowTimer;
+        }
+        let skips = self.setup.config.slow == SlowPolicy::Skip;
+        let rooms = (0..self.names.len()).filter(|_| !skips);
+        let waiting =
+            rooms.filter_map(|room| Some(self.model.bytes_from(room, player.view.next_of(room)?)));
+        let broadcasts = self.model.broadcast_bytes_beside(&player.view.broadcasts);
+        let most = waiting.max().unwrap_or(0).max(broadcasts);
+        assert!(
+            most > self.log_bytes_kept(),
+            "client {client} is slow before its time: {most} bytes wait"
+        );
+        Happened::LogDroppedUnderBlockedMember
+    }
+
+    /// No message is dropped with which there are only so many behind the cursor of who waits for
+    /// it: a log drops whole chunks, of which the member may have had a part.
+    pub(crate) fn log_bytes_kept(&self) -> usize {
+        let tuning = &self.setup.config.tuning;
+        let chunk = tuning.small_chunk_bytes.max(tuning.large_chunk_bytes);
+        self.setup.config.limits.room_log_bytes.saturating_sub(chunk)
+    }
+
+    /// Bytes of a connection's own frames at most: what it was emitted and has not read, and all
+    /// answers that it may wait for.
+    fn own_bytes_at_most(&self, player: &Client) -> usize {
+        let view = &player.view;
+        let unread = player.emits.iter().filter(|said| !view.emitted.contains(said));
+        let emitted: usize = unread.map(|said| self.model.frame_bytes(*said)).sum();
+        let guided = view.guided.iter().flatten().map(|(_, asked)| asked.len());
+        let answers: usize = view.expected.values().map(|line| line.len()).sum();
+        let answers = answers + guided.sum::<usize>() + view.pinged.len() + view.rooms.len() + 4;
+        emitted + answers * REPLY_BYTES
+    }
+
+    /// Whether an idle end is due: not before a ping went unanswered for its whole timeout, or a
+    /// message that had begun took longer than it may.
+    pub(crate) fn check_ends_idle(&self, client: usize) -> Happened {
+        let player = &self.clients[client];
+        let limits = &self.setup.config.limits;
+        let now = self.told[player.shard];
+        let silence = limits.ping_interval + limits.ping_timeout;
+        let silent = now.since(player.heard) >= silence && !limits.ping_interval.is_zero();
+        let lasts = |begun| now.since(begun) >= limits.message_timeout;
+        let unfinished = player.begun.is_some_and(lasts) && !limits.message_timeout.is_zero();
+        assert!(silent || unfinished, "client {client} was heard");
+        if silent { Happened::EndedIdle } else { Happened::EndedMidMessage }
+    }
+
+    /// Whether the close of a socket is due: the client's end, or the whole timeout.
+    pub(crate) fn check_cut_in_time(&mut self, client: usize, parted: Disconnect) {
+        let player = &self.clients[client];
+        let timeout = self.setup.config.limits.close_timeout;
+        let ended = player.end_told || player.dead || parted == Disconnect::Lost;
+        let since = player.ends_since.or(player.parted_at).expect("it parted");
+        let waited = self.told[player.shard].since(since);
+        self.count.add_if(!ended, Happened::CloseTimedOut);
+        assert!(ended || waited >= timeout, "client {client} was cut after {waited:?}");
+    }
+}
+
+/// When a room was last touched, as its home shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Touched {
+    epoch: String,
+    offset: u64,
+    members: u32,
+    /// The home's time when it was seen to change, or had members.
+    at: Time,
+    /// The same, but of anything that may have touched it unseen.
+    perhaps_at: Time,
+}
+
+impl World {
+    /// Rooms end when they have lingered, and not before.
+    pub(crate) fn check_rooms(&mut self, home: usize) {
+        let handled = std::mem::take(&mut self.handled[home]);
+        let now = self.told[home];
+        let limits = &self.setup.config.limits;
+        let share = (limits.lingering_rooms / self.shards.len()).max(1);
+        let linger = limits.room_linger;
+        for room in 0..self.names.len() {
+            if self.homes[room] != home {
+                continue;
+            }
+            let query = corecast_shards::Query::Room(self.names[room].clone());
+            let corecast_shards::Answer::Room(info) = self.shards[home].answer(query) else {
+                panic!("a room is asked for");
+            };
+            let before = self.touched[room].take();
+            let epoch = info.as_ref().map(|info| info.epoch.to_string());
+            if let Some(before) = &before
+                && epoch.as_ref() != Some(&before.epoch)
+            {
+                assert!(handled || before.members == 0, "room {room} ended under its members");
+                let crowded = self.names.len() > share;
+                let lingered = now >= before.at + linger;
+                assert!(lingered || crowded, "room {room} ended before its time");
+                self.count.add(Happened::RoomEnded);
+            }
+            let Some(info) = info else { continue };
+            let epoch = info.epoch.to_string();
+            let same = before.filter(|before| before.epoch == epoch);
+            let changed = same.as_ref().is_none_or(|before| {
+                (before.offset, before.members) != (info.offset, info.members)
+            });
+            let touches = changed || info.members > 0;
+            let at = same.as_ref().filter(|_| !touches).map_or(now, |before| before.at);
+            let perhaps = same.as_ref().filter(|_| !touches && !handled);
+            let perhaps_at = perhaps.map_or(now, |before| before.perhaps_at);
+            assert!(now < perhaps_at + linger || touches, "room {room} lingers too long");
+            if let Some(before) = &same {
+                assert!(before.offset <= info.offset, "offsets of room {room} only grow");
+            }
+            let (offset, members) = (info.offset, info.members);
+            self.touched[room] = Some(Touched { epoch, offset, members, at, perhaps_at });
+        }
+    }
+}
