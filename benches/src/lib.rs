@@ -7,6 +7,7 @@
 //! - [`load`] drives the load generator.
 //! - [`process`] starts servers and reads what the kernel knows of them.
 //! - [`soak`] loads one server for a long time and watches it.
+//! - [`faults`] makes a server's system calls fail and looks what that costs.
 //!
 //! README.md beside this package says what every figure means.
 
@@ -14,6 +15,7 @@
 
 pub mod baseline;
 pub mod compare;
+pub mod faults;
 pub mod floor;
 pub mod load;
 pub mod micro;

@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// What every server prints first.
@@ -18,7 +20,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     /// Kept open: a server may have more to say, and must not die of a closed pipe.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -36,7 +38,7 @@ impl Server {
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut output = BufReader::new(output);
         match read_address(&mut output) {
-            Some(address) => Ok(Server { child, address, _output: output }),
+            Some(address) => Ok(Server { child, address, output }),
             None => {
                 // It may have ended by itself; then there is nothing to kill.
                 let _ = child.kill();
@@ -59,6 +61,33 @@ impl Server {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Tells it to drain and end.
+    ///
+    /// # Errors
+    ///
+    /// When it runs no longer.
+    pub fn terminate(&self) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// Waits until it has ended, or ends it after `patience`; returns how it ended and what it said
+    /// after its address.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be waited for.
+    pub fn end(&mut self, patience: Duration) -> io::Result<(ExitStatus, String)> {
+        let begin = Instant::now();
+        while self.is_alive() && begin.elapsed() < patience {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.child.kill();
+        let mut said = String::new();
+        self.output.read_to_string(&mut said)?;
+        Ok((self.child.wait()?, said))
     }
 
     /// Its resident memory.

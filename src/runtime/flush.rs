@@ -7,6 +7,7 @@ use corecast_shards::{ConnId, SendEnd, Shard};
 
 use super::kernel::Syscall;
 use super::sender::BATCH_SENDS_MAX;
+use super::sockets::Ending;
 use super::sys;
 use super::turn::Core;
 
@@ -72,11 +73,17 @@ impl Core {
             let (id, end) = (self.begun[place], self.sender.end(place));
             self.shard.end_send(id, end);
             if end == SendEnd::Failed {
-                // What has arrived can still be read, and then comes the end.
-                self.sockets.get(id).into_iter().for_each(sys::shutdown_both);
-                self.set_readable(id, true);
-                self.queue_read(id);
+                self.on_failed_send(id);
             }
         }
+    }
+
+    /// What has arrived can still be read, and then comes the end.
+    fn on_failed_send(&mut self, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        sys::shutdown_both(socket);
+        socket.readable = true;
+        socket.ending = socket.ending.max(Ending::Broken);
+        self.queue_read(id);
     }
 }

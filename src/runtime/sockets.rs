@@ -22,10 +22,19 @@ pub(crate) struct Socket {
     pub(crate) readable: bool,
     /// It stands in the queue of those to be read.
     pub(crate) queued: bool,
-    /// The kernel said that the stream ends: it is to be read up to there.
-    pub(crate) ended: bool,
+    pub(crate) ending: Ending,
+}
+
+/// How far the end of a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ending {
+    Unknown,
+    /// The kernel said that it ends: it is to be read up to there.
+    Announced,
+    /// A send has failed: it ends where nothing more is to be read.
+    Broken,
     /// It was read up to there, or to an error.
-    pub(crate) finished: bool,
+    Read,
 }
 
 // No descriptor is -1, which marks a vacant slot: five slots share a cache line.
@@ -42,8 +51,7 @@ impl Sockets {
             generation: id.generation,
             readable: false,
             queued: false,
-            ended: false,
-            finished: false,
+            ending: Ending::Unknown,
         });
         assert!(before.is_none(), "a slot is closed before it is used again");
     }

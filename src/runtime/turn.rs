@@ -24,7 +24,7 @@ use super::poller::{Event, Poller};
 use super::process::Process;
 use super::promise::Resolver;
 use super::sender::Sender;
-use super::sockets::Sockets;
+use super::sockets::{Ending, Sockets};
 use super::stalls::Stalls;
 use super::sys;
 use super::watches::Watches;
@@ -298,8 +298,8 @@ impl Core {
 
     fn note_socket(&mut self, id: ConnId, event: Event) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        socket.ended |= event.ended;
         if event.ended {
+            socket.ending = socket.ending.max(Ending::Announced);
             // Seen here because a connection whose handler is at work is not read.
             self.shard.on_hang_up(id);
         }
@@ -340,18 +340,21 @@ impl Core {
     fn read_socket(&mut self, id: ConnId) -> usize {
         let Some(socket) = self.sockets.get(id) else { return 0 };
         self.counts.reads += 1;
+        let ending = socket.ending;
         match sys::receive(socket, &mut self.buffer) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {
                 self.shard.receive(id, &mut self.buffer[..len]);
                 // A read that did not fill the buffer has emptied the socket, unless its end
                 // stands behind: that is seen only by reading on.
-                if len < self.buffer.len() && !socket.ended {
+                if len < self.buffer.len() && ending == Ending::Unknown {
                     self.set_readable(id, false);
                 }
                 return len;
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.set_readable(id, false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && ending < Ending::Broken => {
+                self.set_readable(id, false);
+            }
             Err(_) => self.end_of_input(id),
         }
         0
@@ -359,12 +362,12 @@ impl Core {
 
     fn end_of_input(&mut self, id: ConnId) {
         if let Some(socket) = self.sockets.get_mut(id) {
-            (socket.readable, socket.finished) = (false, true);
+            (socket.readable, socket.ending) = (false, Ending::Read);
         }
         self.shard.on_end(id);
     }
 
-    pub(super) fn set_readable(&mut self, id: ConnId, readable: bool) {
+    fn set_readable(&mut self, id: ConnId, readable: bool) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.readable = readable;
         }
@@ -472,7 +475,7 @@ impl Core {
     /// Closes a socket. What a peer that was cut has not taken the kernel would offer it for many
     /// minutes, with memory that no limit knows of; it is told to stop after the close timeout.
     fn close_socket(&mut self, id: ConnId) {
-        if let Some(socket) = self.sockets.get(id).filter(|socket| !socket.finished) {
+        if let Some(socket) = self.sockets.get(id).filter(|socket| socket.ending < Ending::Read) {
             let patience = self.process.limits().close_timeout;
             if let Err(error) = sys::set_user_timeout(socket, patience) {
                 self.note_failure(Syscall::SetSockOpt, &error);

@@ -88,7 +88,7 @@ pub(crate) fn shorten(call: Syscall, fd: RawFd, len: usize) -> usize {
     // Mostly a few bytes or all but a few, where boundaries are.
     let part = chance(|chance| match chance.below(3) {
         0 => 1 + chance.below(8),
-        1 => len as u64 - 1 - chance.below(8),
+        1 => (len as u64).saturating_sub(1 + chance.below(8)),
         _ => 1 + chance.below(len as u64 - 1),
     });
     usize::try_from(part.unwrap_or(1)).map_or(1, |part| part.clamp(1, len - 1))
