@@ -52,8 +52,9 @@ impl Builder {
         self
     }
 
-    /// Runs so many shards. Default: one per core of the process's affinity mask. Shards are
-    /// pinned as long as there are as many cores.
+    /// Runs so many shards. Default: one per core of the process's affinity mask, or as many as its
+    /// control group's CPU quota keeps busy, if those are fewer. Shards are pinned as long as there
+    /// are as many cores and no quota is smaller.
     pub fn shards(mut self, shards: usize) -> Builder {
         self.settings.shards = Some(shards);
         self

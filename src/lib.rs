@@ -64,7 +64,9 @@
 //!   stops its shard, so it should not.
 //!
 //! Handlers may use glommio's timers, tasks and sockets; each shard's thread runs a glommio
-//! executor, which is visited at least once per millisecond while a handler waits.
+//! executor, which is visited at least once per millisecond while a handler waits. A panic in a task
+//! of `glommio::spawn_local` is nobody's to catch: it takes the executor along, and the process ends
+//! with 70, as after any panic of a shard. [`Client::spawn`] contains it.
 //!
 //! # Coming from a registry in a `DashMap`
 //!
@@ -132,7 +134,7 @@ pub use runtime::StartError;
 #[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub use runtime::injected_faults;
-pub use server::{Drained, Server};
+pub use server::{Drained, Server, Sizing};
 pub use settings::Sends;
 
 /// The README's program compiles.

@@ -1,5 +1,6 @@
 //! A running server, and its end.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,6 +34,33 @@ pub struct Drained {
     pub stuck: usize,
 }
 
+/// Why a server has as many shards as it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sizing {
+    /// It was told how many.
+    Asked,
+    /// One per core of the process's affinity mask.
+    Cores,
+    /// A control group leaves the process the time of fewer cores than it may use. Shards are not
+    /// pinned then, since others may run on the same cores.
+    Quota {
+        /// Cores that this time keeps busy, rounded up.
+        cores: usize,
+    },
+}
+
+impl fmt::Display for Sizing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sizing::Asked => f.write_str("as asked for"),
+            Sizing::Cores => f.write_str("one per core that the process may use"),
+            Sizing::Quota { cores: 1 } => f.write_str("CPU quota of 1 core"),
+            Sizing::Quota { cores } => write!(f, "CPU quota of {cores} cores"),
+        }
+    }
+}
+
 /// How often the progress of a shutdown is looked at.
 const DRAIN_POLL: Duration = Duration::from_millis(2);
 
@@ -60,6 +88,11 @@ impl Server {
         let process = &self.started.process;
         let shards = 0..u16::try_from(process.shards()).expect("shards are counted in u16");
         shards.map(|index| process.core_of(ShardId::new(index))).collect()
+    }
+
+    /// Why there are as many shards.
+    pub fn sizing(&self) -> Sizing {
+        self.started.sizing
     }
 
     /// Sends from any thread.

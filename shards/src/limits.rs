@@ -39,9 +39,10 @@ pub struct Limits {
     pub room_linger: Duration,
     /// Rooms of the process that linger. Beyond: the oldest goes first.
     pub lingering_rooms: usize,
-    /// Messages that fit one ring of the mesh. Beyond: publishers pause.
+    /// Messages that fit one ring of the mesh between two shards; more shards divide it among
+    /// their rings. Beyond: publishers pause.
     pub mesh_items: usize,
-    /// Bytes that fit one ring of the mesh. Beyond: publishers pause.
+    /// Bytes that fit one ring of the mesh, likewise. Beyond: publishers pause.
     pub mesh_bytes: usize,
 }
 

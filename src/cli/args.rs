@@ -42,9 +42,10 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "CORECAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: String,
 
-    /// Shards to run [default: one per core that this process may use]
+    /// Shards to run [default: one per core that this process may use, or that its CPU quota allows]
     ///
-    /// Shards are pinned to their cores unless there are more of them than cores.
+    /// Shards are pinned to their cores unless there are more of them than cores, or a CPU quota
+    /// of the control group allows less than the cores.
     #[arg(long, env = "CORECAST_SHARDS", value_name = "N", value_parser = whole::<usize>)]
     shards: Option<usize>,
 
@@ -147,10 +148,14 @@ struct LimitArgs {
     max_lingering_rooms: usize,
 
     /// Messages that fit one ring between two shards; beyond: publishers pause
+    ///
+    /// With more than two shards each ring gets its share of what two would have.
     #[arg(long, env = "CORECAST_MESH_ITEMS", value_name = "N", default_value_t = 1024, value_parser = whole::<usize>)]
     mesh_items: usize,
 
     /// Bytes that fit one ring between two shards; beyond: publishers pause
+    ///
+    /// With more than two shards each ring gets its share of what two would have.
     #[arg(long, env = "CORECAST_MESH_BYTES", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
     mesh_bytes: usize,
 }

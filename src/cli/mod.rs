@@ -6,6 +6,7 @@ mod load;
 mod serve;
 mod units;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -19,7 +20,8 @@ pub(crate) fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("corecast: {error}");
+            // Standard error may be closed or full; the exit code says it all the same.
+            let _ = writeln!(io::stderr(), "corecast: {error}");
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::thread;
 
 use corecast::Server;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
@@ -18,10 +18,12 @@ const EXIT_SIGNALLED: i32 = 128;
 pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     start_logs(args.log_format)?;
     // From here on a signal drains: whoever has read the address may send one.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let server = args.builder()?.start()?;
-    announce(&server, args)?;
-    let signal = signals.forever().next().ok_or("the system sends no signals any more")?;
+    if let Err(error) = announce(&server, args) {
+        tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
+    }
+    let signal = next_end(&mut signals).ok_or("the system sends no signals any more")?;
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
     thread::spawn(move || exit_at_next(&mut signals));
     let drained = server.shutdown(args.drain_timeout);
@@ -30,6 +32,9 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     match drained.cut {
         0 => tracing::info!("drained"),
         cut => tracing::warn!(cut, "the drain timeout is over; connections were cut"),
+    }
+    if drained.stuck > 0 {
+        tracing::warn!(shards = drained.stuck, "handlers kept the threads of shards to the end");
     }
     Ok(())
 }
@@ -42,8 +47,20 @@ fn print_faults() -> io::Result<()> {
     writeln!(io::stdout(), "injected {}", serde_json::Value::Object(faults))
 }
 
+/// The next signal that ends the server. SIGHUP, which a terminal sends when it is closed, does
+/// not: it asks other programs to read their settings again, and these are read once.
+fn next_end(signals: &mut Signals) -> Option<i32> {
+    signals.forever().find(|signal| match *signal {
+        SIGHUP => {
+            tracing::info!("SIGHUP changes nothing: settings are read at the start only");
+            false
+        }
+        _ => true,
+    })
+}
+
 fn exit_at_next(signals: &mut Signals) {
-    if let Some(signal) = signals.forever().next() {
+    if let Some(signal) = next_end(signals) {
         std::process::exit(EXIT_SIGNALLED + signal);
     }
 }
@@ -53,6 +70,8 @@ fn start_logs(format: LogFormat) -> Result<(), String> {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
+        // A line that cannot be written is lost. To say so on the same way would panic.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => logs.init(),
@@ -81,6 +100,7 @@ fn announce(server: &Server, args: &ServeArgs) -> io::Result<()> {
             None => writeln!(out, "shard {shard} unpinned")?,
         }
     }
+    writeln!(out, "{} shards ({})", server.cores().len(), server.sizing())?;
     match address.ip().is_unspecified() {
         false => writeln!(out, "clients connect to ws://{address}/ws")?,
         true => writeln!(

@@ -119,6 +119,15 @@ impl Greetings {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many are in line, some of which may have gone.
+    pub(crate) fn readable_count(&self) -> usize {
+        self.readable.len()
+    }
+
     pub(crate) fn has_readable(&self) -> bool {
         !self.readable.is_empty()
     }

@@ -29,7 +29,29 @@ const REQUESTS_PER_TURN: usize = 64;
 /// Outcomes of one peer handled in one turn. They are cheap: a publish appends once.
 const OUTCOMES_PER_TURN: usize = 256;
 
+/// Shards that share the whole of what the limits of a ring allow. More divide it among them.
+const UNDIVIDED: usize = 2;
+
+/// What a ring holds at least, however many there are; less only when it was asked for. Each ring
+/// passes one message at least, whatever its size, so that these are a matter of speed alone.
+const ITEMS_MIN: usize = 8;
+const BYTES_MIN: usize = 4 << 10;
+
 impl Mesh {
+    /// Divides what two shards may have on their way to each other among the pairs of many, so that
+    /// memory grows with the shards and not with their square: 0.5 MiB of slots for each.
+    pub(crate) fn divide(limits: &mut Limits, shards: usize) {
+        if shards <= UNDIVIDED {
+            return;
+        }
+        let share = |whole: usize, least: usize| {
+            (whole.saturating_mul(UNDIVIDED) / shards).max(least.min(whole)).max(1)
+        };
+        // Slots come in powers of two.
+        limits.mesh_items = 1 << share(limits.mesh_items, ITEMS_MIN).ilog2();
+        limits.mesh_bytes = share(limits.mesh_bytes, BYTES_MIN);
+    }
+
     /// The ends of all shards, in their order. `doorbells` are the shards' own.
     pub(crate) fn all(doorbells: &[Doorbell], limits: &Limits) -> Vec<Mesh> {
         let mut requests = Rings::all(doorbells, limits);
@@ -109,10 +131,10 @@ fn room<T: Send>(producer: &mut Producer<T>) -> LaneRoom {
     LaneRoom { items: room.items, bytes: room.bytes }
 }
 
-/// One ring for each ordered pair of shards.
+/// One ring for each ordered pair of different shards.
 struct Rings<T> {
     shards: usize,
-    ends: Vec<Ends<T>>,
+    ends: Vec<Option<Ends<T>>>,
 }
 
 /// The two ends of a ring, until each is given to its shard.
@@ -120,23 +142,112 @@ type Ends<T> = (Option<Producer<T>>, Option<Consumer<T>>);
 
 impl<T> Rings<T> {
     fn all(doorbells: &[Doorbell], limits: &Limits) -> Rings<T> {
-        let mut ends = Vec::with_capacity(doorbells.len() * doorbells.len());
-        for writer in doorbells {
-            for reader in doorbells {
-                let (items, bytes) = (limits.mesh_items, limits.mesh_bytes);
-                let (producer, consumer) = ring(items, bytes, reader.clone(), writer.clone());
-                ends.push((Some(producer), Some(consumer)));
-            }
-        }
-        Rings { shards: doorbells.len(), ends }
+        let shards = doorbells.len();
+        let pair = |index: usize| (index / shards, index % shards);
+        let ends = (0..shards * shards).map(pair).map(|(from, to)| {
+            let (writer, reader) = (doorbells[from].clone(), doorbells[to].clone());
+            let ends = || ring(limits.mesh_items, limits.mesh_bytes, reader, writer);
+            // What a shard tells itself needs no ring.
+            (from != to).then(ends).map(|(producer, consumer)| (Some(producer), Some(consumer)))
+        });
+        Rings { shards, ends: ends.collect() }
+    }
+
+    fn ends(&mut self, from: usize, to: usize) -> &mut Ends<T> {
+        let ends = &mut self.ends[from * self.shards + to];
+        ends.as_mut().expect("there is a ring between different shards")
     }
 
     fn producer(&mut self, from: usize, to: usize) -> Producer<T> {
-        self.ends[from * self.shards + to].0.take().expect("each end is given away once")
+        self.ends(from, to).0.take().expect("each end is given away once")
     }
 
     fn consumer(&mut self, from: usize, to: usize) -> Consumer<T> {
-        self.ends[from * self.shards + to].1.take().expect("each end is given away once")
+        self.ends(from, to).1.take().expect("each end is given away once")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::cell::Cell;
+
+    /// Counts what each thread has allocated and not yet freed.
+    struct Counting;
+
+    thread_local! {
+        static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[global_allocator]
+    static COUNTING: Counting = Counting;
+
+    // SAFETY: every call is passed on to the system's allocator as it is.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            let _ = ALLOCATED.try_with(|sum| sum.set(sum.get().wrapping_add(layout.size())));
+            // SAFETY: the caller keeps the contract of this very method.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+            let _ = ALLOCATED.try_with(|sum| sum.set(sum.get().wrapping_sub(layout.size())));
+            // SAFETY: the caller keeps the contract of this very method.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+
+    fn limits(shards: usize) -> Limits {
+        let mut limits = Limits::default();
+        Mesh::divide(&mut limits, shards);
+        limits
+    }
+
+    /// What the mesh of so many shards takes, by arithmetic: its slots, and what each ring has
+    /// besides.
+    fn computed(shards: usize) -> usize {
+        const BESIDE_SLOTS: usize = 1024;
+        let slots = size_of::<(Request, usize)>() + size_of::<(Outcome, usize)>();
+        shards * (shards - 1) * (limits(shards).mesh_items * slots + 2 * BESIDE_SLOTS)
+    }
+
+    fn allocated(shards: usize) -> usize {
+        let bells: Vec<_> = (0..shards).map(|_| Doorbell::new(|| ())).collect();
+        let before = ALLOCATED.get();
+        let mesh = Mesh::all(&bells, &limits(shards));
+        let taken = ALLOCATED.get() - before;
+        drop(mesh);
+        taken
+    }
+
+    #[test]
+    fn the_mesh_grows_with_the_shards_and_not_with_their_square() {
+        for shards in [1, 2, 3, 4, 8, 16, 32, 64] {
+            let (computed, allocated) = (computed(shards), allocated(shards));
+            println!("{shards} shards: {allocated} bytes, at most {computed} by arithmetic");
+            assert!(allocated <= computed, "{shards} shards: {allocated} of {computed}");
+            assert!(computed <= shards << 20, "{shards} shards: {computed}");
+        }
+    }
+
+    #[test]
+    fn rings_hold_enough_however_many_there_are() {
+        let whole = Limits::default();
+        assert_eq!(
+            (limits(1), limits(2)),
+            (whole.clone(), whole.clone()),
+            "one and two have it all"
+        );
+        for shards in 3..=256 {
+            let limits = limits(shards);
+            assert!((ITEMS_MIN..=whole.mesh_items).contains(&limits.mesh_items), "{limits:?}");
+            assert!((BYTES_MIN..=whole.mesh_bytes).contains(&limits.mesh_bytes), "{limits:?}");
+        }
+        let mut tiny = Limits::default();
+        (tiny.mesh_items, tiny.mesh_bytes) = (1, 1);
+        Mesh::divide(&mut tiny, 64);
+        assert_eq!((tiny.mesh_items, tiny.mesh_bytes), (1, 1), "who asks for less gets less");
     }
 }
 

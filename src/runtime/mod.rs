@@ -11,11 +11,15 @@
 //! through an [`inbox`]. Only what is not on the hot path is a task.
 
 mod alarms;
+mod cores;
 mod counts;
+mod cpu_quota;
 mod eviction;
+mod executor;
 mod fatal;
 mod flush;
 mod greeting;
+mod hearing;
 mod http_stream;
 mod hub;
 mod inbox;

@@ -27,6 +27,15 @@ pub(crate) struct Event {
     pub(crate) ended: bool,
 }
 
+/// What [`Poller::wait`] took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told {
+    /// All that was ready.
+    Everything,
+    /// So many events, and there may be more.
+    Part(usize),
+}
+
 /// Events taken at once; a busy shard comes back for more in its next turn.
 const EVENTS_MAX: usize = 256;
 
@@ -82,30 +91,33 @@ impl Poller {
     }
 
     /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Told> {
         let millis =
             timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
         self.events.clear();
-        let count = match self.take(millis) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            count => count?,
+        let (count, room) = match self.take(millis) {
+            // A process that was stopped hears this when it goes on (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, 0),
+            taken => taken?,
         };
         // SAFETY: the kernel has just written the first `count` events.
         unsafe { self.events.set_len(count) };
-        Ok(())
+        Ok(if count < room { Told::Everything } else { Told::Part(count) })
     }
 
-    /// Makes the kernel write events into the vector's memory; returns how many it wrote.
-    fn take(&mut self, millis: i32) -> io::Result<usize> {
+    /// Makes the kernel write events into the vector's memory; returns how many it wrote, and for
+    /// how many there was room.
+    fn take(&mut self, millis: i32) -> io::Result<(usize, usize)> {
         let epoll = self.epoll.as_raw_fd();
         kernel::pay_edges(epoll);
         kernel::enter(Syscall::EpollWait, epoll)?;
-        let room = kernel::shorten(Syscall::EpollWait, epoll, EVENTS_MAX) as libc::c_int;
+        let room = kernel::shorten(Syscall::EpollWait, epoll, EVENTS_MAX);
         let start = self.events.as_mut_ptr();
         // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
         // many.
-        let count = unsafe { libc::epoll_wait(epoll, start, room, millis) };
-        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        let count = unsafe { libc::epoll_wait(epoll, start, room as libc::c_int, millis) };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        Ok((count, room))
     }
 
     /// The next event taken by [`Poller::wait`].

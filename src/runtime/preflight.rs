@@ -2,12 +2,14 @@
 
 use corecast_shards::Limits;
 
+use super::executor::LOCKED_PER_SHARD;
+use super::send_ring::SendRing;
 use super::start_error::StartError;
 use super::sys;
 
 /// glommio refuses to start with less locked memory than this, even as root
 /// (glommio 0.9.0 src/sys/uring.rs:1293).
-pub(super) const MEMLOCK_MIN: u64 = 512 << 10;
+const MEMLOCK_MIN: u64 = 512 << 10;
 
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;
@@ -17,16 +19,21 @@ const DESCRIPTORS_RESERVED: u64 = 64;
 /// opens for a moment.
 const DESCRIPTORS_PER_SHARD: u64 = 15;
 
-/// Whether the kernel lets this process have an io_uring, and enough locked memory for it.
-pub(super) fn check_io_uring() -> Result<(), StartError> {
-    sys::probe_io_uring().map_err(StartError::IoUring)?;
+/// Whether the kernel lets this process have an io_uring, and enough locked memory for one set of
+/// them per shard.
+pub(super) fn check_io_uring(shards: usize) -> Result<(), StartError> {
+    SendRing::probe().map_err(StartError::IoUring)?;
     let memlock = sys::resource_limit(libc::RLIMIT_MEMLOCK).map_err(StartError::IoUring)?;
-    if memlock.rlim_cur >= MEMLOCK_MIN {
+    let needed = match sys::locks_without_limit() {
+        true => MEMLOCK_MIN,
+        false => MEMLOCK_MIN.max(LOCKED_PER_SHARD * shards as u64),
+    };
+    if memlock.rlim_cur >= needed {
         return Ok(());
     }
     match sys::raise_limit(libc::RLIMIT_MEMLOCK) {
-        Ok(raised) if raised >= MEMLOCK_MIN => Ok(()),
-        _ => Err(StartError::Memlock { bytes: memlock.rlim_max }),
+        Ok(raised) if raised >= needed => Ok(()),
+        _ => Err(StartError::Memlock { bytes: memlock.rlim_max, needed }),
     }
 }
 

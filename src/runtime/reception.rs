@@ -95,6 +95,7 @@ impl Core {
         for _ in 0..GREETING_READS_PER_TURN {
             let Some(key) = self.greetings.next_readable() else { return };
             bytes += self.read_greeting(key);
+            self.hearing.on_greeting_read();
             if bytes > GREETING_BYTES_PER_TURN || begin.elapsed() > SLICE_TIME_MAX {
                 return;
             }
@@ -297,7 +298,9 @@ impl Core {
     pub(super) fn on_deadlines(&mut self) {
         let now = self.now();
         self.alarms.go_off(now);
-        while let Some(key) = self.greetings.next_late(now) {
+        // What they have said while we did not listen counts.
+        let heard = self.hearing.heard();
+        while let Some(key) = self.greetings.next_late(heard) {
             let Some(greeting) = self.greetings.get_mut(key) else { continue };
             if greeting.undecided.is_some() {
                 self.answer(key, &HttpError::authorize_timeout());
@@ -307,7 +310,7 @@ impl Core {
                 self.greetings.remove(key);
             }
         }
-        while let Some(key) = self.greetings.next_overdue(now) {
+        while let Some(key) = self.greetings.next_overdue(heard) {
             self.greetings.remove(key);
         }
         if self.accepts_again.is_some_and(|again| again <= now) {

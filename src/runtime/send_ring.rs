@@ -1,7 +1,7 @@
 //! Sends in batches on an io_uring of the shard's own.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -38,6 +38,18 @@ struct Ends {
 const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 impl SendRing {
+    /// Makes the smallest ring and lets it do nothing once: what a filter of system calls refuses
+    /// is found out before an executor trips over it.
+    pub(super) fn probe() -> io::Result<()> {
+        let mut ring = IoUring::new(2)?;
+        ring.submitter().register_probe(&mut Probe::new())?;
+        // SAFETY: it refers to no memory.
+        unsafe { ring.submission().push(&opcode::Nop::new().build()) }
+            .expect("an empty ring takes one entry");
+        ring.submit_and_wait(1)?;
+        Ok(())
+    }
+
     /// Makes a ring, or says why there is none.
     pub(super) fn new() -> io::Result<SendRing> {
         let ring = IoUring::builder()
@@ -132,7 +144,9 @@ impl SendRing {
                 Err(error) if self.unsubmitted() == left => return Err(error),
                 Err(error) => {
                     // The kernel may still be reading from memory that unwinding would free.
-                    eprintln!("corecast: the ring for sends is broken: {error}");
+                    // Standard error may be closed or full.
+                    let _ =
+                        writeln!(io::stderr(), "corecast: the ring for sends is broken: {error}");
                     std::process::abort();
                 }
             }

@@ -41,6 +41,11 @@ pub(crate) enum Ending {
 const _: () = assert!(size_of::<Option<Socket>>() == 12, "a slot is small");
 
 impl Sockets {
+    /// Slots, and so connections at most.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn insert(&mut self, id: ConnId, fd: OwnedFd) {
         let slot = id.slot as usize;
         if slot >= self.slots.len() {

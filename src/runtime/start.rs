@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{Config, Permissions, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
-use glommio::{LocalExecutorBuilder, Placement, PoolPlacement};
 
+use super::cores::choose_cores;
+use super::executor::executor;
 use super::fatal::or_die;
 use super::hub::Hub;
 use super::inbox::{Inbox, Inboxes};
@@ -22,18 +23,19 @@ use super::ring::Doorbell;
 use super::start_error::StartError;
 use super::threads::Threads;
 use super::turn::{Core, Keeping, Parts};
-use super::visit::SPIN_BEFORE_PARK;
 use super::{preflight, sys};
 use crate::broadcaster::Broadcaster;
 use crate::handler::caught_at_once;
 use crate::http::check_routes;
 use crate::program::{Handlers, Program};
+use crate::server::Sizing;
 use crate::settings::{Sends, Settings};
 
 /// A server that runs.
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) address: SocketAddr,
+    pub(crate) sizing: Sizing,
     pub(crate) process: Arc<Process>,
     pub(crate) inboxes: Inboxes,
     pub(crate) threads: Threads,
@@ -42,10 +44,11 @@ pub(crate) struct Started {
 /// Checks what can be checked, then starts one thread per shard and waits until all listen.
 pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, StartError> {
     check_routes(&program.routes).map_err(|message| StartError::Route { message })?;
-    preflight::check_io_uring()?;
-    let cores = choose_cores(settings.shards)?;
+    let (cores, sizing) = choose_cores(settings.shards)?;
+    preflight::check_io_uring(cores.len())?;
     let mut limits = settings.limits.clone();
     limits.mesh_bytes = settings.mesh_bytes();
+    Mesh::divide(&mut limits, cores.len());
     preflight::check_descriptors(cores.len(), &mut limits)?;
     let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;
     let config = Config {
@@ -59,7 +62,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     let process = Arc::new(Process::new(config.clone(), settings.api_keys, cores));
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
     kernel::arm();
-    Ok(Started { address, process, inboxes, threads })
+    Ok(Started { address, sizing, process, inboxes, threads })
 }
 
 /// How long the shards that did start may take to stop when another did not. They have nothing to
@@ -72,23 +75,6 @@ fn random_seed() -> Result<u128, StartError> {
     getrandom::fill(&mut seed)
         .map_err(|error| StartError::System(io::Error::other(error.to_string())))?;
     Ok(u128::from_ne_bytes(seed))
-}
-
-/// Shards of one process at most: the mesh has a ring for each ordered pair.
-pub(super) const SHARDS_MAX: usize = 256;
-
-/// The core of each shard; none when there are more shards than cores, and nobody is pinned.
-fn choose_cores(shards: Option<usize>) -> Result<Vec<Option<usize>>, StartError> {
-    // Unlike glommio's own list this one respects the process's affinity mask.
-    let allowed = core_affinity::get_core_ids().unwrap_or_default();
-    let wanted = shards.unwrap_or(allowed.len().max(1));
-    if wanted == 0 || wanted > SHARDS_MAX {
-        return Err(StartError::Shards { wanted });
-    }
-    Ok(match allowed.get(..wanted) {
-        Some(cores) => cores.iter().map(|core| Some(core.id)).collect(),
-        None => vec![None; wanted],
-    })
 }
 
 /// Starts the threads and waits until all listen. If one cannot, those that do are stopped.
@@ -199,31 +185,11 @@ struct ShardSeed {
     ready: Sender<Result<(), StartError>>,
 }
 
-/// The size of the executor's rings. Each turn cancels a timer in the ring's hash table; this is
-/// the smallest size at which that table has as many buckets as the kernel allows (256).
-const RING_DEPTH: usize = 4096;
-
-/// The smallest that the executor accepts: no file is read here.
-const IO_MEMORY: usize = 64 << 10;
-
-/// The executor's default, and not less: the hub comes back to it by itself, and the shorter this
-/// is, the more often glommio 0.9 parks by mistake (see [`visit`](super::visit)). Of 8 executors on
-/// two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
-const PREEMPT_TIMER: Duration = Duration::from_millis(100);
-
 impl ShardSeed {
     fn run(self) {
-        let pinned = self.process.core_of(self.id).map_or(Placement::Unbound, Placement::Fixed);
-        let executor = LocalExecutorBuilder::new(pinned)
-            .ring_depth(RING_DEPTH)
-            .io_memory(IO_MEMORY)
-            .preempt_timer(PREEMPT_TIMER)
-            .spin_before_park(SPIN_BEFORE_PARK)
-            .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
-            .make();
-        let executor = match executor {
+        let executor = match executor(self.process.core_of(self.id)) {
             Ok(executor) => executor,
-            Err(error) => return self.report(Err(StartError::Executor(error.to_string()))),
+            Err(error) => return self.report(Err(error)),
         };
         let ready = self.ready.clone();
         executor.run(async move {
@@ -260,19 +226,5 @@ impl ShardSeed {
     fn report(&self, result: Result<(), StartError>) {
         // Nobody listens only when another shard has failed already.
         let _ = self.ready.send(result);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_shards_than_cores_are_not_pinned() {
-        let cores = core_affinity::get_core_ids().unwrap().len();
-        assert!(choose_cores(Some(cores)).unwrap().iter().all(Option::is_some));
-        assert!(choose_cores(Some(cores + 1)).unwrap().iter().all(Option::is_none));
-        assert_eq!(choose_cores(None).unwrap().len(), cores);
-        assert!(choose_cores(Some(0)).is_err() && choose_cores(Some(SHARDS_MAX + 1)).is_err());
     }
 }

@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::preflight::MEMLOCK_MIN;
-use super::start::SHARDS_MAX;
+use super::cores::SHARDS_MAX;
 
 /// Why a server did not start. Each message says what to do.
 #[derive(Debug)]
@@ -45,10 +44,12 @@ pub enum StartError {
     },
     /// The kernel refuses io_uring.
     IoUring(io::Error),
-    /// The process may lock too little memory.
+    /// The process may lock too little memory for so many shards.
     Memlock {
         /// How much it may.
         bytes: u64,
+        /// How much it would need.
+        needed: u64,
     },
     /// The process may open too few descriptors.
     Descriptors {
@@ -105,12 +106,12 @@ impl fmt::Display for StartError {
                  everything; set --api-key, or say --open if that is meant"
             ),
             StartError::IoUring(error) => fmt_io_uring(f, error),
-            StartError::Memlock { bytes } => write!(
+            StartError::Memlock { bytes, needed } => write!(
                 f,
                 "the process may lock only {bytes} bytes of memory (memlock), and io_uring needs \
-                 {}; raise it with `ulimit -l 8192`, LimitMEMLOCK=8M in systemd or \
-                 --ulimit memlock=8388608 in a container",
-                MEMLOCK_MIN
+                 {needed} for its shards; raise it with `ulimit -l {}`, LimitMEMLOCK={needed} in \
+                 systemd or --ulimit memlock={needed} in a container, or choose fewer --shards",
+                needed.div_ceil(1024)
             ),
             StartError::Descriptors { descriptors, needed } => write!(
                 f,
@@ -147,8 +148,14 @@ fn fmt_io_uring(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
              in a container allow io_uring_setup, io_uring_enter and io_uring_register, for \
              example with --security-opt seccomp=unconfined"
         }
-        Some(libc::ENOSYS) => "this kernel has none; Linux 5.8 or newer is needed",
-        Some(libc::ENOMEM) => "there is too little locked memory; raise it with `ulimit -l 8192`",
+        Some(libc::ENOSYS) => {
+            "this kernel has none, or a seccomp profile hides it; Linux 5.11 or newer is needed"
+        }
+        Some(libc::ENOMEM) => {
+            "the user may lock no more memory, which all programs of one user share; raise the \
+             limit with `ulimit -l`, LimitMEMLOCK= in systemd or --ulimit memlock= in a \
+             container, or choose fewer --shards"
+        }
         _ => "see the kernel's log",
     };
     write!(f, "the kernel refuses io_uring ({error}): {remedy}")

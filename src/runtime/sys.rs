@@ -277,14 +277,24 @@ pub(crate) fn raise_limit(resource: libc::__rlimit_resource_t) -> io::Result<u64
     Ok(limit.rlim_cur)
 }
 
-/// Asks the kernel for the smallest possible io_uring and gives it back.
-pub(crate) fn probe_io_uring() -> io::Result<()> {
-    // struct io_uring_params is 120 bytes (linux/io_uring.h); all zero asks for the defaults.
-    let mut params = [0_u8; 120];
-    // SAFETY: the kernel reads and writes 120 bytes at `params`, borrowed exclusively.
-    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 2, params.as_mut_ptr()) };
-    let fd = check(RawFd::try_from(fd).expect("the kernel counts descriptors in this type"))?;
-    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+/// Whether this process may lock memory beyond its limit (`CAP_IPC_LOCK`), as far as it can know:
+/// in a container with users of its own the kernel may see it otherwise.
+pub(crate) fn locks_without_limit() -> bool {
+    const CAP_IPC_LOCK: u32 = 14;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & 1 << CAP_IPC_LOCK != 0)
+}
+
+/// Gives the calling thread the affinity that it has already, to learn whether it may.
+pub(crate) fn keep_affinity() -> io::Result<()> {
+    // SAFETY: all zero is a valid, empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: the kernel writes at most `size` bytes to `set`, which is borrowed exclusively.
+    check(unsafe { libc::sched_getaffinity(0, size, &mut set) })?;
+    // SAFETY: the kernel reads `size` bytes from `set`, which lives until the call returns.
+    check(unsafe { libc::sched_setaffinity(0, size, &set) })?;
     Ok(())
 }

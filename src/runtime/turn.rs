@@ -17,10 +17,11 @@ use super::alarms::Alarms;
 use super::counts::Counts;
 use super::eviction::Reserve;
 use super::greeting::Greetings;
+use super::hearing::{Hearing, InLine};
 use super::inbox::{Foreign, Inbox};
 use super::kernel::Syscall;
 use super::mesh::Mesh;
-use super::poller::{Event, Poller};
+use super::poller::{Event, Poller, Told};
 use super::process::Process;
 use super::promise::Resolver;
 use super::sender::Sender;
@@ -46,6 +47,9 @@ pub(crate) struct Core {
     pub(super) reserve: Reserve,
     timer: OwnedFd,
     timer_set: Option<Time>,
+    turn_began: Time,
+    /// Up to when nothing that came is unread.
+    pub(super) hearing: Hearing,
     /// What others ring; they hold it weakly, so that it ends with the shard.
     _doorbell: Arc<OwnedFd>,
     inbox: Inbox,
@@ -167,6 +171,8 @@ impl Core {
             reserve: Reserve::Spare(sys::event_fd()?),
             timer,
             timer_set: None,
+            turn_began: Time::default(),
+            hearing: Hearing::default(),
             _doorbell: doorbell,
             stalls: inbox.stalls(),
             inbox,
@@ -203,6 +209,10 @@ impl Core {
             accepts |= event.token == LISTENER;
             self.note(event);
         }
+        self.hearing.on_noted(InLine {
+            sockets: self.readable.len(),
+            greetings: self.greetings.readable_count(),
+        });
         self.mesh.take(&mut self.shard);
         self.take_foreign();
         self.read_sockets();
@@ -223,8 +233,8 @@ impl Core {
     }
 
     fn tell_time(&mut self) {
-        let now = self.now();
-        self.shard.on_time(now);
+        self.turn_began = self.now();
+        self.shard.on_time_heard(self.turn_began, self.hearing.heard());
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -234,7 +244,20 @@ impl Core {
     /// Takes events from the kernel: those that are there, or after waiting for the first.
     pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.counts.polls += 1;
-        self.poller.wait(timeout)
+        match self.poller.wait(timeout)? {
+            Told::Everything => self.hearing.on_told(self.turn_began),
+            Told::Part(events) => {
+                let descriptors = self.descriptors();
+                self.hearing.on_part_told(self.turn_began, events, descriptors);
+            }
+        }
+        Ok(())
+    }
+
+    /// Descriptors that the poller watches, at most.
+    fn descriptors(&self) -> usize {
+        const OWN: usize = 3;
+        OWN + self.sockets.len() + self.greetings.len() + self.watches.len()
     }
 
     /// Whether there is work that came since the last turn. To be asked between
@@ -326,6 +349,7 @@ impl Core {
         let mut bytes = 0;
         for _ in 0..READS_PER_TURN {
             let Some(id) = self.readable.pop_front() else { return };
+            self.hearing.on_socket_read();
             let Some(socket) = self.sockets.get_mut(id) else { continue };
             socket.queued = false;
             bytes += self.read_socket(id);

@@ -19,6 +19,10 @@ struct Watch {
 }
 
 impl Watches {
+    pub(crate) fn len(&self) -> usize {
+        self.watches.len()
+    }
+
     /// A new watch, whose descriptor the caller adds to the poller under this key.
     pub(crate) fn insert(&mut self) -> u64 {
         let key = self.next_key;

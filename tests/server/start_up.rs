@@ -2,6 +2,7 @@
 
 use crate::support::{Client, Outcome, Server, refused, serve, serve_limited, wait_until};
 use serde_json::json;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 
 fn refuse(flags: &[&str]) -> Outcome {
@@ -193,4 +194,44 @@ fn bad_values_are_refused_before_anything_starts() {
         let name = flags[0].trim_start_matches('-');
         assert!(outcome.stderr.contains(name), "{flags:?} is named: {}", outcome.stderr);
     }
+}
+
+/// Pairs that are started; `CORECAST_PAIRS=200` for a long run.
+fn pairs() -> usize {
+    std::env::var("CORECAST_PAIRS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+#[test]
+fn of_two_servers_that_start_together_exactly_one_does() {
+    for pair in 0..pairs() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let flags = ["--listen", &free, "--shards", "2"];
+        let both = [(); 2].map(|()| serve(&flags).spawn().unwrap());
+        let listens = |mut server: std::process::Child| {
+            let mut line = String::new();
+            BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            // One that says nothing has ended or is about to.
+            let code = if line.is_empty() { server.wait().unwrap().code() } else { None };
+            (line.starts_with("listening on"), code, server)
+        };
+        let mut outcomes = both.map(listens);
+        for (_, _, server) in &mut outcomes {
+            let _ = server.kill();
+            server.wait().unwrap();
+        }
+        let mut outcomes = outcomes.map(|(listens, code, _)| (listens, code));
+        outcomes.sort();
+        assert_eq!(outcomes, [(false, Some(1)), (true, None)], "in pair {pair}");
+    }
+}
+
+#[test]
+fn it_says_why_there_are_so_many_shards() {
+    let mut command = serve(&["--listen", "127.0.0.1:0", "--shards", "2"]);
+    let mut server = command.spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let found = lines.into_iter().find(|line| line.starts_with("2 shards"));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(found.as_deref(), Some("2 shards (as asked for)"));
 }

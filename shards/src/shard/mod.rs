@@ -57,6 +57,8 @@ pub struct Shard {
     id: ShardId,
     config: Config,
     now: Time,
+    /// What connections did up to here is known.
+    heard: Time,
     chance: Chance,
     connections: Connections,
     rooms: Rooms,
@@ -174,6 +176,7 @@ impl Shard {
         let mut shard = Shard {
             id,
             now: Time::default(),
+            heard: Time::default(),
             chance: chance.clone(),
             connections: Connections::new(id),
             rooms,

@@ -124,7 +124,7 @@ fn whoever_has_gone_and_does_not_read_is_lost() {
     let mut shard = shard();
     let conn = stalled_leaver(&mut shard);
     shard.on_end(conn);
-    assert_eq!(goodbyes(&mut shard), []);
+    assert!(goodbyes(&mut shard).is_empty());
     shard.on_time(Time::default() + Duration::from_secs(11));
     let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
     assert_eq!(goodbyes(&mut shard), expected);
@@ -305,4 +305,26 @@ fn a_program_closes_in_its_own_words() {
     let sent = send(&mut shard, None);
     assert_eq!(sent.matches("signed out").count(), 2, "{sent}");
     assert!(shard.words.is_empty());
+}
+
+/// A caller that stood still tells first what came meanwhile, up to when it knows it.
+#[test]
+fn nobody_is_judged_by_a_time_that_nobody_has_heard() {
+    let mut shard = shard();
+    let conn = shard.open(Permissions::default());
+    send(&mut shard, None);
+    let at = |second| Time::default() + Duration::from_secs(second);
+    shard.on_time(at(40));
+    assert!(send(&mut shard, None).len() >= 2, "a ping");
+    // A minute later, of which nothing is known yet.
+    shard.on_time_heard(at(100), at(40));
+    assert!(goodbyes(&mut shard).is_empty());
+    receive(&mut shard, conn, Opcode::Pong, "");
+    shard.on_time(at(100));
+    assert!(goodbyes(&mut shard).is_empty(), "it had answered");
+    shard.on_time(at(140));
+    send(&mut shard, None);
+    shard.on_time(at(200));
+    send(&mut shard, None);
+    assert_eq!(goodbyes(&mut shard)[0], Goodbye::Parted(conn, Disconnect::Idle));
 }

@@ -21,9 +21,19 @@ const CLOSE_DELAYS_MAX: u8 = 11;
 impl Shard {
     /// Event: this is the time now. Everything else happens at the time that was told last.
     pub fn on_time(&mut self, now: Time) {
+        self.on_time_heard(now, now);
+    }
+
+    /// Event: this is the time now, and what connections did up to `heard` has been told.
+    ///
+    /// A caller that stood still, with its machine or by itself, has what came meanwhile still to
+    /// tell. So nobody is closed for what it has not done after `heard`: no reply to a ping, no
+    /// bytes taken, no end of its side.
+    pub fn on_time_heard(&mut self, now: Time, heard: Time) {
         debug_assert!(self.now <= now, "the clock is monotonic");
-        self.now = now;
-        while let Some(due) = self.timers.take_due(now) {
+        debug_assert!(heard <= now, "nobody hears the future");
+        (self.now, self.heard) = (now, heard);
+        while let Some(due) = self.timers.take_due(heard) {
             due.into_iter().for_each(|(timer, id)| self.on_timer(timer, id));
         }
         self.end_lingering_rooms();
@@ -54,7 +64,7 @@ impl Shard {
         let allowed = if connection.pinged { interval + timeout } else { interval };
         let (silent_until, pinged) = (connection.heard + allowed, connection.pinged);
         let due = if pinged { silent_until } else { self.in_phase(slot, silent_until) };
-        if self.now < due {
+        if self.heard < due {
             return self.timers.set(due, Timer::Ping, id);
         }
         if pinged {
@@ -139,7 +149,7 @@ impl Shard {
             return;
         }
         let due = connection.refused_since + timeout;
-        if self.now < due {
+        if self.heard < due {
             return self.timers.set(due, Timer::Slow, id);
         }
         if connection.ended {
