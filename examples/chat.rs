@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use corecast::{
     Claims, Client, ClientError, Disconnect, HandlerResult, Handshake, HttpRequest, HttpResponse,
-    Message, Method, Refusal, Server,
+    Message, Method, Publication, Refusal, Server,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -38,6 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             check_name(&name).map_err(|(status, why)| Refusal::new(status, why))?;
             Ok(Claims::for_subject(name.trim()))
         })
+        .authorize_join(async |_: Client, _: String| Err(by_event_only()))
+        .authorize_publish(sign)
+        .authorize_broadcast(async |_: Client, _: Publication| Err(by_event_only()))
         .on("enter", enter)
         .on("chat", chat)
         .on_disconnect(async |client: Client, _: Disconnect| match client.state::<Place>() {
@@ -96,13 +99,34 @@ async fn enter(client: Client, message: Message) -> HandlerResult {
 async fn chat(client: Client, message: Message) -> HandlerResult {
     let text: String = message.parse()?;
     let place = client.state::<Place>().ok_or(ClientError::new("Enter a room first."))?;
+    client.to_room(&place.0).publish("chat", &said(&client, &text)?).await?;
+    Ok(())
+}
+
+/// The same for a client that publishes by itself: what it says is said in its own room and under
+/// its own name, whatever it has written there.
+async fn sign(client: Client, publication: Publication) -> HandlerResult<Publication> {
+    let place = client.state::<Place>();
+    if place.is_none_or(|place| publication.room() != Some(&place.0)) {
+        return Err(ClientError::new("Enter this room first.").into());
+    }
+    let data: Value = publication.parse()?;
+    let said = said(&client, data["text"].as_str().unwrap_or_default())?;
+    Ok(publication.with("chat", &said)?)
+}
+
+/// A message with its true author.
+fn said(client: &Client, text: &str) -> Result<Value, ClientError> {
     if text.trim().is_empty() || text.chars().count() > TEXT_MAX {
-        return Err(ClientError::new("A message has 1 to 2,000 characters.").into());
+        return Err(ClientError::new("A message has 1 to 2,000 characters."));
     }
     let (from, name) = (client.id().to_string(), client.claims().subject());
-    let said = json!({"from": from, "name": name, "text": text});
-    client.to_room(&place.0).publish("chat", &said).await?;
-    Ok(())
+    Ok(json!({"from": from, "name": name, "text": text}))
+}
+
+/// Rooms are entered, and left, by an event of the chat's own, so that the others are told.
+fn by_event_only() -> Box<dyn Error> {
+    ClientError::new("Enter a room, and speak to those who are there.").into()
 }
 
 /// Tells the others in a room what a client did.

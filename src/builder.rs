@@ -14,6 +14,7 @@ use crate::handshake::{Handshake, Refusal};
 use crate::http::Route;
 use crate::message::Message;
 use crate::program::Program;
+use crate::publication::Publication;
 use crate::route::{HttpRequest, RouteResult};
 use crate::runtime::{StartError, start};
 use crate::server::Server;
@@ -170,6 +171,83 @@ impl Builder {
         self
     }
 
+    /// Decides about each room that a client wants to join by its own command (`cast:join`), which
+    /// every client may without this. The hook is told the room's name. The client's next message
+    /// waits for it, and nobody else's.
+    ///
+    /// An error refuses: the words of a [`ClientError`](crate::ClientError) are answered with the
+    /// code `forbidden`; any other error, and a panic, is logged and answered with
+    /// `handler_failed`. What the program does itself, as with [`Client::join`], is not asked about.
+    ///
+    /// ```
+    /// # use corecast::{Client, ClientError, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize_join(async |client: Client, room: String| match room.strip_prefix("user:") {
+    ///         Some(user) if client.claims().subject() != Some(user) => {
+    ///             Err(ClientError::new("this room is another user's").into())
+    ///         }
+    ///         _ => Ok(()),
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_join<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, String) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.commands.join = Some(binary(hook));
+        self
+    }
+
+    /// Decides about each message that a client wants to publish by its own command
+    /// (`cast:publish`), which every client may without this; and may change its event and data.
+    /// What the hook returns is what is published. Errors are as in [`Builder::authorize_join`].
+    ///
+    /// ```
+    /// # use corecast::{Client, ClientError, Publication, Server};
+    /// # use serde_json::{Value, json};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize_publish(async |client: Client, publication: Publication| {
+    ///         let Some(author) = client.claims().subject() else {
+    ///             return Err(ClientError::new("sign in first").into());
+    ///         };
+    ///         // Whatever name the client wrote, its own is what the others see.
+    ///         let text = publication.parse::<Value>()?["text"].take();
+    ///         Ok(publication.with_data(&json!({"author": author, "text": text}))?)
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_publish<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, Publication) -> HandlerResult<Publication> + Clone + Send + 'static,
+    {
+        self.program.commands.publish = Some(binary(hook));
+        self
+    }
+
+    /// The same for what a client wants to send to everybody (`cast:broadcast`).
+    ///
+    /// ```
+    /// # use corecast::{Client, ClientError, Publication, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize_broadcast(async |_: Client, _: Publication| {
+    ///         Err(ClientError::new("only the program speaks to everybody").into())
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_broadcast<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, Publication) -> HandlerResult<Publication> + Clone + Send + 'static,
+    {
+        self.program.commands.broadcast = Some(binary(hook));
+        self
+    }
+
     /// Called for each new connection. Its `cast:welcome` is queued before, and no message of the
     /// client is handled before this returns.
     pub fn on_connect<F>(mut self, handler: F) -> Builder
@@ -228,7 +306,7 @@ impl Builder {
 
     /// How long a handler of a message, of a connection's begin or of its end may take. Then its
     /// future is dropped, which is logged, and a message is answered with `handler_failed`.
-    /// Default: as long as it likes.
+    /// A hook that decides about a command has the same time. Default: as long as it likes.
     ///
     /// A handler that blocks its thread cannot be interrupted.
     pub fn handler_timeout(mut self, timeout: Duration) -> Builder {

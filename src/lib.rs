@@ -68,6 +68,38 @@
 //! of `glommio::spawn_local` is nobody's to catch: it takes the executor along, and the process ends
 //! with 70, as after any panic of a shard. [`Client::spawn`] contains it.
 //!
+//! # What clients may do
+//!
+//! By its own commands every client may join and leave rooms, publish to them and broadcast, past
+//! all handlers. [`Builder::authorize`] decides who connects; [`Builder::authorize_join`],
+//! [`Builder::authorize_publish`] and [`Builder::authorize_broadcast`] decide about each command,
+//! per connection and room, and may change what is said, for example to sign it with its author.
+//!
+//! # tokio in handlers
+//!
+//! A handler does not run on tokio: a timer or a socket of tokio's that it polls itself panics,
+//! because there is no reactor. What a tokio runtime runs it may wait for:
+//!
+//! ```
+//! use corecast::{Client, HandlerResult, Message};
+//! use tokio::runtime::Handle;
+//!
+//! async fn look_up(client: Client, message: Message, tokio: Handle) -> HandlerResult {
+//!     let name: String = message.parse()?;
+//!     // In here everything of tokio's works: sqlx, reqwest, redis.
+//!     let found = tokio.spawn(async move { name.len() }).await?;
+//!     Ok(client.reply(&message, "found", &found)?)
+//! }
+//! ```
+//!
+//! The whole future has to be made within `async { … }`: `spawn(tokio::time::sleep(…))` makes the
+//! timer before, on the handler's thread, and panics.
+//!
+//! # Logs
+//!
+//! What goes wrong in handlers is logged with `tracing`; a program that installs no subscriber
+//! sees nothing of it.
+//!
 //! # Coming from a registry in a `DashMap`
 //!
 //! The usual design keeps connections in a `DashMap`, each with a queue and a writer task. Every
@@ -94,6 +126,7 @@ mod broadcaster;
 mod builder;
 mod claims;
 mod client;
+mod command_hooks;
 mod error;
 #[cfg(test)]
 mod fuzzing;
@@ -103,6 +136,7 @@ mod http;
 mod message;
 mod payload;
 mod program;
+mod publication;
 mod receipt;
 mod room;
 mod route;
@@ -127,6 +161,7 @@ pub use handshake::{Handshake, Refusal};
 pub use hyper::Method;
 pub use message::Message;
 pub use payload::PayloadError;
+pub use publication::Publication;
 pub use receipt::Receipt;
 pub use room::ToRoom;
 pub use route::{HttpRequest, HttpResponse, RouteResult};

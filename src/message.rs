@@ -45,6 +45,7 @@ impl Message {
     }
 }
 
-fn raw(json: &str) -> &RawValue {
+/// JSON of a client's that was read once already.
+pub(crate) fn raw(json: &str) -> &RawValue {
     serde_json::from_str(json).expect("the envelope was read, so its members are JSON")
 }

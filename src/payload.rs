@@ -26,6 +26,11 @@ impl Payload {
         Ok(Payload { event: event.into(), data: data.into() })
     }
 
+    /// The event's name and the data.
+    pub(crate) fn into_parts(self) -> (Box<str>, Box<str>) {
+        (self.event, self.data)
+    }
+
     pub(crate) fn publication(&self) -> Publication<'_> {
         Publication { event: Cow::Borrowed(&self.event), data: &self.data, echo: true }
     }

@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_shards::{Call, Called, ConnId, Disconnect, Handled};
+use corecast_shards::{Call, Called, ConnId, Disconnect, Handled, Petition};
 
 use crate::claims::Claims;
 use crate::client::Client;
+use crate::command_hooks::{CommandHooks, CommandJudge, verdict};
 use crate::handler::{Failure, Handler, HandlerResult, Template, Work, caught, finish};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{Route, Router};
@@ -28,6 +29,7 @@ type ClientHandler<T> = Handler<(Client, T), HandlerResult>;
 #[derive(Clone, Default)]
 pub(crate) struct Program {
     pub(crate) authorize: Option<Box<dyn Template<Handshake, Result<Claims, Refusal>>>>,
+    pub(crate) commands: CommandHooks,
     pub(crate) connect: Option<Box<dyn Template<Client, HandlerResult>>>,
     pub(crate) events: BTreeMap<Box<str>, ClientTemplate<Message>>,
     pub(crate) text: Option<ClientTemplate<String>>,
@@ -53,6 +55,7 @@ impl Program {
     /// Whether a handler may ever ask who a connection is.
     pub(crate) fn keeps_sessions(&self) -> bool {
         self.authorize.is_some()
+            || !self.commands.is_empty()
             || self.connect.is_some()
             || !self.events.is_empty()
             || self.text.is_some()
@@ -70,6 +73,7 @@ impl fmt::Debug for Program {
 /// One shard's handlers.
 pub(crate) struct Handlers {
     authorize: Option<Handler<Handshake, Result<Claims, Refusal>>>,
+    commands: CommandJudge,
     connect: Option<Handler<Client, HandlerResult>>,
     events: BTreeMap<Box<str>, ClientHandler<Message>>,
     text: Option<ClientHandler<String>>,
@@ -86,6 +90,7 @@ impl Handlers {
         let events = program.events.into_iter();
         Handlers {
             authorize: program.authorize.map(|handler| handler.instantiate()),
+            commands: program.commands.instantiate(),
             connect: program.connect.map(|handler| handler.instantiate()),
             events: events.map(|(event, handler)| (event, handler.instantiate())).collect(),
             text: program.text.map(|handler| handler.instantiate()),
@@ -112,18 +117,19 @@ impl Handlers {
         }
     }
 
-    /// Handles one message, or the begin of a connection; the connection's next message waits for
-    /// the end of it.
-    pub(crate) fn call(
-        &self,
-        hub: Hub,
-        call: Call,
-        session: Rc<Session>,
-    ) -> impl Future<Output = ()> + use<> {
-        let id = call.conn;
-        let client = Client::new(hub.clone(), id, session);
-        let timeout = self.timeout;
-        let (work, message) = self.begin(client, call.what);
+    /// Handles one message, or the begin of a connection, or decides about a command; the
+    /// connection's next message waits for the end of it.
+    pub(crate) fn call(&self, hub: Hub, call: Call, session: Rc<Session>) -> Work<()> {
+        let client = Client::new(hub.clone(), call.conn, session);
+        match call.what {
+            Called::Command(petition) => Box::pin(self.decide(hub, client, petition)),
+            what => Box::pin(self.handle(hub, client, what)),
+        }
+    }
+
+    fn handle(&self, hub: Hub, client: Client, what: Called) -> impl Future<Output = ()> + use<> {
+        let (id, timeout) = (client.id(), self.timeout);
+        let (work, message) = self.begin(client, what);
         async move {
             let failure = match work {
                 Some(work) => in_time(&hub, timeout, work).await.err(),
@@ -133,6 +139,24 @@ impl Handlers {
                 log_failure(id, failure);
             }
             hub.end_call(id, failure, message.as_deref());
+        }
+    }
+
+    fn decide(
+        &self,
+        hub: Hub,
+        client: Client,
+        mut petition: Petition,
+    ) -> impl Future<Output = ()> + use<> {
+        let (id, timeout) = (client.id(), self.timeout);
+        let work = self.commands.begin(client, &mut petition);
+        async move {
+            let judged = in_time(&hub, timeout, work).await;
+            if let Err(failure) = &judged {
+                log_failure(id, failure);
+            }
+            let verdict = verdict(&mut petition, judged);
+            hub.decide(id, petition, verdict);
         }
     }
 

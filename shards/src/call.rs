@@ -25,6 +25,9 @@ pub enum Called {
     Text(String),
     /// A binary message.
     Binary(Vec<u8>),
+    /// A command for which the connection's permission is [`Asked`](crate::Permission::Asked). It
+    /// ends with [`Shard::decide`](crate::Shard::decide) instead.
+    Command(Petition),
 }
 
 /// An application's event, as the client sent it.
@@ -38,4 +41,48 @@ pub struct Message {
     pub room: Option<RoomName>,
     /// The client's id, as written.
     pub id: Option<Box<str>>,
+}
+
+/// A command that its client may give only if the program agrees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Petition {
+    /// What is asked for. The program may change what a client wants to say.
+    pub wish: Wish,
+    /// The room that it names; there is one unless everybody is spoken to.
+    pub room: Option<RoomName>,
+    /// The client's id, as written.
+    pub id: Option<Box<str>>,
+}
+
+/// What a client asks for in a [`Petition`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To join the room, from behind this epoch and offset if it says where it stopped.
+    Join(Option<(Box<str>, u64)>),
+    /// To publish this to the room.
+    Publish(Said),
+    /// To say this to everybody.
+    Broadcast(Said),
+}
+
+/// An event with its data, as a client wants to have it published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
+    pub event: Box<str>,
+    /// Any JSON value.
+    pub data: Box<str>,
+    /// Whether the sender, if it is a member, gets it too.
+    pub echo: bool,
+}
+
+/// What the program decided about a [`Petition`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is carried out as it is now.
+    Granted,
+    /// It is answered with `forbidden` and these words, and nothing happens.
+    Forbidden(String),
+    /// The program could not decide. It is answered with `handler_failed`, and nothing happens.
+    Failed,
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::call::Message;
+use crate::call::{Message, Wish};
 use crate::envelope::{ErrorCode, Unnumbered};
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -61,6 +61,8 @@ pub(crate) enum What {
     Ping,
     /// Hand it to a handler of the program.
     Call(Message),
+    /// Ask the program whether this may be done.
+    Ask(Wish),
     /// Say that it is refused, and why.
     Refuse(ErrorCode, Cow<'static, str>),
 }

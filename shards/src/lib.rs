@@ -39,7 +39,7 @@ mod shard;
 mod shard_stats;
 mod timers;
 
-pub use call::{Call, Called, Message};
+pub use call::{Call, Called, Message, Petition, Said, Verdict, Wish};
 pub use close_code::{BadCloseCode, Close, CloseCode};
 pub use config::{Config, Handled, SlowPolicy};
 pub use disconnect::Disconnect;

@@ -24,6 +24,8 @@ pub enum Permission {
     Allowed,
     /// It is answered with `forbidden`, and nothing happens.
     Forbidden,
+    /// The program decides about each one: [`Called::Command`](crate::Called::Command).
+    Asked,
 }
 
 /// A kind of command that needs a permission.

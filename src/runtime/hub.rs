@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corecast_shards::{
-    Answer, Close, ConnId, Full, Joined, Limits, Message, Query, Refused, RoomName, Shard, ShardId,
-    Time, Token, Unnumbered, Unsent,
+    Answer, Close, ConnId, Full, Joined, Limits, Message, Petition, Query, Refused, RoomName,
+    Shard, ShardId, Time, Token, Unnumbered, Unsent, Verdict,
 };
 use futures_lite::{FutureExt, future};
 use hyper::service::service_fn;
@@ -439,6 +439,15 @@ impl Hub {
                 core.shard.fail_call(id, failure.client.as_deref(), request, room);
             }
             core.shard.end_call(id);
+            core.handlers -= 1;
+        });
+        self.kick();
+    }
+
+    /// Says what the program decided about a command.
+    pub(crate) fn decide(&self, id: ConnId, petition: Petition, verdict: Verdict) {
+        self.with_core(|core| {
+            core.shard.decide(id, petition, verdict);
             core.handlers -= 1;
         });
         self.kick();

@@ -212,11 +212,11 @@ impl ShardSeed {
             (false, true) => Keeping::Sessions,
             (false, false) => Keeping::Nothing,
         };
+        let permissions = self.program.commands.permissions(Permissions::default());
         let handlers = caught_at_once(|| Handlers::new(self.program))
             .map_err(|panic| StartError::Program { message: panic })?;
         let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
         let (doorbell, process, sends) = (self.bell_fd, Arc::clone(&self.process), self.sends);
-        let permissions = Permissions::default();
         let parts =
             Parts { shard, mesh, listener, doorbell, inbox, process, keeping, permissions, sends };
         let core = Core::new(parts).map_err(StartError::System)?;

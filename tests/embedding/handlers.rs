@@ -122,3 +122,25 @@ fn a_reply_carries_the_id_as_the_client_wrote_it() {
     assert_eq!(socket.receive_text(), r#"{"event":"you","data":null}"#);
     server.shutdown(PATIENCE);
 }
+
+#[test]
+fn a_handler_may_wait_for_what_a_tokio_runtime_runs() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    let server = builder()
+        .shards(1)
+        .on("sleep", async move |client: Client, message: Message| {
+            let slept = handle.spawn(async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                "well"
+            });
+            Ok(client.reply(&message, "slept", slept.await?)?)
+        })
+        .start()
+        .unwrap();
+    let mut socket = Socket::connect(server.local_addr());
+    let slept = socket.ask(json!({"event": "sleep"}));
+    assert_eq!(slept, json!({"event": "slept", "data": "well", "id": "asked"}));
+    server.shutdown(PATIENCE);
+}

@@ -13,15 +13,24 @@ pub(crate) struct Socket(WebSocket<MaybeTlsStream<TcpStream>>);
 impl Socket {
     /// Connects, and joins a room.
     pub(crate) fn join(address: &str, room: &str) -> Socket {
+        let mut socket = Socket::connect(address);
+        socket.send(&json!({"event": "cast:join", "room": room}));
+        assert_eq!(socket.receive()["event"], "cast:joined");
+        socket
+    }
+
+    /// Connects, and takes the welcome.
+    pub(crate) fn connect(address: &str) -> Socket {
         let (mut socket, _) = tungstenite::connect(address).unwrap();
         let MaybeTlsStream::Plain(stream) = socket.get_mut() else { unreachable!("no TLS here") };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut socket = Socket(socket);
         assert_eq!(socket.receive()["event"], "cast:welcome");
-        let join = json!({"event": "cast:join", "room": room}).to_string();
-        socket.0.send(Message::text(join)).unwrap();
-        assert_eq!(socket.receive()["event"], "cast:joined");
         socket
+    }
+
+    pub(crate) fn send(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).unwrap();
     }
 
     pub(crate) fn receive(&mut self) -> Value {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::Shard;
 use super::receive::{Flow, Handled};
-use crate::call::{Call, Called, Message};
+use super::{Shard, petition};
+use crate::call::{Call, Called, Message, Petition};
 use crate::connection::{Membership, MembershipState, NOT_LISTED, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode, Reply, Unnumbered};
@@ -87,10 +87,14 @@ impl Shard {
             Ok(command) => command,
             Err(bad) => return What::Refuse(bad.code, bad.message.into()),
         };
-        if let Some(action) = command.action()
-            && self.connections[slot].permissions.of(action) == Permission::Forbidden
-        {
-            return What::Refuse(ErrorCode::Forbidden, action.refusal().into());
+        if let Some(action) = command.action() {
+            match self.connections[slot].permissions.of(action) {
+                Permission::Allowed => {}
+                Permission::Asked => return What::Ask(petition::wish(command)),
+                Permission::Forbidden => {
+                    return What::Refuse(ErrorCode::Forbidden, action.refusal().into());
+                }
+            }
         }
         match command {
             Command::Join { since } => {
@@ -193,6 +197,9 @@ impl Shard {
             }
             (What::Ping, _) => self.push_own(slot, &Reply::pong(id.as_deref())),
             (What::Call(message), _) => self.call(slot, Called::Event(message)),
+            (What::Ask(wish), room) => {
+                self.call(slot, Called::Command(Petition { wish, room, id }));
+            }
             (What::Refuse(code, message), room) => {
                 let frame = Reply::error(code, &message, id.as_deref(), room.as_ref());
                 self.push_refusal(slot, room, frame);

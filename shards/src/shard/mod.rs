@@ -7,6 +7,7 @@ mod command;
 mod flush;
 mod open;
 mod outcome;
+mod petition;
 mod program;
 mod receive;
 mod request;

@@ -51,6 +51,9 @@ pub enum Unsent {
     TooLarge(usize),
 }
 
+/// What a client hears of a failure that is none of its business.
+pub(super) const HANDLER_FAILED: &str = "the server could not handle this message";
+
 impl Shard {
     /// Command: publishes to a room, or with [`RoomName::everybody`] broadcasts. One connection may
     /// be left out. With a token, the offset comes out of [`next_answer`](Shard::next_answer).
@@ -179,7 +182,7 @@ impl Shard {
         request: Option<&str>,
         room: Option<&RoomName>,
     ) {
-        let words = words.unwrap_or("the server could not handle this message");
+        let words = words.unwrap_or(HANDLER_FAILED);
         let frame = Reply::error(ErrorCode::HandlerFailed, words, request, room);
         if let Ok(slot) = self.find_open(id) {
             self.push_own(slot, &frame);

@@ -3,6 +3,7 @@
 mod closing;
 mod debts;
 mod own;
+mod petitions;
 mod sends;
 mod waiting;
 

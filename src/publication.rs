@@ -1,0 +1,75 @@
+//! What a client wants to have published.
+
+use corecast_shards::{RoomName, Said};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::message::raw;
+use crate::payload::{Payload, PayloadError};
+
+/// What a client wants to have published to a room, or broadcast, by its own command: for
+/// [`Builder::authorize_publish`](crate::Builder::authorize_publish) and
+/// [`authorize_broadcast`](crate::Builder::authorize_broadcast), which may change it.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    room: Option<RoomName>,
+    said: Said,
+}
+
+impl Publication {
+    pub(crate) fn new(room: Option<RoomName>, said: Said) -> Publication {
+        Publication { room, said }
+    }
+
+    pub(crate) fn into_said(self) -> Said {
+        self.said
+    }
+
+    /// The room; none for a broadcast.
+    pub fn room(&self) -> Option<&str> {
+        self.room.as_ref().map(RoomName::as_str)
+    }
+
+    /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
+    pub fn event(&self) -> &str {
+        &self.said.event
+    }
+
+    /// The data, byte for byte as it was written.
+    pub fn data(&self) -> &RawValue {
+        raw(&self.said.data)
+    }
+
+    /// The data as a value of the program's own.
+    ///
+    /// # Errors
+    ///
+    /// When the data does not have the shape of `T`.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.said.data)
+    }
+
+    /// The same with another event and other data. Room, id and `echo` stay the client's.
+    ///
+    /// # Errors
+    ///
+    /// When the event's name is not allowed or the data has no JSON form.
+    pub fn with(
+        mut self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<Publication, PayloadError> {
+        (self.said.event, self.said.data) = Payload::new(event, data)?.into_parts();
+        Ok(self)
+    }
+
+    /// The same with other data.
+    ///
+    /// # Errors
+    ///
+    /// When the data has no JSON form.
+    pub fn with_data(self, data: &(impl Serialize + ?Sized)) -> Result<Publication, PayloadError> {
+        let event = self.said.event.clone();
+        self.with(&event, data)
+    }
+}

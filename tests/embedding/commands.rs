@@ -1,0 +1,114 @@
+//! Proves that a program has a say in what clients do by their own commands: it refuses them, or
+//! changes what is said, per connection and room, and nobody else waits for it.
+
+use std::time::Duration;
+
+use corecast::{Claims, Client, ClientError, HandlerResult, Handshake, Publication, Server};
+use serde_json::{Value, json};
+
+use crate::socket::{Gate, PATIENCE, Socket, builder};
+
+/// Takes its time, and lets everybody into its own room and into `open`.
+async fn judge_join(client: Client, room: String) -> HandlerResult {
+    Gate::after(Duration::from_millis(20)).await;
+    match room.as_str() {
+        "panic" => panic!("on purpose"),
+        "error" => Err("postgres://app:hunter2@db".into()),
+        "open" => Ok(()),
+        room if Some(room) == client.claims().subject() => Ok(()),
+        room => Err(ClientError::new(format!("{room} is not yours")).into()),
+    }
+}
+
+/// Signs what is said with its author.
+async fn sign(client: Client, publication: Publication) -> HandlerResult<Publication> {
+    let data: Value = publication.parse()?;
+    if data["text"] == "bad" {
+        return Err(ClientError::new("mind your words").into());
+    }
+    let room = publication.room().map(str::to_owned);
+    let signed = json!({"author": client.claims().subject(), "text": data["text"], "to": room});
+    Ok(publication.with_data(&signed)?)
+}
+
+fn start() -> Server {
+    builder()
+        .shards(2)
+        .authorize(async |handshake: Handshake| {
+            Ok(Claims::for_subject(handshake.query_parameter("name").unwrap_or_default()))
+        })
+        .authorize_join(judge_join)
+        .authorize_publish(sign)
+        .authorize_broadcast(sign)
+        .on_connect(async |client: Client| Ok(client.join("home").await.map(drop)?))
+        .start()
+        .unwrap()
+}
+
+fn connect(server: &Server, name: &str) -> Socket {
+    let mut socket = Socket::open(server.local_addr(), &format!("/ws?name={name}"), &[]).unwrap();
+    assert_eq!(socket.receive()["event"], "cast:welcome");
+    assert_eq!(socket.receive()["room"], "home", "the program itself is not asked");
+    socket
+}
+
+#[test]
+fn a_program_refuses_joins_in_its_own_words() {
+    let server = start();
+    let mut ada = connect(&server, "ada");
+    ada.join("ada");
+    ada.join("open");
+    for (room, code, words) in [
+        ("bob", "forbidden", "bob is not yours"),
+        ("panic", "handler_failed", "the server could not handle this message"),
+        ("error", "handler_failed", "the server could not handle this message"),
+    ] {
+        let error = ada.ask(json!({"event": "cast:join", "room": room}));
+        let data = json!({"code": code, "message": words});
+        let expected = json!({"event": "cast:error", "id": "asked", "room": room, "data": data});
+        assert_eq!(error, expected);
+    }
+    server.shutdown(PATIENCE);
+}
+
+#[test]
+fn a_program_signs_what_its_clients_say() {
+    let server = start();
+    let (mut ada, mut bob) = (connect(&server, "ada"), connect(&server, "bob"));
+    bob.join("open");
+    ada.join("open");
+    let forged = json!({"event": "chat", "data": {"author": "bob", "text": "hi"}, "echo": false});
+    let ack = ada.ask(json!({"event": "cast:publish", "room": "open", "data": forged}));
+    assert_eq!(ack, json!({"event": "cast:ack", "id": "asked", "data": {"offset": 1}}));
+    let signed = json!({"author": "ada", "text": "hi", "to": "open"});
+    bob.expect(json!({"event": "chat", "data": signed, "room": "open", "offset": 1}));
+
+    ada.send(&json!({"event": "cast:broadcast", "data": forged}));
+    let signed = json!({"author": "ada", "text": "hi", "to": null});
+    bob.expect(json!({"event": "chat", "data": signed}));
+    ada.expect(json!({"event": "chat", "data": signed}));
+
+    for event in ["cast:publish", "cast:broadcast"] {
+        let bad = json!({"event": "chat", "data": {"text": "bad"}});
+        let error = ada.ask(json!({"event": event, "room": "open", "data": bad}));
+        let data = json!({"code": "forbidden", "message": "mind your words"});
+        assert_eq!((&error["data"], &error["room"]), (&data, &json!("open")));
+    }
+    bob.expect_nothing();
+    server.shutdown(PATIENCE);
+}
+
+#[test]
+fn a_command_that_is_decided_about_holds_up_its_own_connection_only() {
+    let server = start();
+    let (mut ada, mut bob) = (connect(&server, "ada"), connect(&server, "bob"));
+    ada.send(&json!({"event": "cast:join", "room": "open"}));
+    ada.send(&json!({"event": "cast:ping", "id": 1}));
+    for id in 0..20 {
+        bob.send(&json!({"event": "cast:ping", "id": id}));
+        bob.expect(json!({"event": "cast:pong", "id": id}));
+    }
+    assert_eq!(ada.receive()["event"], "cast:joined", "and its commands keep their order");
+    ada.expect(json!({"event": "cast:pong", "id": 1}));
+    server.shutdown(PATIENCE);
+}
