@@ -7,11 +7,13 @@ use std::time::Duration;
 use corecast_shards::{Disconnect, Limits, SlowPolicy};
 use hyper::Method;
 
+use crate::anonymous::Anonymous;
 use crate::claims::Claims;
 use crate::client::Client;
 use crate::handler::{HandlerResult, binary, unary};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::Route;
+use crate::http_api::HttpApi;
 use crate::message::Message;
 use crate::program::Program;
 use crate::publication::Publication;
@@ -36,6 +38,7 @@ pub struct Builder {
     settings: Settings,
     bad_address: Option<String>,
     bad_key: Option<String>,
+    bad_origin: Option<String>,
     program: Program,
 }
 
@@ -86,10 +89,11 @@ impl Builder {
         self
     }
 
-    /// A key without which `/v1` is closed: visible ASCII characters without spaces. May be called
-    /// several times. What cannot be a key is an error of [`Builder::start`].
+    /// A key without which `/v1` is closed, and connections may do only what
+    /// [`Builder::anonymous`] allows: visible ASCII characters without spaces. May be called several
+    /// times. What cannot be a key is an error of [`Builder::start`].
     pub fn api_key(mut self, key: impl AsRef<str>) -> Builder {
-        let added = self.settings.api_keys.add(key.as_ref());
+        let added = self.settings.access.keys.add(key.as_ref());
         self.note_bad_key(added);
         self
     }
@@ -101,9 +105,37 @@ impl Builder {
         let path = path.as_ref();
         let added = std::fs::read_to_string(path)
             .map_err(|error| error.to_string())
-            .and_then(|text| self.settings.api_keys.add_lines(&text))
+            .and_then(|text| self.settings.access.keys.add_lines(&text))
             .map_err(|reason| format!("the API key file {}: {reason}", path.display()));
         self.note_bad_key(added);
+        self
+    }
+
+    /// Lets pages of this origin open connections, beside those that came from the server's own host
+    /// and port: `https://example.com`, where `*` stands for one or more characters, as in
+    /// `https://*.example.com` or `http://localhost:*`; `*` alone for every origin. May be called
+    /// several times. What cannot be an origin is an error of [`Builder::start`].
+    ///
+    /// Browsers tell in each handshake which page it comes from; a page of another origin is
+    /// refused with 403. What is no browser need not say, and is not asked.
+    pub fn allow_origin(mut self, pattern: impl AsRef<str>) -> Builder {
+        if let Err(reason) = self.settings.access.origins.allow(pattern.as_ref()) {
+            self.bad_origin.get_or_insert(reason);
+        }
+        self
+    }
+
+    /// What connections may do that are not known: that brought none of the API keys, and that
+    /// [`Builder::authorize`] gave no claims. Default: everything, or nothing once there are API
+    /// keys and no `authorize`.
+    pub fn anonymous(mut self, anonymous: Anonymous) -> Builder {
+        self.settings.anonymous = Some(anonymous);
+        self
+    }
+
+    /// Who may use the HTTP API, `/v1`. Default: [`HttpApi::keys`].
+    pub fn http_api(mut self, api: HttpApi) -> Builder {
+        (self.settings.access.api, self.program.api_rule) = api.into_parts();
         self
     }
 
@@ -167,6 +199,7 @@ impl Builder {
     where
         F: AsyncFn(Handshake) -> Result<Claims, Refusal> + Clone + Send + 'static,
     {
+        self.settings.access.program_authorizes = true;
         self.program.authorize = Some(unary(hook));
         self
     }
@@ -351,6 +384,9 @@ impl Builder {
         }
         if let Some(reason) = self.bad_key {
             return Err(StartError::ApiKey { reason });
+        }
+        if let Some(reason) = self.bad_origin {
+            return Err(StartError::Origin { reason });
         }
         self.settings.check()?;
         for remark in self.settings.remarks() {

@@ -27,7 +27,7 @@ impl Handshake {
         let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut fields);
         request.parse(head).ok()?;
-        let target = request.path?.into();
+        let target = request.path?;
         let fields = request.headers.iter().filter_map(|field| {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
             Some((name, HeaderValue::from_bytes(field.value).ok()?))
@@ -36,8 +36,19 @@ impl Handshake {
         for (name, value) in fields {
             headers.append(name, value);
         }
+        Some(Handshake::new(target, headers, remote_addr))
+    }
+
+    /// The head of any request, in the origin or the absolute form.
+    pub(crate) fn new(target: &str, mut headers: HeaderMap, remote_addr: SocketAddr) -> Handshake {
         hide_secrets(&mut headers);
-        Some(Handshake { remote_addr, target, headers })
+        let target = match target.split_once("://") {
+            Some((_, rest)) if !target.starts_with('/') => {
+                rest.find('/').map_or("/", |at| &rest[at..])
+            }
+            _ => target,
+        };
+        Handshake { remote_addr, target: target.into(), headers }
     }
 
     /// Where the connection came from. Behind a proxy this is the proxy; what it forwards stands in

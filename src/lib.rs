@@ -122,6 +122,7 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod anonymous;
 mod broadcaster;
 mod builder;
 mod claims;
@@ -133,6 +134,7 @@ mod fuzzing;
 mod handler;
 mod handshake;
 mod http;
+mod http_api;
 mod message;
 mod payload;
 mod program;
@@ -146,6 +148,7 @@ mod session;
 mod settings;
 mod shard_state;
 
+pub use anonymous::Anonymous;
 pub use broadcaster::{Broadcaster, RoomPublisher};
 pub use builder::Builder;
 pub use claims::Claims;
@@ -158,6 +161,7 @@ pub use corecast_shards::{
 pub use error::{ClientError, JoinError, PublishError, SendError};
 pub use handler::HandlerResult;
 pub use handshake::{Handshake, Refusal};
+pub use http_api::{ApiRequest, HttpApi};
 pub use hyper::Method;
 pub use message::Message;
 pub use payload::PayloadError;

@@ -14,6 +14,7 @@ use crate::command_hooks::{CommandHooks, CommandJudge, verdict};
 use crate::handler::{Failure, Handler, HandlerResult, Template, Work, caught, finish};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{Route, Router};
+use crate::http_api::{ApiRequest, Rule};
 use crate::message::Message;
 use crate::runtime::Hub;
 use crate::session::Session;
@@ -38,6 +39,7 @@ pub(crate) struct Program {
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) shard_states: Vec<ShardState>,
     pub(crate) routes: Vec<Route>,
+    pub(crate) api_rule: Option<Rule>,
 }
 
 impl Program {
@@ -82,6 +84,7 @@ pub(crate) struct Handlers {
     timeout: Option<Duration>,
     pub(crate) states: ShardStates,
     pub(crate) router: Router,
+    api_rule: Option<Handler<ApiRequest, Result<(), Refusal>>>,
 }
 
 impl Handlers {
@@ -99,6 +102,7 @@ impl Handlers {
             timeout: program.handler_timeout,
             states: ShardStates::new(&program.shard_states),
             router: Router::new(program.routes),
+            api_rule: program.api_rule.map(|rule| rule.instantiate()),
         }
     }
 
@@ -115,6 +119,15 @@ impl Handlers {
                 Err(Refusal::new(500, "the server could not find out who this is; try again later"))
             })
         }
+    }
+
+    /// Asks the program whether a request may use `/v1`.
+    pub(crate) async fn authorize_api(&self, request: ApiRequest) -> Result<(), Refusal> {
+        let Some(rule) = self.api_rule.clone() else { return Ok(()) };
+        caught(async move { rule(request).await }).await.unwrap_or_else(|panic| {
+            tracing::error!("the rule of /v1 {panic}");
+            Err(Refusal::new(500, "the server could not find out who this is; try again later"))
+        })
     }
 
     /// Handles one message, or the begin of a connection, or decides about a command; the

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use corecast_shards::{Limits, SlowPolicy};
 
-use crate::http::ApiKeys;
+use crate::anonymous::Anonymous;
+use crate::http::{AccessRules, ApiAccess};
 use crate::runtime::StartError;
 
 /// All settings of a server, with their defaults.
@@ -19,9 +20,17 @@ pub(crate) struct Settings {
     /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
     pub(crate) send_buffer: usize,
     pub(crate) sends: Sends,
-    pub(crate) api_keys: ApiKeys,
+    pub(crate) access: AccessRules,
     /// Whether everybody who can reach the server may do everything.
     pub(crate) open: bool,
+    /// What connections may do that are not known; none means that it depends on keys.
+    pub(crate) anonymous: Option<Anonymous>,
+}
+
+/// What is open to everybody.
+struct Exposure {
+    http_api: bool,
+    connections: bool,
 }
 
 /// How bytes are handed to sockets.
@@ -46,8 +55,9 @@ impl Default for Settings {
             limits: Limits::default(),
             send_buffer: 256 << 10,
             sends: Sends::Auto,
-            api_keys: ApiKeys::default(),
+            access: AccessRules::default(),
             open: false,
+            anonymous: None,
         }
     }
 }
@@ -56,8 +66,11 @@ impl Settings {
     /// Refuses what could not work, in words that say what could.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let exposed = self.listen.iter().find(|address| !address.ip().is_loopback());
-        if let (Some(&address), false, true) = (exposed, self.open, self.api_keys.is_empty()) {
-            return Err(StartError::Exposed { address });
+        if let (Some(&address), false) = (exposed, self.open) {
+            let Exposure { http_api, connections } = self.exposure();
+            if http_api || connections {
+                return Err(StartError::Exposed { address, http_api, connections });
+            }
         }
         let limits = &self.limits;
         let least = [
@@ -67,6 +80,7 @@ impl Settings {
             ("--room-log", limits.room_log_bytes, 4 << 10),
             ("--own-bytes", limits.own_bytes, 4 << 10),
             ("--max-connections", limits.connections, 1),
+            ("--max-http-connections", limits.http_connections, 1),
             ("--mesh-items", limits.mesh_items, 1),
             ("--mesh-bytes", limits.mesh_bytes, 1),
         ];
@@ -140,6 +154,34 @@ impl Settings {
 
 const MESH_SHARE: usize = 8;
 
+impl Settings {
+    /// Who may do what on the address that is listened on.
+    pub(crate) fn rules(&self, address: SocketAddr) -> AccessRules {
+        let loopback_only = address.ip().is_loopback() && !self.open && self.access.keys.is_empty();
+        let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
+        AccessRules { loopback_only, anonymous, ..self.access.clone() }
+    }
+
+    /// A server with keys is closed for those who bring none, unless the program looks at each.
+    fn anonymous_by_default(&self) -> Anonymous {
+        match self.access.keys.is_empty() || self.access.program_authorizes {
+            true => Anonymous::all(),
+            false => Anonymous::none(),
+        }
+    }
+
+    /// What everybody may do who reaches the server, and that nobody has decided.
+    fn exposure(&self) -> Exposure {
+        let access = &self.access;
+        Exposure {
+            http_api: access.keys.is_empty() && access.api == ApiAccess::Keys,
+            connections: access.keys.is_empty()
+                && self.anonymous.is_none()
+                && !access.program_authorizes,
+        }
+    }
+}
+
 /// A head is put together in the shard's read buffer.
 pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 
@@ -162,8 +204,26 @@ mod tests {
         settings.open = true;
         assert!(settings.check().is_ok());
         settings.open = false;
-        settings.api_keys.add("secret").unwrap();
+        settings.access.keys.add("secret").unwrap();
         assert!(settings.check().is_ok());
+        assert_eq!(settings.rules(settings.listen[0]).anonymous, Anonymous::none());
+
+        settings.access = AccessRules { program_authorizes: true, ..AccessRules::default() };
+        let refused = settings.check().expect_err("everybody may use /v1").to_string();
+        assert!(
+            refused.contains("http_api") && !refused.contains("Builder::authorize"),
+            "{refused}"
+        );
+        settings.access.api = ApiAccess::Off;
+        assert!(settings.check().is_ok());
+        settings.access.program_authorizes = false;
+        let refused = settings.check().expect_err("everybody may connect").to_string();
+        assert!(
+            refused.contains("Builder::authorize") && !refused.contains("http_api"),
+            "{refused}"
+        );
+        settings.anonymous = Some(Anonymous::all());
+        assert!(settings.check().is_ok(), "it was decided");
     }
 
     #[test]

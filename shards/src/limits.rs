@@ -26,6 +26,9 @@ pub struct Limits {
     pub own_bytes: usize,
     /// Connections of the process. Beyond: 503 with `Retry-After`, before the upgrade.
     pub connections: usize,
+    /// Plain HTTP connections and handshakes of the process. Beyond: 503 with `Retry-After`, once
+    /// no idle one can make way. `usize::MAX` means an eighth of `connections`, 64 to 4,096.
+    pub http_connections: usize,
     /// Silence after which a connection is pinged; zero means never.
     pub ping_interval: Duration,
     /// Silence after a ping. Then: close 1001 `idle`.
@@ -57,6 +60,7 @@ impl Default for Limits {
             slow_timeout: Duration::from_secs(10),
             own_bytes: 512 << 10,
             connections: usize::MAX,
+            http_connections: usize::MAX,
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             message_timeout: Duration::from_secs(60),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use corecast::{Limits, SlowPolicy};
+use corecast::{Anonymous, Limits, SlowPolicy};
 
 use super::load::LoadArgs;
 use super::units::{address, duration, size, whole};
@@ -60,13 +60,32 @@ pub(super) struct ServeArgs {
     /// Key that /v1 asks for (Authorization: Bearer KEY); may be given several times
     ///
     /// Every user of this machine can read it in the list of processes: better is --api-key-file, or
-    /// the environment variable CORECAST_API_KEY, which may list several keys with commas between.
-    #[arg(long = "api-key", value_name = "KEY")]
+    /// the environment variable, which may list several keys with commas between.
+    #[arg(long = "api-key", env = "CORECAST_API_KEY", value_name = "KEY", hide_env_values = true)]
     api_keys: Vec<String>,
 
     /// File with keys that /v1 asks for, one per line; blank lines and # comments are passed over
     #[arg(long, env = "CORECAST_API_KEY_FILE", value_name = "PATH")]
     api_key_file: Option<PathBuf>,
+
+    /// What clients of /ws may do that bring no key: all, none, or a list of join, publish, broadcast
+    /// [default: none once there are keys, else all]
+    ///
+    /// A client that brings one (Authorization: Bearer KEY) may do everything.
+    #[arg(long, env = "CORECAST_ANONYMOUS", value_name = "LIST")]
+    anonymous: Option<Anonymous>,
+
+    /// Web pages that may connect beside the server's own, such as https://*.example.com
+    ///
+    /// An origin as browsers send it, in which * stands for one or more characters; * alone allows
+    /// every page. Several are separated by commas, or the flag is given several times.
+    #[arg(
+        long = "allow-origin",
+        env = "CORECAST_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    allow_origins: Vec<String>,
 
     /// How long shutting down may take before what remains is cut
     #[arg(long, env = "CORECAST_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
@@ -122,6 +141,11 @@ struct LimitArgs {
     /// Connections [default: what the descriptor limit allows, less 64]; beyond: status 503
     #[arg(long, env = "CORECAST_MAX_CONNECTIONS", value_name = "N", value_parser = whole::<usize>)]
     max_connections: Option<usize>,
+
+    /// Plain HTTP connections and handshakes [default: an eighth of --max-connections, 64 to 4096];
+    /// beyond: status 503, after idle ones have gone
+    #[arg(long, env = "CORECAST_MAX_HTTP_CONNECTIONS", value_name = "N")]
+    max_http_connections: Option<usize>,
 
     /// Silence after which a connection is pinged; 0 means never
     #[arg(long, env = "CORECAST_PING_INTERVAL", value_name = "TIME", default_value = "25s", value_parser = duration, allow_hyphen_values = true)]
@@ -214,6 +238,12 @@ impl ServeArgs {
         if self.open {
             builder = builder.open();
         }
+        if let Some(anonymous) = self.anonymous {
+            builder = builder.anonymous(anonymous);
+        }
+        for origin in &self.allow_origins {
+            builder = builder.allow_origin(origin);
+        }
         if let Some(path) = &self.api_key_file {
             builder = builder.api_key_file(path);
         }
@@ -222,20 +252,30 @@ impl ServeArgs {
 
     /// The keys that were typed, each as it stands; else those that the environment lists.
     fn api_keys(&self) -> Vec<String> {
-        if !self.api_keys.is_empty() {
-            return self.api_keys.clone();
+        const FLAG: &str = "--api-key";
+        let is_flag = |word: String| word == FLAG || word.starts_with(&format!("{FLAG}="));
+        match std::env::args().any(is_flag) {
+            true => self.api_keys.clone(),
+            false => {
+                self.api_keys.iter().flat_map(|list| list.split(',')).map(Into::into).collect()
+            }
         }
-        let listed = std::env::var("CORECAST_API_KEY").unwrap_or_default();
-        let keys = listed.split(',').map(str::to_owned);
-        if listed.is_empty() { Vec::new() } else { keys.collect() }
     }
 
     /// Who may do what, in one line.
-    pub(super) fn access(&self) -> &'static str {
-        match (self.api_keys().is_empty() && self.api_key_file.is_none(), self.open) {
-            (true, _) => "whoever can reach it may do everything: no key is asked for",
-            (false, false) => "/v1 asks for an API key",
-            (false, true) => "/v1 asks for an API key; clients of /ws may do everything",
+    pub(super) fn access(&self) -> String {
+        let has_keys = !self.api_keys().is_empty() || self.api_key_file.is_some();
+        match (has_keys, self.anonymous) {
+            (false, None) => {
+                "whoever can reach it may do everything: no key is asked for".to_owned()
+            }
+            (false, Some(anonymous)) => {
+                format!("/v1 asks for no key; clients of /ws may: {anonymous}")
+            }
+            (true, anonymous) => {
+                let anonymous = anonymous.unwrap_or(Anonymous::none());
+                format!("/v1 asks for an API key; without one clients of /ws may: {anonymous}")
+            }
         }
     }
 
@@ -258,6 +298,7 @@ impl LimitArgs {
         limits.slow_timeout = self.slow_timeout;
         limits.own_bytes = self.own_bytes;
         limits.connections = self.max_connections.unwrap_or(usize::MAX);
+        limits.http_connections = self.max_http_connections.unwrap_or(usize::MAX);
         limits.ping_interval = self.ping_interval;
         limits.ping_timeout = self.ping_timeout;
         limits.message_timeout = self.message_timeout;

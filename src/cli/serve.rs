@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 
-use corecast::Server;
+use corecast::{Server, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
@@ -19,7 +19,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     start_logs(args.log_format)?;
     // From here on a signal drains: whoever has read the address may send one.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let server = args.builder()?.start()?;
+    let server = args.builder()?.start().map_err(in_terms_of_flags)?;
     if let Err(error) = announce(&server, args) {
         tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
     }
@@ -57,6 +57,18 @@ fn next_end(signals: &mut Signals) -> Option<i32> {
         }
         _ => true,
     })
+}
+
+/// What is said to programs in terms of the builder is said to people in terms of flags.
+fn in_terms_of_flags(error: StartError) -> Box<dyn Error> {
+    match error {
+        StartError::Exposed { address, .. } => format!(
+            "{address} can be reached from other machines, where everybody could do everything; set \
+             --api-key-file or --api-key, or say --open if that is meant"
+        )
+        .into(),
+        other => other.into(),
+    }
 }
 
 fn exit_at_next(signals: &mut Signals) {

@@ -14,16 +14,16 @@ pub(crate) struct HttpError {
     pub(crate) status: StatusCode,
     code: &'static str,
     message: String,
-    extra: Option<(&'static str, Cow<'static, str>)>,
+    extra: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 impl HttpError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> HttpError {
-        HttpError { status, code, message: message.into(), extra: None }
+        HttpError { status, code, message: message.into(), extra: Vec::new() }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> HttpError {
-        self.extra = Some((name, value.into()));
+        self.extra.push((name, value.into()));
         self
     }
 
@@ -37,8 +37,23 @@ impl HttpError {
 
     /// A request that wants to be a handshake and is none, and why.
     pub(crate) fn bad_handshake(message: &'static str) -> HttpError {
-        // RFC 6455 section 4.2.2: whoever speaks another version is told ours.
-        HttpError::bad_request(message).with("sec-websocket-version", "13")
+        HttpError::bad_request(message)
+    }
+
+    /// A handshake in another version of the protocol, which is told ours (RFC 6455 section 4.4).
+    pub(crate) fn upgrade_required() -> HttpError {
+        let message = "only version 13 of the WebSocket protocol is spoken here";
+        HttpError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+            .with("sec-websocket-version", "13")
+            .with("upgrade", "websocket")
+    }
+
+    pub(crate) fn not_implemented(message: &'static str) -> HttpError {
+        HttpError::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message)
+    }
+
+    pub(crate) fn forbidden(message: &'static str) -> HttpError {
+        HttpError::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
     pub(crate) fn unauthorized() -> HttpError {
@@ -156,9 +171,9 @@ impl HttpError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        if let Some((name, value)) = self.extra {
+        for (name, value) in self.extra {
             let value = header::HeaderValue::from_str(&value);
-            headers.insert(name, value.expect("these are method names and numbers"));
+            headers.insert(name, value.expect("these are method names, words and numbers"));
         }
         response
     }
@@ -166,10 +181,8 @@ impl HttpError {
     /// The same as bytes, for a connection that has not become anybody's task, and ends with this.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let body = self.body();
-        let extra = self
-            .extra
-            .as_ref()
-            .map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
+        let extra: String =
+            self.extra.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         format!(
             "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\
              connection: close\r\n\r\n{body}",

@@ -1,101 +1,322 @@
-//! The head of a connection's first request.
+//! The head of a request: where it ends, what follows it, and whether it is a handshake.
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
-/// What the first bytes of a connection turned out to be.
+use super::{AccessRules, Host, HttpError, path};
+
+/// What the first bytes of a request turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Head {
     /// Not yet a whole head.
     Partial,
-    /// A WebSocket handshake for `/ws` that can be answered at once.
-    Upgrade {
-        /// Bytes of the head; what follows is the first frame's.
-        len: usize,
-        /// The value of `Sec-WebSocket-Accept`.
-        accept: Accept,
-    },
+    /// A WebSocket handshake for `/ws` that may be answered.
+    Upgrade(Upgrade),
     /// Any other request that HTTP can answer.
-    Request,
-    /// Not HTTP.
-    Garbage,
-    /// More header fields than anybody needs.
-    TooLarge,
+    Request {
+        /// Bytes of the head.
+        len: usize,
+        /// What follows it.
+        body: Body,
+    },
+    /// Nothing that is answered but with this, and the end of the connection.
+    Refused(HttpError),
+}
+
+/// A handshake that is legal in every respect, and how it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Upgrade {
+    /// Bytes of the head; what follows is the first frame's.
+    pub(crate) len: usize,
+    pub(crate) accept: Accept,
+    /// The subprotocol `corecast.v1` was offered, and is selected.
+    pub(crate) selects_protocol: bool,
+    /// It brought one of the server's API keys.
+    pub(crate) has_key: bool,
 }
 
 /// `Sec-WebSocket-Accept`: 28 characters of base64.
 pub(crate) type Accept = [u8; 28];
 
+/// How long a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Sized(u64),
+    Chunked,
+}
+
 /// Header fields of one request. Browsers send about 15.
 pub(crate) const HEADERS_MAX: usize = 100;
 
+/// The subprotocol of the wire protocol, version 1.
+pub(crate) const SUBPROTOCOL: &str = "corecast.v1";
+
 impl Head {
-    /// Looks at what has arrived so far.
-    pub(crate) fn parse(bytes: &[u8]) -> Head {
+    /// Looks at what has arrived so far of a head that may have `limit` bytes.
+    pub(crate) fn parse(bytes: &[u8], limit: usize, rules: &AccessRules) -> Head {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
-            Ok(httparse::Status::Complete(len)) => match accept_of(&request) {
-                Some(accept) => Head::Upgrade { len, accept },
-                None => Head::Request,
-            },
+            Ok(httparse::Status::Complete(len)) if len > limit => {
+                Head::Refused(HttpError::head_too_large(limit))
+            }
+            Ok(httparse::Status::Complete(len)) => {
+                judge(&request, len, rules).unwrap_or_else(Head::Refused)
+            }
+            Ok(httparse::Status::Partial) if bytes.len() > limit => {
+                Head::Refused(HttpError::head_too_large(limit))
+            }
             Ok(httparse::Status::Partial) => Head::Partial,
-            Err(httparse::Error::TooManyHeaders) => Head::TooLarge,
-            Err(_) => Head::Garbage,
+            Err(httparse::Error::TooManyHeaders) => Head::Refused(HttpError::head_too_large(limit)),
+            Err(_) => Head::Refused(HttpError::garbage()),
         }
     }
 }
 
-/// The accept value of a handshake that is legal in every respect (RFC 6455 section 4.2.1). What is
-/// wrong with another is explained by the route of `/ws`.
-fn accept_of(request: &httparse::Request<'_, '_>) -> Option<Accept> {
-    let path = request.path?.split('?').next()?;
-    if request.method != Some("GET") || request.version != Some(1) || path != "/ws" {
-        return None;
+fn judge(
+    request: &httparse::Request<'_, '_>,
+    len: usize,
+    rules: &AccessRules,
+) -> Result<Head, HttpError> {
+    let target = Target::read(request.path.unwrap_or_default())?;
+    let fields = Fields::read(request.headers);
+    let is_http_11 = request.version == Some(1);
+    let host = target.host(fields.host(is_http_11)?)?;
+    let body = fields.body(is_http_11)?;
+    if request.method != Some("GET") || !target.is_websocket() {
+        // What is no legal target for the library behind is refused here, in our words.
+        let legal = hyper::Uri::try_from(request.path.unwrap_or_default()).is_ok();
+        return if legal { Ok(Head::Request { len, body }) } else { Err(bad_target()) };
     }
-    let (mut key, mut upgrade, mut connection, mut version) = (None, false, false, false);
-    let mut keys = 0;
-    for header in request.headers.iter() {
-        match header.name {
-            name if name.eq_ignore_ascii_case("sec-websocket-key") => {
-                // A second key would leave open which one is answered.
-                keys += 1;
-                key = accept_key(header.value).filter(|_| keys == 1);
-            }
-            name if name.eq_ignore_ascii_case("sec-websocket-version") => {
-                version = header.value.trim_ascii() == b"13";
-            }
-            name if name.eq_ignore_ascii_case("upgrade") => {
-                upgrade |= has_token(header.value, "websocket");
-            }
-            name if name.eq_ignore_ascii_case("connection") => {
-                connection |= has_token(header.value, "upgrade");
-            }
-            // A handshake has no body; one that claims to is left to those who can read it.
-            name if name.eq_ignore_ascii_case("content-length")
-                || name.eq_ignore_ascii_case("transfer-encoding") =>
-            {
-                return None;
-            }
-            _ => {}
-        }
+    if !is_http_11 {
+        return Err(HttpError::bad_handshake(
+            "an upgrade needs HTTP/1.1; a proxy in front must speak it to its upstream, in nginx: \
+             proxy_http_version 1.1, with the headers Upgrade and Connection passed on",
+        ));
     }
-    key.filter(|_| upgrade && connection && version)
+    let accept = fields.accept()?;
+    if body != Body::Sized(0) {
+        return Err(HttpError::bad_handshake("a handshake has no body"));
+    }
+    let host = host.ok_or_else(bad_host)?;
+    rules.admit_host(Some(host))?;
+    rules.admit_origin(&fields.origins, host)?;
+    let has_key = rules.admit_token(fields.bearer())?;
+    let selects_protocol = fields.protocols.iter().any(|list| offers(list, SUBPROTOCOL));
+    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, has_key }))
 }
 
-/// Whether a comma-separated list of tokens holds one, in whatever case.
-pub(crate) fn has_token(value: &[u8], token: &str) -> bool {
-    value
-        .split(|byte| *byte == b',')
-        .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+fn bad_target() -> HttpError {
+    HttpError::bad_request("the target of this request is malformed")
 }
+
+fn bad_host() -> HttpError {
+    HttpError::bad_request(
+        "a request must say in exactly one Host header which host and port it means",
+    )
+}
+
+/// What a request is for (RFC 9112 section 3.2).
+struct Target<'a> {
+    /// Of the absolute form only.
+    authority: Option<&'a str>,
+    path: &'a str,
+}
+
+impl<'a> Target<'a> {
+    fn read(target: &'a str) -> Result<Target<'a>, HttpError> {
+        if target.contains('#') {
+            return Err(bad_target());
+        }
+        let (authority, rest) = match target.split_once("://") {
+            Some((scheme, rest)) if !target.starts_with('/') => {
+                let is = |known: &&str| scheme.eq_ignore_ascii_case(known);
+                if !["http", "https", "ws", "wss"].iter().any(is) {
+                    return Err(bad_target());
+                }
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                (Some(&rest[..end]), &rest[end..])
+            }
+            _ => (None, target),
+        };
+        Ok(Target { authority, path: rest.split('?').next().unwrap_or_default() })
+    }
+
+    /// Which host is meant: that of the target, whatever the header says (section 3.2.2).
+    fn host(&self, header: Option<Host<'a>>) -> Result<Option<Host<'a>>, HttpError> {
+        match self.authority {
+            Some(authority) => Host::parse(authority).map(Some).ok_or_else(bad_target),
+            None => Ok(header),
+        }
+    }
+
+    fn is_websocket(&self) -> bool {
+        self.path == "/ws" || (self.path.contains('%') && path::canonical(self.path) == "/ws")
+    }
+}
+
+/// The header fields that decide what becomes of a request.
+#[derive(Default)]
+struct Fields<'a> {
+    hosts: Few<'a>,
+    lengths: Few<'a>,
+    encodings: Few<'a>,
+    upgrades: Few<'a>,
+    connections: Few<'a>,
+    versions: Few<'a>,
+    keys: Few<'a>,
+    protocols: Few<'a>,
+    origins: Few<'a>,
+    authorizations: Few<'a>,
+}
+
+/// The values of one header field; more than anybody needs of one are refused by count.
+#[derive(Default)]
+pub(crate) struct Few<'a> {
+    values: [&'a [u8]; FEW],
+    count: usize,
+}
+
+const FEW: usize = 4;
+
+impl<'a> Few<'a> {
+    fn push(&mut self, value: &'a [u8]) {
+        if let Some(place) = self.values.get_mut(self.count) {
+            *place = value;
+        }
+        self.count += 1;
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
+        self.values.iter().take(self.count).copied()
+    }
+
+    /// The only value.
+    pub(crate) fn only(&self) -> Option<&'a [u8]> {
+        (self.count == 1).then_some(self.values[0])
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn has_token(&self, token: &str) -> bool {
+        let is = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
+        self.iter().any(|value| value.split(|byte| *byte == b',').any(is))
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn read(headers: &[httparse::Header<'a>]) -> Fields<'a> {
+        let mut fields = Fields::default();
+        for header in headers {
+            if let Some(field) = fields.named(header.name) {
+                field.push(header.value.trim_ascii());
+            }
+        }
+        fields
+    }
+
+    fn named(&mut self, name: &str) -> Option<&mut Few<'a>> {
+        let known = [
+            ("host", &mut self.hosts),
+            ("content-length", &mut self.lengths),
+            ("transfer-encoding", &mut self.encodings),
+            ("upgrade", &mut self.upgrades),
+            ("connection", &mut self.connections),
+            ("sec-websocket-version", &mut self.versions),
+            ("sec-websocket-key", &mut self.keys),
+            ("sec-websocket-protocol", &mut self.protocols),
+            ("origin", &mut self.origins),
+            ("authorization", &mut self.authorizations),
+        ];
+        let found = known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        found.map(|(_, field)| field)
+    }
+
+    /// Exactly one valid `Host` under HTTP/1.1, at most one under HTTP/1.0 (RFC 9112 section 3.2).
+    fn host(&self, is_http_11: bool) -> Result<Option<Host<'a>>, HttpError> {
+        if self.hosts.is_empty() && !is_http_11 {
+            return Ok(None);
+        }
+        let only = self.hosts.only().and_then(|value| std::str::from_utf8(value).ok());
+        only.and_then(Host::parse).map(Some).ok_or_else(bad_host)
+    }
+
+    /// How long the body is (RFC 9112 section 6.3). What leaves room for two readings is refused.
+    fn body(&self, is_http_11: bool) -> Result<Body, HttpError> {
+        if self.encodings.is_empty() {
+            return self.length();
+        }
+        if !is_http_11 || !self.lengths.is_empty() {
+            return Err(HttpError::bad_request(
+                "Transfer-Encoding needs HTTP/1.1, and no Content-Length beside it",
+            ));
+        }
+        let is_chunked = |value: &[u8]| value.eq_ignore_ascii_case(b"chunked");
+        match self.encodings.only() {
+            Some(value) if is_chunked(value) => Ok(Body::Chunked),
+            _ => Err(HttpError::not_implemented(
+                "the only Transfer-Encoding that is understood here is chunked, once",
+            )),
+        }
+    }
+
+    fn length(&self) -> Result<Body, HttpError> {
+        if self.lengths.is_empty() {
+            return Ok(Body::Sized(0));
+        }
+        let only = self.lengths.only().filter(|value| value.iter().all(u8::is_ascii_digit));
+        let length = only.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        let length = length.map(Body::Sized);
+        length.ok_or_else(|| HttpError::bad_request("Content-Length must be one number"))
+    }
+
+    /// The answer to the key of a handshake, or what is wrong with it (RFC 6455 section 4.2.1).
+    fn accept(&self) -> Result<Accept, HttpError> {
+        if !self.upgrades.has_token("websocket") {
+            return Err(HttpError::bad_handshake(
+                "this path speaks WebSocket: the header Upgrade: websocket is missing",
+            ));
+        }
+        if !self.connections.has_token("upgrade") {
+            return Err(HttpError::bad_handshake("the header Connection: Upgrade is missing"));
+        }
+        if self.versions.only() != Some(b"13") {
+            return Err(HttpError::upgrade_required());
+        }
+        // A second key would leave open which one is answered.
+        let accept = self.keys.only().and_then(accept_key);
+        accept.ok_or_else(|| {
+            HttpError::bad_handshake("Sec-WebSocket-Key must stand once, with 16 bytes in base64")
+        })
+    }
+
+    /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1).
+    fn bearer(&self) -> Option<&'a str> {
+        let value = std::str::from_utf8(self.authorizations.iter().next()?).ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+}
+
+/// Whether a list of subprotocols holds this one. Their names have a case (RFC 6455 section 4.2.1).
+fn offers(list: &[u8], protocol: &str) -> bool {
+    list.split(|byte| *byte == b',').any(|offer| offer.trim_ascii() == protocol.as_bytes())
+}
+
+/// Decodes what is not canonical, too: RFC 6455 asks for 16 bytes, not for zeros behind them.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Answers a key of 16 bytes in base64; none when it is not.
-pub(crate) fn accept_key(key: &[u8]) -> Option<Accept> {
-    let key = key.trim_ascii();
+fn accept_key(key: &[u8]) -> Option<Accept> {
     let mut decoded = [0; 18];
-    if BASE64_STANDARD.decode_slice(key, &mut decoded) != Ok(16) {
+    if LENIENT.decode_slice(key, &mut decoded) != Ok(16) {
         return None;
     }
     let mut sha1 = Sha1::new();
@@ -103,7 +324,7 @@ pub(crate) fn accept_key(key: &[u8]) -> Option<Accept> {
     // RFC 6455 section 1.3.
     sha1.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let mut accept = [0; 28];
-    let written = BASE64_STANDARD.encode_slice(sha1.finalize(), &mut accept);
+    let written = LENIENT.encode_slice(sha1.finalize(), &mut accept);
     (written == Ok(28)).then_some(accept)
 }
 
@@ -114,47 +335,136 @@ mod tests {
     const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-    #[test]
-    fn the_sample_of_the_rfc_is_answered() {
-        let bytes = [HANDSHAKE.as_bytes(), b"frame"].concat();
-        let accept = *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-        assert_eq!(Head::parse(&bytes), Head::Upgrade { len: HANDSHAKE.len(), accept });
-        for cut in 1..HANDSHAKE.len() {
-            assert_eq!(Head::parse(&HANDSHAKE.as_bytes()[..cut]), Head::Partial, "{cut}");
+    fn parse(text: &str) -> Head {
+        Head::parse(text.as_bytes(), 16 << 10, &AccessRules::default())
+    }
+
+    /// The status with which a request is refused; 0 when it is not.
+    fn status(text: &str) -> u16 {
+        match parse(text) {
+            Head::Refused(error) => error.status.as_u16(),
+            Head::Partial => panic!("it is whole: {text}"),
+            _ => 0,
         }
     }
 
     #[test]
-    fn what_is_no_legal_handshake_is_a_plain_request() {
-        let rows = [
-            ("GET /ws ", "POST /ws "),
-            ("/ws", "/"),
-            ("/ws", "/ws/"),
-            ("HTTP/1.1", "HTTP/1.0"),
-            ("Upgrade: websocket", "Upgrade: h2c"),
-            ("Connection: Upgrade", "Connection: close"),
-            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="),
-            ("Version: 13", "Version: 8"),
-            ("Host: x", "Content-Length: 3"),
-        ];
-        for (from, to) in rows {
-            assert_eq!(
-                Head::parse(HANDSHAKE.replacen(from, to, 1).as_bytes()),
-                Head::Request,
-                "{to}"
-            );
+    fn the_sample_of_the_rfc_is_answered() {
+        let accept = *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        let upgrade =
+            Upgrade { len: HANDSHAKE.len(), accept, selects_protocol: false, has_key: false };
+        assert_eq!(parse(&format!("{HANDSHAKE}frame")), Head::Upgrade(upgrade));
+        for cut in 1..HANDSHAKE.len() {
+            assert_eq!(parse(&HANDSHAKE[..cut]), Head::Partial, "{cut}");
         }
-        let lists = HANDSHAKE
-            .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE")
-            .replace("/ws", "/ws?a=b");
-        assert!(matches!(Head::parse(lists.as_bytes()), Head::Upgrade { .. }));
+    }
+
+    #[test]
+    fn every_legal_spelling_is_a_handshake() {
+        for (from, to) in [
+            ("/ws ", "/ws?a=b "),
+            ("/ws ", "/%77s "),
+            ("/ws ", "http://x/ws "),
+            ("/ws ", "WS://x:80/ws?a "),
+            ("Connection: Upgrade", "connection: keep-alive, UPGRADE"),
+            ("Host: x", "Host: x\r\nContent-Length: 0"),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZR=="),
+        ] {
+            let head = HANDSHAKE.replacen(from, to, 1);
+            assert!(matches!(parse(&head), Head::Upgrade(_)), "{to}: {:?}", parse(&head));
+        }
+        for (offer, selected) in [
+            ("corecast.v1", true),
+            ("chat, corecast.v1", true),
+            ("chat\r\nSec-WebSocket-Protocol: corecast.v1", true),
+            ("Corecast.V1", false),
+            ("corecast.v10, bearer.x", false),
+        ] {
+            let offer = format!("Host: x\r\nSec-WebSocket-Protocol: {offer}");
+            match parse(&HANDSHAKE.replacen("Host: x", &offer, 1)) {
+                Head::Upgrade(upgrade) => assert_eq!(upgrade.selects_protocol, selected, "{offer}"),
+                other => panic!("{offer}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_legal_handshake_is_refused() {
+        for (from, to, expected) in [
+            ("HTTP/1.1", "HTTP/1.0", 400),
+            ("Upgrade: websocket", "Upgrade: h2c", 400),
+            ("Connection: Upgrade", "Connection: close", 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==", 400),
+            ("Version: 13", "Version: 8", 426),
+            ("Version: 13", "Version: 13, 8", 426),
+            ("Host: x", "Host: x\r\nContent-Length: 3", 400),
+            ("Host: x", "Host: x\r\nTransfer-Encoding: chunked", 400),
+            ("Host: x\r\n", "", 400),
+            ("Host: x", "Host: x\r\nHost: x", 400),
+            ("Host: x", "Host: a b", 400),
+            ("Host: x", "Host:", 400),
+            ("/ws ", "http:///ws ", 400),
+            ("/ws ", "http://a@x/ws ", 400),
+            ("/ws ", "/ws#x ", 400),
+        ] {
+            assert_eq!(status(&HANDSHAKE.replacen(from, to, 1)), expected, "{to}");
+        }
+        for (from, to) in [("GET /ws ", "POST /ws "), ("/ws", "/"), ("/ws", "/ws/"), ("/ws", "/WS")]
+        {
+            let head = HANDSHAKE.replacen(from, to, 1);
+            assert!(matches!(parse(&head), Head::Request { .. }), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_framed_in_one_way_or_refused() {
+        for (fields, body) in [
+            ("", Body::Sized(0)),
+            ("Content-Length: 7\r\n", Body::Sized(7)),
+            ("Transfer-Encoding: Chunked\r\n", Body::Chunked),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+            assert_eq!(parse(&head), Head::Request { len: head.len(), body }, "{fields}");
+        }
+        for (fields, expected) in [
+            ("Content-Length: 7\r\nContent-Length: 8\r\n", 400),
+            ("Content-Length: 7, 7\r\n", 400),
+            ("Content-Length: +7\r\n", 400),
+            ("Content-Length:\r\n", 400),
+            ("Content-Length: 99999999999999999999\r\n", 400),
+            ("Content-Length: 7\r\nTransfer-Encoding: chunked\r\n", 400),
+            ("Transfer-Encoding: gzip, chunked\r\n", 501),
+            ("Transfer-Encoding: chunked, chunked\r\n", 501),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 501),
+            ("Transfer-Encoding: gzip\r\n", 501),
+        ] {
+            assert_eq!(status(&format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n")), expected);
+        }
+        assert_eq!(status("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+        assert_eq!(status("GET / HTTP/1.0\r\n\r\n"), 0);
+        assert_eq!(status("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"), 400);
+        assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), 400);
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_however_its_lines_end() {
+        let head = "POST / HTTP/1.1\nHost: x\nContent-Length: 9\n\n";
+        let expected = Head::Request { len: head.len(), body: Body::Sized(9) };
+        assert_eq!(parse(&format!("{head}{}", "x".repeat(20 << 10))), expected);
+        let long = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "x".repeat(16 << 10));
+        assert_eq!(status(&long), 431);
+        assert_eq!(status(&long[..long.len() - 4]), 431);
     }
 
     #[test]
     fn what_is_no_http_is_noticed() {
-        assert_eq!(Head::parse(b"\x16\x03\x01\x02\x00\x01"), Head::Garbage);
-        assert_eq!(Head::parse(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Head::Garbage);
+        let refused = |bytes: &[u8]| {
+            let head = Head::parse(bytes, 16 << 10, &AccessRules::default());
+            matches!(head, Head::Refused(error) if error == HttpError::garbage())
+        };
+        assert!(refused(b"\x16\x03\x01\x02\x00\x01"));
+        assert!(refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADERS_MAX + 1));
-        assert_eq!(Head::parse(many.as_bytes()), Head::TooLarge);
+        assert_eq!(status(&many), 431);
     }
 }

@@ -114,6 +114,7 @@ struct Place {
 /// request reaches a route whose rule was not asked.
 pub(crate) struct Found<'a> {
     place: &'a Place,
+    path: String,
     parameters: Vec<(String, String)>,
 }
 
@@ -165,15 +166,21 @@ impl Router {
     pub(crate) fn find(&self, path: &str) -> Option<Found<'_>> {
         let path = path::canonical(path);
         let found = self.paths.at(&path).ok()?;
-        let parameters = found.params.iter();
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Some(Found { place: found.value, parameters: parameters.collect() })
+        let parameters =
+            found.params.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let parameters = parameters.collect();
+        Some(Found { place: found.value, path: path.into_owned(), parameters })
     }
 }
 
 impl Found<'_> {
     pub(crate) fn access(&self) -> Access {
         self.place.access
+    }
+
+    /// The path that was asked for, in its canonical spelling.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The path's parameters by name, percent-encoded.

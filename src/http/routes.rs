@@ -1,5 +1,6 @@
 //! Which request is answered how.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use corecast_shards::{
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{Request, Response, StatusCode, header};
+use hyper::{HeaderMap, Request, Response, StatusCode, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -21,13 +22,31 @@ use crate::runtime::Hub;
 type Answered = Result<Response<Full<Bytes>>, HttpError>;
 
 /// Answers any request that was not a handshake.
-pub(crate) async fn respond(hub: Hub, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    route(&hub, request).await.unwrap_or_else(HttpError::into_response)
+pub(crate) async fn respond(
+    hub: &Hub,
+    request: Request<Incoming>,
+    remote_addr: SocketAddr,
+) -> Response<Full<Bytes>> {
+    let wants_websocket = wants_websocket(request.headers());
+    let answered = route(hub, request, remote_addr).await;
+    let mut response = answered.unwrap_or_else(HttpError::into_response);
+    if wants_websocket {
+        // A proxy may take any answer to an upgrade for its success, and tunnel what follows.
+        let close = header::HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
-async fn route(hub: &Hub, request: Request<Incoming>) -> Answered {
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    let mut tokens =
+        headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    tokens.any(|value| value.to_ascii_lowercase().contains("websocket"))
+}
+
+async fn route(hub: &Hub, request: Request<Incoming>, remote_addr: SocketAddr) -> Answered {
     let found = hub.router().find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
-    let admission = access::admit(found.access(), request.headers(), hub.api_keys())?;
+    let admission = access::admit(hub, &found, &request, remote_addr).await?;
     let endpoint = found.enter(admission, request.method())?;
     let parameter = || found.parameters().first().and_then(|(_, value)| path::decode(value));
     let room = || parameter().ok_or_else(|| HttpError::bad_request("the path is not UTF-8"));
@@ -41,7 +60,7 @@ async fn route(hub: &Hub, request: Request<Incoming>) -> Answered {
         Own::Home => ok(&home()),
         Own::Health => ok(&json!({"status": "ok"})),
         Own::Readiness => readiness(hub),
-        Own::Handshake => Err(explain_handshake(&request)),
+        Own::Handshake => Err(HttpError::bad_handshake("this path speaks WebSocket, by GET only")),
         Own::Stats => stats::stats(hub).await,
         Own::Rooms => rooms::list(hub, request.uri().query()).await,
         Own::Room => rooms::one(hub, &room()?).await,
@@ -89,24 +108,6 @@ fn readiness(hub: &Hub) -> Answered {
         true => Err(HttpError::draining()),
         false => ok(&json!({"status": "ready"})),
     }
-}
-
-/// Says what is wrong with a request for `/ws` that was not taken as a handshake.
-fn explain_handshake(request: &Request<Incoming>) -> HttpError {
-    let field = |name: &str| request.headers().get(name).map_or(&b""[..], |value| value.as_bytes());
-    HttpError::bad_handshake(if !super::head::has_token(field("upgrade"), "websocket") {
-        "this path speaks WebSocket: the header Upgrade: websocket is missing"
-    } else if !super::head::has_token(field("connection"), "upgrade") {
-        "the header Connection: Upgrade is missing"
-    } else if field("sec-websocket-version").trim_ascii() != b"13" {
-        "only version 13 of the WebSocket protocol is spoken here"
-    } else if super::head::accept_key(field("sec-websocket-key")).is_none() {
-        "Sec-WebSocket-Key must be 16 bytes in base64"
-    } else if request.headers().get_all("sec-websocket-key").iter().count() > 1 {
-        "Sec-WebSocket-Key must stand once"
-    } else {
-        "a handshake is an HTTP/1.1 request without body, and the first of its connection"
-    })
 }
 
 async fn broadcast(hub: &Hub, request: Request<Incoming>) -> Answered {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use corecast_shards::{Answer, Disconnect, Latencies, Limits, ShardStats};
+use corecast_shards::{Answer, Disconnect, Latencies, ShardStats};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -26,7 +26,9 @@ pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError>
     routes::ok(&json!({
         "connections": connections,
         "shards": shards.iter().map(|stats| describe(hub, stats)).collect::<Vec<_>>(),
-        "limits": limits(hub.limits()),
+        "limits": limits(hub),
+        "http_connections": hub.http_connections(),
+        "anonymous": hub.rules().anonymous.to_string(),
     }))
 }
 
@@ -96,7 +98,8 @@ fn closed(counts: &[u64; Disconnect::COUNT]) -> Value {
 }
 
 /// Every limit under the name of its flag; durations in seconds.
-fn limits(limits: &Limits) -> Value {
+fn limits(hub: &Hub) -> Value {
+    let limits = hub.limits();
     json!({
         "max_message": limits.message_bytes,
         "max_head": limits.head_bytes,
@@ -106,6 +109,7 @@ fn limits(limits: &Limits) -> Value {
         "slow_timeout": limits.slow_timeout.as_secs_f64(),
         "own_bytes": limits.own_bytes,
         "max_connections": limits.connections,
+        "max_http_connections": limits.http_connections,
         "ping_interval": limits.ping_interval.as_secs_f64(),
         "ping_timeout": limits.ping_timeout.as_secs_f64(),
         "message_timeout": limits.message_timeout.as_secs_f64(),

@@ -57,7 +57,7 @@ impl Core {
         // tear our answer away.
         let _ = sys::receive(&fd, &mut self.buffer);
         let now = self.now();
-        let key = self.greetings.insert(fd, now);
+        let key = self.greetings.insert(fd, None, now);
         self.answer(key, &HttpError::crowded());
         self.reserve = Reserve::Lent(key);
         self.counts.refused += 1;

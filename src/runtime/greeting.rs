@@ -5,12 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::Time;
 
-use crate::http::Accept;
+use super::process::HttpPlace;
+use crate::http::Upgrade;
 
 /// One connection before it is a WebSocket or a task of its own.
 #[derive(Debug)]
 pub(crate) struct Greeting {
     pub(crate) fd: OwnedFd,
+    /// None for one that found no place, and is only told so.
+    pub(crate) place: Option<HttpPlace>,
     /// The part of a head that has arrived; empty when a head comes in one piece, as most do.
     pub(crate) head: Vec<u8>,
     /// How much of that was looked at when it was last parsed.
@@ -28,7 +31,7 @@ pub(crate) struct Greeting {
 /// What is needed to answer a handshake later.
 #[derive(Debug)]
 pub(crate) struct Undecided {
-    pub(crate) accept: Accept,
+    pub(crate) upgrade: Upgrade,
     pub(crate) rest: Vec<u8>,
 }
 
@@ -45,9 +48,10 @@ pub(crate) struct Greetings {
 }
 
 impl Greeting {
-    fn new(fd: OwnedFd) -> Greeting {
+    fn new(fd: OwnedFd, place: Option<HttpPlace>) -> Greeting {
         Greeting {
             fd,
+            place,
             head: Vec::new(),
             parsed: 0,
             queued: false,
@@ -82,11 +86,11 @@ impl Greetings {
         self.next_key
     }
 
-    pub(crate) fn insert(&mut self, fd: OwnedFd, deadline: Time) -> u64 {
+    pub(crate) fn insert(&mut self, fd: OwnedFd, place: Option<HttpPlace>, deadline: Time) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
         self.handshake_deadlines.push_back((deadline, key));
-        self.open.insert(key, Greeting::new(fd));
+        self.open.insert(key, Greeting::new(fd, place));
         key
     }
 
@@ -144,6 +148,20 @@ impl Greetings {
                 !one.answered && one.undecided.is_none() && !one.queued
             })
         })
+    }
+
+    /// The one that has said nothing for longest.
+    pub(crate) fn most_silent(&self) -> Option<u64> {
+        let is_silent = |one: &Greeting| {
+            one.head.is_empty() && !one.answered && one.undecided.is_none() && !one.queued
+        };
+        let mut keys = self.handshake_deadlines.iter().map(|(_, key)| *key);
+        keys.find(|key| self.open.get(key).is_some_and(is_silent))
+    }
+
+    /// How many were answered and have not ended their side, at most.
+    pub(crate) fn answered(&self) -> usize {
+        self.close_deadlines.len()
     }
 
     /// Notes that a greeting was answered and is to be cut at `deadline`.
@@ -208,7 +226,7 @@ mod tests {
     use super::*;
 
     fn greeting() -> Greeting {
-        Greeting::new(crate::runtime::sys::event_fd().unwrap())
+        Greeting::new(crate::runtime::sys::event_fd().unwrap(), None)
     }
 
     #[test]

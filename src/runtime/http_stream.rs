@@ -1,11 +1,11 @@
 //! A connection that speaks plain HTTP, as hyper wants it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_lite::future;
@@ -13,96 +13,313 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::alarms::Sleep;
 use super::hub::Hub;
+use super::process::{Answering, HttpPlace};
 use super::sys;
+use crate::http::{Head, HttpError, Intake};
 
-/// A socket that one task reads and writes, woken by the hub's poller; with the bytes of the first
-/// request that were read already.
+/// A socket that one task reads and writes, woken by the hub's poller.
+///
+/// hyper is handed one request at a time, and the next when the answer to the last has been given
+/// to the kernel. So each head is judged as that of a new connection is, and a handshake finds the
+/// connection as if it were new: [`Outcome::Upgrade`].
 ///
 /// It stays in the hub's epoll rather than becoming a stream of glommio's: so the hub sleeps in one
 /// place, whether or not there are HTTP connections.
 pub(crate) struct HttpStream {
     hub: Hub,
     fd: OwnedFd,
-    watch: u64,
-    head: Vec<u8>,
-    head_taken: usize,
-    stage: Rc<Cell<Stage>>,
-    /// When the present stage has lasted too long.
-    patience: Option<(Stage, Sleep)>,
+    watch: Watched,
+    place: HttpPlace,
+    intake: Intake,
+    exchange: Rc<Exchange>,
+    /// Wants to read the next head when the present answer is written.
+    reader: Option<Waker>,
+    patience: Option<Patience>,
+    /// Bytes that the kernel has taken.
+    written: u64,
+    outcome: Outcome,
 }
 
-/// What the client of an HTTP connection is doing, which says how long it may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+/// Why a connection serves no further request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The client has ended its side or been silent for too long, or the last answer says so.
+    Ended,
+    /// It is dead, or its client reads nothing.
+    Lost,
+    /// It was idle, and its place was wanted.
+    Evicted,
+    /// Its next request cannot be served.
+    Refused(HttpError),
+    /// Its next request is a handshake.
+    Upgrade,
+}
+
+/// A watch of the poller's, which ends with this.
+struct Watched {
+    hub: Hub,
+    key: u64,
+}
+
+/// The request of a connection that is being answered, known to who answers it as well.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    stage: Cell<Stage>,
+    /// Holds a shutdown back until the answer is written.
+    answering: RefCell<Option<Answering>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
     /// Between two requests.
+    #[default]
     Idle,
-    /// It has begun a head.
-    Head,
-    /// Its request is being answered; whoever reads the body looks at the clock.
+    /// A request is being read or answered; whoever reads the body looks at the clock.
     Busy,
+    /// hyper has the whole answer.
+    Answered,
+}
+
+/// When what a client does has lasted too long.
+struct Patience {
+    with: Waiting,
+    sleep: Sleep,
+    /// Bytes that the client's machine had acknowledged when this began.
+    acknowledged: u64,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    /// The next request.
+    Request,
+    /// The rest of a head. Its time runs from its first byte, however slowly the others trickle in.
+    Head,
+    /// Room in the socket.
+    Room,
 }
 
 /// How long a connection may be idle between two requests.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
-impl HttpStream {
-    /// Takes a non-blocking socket over that the poller watches under the key `watch`.
-    pub(crate) fn new(hub: Hub, fd: OwnedFd, watch: u64, head: Vec<u8>) -> HttpStream {
-        let stage = Rc::new(Cell::new(Stage::Head));
-        HttpStream { hub, fd, watch, head, head_taken: 0, stage, patience: None }
+/// How long a client may read nothing of an answer. The window of a slow reader opens in steps of
+/// half its buffer, so that this has to be a good deal longer than a moment.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Bytes read at once: requests are small, and a body arrives in several reads.
+const READ_BYTES: usize = 4096;
+
+impl Exchange {
+    /// A request is being answered. False when it is none that was judged.
+    pub(crate) fn begin(&self, answering: Answering) -> bool {
+        self.answering.replace(Some(answering));
+        self.stage.get() == Stage::Busy
     }
 
-    /// For whoever answers the requests, to tell when one begins and ends.
-    pub(crate) fn stage(&self) -> Rc<Cell<Stage>> {
-        Rc::clone(&self.stage)
+    /// Its answer is on the way into hyper, in one piece.
+    pub(crate) fn set_answered(&self) {
+        self.stage.set(Stage::Answered);
+    }
+
+    /// The kernel has the whole answer. Returns whether there was one.
+    fn end(&self) -> bool {
+        let ended = self.stage.get() == Stage::Answered;
+        if ended {
+            self.stage.set(Stage::Idle);
+            self.answering.replace(None);
+        }
+        ended
+    }
+}
+
+impl HttpStream {
+    /// Takes a non-blocking socket over that the poller watches under the key `watch`, with what
+    /// was read from it.
+    pub(crate) fn new(
+        hub: Hub,
+        fd: OwnedFd,
+        watch: u64,
+        place: HttpPlace,
+        bytes: Vec<u8>,
+    ) -> HttpStream {
+        HttpStream {
+            fd,
+            watch: Watched { hub: hub.clone(), key: watch },
+            place,
+            intake: Intake::new(bytes),
+            exchange: Rc::default(),
+            reader: None,
+            patience: None,
+            written: 0,
+            outcome: Outcome::Ended,
+            hub,
+        }
+    }
+
+    /// For whoever answers the requests.
+    pub(crate) fn exchange(&self) -> Rc<Exchange> {
+        Rc::clone(&self.exchange)
+    }
+
+    pub(crate) fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Why it ended, once hyper is done with it.
+    pub(crate) fn take_outcome(&mut self) -> Outcome {
+        self.exchange.answering.replace(None);
+        std::mem::replace(&mut self.outcome, Outcome::Ended)
+    }
+
+    /// The socket, no longer watched for a task, and what was read from it.
+    pub(crate) fn into_socket(self) -> (OwnedFd, HttpPlace, Vec<u8>) {
+        (self.fd, self.place, self.intake.into_bytes())
+    }
+
+    /// Writes a last answer.
+    pub(crate) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = future::poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await?;
+            bytes = &bytes[written..];
+        }
+        Ok(())
     }
 
     /// Ends our side, and discards what the peer still sends until its end, so that our last
-    /// answer is not torn away by a reset.
+    /// answer is not torn away by a reset; for as long as the peer takes bytes of it.
     pub(crate) async fn linger(mut self, timeout: Duration) {
         sys::shutdown_write(&self.fd);
         let hub = self.hub.clone();
-        let discard = async {
-            let mut buffer = [0; READ_BYTES];
-            while matches!(future::poll_fn(|cx| self.poll_receive(cx, &mut buffer)).await, Ok(1..))
-            {
+        loop {
+            let acknowledged = self.acknowledged();
+            let discard = async {
+                let mut buffer = [0; READ_BYTES];
+                let mut receive =
+                    async || future::poll_fn(|cx| self.poll_receive(cx, &mut buffer)).await;
+                while matches!(receive().await, Ok(1..)) {}
+            };
+            let ended = hub.within(timeout, discard).await;
+            if ended.is_some() || self.acknowledged() == acknowledged {
+                return;
             }
-        };
-        hub.within(timeout, discard).await;
+        }
+    }
+
+    /// Ends a connection whose client takes nothing: what is still in the kernel for it goes, too.
+    pub(crate) fn reset(self) {
+        sys::reset_on_close(&self.fd);
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match sys::receive(&self.fd, buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.hub.with_core(|core| core.watches.wait_to_read(self.watch, cx.waker()));
+                self.hub.with_core(|core| core.watches.wait_to_read(self.watch.key, cx.waker()));
                 Poll::Pending
             }
             received => Poll::Ready(received),
         }
     }
 
-    /// Ends a connection that takes too long. A head's time runs from its first byte, however
-    /// slowly the others trickle in.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let limit = match self.stage.get() {
-            Stage::Idle => IDLE_MAX,
-            Stage::Head => self.hub.limits().handshake_timeout,
-            Stage::Busy => {
+    /// Reads more into the intake; false at the end.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut buffer = [0; READ_BYTES];
+        let received = self.poll_receive(cx, &mut buffer);
+        received.map_ok(|len| {
+            self.intake.push(&buffer[..len]);
+            len > 0
+        })
+    }
+
+    /// Waits for the next request, whose head is then in the intake; false when there is none.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.set_idle(false);
+        loop {
+            if let Some(head) = self.judge_head() {
+                return Poll::Ready(head);
+            }
+            match self.poll_more(cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Ok(false)) => return Poll::Ready(false),
+                Poll::Ready(Err(_)) => {
+                    self.outcome = Outcome::Lost;
+                    return Poll::Ready(false);
+                }
+                Poll::Pending => {
+                    let is_idle = self.intake.head().is_empty();
+                    if is_idle && self.is_evicted() {
+                        self.outcome = Outcome::Evicted;
+                        return Poll::Ready(false);
+                    }
+                    self.set_idle(is_idle);
+                    let waiting = if is_idle { Waiting::Request } else { Waiting::Head };
+                    return self.poll_patience(cx, waiting).map(|()| false);
+                }
+            }
+        }
+    }
+
+    fn set_idle(&self, is_idle: bool) {
+        self.hub.with_core(|core| core.watches.set_idle(self.watch.key, is_idle));
+    }
+
+    fn is_evicted(&self) -> bool {
+        self.hub.with_core(|core| core.watches.is_evicted(self.watch.key)).unwrap_or(true)
+    }
+
+    /// Looks at what has arrived of the next head. Whether it begins a request for hyper; none
+    /// while that is open.
+    fn judge_head(&mut self) -> Option<bool> {
+        if self.intake.head().is_empty() {
+            return None;
+        }
+        let limit = self.hub.limits().head_bytes;
+        self.outcome = match Head::parse(self.intake.head(), limit, self.hub.rules()) {
+            Head::Partial => return None,
+            Head::Request { len, body } => {
+                self.intake.begin(len, body);
+                self.exchange.stage.set(Stage::Busy);
                 self.patience = None;
+                return Some(true);
+            }
+            Head::Upgrade(_) => Outcome::Upgrade,
+            Head::Refused(error) => Outcome::Refused(error),
+        };
+        Some(false)
+    }
+
+    /// Is ready when a client has taken too long: nothing came, and no byte of ours went.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<()> {
+        loop {
+            if self.patience.as_ref().is_none_or(|patience| patience.with != waiting) {
+                self.patience = Some(self.begin_waiting(waiting));
+            }
+            let Some(patience) = &mut self.patience else { return Poll::Pending };
+            if Pin::new(&mut patience.sleep).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-        };
-        let stage = self.stage.get();
-        if self.patience.as_ref().is_none_or(|(began_in, _)| *began_in != stage) {
-            self.patience = Some((stage, Sleep::new(&self.hub, limit)));
+            let before = patience.acknowledged;
+            if waiting == Waiting::Head || self.acknowledged() <= before {
+                return Poll::Ready(());
+            }
+            self.patience = None;
         }
-        let Some((_, patience)) = &mut self.patience else { return Poll::Pending };
-        Pin::new(patience).poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn begin_waiting(&self, with: Waiting) -> Patience {
+        let time = match with {
+            Waiting::Request => IDLE_MAX,
+            Waiting::Head => self.hub.limits().handshake_timeout,
+            Waiting::Room => STALL_MAX,
+        };
+        let acknowledged = self.acknowledged();
+        Patience { with, sleep: Sleep::new(&self.hub, time), acknowledged }
+    }
+
+    /// Bytes that have reached the client's machine.
+    fn acknowledged(&self) -> u64 {
+        self.written.saturating_sub(sys::unsent(&self.fd) as u64)
     }
 }
-
-/// Bytes read at once: requests are small, and a body arrives in several reads.
-const READ_BYTES: usize = 4096;
 
 impl Read for HttpStream {
     fn poll_read(
@@ -110,46 +327,60 @@ impl Read for HttpStream {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = cursor.remaining();
         let stream = &mut *self;
-        if stream.head_taken < stream.head.len() {
-            let head = &stream.head[stream.head_taken..];
-            let taken = head.len().min(room);
-            cursor.put_slice(&head[..taken]);
-            stream.head_taken += taken;
-            return Poll::Ready(Ok(()));
-        }
-        (stream.head, stream.head_taken) = (Vec::new(), 0);
-        let mut buffer = [0; READ_BYTES];
-        match stream.poll_receive(cx, &mut buffer[..room.min(READ_BYTES)]) {
-            Poll::Ready(received) => {
-                if stream.stage.get() == Stage::Idle {
-                    stream.stage.set(Stage::Head);
-                }
-                cursor.put_slice(&buffer[..received?]);
-                Poll::Ready(Ok(()))
+        loop {
+            if stream.exchange.stage.get() == Stage::Idle
+                && !std::task::ready!(stream.poll_request(cx))
+            {
+                // To hyper this is a client that has ended its side.
+                return Poll::Ready(Ok(()));
             }
-            Poll::Pending => stream.poll_patience(cx),
+            let taken = stream.intake.take(cursor.remaining());
+            if !taken.as_ref().is_empty() {
+                cursor.put_slice(taken.as_ref());
+                return Poll::Ready(Ok(()));
+            }
+            if !stream.intake.wants_more() {
+                stream.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            if !std::task::ready!(stream.poll_more(cx))? {
+                return Poll::Ready(Ok(()));
+            }
         }
     }
 }
 
 impl Write for HttpStream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match sys::send(&self.fd, bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.hub.with_core(|core| core.watches.wait_to_write(self.watch, cx.waker()));
-                Poll::Pending
+            Ok(written) => {
+                self.written += written as u64;
+                self.patience = None;
+                Poll::Ready(Ok(written))
             }
-            sent => Poll::Ready(sent),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.hub.with_core(|core| core.watches.wait_to_write(self.watch.key, cx.waker()));
+                std::task::ready!(self.poll_patience(cx, Waiting::Room));
+                self.outcome = Outcome::Lost;
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            Err(error) => {
+                self.outcome = Outcome::Lost;
+                Poll::Ready(Err(error))
+            }
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// hyper asks for this when it has written all that it holds.
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exchange.end() {
+            self.reader.take().into_iter().for_each(Waker::wake);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -159,8 +390,8 @@ impl Write for HttpStream {
     }
 }
 
-impl Drop for HttpStream {
+impl Drop for Watched {
     fn drop(&mut self) {
-        self.hub.with_core(|core| core.watches.remove(self.watch));
+        self.hub.with_core(|core| core.watches.remove(self.key));
     }
 }

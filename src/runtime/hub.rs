@@ -1,8 +1,8 @@
 //! A shard's loop, and what its tasks may ask of it.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::convert::Infallible;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -12,13 +12,13 @@ use corecast_shards::{
     Answer, Close, ConnId, Full, Joined, Limits, Message, Petition, Query, Refused, RoomName,
     Shard, ShardId, Time, Token, Unnumbered, Unsent, Verdict,
 };
-use futures_lite::{FutureExt, future};
-use hyper::service::service_fn;
+use futures_lite::future;
 
 use super::alarms::Sleep;
 use super::fatal::{AtWork, contain};
-use super::http_stream::{HttpStream, Stage};
-use super::process::{Gauges, Process};
+use super::http_server;
+use super::http_stream::HttpStream;
+use super::process::{Answering, Gauges, HttpPlace, Process};
 use super::promise::promise;
 use super::ring::Doorbell;
 use super::tasks::Tasks;
@@ -27,7 +27,9 @@ use super::visit::{VISIT_INTERVAL, visit};
 use crate::broadcaster::Broadcaster;
 use crate::error::{JoinError, PublishError};
 use crate::handler::{Failure, caught};
-use crate::http::{self, ApiKeys, HttpError, Router};
+use crate::handshake::Refusal;
+use crate::http::{AccessRules, HttpError, Router};
+use crate::http_api::ApiRequest;
 use crate::program::Handlers;
 use crate::receipt::Receipt;
 use crate::session::Session;
@@ -148,9 +150,9 @@ impl Hub {
     fn bear(&self, birth: Birth) {
         let tasks = &self.0.tasks;
         match birth {
-            Birth::Http { fd, watch, head } => {
-                let stream = HttpStream::new(self.clone(), fd, watch, head);
-                tasks.spawn(serve_http(self.clone(), stream));
+            Birth::Http { fd, watch, place, head } => {
+                let stream = HttpStream::new(self.clone(), fd, watch, place, head);
+                tasks.spawn(http_server::serve(self.clone(), stream));
             }
             Birth::Call(call) => {
                 let session = self.session(call.conn);
@@ -492,8 +494,28 @@ impl Hub {
         self.0.process.limits()
     }
 
-    pub(crate) fn api_keys(&self) -> &ApiKeys {
-        self.0.process.api_keys()
+    pub(crate) fn http_connections(&self) -> usize {
+        self.0.process.http_connections()
+    }
+
+    pub(crate) fn rules(&self) -> &AccessRules {
+        self.0.process.rules()
+    }
+
+    /// Asks the program whether a request may use `/v1`.
+    pub(crate) async fn authorize_api(&self, request: ApiRequest) -> Result<(), Refusal> {
+        self.0.handlers.authorize_api(request).await
+    }
+
+    /// Holds a shutdown back while a request is answered.
+    pub(super) fn answering(&self) -> Answering {
+        Process::answering(&self.0.process)
+    }
+
+    /// Takes a connection of HTTP's back whose next request is a handshake.
+    pub(super) fn take_back(&self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
+        self.with_core(|core| core.take_back(fd, place, bytes));
+        self.kick();
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -506,30 +528,3 @@ impl Hub {
         if self.is_draining() { Err(HttpError::draining()) } else { Ok(()) }
     }
 }
-
-async fn serve_http(hub: Hub, stream: HttpStream) {
-    let head_max = hub.limits().head_bytes.max(HYPER_HEAD_MIN);
-    let timeout = hub.limits().close_timeout;
-    let stage = stream.stage();
-    let service = service_fn(move |request| {
-        let (hub, stage) = (hub.clone(), Rc::clone(&stage));
-        stage.set(Stage::Busy);
-        let answer = async move {
-            let process = Arc::clone(&hub.0.process);
-            let response = process.answering(http::respond(hub, request)).await;
-            stage.set(Stage::Idle);
-            Ok::<_, Infallible>(response)
-        };
-        answer.boxed_local()
-    });
-    let mut connection = hyper::server::conn::http1::Builder::new()
-        .max_buf_size(head_max)
-        .header_read_timeout(None)
-        .serve_connection(stream, service);
-    // An error here is a client that hung up or spoke badly; hyper has told it what it could.
-    let _ = future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-    connection.into_parts().io.linger(timeout).await;
-}
-
-/// hyper's buffer is no smaller than this (`MINIMUM_MAX_BUFFER_SIZE`).
-const HYPER_HEAD_MIN: usize = 8192;

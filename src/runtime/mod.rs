@@ -20,6 +20,7 @@ mod fatal;
 mod flush;
 mod greeting;
 mod hearing;
+mod http_server;
 mod http_stream;
 mod hub;
 mod inbox;

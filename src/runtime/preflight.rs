@@ -14,6 +14,12 @@ const MEMLOCK_MIN: u64 = 512 << 10;
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// The limit of plain HTTP connections, unless it is given: a share of all connections, but some in
+/// any case, and no more than take 100 MB when they are idle.
+const HTTP_SHARE: usize = 8;
+const HTTP_MIN: usize = 64;
+const HTTP_MAX: usize = 4096;
+
 /// A shard's own: three rings and an event counter of the executor, an epoll, a ring for sends, a
 /// doorbell, a timer, a listener twice, the one in reserve, and some room for what the executor
 /// opens for a moment.
@@ -54,5 +60,8 @@ pub(super) fn check_descriptors(shards: usize, limits: &mut Limits) -> Result<()
         );
     }
     limits.connections = limits.connections.min(connections);
+    if limits.http_connections == usize::MAX {
+        limits.http_connections = (limits.connections / HTTP_SHARE).clamp(HTTP_MIN, HTTP_MAX);
+    }
     Ok(())
 }

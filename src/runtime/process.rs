@@ -1,5 +1,6 @@
 //! What the threads of one server share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use std::time::Instant;
@@ -8,13 +9,13 @@ use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 
 use super::counts::{Counts, SharedCounts};
 use super::kernel::Failures;
-use crate::http::ApiKeys;
+use crate::http::AccessRules;
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
 pub(crate) struct Process {
     config: Config,
-    api_keys: ApiKeys,
+    rules: AccessRules,
     cores: Vec<Option<usize>>,
     gauges: Vec<Gauges>,
     /// When the clock of all shards started.
@@ -24,6 +25,8 @@ pub(crate) struct Process {
     claimed: AtomicUsize,
     /// HTTP requests that are being answered.
     requests: AtomicUsize,
+    /// Connections that speak plain HTTP, and those before their handshake.
+    http: AtomicUsize,
     /// Threads between their look at `draining` and the end of a hand-over.
     handing_over: AtomicUsize,
 }
@@ -88,16 +91,17 @@ impl Gauges {
 
 impl Process {
     /// A process whose shards run on these cores; none for those that are not pinned.
-    pub(crate) fn new(config: Config, api_keys: ApiKeys, cores: Vec<Option<usize>>) -> Process {
+    pub(crate) fn new(config: Config, rules: AccessRules, cores: Vec<Option<usize>>) -> Process {
         Process {
             config,
-            api_keys,
+            rules,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
             started: Instant::now(),
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
+            http: AtomicUsize::new(0),
             handing_over: AtomicUsize::new(0),
         }
     }
@@ -116,8 +120,8 @@ impl Process {
         self.config.home(room)
     }
 
-    pub(crate) fn api_keys(&self) -> &ApiKeys {
-        &self.api_keys
+    pub(crate) fn rules(&self) -> &AccessRules {
+        &self.rules
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -151,11 +155,28 @@ impl Process {
         self.gauges.iter().map(|gauges| counter(gauges).load(Ordering::Acquire)).sum()
     }
 
-    /// Answers an HTTP request, which a shutdown waits for.
-    pub(crate) async fn answering<T>(&self, answer: impl Future<Output = T>) -> T {
-        // A guard, because the client may hang up: then nobody polls this to its end.
-        let _counted = Counted::new(&self.requests);
-        answer.await
+    /// Holds a shutdown back while an HTTP request is answered.
+    pub(crate) fn answering(process: &Arc<Process>) -> Answering {
+        process.requests.fetch_add(1, Ordering::Relaxed);
+        Answering(Arc::clone(process))
+    }
+
+    /// Takes one of the places for plain HTTP connections and handshakes; none when all are taken.
+    pub(crate) fn claim_http(process: &Arc<Process>) -> Option<HttpPlace> {
+        let more =
+            |claimed| (claimed < process.config.limits.http_connections).then_some(claimed + 1);
+        let claimed = process.http.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        claimed.is_ok().then(|| HttpPlace(Arc::clone(process)))
+    }
+
+    /// The same in place of a connection that is about to end.
+    pub(crate) fn succeed_http(process: &Arc<Process>) -> HttpPlace {
+        process.http.fetch_add(1, Ordering::Relaxed);
+        HttpPlace(Arc::clone(process))
+    }
+
+    pub(crate) fn http_connections(&self) -> usize {
+        self.http.load(Ordering::Relaxed)
     }
 
     /// Whether there is neither a connection nor a request.
@@ -215,5 +236,25 @@ impl Counted<'_> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The place of a plain HTTP connection, or of a handshake. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct HttpPlace(Arc<Process>);
+
+impl Drop for HttpPlace {
+    fn drop(&mut self) {
+        self.0.http.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that is being answered, until the kernel has its answer or the client has gone.
+#[derive(Debug)]
+pub(crate) struct Answering(Arc<Process>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,18 +6,24 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
+use corecast_shards::Permissions;
+
 use super::flush::SLICE_TIME_MAX;
 use super::greeting::Undecided;
 use super::kernel::Syscall;
+use super::process::{HttpPlace, Process};
 use super::sys;
 use super::turn::{Birth, Core, GREETING, Keeping, READ_BYTES, WATCH};
 use crate::claims::Claims;
 use crate::handshake::{Handshake, Refusal};
-use crate::http::{Accept, Head, HttpError};
+use crate::http::{Head, HttpError, SUBPROTOCOL, Upgrade};
 use crate::session::Session;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections beyond the limit of a shard that are kept until they have read that they are.
+const TURNED_AWAY_MAX: usize = 64;
 
 /// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
 /// give or take one read's.
@@ -34,6 +40,10 @@ impl Core {
         let begin = Instant::now();
         self.refill_reserve();
         for _ in 0..ACCEPTS_PER_TURN {
+            if self.is_crowded() && self.greetings.has_readable() {
+                // Those that are still to be read may turn out to have nothing to say, and make way.
+                return;
+            }
             self.counts.accepts += 1;
             match sys::accept(&self.listener) {
                 Ok(fd) => self.admit(fd),
@@ -60,6 +70,10 @@ impl Core {
                 // Those that are still to be read may turn out to be idle.
                 return false;
             }
+            if self.watches.evict() {
+                // Its descriptor is free when its task has run.
+                return false;
+            }
             if self.refuse_next() {
                 return true;
             }
@@ -68,8 +82,31 @@ impl Core {
         false
     }
 
+    /// Whether the limit of plain HTTP connections and handshakes is reached.
+    fn is_crowded(&self) -> bool {
+        self.process.http_connections() >= self.process.limits().http_connections
+    }
+
+    /// A place for a new connection, if need be that of one which is between two requests, or has
+    /// said nothing yet.
+    fn http_place(&mut self) -> Option<HttpPlace> {
+        let place = Process::claim_http(&self.process);
+        if place.is_some() {
+            return place;
+        }
+        if !self.watches.evict() {
+            drop(self.greetings.most_silent().and_then(|key| self.greetings.remove(key))?);
+        }
+        self.counts.evicted += 1;
+        Some(Process::succeed_http(&self.process))
+    }
+
     /// Takes a new connection in, to be read from now on.
     fn admit(&mut self, fd: OwnedFd) {
+        let place = self.http_place();
+        if place.is_none() && self.greetings.answered() >= TURNED_AWAY_MAX {
+            return self.turn_away(&fd);
+        }
         let token = GREETING | self.greetings.next_key();
         let watched = self.poller.add_socket(&fd, token).or_else(|error| {
             self.note_failure(Syscall::EpollCtl, &error);
@@ -77,16 +114,25 @@ impl Core {
             if self.evict() { self.poller.add_socket(&fd, token) } else { Err(error) }
         });
         if watched.is_err() {
-            // Nobody would say when it is readable: it is read now, so that its unread request does
-            // not make the kernel tear our answer away.
-            let _ = sys::receive(&fd, &mut self.buffer);
-            let _ = sys::send(&fd, &HttpError::crowded().to_bytes());
-            self.counts.refused += 1;
-            return;
+            // Nobody would say when it is readable.
+            return self.turn_away(&fd);
         }
+        let is_welcome = place.is_some();
         let deadline = self.now() + self.process.limits().handshake_timeout;
-        let key = self.greetings.insert(fd, deadline);
-        self.greetings.queue(key);
+        let key = self.greetings.insert(fd, place, deadline);
+        if is_welcome {
+            return self.greetings.queue(key);
+        }
+        self.counts.refused += 1;
+        self.answer(key, &HttpError::crowded());
+    }
+
+    /// Tells a connection that there is no room, and ends it at once. What it has said is read
+    /// before, so that its unread request does not make the kernel tear our answer away.
+    fn turn_away(&mut self, fd: &OwnedFd) {
+        let _ = sys::receive(fd, &mut self.buffer);
+        let _ = sys::send(fd, &HttpError::crowded().to_bytes());
+        self.counts.refused += 1;
     }
 
     /// Reads what connections say before they are WebSockets.
@@ -127,63 +173,49 @@ impl Core {
 
     /// Looks at the first `len` bytes of the buffer, and what came before them.
     fn on_head(&mut self, key: u64, len: usize) {
+        let head_max = self.process.limits().head_bytes;
         let Some(greeting) = self.greetings.get_mut(key) else { return };
         if greeting.head.is_empty() {
-            let head = Head::parse(&self.buffer[..len]);
-            return self.on_parsed(key, head, len);
+            return self.on_whole(key, len);
         }
         let is_due = greeting.extend_head(&self.buffer[..len]);
-        if !is_due && greeting.head.len() <= self.process.limits().head_bytes {
+        if !is_due && greeting.head.len() <= head_max {
             return;
         }
-        let head = Head::parse(&greeting.head);
         let whole = std::mem::take(&mut greeting.head);
         // What came in pieces is put together in the buffer, where the rest of the way expects it.
-        let fits = whole.len() <= self.buffer.len();
-        match fits {
+        match whole.len() <= self.buffer.len() {
             true => {
                 self.buffer[..whole.len()].copy_from_slice(&whole);
-                self.on_parsed(key, head, whole.len());
+                self.on_whole(key, whole.len());
             }
-            false => self.answer(key, &HttpError::head_too_large(self.process.limits().head_bytes)),
+            false => self.answer(key, &HttpError::head_too_large(head_max)),
         }
     }
 
-    fn on_parsed(&mut self, key: u64, head: Head, len: usize) {
-        let head_max = self.process.limits().head_bytes;
-        match head {
-            Head::Upgrade { len: head, .. } if head > head_max => {
-                self.answer(key, &HttpError::head_too_large(head_max));
-            }
-            Head::Upgrade { len: head, accept } => self.on_handshake(key, accept, head, len),
-            Head::Partial | Head::Request if self.head_len(len) > head_max => {
-                self.answer(key, &HttpError::head_too_large(head_max));
-            }
+    /// Judges what stands in the first `len` bytes of the buffer: all that a connection has said.
+    fn on_whole(&mut self, key: u64, len: usize) {
+        let (limit, rules) = (self.process.limits().head_bytes, self.process.rules());
+        match Head::parse(&self.buffer[..len], limit, rules) {
+            Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, len),
             Head::Partial => {
                 let Some(greeting) = self.greetings.get_mut(key) else { return };
                 greeting.keep_head(self.buffer[..len].to_vec());
             }
-            Head::Request => self.hand_to_http(key, len),
-            Head::Garbage => self.answer(key, &HttpError::garbage()),
-            Head::TooLarge => self.answer(key, &HttpError::head_too_large(head_max)),
+            Head::Request { .. } => self.hand_to_http(key, len),
+            Head::Refused(error) => self.answer(key, &error),
         }
     }
 
-    /// Bytes of the head among the first `len` bytes of the buffer.
-    fn head_len(&self, len: usize) -> usize {
-        let bytes = &self.buffer[..len];
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
-        end.map_or(len, |end| end + 4)
-    }
-
-    /// A whole handshake stands in the buffer's first `head` bytes. What follows up to `len` is the
-    /// first frame's.
-    fn on_handshake(&mut self, key: u64, accept: Accept, head: usize, len: usize) {
+    /// A whole handshake stands at the begin of the buffer. What follows it up to `len` is the first
+    /// frame's.
+    fn on_handshake(&mut self, key: u64, upgrade: Upgrade, len: usize) {
+        let head = upgrade.len;
         if self.process.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
         if self.keeping == Keeping::Nothing {
-            return self.upgrade(key, &accept, head..len, None);
+            return self.upgrade(key, &upgrade, head..len, None);
         }
         let Some(greeting) = self.greetings.get_mut(key) else { return };
         let address = sys::peer_address(&greeting.fd).ok();
@@ -194,10 +226,10 @@ impl Core {
         };
         if self.keeping == Keeping::Sessions {
             let session = Session::new(handshake, Claims::anonymous());
-            return self.upgrade(key, &accept, head..len, Some(session));
+            return self.upgrade(key, &upgrade, head..len, Some(session));
         }
         let rest = self.buffer[head..len].to_vec();
-        greeting.undecided = Some(Undecided { accept, rest });
+        greeting.undecided = Some(Undecided { upgrade, rest });
         self.births.push(Birth::Authorize { key, handshake });
     }
 
@@ -217,38 +249,55 @@ impl Core {
                 let rest = undecided.rest.len();
                 self.buffer[..rest].copy_from_slice(&undecided.rest);
                 let session = Session::new(handshake, claims);
-                self.upgrade(key, &undecided.accept, 0..rest, Some(session));
+                self.upgrade(key, &undecided.upgrade, 0..rest, Some(session));
             }
             Err(refusal) => self.answer(key, &HttpError::refusal(refusal)),
         }
     }
 
     /// Answers a handshake. What follows its head in the buffer is the first frame's.
-    fn upgrade(&mut self, key: u64, accept: &Accept, rest: Range<usize>, session: Option<Session>) {
+    fn upgrade(
+        &mut self,
+        key: u64,
+        upgrade: &Upgrade,
+        rest: Range<usize>,
+        session: Option<Session>,
+    ) {
         if self.process.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
         if !self.process.claim_connection() {
             return self.answer(key, &HttpError::capacity(self.process.limits().connections));
         }
+        let permissions = self.permissions_of(upgrade, session.as_ref());
         let Some(greeting) = self.greetings.remove(key) else { return };
-        const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Accept: ";
-        let mut response = [0; HEAD.len() + 28 + 4];
-        response[..HEAD.len()].copy_from_slice(HEAD);
-        response[HEAD.len()..HEAD.len() + 28].copy_from_slice(accept);
-        response[HEAD.len() + 28..].copy_from_slice(b"\r\n\r\n");
-        // A new socket's buffer is empty, so that it takes these bytes or is dead.
+        let response = switching_protocols(upgrade);
+        // The socket's buffer is empty, so that it takes these bytes or is dead.
         if sys::send(&greeting.fd, &response).ok() != Some(response.len()) {
             return self.process.release_connection();
         }
-        self.open(greeting.fd, rest, session);
+        self.open(greeting.fd, rest, session, permissions);
     }
 
-    fn open(&mut self, fd: OwnedFd, rest: Range<usize>, session: Option<Session>) {
+    /// What a connection may do: as much as any, if it is known.
+    fn permissions_of(&self, upgrade: &Upgrade, session: Option<&Session>) -> Permissions {
+        let has_claims = session.is_some_and(|session| !session.claims.is_anonymous());
+        match upgrade.has_key || has_claims {
+            true => self.permissions,
+            false => self.process.rules().anonymous.restrict(self.permissions),
+        }
+    }
+
+    fn open(
+        &mut self,
+        fd: OwnedFd,
+        rest: Range<usize>,
+        session: Option<Session>,
+        permissions: Permissions,
+    ) {
         // A slot may be vacant in the engine whose descriptor is not closed yet.
         self.take_outputs();
-        let id = self.shard.open(self.permissions);
+        let id = self.shard.open(permissions);
         if let Some(session) = session {
             self.sessions.insert(id, Rc::new(session));
         }
@@ -266,15 +315,29 @@ impl Core {
         }
     }
 
+    /// Takes a connection back from its task, because its next request is a handshake: the first of
+    /// these bytes.
+    pub(crate) fn take_back(&mut self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
+        let token = GREETING | self.greetings.next_key();
+        if let Err(error) = self.poller.rename_socket(&fd, token) {
+            return self.note_failure(Syscall::EpollCtl, &error);
+        }
+        let deadline = self.now() + self.process.limits().handshake_timeout;
+        let key = self.greetings.insert(fd, Some(place), deadline);
+        self.buffer[..bytes.len()].copy_from_slice(bytes);
+        self.on_whole(key, bytes.len());
+    }
+
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u64, len: usize) {
         let Some(greeting) = self.greetings.remove(key) else { return };
+        let Some(place) = greeting.place else { return };
         let watch = self.watches.insert();
         let token = WATCH | watch;
-        match self.poller.rename_socket(&greeting, token) {
+        match self.poller.rename_socket(&greeting.fd, token) {
             Ok(()) => {
                 let head = self.buffer[..len].to_vec();
-                self.births.push(Birth::Http { fd: greeting.fd, watch, head });
+                self.births.push(Birth::Http { fd: greeting.fd, watch, place, head });
             }
             Err(error) => {
                 self.note_failure(Syscall::EpollCtl, &error);
@@ -317,6 +380,18 @@ impl Core {
             self.accept_again();
         }
     }
+}
+
+/// The answer to a handshake (RFC 6455 section 4.2.2).
+fn switching_protocols(upgrade: &Upgrade) -> Vec<u8> {
+    const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+    let mut response = [HEAD, &upgrade.accept, b"\r\n"].concat();
+    if upgrade.selects_protocol {
+        response.extend(format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n").into_bytes());
+    }
+    response.extend_from_slice(b"\r\n");
+    response
 }
 
 /// The connection has ended before it was accepted, or the network has (accept(2)).

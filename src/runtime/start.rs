@@ -59,7 +59,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         handled: program.handled(),
         ..Config::default()
     };
-    let process = Arc::new(Process::new(config.clone(), settings.api_keys, cores));
+    let process = Arc::new(Process::new(config.clone(), settings.rules(address), cores));
     let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
     kernel::arm();
     Ok(Started { address, sizing, process, inboxes, threads })

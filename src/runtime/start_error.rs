@@ -20,6 +20,11 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// What was given as an origin is none.
+    Origin {
+        /// Why not.
+        reason: String,
+    },
     /// A route of the program could never be reached.
     Route {
         /// Which, and why.
@@ -41,6 +46,10 @@ pub enum StartError {
     Exposed {
         /// The address that was asked for.
         address: SocketAddr,
+        /// Everybody could use `/v1`.
+        http_api: bool,
+        /// Everybody could connect, and send to everybody.
+        connections: bool,
     },
     /// The kernel refuses io_uring.
     IoUring(io::Error),
@@ -89,7 +98,7 @@ impl fmt::Display for StartError {
                 f,
                 "cannot listen there: {reason}; give an address and a port, such as 127.0.0.1:8080"
             ),
-            StartError::ApiKey { reason } => f.write_str(reason),
+            StartError::ApiKey { reason } | StartError::Origin { reason } => f.write_str(reason),
             StartError::Route { message } => f.write_str(message),
             StartError::PortTaken { address } => write!(
                 f,
@@ -100,11 +109,9 @@ impl fmt::Display for StartError {
                 f,
                 "cannot listen on {address}: {error}; choose an address of this machine with --listen"
             ),
-            StartError::Exposed { address } => write!(
-                f,
-                "{address} can be reached from other machines, where everybody could do \
-                 everything; set --api-key, or say --open if that is meant"
-            ),
+            StartError::Exposed { address, http_api, connections } => {
+                fmt_exposed(f, *address, *http_api, *connections)
+            }
             StartError::IoUring(error) => fmt_io_uring(f, error),
             StartError::Memlock { bytes, needed } => write!(
                 f,
@@ -139,6 +146,25 @@ impl fmt::Display for StartError {
             StartError::Died => f.write_str("a shard ended before it had started"),
         }
     }
+}
+
+fn fmt_exposed(
+    f: &mut fmt::Formatter<'_>,
+    address: SocketAddr,
+    http_api: bool,
+    connections: bool,
+) -> fmt::Result {
+    write!(
+        f,
+        "{address} can be reached from other machines, and everybody there could do everything; "
+    )?;
+    if connections {
+        f.write_str("say who may connect (Builder::authorize, Builder::anonymous), ")?;
+    }
+    if http_api {
+        f.write_str("say who may use /v1 (Builder::http_api, Builder::api_key), ")?;
+    }
+    f.write_str("or call Builder::open if that is meant")
 }
 
 fn fmt_io_uring(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {

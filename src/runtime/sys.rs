@@ -103,6 +103,22 @@ pub(super) unsafe fn send_iovecs(fd: RawFd, iovecs: &mut [libc::iovec]) -> io::R
     })
 }
 
+/// Bytes that the kernel holds for a peer, sent and not acknowledged or not even sent; 0 when it does
+/// not say.
+pub(crate) fn unsent(fd: &impl AsFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel writes one int to `bytes`,
+    // borrowed exclusively until the call returns (SIOCOUTQ of tcp(7)).
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { 0 } else { usize::try_from(bytes).unwrap_or(0) }
+}
+
+/// Lets the close of a connection drop what its peer has not taken, and tell it by a reset.
+pub(crate) fn reset_on_close(fd: &OwnedFd) {
+    // It fails only when the peer is gone already.
+    let _ = socket2::SockRef::from(fd).set_linger(Some(Duration::ZERO));
+}
+
 /// Ends our side of a connection; the other side may still send.
 pub(crate) fn shutdown_write(fd: &impl AsFd) {
     shutdown(fd, libc::SHUT_WR);

@@ -22,7 +22,7 @@ use super::inbox::{Foreign, Inbox};
 use super::kernel::Syscall;
 use super::mesh::Mesh;
 use super::poller::{Event, Poller, Told};
-use super::process::Process;
+use super::process::{HttpPlace, Process};
 use super::promise::Resolver;
 use super::sender::Sender;
 use super::sockets::{Ending, Sockets};
@@ -103,7 +103,7 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) enum Birth {
     /// A connection that speaks plain HTTP, and what it has said so far.
-    Http { fd: OwnedFd, watch: u64, head: Vec<u8> },
+    Http { fd: OwnedFd, watch: u64, place: HttpPlace, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
     /// A client has gone.

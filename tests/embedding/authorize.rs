@@ -82,7 +82,7 @@ fn what_comes_behind_the_handshake_is_handled_after_it() {
     use std::io::{Read, Write};
     let server = start();
     let mut stream = std::net::TcpStream::connect(server.local_addr()).unwrap();
-    let head = "GET /ws?name=slow HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+    let head = "GET /ws?name=slow HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let ping = |id: u32| {

@@ -8,6 +8,7 @@ mod ending;
 mod failing;
 mod gone;
 mod handlers;
+mod http_api;
 mod rooms;
 mod routes;
 mod secrets;

@@ -1,6 +1,6 @@
 //! Proves that a program answers HTTP beside `/ws`, and that the server's own paths stay its own.
 
-use corecast::{HttpRequest, HttpResponse, Method, Server, StartError};
+use corecast::{Anonymous, HttpRequest, HttpResponse, Method, Server, StartError};
 use serde_json::json;
 
 use crate::socket::{PATIENCE, Socket, builder};
@@ -10,6 +10,7 @@ fn start() -> Server {
     builder()
         .shards(2)
         .api_key("secret")
+        .anonymous(Anonymous::all())
         .route(Method::GET, "/", async |_: HttpRequest| Ok(HttpResponse::html("<h1>hi</h1>")))
         .route(Method::POST, "/say/{room}", async |request: HttpRequest| {
             let room = request.path_parameter("room").ok_or("the route has it")?;

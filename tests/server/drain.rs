@@ -139,6 +139,31 @@ fn while_draining_http_is_served_and_upgrades_are_refused() {
 }
 
 #[test]
+fn while_draining_every_answer_ends_its_connection() {
+    let server = Server::start(&["--close-timeout", "60s", "--drain-timeout", "60s"]);
+    let get = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut kept: Vec<Raw> = (0..4).map(|_| Raw::dial(server.address())).collect();
+    for raw in &mut kept {
+        raw.write(get.as_bytes());
+        let response = raw.response();
+        assert_eq!((response.status, response.header("connection")), (200, None));
+    }
+    let stays = Raw::open(&server);
+    let mut server = server;
+    server.signal(libc::SIGTERM);
+    wait_until("it drains", || http(server.address(), "GET", "/readyz", &[], "").status == 503);
+    for raw in &mut kept {
+        raw.write(get.as_bytes());
+        let response = raw.response();
+        response.assert_error(503);
+        assert_eq!(response.header("connection"), Some("close"));
+        raw.expect_end();
+    }
+    drop(stays);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     for second in [libc::SIGTERM, libc::SIGINT] {
         let (mut server, _holding) = draining_server();

@@ -26,7 +26,10 @@ fn a_valid_upgrade_is_accepted_however_it_is_spelled() {
     let server = Server::start(&[]);
     let rows = [
         upgrade_head(""),
-        upgrade_head("Origin: http://example.org\r\nX-More: 1\r\n"),
+        upgrade_head("Origin: http://localhost\r\nX-More: 1\r\n"),
+        upgrade_head("Content-Length: 0\r\n"),
+        head_with("ZQ==", "ZR=="),
+        head_with("GET /ws", "GET /%77s"),
         head_with("Connection: Upgrade", "connection: keep-alive, UPGRADE"),
         head_with("Upgrade: websocket", "UPGRADE: WebSocket"),
         head_with("GET /ws", "GET /ws?x=1&y=%20"),
@@ -37,13 +40,18 @@ fn a_valid_upgrade_is_accepted_however_it_is_spelled() {
     for head in rows {
         let mut raw = Raw::dial(server.address());
         raw.write(head.as_bytes());
-        let response = raw.expect_upgraded();
+        let response = match head.contains("ZR==") {
+            // Another key has another answer.
+            true => raw.response(),
+            false => raw.expect_upgraded(),
+        };
+        assert_eq!(response.status, 101, "{head}: {response:?}");
         let header = |name| response.header(name).unwrap_or_default().to_lowercase();
         assert_eq!(
             (header("upgrade"), header("connection")),
             ("websocket".into(), "upgrade".into())
         );
-        assert_eq!(response.header("sec-websocket-protocol"), None, "we chose no subprotocol");
+        assert_eq!(response.header("sec-websocket-protocol"), None, "none of ours was offered");
         assert_eq!(response.header("sec-websocket-extensions"), None, "we know no such extension");
         assert_eq!(raw.envelope().event(), "cast:welcome");
     }
@@ -83,7 +91,7 @@ fn an_invalid_upgrade_is_refused_with_400() {
     let server = Server::start(&[]);
     let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
     let rows = [
-        ("no upgrade at all", "GET /ws HTTP/1.1\r\nHost: corecast\r\n\r\n".to_owned()),
+        ("no upgrade at all", "GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()),
         ("no key", head_with(&format!("{key}\r\n"), "")),
         ("an empty key", head_with(key, "Sec-WebSocket-Key:")),
         ("a key of 15 bytes", head_with(key, "Sec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1")),
@@ -92,11 +100,17 @@ fn an_invalid_upgrade_is_refused_with_400() {
         ("another protocol", head_with("Upgrade: websocket", "Upgrade: h2c")),
         ("no Upgrade header", head_with("Upgrade: websocket\r\n", "")),
         ("no Connection header", head_with("Connection: Upgrade\r\n", "")),
+        ("a body", upgrade_head("Content-Length: 3\r\n") + "abc"),
+        ("chunks", upgrade_head("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n"),
     ];
     for (what, head) in rows {
-        let response = answer_to(&server, &head);
+        let mut raw = Raw::dial(server.address());
+        raw.write(head.as_bytes());
+        let response = raw.response();
         assert_eq!(response.status, 400, "{what}: {response:?}");
         response.assert_error(400);
+        assert_eq!(response.header("connection"), Some("close"), "{what}: no tunnel stays open");
+        raw.expect_end();
     }
 }
 
@@ -106,8 +120,36 @@ fn another_version_is_refused_with_the_one_we_speak() {
     for version in ["8", "14", "x"] {
         let head = head_with("Version: 13", &format!("Version: {version}"));
         let response = answer_to(&server, &head);
-        assert!([400, 426].contains(&response.status), "version {version}: {response:?}");
+        response.assert_error(426);
+        assert_eq!(response.header("upgrade"), Some("websocket"), "RFC 9110 section 15.5.22");
         assert_eq!(response.header("sec-websocket-version"), Some("13"), "in {response:?}");
+    }
+}
+
+#[test]
+fn an_upgrade_under_http_1_0_says_what_to_set() {
+    let server = Server::start(&[]);
+    let response = answer_to(&server, &head_with("HTTP/1.1", "HTTP/1.0"));
+    response.assert_error(400);
+    let body = String::from_utf8(response.body).unwrap();
+    assert!(body.contains("proxy_http_version 1.1"), "{body}");
+}
+
+#[test]
+fn the_subprotocol_is_selected_when_it_is_offered() {
+    let server = Server::start(&[]);
+    for (offer, selected) in [
+        ("corecast.v1", Some("corecast.v1")),
+        ("chat, corecast.v1, corecast.token.x", Some("corecast.v1")),
+        ("chat\r\nSec-WebSocket-Protocol: corecast.v1", Some("corecast.v1")),
+        ("corecast.v2", None),
+        ("CORECAST.V1", None),
+    ] {
+        let mut raw = Raw::dial(server.address());
+        raw.write(upgrade_head(&format!("Sec-WebSocket-Protocol: {offer}\r\n")).as_bytes());
+        let response = raw.expect_upgraded();
+        assert_eq!(response.header("sec-websocket-protocol"), selected, "{offer}");
+        assert_eq!(raw.envelope().event(), "cast:welcome");
     }
 }
 
@@ -141,7 +183,7 @@ fn deflate_is_used_only_where_both_sides_agreed() {
 fn half_a_head_is_answered_with_408_after_the_deadline() {
     let server = Server::start(&["--handshake-timeout", "1s"]);
     let head = upgrade_head("");
-    for begun in ["G", "GET /ws HTTP/1.1\r\nHost: corecast\r\n", &head[..head.len() - 1]] {
+    for begun in ["G", "GET /ws HTTP/1.1\r\nHost: localhost\r\n", &head[..head.len() - 1]] {
         let mut raw = Raw::dial(server.address());
         raw.write(begun.as_bytes());
         raw.response().assert_error(408);
@@ -183,7 +225,7 @@ fn too_long_a_head_is_refused_with_431() {
     let server = Server::start(&[]);
     let long = format!("X-Long: {}\r\n", "x".repeat(17 * 1024));
     answer_to(&server, &upgrade_head(&long)).assert_error(431);
-    let plain = format!("GET /healthz HTTP/1.1\r\nHost: corecast\r\n{long}\r\n");
+    let plain = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{long}\r\n");
     answer_to(&server, &plain).assert_error(431);
     let endless = format!("GET /ws HTTP/1.1\r\nX-Long: {}", "x".repeat(20 * 1024));
     answer_to(&server, &endless).assert_error(431);

@@ -78,7 +78,7 @@ fn a_body_that_is_not_declared_json_is_415() {
 }
 
 fn head(target: &str, headers: &str) -> String {
-    format!("POST {target} HTTP/1.1\r\nHost: corecast\r\n{headers}\r\n")
+    format!("POST {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
 }
 
 #[test]

@@ -4,13 +4,13 @@ use crate::support::{Client, Raw, Server};
 use serde_json::json;
 
 fn get(target: &str) -> String {
-    format!("GET {target} HTTP/1.1\r\nHost: corecast\r\n\r\n")
+    format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
 fn publish(data: usize) -> String {
     let body = format!(r#"{{"event":"chat","data":{data}}}"#);
     format!(
-        "POST /v1/rooms/r/publish HTTP/1.1\r\nHost: corecast\r\n\
+        "POST /v1/rooms/r/publish HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -61,7 +61,7 @@ fn a_request_in_single_bytes_is_understood() {
 fn a_connection_that_is_to_be_closed_is_closed() {
     let server = Server::start(&[]);
     let mut raw = Raw::dial(server.address());
-    raw.write(b"GET /healthz HTTP/1.1\r\nHost: corecast\r\nConnection: close\r\n\r\n");
+    raw.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(raw.response().status, 200);
     assert_eq!(raw.read_to_end(), b"");
 }

@@ -27,14 +27,19 @@ mod fragments;
 mod frames;
 mod handshake;
 mod idle;
+mod origins;
 
 // HTTP on the same port.
+mod anonymous;
 mod api_keys;
 mod http_connections;
 mod http_errors;
 mod http_keep_alive;
+mod http_limit;
 mod http_messages;
+mod http_requests;
 mod http_rooms;
+mod http_slow_readers;
 mod stats;
 
 // Many, slow, broken and dying clients; starting and ending the server.

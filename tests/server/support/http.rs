@@ -47,8 +47,11 @@ pub(crate) fn http(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Response {
-    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: corecast\r\n");
+    let mut request = format!("{method} {target} HTTP/1.1\r\n");
     let given = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
+    if !given("host") {
+        request += "Host: localhost\r\n";
+    }
     if !body.is_empty() {
         request += &format!("Content-Length: {}\r\n", body.len());
         if !given("content-type") {

@@ -15,7 +15,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// The head of a valid upgrade, with more header lines if wanted (each ended by `\r\n`).
 pub(crate) fn upgrade_head(more: &str) -> String {
     format!(
-        "GET /ws HTTP/1.1\r\nHost: corecast\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{more}\r\n"
     )
 }
@@ -41,12 +41,27 @@ impl Raw {
 
     /// The same with a tiny receive buffer, so that the server soon feels it when nobody reads.
     pub(crate) fn open_narrow(server: &Server) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        socket.connect(&server.address().into()).unwrap();
-        let mut raw = Self::from_stream(socket.into());
+        let mut raw = Self::dial_narrow(server.address());
         raw.upgrade();
         raw
+    }
+
+    /// Connects with such a buffer.
+    pub(crate) fn dial_narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::from_stream(socket.into())
+    }
+
+    /// Writes all of this again and again, reading nothing, until the server hangs up; false when
+    /// it never does.
+    pub(crate) fn write_until_refused(&mut self, bytes: &[u8]) -> bool {
+        self.stream.set_write_timeout(Some(3 * PATIENCE)).unwrap();
+        (0..100).any(|_| match self.stream.write_all(bytes) {
+            Ok(()) => false,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        })
     }
 
     fn from_stream(stream: TcpStream) -> Self {
@@ -193,7 +208,7 @@ impl Raw {
     }
 
     fn body(&mut self, response: &Response) -> Vec<u8> {
-        if response.status == 101 || response.status == 204 {
+        if [100, 101, 204].contains(&response.status) {
             return Vec::new();
         }
         if response.header("transfer-encoding") == Some("chunked") {

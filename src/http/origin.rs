@@ -1,0 +1,172 @@
+//! Which web pages may open a connection.
+
+use std::borrow::Cow;
+
+use super::Host;
+
+/// The origins that are allowed beside the server's own host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins(Vec<String>);
+
+/// Patterns are matched by trying; more stars than this in one are a mistake.
+const STARS_MAX: usize = 3;
+
+impl Origins {
+    /// Adds a pattern: an origin as browsers send it, in which `*` stands for one or more
+    /// characters. `*` alone allows every origin, `null` those that have none.
+    pub(crate) fn allow(&mut self, pattern: &str) -> Result<(), String> {
+        let pattern = pattern.trim();
+        let stars = pattern.bytes().filter(|byte| *byte == b'*').count();
+        // A star may stand for a port, and is a legal character of a name.
+        let tried = pattern.replace(":*", ":1");
+        let is_legal = ["*", "null"].contains(&pattern) || Origin::parse(&tried).is_some();
+        if !is_legal || stars > STARS_MAX {
+            return Err(format!(
+                "{pattern:?} is no origin; write a scheme and a host, such as https://example.com, \
+                 https://*.example.com or http://localhost:*"
+            ));
+        }
+        let whole = Origin::parse(pattern).map_or_else(|| pattern.to_lowercase(), Origin::to_text);
+        self.0.push(whole);
+        Ok(())
+    }
+
+    /// Whether a page of this origin may reach the server under this name.
+    pub(crate) fn admit(&self, origin: &[u8], host: Host<'_>) -> bool {
+        let origin = String::from_utf8_lossy(origin);
+        let parsed = Origin::parse(&origin);
+        if parsed.is_some_and(|origin| origin.is_of(host)) {
+            return true;
+        }
+        let text = match parsed {
+            Some(origin) => Cow::Owned(origin.to_text()),
+            None if origin == "null" => origin,
+            None => return self.0.iter().any(|pattern| pattern == "*"),
+        };
+        self.0.iter().any(|pattern| matches(pattern, &text))
+    }
+}
+
+/// Where a page came from (RFC 6454 section 6.2).
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    scheme: &'a str,
+    host: Host<'a>,
+}
+
+impl<'a> Origin<'a> {
+    fn parse(text: &'a str) -> Option<Origin<'a>> {
+        let (scheme, host) = text.split_once("://")?;
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.*".contains(&byte);
+        let host = Host::parse(host)?;
+        (!scheme.is_empty() && scheme.bytes().all(is_legal)).then_some(Origin { scheme, host })
+    }
+
+    fn default_port(&self) -> Option<u16> {
+        let is = |scheme: &str| self.scheme.eq_ignore_ascii_case(scheme);
+        if is("https") { Some(443) } else { is("http").then_some(80) }
+    }
+
+    /// Whether a page of this origin came from this very host and port. The scheme is taken from
+    /// the origin, because whether there was TLS is known only to the proxy in front.
+    fn is_of(&self, host: Host<'_>) -> bool {
+        let Some(default) = self.default_port() else { return false };
+        self.host.name.eq_ignore_ascii_case(host.name)
+            && self.host.port.unwrap_or(default) == host.port.unwrap_or(default)
+    }
+
+    /// The origin in lower case, without a port that goes without saying.
+    fn to_text(self) -> String {
+        let port = self.host.port.filter(|port| Some(*port) != self.default_port());
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
+        format!("{}://{}{port}", self.scheme, self.host.name).to_lowercase()
+    }
+}
+
+/// Whether a text is what a pattern says, in which `*` stands for one or more characters.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(text) = text.strip_prefix(begin) else { return false };
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    ends.into_iter().any(|end| matches(rest, &text[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(patterns: &[&str], origin: &str, host: &str) -> bool {
+        let mut origins = Origins::default();
+        patterns.iter().for_each(|pattern| origins.allow(pattern).expect("legal"));
+        origins.admit(origin.as_bytes(), Host::parse(host).expect("legal"))
+    }
+
+    #[test]
+    fn a_page_of_the_same_host_and_port_is_ones_own() {
+        for (origin, host) in [
+            ("http://example.com", "example.com"),
+            ("http://EXAMPLE.com:80", "example.COM"),
+            ("http://example.com", "example.com:80"),
+            ("https://example.com", "example.com:443"),
+            ("https://example.com", "example.com"),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert!(admits(&[], origin, host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("https://evil.example", "example.com"),
+            ("http://example.com:8080", "example.com"),
+            ("http://example.com", "example.com:8080"),
+            ("https://example.com", "example.com:80"),
+            ("http://example.com.evil.example", "example.com"),
+            ("ftp://example.com", "example.com"),
+            ("null", "example.com"),
+            ("", "example.com"),
+            ("example.com", "example.com"),
+            ("http://example.com/", "example.com"),
+            ("http://x@example.com", "example.com"),
+        ] {
+            assert!(!admits(&[], origin, host), "{origin} at {host}");
+        }
+    }
+
+    #[test]
+    fn others_may_be_allowed_by_pattern() {
+        let stars = ["https://*.example.com", "http://localhost:*"];
+        for origin in
+            ["https://a.example.com", "https://A.B.Example.com:443", "http://localhost:3000"]
+        {
+            assert!(admits(&stars, origin, "h"), "{origin}");
+        }
+        for origin in [
+            "https://example.com",
+            "https://.example.com:1",
+            "http://a.example.com",
+            "https://a.example.com:8443",
+            "https://a.example.com.evil.example",
+            "https://evil.example/.example.com",
+            "https://evil.example:1.example.com",
+            "https://evil.example?.example.com",
+            "http://localhost",
+            "null",
+        ] {
+            assert!(!admits(&stars, origin, "h"), "{origin}");
+        }
+        assert!(admits(&["https://example.com:443"], "https://example.com", "h"));
+        assert!(admits(&["chrome-extension://abc"], "chrome-extension://abc", "h"));
+        assert!(admits(&["null"], "null", "h") && !admits(&["https://*"], "null", "h"));
+        for origin in ["https://any.example", "null", "garbage"] {
+            assert!(admits(&["*"], origin, "h"), "{origin}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for pattern in ["", "example.com", "https://", "https://a/b", "https://*.*.*.*.example.com"]
+        {
+            let refused = Origins::default().allow(pattern).unwrap_err();
+            assert!(refused.contains("https://example.com"), "{refused}");
+        }
+    }
+}

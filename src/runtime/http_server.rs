@@ -1,0 +1,65 @@
+//! What becomes of a connection that speaks plain HTTP.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use futures_lite::{FutureExt, future};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+
+use super::http_stream::{HttpStream, Outcome};
+use super::hub::Hub;
+use super::sys;
+use crate::http::{self, HttpError};
+
+/// hyper's buffer is no smaller than this (`MINIMUM_MAX_BUFFER_SIZE`).
+const HYPER_HEAD_MIN: usize = 8192;
+
+/// Serves one request after the other, and hands the connection back if one is a handshake.
+pub(super) async fn serve(hub: Hub, stream: HttpStream) {
+    // Only a peer that has gone already leaves a socket without address.
+    let Ok(remote_addr) = sys::peer_address(stream.fd()) else { return };
+    let exchange = stream.exchange();
+    let answerer = hub.clone();
+    let service = service_fn(move |request| {
+        let (hub, exchange) = (answerer.clone(), Rc::clone(&exchange));
+        let answer = async move {
+            let mut response = match exchange.begin(hub.answering()) {
+                true => http::respond(&hub, request, remote_addr).await,
+                false => HttpError::garbage().into_response(),
+            };
+            if hub.is_draining() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            exchange.set_answered();
+            Ok::<_, Infallible>(response)
+        };
+        answer.boxed_local()
+    });
+    let mut connection = http1::Builder::new()
+        .max_buf_size(hub.limits().head_bytes.max(HYPER_HEAD_MIN))
+        .header_read_timeout(None)
+        .half_close(true)
+        .serve_connection(stream, service);
+    // An error here is a client that hung up or spoke badly; hyper has told it what it could.
+    let _ = future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    end(hub, connection.into_parts().io).await;
+}
+
+async fn end(hub: Hub, mut stream: HttpStream) {
+    match stream.take_outcome() {
+        Outcome::Ended => stream.linger(hub.limits().close_timeout).await,
+        Outcome::Lost => stream.reset(),
+        Outcome::Evicted => {}
+        Outcome::Refused(error) => {
+            if stream.write_all(&error.to_bytes()).await.is_ok() {
+                stream.linger(hub.limits().close_timeout).await;
+            }
+        }
+        Outcome::Upgrade => {
+            let (fd, place, bytes) = stream.into_socket();
+            hub.take_back(fd, place, &bytes);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Proves that an answer is whole however slowly it is read, and that a client that reads nothing
+//! does not stay.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::{Raw, Server, heavy};
+
+/// Makes the list of rooms long.
+fn fill(server: &Server, rooms: usize) {
+    let mut raw = Raw::dial(server.address());
+    let body = r#"{"event":"e"}"#;
+    for n in 0..rooms {
+        let name = format!("{n:04}{}", "r".repeat(150));
+        raw.write(
+            format!(
+                "POST /v1/rooms/{name}/publish HTTP/1.1\r\nHost: localhost\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .as_bytes(),
+        );
+        assert_eq!(raw.response().status, 202);
+    }
+}
+
+#[test]
+fn an_answer_that_is_read_for_more_than_a_minute_is_whole() {
+    let _heavy = heavy();
+    let server = Server::start(&["--room-linger", "10m"]);
+    fill(&server, 1000);
+    let mut raw = Raw::dial_narrow(server.address());
+    raw.write(b"GET /v1/rooms?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut stream: TcpStream = raw.writer();
+    let (begin, mut whole, mut buffer) = (Instant::now(), Vec::new(), [0; 1024]);
+    // 3.4 KB per second: the answer of a quarter of a megabyte takes more than a minute.
+    while !whole.ends_with(b"]}") {
+        let len = stream.read(&mut buffer).unwrap();
+        assert!(len > 0, "it ends after {} bytes and {:?}", whole.len(), begin.elapsed());
+        whole.extend_from_slice(&buffer[..len]);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    assert!(begin.elapsed() > Duration::from_secs(60), "it took {:?}", begin.elapsed());
+    assert_eq!(whole.windows(7).filter(|part| part == b"\"room\":").count(), 1000);
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_does_not_stay() {
+    let server = Server::start(&["--send-buffer", "16KiB"]);
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20_000);
+    let begun = Instant::now();
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let request = request.clone();
+            let mut raw = Raw::dial_narrow(server.address());
+            std::thread::spawn(move || raw.write_until_refused(request.as_bytes()))
+        })
+        .collect();
+    for client in clients {
+        assert!(client.join().unwrap(), "it could write everything");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(100), "it took {:?}", begun.elapsed());
+}
