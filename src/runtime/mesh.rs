@@ -252,7 +252,7 @@ mod tests {
 }
 
 #[cfg(test)]
-mod tests {
+mod memory {
     use corecast_shards::wire::Opcode;
     use corecast_shards::{Asker, Config, ConnId, Origin, RoomName, Time, Unnumbered};
 
