@@ -112,7 +112,6 @@ fn announce(server: &Server, args: &ServeArgs) -> io::Result<()> {
             None => writeln!(out, "shard {shard} unpinned")?,
         }
     }
-    writeln!(out, "{} shards ({})", server.cores().len(), server.sizing())?;
     match address.ip().is_unspecified() {
         false => writeln!(out, "clients connect to ws://{address}/ws")?,
         true => writeln!(
@@ -122,5 +121,7 @@ fn announce(server: &Server, args: &ServeArgs) -> io::Result<()> {
         )?,
     }
     writeln!(out, "{}", args.access())?;
+    let shards = server.cores().len();
+    writeln!(out, "{shards} shard{} ({})", if shards == 1 { "" } else { "s" }, server.sizing())?;
     out.flush()
 }

@@ -123,7 +123,7 @@ mod tests {
             hearing.on_socket_read();
             hearing.on_socket_read();
         }
-        assert_eq!(hearing.heard(), at(4), "those that were in line before have been read");
+        assert_eq!(hearing.heard(), at(5), "those that were in line then have been read");
     }
 
     #[test]
