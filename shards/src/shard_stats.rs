@@ -40,6 +40,8 @@ pub struct Counters {
     pub delivered: u64,
     /// Sends that took at least one byte.
     pub sends: u64,
+    /// Bytes that sends offered to sockets, taken or not.
+    pub offered: u64,
     /// Memberships that a send has looked at: it carries their messages, or those of the rooms that
     /// it can take along.
     pub looks: u64,

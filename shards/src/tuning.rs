@@ -12,6 +12,12 @@ pub struct Tuning {
     /// Members that one slice looks at, so that a room full of blocked members cannot hold the
     /// turn: a look is a few nanoseconds, so 4,096 are far below the 500 µs of a slice. At least 1.
     pub slice_visits: usize,
+    /// Bytes that a slice offers to sockets, give or take one send: handing over a megabyte takes
+    /// some 250 µs. At least 1.
+    pub slice_bytes: u64,
+    /// Bytes of rooms' messages that one send carries, give or take one slice of memory, so that
+    /// no send takes much longer than a slice may. At least 1.
+    pub send_bytes: usize,
     /// Slices of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`). At least
     /// 3, since the connection's own bytes take up to [`OWN_SLICES`].
     pub send_slices: usize,
@@ -48,6 +54,8 @@ impl Tuning {
     pub const DEFAULT: Tuning = Tuning {
         slice_sends: 64,
         slice_visits: 4096,
+        slice_bytes: 1 << 20,
+        send_bytes: 512 << 10,
         send_slices: 256,
         rooms_along: 32,
         copy_bytes: 16 << 10,
@@ -60,6 +68,7 @@ impl Tuning {
     /// Asserts that a shard can go on with these figures.
     pub(crate) fn check(&self) {
         assert!(self.slice_sends >= 1 && self.slice_visits >= 1, "a slice gets on: {self:?}");
+        assert!(self.slice_bytes >= 1 && self.send_bytes >= 1, "a byte at a time: {self:?}");
         assert!(self.send_slices > OWN_SLICES, "a send carries a room's messages: {self:?}");
         assert!(self.copy_bytes <= self.large_chunk_bytes, "a copy fits a chunk: {self:?}");
     }

@@ -14,15 +14,21 @@ use super::turn::Core;
 /// Connections flushed for their own frames in one turn.
 const OWN_SENDS_PER_TURN: usize = 64;
 
+/// Bytes of one batch, give or take one send: some 60 µs, so that the clock is read in time.
+const BATCH_BYTES_MAX: u64 = 256 << 10;
+
 /// The longest that one slice of a pass keeps everybody else waiting.
 pub(super) const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
 
 impl Core {
     pub(super) fn flush_own(&mut self) {
         let mut left = OWN_SENDS_PER_TURN;
+        let mut begin = None;
         while left > 0 && self.begin_sends(left, Shard::next_own_send) {
             left -= self.begun.len();
-            self.send_begun();
+            if self.send_batch(&mut begin) > SLICE_TIME_MAX {
+                return;
+            }
         }
     }
 
@@ -38,18 +44,26 @@ impl Core {
     fn send_slice(&mut self) {
         let mut begin = None;
         while self.begin_sends(BATCH_SENDS_MAX, Shard::next_room_send) {
-            let begin = *begin.get_or_insert_with(Instant::now);
-            self.send_begun();
-            if begin.elapsed() > SLICE_TIME_MAX {
+            if self.send_batch(&mut begin) > SLICE_TIME_MAX {
                 return;
             }
         }
     }
 
+    /// Sends what is begun. Returns how long ago the first batch began.
+    fn send_batch(&mut self, begin: &mut Option<Instant>) -> Duration {
+        let begin = *begin.get_or_insert_with(Instant::now);
+        self.send_begun();
+        begin.elapsed()
+    }
+
     /// Begins the next sends, as many as one batch takes. Returns whether there were any.
     fn begin_sends(&mut self, most: usize, next: fn(&mut Shard) -> Option<ConnId>) -> bool {
         self.begun.clear();
-        while self.begun.len() < most.min(BATCH_SENDS_MAX) {
+        let offered_max = self.shard.counters().offered + BATCH_BYTES_MAX;
+        while self.begun.len() < most.min(BATCH_SENDS_MAX)
+            && self.shard.counters().offered < offered_max
+        {
             let Some(id) = next(&mut self.shard) else { break };
             self.begun.push(id);
         }

@@ -53,6 +53,7 @@ mod garbage;
 mod independent_clients;
 mod killed_clients;
 mod lost_logs;
+mod many_runs;
 mod orphans;
 mod paused;
 mod refused_calls;

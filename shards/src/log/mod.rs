@@ -64,6 +64,23 @@ struct Pins {
     held: u32,
 }
 
+/// How much one send can still carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Slices of memory.
+    pub(crate) slices: usize,
+    /// Bytes; the slice that uses them up is carried whole.
+    pub(crate) bytes: usize,
+    /// Bytes that it carries already.
+    pub(crate) used: usize,
+}
+
+impl Space {
+    pub(crate) fn is_used_up(self) -> bool {
+        self.slices == 0 || self.used >= self.bytes
+    }
+}
+
 /// Where a short write ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
@@ -252,17 +269,19 @@ impl Log {
         bytes
     }
 
-    /// The end of the longest run of `offsets` that `slices_left` slices can hold; takes those that
-    /// it needs off.
-    pub(crate) fn reach(&self, offsets: Range<u64>, slices_left: &mut usize) -> u64 {
+    /// The end of the longest run of `offsets` that there is space for; takes what it needs off.
+    pub(crate) fn reach(&self, offsets: Range<u64>, space: &mut Space) -> u64 {
         let mut reached = offsets.start;
         let place = self.place_of(offsets.start).expect("a cursor stands in the log");
         for segment in self.segments.range(place..) {
-            if *slices_left == 0 || reached == offsets.end {
+            if space.is_used_up() || reached == offsets.end {
                 break;
             }
-            *slices_left -= 1;
+            let from = (reached - segment.first) as usize;
             reached = offsets.end.min(segment.end());
+            let slice = segment.chunk.slice(from..(reached - segment.first) as usize);
+            space.slices -= 1;
+            space.used += slice.len();
         }
         reached
     }
@@ -446,11 +465,29 @@ mod tests {
     #[test]
     fn reach_counts_slices() {
         let (log, _) = log(10, COPY_BYTES_MAX + 1);
-        let reach = |offsets, mut slices| (log.reach(offsets, &mut slices), slices);
+        let reach = |offsets, slices| {
+            let mut space = Space { slices, bytes: usize::MAX, used: 0 };
+            (log.reach(offsets, &mut space), space.slices)
+        };
         assert_eq!(reach(3..11, 0), (3, 0));
         assert_eq!(reach(3..11, 1), (4, 0));
         assert_eq!(reach(3..11, 5), (8, 0));
         assert_eq!(reach(3..11, 500), (11, 492));
         assert_eq!(reach(3..6, 5), (6, 2));
+    }
+
+    #[test]
+    fn reach_counts_bytes_up_to_the_slice_that_uses_them_up() {
+        let frame = COPY_BYTES_MAX + 1;
+        let (log, _) = log(10, frame);
+        let reach = |offsets, bytes| {
+            let mut space = Space { slices: 100, bytes, used: 0 };
+            (log.reach(offsets, &mut space), space.used)
+        };
+        assert_eq!(reach(3..11, 0), (3, 0));
+        assert_eq!(reach(3..11, 1), (4, frame));
+        assert_eq!(reach(3..11, 2 * frame), (5, 2 * frame));
+        assert_eq!(reach(3..11, 2 * frame + 1), (6, 3 * frame));
+        assert_eq!(reach(3..11, 9 * frame), (11, 8 * frame));
     }
 }

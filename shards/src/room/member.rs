@@ -1,5 +1,7 @@
 //! One member of a room on this shard.
 
+use std::collections::VecDeque;
+use std::collections::vec_deque;
 use std::ops::Range;
 
 use crate::log::Pin;
@@ -24,7 +26,7 @@ pub(crate) struct Member {
 pub(super) struct Extra {
     /// Messages that this member does not get because it sent them; sorted, apart, at or above the
     /// cursor.
-    holes: Vec<Range<u64>>,
+    holes: VecDeque<Range<u64>>,
     /// The first message that was skipped and is not yet announced.
     pub(super) gap_from: Option<u64>,
     departure: Option<Departure>,
@@ -59,8 +61,13 @@ impl Member {
         self.extra.as_ref().and_then(|extra| extra.gap_from)
     }
 
-    pub(super) fn holes(&self) -> &[Range<u64>] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.holes)
+    pub(super) fn holes(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.extra.iter().flat_map(|extra| &extra.holes)
+    }
+
+    /// The runs of messages from the cursor to `to` that this member gets.
+    pub(crate) fn runs(&self, to: u64) -> Runs<'_> {
+        Runs { holes: self.extra.as_ref().map(|extra| extra.holes.iter()), from: self.cursor, to }
     }
 
     pub(super) fn extra_mut(&mut self) -> &mut Extra {
@@ -70,26 +77,19 @@ impl Member {
     pub(super) fn set_cursor(&mut self, cursor: u64) {
         self.cursor = cursor;
         let Some(extra) = &mut self.extra else { return };
-        let passed = extra.holes.iter().take_while(|hole| hole.start <= self.cursor);
-        let (mut count, mut cursor) = (0, self.cursor);
-        for hole in passed {
-            count += 1;
-            cursor = cursor.max(hole.end);
+        while let Some(hole) = extra.holes.pop_front_if(|hole| hole.start <= cursor) {
+            self.cursor = self.cursor.max(hole.end);
         }
-        self.cursor = cursor;
-        extra.holes.drain(..count);
         self.drop_empty_extra();
     }
 
     pub(super) fn add_hole(&mut self, offset: u64, first: u64) {
         let holes = &mut self.extra_mut().holes;
-        match holes.last_mut() {
+        // What the log dropped will be in a gap anyway; so the list is bounded by the log.
+        while holes.pop_front_if(|hole| hole.end <= first).is_some() {}
+        match holes.back_mut() {
             Some(last) if last.end == offset => last.end += 1,
-            _ => {
-                // What the log dropped will be in a gap anyway; so the list is bounded by the log.
-                holes.retain(|hole| hole.end > first);
-                holes.push(offset..offset + 1);
-            }
+            _ => holes.push_back(offset..offset + 1),
         }
     }
 
@@ -100,5 +100,32 @@ impl Member {
         if !self.extra.as_deref().is_some_and(used) {
             self.extra = None;
         }
+    }
+}
+
+/// See [`Member::runs`].
+#[derive(Debug)]
+pub(crate) struct Runs<'a> {
+    holes: Option<vec_deque::Iter<'a, Range<u64>>>,
+    from: u64,
+    to: u64,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        if self.from >= self.to {
+            return None;
+        }
+        let hole = self.holes.as_mut().and_then(Iterator::next).filter(|hole| hole.start < self.to);
+        let from = self.from;
+        let end = match hole {
+            Some(hole) => (hole.start, hole.end),
+            None => (self.to, self.to),
+        };
+        self.from = end.1;
+        // The cursor never stands on a hole, and holes are apart.
+        Some(from..end.0)
     }
 }

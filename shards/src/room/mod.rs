@@ -4,10 +4,8 @@
 mod check;
 mod member;
 
-use std::ops::Range;
-
 use crate::id::ShardId;
-use crate::log::{ChunkPool, Log, Pin, Rest};
+use crate::log::{ChunkPool, Log, Pin, Rest, Space};
 use crate::room_name::RoomName;
 use crate::time::Time;
 use member::Departure;
@@ -260,28 +258,23 @@ impl Room {
         }
     }
 
-    /// How far one send can carry this member: the end of its messages, or where the slices of
-    /// memory run out.
-    fn reach(&self, index: usize, slices_left: &mut usize) -> u64 {
+    /// How far one send can carry this member: the end of its messages, or where the send is full.
+    fn reach(&self, index: usize, space: &mut Space) -> u64 {
         let member = &self.members[index];
         let end = self.end_for(member);
-        if member.cursor >= end {
-            return member.cursor;
-        }
-        let mut reach = None;
-        Room::runs(member, end, |run| {
-            if reach.is_none() {
-                let reached = self.log.reach(run.clone(), slices_left);
-                reach = (reached < run.end).then_some(reached);
+        for run in member.runs(end) {
+            let reached = self.log.reach(run.clone(), space);
+            if reached < run.end {
+                return reached;
             }
-        });
-        reach.unwrap_or(end)
+        }
+        end.max(member.cursor)
     }
 
-    /// Begins a send to a member of as many messages as there are slices for. Returns whether it
+    /// Begins a send to a member of as many messages as there is space for. Returns whether it
     /// carries any. Whoever is not carried to its end is held: the pass goes by it all the same.
-    pub(crate) fn begin_send(&mut self, index: usize, slices_left: &mut usize) -> bool {
-        let reach = self.reach(index, slices_left);
+    pub(crate) fn begin_send(&mut self, index: usize, space: &mut Space) -> bool {
+        let reach = self.reach(index, space);
         let member = &self.members[index];
         if reach < self.end_for(member) && member.pin.is_none() {
             self.pin(index, Pin::Held);
@@ -321,10 +314,7 @@ impl Room {
         let to = member.cursor + u64::from(in_flight);
         let mut advance = Advance { messages: 0, complete: true, rest: None };
         let mut cursor = to;
-        Room::runs(member, to, |run| {
-            if !advance.complete {
-                return;
-            }
+        for run in member.runs(to) {
             let bytes = self.log.bytes_of(run.clone());
             let end = if *left >= bytes {
                 *left -= bytes;
@@ -335,24 +325,12 @@ impl Room {
                 cut.cursor
             };
             advance.messages += end - run.start;
-        });
-        self.move_cursor(index, cursor);
-        advance
-    }
-
-    /// Calls `each` with the runs of `from..to` that this member gets.
-    pub(crate) fn runs(member: &Member, to: u64, mut each: impl FnMut(Range<u64>)) {
-        let mut from = member.cursor;
-        for hole in member.holes() {
-            if hole.start >= to {
+            if !advance.complete {
                 break;
             }
-            each(from..hole.start);
-            from = hole.end.min(to);
         }
-        if from < to {
-            each(from..to);
-        }
+        self.move_cursor(index, cursor);
+        advance
     }
 
     /// Begins a walk unless one is under way.
@@ -497,8 +475,7 @@ mod tests {
         for offset in [3, 4, 6] {
             room.members[0].add_hole(offset, 1);
         }
-        let mut runs = Vec::new();
-        Room::runs(&room.members[0], 9, |run| runs.push(run));
+        let runs: Vec<_> = room.members[0].runs(9).collect();
         assert_eq!(runs, [1..3, 5..6, 7..9]);
         room.move_cursor(0, 3);
         assert_eq!(room.members[0].cursor, 5);

@@ -40,6 +40,7 @@ impl Shard {
         }
         let tuning = &self.config.tuning;
         (self.slice.sends_left, self.slice.visits_left) = (tuning.slice_sends, tuning.slice_visits);
+        self.slice.offered_max = self.counters.offered + tuning.slice_bytes;
         self.slice.rooms_left = self.queues.dirty.len();
         // Whoever does not care how long messages take need not say when a slice ends.
         self.slice.accepted.clear();
@@ -87,7 +88,7 @@ impl Shard {
 
     /// Output: begins the next send of this slice; none when the slice is over.
     pub fn next_room_send(&mut self) -> Option<ConnId> {
-        while self.slice.sends_left > 0 && self.slice.visits_left > 0 {
+        while self.slice.goes_on(self.counters.offered) {
             let key = self.slice.room?;
             if !self.rooms.get(key).is_some_and(Room::pass_is_under_way) {
                 // The room's last member has left, and perhaps another room has taken its key.

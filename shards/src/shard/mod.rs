@@ -17,7 +17,7 @@ mod stats;
 mod tests;
 mod timers;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::call::Call;
@@ -75,7 +75,7 @@ pub struct Shard {
     outputs: Outputs,
     slice: Slice,
     /// Answers to second joins whose connection was sending when they came.
-    deferred: Vec<Outcome>,
+    deferred: BTreeMap<ConnId, Vec<Outcome>>,
     /// What the next connection that receives bytes may use, if it holds none itself.
     spare_inbound: Option<Box<Inbound>>,
     /// The home for which one who stood in line has its turn.
@@ -144,6 +144,15 @@ struct Slice {
     rooms_left: usize,
     sends_left: usize,
     visits_left: usize,
+    /// What sends may have offered when the last one of this slice begins.
+    offered_max: u64,
+}
+
+impl Slice {
+    /// Whether it may begin a send, after so many bytes that were ever offered.
+    fn goes_on(&self, offered: u64) -> bool {
+        self.sends_left > 0 && self.visits_left > 0 && offered < self.offered_max
+    }
 }
 
 /// A step of a connection's end.
@@ -189,7 +198,7 @@ impl Shard {
             words: HashMap::new(),
             outputs: Outputs::default(),
             slice: Slice::default(),
-            deferred: Vec::new(),
+            deferred: BTreeMap::new(),
             spare_inbound: None,
             serving: None,
             own_request_next: false,

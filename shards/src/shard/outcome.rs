@@ -30,7 +30,7 @@ impl Shard {
             Outcome::Joined { conn, ref room, .. } if self.rejoins_while_sending(conn, room) => {
                 // Where a second join finds its connection is known only when the send has ended.
                 self.counters.mesh_handled -= 1;
-                self.deferred.push(outcome);
+                self.deferred.entry(conn).or_default().push(outcome);
             }
             Outcome::Joined { room, conn, attempt, asker, joined } => {
                 let joined = self.on_joined(&room, conn, attempt, &asker, joined);

@@ -8,9 +8,7 @@ use crate::connection::{Membership, Phase, Sending, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::Reply;
 use crate::id::ConnId;
-use crate::log::Pin;
-use crate::message::Outcome;
-use crate::room::Room;
+use crate::log::{Pin, Space};
 use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
 use crate::tuning::OWN_SLICES;
@@ -50,6 +48,8 @@ impl Shard {
         }
         if let Some(own) = &mut self.connections[slot].own {
             own.begin();
+            let bytes = own.slices().map(<[u8]>::len);
+            self.counters.offered += (bytes[0] + bytes[1]) as u64;
         }
         let carries_rooms = self.begin_rooms(slot);
         if !carries_rooms && !self.connections[slot].has_own() {
@@ -75,7 +75,7 @@ impl Shard {
             let member = &room.members[index];
             if member.in_flight > 0 {
                 let to = member.cursor + u64::from(member.in_flight);
-                Room::runs(member, to, |run| room.log.for_each_slice(run, &mut each));
+                member.runs(to).for_each(|run| room.log.for_each_slice(run, &mut each));
             }
         }
     }
@@ -143,17 +143,20 @@ impl Shard {
         (membership, membership.listed().expect(LISTED))
     }
 
-    /// Says which messages the send carries, as many as there are slices of memory for.
+    /// Says which messages the send carries, as many as there is space for.
     fn begin_rooms(&mut self, slot: u32) -> bool {
-        let mut slices_left = self.config.tuning.send_slices - OWN_SLICES;
+        let tuning = &self.config.tuning;
+        let (slices, bytes) = (tuning.send_slices - OWN_SLICES, tuning.send_bytes);
+        let mut space = Space { slices, bytes, used: 0 };
         if !self.queues.dirty.is_empty() {
             self.take_along(slot);
         }
         let mut carries = false;
         for behind in 0..self.connections[slot].behind.len() {
             let (membership, index) = self.noted(slot, behind);
-            carries |= self.rooms[membership.room].begin_send(index, &mut slices_left);
+            carries |= self.rooms[membership.room].begin_send(index, &mut space);
         }
+        self.counters.offered += space.used as u64;
         self.counters.looks += self.connections[slot].behind.len() as u64;
         carries
     }
@@ -272,7 +275,8 @@ impl Shard {
         connection.slow = true;
         if !connection.slow_timer {
             connection.slow_timer = true;
-            let due = self.now + self.config.limits.slow_timeout;
+            // What it refused before it said that it was writable counts, if it took nothing since.
+            let due = connection.refused_since + self.config.limits.slow_timeout;
             self.timers.set(due, Timer::Slow, self.connections.id(slot));
         }
         self.let_go(slot);
@@ -296,11 +300,8 @@ impl Shard {
     /// What waited for the end of the send.
     fn after_send(&mut self, slot: u32, id: ConnId) {
         if !self.deferred.is_empty() {
-            let its =
-                |outcome: &Outcome| matches!(outcome, Outcome::Joined { conn, .. } if *conn == id);
-            let (its, others) = std::mem::take(&mut self.deferred).into_iter().partition(its);
-            self.deferred = others;
-            Vec::into_iter(its).for_each(|outcome| self.on_outcome(outcome));
+            let its = self.deferred.remove(&id).unwrap_or_default();
+            its.into_iter().for_each(|outcome| self.on_outcome(outcome));
         }
         if self.connections[slot].fate.is_some() && self.connections[slot].phase != Phase::Closing {
             self.queues.marked.push_back(slot);

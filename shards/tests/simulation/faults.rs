@@ -135,6 +135,8 @@ fn tuning(chance: &mut Chance) -> Tuning {
     }
     tuning.slice_sends = chance.pick(&[1, 3, 8, 64]);
     tuning.slice_visits = chance.pick(&[3, 16, 4096]);
+    tuning.slice_bytes = chance.pick(&[1, 300, 4 << 10, 1 << 20]);
+    tuning.send_bytes = chance.pick(&[1, 300, 4 << 10, 512 << 10]);
     tuning.send_slices = chance.pick(&[3, 4, 8, 256]);
     tuning.rooms_along = chance.pick(&[0, 1, 3, 32]);
     tuning.copy_bytes = chance.pick(&[3, 100, 1 << 10, 16 << 10]);
