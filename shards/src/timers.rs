@@ -20,6 +20,8 @@ pub(crate) struct Timers {
 pub(crate) enum Timer {
     /// The connection may have been silent for too long: ping it, or give it up.
     Ping,
+    /// The pong of such a connection may not have come for too long: give it up.
+    Pong,
     /// Its socket may have refused bytes for too long: apply the slow policy.
     Slow,
     /// A message that has begun to arrive may not have ended for too long: give the connection up.

@@ -48,15 +48,17 @@ impl Shard {
     fn on_timer(&mut self, timer: Timer, id: ConnId) {
         let Some(slot) = self.connections.find(id) else { return };
         match timer {
-            Timer::Ping if self.connections[slot].is_open() => self.on_ping_timer(slot, id),
+            Timer::Ping | Timer::Pong if self.connections[slot].is_open() => {
+                self.on_ping_timer(slot, id, timer);
+            }
             Timer::Slow => self.on_slow_timer(slot, id),
             Timer::Message => self.on_message_timer(slot, id),
             Timer::Close => self.on_close_timer(slot, id),
-            Timer::Ping => {}
+            Timer::Ping | Timer::Pong => {}
         }
     }
 
-    fn on_ping_timer(&mut self, slot: u32, id: ConnId) {
+    fn on_ping_timer(&mut self, slot: u32, id: ConnId, timer: Timer) {
         let (interval, timeout) =
             (self.config.limits.ping_interval, self.config.limits.ping_timeout);
         self.excuse(slot);
@@ -64,15 +66,20 @@ impl Shard {
         let allowed = if connection.pinged { interval + timeout } else { interval };
         let (silent_until, pinged) = (connection.heard + allowed, connection.pinged);
         let due = if pinged { silent_until } else { self.in_phase(slot, silent_until) };
+        if pinged && timer == Timer::Ping && interval < timeout {
+            // Its next ping would be due by now. It has not answered the last one, and has the rest
+            // of the timeout for it.
+            return self.timers.set(self.now + (timeout - interval), Timer::Pong, id);
+        }
         if self.heard < due {
-            return self.timers.set(due, Timer::Ping, id);
+            return self.timers.set(due, timer, id);
         }
         if pinged {
             return self.mark(slot, Disconnect::Idle);
         }
         self.connections[slot].pinged = true;
         // The client has the whole timeout from here on, even if this timer was late.
-        self.timers.set(self.now + timeout, Timer::Ping, id);
+        self.timers.set(self.now + timeout.min(interval), Timer::Ping, id);
         let mut ping = Vec::new();
         push_frame(&mut ping, Opcode::Ping, b"");
         self.push_own(slot, &ping);

@@ -204,3 +204,42 @@ fn a_message_may_take_for_ever_where_the_limit_is_zero() {
     shard.on_end(conn);
     assert!(goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Lost)));
 }
+
+/// The times in milliseconds at which a client is pinged that answers for so long, and its end.
+fn pings_of(interval: u64, timeout: u64, answers_until: u64) -> (Vec<u64>, Option<u64>) {
+    let mut shard = shard();
+    let limits = &mut shard.config.limits;
+    limits.ping_interval = Duration::from_millis(interval);
+    limits.ping_timeout = Duration::from_millis(timeout);
+    let conn = shard.open(Permissions::default());
+    send(&mut shard, None);
+    let mut pings = Vec::new();
+    for now in (50..120_000).step_by(50) {
+        at(&mut shard, now);
+        let sent = send(&mut shard, None);
+        if goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Idle)) {
+            return (pings, Some(now));
+        }
+        if !sent.is_empty() {
+            pings.push(now);
+            if now < answers_until {
+                receive(&mut shard, conn, Opcode::Pong, "");
+            }
+        }
+    }
+    (pings, None)
+}
+
+#[test]
+fn who_answers_is_pinged_in_every_interval_and_who_does_not_has_the_whole_timeout() {
+    for (interval, timeout) in [(1_000, 20_000), (5_000, 5_000), (8_000, 2_000)] {
+        let (pings, end) = pings_of(interval, timeout, u64::MAX);
+        assert_eq!(end, None);
+        let apart: Vec<u64> = pings.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let most = interval * 5 / 4 + 100;
+        assert!(apart.iter().all(|apart| *apart <= most), "{interval}, {timeout}: {apart:?}");
+        let (pings, end) = pings_of(interval, timeout, 30_000);
+        let waited = end.expect("it is silent") - pings.last().expect("it was pinged");
+        assert!((timeout..timeout + 200).contains(&waited), "{interval}, {timeout}: {waited}");
+    }
+}
