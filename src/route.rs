@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -74,7 +74,7 @@ impl fmt::Debug for HttpRequest {
 
 /// What a route answers.
 #[derive(Debug)]
-pub struct HttpResponse(pub(crate) Response<Full<Bytes>>);
+pub struct HttpResponse(Response<Full<Bytes>>);
 
 /// What the handler of a route returns. An error is answered with 500 and logged; its words stay in
 /// the log.
@@ -82,6 +82,10 @@ pub type RouteResult = Result<HttpResponse, Box<dyn Error>>;
 
 impl HttpResponse {
     /// 200 with this body.
+    ///
+    /// # Panics
+    ///
+    /// When the content type is not allowed in a header. A panic of a route is answered with 500.
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
         let mut response = Response::new(Full::new(body.into()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -128,15 +132,25 @@ impl HttpResponse {
         self
     }
 
-    /// The same with one more header field.
+    /// The same with one more header field, whose name may be written in any case.
     ///
     /// # Panics
     ///
     /// When name or value is not allowed in a header.
     pub fn with_header(mut self, name: &'static str, value: &str) -> HttpResponse {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name is a token");
         let value = HeaderValue::from_str(value).expect("a header's value is visible text");
-        self.0.headers_mut().append(HeaderName::from_static(name), value);
+        self.0.headers_mut().append(name, value);
         self
+    }
+
+    /// What goes onto the wire. How long the body is, and how it is framed, is known here and not
+    /// the program's to say (RFC 9112 section 6).
+    pub(crate) fn into_response(mut self) -> Response<Full<Bytes>> {
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING] {
+            self.0.headers_mut().remove(name);
+        }
+        self.0
     }
 }
 

@@ -109,15 +109,16 @@ impl Server {
     ///
     /// It keeps the calling thread; [`Server::shutdown_async`] does not.
     pub fn shutdown(mut self, timeout: Duration) -> Drained {
-        let begin = Instant::now();
+        let half = deadline(timeout / 2);
+        let end = deadline(timeout);
         let process = &self.started.process;
         process.start_draining();
         self.started.inboxes.wake_all();
         self.started.inboxes.send_to_all(|| Foreign::StopReading);
         // A handler that never ends must not cost the others their goodbye.
-        wait_until(begin + timeout / 2, || process.is_quiet());
+        wait_until(half, || process.is_quiet());
         self.started.inboxes.send_to_all(|| Foreign::CloseAll(Disconnect::Shutdown.into()));
-        wait_until(begin + timeout, || process.is_empty());
+        wait_until(end, || process.is_empty());
         let cut = process.claimed();
         let stuck = self.stop();
         Drained { cut, stuck }
@@ -149,6 +150,12 @@ impl Drop for Server {
             tracing::warn!(stuck, "a server ended while handlers kept the threads of shards");
         }
     }
+}
+
+/// When this time is over; a time that no clock can tell is as good as for ever.
+fn deadline(timeout: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(1 << 32);
+    Instant::now() + timeout.min(FOR_EVER)
 }
 
 fn wait_until(deadline: Instant, mut done: impl FnMut() -> bool) {

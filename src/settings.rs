@@ -103,6 +103,12 @@ impl Settings {
                 limits.head_bytes
             )));
         }
+        if limits.mesh_items > MESH_ITEMS_MAX {
+            return Err(limit(&format!(
+                "--mesh-items is {} and must be at most {MESH_ITEMS_MAX}",
+                limits.mesh_items
+            )));
+        }
         if limits.rooms_per_connection > ROOMS_MAX {
             return Err(limit(&format!(
                 "--max-rooms is {} and must be at most {ROOMS_MAX}",
@@ -184,6 +190,9 @@ impl Settings {
 
 /// A head is put together in the shard's read buffer.
 pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// Each of the rings between shards has places for so many messages from the start.
+const MESH_ITEMS_MAX: usize = 1 << 16;
 
 /// A connection's rooms are searched one by one.
 const ROOMS_MAX: usize = 10_000;

@@ -95,7 +95,7 @@ async fn answer_by_program(
     let request = Request::from_parts(head, body);
     let request = HttpRequest::new(request, parameters.collect(), hub.broadcaster());
     match finish(handler, request).await {
-        Ok(response) => Ok(response.0),
+        Ok(response) => Ok(response.into_response()),
         Err(failure) => {
             tracing::error!("a route failed: {}", failure.log);
             Err(HttpError::route_failed())

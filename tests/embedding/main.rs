@@ -15,6 +15,7 @@ mod secrets;
 mod shutdown;
 mod socket;
 mod threads;
+mod values;
 
 #[allow(dead_code, unused_imports)] // It serves the tests of the server, which need more of it.
 #[path = "../server/support/mod.rs"]
