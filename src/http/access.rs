@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{HeaderMap, Request};
 
-use super::head::Few;
+use super::fields::Few;
 use super::router::Found;
 use super::{ApiKeys, Host, HttpError, Origins};
 use crate::anonymous::Anonymous;

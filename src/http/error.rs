@@ -31,6 +31,12 @@ impl HttpError {
         HttpError::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    pub(crate) fn bad_host() -> HttpError {
+        HttpError::bad_request(
+            "a request must say in exactly one Host header which host and port it means",
+        )
+    }
+
     pub(crate) fn garbage() -> HttpError {
         HttpError::bad_request("this is not an HTTP/1.1 request")
     }

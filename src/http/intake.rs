@@ -8,7 +8,9 @@ use super::Body;
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     bytes: Vec<u8>,
-    /// How many of them belong to the present request.
+    /// How many of them were taken already.
+    taken: usize,
+    /// How many of the others belong to the present request.
     open: usize,
     rest: Rest,
 }
@@ -39,13 +41,15 @@ impl Intake {
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
         self.bytes.extend_from_slice(bytes);
         self.advance();
     }
 
     /// What has arrived of the next head, between two requests.
     pub(crate) fn head(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.taken..]
     }
 
     /// The next request begins, with a head of `len` bytes.
@@ -59,9 +63,14 @@ impl Intake {
     }
 
     /// Takes at most `room` bytes of the present request.
-    pub(crate) fn take(&mut self, room: usize) -> impl AsRef<[u8]> + use<> {
-        let taken: Vec<u8> = self.bytes.drain(..room.min(self.open)).collect();
-        self.open -= taken.len();
+    pub(crate) fn take(&mut self, room: usize) -> Vec<u8> {
+        let len = room.min(self.open);
+        let taken = self.bytes[self.taken..][..len].to_vec();
+        (self.taken, self.open) = (self.taken + len, self.open - len);
+        if self.taken == self.bytes.len() {
+            // An idle connection keeps no memory.
+            (self.bytes, self.taken) = (Vec::new(), 0);
+        }
         taken
     }
 
@@ -71,13 +80,14 @@ impl Intake {
     }
 
     /// What has arrived and belongs to no request.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.taken);
         self.bytes
     }
 
     fn advance(&mut self) {
         loop {
-            let ahead = &self.bytes[self.open..];
+            let ahead = &self.bytes[self.taken + self.open..];
             let (len, rest) = match self.rest {
                 Rest::Nothing => return,
                 Rest::Endless => (ahead.len(), Rest::Endless),
@@ -137,10 +147,10 @@ mod tests {
             intake.push(piece.as_bytes());
             loop {
                 let some = intake.take(7);
-                if some.as_ref().is_empty() {
+                if some.is_empty() {
                     break;
                 }
-                taken.extend_from_slice(some.as_ref());
+                taken.extend(some);
             }
         }
         let wants_more = intake.wants_more();

@@ -3,6 +3,7 @@
 mod access;
 mod api_keys;
 mod error;
+mod fields;
 mod head;
 mod host;
 mod intake;

@@ -336,8 +336,8 @@ impl Read for HttpStream {
                 return Poll::Ready(Ok(()));
             }
             let taken = stream.intake.take(cursor.remaining());
-            if !taken.as_ref().is_empty() {
-                cursor.put_slice(taken.as_ref());
+            if !taken.is_empty() {
+                cursor.put_slice(&taken);
                 return Poll::Ready(Ok(()));
             }
             if !stream.intake.wants_more() {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Raw, Server, heavy};
+use crate::support::{Raw, Server, heavy, wait_until};
 
 /// Makes the list of rooms long.
 fn fill(server: &Server, rooms: usize) {
@@ -61,4 +61,19 @@ fn a_client_that_asks_and_never_reads_does_not_stay() {
         assert!(client.join().unwrap(), "it could write everything");
     }
     assert!(begun.elapsed() < Duration::from_secs(100), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn an_answer_that_was_begun_is_whole_although_the_server_ends() {
+    let mut server = Server::start(&["--send-buffer", "16KiB", "--room-linger", "10m"]);
+    fill(&server, 1000);
+    let mut raw = Raw::dial_narrow(server.address());
+    raw.write(b"GET /v1/rooms?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    wait_until("the answer has begun", || raw.has_answer());
+    server.signal(libc::SIGTERM);
+    std::thread::sleep(Duration::from_millis(300));
+    let rooms = raw.response().json()["rooms"].as_array().unwrap().len();
+    assert_eq!(rooms, 1000);
+    raw.expect_end();
+    assert_eq!(server.wait().code(), Some(0));
 }
