@@ -84,7 +84,9 @@ impl World {
             (player.silent_since, player.pinged_by) = (now, None);
         }
         player.silent_since = player.silent_since.max(player.heard);
-        let due = player.silent_since + (interval + interval / 4).max(timeout) + SLACK;
+        // Who answers its last ping only behind the interval has the next look when that timed out.
+        let looked_at = (interval + interval / 4).max(timeout.saturating_sub(interval));
+        let due = player.silent_since + looked_at + SLACK;
         if now < due {
             player.pinged_by = None;
             return;
@@ -95,7 +97,9 @@ impl World {
             let pinged = player.view.pings_seen > player.pings_when_heard;
             assert!(pinged, "client {client} is silent since {:?}, and no ping", player.heard);
         }
-        let late = now >= pinged_by + timeout + SLACK;
+        // The timeout has two parts where a ping is due within it, and each begins when it is told.
+        let parts = if interval < timeout { 2 } else { 1 };
+        let late = now >= pinged_by + timeout * parts + SLACK;
         assert!(!late || ends, "client {client} is silent since {:?} and stays", player.heard);
     }
 
