@@ -50,6 +50,8 @@ async fn measure(client: Client, message: Message) -> HandlerResult {
 
 /// A server in this process, and the connection whose handler measures.
 struct Engine {
+    /// Ends when it is dropped.
+    _server: Server,
     socket: WebSocket<TcpStream>,
     /// Read by a thread of its own, each until the end.
     _members: Vec<TcpStream>,
@@ -59,10 +61,11 @@ impl Engine {
     /// With so many members of the room, the measuring connection among them.
     fn new(members: usize) -> Engine {
         let server = Server::builder().listen("127.0.0.1:0").shards(1).on("measure", measure);
-        let address = server.start().unwrap().local_addr();
+        let server = server.start().unwrap();
+        let address = server.local_addr();
         let others = (1..members).map(|_| join(address));
         let members: Vec<TcpStream> = others.map(|socket| drain(socket.get_ref())).collect();
-        Engine { socket: join(address), _members: members }
+        Engine { _server: server, socket: join(address), _members: members }
     }
 
     /// Measures so many operations, a chunk at a time.
