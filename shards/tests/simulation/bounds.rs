@@ -88,7 +88,7 @@ impl World {
         let looked_at = (interval + interval / 4).max(timeout.saturating_sub(interval));
         let due = player.silent_since + looked_at + SLACK;
         if now < due {
-            player.pinged_by = None;
+            (player.pinged_by, player.missed_by) = (None, None);
             return;
         }
         let pinged_by = *player.pinged_by.get_or_insert(now);
@@ -97,9 +97,14 @@ impl World {
             let pinged = player.view.pings_seen > player.pings_when_heard;
             assert!(pinged, "client {client} is silent since {:?}, and no ping", player.heard);
         }
-        // The timeout has two parts where a ping is due within it, and each begins when it is told.
-        let parts = if interval < timeout { 2 } else { 1 };
-        let late = now >= pinged_by + timeout * parts + SLACK;
+        // The timeout has two parts where a ping is due within it, and each begins when the time is
+        // told that ends what was before.
+        if now < pinged_by + interval.min(timeout) + SLACK {
+            player.missed_by = None;
+            return;
+        }
+        let missed_by = *player.missed_by.get_or_insert(now);
+        let late = interval >= timeout || now >= missed_by + (timeout - interval) + SLACK;
         assert!(!late || ends, "client {client} is silent since {:?} and stays", player.heard);
     }
 

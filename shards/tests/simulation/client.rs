@@ -61,6 +61,8 @@ pub(crate) struct Client {
     pub(crate) silent_since: Time,
     /// When it must have been pinged because of that.
     pub(crate) pinged_by: Option<Time>,
+    /// When the engine must have seen that the interval after that ping was silent, too.
+    pub(crate) missed_by: Option<Time>,
     /// How many pings it had received when it was heard last.
     pub(crate) pings_when_heard: usize,
     // From the server.
@@ -129,6 +131,7 @@ impl Client {
             heard: Time::default(),
             silent_since: Time::default(),
             pinged_by: None,
+            missed_by: None,
             pings_when_heard: 0,
             capacity: if narrow { chance.within(1, 600) } else { 64 << 10 },
             buffered: 0,
