@@ -129,8 +129,9 @@ mod claims;
 mod client;
 mod command_hooks;
 mod error;
-#[cfg(test)]
-mod fuzzing;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod handshake;
 mod http;

@@ -5,7 +5,9 @@
 
 pub mod envelope;
 pub mod frames;
+pub mod head;
 mod json;
 
-// Where the modules look for the door in the product, too.
+// Where the modules look for the doors in the product, too.
+use corecast::fuzzing::{Verdict, read_head};
 use corecast_shards::fuzzing::{Reading, Verb, read_envelope};
