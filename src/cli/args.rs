@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -253,8 +254,11 @@ impl ServeArgs {
     /// The keys that were typed, each as it stands; else those that the environment lists.
     fn api_keys(&self) -> Vec<String> {
         const FLAG: &str = "--api-key";
-        let is_flag = |word: String| word == FLAG || word.starts_with(&format!("{FLAG}="));
-        match std::env::args().any(is_flag) {
+        let is_flag = |word: OsString| {
+            let word = word.to_string_lossy();
+            word == FLAG || word.starts_with(&format!("{FLAG}="))
+        };
+        match std::env::args_os().any(is_flag) {
             true => self.api_keys.clone(),
             false => {
                 self.api_keys.iter().flat_map(|list| list.split(',')).map(Into::into).collect()

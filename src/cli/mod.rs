@@ -33,3 +33,8 @@ fn parse() -> args::Args {
     let matches = command.get_matches_mut();
     args::Args::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
+
+/// The words of the command line, for people: what is no UTF-8 is shown as well as it can be.
+fn words() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}

@@ -24,8 +24,9 @@ pub(super) async fn serve(hub: Hub, stream: HttpStream) {
     let answerer = hub.clone();
     let service = service_fn(move |request| {
         let (hub, exchange) = (answerer.clone(), Rc::clone(&exchange));
+        let is_judged = exchange.begin(hub.answering());
         let answer = async move {
-            let mut response = match exchange.begin(hub.answering()) {
+            let mut response = match is_judged {
                 true => http::respond(&hub, request, remote_addr).await,
                 false => HttpError::garbage().into_response(),
             };

@@ -74,6 +74,8 @@ enum Stage {
     /// Between two requests.
     #[default]
     Idle,
+    /// hyper is handed a request, and has not begun to answer it.
+    Handed,
     /// A request is being read or answered; whoever reads the body looks at the clock.
     Busy,
     /// hyper has the whole answer.
@@ -113,7 +115,7 @@ impl Exchange {
     /// A request is being answered. False when it is none that was judged.
     pub(crate) fn begin(&self, answering: Answering) -> bool {
         self.answering.replace(Some(answering));
-        self.stage.get() == Stage::Busy
+        self.stage.replace(Stage::Busy) == Stage::Handed
     }
 
     /// Its answer is on the way into hyper, in one piece.
@@ -277,7 +279,7 @@ impl HttpStream {
             Head::Partial => return None,
             Head::Request { len, body } => {
                 self.intake.begin(len, body);
-                self.exchange.stage.set(Stage::Busy);
+                self.exchange.stage.set(Stage::Handed);
                 self.patience = None;
                 return Some(true);
             }
@@ -329,7 +331,9 @@ impl Read for HttpStream {
     ) -> Poll<io::Result<()>> {
         let stream = &mut *self;
         loop {
+            // A body that was answered unread is hyper's to read on, or to give up.
             if stream.exchange.stage.get() == Stage::Idle
+                && stream.intake.is_between_requests()
                 && !std::task::ready!(stream.poll_request(cx))
             {
                 // To hyper this is a client that has ended its side.
@@ -341,6 +345,11 @@ impl Read for HttpStream {
                 return Poll::Ready(Ok(()));
             }
             if !stream.intake.wants_more() {
+                if stream.exchange.stage.get() == Stage::Handed {
+                    // hyper sees another end of this request, or of the last. It is told that there
+                    // is no more, since nobody would wake it.
+                    return Poll::Ready(Ok(()));
+                }
                 stream.reader = Some(cx.waker().clone());
                 return Poll::Pending;
             }

@@ -1,5 +1,8 @@
 //! Proves that `/v1/*` wants a key once one is configured, and that everything else does not.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::support::{Client, Raw, Server, http, refused, serve};
 
 const FLAGS: &[&str] = &["--api-key", "first-key", "--api-key", "second-key"];
@@ -142,6 +145,11 @@ fn keys_come_from_a_file() {
         let outcome = refused(serve(&["--listen", "127.0.0.1:0", "--api-key-file", &file]));
         outcome.assert_readable(&[&file.to_lowercase(), words]);
     }
+    let odd = directory.join(OsStr::from_bytes(b"\xff"));
+    std::fs::write(&odd, "one").unwrap();
+    let mut command = serve(&["--listen", "127.0.0.1:0", "--shards", "1", "--api-key-file"]);
+    command.arg(&odd);
+    assert!(opens(&Server::spawn(command, 1), "one"), "names of files need not be text");
     let missing = path("missing");
     let outcome = refused(serve(&["--listen", "127.0.0.1:0", "--api-key-file", &missing]));
     outcome.assert_readable(&[&missing.to_lowercase(), "no such file"]);

@@ -78,3 +78,39 @@ fn open_connections_do_not_count() {
     clients.iter_mut().for_each(Client::assert_alive);
     assert_eq!(server.get("/healthz").status, 200);
 }
+
+#[test]
+fn requests_whose_end_is_in_doubt_keep_no_place() {
+    let server = Server::start_with_shards(1, &["--max-http-connections", "8"]);
+    let heads = [
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST /v1/rooms/r/publish HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ];
+    for trailer in ["0\r\n\n", "0\r\nA: b\n\n", "0\r\nA: b\n\r\n", "0\r\n\r\r\n", "0\n\n"] {
+        for head in heads.iter().cycle().take(20) {
+            let mut raw = Raw::dial(server.address());
+            raw.try_write(format!("{head}{trailer}{GET}").as_bytes());
+        }
+        assert_eq!(server.get("/healthz").status, 200, "behind {trailer:?}");
+        let mut raw = Raw::dial(server.address());
+        raw.write(upgrade_head("").as_bytes());
+        raw.expect_upgraded();
+    }
+}
+
+#[test]
+fn a_body_that_nobody_read_is_no_request() {
+    let server = Server::start_with_shards(1, &[]);
+    let head = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n";
+    let mut raw = Raw::dial(server.address());
+    raw.write(format!("{head}abcd{GET}").as_bytes());
+    for _ in 0..2 {
+        assert_eq!(raw.response().status, 200);
+    }
+    let mut raw = Raw::dial(server.address());
+    raw.write(format!("{head}ab").as_bytes());
+    assert_eq!(raw.response().status, 200);
+    raw.try_write(b"cd");
+    raw.expect_end();
+}

@@ -53,7 +53,10 @@ impl Handshake {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(bytes) {
-            Ok(httparse::Status::Complete(used)) => self.judge(&response, used),
+            Ok(httparse::Status::Complete(used)) => match self.judge(&response, used) {
+                Answer::Refused(why) => Answer::Refused(why + &said(&bytes[used..])),
+                answer => answer,
+            },
             Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Answer::Partial,
             _ => Answer::Refused("the answer to the upgrade is not HTTP".to_owned()),
         }
@@ -65,7 +68,7 @@ impl Handshake {
             let reason = response.reason.unwrap_or_default();
             let refused = format!("upgrade refused with {status} {reason}").trim_end().to_owned();
             return Answer::Refused(match (status, self.is_root) {
-                (404, true) => refused + "; the address has no path: corecast serves /ws",
+                (200 | 404, true) => refused + "; the address has no path: corecast serves /ws",
                 _ => refused,
             });
         }
@@ -96,6 +99,13 @@ fn accept(key: &str) -> String {
     BASE64.encode(hash.finalize())
 }
 
+/// The words of an error of corecast's, as far as they have arrived.
+fn said(body: &[u8]) -> String {
+    let error: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let message = error.as_ref().and_then(|error| error["error"]["message"].as_str());
+    message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +120,12 @@ mod tests {
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
         assert_eq!(handshake.read(&good[..40]), Answer::Partial);
-        let rows: [(&[u8], &str); 4] = [
+        let rows: [(&[u8], &str); 6] = [
+            (b"HTTP/1.1 200 OK\r\n\r\n", "200 OK; the address has no path"),
+            (
+                b"HTTP/1.1 403 Forbidden\r\n\r\n{\"error\":{\"code\":\"forbidden\",\"message\":\"no\"}}",
+                "403 Forbidden: no",
+            ),
             (b"HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found; the address has no path"),
             (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "upgrade refused with 503 Service"),
             (b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: no\r\n\r\n", "wrong"),

@@ -19,7 +19,7 @@ pub(super) fn json(figures: &Figures) -> Value {
     json!({
         "format": FORMAT,
         "scenario": plan.scenario.name(),
-        "command": std::env::args().collect::<Vec<_>>(),
+        "command": crate::cli::words(),
         "version": env!("CARGO_PKG_VERSION"),
         "started_unix": began.map(|began| began.as_secs()),
         "interrupted": figures.shared.is_interrupted(),

@@ -48,7 +48,7 @@ fn push_section(body: &mut String, section: &Section) {
 /// Where the figures come from, so that they can be made again.
 fn origin(figures: &Figures) -> String {
     let machine = &figures.machine;
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let command = crate::cli::words().join(" ");
     format!(
         "<footer><p>corecast {} on {}, {} cores, {} of memory, {}. Measured for {:.1} s.</p>\n\
          <p><code>{}</code></p></footer>\n",
