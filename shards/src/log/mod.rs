@@ -139,6 +139,7 @@ impl Log {
     }
 
     /// Bytes of the messages kept.
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -28,9 +28,17 @@ impl Room {
         assert!(self.floor <= pass.end && pass.end <= self.log.next(), "a walk raises the floor");
     }
 
+    /// The log began at `first` before something was dropped: no member that is not pinned may
+    /// have stood in that.
+    pub(super) fn assert_nobody_passed(&self, first: u64) {
+        if self.log.first() > first {
+            self.check_places();
+        }
+    }
+
     /// Asserts that the log still has what members wait for who are not pinned, and will have it:
     /// nobody who is behind stands below the floor, or below the sends under way.
-    pub(super) fn check_places(&self) {
+    fn check_places(&self) {
         let unpinned = self.members.iter().filter(|m| m.pin.is_none());
         for member in unpinned.filter(|member| member.cursor < self.end_for(member)) {
             let kept_from = if member.in_flight > 0 { self.kept_from() } else { self.floor };

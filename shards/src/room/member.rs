@@ -61,6 +61,7 @@ impl Member {
         self.extra.as_ref().and_then(|extra| extra.gap_from)
     }
 
+    #[cfg(debug_assertions)]
     pub(super) fn holes(&self) -> impl Iterator<Item = &Range<u64>> {
         self.extra.iter().flat_map(|extra| &extra.holes)
     }
