@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{ConnId, Disconnect, Time};
+use corecast_shards::{Called, ConnId, Disconnect, Time};
 
 use crate::chance::Chance;
 use crate::count::Happened;
@@ -56,6 +56,8 @@ pub(crate) struct Client {
     /// It has said its last word.
     pub(crate) doomed: bool,
     pub(crate) next_id: u64,
+    /// What the program will be called for, in this order.
+    pub(crate) said: VecDeque<Called>,
     pub(crate) heard: Time,
     /// Since when nothing came of it although it was read.
     pub(crate) silent_since: Time,
@@ -128,6 +130,7 @@ impl Client {
             end_told: false,
             doomed: false,
             next_id: 0,
+            said: VecDeque::new(),
             heard: Time::default(),
             silent_since: Time::default(),
             pinged_by: None,

@@ -72,6 +72,13 @@ pub(crate) struct Setup {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) config: Config,
+    /// Commands that a client sends at once, and bytes that it leaves unsent, at most.
+    pub(crate) burst: usize,
+    pub(crate) unsent_max: usize,
+    /// Bytes of one read.
+    pub(crate) read_bytes: usize,
+    /// The program publishes messages in a format of its own, too.
+    pub(crate) verbatim: bool,
     pub(crate) faults: Faults,
     pub(crate) pace: Pace,
     /// Shards are driven as the runtime does it, and sleep unless they ask for something.
@@ -95,11 +102,24 @@ impl Setup {
         config.handled.connect = chance.happens(0.2);
         config.limits = limits(chance);
         config.tuning = tuning(chance);
+        config.handled.text = chance.happens(0.1);
+        config.handled.binary = chance.happens(0.3);
+        let rooms = if chance.happens(0.15) { 40 } else { 10 };
+        config.limits.rooms_per_connection = match rooms {
+            40 => chance.within(6, 40),
+            _ => chance.within(1, 6),
+        };
+        let pipelines = chance.happens(0.2);
+        let read_bytes = chance.pick(&[64 << 10, 64 << 10, 64 << 10, 3 << 10, 300]);
         Setup {
-            steps: 2_000 + chance.skewed(10_000) as u64,
-            connections: 20 + chance.skewed(180),
-            rooms: chance.within(1, 10),
+            steps: 1_000 + chance.skewed(8_000) as u64,
+            connections: 10 + chance.skewed(150),
+            rooms: chance.within(1, rooms),
             config,
+            burst: if pipelines { chance.within(2, 100) } else { 1 },
+            unsent_max: if pipelines { 4 * read_bytes } else { 4 << 10 },
+            read_bytes,
+            verbatim: chance.happens(0.2),
             faults,
             pace,
             by_turns: chance.happens(0.4),
@@ -116,7 +136,7 @@ impl Setup {
         setup.faults = Faults::none();
         setup.config.shards = chance.within(2, 6) as u16;
         setup.config.slow = SlowPolicy::Disconnect;
-        setup.config.handled.connect = false;
+        (setup.config.handled.connect, setup.config.handled.text) = (false, false);
         setup.drains = false;
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
@@ -153,7 +173,6 @@ fn limits(chance: &mut Chance) -> Limits {
     let secs =
         |chance: &mut Chance, low, high| Duration::from_secs(chance.within(low, high) as u64);
     limits.message_bytes = 64 << 10;
-    limits.rooms_per_connection = chance.within(1, 6);
     limits.room_log_bytes = chance.pick(&[1 << 10, 4 << 10, 12 << 10, 40 << 10, 200 << 10]);
     limits.own_bytes = chance.pick(&[2 << 10, 8 << 10, 64 << 10]);
     limits.slow_timeout = secs(chance, 1, 10);
@@ -163,7 +182,7 @@ fn limits(chance: &mut Chance) -> Limits {
     limits.message_timeout = secs(chance, 2, 20);
     limits.room_linger = secs(chance, 1, 60);
     limits.lingering_rooms = chance.pick(&[1, 8, 1000]);
-    limits.mesh_items = chance.within(1, 8);
+    limits.mesh_items = if chance.happens(0.8) { chance.within(1, 8) } else { 1_024 };
     limits.mesh_bytes = chance.pick(&[200, 1 << 10, 8 << 10, 256 << 10]);
     if chance.happens(0.1) {
         limits.ping_interval = Duration::ZERO;

@@ -65,14 +65,24 @@ impl Model {
         number
     }
 
+    /// The room of a message.
+    pub(crate) fn room_of(&self, data: &str) -> usize {
+        self.sayings[self.number_of(data)].room
+    }
+
     /// Which message this is, byte for byte.
     pub(crate) fn recognise(&self, data: &str, room: usize) -> usize {
+        let number = self.number_of(data);
+        assert_eq!(self.sayings[number].room, room, "message {number} stays in its room");
+        number
+    }
+
+    fn number_of(&self, data: &str) -> usize {
         let digits = data.strip_prefix(r#"{"c":"#).and_then(|data| data.split(',').next());
         let number = digits.and_then(|digits| digits.parse::<usize>().ok());
         let number = number.unwrap_or_else(|| panic!("nobody said {data:.40}"));
         let saying = self.sayings.get(number).unwrap_or_else(|| panic!("nobody said {number}"));
         assert_eq!(&*saying.data, data, "message {number} is carried byte for byte");
-        assert_eq!(saying.room, room, "message {number} stays in its room");
         number
     }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use corecast_shards::{
-    Answer, Called, Disconnect, Goodbye, Publication, Query, Refused, RoomName, ShardId, Token,
-    Unnumbered, Unsent, event_frame,
+    Answer, Call, Called, Disconnect, Goodbye, Publication, Query, Refused, RoomInfo, RoomName,
+    ShardId, Token, Unnumbered, Unsent, event_frame,
 };
+
+use corecast_shards::wire::Opcode;
 
 use crate::count::Happened;
 use crate::model::{EVERYBODY, NOBODY, Speaker};
@@ -24,7 +26,7 @@ pub(crate) struct Asking {
 pub(crate) enum Question {
     Publish(usize),
     Stats,
-    Rooms,
+    Rooms { after: Option<Box<str>>, limit: usize },
     Room(usize),
     Emit { client: usize, said: usize },
     Close,
@@ -101,7 +103,8 @@ impl World {
             EVERYBODY => RoomName::everybody(),
             room => self.names[room].clone(),
         };
-        let excluded = match place != EVERYBODY && self.chance.happens(0.3) {
+        let excludes = place != EVERYBODY && !self.setup.verbatim;
+        let excluded = match excludes && self.chance.happens(0.3) {
             true => self.some_client(None),
             false => None,
         };
@@ -109,7 +112,14 @@ impl World {
         let data = self.model.sayings[said].data.clone();
         let event = if place == EVERYBODY { "b" } else { "m" }.into();
         let publication = Publication { event, data: &data, echo: true };
-        let message = Unnumbered::new(&publication, &name);
+        let message = match self.setup.verbatim && self.chance.happens(0.5) {
+            true => {
+                self.count.add(Happened::Verbatim);
+                let opcode = self.chance.pick(&[Opcode::Text, Opcode::Binary]);
+                Unnumbered::verbatim(opcode, data.as_bytes())
+            }
+            false => Unnumbered::new(&publication, &name),
+        };
         let exclude = excluded.map(|client| self.clients[client].conn);
         let accepted = self.shards[shard].publish(&name, message, exclude, token).is_ok();
         self.ring(shard);
@@ -139,7 +149,11 @@ impl World {
         let token = self.token();
         let (question, query) = match self.chance.below(5) {
             0 => (Question::Stats, Query::Stats),
-            1 => (Question::Rooms, Query::Rooms { after: None, limit: 1000 }),
+            1 => {
+                self.check_list(to);
+                let (after, limit) = self.some_page();
+                (Question::Rooms { after: after.clone(), limit }, Query::Rooms { after, limit })
+            }
             2 => {
                 let room = self.chance.below(self.names.len());
                 (Question::Room(room), Query::Room(self.names[room].clone()))
@@ -170,6 +184,32 @@ impl World {
         } else {
             self.count.add(Happened::CallerToldFull);
         }
+    }
+
+    /// Which rooms to list: behind one of them or from the begin, and how many.
+    fn some_page(&mut self) -> (Option<Box<str>>, usize) {
+        let room = self.chance.below(self.names.len());
+        let after = self.chance.happens(0.5).then(|| self.names[room].as_str().into());
+        (after, self.chance.pick(&[1, 2, 1_000]))
+    }
+
+    /// A home lists exactly its rooms, in order and page by page.
+    fn check_list(&mut self, home: usize) {
+        let (after, limit) = self.some_page();
+        let mut names: Vec<RoomName> = self.names.clone();
+        names.retain(|name| after.as_deref() < Some(name.as_str()));
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        let shard = &mut self.shards[home];
+        let info = |name| match shard.answer(Query::Room(name)) {
+            Answer::Room(info) => info,
+            other => panic!("a room is asked for, and the answer is {other:?}"),
+        };
+        let expected: Vec<RoomInfo> = names.into_iter().filter_map(info).take(limit).collect();
+        match self.shards[home].answer(Query::Rooms { after, limit }) {
+            Answer::Rooms(rooms) => assert_eq!(rooms, expected, "the list of shard {home}"),
+            other => panic!("rooms are asked for, and the answer is {other:?}"),
+        }
+        self.count.add(Happened::RoomsListed);
     }
 
     /// Makes a client a member of a room, or takes it out of one.
@@ -304,12 +344,25 @@ impl World {
             assert!(!self.shards[shard].is_open(conn), "nothing is begun for who has gone");
         }
         while let Some(call) = self.shards[shard].next_call() {
-            self.count.add(Happened::HandlerCalled);
-            self.calls.push(call);
+            self.called(call);
         }
         while let Some((token, answer)) = self.shards[shard].next_answer() {
             self.answered(shard, token, answer);
         }
+    }
+
+    /// The program is called for what its clients said, in that order.
+    fn called(&mut self, call: Call) {
+        self.count.add(match &call.what {
+            Called::Text(_) => Happened::TextCalled,
+            Called::Binary(_) => Happened::BinaryCalled,
+            _ => Happened::HandlerCalled,
+        });
+        if call.what != Called::Connect {
+            let said = self.clients[self.by_conn[&call.conn]].said.pop_front();
+            assert_eq!(said.as_ref(), Some(&call.what), "what {} said next", call.conn);
+        }
+        self.calls.push(call);
     }
 
     fn answered(&mut self, shard: usize, token: Token, answer: Answer) {
@@ -329,8 +382,14 @@ impl World {
             (Question::Stats, Answer::Stats(stats)) => {
                 assert!(stats.connections as usize <= self.clients.len());
             }
-            (Question::Rooms, Answer::Rooms(rooms)) => {
+            (Question::Rooms { after, limit }, Answer::Rooms(rooms)) => {
                 assert!(rooms.is_sorted_by(|a, b| a.room < b.room), "sorted by name");
+                assert!(rooms.len() <= limit, "no more than were asked for");
+                let first = rooms.first().map(|info| info.room.as_str());
+                assert!(
+                    first.is_none_or(|first| after.as_deref() < Some(first)),
+                    "behind {after:?}"
+                );
             }
             (Question::Room(room), Answer::Room(info)) => {
                 self.asking.rooms.insert(room, info);

@@ -263,6 +263,13 @@ impl World {
             assert!(!client.doomed && client.hung_up.is_none(), "client {number} must be gone");
             assert!(client.view.welcomed_at.is_some(), "client {number} was greeted");
             assert!(client.view.partial.is_empty(), "client {number} has half a frame");
+            assert!(client.said.is_empty(), "client {number} said {:?}", client.said);
+            let engine = &self.shards[client.shard];
+            assert!(engine.is_open(client.conn), "client {number} is open");
+            let mut rooms = engine.rooms_of(client.conn);
+            rooms.sort_unstable_by_key(|room| self.names.iter().position(|name| name == room));
+            let seen = client.view.rooms.keys().map(|room| &self.names[*room]);
+            assert!(rooms.iter().eq(seen), "client {number} is in {rooms:?}");
             let guided = client.view.guided.iter().flatten();
             assert!(guided.clone().all(|(_, asked)| asked.is_empty()), "{guided:?}");
             assert!(client.view.pinged.is_empty(), "every ping is answered");
@@ -399,6 +406,11 @@ impl World {
         for shard in 0..self.shards.len() {
             let stats = self.shards[shard].stats();
             assert!(self.shards[shard].is_quiet(), "shard {shard} is quiet");
+            for client in self.clients.iter().filter(|client| client.shard == shard) {
+                let engine = &self.shards[shard];
+                let gone = !engine.is_open(client.conn) && engine.rooms_of(client.conn).is_empty();
+                assert!(gone, "{} is gone", client.conn);
+            }
             assert_eq!((stats.connections, stats.memberships), (0, 0), "shard {shard} is empty");
             assert_eq!((stats.log_bytes, stats.pressed_rooms), (0, 0), "shard {shard} is empty");
             let closed: u64 = stats.counters.closed.iter().sum();

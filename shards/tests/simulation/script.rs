@@ -1,7 +1,7 @@
 //! What clients do.
 
 use corecast_shards::wire::Opcode;
-use corecast_shards::{CloseCode, Disconnect};
+use corecast_shards::{Called, CloseCode, Disconnect, Message};
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
@@ -14,14 +14,16 @@ impl World {
     pub(crate) fn act(&mut self, shard: usize) {
         for _ in 0..self.chance.skewed(4) {
             let Some(client) = self.some_client(Some(shard)) else { return };
-            self.act_one(client);
+            for _ in 0..self.chance.skewed(self.setup.burst) {
+                self.act_one(client);
+            }
         }
     }
 
     fn act_one(&mut self, client: usize) {
         self.answer_pings(client);
         self.answer_close(client);
-        if !self.clients[client].talks() || self.clients[client].out.len() > 4 << 10 {
+        if !self.clients[client].talks() || self.clients[client].out.len() > self.setup.unsent_max {
             return;
         }
         let faults = &self.setup.faults;
@@ -60,6 +62,9 @@ impl World {
     }
 
     fn command(&mut self, client: usize) {
+        if self.setup.config.handled.text {
+            return self.own_format(client);
+        }
         let home_room = !self.clients[client].view.rooms.contains_key(&0);
         if self.clients[client].resident && home_room && !self.is_asking(client, 0) {
             return self.join(client, 0);
@@ -75,6 +80,9 @@ impl World {
             3 => self.broadcast(client),
             4 => self.ping(client),
             5 => self.bad_envelope(client, room),
+            6 if self.setup.config.handled.binary && self.chance.happens(0.5) => {
+                self.binary(client);
+            }
             6 => self.application(client, room),
             _ => {
                 // Impatient: both are on their way before either is answered.
@@ -185,7 +193,9 @@ impl World {
 
     fn publish(&mut self, client: usize, room: usize) {
         let echo = self.chance.happens(0.7);
-        let (id, id_json) = self.id(client, 0.7);
+        // Where messages come without offset, it must know which of them it does not get.
+        let must_ask = self.setup.verbatim && !echo;
+        let (id, id_json) = self.id(client, if must_ask { 1.0 } else { 0.7 });
         let len = self.length();
         let excluded = (!echo).then_some(client);
         let said = self.model.say(room, Speaker::Client(client), len, excluded, self.step);
@@ -264,9 +274,31 @@ impl World {
     }
 
     fn application(&mut self, client: usize, room: usize) {
+        let data = format!("[{} ]", self.chance.next());
         let name = &self.written[room];
-        let json = format!(r#"{{"event":"app","data":[1],"room":{name},"id":"app"}}"#);
+        let json = format!(r#"{{"event":"app","data":{data},"room":{name},"id":"app"}}"#);
         self.speak(client, &json);
+        let room = self.names[room].clone();
+        let (event, id) = ("app".into(), Some("\"app\"".into()));
+        let message = Message { event, data: data.into(), room: Some(room), id };
+        self.clients[client].said.push_back(Called::Event(message));
+    }
+
+    /// What a client says where the program has a format of its own.
+    fn own_format(&mut self, client: usize) {
+        let text = format!("{{ not JSON, ü {}", self.chance.next());
+        if self.chance.happens(0.2) {
+            return self.clients[client].frame(Opcode::Ping, true, b"ws", &mut self.chance);
+        }
+        self.speak(client, &text);
+        self.clients[client].said.push_back(Called::Text(text));
+    }
+
+    /// A binary message: for the program, or a sin.
+    fn binary(&mut self, client: usize) {
+        let payload = self.chance.next().to_be_bytes();
+        self.clients[client].frame(Opcode::Binary, true, &payload, &mut self.chance);
+        self.clients[client].said.push_back(Called::Binary(payload.to_vec()));
     }
 
     /// Goes away without a word.
@@ -304,6 +336,7 @@ impl World {
 
     /// Does what it is closed for.
     fn sin(&mut self, client: usize) {
+        let takes_binary = self.setup.config.handled.binary;
         let player = &mut self.clients[client];
         let begin = player.handed + player.out.len();
         let reason = match self.chance.below(6) {
@@ -322,6 +355,10 @@ impl World {
             3 => {
                 player.out.extend_from_slice(&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 9, 9, 9, 9]);
                 Disconnect::TooBig
+            }
+            _ if takes_binary => {
+                player.frame(Opcode::Continuation, true, b"of nothing", &mut self.chance);
+                Disconnect::Protocol
             }
             _ => {
                 player.frame(Opcode::Binary, true, b"binary", &mut self.chance);

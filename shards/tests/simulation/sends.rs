@@ -254,7 +254,7 @@ impl World {
             }
             return false;
         }
-        let bytes = bytes_max.min(sender.out.len());
+        let bytes = bytes_max.min(sender.out.len()).min(self.setup.read_bytes);
         let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
         sender.handed += bytes;
         if shard.fate(sender.conn).is_none() {

@@ -188,6 +188,9 @@ impl View {
                 let sent = self.pinged.pop_front();
                 assert_eq!(sent.as_deref(), Some(payload), "each ping is answered, in order");
             }
+            _ if payload.starts_with(br#"{"c":"#) => {
+                self.verbatim(str::from_utf8(payload).expect("it was text"), court);
+            }
             _ => self.message(str::from_utf8(payload).expect("a text frame is text"), court),
         }
     }
@@ -226,6 +229,21 @@ impl View {
             }
             _ => panic!("unknown event {event}"),
         }
+    }
+
+    /// A message in the program's own format, which tells neither its room nor its offset.
+    fn verbatim(&mut self, data: &str, court: &mut Court<'_>) {
+        assert!(self.welcomed_at.is_some(), "welcome comes first");
+        let room = court.model.room_of(data);
+        if room == EVERYBODY {
+            return self.broadcast(data, court);
+        }
+        let stay = self.rooms.get(&room);
+        let mut offset = stay.unwrap_or_else(|| panic!("a message of room {room}")).next;
+        while self.excluded.contains(&(room, offset)) {
+            offset += 1;
+        }
+        self.room_message(room, offset, data, court);
     }
 
     fn welcome(&mut self, data: &str, court: &mut Court<'_>) {

@@ -7,6 +7,7 @@ pub(crate) struct Frame<'a> {
 }
 
 pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
 pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
@@ -16,7 +17,7 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     let [first, second, ..] = *bytes else { return None };
     let opcode = first & 0x0f;
     assert_eq!(first & 0xf0, 0x80, "a server frame is whole and has no reserved bits: {first:#x}");
-    assert!(matches!(opcode, TEXT | CLOSE | PING | PONG), "opcode {opcode}");
+    assert!(matches!(opcode, TEXT | BINARY | CLOSE | PING | PONG), "opcode {opcode}");
     assert_eq!(second & 0x80, 0, "a server frame is not masked");
     let (header, len) = match second {
         126 => {
@@ -53,7 +54,8 @@ pub(crate) fn holds_messages(partial: &[u8], untaken: &[u8]) -> bool {
     let (mut at, mut first) = (0, !partial.is_empty());
     while let Some((frame, len)) = read_frame(&all[at..]) {
         let starts = |prefix: &str| frame.payload.starts_with(prefix.as_bytes());
-        let is_message = starts(r#"{"event":"m""#) || starts(r#"{"event":"b""#);
+        let is_message =
+            starts(r#"{"c":"#) || starts(r#"{"event":"m""#) || starts(r#"{"event":"b""#);
         if is_message && !first {
             return true;
         }

@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) mesh: Mesh,
     /// Whether each shard sleeps, where they are driven by turns.
     pub(crate) sleepers: Vec<Sleeper>,
+    /// The time when it was last asked whether they may.
+    pub(crate) slept_until: Time,
     pub(crate) clients: Vec<Client>,
     pub(crate) by_conn: BTreeMap<ConnId, usize>,
     /// Whose each descriptor is; the numbers are reused like the kernel's.
@@ -97,6 +99,7 @@ impl World {
                 .collect(),
             mesh: Mesh::new(shards, limits.mesh_items, limits.mesh_bytes),
             sleepers: (0..shards).map(|_| Sleeper::default()).collect(),
+            slept_until: Time::default(),
             clients: Vec::new(),
             by_conn: BTreeMap::new(),
             descriptors: Vec::new(),
@@ -235,6 +238,11 @@ impl World {
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, descriptor, faults, &mut self.chance);
+        if self.setup.config.handled.text {
+            // Nobody is greeted, and only the program joins rooms.
+            new.view.welcomed_at = Some(self.step);
+            new.view.guided.get_or_insert_default();
+        }
         (new.heard, new.silent_since) = (self.told[shard], self.told[shard]);
         self.count.add_if(new.silent, Happened::SilentClient);
         self.count.add_if(new.stubborn, Happened::StubbornClient);
