@@ -68,6 +68,24 @@ fn the_engine_does_no_io() {
 }
 
 #[test]
+fn the_engine_asserts_what_it_relies_on() {
+    let (mut lines, mut asserts) = (0, 0);
+    for path in sources("shards/src") {
+        if path.iter().any(|part| part == "tests" || part == "tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let product = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        lines += product.lines().count();
+        let found =
+            ["assert!(", "assert_eq!(", "assert_ne!("].map(|word| product.matches(word).count());
+        asserts += found.iter().sum::<usize>();
+    }
+    let enough = asserts * 1_000 >= 10 * lines;
+    assert!(enough, "{asserts} asserts in {lines} lines of the engine: less than 10 per 1,000");
+}
+
+#[test]
 fn only_the_runtime_knows_glommio() {
     forbid("src", &["glommio::"], &["src/runtime/"], "everything else is runtime-neutral");
 }

@@ -228,6 +228,7 @@ impl Connection {
     /// One of those replies has come. It takes off what each of them has on average, so that
     /// nothing is left when nothing is owed.
     pub(crate) fn note_reply(&mut self) {
+        assert!(self.unanswered > 0, "a home answers what it was asked, once");
         let mean = self.unanswered_bytes / self.unanswered as usize;
         self.unanswered -= 1;
         self.unanswered_bytes -= if self.unanswered == 0 { self.unanswered_bytes } else { mean };

@@ -144,6 +144,19 @@ impl Homes {
         self.rooms.values().filter(|home| !home.pressed_by.is_empty()).count()
     }
 
+    /// Asserts that exactly the rooms without members linger, and no more of them than may.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self, rooms_max: usize) {
+        let without = |(name, home): &(&RoomName, &Home)| home.members == 0 && !name.is_everybody();
+        let without = self.rooms.iter().filter(without).count();
+        assert_eq!(self.lingering.len(), without, "rooms without members linger, and no others");
+        assert!(without <= rooms_max, "{without} rooms linger, and no more than {rooms_max} may");
+        for (deadline, room) in &self.lingering {
+            let until = self.rooms.get(room).and_then(|home| home.lingers_until.as_ref());
+            assert_eq!(until, Some(deadline), "a room knows when it ends");
+        }
+    }
+
     pub(crate) fn get_mut(&mut self, room: &RoomName) -> Option<&mut Home> {
         self.rooms.get_mut(room)
     }

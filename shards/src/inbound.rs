@@ -73,6 +73,12 @@ impl Inbound {
         self.pending.is_none() && self.bytes.is_empty() && self.decoder.is_idle()
     }
 
+    /// Bytes that wait to be decoded.
+    #[cfg(debug_assertions)]
+    pub(crate) fn undecoded(&self) -> usize {
+        self.bytes.len() - self.used
+    }
+
     /// Keeps bytes that arrived behind everything else.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.used);

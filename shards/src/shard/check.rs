@@ -19,9 +19,11 @@ impl Shard {
     #[doc(hidden)]
     pub fn check(&self) {
         self.check_rooms();
+        self.homes.check(self.linger().rooms_max);
         for slot in self.connections.slots() {
             let connection = &self.connections[slot];
             self.check_connection(slot, connection);
+            self.check_inbound(slot, connection);
             self.check_memberships(slot, connection);
         }
         self.check_sums();
@@ -74,6 +76,14 @@ impl Shard {
         if connection.fate.is_some() && !is_out && sending != Sending::Begun {
             assert!(self.queues.marked.contains(&slot), "{slot}: whoever ends stands in line");
         }
+    }
+
+    /// What waits to be handled is what one read brought: nothing more is read until it is.
+    fn check_inbound(&self, slot: u32, connection: &Connection) {
+        let is_read = connection.is_open() && self.reading && connection.wait.is_none();
+        let Some(inbound) = connection.inbound.as_ref().filter(|_| is_read) else { return };
+        assert!(inbound.pending.is_none(), "{slot}: who is read has no message that waits");
+        assert_eq!(inbound.undecoded(), 0, "{slot}: who is read has left nothing undecoded");
     }
 
     fn own_bytes_max(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Called, ConnId, Disconnect, Time};
+use corecast_shards::{Called, ConnId, Disconnect, Permission, Permissions, Time, Verdict};
 
 use crate::chance::Chance;
 use crate::count::Happened;
@@ -33,6 +33,7 @@ pub(crate) struct Client {
     pub(crate) shard: usize,
     pub(crate) descriptor: usize,
     pub(crate) view: View,
+    pub(crate) permissions: Permissions,
     // Its habits.
     /// Joins the first room and stays there.
     pub(crate) resident: bool,
@@ -58,6 +59,8 @@ pub(crate) struct Client {
     pub(crate) next_id: u64,
     /// What the program will be called for, in this order.
     pub(crate) said: VecDeque<Called>,
+    /// What the program will say to what it is asked, and with which data, in the same order.
+    pub(crate) verdicts: VecDeque<(Verdict, Option<Box<str>>)>,
     pub(crate) heard: Time,
     /// Since when nothing came of it although it was read.
     pub(crate) silent_since: Time,
@@ -106,6 +109,7 @@ impl Client {
     pub(crate) fn new(
         number: usize,
         conn: ConnId,
+        permissions: Permissions,
         descriptor: usize,
         faults: &Faults,
         chance: &mut Chance,
@@ -116,7 +120,8 @@ impl Client {
             shard: conn.shard.index(),
             descriptor,
             view: View::new(number, conn.to_string(), chance.happens(GUIDED)),
-            resident: number.is_multiple_of(2),
+            permissions,
+            resident: number.is_multiple_of(2) && permissions.join != Permission::Forbidden,
             silent: chance.happens(faults.silent),
             stubborn: chance.happens(faults.stubborn),
             out: Vec::new(),
@@ -131,6 +136,7 @@ impl Client {
             doomed: false,
             next_id: 0,
             said: VecDeque::new(),
+            verdicts: VecDeque::new(),
             heard: Time::default(),
             silent_since: Time::default(),
             pinged_by: None,

@@ -25,6 +25,7 @@ happenings! {
     GuidedIn GuidedOut GuidedToNobody ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
+    Forbidden Decided Rewritten
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // How connections end.

@@ -46,6 +46,8 @@ pub(crate) struct Faults {
     pub(crate) cut_slice: f64,
     /// A program throws a connection out.
     pub(crate) kick: f64,
+    /// A connection may not give one kind of command, or the program is asked about each.
+    pub(crate) restrict: f64,
     /// A message is larger than what the engine copies.
     pub(crate) large: f64,
     /// Time jumps by seconds.
@@ -221,6 +223,7 @@ impl Faults {
             late_room: drawn(0.5),
             cut_slice: drawn(0.5),
             kick: drawn(0.03),
+            restrict: drawn(0.2),
             large: drawn(0.03),
             jump: drawn(0.1),
         }
@@ -247,6 +250,7 @@ impl Faults {
             late_room: 0.0,
             cut_slice: 0.0,
             kick: 0.0,
+            restrict: 0.0,
             large: 0.0,
             jump: 0.0,
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use corecast_shards::{
-    Answer, Call, Called, Disconnect, Goodbye, Publication, Query, Refused, RoomInfo, RoomName,
-    ShardId, Token, Unnumbered, Unsent, event_frame,
+    Answer, Call, Called, ConnId, Disconnect, Goodbye, Petition, Publication, Query, Refused,
+    RoomInfo, RoomName, ShardId, Token, Unnumbered, Unsent, Wish, event_frame,
 };
 
 use corecast_shards::wire::Opcode;
@@ -306,6 +306,9 @@ impl World {
         let call = self.calls.swap_remove(place);
         let client = self.by_conn[&call.conn];
         let shard = call.conn.shard.index();
+        if let Called::Command(petition) = call.what {
+            return self.decide(call.conn, petition);
+        }
         let failed = matches!(call.what, Called::Event(_)) && self.chance.happens(0.3);
         if failed {
             let id = self.clients[client].id(&mut self.chance);
@@ -316,6 +319,22 @@ impl World {
         }
         self.shards[shard].end_call(call.conn);
         self.ring(shard);
+    }
+
+    /// The program says what it was to say about this command.
+    fn decide(&mut self, conn: ConnId, mut petition: Petition) {
+        let verdicts = &mut self.clients[self.by_conn[&conn]].verdicts;
+        let (verdict, rewritten) = verdicts.pop_front().expect("the program is asked once");
+        self.count.add(Happened::Decided);
+        if let (Wish::Publish(said) | Wish::Broadcast(said), Some(data)) =
+            (&mut petition.wish, rewritten)
+        {
+            said.data = data;
+            self.count.add(Happened::Rewritten);
+        }
+        trace!(self, "{conn}: the program decides: {verdict:?}");
+        self.shards[conn.shard.index()].decide(conn, petition, verdict);
+        self.ring(conn.shard.index());
     }
 
     /// Pulls everything that a shard has to tell.

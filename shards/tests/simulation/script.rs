@@ -1,13 +1,24 @@
 //! What clients do.
 
 use corecast_shards::wire::Opcode;
-use corecast_shards::{Called, CloseCode, Disconnect, Message};
+use corecast_shards::{
+    Called, CloseCode, Disconnect, Message, Permission, Petition, Said, Verdict, Wish,
+};
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
-use crate::model::{EVERYBODY, Speaker};
+use crate::model::{EVERYBODY, NOBODY, Speaker};
 use crate::view::{Answer, Line};
 use crate::world::{World, trace};
+
+/// A message that a client says: what it wrote, and what is published if nothing refuses it.
+struct Words {
+    refusal: Option<&'static str>,
+    written: usize,
+    said: usize,
+    /// The data of what is published, if the program changes it.
+    rewritten: Option<Box<str>>,
+}
 
 impl World {
     /// A few clients of the shard do something.
@@ -119,7 +130,68 @@ impl World {
         if self.clients[client].view.guided.is_some() { 1.0 } else { 0.7 }
     }
 
+    /// What comes instead of an answer to a command that is not allowed. What the program will say
+    /// where it is asked is drawn when the command is said.
+    fn refusal(&mut self, permission: Permission) -> Option<&'static str> {
+        match (permission, self.chance.below(5)) {
+            (Permission::Forbidden, _) | (Permission::Asked, 0) => Some("forbidden"),
+            (Permission::Asked, 1) => Some("handler_failed"),
+            _ => None,
+        }
+    }
+
+    /// Takes note of what the program will be asked, and of what it will say.
+    fn will_ask(
+        &mut self,
+        client: usize,
+        petition: Petition,
+        refusal: Option<&'static str>,
+        rewritten: Option<Box<str>>,
+    ) {
+        let player = &mut self.clients[client];
+        let permission = match petition.wish {
+            Wish::Join(_) => player.permissions.join,
+            Wish::Publish(_) => player.permissions.publish,
+            Wish::Broadcast(_) => player.permissions.broadcast,
+        };
+        if permission != Permission::Asked {
+            return;
+        }
+        let verdict = match refusal {
+            None => Verdict::Granted,
+            Some("forbidden") => Verdict::Forbidden("not \"now\"".into()),
+            Some(_) => Verdict::Failed,
+        };
+        player.said.push_back(Called::Command(petition));
+        player.verdicts.push_back((verdict, rewritten));
+    }
+
+    /// Makes up what a client says, and what of it is published: the same; or something else if the
+    /// program changes it; or nothing if it is refused.
+    fn say(
+        &mut self,
+        client: usize,
+        place: usize,
+        excluded: Option<usize>,
+        permission: Permission,
+    ) -> Words {
+        let refusal = self.refusal(permission);
+        let asked = permission == Permission::Asked && refusal.is_none();
+        let rewrites = asked && self.chance.happens(0.3);
+        let by = Speaker::Client(client);
+        let told = if refusal.is_some() || rewrites { NOBODY } else { place };
+        let len = self.length();
+        let written = self.model.say(told, by, len, excluded, self.step);
+        let said = match rewrites {
+            true => self.model.say(place, by, len, excluded, self.step),
+            false => written,
+        };
+        let rewritten = rewrites.then(|| (&*self.model.sayings[said].data).into());
+        Words { refusal, written, said, rewritten }
+    }
+
     fn join(&mut self, client: usize, room: usize) {
+        let refusal = self.refusal(self.clients[client].permissions.join);
         let (id, id_json) = self.id(client, self.asks_for_id(client));
         let since = self.since(client, room);
         let data = since.as_ref().map_or(String::new(), |(epoch, offset)| {
@@ -129,7 +201,17 @@ impl World {
         let name = &self.written[room];
         let json = format!(r#"{{"event":"cast:join","room":{name}{data}{id_json}}}"#);
         self.speak(client, &json);
-        let answer = Answer::Joined { since, may_refuse, must_refuse };
+        let wish = Wish::Join(since.clone().map(|(epoch, offset)| (epoch.into(), offset)));
+        let petition = Petition {
+            wish,
+            room: Some(self.names[room].clone()),
+            id: id.as_deref().map(Into::into),
+        };
+        self.will_ask(client, petition, refusal, None);
+        let answer = match refusal {
+            Some(code) => Answer::Error(code),
+            None => Answer::Joined { since, may_refuse, must_refuse },
+        };
         self.clients[client].view.expect(Line::Room(room), id, answer);
     }
 
@@ -196,21 +278,32 @@ impl World {
         // Where messages come without offset, it must know which of them it does not get.
         let must_ask = self.setup.verbatim && !echo;
         let (id, id_json) = self.id(client, if must_ask { 1.0 } else { 0.7 });
-        let len = self.length();
         let excluded = (!echo).then_some(client);
-        let said = self.model.say(room, Speaker::Client(client), len, excluded, self.step);
+        let words = self.say(client, room, excluded, self.clients[client].permissions.publish);
         let echo_json = match (echo, self.chance.happens(0.5)) {
             (false, _) => r#","echo":false"#,
             (true, true) => r#","echo":true"#,
             (true, false) => "",
         };
-        let (name, data) = (&self.written[room], &self.model.sayings[said].data);
+        let data = self.model.sayings[words.written].data.clone();
+        let name = &self.written[room];
         let json = format!(
             r#"{{"event":"cast:publish","room":{name}{id_json},"data":{{"event":"m","data":{data}{echo_json}}}}}"#
         );
         self.speak(client, &json);
-        self.count.add_if(!echo, Happened::EchoFalsePublish);
+        let wish = Wish::Publish(Said { event: "m".into(), data: (&*data).into(), echo });
+        let petition = Petition {
+            wish,
+            room: Some(self.names[room].clone()),
+            id: id.as_deref().map(Into::into),
+        };
+        let Words { refusal, said, rewritten, .. } = words;
+        self.will_ask(client, petition, refusal, rewritten);
         let player = &mut self.clients[client];
+        if let Some(code) = refusal {
+            return player.view.expect(Line::Room(room), id, Answer::Error(code));
+        }
+        self.count.add_if(!echo, Happened::EchoFalsePublish);
         player.mark(Mark::Publish(room));
         match id {
             Some(_) => player.view.expect(Line::Room(room), id, Answer::Ack(said)),
@@ -221,15 +314,21 @@ impl World {
 
     fn broadcast(&mut self, client: usize) {
         let (id, id_json) = self.id(client, 0.7);
-        let len = self.length();
-        let said = self.model.say(EVERYBODY, Speaker::Client(client), len, None, self.step);
-        let data = &self.model.sayings[said].data;
+        let words = self.say(client, EVERYBODY, None, self.clients[client].permissions.broadcast);
+        let data = self.model.sayings[words.written].data.clone();
         let json = format!(
             r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","data":{data},"echo":false}}}}"#
         );
         self.speak(client, &json);
-        if id.is_some() {
-            self.clients[client].view.expect(Line::Everybody, id, Answer::Ack(said));
+        let wish = Wish::Broadcast(Said { event: "b".into(), data: (&*data).into(), echo: false });
+        let petition = Petition { wish, room: None, id: id.as_deref().map(Into::into) };
+        let Words { refusal, said, rewritten, .. } = words;
+        self.will_ask(client, petition, refusal, rewritten);
+        let view = &mut self.clients[client].view;
+        match refusal {
+            Some(code) => view.expect(Line::Errors, id, Answer::Error(code)),
+            None if id.is_some() => view.expect(Line::Everybody, id, Answer::Ack(said)),
+            None => {}
         }
     }
 

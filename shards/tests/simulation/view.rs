@@ -318,6 +318,8 @@ impl View {
         if let Some((left_epoch, left_at)) = self.left.get(&room) {
             assert!(*left_epoch != epoch || *left_at <= offset, "offsets only grow");
         }
+        // Acks do not tell the room's life: those of higher offsets were of former ones.
+        self.excluded.retain(|(other, at)| *other != room || *at <= offset);
         self.rooms.insert(room, Stay { epoch, next: offset + 1 });
     }
 
@@ -363,6 +365,7 @@ impl View {
                 assert_eq!(code, expected);
                 court.count.add_if(code == "bad_envelope", Happened::BadEnvelope);
                 court.count.add_if(code == "unknown_event", Happened::UnknownEvent);
+                court.count.add_if(code == "forbidden", Happened::Forbidden);
                 court.count.add_if(code == "handler_failed", Happened::HandlerFailed);
             }
             Answer::Joined { may_refuse, .. } => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use corecast_shards::{Call, ConnId, Permissions, RoomName, Shard, ShardId, Time};
+use corecast_shards::{Call, ConnId, Permission, Permissions, RoomName, Shard, ShardId, Time};
 
 use crate::bounds::Touched;
 use crate::chance::Chance;
@@ -226,7 +226,8 @@ impl World {
     }
 
     fn open_one(&mut self, shard: usize) {
-        let conn = self.shards[shard].open(Permissions::default());
+        let permissions = self.permissions();
+        let conn = self.shards[shard].open(permissions);
         let client = self.clients.len();
         let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
         let in_flight = reused && self.mesh.has_predecessor(conn);
@@ -237,7 +238,7 @@ impl World {
         self.descriptors.resize(self.descriptors.len().max(descriptor + 1), None);
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
-        let mut new = Client::new(client, conn, descriptor, faults, &mut self.chance);
+        let mut new = Client::new(client, conn, permissions, descriptor, faults, &mut self.chance);
         if self.setup.config.handled.text {
             // Nobody is greeted, and only the program joins rooms.
             new.view.welcomed_at = Some(self.step);
@@ -250,6 +251,21 @@ impl World {
         self.open.push(client);
         assert!(self.by_conn.insert(conn, client).is_none(), "an id is used once");
         trace!(self, "client {client} opens as {conn} on descriptor {descriptor}");
+    }
+
+    /// What a new connection may do.
+    fn permissions(&mut self) -> Permissions {
+        let mut permissions = Permissions::default();
+        for kind in [&mut permissions.join, &mut permissions.publish, &mut permissions.broadcast] {
+            if self.chance.happens(self.setup.faults.restrict) {
+                *kind = self.chance.pick(&[
+                    Permission::Asked,
+                    Permission::Asked,
+                    Permission::Forbidden,
+                ]);
+            }
+        }
+        permissions
     }
 
     /// A random open client of this shard, or of any.
