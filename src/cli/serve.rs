@@ -7,6 +7,7 @@ use std::thread;
 use corecast::{Server, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{LogFormat, ServeArgs};
@@ -16,7 +17,7 @@ const EXIT_SIGNALLED: i32 = 128;
 
 /// Runs the server until a signal ends it.
 pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
-    start_logs(args.log_format)?;
+    let _written = start_logs(args.log_format)?;
     // From here on a signal drains: whoever has read the address may send one.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let server = args.builder()?.start().map_err(in_terms_of_flags)?;
@@ -77,19 +78,27 @@ fn exit_at_next(signals: &mut Signals) {
     }
 }
 
-fn start_logs(format: LogFormat) -> Result<(), String> {
+/// Lines of the log that wait to be written; more are lost.
+const LOG_LINES_MAX: usize = 4096;
+
+/// Logs are written by a thread of their own, which may wait for ever for a reader of standard
+/// error: no shard, signal or drain does. Lines that wait at the end are written while the guard
+/// is dropped, for a second at most.
+fn start_logs(format: LogFormat) -> Result<WorkerGuard, String> {
     let filter = log_filter(&std::env::var("CORECAST_LOG").unwrap_or_default())?;
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_MAX);
+    let (writer, guard) = builder.finish(io::stderr());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         // A line that cannot be written is lost. To say so on the same way would panic.
         .log_internal_errors(false)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     match format {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
-    Ok(())
+    Ok(guard)
 }
 
 /// What `CORECAST_LOG` asks for; nothing is the same as `info`.

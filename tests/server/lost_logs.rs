@@ -3,8 +3,9 @@
 
 use crate::support::{PATIENCE, http, serve, serve_limited, wait_until};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 
 /// A device on which every write fails with ENOSPC.
@@ -15,6 +16,18 @@ fn full() -> File {
 /// The writing end of a pipe that nobody reads: every write fails with EPIPE.
 fn closed_pipe() -> Stdio {
     std::io::pipe().unwrap().1.into()
+}
+
+/// A pipe that is full and stays so while the first end lives: a write to it waits for ever.
+fn stuck_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // SAFETY: the descriptor is the pipe's own and open; the call sets a flag of it.
+    let set = |flags: i32| unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
+    assert_eq!(set(libc::O_NONBLOCK), 0);
+    while (&writer).write(&[b'.'; 4096]).is_ok() {}
+    while (&writer).write(b".").is_ok() {}
+    assert_eq!(set(0), 0);
+    (reader, writer)
 }
 
 /// A server of which nothing is heard but its address; killed with the test.
@@ -83,6 +96,12 @@ fn command() -> Command {
 #[test]
 fn a_full_log_changes_nothing() {
     check_drain(Mute::start(command(), full()));
+}
+
+#[test]
+fn a_log_that_waits_for_its_reader_changes_nothing() {
+    let (_reader, writer) = stuck_pipe();
+    check_drain(Mute::start(command(), writer));
 }
 
 #[test]
