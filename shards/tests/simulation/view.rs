@@ -74,6 +74,8 @@ pub(crate) struct View {
     pub(crate) left: BTreeMap<usize, (Rc<str>, u64)>,
     /// Offsets of its own messages that it does not get, as far as acks tell.
     excluded: BTreeSet<(usize, u64)>,
+    /// Those of them that may be of the room's present life.
+    holes: BTreeSet<(usize, u64)>,
     /// How many such messages it sent without asking for an ack, by room.
     pub(crate) unasked: BTreeMap<usize, usize>,
     /// Offsets that never came; each must be one of its own.
@@ -119,6 +121,7 @@ impl View {
             ids: BTreeMap::new(),
             left: BTreeMap::new(),
             excluded: BTreeSet::new(),
+            holes: BTreeSet::new(),
             unasked: BTreeMap::new(),
             passed: Vec::new(),
             broadcasts: Vec::new(),
@@ -240,7 +243,7 @@ impl View {
         }
         let stay = self.rooms.get(&room);
         let mut offset = stay.unwrap_or_else(|| panic!("a message of room {room}")).next;
-        while self.excluded.contains(&(room, offset)) {
+        while self.holes.contains(&(room, offset)) {
             offset += 1;
         }
         self.room_message(room, offset, data, court);
@@ -319,7 +322,7 @@ impl View {
             assert!(*left_epoch != epoch || *left_at <= offset, "offsets only grow");
         }
         // Acks do not tell the room's life: those of higher offsets were of former ones.
-        self.excluded.retain(|(other, at)| *other != room || *at <= offset);
+        self.holes.retain(|(other, at)| *other != room || *at <= offset);
         self.rooms.insert(room, Stay { epoch, next: offset + 1 });
     }
 
@@ -350,6 +353,7 @@ impl View {
         }
         if court.model.sayings[said].excluded.is_some() {
             self.excluded.insert((room, offset));
+            self.holes.insert((room, offset));
         }
     }
 
