@@ -38,7 +38,7 @@ happenings! {
 pub(crate) struct Count([u64; ALL.len()]);
 
 /// Each must happen so often over a whole run.
-const LEAST: u64 = 100;
+const LEAST: u64 = 300;
 
 impl Count {
     pub(crate) fn new() -> Count {
