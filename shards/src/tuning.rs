@@ -19,7 +19,7 @@ pub struct Tuning {
     /// no send takes much longer than a slice may. At least 1.
     pub send_bytes: usize,
     /// Slices of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`). At least
-    /// 3, since the connection's own bytes take up to [`OWN_SLICES`].
+    /// 3, since the connection's own bytes take up to `OWN_SLICES`.
     pub send_slices: usize,
     /// Memberships that one send looks at for rooms whose pass has not come yet, to take them
     /// along: few system calls for many rooms, at a cost that does not grow with their number.

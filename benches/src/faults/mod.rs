@@ -1,7 +1,7 @@
 //! A server whose system calls fail at random, with real sockets on the other side.
 //!
 //! Seed after seed a server is started that was built with the feature `fault-injection`. Members,
-//! publishers, callers over HTTP and clients that say nothing come and go; they keep a [`ledger`]
+//! publishers, callers over HTTP and clients that say nothing come and go; they keep a ledger
 //! of what they were promised and what they got. A fault may cost the connection that it concerns
 //! and nothing else: the server does not end, connections that live get every message once and in
 //! order, an acknowledged message stands where the acknowledgement said, no descriptor stays open
