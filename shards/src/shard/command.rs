@@ -139,12 +139,23 @@ impl Shard {
         }
     }
 
+    /// A refusal replaces the errand only when it is told: what waits is judged again by what is so
+    /// then.
     fn may_run(&mut self, slot: u32, errand: &mut Errand) -> Flow {
-        self.judge(slot, errand)?;
+        let refusal = self.judge(slot, errand)?;
+        self.may_travel(slot, refusal.as_ref().unwrap_or(&errand.what), errand.room.as_ref())?;
+        if let Some(refusal) = refusal {
+            errand.what = refusal;
+        }
+        Ok(())
+    }
+
+    /// Whether the request that this becomes may be queued for the room's home.
+    fn may_travel(&mut self, slot: u32, what: &What, room: Option<&RoomName>) -> Flow {
         // An error that is known at once travels through the room's home while a home still owes
         // this connection answers, since commands for one room are answered in the order sent.
         let owed = self.connections[slot].unanswered > 0;
-        let (room, publishes) = match (&errand.what, &errand.room) {
+        let (room, publishes) = match (what, room) {
             (What::Broadcast(_), _) => (&self.rooms[EVERYBODY].name, true),
             (What::Publish { .. }, Some(room)) => (room, true),
             (What::Join(_) | What::Leave, Some(room)) => (room, false),
@@ -158,12 +169,12 @@ impl Shard {
     }
 
     /// What the connection's own rooms say: the errand waits for one of them, or is refused.
-    fn judge(&self, slot: u32, errand: &mut Errand) -> Flow {
-        let Some(room) = &errand.room else { return Ok(()) };
+    fn judge(&self, slot: u32, errand: &Errand) -> Result<Option<What>, Wait> {
+        let Some(room) = &errand.room else { return Ok(None) };
         self.room_is_answered(slot, room)?;
         let (code, message) = match errand.what {
             What::Join(_) => match self.seat(slot, room) {
-                Seat::Free => return Ok(()),
+                Seat::Free => return Ok(None),
                 Seat::Leaving(key) => return Err(Wait::Answer(key)),
                 Seat::None => {
                     let most = self.config.limits.rooms_per_connection;
@@ -175,10 +186,9 @@ impl Shard {
                 let message = "the connection is not in this room; join it first";
                 (ErrorCode::NotAMember, message.into())
             }
-            _ => return Ok(()),
+            _ => return Ok(None),
         };
-        errand.what = What::Refuse(code, message);
-        Ok(())
+        Ok(Some(What::Refuse(code, message)))
     }
 
     fn carry_out(&mut self, slot: u32, errand: Errand) {

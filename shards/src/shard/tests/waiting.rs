@@ -203,3 +203,30 @@ fn a_place_is_not_free_before_the_last_message_of_its_room_is_sent() {
     let places = [message, left, joined].map(|part| sent.find(part).expect(part));
     assert!(places.is_sorted(), "{sent}");
 }
+
+#[test]
+fn a_command_that_waited_is_judged_by_what_is_so_when_it_runs() {
+    let mut shard = shard_of(1, Limits { mesh_items: 1, ..Limits::default() });
+    let room = room_at(&shard, 0);
+    let conn = open(&mut shard);
+    let publish = format!(
+        r#"{{"event":"cast:publish","room":"{room}","id":1,"data":{{"event":"m"}}}}"#
+    );
+    let leave = format!(r#"{{"event":"cast:leave","room":"{room}","id":2}}"#);
+    let begun = shard.next_own_send().expect("its welcome");
+    shard.end_send(begun, SendEnd::Blocked);
+    // Its answer would go behind the one that its home owes it, but the lane has no room.
+    say_all(&mut shard, conn, [publish.as_str(), leave.as_str()]);
+    assert!(!shard.wants_read(conn));
+    shard.on_writable(conn);
+    assert_eq!(shard.next_own_send(), Some(conn));
+    take_own(&mut shard);
+    shard.join(conn, &room, Token(1)).expect("the lane has room");
+    let mut welcome = 0;
+    shard.for_each_slice(conn, |slice| welcome += slice.len());
+    shard.end_send(conn, SendEnd::Taken(welcome));
+    take_own(&mut shard);
+    let sent = send(&mut shard, None);
+    assert!(!sent.contains("not_a_member"), "{sent}");
+    assert!(sent.contains(r#""cast:left""#) && sent.contains(r#""id":2"#), "{sent}");
+}
