@@ -109,8 +109,8 @@ pub(crate) enum Sending {
 pub(crate) enum Wait {
     /// No room on the ring to this home.
     Lane(ShardId),
-    /// The room's publishers are too fast.
-    Pressed(RoomName),
+    /// The room's publishers are too fast. Boxed, since hardly any connection waits for it.
+    Pressed(Box<RoomName>),
     /// A join or leave of the room with this key is unanswered.
     Answer(u32),
     /// It does not read its replies.

@@ -1,6 +1,7 @@
 //! Which request is answered how.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -179,16 +180,27 @@ async fn read_body(hub: &Hub, body: Incoming) -> Result<Bytes, HttpError> {
         return Err(HttpError::too_large(limit));
     }
     let body = Limited::new(body, limit).collect();
-    let body = hub.within(BODY_TIMEOUT, body).await.ok_or_else(HttpError::body_timeout)?;
-    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+    let body = in_time(hub, body).await?.map_err(|error| match error.is::<LengthLimitError>() {
         true => HttpError::too_large(limit),
         false => HttpError::bad_request("the body ended before its end"),
     })?;
     Ok(body.to_bytes())
 }
 
-/// As long as a handshake may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits for a body as long as for a handshake, and not while the server is going away: a request
+/// that is not there as a whole then was not accepted.
+async fn in_time<T>(hub: &Hub, body: impl Future<Output = T>) -> Result<T, HttpError> {
+    let mut body = pin!(body);
+    for _ in 0..BODY_SECONDS_MAX {
+        if let Some(body) = hub.within(Duration::from_secs(1), body.as_mut()).await {
+            return Ok(body);
+        }
+        hub.refuse_while_draining()?;
+    }
+    Err(HttpError::body_timeout())
+}
+
+const BODY_SECONDS_MAX: usize = 10;
 
 pub(super) fn ok(value: &Value) -> Answered {
     Ok(json_response(StatusCode::OK, value))

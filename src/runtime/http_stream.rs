@@ -88,6 +88,8 @@ struct Patience {
     sleep: Sleep,
     /// Bytes that the client's machine had acknowledged when this began.
     acknowledged: u64,
+    /// How long it has lasted when `sleep` ends.
+    lasts: Duration,
 }
 
 /// What is waited for.
@@ -299,22 +301,32 @@ impl HttpStream {
             if Pin::new(&mut patience.sleep).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            let before = patience.acknowledged;
-            if waiting == Waiting::Head || self.acknowledged() <= before {
+            let (before, lasted) = (patience.acknowledged, patience.lasts);
+            let progress = waiting != Waiting::Head && self.acknowledged() > before;
+            if !progress && self.is_too_long(waiting, lasted) {
                 return Poll::Ready(());
             }
-            self.patience = None;
+            self.patience = (!progress).then(|| self.wait_on(waiting, lasted));
         }
     }
 
     fn begin_waiting(&self, with: Waiting) -> Patience {
+        self.wait_on(with, Duration::ZERO)
+    }
+
+    /// Waits in steps, since a shutdown that begins meanwhile leaves less time.
+    fn wait_on(&self, with: Waiting, lasted: Duration) -> Patience {
         let time = match with {
             Waiting::Request => IDLE_MAX,
             Waiting::Head => self.hub.limits().handshake_timeout,
-            Waiting::Room => STALL_MAX,
+            Waiting::Room => STALL_MAX.min(self.hub.limits().slow_timeout),
         };
         let acknowledged = self.acknowledged();
-        Patience { with, sleep: Sleep::new(&self.hub, time), acknowledged }
+        Patience { with, sleep: Sleep::new(&self.hub, time), acknowledged, lasts: lasted + time }
+    }
+
+    fn is_too_long(&self, waiting: Waiting, lasted: Duration) -> bool {
+        waiting != Waiting::Room || lasted >= STALL_MAX || self.hub.is_draining()
     }
 
     /// Bytes that have reached the client's machine.

@@ -77,3 +77,32 @@ fn an_answer_that_was_begun_is_whole_although_the_server_ends() {
     raw.expect_end();
     assert_eq!(server.wait().code(), Some(0));
 }
+
+#[test]
+fn a_client_that_reads_no_answers_does_not_hold_a_shutdown_back() {
+    let mut server = Server::start(&["--send-buffer", "16KiB", "--drain-timeout", "25s"]);
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20_000);
+    let mut raw = Raw::dial_narrow(server.address());
+    let writer = std::thread::spawn(move || raw.write_until_refused(request.as_bytes()));
+    std::thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+    assert!(writer.join().unwrap(), "it could write everything");
+}
+
+#[test]
+fn a_body_that_does_not_come_does_not_hold_a_shutdown_back() {
+    let mut server = Server::start(&["--drain-timeout", "25s"]);
+    let mut raw = Raw::dial(server.address());
+    raw.write(
+        b"POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\n\
+          Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+    );
+    std::thread::sleep(Duration::from_millis(300));
+    server.signal(libc::SIGTERM);
+    let response = raw.response();
+    assert_eq!((response.status, response.header("connection")), (503, Some("close")));
+    assert_eq!(server.wait().code(), Some(0));
+}

@@ -180,7 +180,7 @@ impl Shard {
     fn check_line(&self, slot: u32, connection: &Connection) {
         let line = match &connection.wait {
             Some(Wait::Lane(home)) => &self.lanes[home.index()].waiting,
-            Some(Wait::Pressed(room)) => &self.pressed[room],
+            Some(Wait::Pressed(room)) => &self.pressed[&**room],
             _ => return,
         };
         let id = self.connections.id(slot);

@@ -163,7 +163,7 @@ impl Shard {
             _ => return Ok(()),
         };
         if publishes && self.pressed.contains_key(room) {
-            return Err(Wait::Pressed(room.clone()));
+            return Err(Wait::Pressed(room.clone().into()));
         }
         self.take_place(self.rooms.home(room.as_str()))
     }

@@ -42,7 +42,11 @@ impl Shard {
         let member = self.rooms[EVERYBODY].add(slot, 0, next);
         let state = MembershipState::Joined;
         let membership = Membership { room: EVERYBODY, member, attempt: 0, state, noted: false };
-        self.connections[slot].memberships.push(membership);
+        let memberships = &mut self.connections[slot].memberships;
+        // Most connections are in one more room, if in any. A list that grows by itself begins with
+        // four places.
+        memberships.reserve_exact(2);
+        memberships.push(membership);
     }
 
     fn push_welcome(&mut self, id: ConnId) {

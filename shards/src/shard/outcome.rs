@@ -246,7 +246,7 @@ impl Shard {
     fn on_released(&mut self, room: RoomName) {
         let Some(mut line) = self.pressed.remove(&room) else { return };
         let home = self.rooms.home(room.as_str());
-        let pressed = Wait::Pressed(room);
+        let pressed = Wait::Pressed(room.into());
         while let Some(id) = line.pop() {
             if let Some(slot) = self.connections.find(id)
                 && self.connections[slot].wait.as_ref() == Some(&pressed)

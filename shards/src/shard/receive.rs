@@ -209,7 +209,7 @@ impl Shard {
         match &wait {
             Wait::Lane(home) => self.lanes[home.index()].waiting.push(id),
             Wait::Pressed(room) => {
-                self.pressed.get_mut(room).expect("it waits for a pressed room").push(id);
+                self.pressed.get_mut(&**room).expect("it waits for a pressed room").push(id);
             }
             Wait::Answer(_) | Wait::Own | Wait::Handler | Wait::Begun => {}
         }
@@ -235,7 +235,7 @@ impl Shard {
         match &wait {
             Wait::Lane(home) => self.lanes[home.index()].waiting.leave(waits),
             Wait::Pressed(room) => {
-                self.pressed.get_mut(room).into_iter().for_each(|line| line.leave(waits));
+                self.pressed.get_mut(&**room).into_iter().for_each(|line| line.leave(waits));
             }
             Wait::Answer(_) | Wait::Own | Wait::Handler | Wait::Begun => {}
         }
