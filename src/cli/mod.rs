@@ -3,10 +3,10 @@
 mod args;
 mod environment;
 mod load;
+mod output;
 mod serve;
 mod units;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -21,7 +21,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed or full; the exit code says it all the same.
-            let _ = writeln!(io::stderr(), "corecast: {error}");
+            let _ = output::print_error(format!("corecast: {error}\n"));
             ExitCode::FAILURE
         }
     }

@@ -1,8 +1,9 @@
 //! `corecast serve`.
 
+use std::backtrace::Backtrace;
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
-use std::thread;
+use std::io::{self, IsTerminal};
+use std::{panic, thread};
 
 use corecast::{Server, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -11,6 +12,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{LogFormat, ServeArgs};
+use super::output;
 
 /// Added to a signal's number, the exit code of a program that it ended, as shells have it.
 const EXIT_SIGNALLED: i32 = 128;
@@ -18,10 +20,14 @@ const EXIT_SIGNALLED: i32 = 128;
 /// Runs the server until a signal ends it.
 pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let _written = start_logs(args.log_format)?;
+    panic::set_hook(Box::new(|panic| {
+        // Whoever panics, a shard above all, waits for no reader either.
+        let _ = output::print_error(format!("corecast: {panic}\n{}\n", Backtrace::capture()));
+    }));
     // From here on a signal drains: whoever has read the address may send one.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let server = args.builder()?.start().map_err(in_terms_of_flags)?;
-    if let Err(error) = announce(&server, args) {
+    if let Err(error) = output::print(announcement(&server, args)) {
         tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
     }
     let signal = next_end(&mut signals).ok_or("the system sends no signals any more")?;
@@ -45,7 +51,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
 fn print_faults() -> io::Result<()> {
     let faults: serde_json::Map<_, _> =
         corecast::injected_faults().into_iter().map(|(name, count)| (name, count.into())).collect();
-    writeln!(io::stdout(), "injected {}", serde_json::Value::Object(faults))
+    output::print(format!("injected {}\n", serde_json::Value::Object(faults)))
 }
 
 /// The next signal that ends the server. SIGHUP, which a terminal sends when it is closed, does
@@ -111,26 +117,25 @@ fn log_filter(text: &str) -> Result<EnvFilter, String> {
 
 /// Says where the server is, on standard output, for people and for scripts. Scripts find the
 /// address in the first line; the last ones say what a person wants to know next.
-fn announce(server: &Server, args: &ServeArgs) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn announcement(server: &Server, args: &ServeArgs) -> String {
     let address = server.local_addr();
-    writeln!(out, "listening on {address}")?;
+    let mut lines = vec![format!("listening on {address}")];
     for (shard, core) in server.cores().into_iter().enumerate() {
-        match core {
-            Some(core) => writeln!(out, "shard {shard} on core {core}")?,
-            None => writeln!(out, "shard {shard} unpinned")?,
-        }
+        lines.push(match core {
+            Some(core) => format!("shard {shard} on core {core}"),
+            None => format!("shard {shard} unpinned"),
+        });
     }
-    match address.ip().is_unspecified() {
-        false => writeln!(out, "clients connect to ws://{address}/ws")?,
-        true => writeln!(
-            out,
+    lines.push(match address.ip().is_unspecified() {
+        false => format!("clients connect to ws://{address}/ws"),
+        true => format!(
             "clients connect to ws://HOST:{}/ws with any address of this machine as HOST",
             address.port()
-        )?,
-    }
-    writeln!(out, "{}", args.access())?;
+        ),
+    });
+    lines.push(args.access());
     let shards = server.cores().len();
-    writeln!(out, "{shards} shard{} ({})", if shards == 1 { "" } else { "s" }, server.sizing())?;
-    out.flush()
+    let plural = if shards == 1 { "" } else { "s" };
+    lines.push(format!("{shards} shard{plural} ({})\n", server.sizing()));
+    lines.join("\n")
 }

@@ -123,8 +123,10 @@ impl<'a> Fields<'a> {
         }
         let only = self.lengths.only().filter(|value| value.iter().all(u8::is_ascii_digit));
         let length = only.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-        let length = length.map(Body::Sized);
-        length.ok_or_else(|| HttpError::bad_request("Content-Length must be one number"))
+        // hyper has a meaning of its own for the greatest numbers.
+        let length = length.filter(|length| *length <= i64::MAX as u64).map(Body::Sized);
+        let message = "Content-Length must be one number below 2^63";
+        length.ok_or_else(|| HttpError::bad_request(message))
     }
 
     /// The answer to the key of a handshake, or what is wrong with it (RFC 6455 section 4.2.1).

@@ -237,6 +237,7 @@ mod tests {
         for (fields, body) in [
             ("", Body::Sized(0)),
             ("Content-Length: 7\r\n", Body::Sized(7)),
+            ("Content-Length: 9223372036854775807\r\n", Body::Sized(i64::MAX as u64)),
             ("Transfer-Encoding: Chunked\r\n", Body::Chunked),
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
@@ -248,6 +249,9 @@ mod tests {
             ("Content-Length: +7\r\n", 400),
             ("Content-Length:\r\n", 400),
             ("Content-Length: 99999999999999999999\r\n", 400),
+            ("Content-Length: 18446744073709551615\r\n", 400),
+            ("Content-Length: 18446744073709551614\r\n", 400),
+            ("Content-Length: 9223372036854775808\r\n", 400),
             ("Content-Length: 7\r\nTransfer-Encoding: chunked\r\n", 400),
             ("Transfer-Encoding: gzip, chunked\r\n", 501),
             ("Transfer-Encoding: chunked, chunked\r\n", 501),

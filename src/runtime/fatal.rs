@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use corecast_shards::ShardId;
 
@@ -20,13 +22,20 @@ pub(super) fn or_die(id: ShardId, shard: impl FnOnce()) {
 }
 
 fn die(id: ShardId) -> ! {
-    // Standard error may be closed or full; the process ends all the same.
-    let _ = writeln!(
-        io::stderr(),
-        "corecast: shard {id} panicked; the process ends, because it would limp"
-    );
+    // Standard error may be closed, full, or a pipe that is not read; the process ends all the same.
+    let (written, said) = mpsc::channel();
+    let say = move || {
+        let words = "panicked; the process ends, because it would limp";
+        written.send(writeln!(io::stderr(), "corecast: shard {id} {words}"))
+    };
+    if thread::Builder::new().spawn(say).is_ok() {
+        let _ = said.recv_timeout(WORDS_MAX);
+    }
     std::process::exit(EXIT_PANIC);
 }
+
+/// How long the end of the process waits for its last words to be read.
+const WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// While it lives the engine is at work for the program's own code, whose panics are caught. One
 /// that begins here is the engine's: the shard is left half changed, and the process ends.
@@ -100,6 +109,23 @@ mod tests {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let test = "a_shard_that_panics_ends_the_process_when_nothing_can_be_said";
         assert_eq!(again(test, full.into()).status.code(), Some(EXIT_PANIC));
+    }
+
+    #[test]
+    fn a_shard_that_panics_ends_the_process_when_no_word_is_read() {
+        if is_child() {
+            // As the command has it: the words of a panic are not written on the shard's thread.
+            std::panic::set_hook(Box::new(|_| {}));
+            or_die(ShardId::new(3), || panic!("on purpose"));
+            unreachable!("the process has ended");
+        }
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let filler = writer.try_clone().unwrap();
+        thread::spawn(move || while writer.write_all(&[b'.'; 4096]).is_ok() {});
+        let test = "a_shard_that_panics_ends_the_process_when_no_word_is_read";
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(again(test, filler.into()).status.code(), Some(EXIT_PANIC));
+        drop(reader);
     }
 
     #[test]

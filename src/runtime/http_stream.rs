@@ -110,6 +110,13 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// half its buffer, so that this has to be a good deal longer than a moment.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
+/// The time is looked at in steps of this: a shutdown that begins meanwhile waits for no more than
+/// one step without progress.
+const STALL_STEP: Duration = Duration::from_secs(2);
+
+/// Reads in one turn of what is discarded.
+const DISCARDS_PER_TURN: usize = 16;
+
 /// Bytes read at once: requests are small, and a body arrives in several reads.
 const READ_BYTES: usize = 4096;
 
@@ -196,16 +203,26 @@ impl HttpStream {
         let hub = self.hub.clone();
         loop {
             let acknowledged = self.acknowledged();
-            let discard = async {
-                let mut buffer = [0; READ_BYTES];
-                let mut receive =
-                    async || future::poll_fn(|cx| self.poll_receive(cx, &mut buffer)).await;
-                while matches!(receive().await, Ok(1..)) {}
-            };
-            let ended = hub.within(timeout, discard).await;
+            let ended = hub.within(timeout, self.discard()).await;
             if ended.is_some() || self.acknowledged() == acknowledged {
                 return;
             }
+        }
+    }
+
+    /// Discards what arrives until the peer's end. A peer that sends as fast as it can costs each
+    /// turn a few reads.
+    async fn discard(&mut self) {
+        let hub = self.hub.clone();
+        let mut buffer = [0; READ_BYTES];
+        loop {
+            for _ in 0..DISCARDS_PER_TURN {
+                let received = future::poll_fn(|cx| self.poll_receive(cx, &mut buffer)).await;
+                if !matches!(received, Ok(1..)) {
+                    return;
+                }
+            }
+            hub.next_turn().await;
         }
     }
 
@@ -314,12 +331,11 @@ impl HttpStream {
         self.wait_on(with, Duration::ZERO)
     }
 
-    /// Waits in steps, since a shutdown that begins meanwhile leaves less time.
     fn wait_on(&self, with: Waiting, lasted: Duration) -> Patience {
         let time = match with {
             Waiting::Request => IDLE_MAX,
             Waiting::Head => self.hub.limits().handshake_timeout,
-            Waiting::Room => STALL_MAX.min(self.hub.limits().slow_timeout),
+            Waiting::Room => STALL_STEP,
         };
         let acknowledged = self.acknowledged();
         Patience { with, sleep: Sleep::new(&self.hub, time), acknowledged, lasts: lasted + time }
@@ -343,12 +359,12 @@ impl Read for HttpStream {
     ) -> Poll<io::Result<()>> {
         let stream = &mut *self;
         loop {
-            // A body that was answered unread is hyper's to read on, or to give up.
+            // A request that is answered although the intake has not seen its end is the last: what
+            // follows could not be judged. To hyper either is a client that has ended its side.
             if stream.exchange.stage.get() == Stage::Idle
-                && stream.intake.is_between_requests()
-                && !std::task::ready!(stream.poll_request(cx))
+                && !(stream.intake.is_between_requests()
+                    && std::task::ready!(stream.poll_request(cx)))
             {
-                // To hyper this is a client that has ended its side.
                 return Poll::Ready(Ok(()));
             }
             let taken = stream.intake.take(cursor.remaining());
@@ -365,6 +381,8 @@ impl Read for HttpStream {
                 stream.reader = Some(cx.waker().clone());
                 return Poll::Pending;
             }
+            // To look again when the present answer is written.
+            stream.reader = Some(cx.waker().clone());
             if !std::task::ready!(stream.poll_more(cx))? {
                 return Poll::Ready(Ok(()));
             }

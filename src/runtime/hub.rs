@@ -326,7 +326,7 @@ impl Hub {
     }
 
     /// Is ready after the next turn, which begins when something has happened.
-    async fn next_turn(&self) {
+    pub(crate) async fn next_turn(&self) {
         let begun_in = self.0.turns.get();
         future::poll_fn(|cx| {
             if self.0.turns.get() != begun_in {

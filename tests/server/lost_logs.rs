@@ -146,10 +146,26 @@ fn a_server_that_cannot_say_where_it_is_serves_all_the_same() {
 }
 
 #[test]
+fn a_server_whose_words_wait_for_their_reader_serves_and_ends_all_the_same() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reader, writer) = stuck_pipe();
+    let mut command = serve(&["--listen", &free.to_string(), "--shards", "2"]);
+    let stdout = writer.try_clone().unwrap();
+    let child = command.stdout(stdout).stderr(writer).spawn().unwrap();
+    let server = Mute { child, address: free };
+    wait_until("it listens", || TcpStream::connect(free).is_ok());
+    check_drain(server);
+}
+
+#[test]
 fn a_server_that_cannot_say_why_it_does_not_start_ends_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let mut command = serve(&["--listen", &address, "--shards", "2"]);
-    let status = command.stderr(full()).status().unwrap();
-    assert_eq!(status.code(), Some(1));
+    let (_reader, writer) = stuck_pipe();
+    for stderr in [Stdio::from(full()), writer.into()] {
+        let mut command = serve(&["--listen", &address, "--shards", "2"]);
+        let mut child = command.stderr(stderr).spawn().unwrap();
+        wait_until("it ends", || child.try_wait().unwrap().is_some());
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
 }

@@ -35,6 +35,7 @@ mod api_keys;
 mod http_connections;
 mod http_errors;
 mod http_keep_alive;
+mod http_last_request;
 mod http_limit;
 mod http_messages;
 mod http_requests;

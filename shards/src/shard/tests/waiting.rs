@@ -209,9 +209,8 @@ fn a_command_that_waited_is_judged_by_what_is_so_when_it_runs() {
     let mut shard = shard_of(1, Limits { mesh_items: 1, ..Limits::default() });
     let room = room_at(&shard, 0);
     let conn = open(&mut shard);
-    let publish = format!(
-        r#"{{"event":"cast:publish","room":"{room}","id":1,"data":{{"event":"m"}}}}"#
-    );
+    let publish =
+        format!(r#"{{"event":"cast:publish","room":"{room}","id":1,"data":{{"event":"m"}}}}"#);
     let leave = format!(r#"{{"event":"cast:leave","room":"{room}","id":2}}"#);
     let begun = shard.next_own_send().expect("its welcome");
     shard.end_send(begun, SendEnd::Blocked);
