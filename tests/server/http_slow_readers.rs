@@ -97,7 +97,7 @@ fn a_client_that_reads_nothing_stalls_no_shard_however_short_the_slow_timeout() 
     for timeout in ["0", "0.001ms"] {
         let flags = ["--send-buffer", "16KiB", "--slow-timeout", timeout];
         let server = Server::start_with_shards(1, &flags);
-        let request = "GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
+        let request = "GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(3_000);
         let mut raw = Raw::dial_narrow(server.address());
         let writer = std::thread::spawn(move || raw.try_write(request.as_bytes()));
         std::thread::sleep(Duration::from_millis(500));
