@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_shards::{Call, Called, ConnId, Disconnect, Handled, Petition};
+use corecast_shards::{Call, CallKind, ConnId, Disconnect, Hooks, Petition};
 
 use crate::claims::Claims;
 use crate::client::Client;
@@ -44,8 +44,8 @@ pub(crate) struct Program {
 
 impl Program {
     /// What the shards need not handle themselves.
-    pub(crate) fn handled(&self) -> Handled {
-        Handled {
+    pub(crate) fn hooks(&self) -> Hooks {
+        Hooks {
             events: self.events.keys().cloned().collect(),
             text: self.text.is_some(),
             binary: self.binary.is_some(),
@@ -68,7 +68,7 @@ impl Program {
 
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program").field("handled", &self.handled()).finish_non_exhaustive()
+        f.debug_struct("Program").field("hooks", &self.hooks()).finish_non_exhaustive()
     }
 }
 
@@ -134,13 +134,13 @@ impl Handlers {
     /// connection's next message waits for the end of it.
     pub(crate) fn call(&self, hub: Hub, call: Call, session: Rc<Session>) -> Work<()> {
         let client = Client::new(hub.clone(), call.conn, session);
-        match call.what {
-            Called::Command(petition) => Box::pin(self.decide(hub, client, petition)),
+        match call.kind {
+            CallKind::Command(petition) => Box::pin(self.decide(hub, client, petition)),
             what => Box::pin(self.handle(hub, client, what)),
         }
     }
 
-    fn handle(&self, hub: Hub, client: Client, what: Called) -> impl Future<Output = ()> + use<> {
+    fn handle(&self, hub: Hub, client: Client, what: CallKind) -> impl Future<Output = ()> + use<> {
         let (id, timeout) = (client.id(), self.timeout);
         let (work, message) = self.begin(client, what);
         async move {
@@ -175,17 +175,17 @@ impl Handlers {
 
     /// The shard calls only for what has a handler. An event is handed back, too: what it said is
     /// part of the answer if its handler fails.
-    fn begin(&self, client: Client, what: Called) -> (Option<HandlerWork>, Option<Event>) {
+    fn begin(&self, client: Client, what: CallKind) -> (Option<HandlerWork>, Option<Event>) {
         match what {
-            Called::Connect => (begin(self.connect.clone(), client), None),
-            Called::Event(message) => {
+            CallKind::Connect => (begin(self.connect.clone(), client), None),
+            CallKind::Event(message) => {
                 let message = Arc::new(message);
                 let handler = self.events.get(&message.event).cloned();
                 let argument = (client, Message::new(Arc::clone(&message)));
                 (begin(handler, argument), Some(message))
             }
-            Called::Text(text) => (begin(self.text.clone(), (client, text)), None),
-            Called::Binary(bytes) => (begin(self.binary.clone(), (client, bytes)), None),
+            CallKind::Text(text) => (begin(self.text.clone(), (client, text)), None),
+            CallKind::Binary(bytes) => (begin(self.binary.clone(), (client, bytes)), None),
             _ => (None, None),
         }
     }

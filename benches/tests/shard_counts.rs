@@ -7,7 +7,7 @@ use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Config, ConnId, LaneRoom, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
+    Capacity, Config, ConnId, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
     Unnumbered,
 };
 
@@ -87,7 +87,7 @@ struct Mesh {
     room: RoomName,
 }
 
-const PLENTY: LaneRoom = LaneRoom { items: 1 << 10, bytes: 1 << 20 };
+const PLENTY: Capacity = Capacity { items: 1 << 10, bytes: 1 << 20 };
 
 impl Mesh {
     /// The room's home is the last shard.
@@ -103,8 +103,8 @@ impl Mesh {
                 if to == shard.id() {
                     continue;
                 }
-                shard.on_request_room(to, PLENTY);
-                shard.on_outcome_room(to, PLENTY);
+                shard.on_to_home_capacity(to, PLENTY);
+                shard.on_from_home_capacity(to, PLENTY);
             }
         }
         let mut mesh = Mesh { shards: all, room };
@@ -148,19 +148,19 @@ impl Mesh {
     fn carry(&mut self) -> usize {
         let mut carried = 0;
         for from in 0..self.shards.len() {
-            self.shards[from].take_own(1 << 10);
+            self.shards[from].take_loopback(1 << 10);
             for to in (0..self.shards.len()).filter(|&to| to != from) {
                 let (from_id, to_id) = (self.shards[from].id(), self.shards[to].id());
-                while let Some(request) = self.shards[from].next_request(to_id) {
-                    self.shards[to].on_request(from_id, request);
+                while let Some(request) = self.shards[from].next_to_home(to_id) {
+                    self.shards[to].on_to_home(from_id, request);
                     carried += 1;
                 }
-                while let Some(outcome) = self.shards[from].next_outcome(to_id) {
-                    self.shards[to].on_outcome(outcome);
+                while let Some(outcome) = self.shards[from].next_from_home(to_id) {
+                    self.shards[to].on_from_home(outcome);
                     carried += 1;
                 }
-                self.shards[from].on_request_room(to_id, PLENTY);
-                self.shards[from].on_outcome_room(to_id, PLENTY);
+                self.shards[from].on_to_home_capacity(to_id, PLENTY);
+                self.shards[from].on_from_home_capacity(to_id, PLENTY);
             }
         }
         carried
@@ -169,10 +169,10 @@ impl Mesh {
 
 fn flush(shard: &mut Shard) {
     while shard.has_sends() {
-        while let Some(id) = shard.next_own_send() {
+        while let Some(id) = shard.next_direct_send() {
             send(shard, id);
         }
-        shard.start_slice();
+        shard.begin_quantum();
         while let Some(id) = shard.next_room_send() {
             send(shard, id);
         }
@@ -181,7 +181,7 @@ fn flush(shard: &mut Shard) {
 
 fn send(shard: &mut Shard, id: ConnId) {
     let mut bytes = 0;
-    shard.for_each_slice(id, |slice| bytes += slice.len());
+    shard.for_each_iovec(id, |slice| bytes += slice.len());
     shard.end_send(id, SendEnd::Taken(bytes));
 }
 
@@ -214,7 +214,7 @@ impl Reader {
             let mut frame = Vec::new();
             push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
             shard.receive(conn, &mut frame);
-            shard.take_own(16);
+            shard.take_loopback(16);
         }
         flush(&mut shard);
         Reader { shard, conn, busy: RoomName::new("0").unwrap() }
@@ -226,11 +226,11 @@ impl Reader {
         let publication = Publication { event: "m".into(), data: "1", echo: true };
         let message = Unnumbered::new(&publication, &self.busy);
         self.shard.publish(&self.busy, message, None, None).unwrap();
-        self.shard.take_own(16);
-        self.shard.start_slice();
+        self.shard.take_loopback(16);
+        self.shard.begin_quantum();
         assert_eq!(self.shard.next_room_send(), Some(self.conn));
         let mut bytes = 0;
-        self.shard.for_each_slice(self.conn, |slice| bytes += slice.len());
+        self.shard.for_each_iovec(self.conn, |slice| bytes += slice.len());
         self.shard.end_send(self.conn, end(bytes));
         self.shard.on_writable(self.conn);
         flush(&mut self.shard);
@@ -265,7 +265,7 @@ fn many_rooms_with_news_share_few_sends() {
         let publication = Publication { event: "m".into(), data: "1", echo: true };
         let message = Unnumbered::new(&publication, &room);
         reader.shard.publish(&room, message, None, None).unwrap();
-        reader.shard.take_own(16);
+        reader.shard.take_loopback(16);
     }
     flush(&mut reader.shard);
     let after = reader.shard.counters();

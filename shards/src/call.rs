@@ -10,13 +10,13 @@ pub struct Call {
     /// Whose it is.
     pub conn: ConnId,
     /// What it is.
-    pub what: Called,
+    pub kind: CallKind,
 }
 
 /// What a [`Call`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Called {
+pub enum CallKind {
     /// The connection is open and its welcome is queued.
     Connect,
     /// An event of the envelope.

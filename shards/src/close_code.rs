@@ -81,7 +81,7 @@ impl std::error::Error for BadCloseCode {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {
     pub(crate) reason: Disconnect,
-    /// What stands in the close frame instead of the reason's name.
+    /// The close frame's text instead of the reason's name.
     pub(crate) text: Option<Arc<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a shard is told once, before anything happens.
+//! The settings of a shard, which never change.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub struct Config {
     /// All limits.
     pub limits: Limits,
     /// What the embedding program handles itself.
-    pub handled: Handled,
+    pub hooks: Hooks,
     /// Constants that shape behaviour; only tests change them.
     #[doc(hidden)]
     pub tuning: Tuning,
@@ -33,7 +33,7 @@ impl Config {
     }
 }
 
-/// What happens to a member whose socket refuses bytes for too long, or that lost its place in a
+/// What happens to a member whose socket is blocked for too long, or that lost its place in a
 /// room log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,14 +41,14 @@ pub enum SlowPolicy {
     /// It is closed with 1013 `slow` and may come back.
     #[default]
     Disconnect,
-    /// It jumps forward and is told exactly what it missed (`cast:gap`). Broadcasts are never
+    /// It jumps forward, and a `cast:gap` says exactly what it missed. Broadcasts are never
     /// skipped.
     Skip,
 }
 
 /// What the embedding program has handlers for.
 #[derive(Clone, Debug, Default)]
-pub struct Handled {
+pub struct Hooks {
     /// Events of the envelope. All others are answered with `unknown_event`.
     pub events: BTreeSet<Box<str>>,
     /// Every text message goes to the program: its own format replaces the envelope, and there is

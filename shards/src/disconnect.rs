@@ -12,7 +12,7 @@ use crate::wire::Violation;
 pub enum Disconnect {
     /// Either side is done. Carries 1000, or the code that the client or the program closed with.
     Normal(CloseCode),
-    /// The socket ended or failed without a close frame: nobody is left to be told.
+    /// The socket ended or failed without a close frame: no client is left to read one.
     Lost,
     /// Nothing arrived for a whole `ping_timeout` after a ping.
     Idle,
@@ -50,7 +50,7 @@ impl Disconnect {
         Disconnect::Slow,
     ];
 
-    /// The close code (RFC 6455 section 7.4.1); none when there is nobody to send it to.
+    /// The close code (RFC 6455 section 7.4.1); none when no client is left to read it.
     pub const fn close_code(self) -> Option<u16> {
         Some(match self {
             Disconnect::Normal(code) => code.get(),
@@ -86,7 +86,7 @@ impl Disconnect {
         matches!(self, Disconnect::Idle | Disconnect::Shutdown | Disconnect::Slow)
     }
 
-    /// Where this variant's counter stands.
+    /// The index of this variant's counter.
     pub const fn index(self) -> usize {
         match self {
             Disconnect::Normal(_) => 0,
@@ -102,11 +102,11 @@ impl Disconnect {
         }
     }
 
-    /// The reason on the wire. `chance` spreads those who reconnect over 0.5 to 5 seconds, so that
+    /// The reason on the wire. `random` spreads the clients that reconnect over 0.5 to 5 seconds, so that
     /// a restart is not followed by a stampede.
-    pub(crate) fn reason(self, chance: u64) -> String {
+    pub(crate) fn reason(self, random: u64) -> String {
         match self.reconnect() {
-            true => format!("{} retry={}", self.name(), 500 + chance % 4_501),
+            true => format!("{} retry={}", self.name(), 500 + random % 4_501),
             false => self.name().to_owned(),
         }
     }

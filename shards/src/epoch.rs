@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::chance::mix;
 use crate::id::ShardId;
+use crate::rng::mix;
 
 /// One life of a room: differs from every other life of any room, and from those before a restart.
 ///

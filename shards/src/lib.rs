@@ -4,7 +4,6 @@
 
 pub mod wire;
 
-mod chance;
 mod close_code;
 mod config;
 mod disconnect;
@@ -12,6 +11,7 @@ mod epoch;
 mod id;
 mod limits;
 mod permissions;
+mod rng;
 mod room_name;
 mod time;
 mod tuning;
@@ -20,39 +20,35 @@ mod envelope;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod lane;
-mod message;
+mod mesh;
 
 mod call;
 mod connection;
-mod connections;
 mod home;
-mod inbound;
 mod latencies;
-mod line;
 mod log;
-mod own;
-mod places;
 mod room;
-mod rooms;
 mod shard;
 mod shard_stats;
 mod timers;
+mod wait_queue;
 
-pub use call::{Call, Called, Message, Petition, Said, Verdict, Wish};
+pub use call::{Call, CallKind, Message, Petition, Said, Verdict, Wish};
 pub use close_code::{BadCloseCode, Close, CloseCode};
-pub use config::{Config, Handled, SlowPolicy};
+pub use config::{Config, Hooks, SlowPolicy};
 pub use disconnect::Disconnect;
 pub use envelope::{BadBody, Publication, Unnumbered, event_frame, reply_frame};
 pub use epoch::Epoch;
 pub use id::{BadConnId, ConnId, ShardId};
-pub use lane::Room as LaneRoom;
 pub use latencies::Latencies;
 pub use limits::Limits;
-pub use message::{Answer, Asked, Asker, Joined, Origin, Outcome, Query, Request, RoomInfo, Token};
+pub use mesh::{
+    Answer, Capacity, FromHome, Joined, LeaveRequest, Origin, Query, RequestId, Requester,
+    RoomInfo, ToHome,
+};
 pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};
-pub use shard::{Full, Goodbye, Refused, SendEnd, Shard, Unsent};
+pub use shard::{CloseStep, Full, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{Counters, ShardStats};
 pub use time::Time;
 #[doc(hidden)]

@@ -19,7 +19,7 @@ pub struct Limits {
     /// refuses bytes; for publishers, press.
     pub room_log_bytes: usize,
     /// How long a member's socket may refuse bytes, from when it last took one. Then: the slow
-    /// policy. Whoever takes bytes, however few, is bounded by its rooms' logs instead.
+    /// policy. A socket that takes bytes, however few, is bounded by its rooms' logs instead.
     pub slow_timeout: Duration,
     /// Bytes of one connection's own frames. From a quarter on its commands are not read; beyond:
     /// what the program sends it is refused, and a socket that takes nothing for 4 seconds

@@ -52,7 +52,7 @@ impl Permissions {
 }
 
 impl Action {
-    /// What a client is told that may not.
+    /// The message to a client without the permission.
     pub(crate) const fn refusal(self) -> &'static str {
         match self {
             Action::Join => "this connection may not join this room",

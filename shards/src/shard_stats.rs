@@ -22,7 +22,7 @@ pub struct ShardStats {
     pub log_bytes_max_room: u64,
     /// Connections whose next command waits.
     pub paused: u64,
-    /// Connections whose socket refuses bytes.
+    /// Connections whose socket blocks.
     pub blocked: u64,
     /// Rooms whose home is here and whose publishers pause.
     pub pressed_rooms: u64,
@@ -47,9 +47,9 @@ pub struct Counters {
     pub looks: u64,
     /// Gaps announced.
     pub gaps: u64,
-    /// Items put on lanes to homes and from them, its own included.
+    /// Messages put in outboxes to homes and from them, the loopback included.
     pub mesh_sent: u64,
-    /// Items handled that came over a lane.
+    /// Messages handled that came from an outbox.
     pub mesh_handled: u64,
     /// Envelopes read.
     pub envelopes_read: u64,

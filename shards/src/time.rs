@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A moment on the caller's monotonic clock, in nanoseconds since a start that the caller chose.
 ///
-/// The engine never asks what time it is: it is told, so that a simulation can turn the clock.
+/// The engine never asks what time it is: its caller says so, and a simulation can turn the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 

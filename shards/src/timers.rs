@@ -22,7 +22,7 @@ pub(crate) enum Timer {
     Ping,
     /// The pong of such a connection may not have come for too long: give it up.
     Pong,
-    /// Its socket may have refused bytes for too long: apply the slow policy.
+    /// Its socket may have been blocked for too long: apply the slow policy.
     Slow,
     /// A message that has begun to arrive may not have ended for too long: give the connection up.
     Message,

@@ -7,20 +7,20 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tuning {
-    /// Sends of one slice of a pass; at least 1.
-    pub slice_sends: usize,
-    /// Members that one slice looks at, so that a room full of blocked members cannot hold the
-    /// turn: a look is a few nanoseconds, so 4,096 are far below the 500 µs of a slice. At least 1.
-    pub slice_visits: usize,
-    /// Bytes that a slice offers to sockets, give or take one send: handing over a megabyte takes
+    /// Sends of one quantum of passes; at least 1.
+    pub quantum_sends: usize,
+    /// Members that one quantum looks at, so that a room full of blocked members cannot hold up the
+    /// turn: a look is a few nanoseconds, so 4,096 are far below the 500 µs of a quantum. At least 1.
+    pub quantum_members: usize,
+    /// Bytes that a quantum offers to sockets, give or take one send: handing over a megabyte takes
     /// some 250 µs. At least 1.
-    pub slice_bytes: u64,
-    /// Bytes of rooms' messages that one send carries, give or take one slice of memory, so that
-    /// no send takes much longer than a slice may. At least 1.
+    pub quantum_bytes: u64,
+    /// Bytes of rooms' messages that one send carries, give or take one piece of memory, so that
+    /// no send takes much longer than a quantum may. At least 1.
     pub send_bytes: usize,
-    /// Slices of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`). At least
-    /// 3, since the connection's own bytes take up to `OWN_SLICES`.
-    pub send_slices: usize,
+    /// Pieces of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`). At least
+    /// 3, since the direct outbox takes up to `DIRECT_IOVECS`.
+    pub send_iovecs: usize,
     /// Memberships that one send looks at for rooms whose pass has not come yet, to take them
     /// along: few system calls for many rooms, at a cost that does not grow with their number.
     pub rooms_along: usize,
@@ -30,18 +30,18 @@ pub struct Tuning {
     /// Bytes of a log's first chunk: some twenty messages of 190 bytes.
     pub small_chunk_bytes: usize,
     /// Bytes of its other chunks, at least `copy_bytes`: some 340 messages of 190 bytes in one
-    /// slice of memory.
+    /// piece of memory.
     pub large_chunk_bytes: usize,
     /// Bytes of unused chunks of each size that a shard keeps.
     pub pool_bytes: usize,
     /// Messages that a room log keeps whatever their size, so that one big message does not throw
-    /// out everybody behind it.
+    /// out every member behind it.
     pub log_messages: u64,
 }
 
-/// Slices of memory that a connection's own bytes take in a send: the rest of a cut frame, and its
+/// Pieces of memory that a connection's direct outbox takes in a send: the rest of a cut frame, and its
 /// own frames.
-pub(crate) const OWN_SLICES: usize = 2;
+pub(crate) const DIRECT_IOVECS: usize = 2;
 
 impl Default for Tuning {
     fn default() -> Tuning {
@@ -52,11 +52,11 @@ impl Default for Tuning {
 impl Tuning {
     /// What a server runs with.
     pub const DEFAULT: Tuning = Tuning {
-        slice_sends: 64,
-        slice_visits: 4096,
-        slice_bytes: 1 << 20,
+        quantum_sends: 64,
+        quantum_members: 4096,
+        quantum_bytes: 1 << 20,
         send_bytes: 512 << 10,
-        send_slices: 256,
+        send_iovecs: 256,
         rooms_along: 32,
         copy_bytes: 16 << 10,
         small_chunk_bytes: 4 << 10,
@@ -67,9 +67,12 @@ impl Tuning {
 
     /// Asserts that a shard can go on with these figures.
     pub(crate) fn check(&self) {
-        assert!(self.slice_sends >= 1 && self.slice_visits >= 1, "a slice gets on: {self:?}");
-        assert!(self.slice_bytes >= 1 && self.send_bytes >= 1, "a byte at a time: {self:?}");
-        assert!(self.send_slices > OWN_SLICES, "a send carries a room's messages: {self:?}");
+        assert!(
+            self.quantum_sends >= 1 && self.quantum_members >= 1,
+            "a quantum gets on: {self:?}"
+        );
+        assert!(self.quantum_bytes >= 1 && self.send_bytes >= 1, "a byte at a time: {self:?}");
+        assert!(self.send_iovecs > DIRECT_IOVECS, "a send carries a room's messages: {self:?}");
         assert!(self.copy_bytes <= self.large_chunk_bytes, "a copy fits a chunk: {self:?}");
     }
 }

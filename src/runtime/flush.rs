@@ -24,7 +24,7 @@ impl Core {
     pub(super) fn flush_own(&mut self) {
         let mut left = OWN_SENDS_PER_TURN;
         let mut begin = None;
-        while left > 0 && self.begin_sends(left, Shard::next_own_send) {
+        while left > 0 && self.begin_sends(left, Shard::next_direct_send) {
             left -= self.begun.len();
             if self.send_batch(&mut begin) > SLICE_TIME_MAX {
                 return;
@@ -33,11 +33,11 @@ impl Core {
     }
 
     pub(super) fn flush_slice(&mut self) {
-        self.shard.start_slice();
+        self.shard.begin_quantum();
         self.send_slice();
-        if self.shard.wants_slice_end() {
+        if self.shard.wants_quantum_end() {
             let now = self.now();
-            self.shard.on_slice_end(now);
+            self.shard.on_quantum_end(now);
         }
     }
 
@@ -60,10 +60,8 @@ impl Core {
     /// Begins the next sends, as many as one batch takes. Returns whether there were any.
     fn begin_sends(&mut self, most: usize, next: fn(&mut Shard) -> Option<ConnId>) -> bool {
         self.begun.clear();
-        let offered_max = self.shard.counters().offered + BATCH_BYTES_MAX;
-        while self.begun.len() < most.min(BATCH_SENDS_MAX)
-            && self.shard.counters().offered < offered_max
-        {
+        let offered_max = self.shard.offered() + BATCH_BYTES_MAX;
+        while self.begun.len() < most.min(BATCH_SENDS_MAX) && self.shard.offered() < offered_max {
             let Some(id) = next(&mut self.shard) else { break };
             self.begun.push(id);
         }
@@ -77,7 +75,7 @@ impl Core {
         let sends = self.begun.iter().map(|id| {
             let socket = sockets.get(*id);
             let socket = socket.expect("a connection keeps its descriptor while it is sent to");
-            (socket.as_fd(), move |each: &mut dyn FnMut(_)| shard.for_each_slice(*id, each))
+            (socket.as_fd(), move |each: &mut dyn FnMut(_)| shard.for_each_iovec(*id, each))
         });
         if let Err(error) = self.sender.send(sends, &mut self.counts) {
             self.note_failure(Syscall::RingEnter, &error);

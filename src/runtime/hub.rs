@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corecast_shards::{
-    Answer, Close, ConnId, Full, Joined, Limits, Message, Petition, Query, Refused, RoomName,
-    Shard, ShardId, Time, Token, Unnumbered, Unsent, Verdict,
+    Answer, Close, ConnId, Full, Joined, Limits, Message, Petition, Query, Refused, RequestId,
+    RoomName, Shard, ShardId, Time, Unnumbered, Unsent, Verdict,
 };
 use futures_lite::future;
 
@@ -303,7 +303,7 @@ impl Hub {
     /// Tries a command in each turn until the shard takes it, and waits for its answer.
     async fn command(
         &self,
-        command: impl Fn(&mut Shard, Token) -> Result<(), Refused>,
+        command: impl Fn(&mut Shard, RequestId) -> Result<(), Refused>,
     ) -> Result<Answer, JoinError> {
         loop {
             let (resolver, answer) = promise();
@@ -366,7 +366,7 @@ impl Hub {
 
     async fn ask(
         &self,
-        request: impl FnOnce(&mut Core, Token) -> Result<(), Full>,
+        request: impl FnOnce(&mut Core, RequestId) -> Result<(), Full>,
     ) -> Result<Answer, HttpError> {
         let (resolver, answer) = promise();
         let asked = self.with_core(|core| {

@@ -1,6 +1,6 @@
 //! All rings between the shards of a process.
 
-use corecast_shards::{LaneRoom, Limits, Outcome, Request, Shard, ShardId};
+use corecast_shards::{Capacity, FromHome, Limits, Shard, ShardId, ToHome};
 
 use super::ring::{Consumer, Doorbell, Producer, ring};
 
@@ -17,10 +17,10 @@ pub(crate) struct Mesh {
 #[derive(Debug)]
 struct Peer {
     id: ShardId,
-    requests_out: Producer<Request>,
-    requests_in: Consumer<Request>,
-    outcomes_out: Producer<Outcome>,
-    outcomes_in: Consumer<Outcome>,
+    requests_out: Producer<ToHome>,
+    requests_in: Consumer<ToHome>,
+    outcomes_out: Producer<FromHome>,
+    outcomes_in: Consumer<FromHome>,
 }
 
 /// Requests of one peer handled in one turn; the others and the sockets come next.
@@ -73,22 +73,22 @@ impl Mesh {
     /// that whoever comes last when outcomes fill a ring comes first later.
     pub(crate) fn take(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
-            shard.on_request_room(peer.id, room(&mut peer.requests_out));
-            shard.on_outcome_room(peer.id, room(&mut peer.outcomes_out));
+            shard.on_to_home_capacity(peer.id, room(&mut peer.requests_out));
+            shard.on_from_home_capacity(peer.id, room(&mut peer.outcomes_out));
             for _ in 0..OUTCOMES_PER_TURN {
                 let Some(outcome) = peer.outcomes_in.pop() else { break };
-                shard.on_outcome(outcome);
+                shard.on_from_home(outcome);
             }
         }
         let (later, sooner) = self.peers.split_at_mut(self.first);
         self.first = if sooner.len() > 1 { self.first + 1 } else { 0 };
         for peer in sooner.iter_mut().chain(later) {
             for _ in 0..REQUESTS_PER_TURN {
-                if !shard.takes_requests() {
+                if !shard.takes_to_home() {
                     return;
                 }
                 let Some(request) = peer.requests_in.pop() else { break };
-                shard.on_request(peer.id, request);
+                shard.on_to_home(peer.id, request);
             }
         }
     }
@@ -96,12 +96,12 @@ impl Mesh {
     /// Puts what the shard has for others onto the rings, as far as it fits, and wakes them.
     pub(crate) fn give(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
-            while let Some(outcome) = shard.next_outcome(peer.id) {
+            while let Some(outcome) = shard.next_from_home(peer.id) {
                 let bytes = outcome.weight();
                 let pushed = peer.outcomes_out.push(outcome, bytes);
                 assert!(pushed.is_ok(), "a shard gives only what fits");
             }
-            while let Some(request) = shard.next_request(peer.id) {
+            while let Some(request) = shard.next_to_home(peer.id) {
                 let bytes = request.weight();
                 let pushed = peer.requests_out.push(request, bytes);
                 assert!(pushed.is_ok(), "a shard gives only what fits");
@@ -114,21 +114,22 @@ impl Mesh {
     /// Whether there is something to do, or room for what did not fit. To be asked once more
     /// between [`Doorbell::doze`] and sleep.
     pub(crate) fn has_work(&mut self, shard: &Shard) -> bool {
-        let takes_requests = shard.takes_requests();
+        let takes_to_home = shard.takes_to_home();
         self.peers.iter_mut().any(|peer| {
             // Requests that may not be taken now wait for room among the outcomes, which is asked
             // for below.
             let news =
-                !peer.outcomes_in.is_empty() || (takes_requests && !peer.requests_in.is_empty());
-            let room = shard.wants_request_room(peer.id) && peer.requests_out.wait_for_room();
-            news || room || (shard.wants_outcome_room(peer.id) && peer.outcomes_out.wait_for_room())
+                !peer.outcomes_in.is_empty() || (takes_to_home && !peer.requests_in.is_empty());
+            let room = shard.wants_to_home_capacity(peer.id) && peer.requests_out.wait_for_room();
+            news || room
+                || (shard.wants_from_home_capacity(peer.id) && peer.outcomes_out.wait_for_room())
         })
     }
 }
 
-fn room<T: Send>(producer: &mut Producer<T>) -> LaneRoom {
+fn room<T: Send>(producer: &mut Producer<T>) -> Capacity {
     let room = producer.room();
-    LaneRoom { items: room.items, bytes: room.bytes }
+    Capacity { items: room.items, bytes: room.bytes }
 }
 
 /// One ring for each ordered pair of different shards.
@@ -209,7 +210,7 @@ mod memory {
     fn computed(shards: usize) -> usize {
         const BESIDE_SLOTS: usize = 1024;
         const OF_SHARD: usize = 64;
-        let slots = size_of::<(Request, usize)>() + size_of::<(Outcome, usize)>();
+        let slots = size_of::<(ToHome, usize)>() + size_of::<(FromHome, usize)>();
         let pairs = shards * (shards - 1);
         shards * OF_SHARD + pairs * (limits(shards).mesh_items * slots + 2 * BESIDE_SLOTS)
     }
@@ -256,12 +257,12 @@ mod memory {
 #[cfg(test)]
 mod tests {
     use corecast_shards::wire::Opcode;
-    use corecast_shards::{Asker, Config, ConnId, Origin, RoomName, Time, Unnumbered};
+    use corecast_shards::{Config, ConnId, Origin, Requester, RoomName, Time, Unnumbered};
 
     use super::*;
 
-    fn publish(room: &RoomName) -> Request {
-        Request::Publish {
+    fn publish(room: &RoomName) -> ToHome {
+        ToHome::Publish {
             room: room.clone(),
             message: Unnumbered::verbatim(Opcode::Text, b"m"),
             exclude: None,
@@ -293,9 +294,9 @@ mod tests {
         let mut meshes = Mesh::all(&[(); 3].map(|()| Doorbell::new(|| {})), &limits);
         let (mesh, peers) = meshes.split_first_mut().unwrap();
         let conn = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
-        let (room_joined, asker) = (room.clone(), Asker::Client(None));
-        let (attempt, since, again) = (1, None, false);
-        let join = Request::Join { room: room_joined, conn, attempt, asker, since, again };
+        let (room_joined, requester) = (room.clone(), Requester::Client(None));
+        let (change_id, since, again) = (1, None, false);
+        let join = ToHome::Join { room: room_joined, conn, change_id, requester, since, again };
         assert!(peers[0].peers[0].requests_out.push(join, 1).is_ok());
         let mut served = [0_usize; 2];
         for _ in 0..300 {

@@ -53,11 +53,11 @@ impl Gauges {
     /// nothing by itself any more.
     pub(crate) fn set(&self, shard: &Shard, counts: &Counts, is_silent: bool) {
         self.counts.set(counts);
-        let counters = shard.counters();
+        let (sent, handled) = shard.mesh_counts();
         self.connections.store(shard.connection_count(), Ordering::Relaxed);
         // Whoever sees that a message was handled also sees what was sent because of it.
-        self.mesh_sent.store(counters.mesh_sent, Ordering::Release);
-        self.mesh_handled.store(counters.mesh_handled, Ordering::Release);
+        self.mesh_sent.store(sent, Ordering::Release);
+        self.mesh_handled.store(handled, Ordering::Release);
         // Whoever sees that it is silent also sees the last that it sent.
         self.is_silent.store(is_silent, Ordering::Release);
     }

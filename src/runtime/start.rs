@@ -56,7 +56,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         seed: random_seed()?,
         slow: settings.slow,
         limits,
-        handled: program.handled(),
+        hooks: program.hooks(),
         ..Config::default()
     };
     let process = Arc::new(Process::new(config.clone(), settings.rules(address), cores));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, Call, ConnId, Disconnect, Goodbye, Permissions, RoomName, Shard, Time, Token,
+    Answer, Call, CloseStep, ConnId, Disconnect, Permissions, RequestId, RoomName, Shard, Time,
     Unnumbered,
 };
 
@@ -66,7 +66,7 @@ pub(crate) struct Core {
     /// The connections whose sends are begun.
     pub(super) begun: Vec<ConnId>,
     pub(super) counts: Counts,
-    pub(crate) waiting: HashMap<Token, Resolver<Answer>>,
+    pub(crate) waiting: HashMap<RequestId, Resolver<Answer>>,
     /// At how many waiting callers those are looked for who wait no more.
     sweep_at: usize,
     next_token: u64,
@@ -221,7 +221,7 @@ impl Core {
         }
         self.greet();
         // After everything that makes such messages: a publish is sent in the turn that reads it.
-        self.shard.take_own(OWN_MESSAGES_PER_TURN);
+        self.shard.take_loopback(OWN_MESSAGES_PER_TURN);
         self.take_outputs();
         self.flush_own();
         self.flush_slice();
@@ -234,7 +234,7 @@ impl Core {
 
     fn tell_time(&mut self) {
         self.turn_began = self.now();
-        self.shard.on_time_heard(self.turn_began, self.hearing.heard());
+        self.shard.on_time_with_backlog(self.turn_began, self.hearing.heard());
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -269,7 +269,7 @@ impl Core {
     }
 
     fn has_local_work(&self) -> bool {
-        self.shard.has_own()
+        self.shard.has_loopback()
             || self.shard.has_sends()
             || !self.readable.is_empty()
             || self.greetings.has_readable()
@@ -472,15 +472,15 @@ impl Core {
                 session.set_last_rooms(rooms);
             }
         }
-        while let Some(goodbye) = self.shard.next_goodbye() {
+        while let Some(goodbye) = self.shard.next_close_step() {
             match goodbye {
-                Goodbye::Parted(id, reason) => self.births.push(Birth::Parted(id, reason)),
-                Goodbye::ShutdownWrite(id) => {
+                CloseStep::LeftRooms(id, reason) => self.births.push(Birth::Parted(id, reason)),
+                CloseStep::ShutdownWrite(id) => {
                     if let Some(socket) = self.sockets.get(id) {
                         sys::shutdown_write(socket);
                     }
                 }
-                Goodbye::Close(id) => {
+                CloseStep::Close(id) => {
                     self.close_socket(id);
                     self.process.release_connection();
                 }
@@ -509,13 +509,13 @@ impl Core {
     }
 
     /// A name for a caller's question, and the place where its answer will be delivered.
-    pub(crate) fn expect_answer(&mut self, resolver: Resolver<Answer>) -> Token {
+    pub(crate) fn expect_answer(&mut self, resolver: Resolver<Answer>) -> RequestId {
         if self.waiting.len() >= self.sweep_at {
             self.waiting.retain(|_, resolver| !resolver.is_abandoned());
             self.sweep_at = SWEEP_MIN.max(2 * self.waiting.len());
         }
         self.next_token += 1;
-        let token = Token(self.next_token);
+        let token = RequestId(self.next_token);
         self.waiting.insert(token, resolver);
         token
     }
@@ -531,7 +531,7 @@ impl Core {
 }
 
 /// A message of a foreign thread, and the name of whoever wants to know its offset.
-type Publication = (Unnumbered, Option<Token>);
+type Publication = (Unnumbered, Option<RequestId>);
 
 /// Gives the message back when its room takes none at the moment.
 fn publish(

@@ -26,7 +26,7 @@ impl Room for EngineRoom {
         for _ in 0..members {
             let member = shard.open(Permissions::default());
             shard.receive(member, &mut join.clone());
-            shard.take_own(TURN);
+            shard.take_loopback(TURN);
         }
         let outsider = shard.open(Permissions::default());
         let (leave, publish) = (frame(LEAVE), frame(&publish_text(payload_bytes)));
@@ -38,17 +38,17 @@ impl Room for EngineRoom {
     /// Commands decoded, handled by the home, answered, answers sent.
     fn join_and_leave(&mut self) -> usize {
         self.shard.receive(self.outsider, &mut self.join);
-        self.shard.take_own(TURN);
+        self.shard.take_loopback(TURN);
         let joined = self.flush_own();
         self.shard.receive(self.outsider, &mut self.leave);
-        self.shard.take_own(TURN);
+        self.shard.take_loopback(TURN);
         joined + self.flush_own()
     }
 
     /// Up to the room's log: decoded, numbered, encoded, appended. No member is touched.
     fn publish(&mut self) {
         self.shard.receive(self.outsider, &mut self.publish);
-        self.shard.take_own(TURN);
+        self.shard.take_loopback(TURN);
     }
 
     /// One send per member, up to the system call that is left out: begun, its memory walked,
@@ -56,7 +56,7 @@ impl Room for EngineRoom {
     fn flush(&mut self) -> usize {
         let mut bytes = 0;
         while self.shard.has_sends() {
-            self.shard.start_slice();
+            self.shard.begin_quantum();
             while let Some(member) = self.shard.next_room_send() {
                 bytes += self.send(member);
             }
@@ -73,7 +73,7 @@ impl EngineRoom {
 
     fn flush_own(&mut self) -> usize {
         let mut bytes = 0;
-        while let Some(connection) = self.shard.next_own_send() {
+        while let Some(connection) = self.shard.next_direct_send() {
             bytes += self.send(connection);
         }
         bytes
@@ -81,7 +81,7 @@ impl EngineRoom {
 
     fn send(&mut self, connection: ConnId) -> usize {
         let mut bytes = 0;
-        self.shard.for_each_slice(connection, |slice| bytes += slice.len());
+        self.shard.for_each_iovec(connection, |slice| bytes += slice.len());
         self.shard.end_send(connection, SendEnd::Taken(bytes));
         bytes
     }

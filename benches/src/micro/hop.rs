@@ -2,7 +2,7 @@
 
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Config, ConnId, LaneRoom, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
+    Capacity, Config, ConnId, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
     Unnumbered,
 };
 
@@ -25,7 +25,7 @@ const NEAR: ShardId = ShardId::new(0);
 const FAR: ShardId = ShardId::new(1);
 
 /// A ring that is never full.
-const PLENTY: LaneRoom = LaneRoom { items: 1024, bytes: 1 << 20 };
+const PLENTY: Capacity = Capacity { items: 1024, bytes: 1 << 20 };
 
 impl Hop {
     /// Two shards and a member, for messages of so many bytes.
@@ -44,7 +44,7 @@ impl Hop {
 
     /// One publish, there and back.
     pub fn publish(&mut self) {
-        self.near.on_request_room(FAR, PLENTY);
+        self.near.on_to_home_capacity(FAR, PLENTY);
         let publication = Publication { event: "m".into(), data: &self.data, echo: true };
         let message = Unnumbered::new(&publication, &self.room);
         self.near.publish(&self.room, message, None, None).expect("there is plenty of room");
@@ -55,10 +55,10 @@ impl Hop {
     pub fn flush(&mut self) -> usize {
         let mut bytes = 0;
         while self.near.has_sends() {
-            while let Some(member) = self.near.next_own_send() {
+            while let Some(member) = self.near.next_direct_send() {
                 bytes += self.send(member);
             }
-            self.near.start_slice();
+            self.near.begin_quantum();
             while let Some(member) = self.near.next_room_send() {
                 bytes += self.send(member);
             }
@@ -68,7 +68,7 @@ impl Hop {
 
     fn send(&mut self, member: ConnId) -> usize {
         let mut bytes = 0;
-        self.near.for_each_slice(member, |slice| bytes += slice.len());
+        self.near.for_each_iovec(member, |slice| bytes += slice.len());
         self.near.end_send(member, SendEnd::Taken(bytes));
         bytes
     }
@@ -77,21 +77,21 @@ impl Hop {
         let text = format!(r#"{{"event":"cast:join","room":"{}"}}"#, self.room.as_str());
         let mut frame = Vec::new();
         push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
-        self.near.on_request_room(FAR, PLENTY);
+        self.near.on_to_home_capacity(FAR, PLENTY);
         self.near.receive(self.member, &mut frame);
         // The home of everybody's room has to know the new connection, too, wherever it is.
-        self.near.take_own(16);
+        self.near.take_loopback(16);
         self.carry();
         self.flush();
     }
 
     fn carry(&mut self) {
-        self.far.on_outcome_room(NEAR, PLENTY);
-        while let Some(request) = self.near.next_request(FAR) {
-            self.far.on_request(NEAR, request);
+        self.far.on_from_home_capacity(NEAR, PLENTY);
+        while let Some(request) = self.near.next_to_home(FAR) {
+            self.far.on_to_home(NEAR, request);
         }
-        while let Some(outcome) = self.far.next_outcome(NEAR) {
-            self.near.on_outcome(outcome);
+        while let Some(outcome) = self.far.next_from_home(NEAR) {
+            self.near.on_from_home(outcome);
         }
     }
 }

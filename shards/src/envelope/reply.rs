@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Publication;
 use crate::id::{ConnId, ShardId};
-use crate::message::Joined;
+use crate::mesh::Joined;
 use crate::room_name::RoomName;
 use crate::wire::{FRAME_HEADER_MAX, Opcode, frame_header, push_frame};
 

@@ -68,7 +68,7 @@ struct Pins {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
     /// Slices of memory.
-    pub(crate) slices: usize,
+    pub(crate) iovecs: usize,
     /// Bytes; the slice that uses them up is carried whole.
     pub(crate) bytes: usize,
     /// Bytes that it carries already.
@@ -77,7 +77,7 @@ pub(crate) struct Space {
 
 impl Space {
     pub(crate) fn is_used_up(self) -> bool {
-        self.slices == 0 || self.used >= self.bytes
+        self.iovecs == 0 || self.used >= self.bytes
     }
 }
 
@@ -219,9 +219,9 @@ impl Log {
 
     /// Frees what lies wholly below `floor` and is pinned by nobody: no member that is not pinned
     /// may stand below it.
-    pub(crate) fn release(&mut self, floor: u64, pool: &mut ChunkPool) {
+    pub(crate) fn release(&mut self, low_water: u64, pool: &mut ChunkPool) {
         while let Some(front) = self.segments.front() {
-            if front.end() > floor || front.pins != Pins::default() {
+            if front.end() > low_water || front.pins != Pins::default() {
                 return;
             }
             self.drop_front(pool);
@@ -230,12 +230,12 @@ impl Log {
 
     /// Drops the oldest segments while the log is over its limit, as long as only slow members
     /// stand in them: nothing above `floor`, and nothing that is being sent.
-    pub(crate) fn trim(&mut self, bytes_max: usize, floor: u64, pool: &mut ChunkPool) {
+    pub(crate) fn trim(&mut self, bytes_max: usize, low_water: u64, pool: &mut ChunkPool) {
         while self.bytes > bytes_max
             && let Some(front) = self.segments.front()
         {
             let kept = self.next - front.end();
-            if front.end() > floor || front.pins.held > 0 || kept < pool.tuning.log_messages {
+            if front.end() > low_water || front.pins.held > 0 || kept < pool.tuning.log_messages {
                 return;
             }
             self.drop_front(pool);
@@ -253,7 +253,7 @@ impl Log {
     }
 
     /// Calls `each` with the memory of the messages in `offsets`, in order.
-    pub(crate) fn for_each_slice<'a>(
+    pub(crate) fn for_each_iovec<'a>(
         &'a self,
         offsets: Range<u64>,
         mut each: impl FnMut(&'a [u8]),
@@ -266,7 +266,7 @@ impl Log {
     /// Bytes of the messages in `offsets`.
     pub(crate) fn bytes_of(&self, offsets: Range<u64>) -> usize {
         let mut bytes = 0;
-        self.for_each_slice(offsets, |slice| bytes += slice.len());
+        self.for_each_iovec(offsets, |slice| bytes += slice.len());
         bytes
     }
 
@@ -281,7 +281,7 @@ impl Log {
             let from = (reached - segment.first) as usize;
             reached = offsets.end.min(segment.end());
             let slice = segment.chunk.slice(from..(reached - segment.first) as usize);
-            space.slices -= 1;
+            space.iovecs -= 1;
             space.used += slice.len();
         }
         reached
@@ -369,7 +369,7 @@ mod tests {
 
     fn text(log: &Log, offsets: Range<u64>) -> Vec<u8> {
         let mut all = Vec::new();
-        log.for_each_slice(offsets, |slice| all.extend_from_slice(slice));
+        log.for_each_iovec(offsets, |slice| all.extend_from_slice(slice));
         all
     }
 
@@ -408,7 +408,7 @@ mod tests {
     fn a_log_that_nobody_needs_owns_nothing() {
         let (mut log, mut pool) = log(5_000, 200);
         log.release(5_000, &mut pool);
-        assert!(!log.is_empty(), "the last message is above the floor");
+        assert!(!log.is_empty(), "the last message is above the low-water mark");
         log.release(5_001, &mut pool);
         assert!(log.is_empty());
         assert_eq!((log.first(), log.next(), log.bytes()), (5_001, 5_001, 0));
@@ -445,7 +445,7 @@ mod tests {
         let limit = 64 << 10;
         let (mut log, mut pool) = log(5_000, 200);
         log.trim(limit, 1, &mut pool);
-        assert_eq!(log.first(), 1, "nothing above the floor is dropped");
+        assert_eq!(log.first(), 1, "nothing above the low-water mark is dropped");
         log.pin(1, Pin::Held);
         log.trim(limit, 5_001, &mut pool);
         assert_eq!(log.first(), 1, "nothing that is being sent is dropped");
@@ -466,9 +466,9 @@ mod tests {
     #[test]
     fn reach_counts_slices() {
         let (log, _) = log(10, COPY_BYTES_MAX + 1);
-        let reach = |offsets, slices| {
-            let mut space = Space { slices, bytes: usize::MAX, used: 0 };
-            (log.reach(offsets, &mut space), space.slices)
+        let reach = |offsets, iovecs| {
+            let mut space = Space { iovecs, bytes: usize::MAX, used: 0 };
+            (log.reach(offsets, &mut space), space.iovecs)
         };
         assert_eq!(reach(3..11, 0), (3, 0));
         assert_eq!(reach(3..11, 1), (4, 0));
@@ -482,7 +482,7 @@ mod tests {
         let frame = COPY_BYTES_MAX + 1;
         let (log, _) = log(10, frame);
         let reach = |offsets, bytes| {
-            let mut space = Space { slices: 100, bytes, used: 0 };
+            let mut space = Space { iovecs: 100, bytes, used: 0 };
             (log.reach(offsets, &mut space), space.used)
         };
         assert_eq!(reach(3..11, 0), (3, 0));

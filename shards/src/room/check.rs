@@ -13,8 +13,14 @@ impl Room {
         let sending = self.members.iter().filter(|m| m.in_flight > 0);
         assert_eq!(self.sending as usize, sending.count(), "{name:?}: members that are sent to");
         assert!(self.members.len() <= self.references as usize, "{name:?}: members refer to it");
-        assert!(self.floor <= self.log.next(), "{name:?}: the floor is no higher than the end");
-        assert!(self.floor_bytes <= self.log.appended_bytes(), "{name:?}: the floor's bytes");
+        assert!(
+            self.low_water <= self.log.next(),
+            "{name:?}: the low-water mark is no higher than the end"
+        );
+        assert!(
+            self.low_water_bytes <= self.log.appended_bytes(),
+            "{name:?}: the low-water mark's bytes"
+        );
         assert!(!self.members.is_empty() || self.log.is_empty(), "{name:?}: a log has members");
         self.check_pass();
         self.check_places();
@@ -25,7 +31,10 @@ impl Room {
         let Some(pass) = &self.pass else { return };
         assert!(self.dirty, "a walk is under way in rooms that need one");
         assert!(pass.position <= self.members.len(), "only members were visited");
-        assert!(self.floor <= pass.end && pass.end <= self.log.next(), "a walk raises the floor");
+        assert!(
+            self.low_water <= pass.end && pass.end <= self.log.next(),
+            "a walk raises the low-water mark"
+        );
     }
 
     /// The log began at `first` before something was dropped: no member that is not pinned may
@@ -41,8 +50,11 @@ impl Room {
     fn check_places(&self) {
         let unpinned = self.members.iter().filter(|m| m.pin.is_none());
         for member in unpinned.filter(|member| member.cursor < self.end_for(member)) {
-            let kept_from = if member.in_flight > 0 { self.kept_from() } else { self.floor };
-            assert!(member.cursor >= kept_from, "the floor passed somebody: {member:?}, {self:?}");
+            let kept_from = if member.in_flight > 0 { self.kept_from() } else { self.low_water };
+            assert!(
+                member.cursor >= kept_from,
+                "the low-water mark passed somebody: {member:?}, {self:?}"
+            );
             assert!(member.cursor >= self.log.first(), "somebody lost its place: {member:?}");
         }
         // The same for what the walk under way makes of it.
@@ -62,17 +74,17 @@ impl Room {
             assert!(reach <= end, "a send carries what is there: {member:?}");
             assert!(member.cursor >= self.log.first(), "what is being sent stays: {member:?}");
             let carries_all = reach == end;
-            assert!(carries_all || member.pin.is_some() || reach >= self.floor, "{member:?}");
+            assert!(carries_all || member.pin.is_some() || reach >= self.low_water, "{member:?}");
         }
         let mut free_from = member.cursor + 1;
-        for hole in member.holes() {
+        for range in member.excluded() {
             assert!(
-                hole.start >= free_from && hole.start < hole.end,
-                "holes are apart: {member:?}"
+                range.start >= free_from && range.start < range.end,
+                "excluded ranges are apart: {member:?}"
             );
-            free_from = hole.end + 1;
+            free_from = range.end + 1;
         }
-        assert!(free_from <= self.log.next() + 1, "holes are in the log: {member:?}");
+        assert!(free_from <= self.log.next() + 1, "excluded ranges are in the log: {member:?}");
         let gap_from = member.gap_from().unwrap_or(0);
         assert!(gap_from <= member.cursor, "a gap is behind the cursor: {member:?}");
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::collections::vec_deque;
 use std::ops::Range;
 
+use crate::connection::table::Slot;
 use crate::log::Pin;
 
 /// One member on this shard.
@@ -14,7 +15,7 @@ pub(crate) struct Member {
     /// How many offsets from the cursor the begun send carries.
     pub(crate) in_flight: u32,
     /// The slot of its connection.
-    pub(crate) slot: u32,
+    pub(crate) slot: Slot,
     /// Where the connection lists this room.
     pub(crate) place: u16,
     pub(crate) pin: Option<Pin>,
@@ -26,7 +27,7 @@ pub(crate) struct Member {
 pub(super) struct Extra {
     /// Messages that this member does not get because it sent them; sorted, apart, at or above the
     /// cursor.
-    holes: VecDeque<Range<u64>>,
+    excluded: VecDeque<Range<u64>>,
     /// The first message that was skipped and is not yet announced.
     pub(super) gap_from: Option<u64>,
     departure: Option<Departure>,
@@ -45,7 +46,7 @@ pub(crate) struct Departure {
 
 impl Member {
     /// Somebody whose next message is at `cursor`.
-    pub(super) fn new(slot: u32, place: u16, cursor: u64) -> Member {
+    pub(super) fn new(slot: Slot, place: u16, cursor: u64) -> Member {
         Member { cursor, in_flight: 0, slot, place, pin: None, extra: None }
     }
 
@@ -62,13 +63,17 @@ impl Member {
     }
 
     #[cfg(debug_assertions)]
-    pub(super) fn holes(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.extra.iter().flat_map(|extra| &extra.holes)
+    pub(super) fn excluded(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.extra.iter().flat_map(|extra| &extra.excluded)
     }
 
     /// The runs of messages from the cursor to `to` that this member gets.
     pub(crate) fn runs(&self, to: u64) -> Runs<'_> {
-        Runs { holes: self.extra.as_ref().map(|extra| extra.holes.iter()), from: self.cursor, to }
+        Runs {
+            excluded: self.extra.as_ref().map(|extra| extra.excluded.iter()),
+            from: self.cursor,
+            to,
+        }
     }
 
     pub(super) fn extra_mut(&mut self) -> &mut Extra {
@@ -78,25 +83,25 @@ impl Member {
     pub(super) fn set_cursor(&mut self, cursor: u64) {
         self.cursor = cursor;
         let Some(extra) = &mut self.extra else { return };
-        while let Some(hole) = extra.holes.pop_front_if(|hole| hole.start <= cursor) {
-            self.cursor = self.cursor.max(hole.end);
+        while let Some(range) = extra.excluded.pop_front_if(|range| range.start <= cursor) {
+            self.cursor = self.cursor.max(range.end);
         }
         self.drop_empty_extra();
     }
 
-    pub(super) fn add_hole(&mut self, offset: u64, first: u64) {
-        let holes = &mut self.extra_mut().holes;
+    pub(super) fn add_excluded(&mut self, offset: u64, first: u64) {
+        let excluded = &mut self.extra_mut().excluded;
         // What the log dropped will be in a gap anyway; so the list is bounded by the log.
-        while holes.pop_front_if(|hole| hole.end <= first).is_some() {}
-        match holes.back_mut() {
+        while excluded.pop_front_if(|range| range.end <= first).is_some() {}
+        match excluded.back_mut() {
             Some(last) if last.end == offset => last.end += 1,
-            _ => holes.push_back(offset..offset + 1),
+            _ => excluded.push_back(offset..offset + 1),
         }
     }
 
     pub(super) fn drop_empty_extra(&mut self) {
         let used = |extra: &Extra| {
-            !extra.holes.is_empty() || extra.gap_from.is_some() || extra.departure.is_some()
+            !extra.excluded.is_empty() || extra.gap_from.is_some() || extra.departure.is_some()
         };
         if !self.extra.as_deref().is_some_and(used) {
             self.extra = None;
@@ -107,7 +112,7 @@ impl Member {
 /// See [`Member::runs`].
 #[derive(Debug)]
 pub(crate) struct Runs<'a> {
-    holes: Option<vec_deque::Iter<'a, Range<u64>>>,
+    excluded: Option<vec_deque::Iter<'a, Range<u64>>>,
     from: u64,
     to: u64,
 }
@@ -119,10 +124,11 @@ impl Iterator for Runs<'_> {
         if self.from >= self.to {
             return None;
         }
-        let hole = self.holes.as_mut().and_then(Iterator::next).filter(|hole| hole.start < self.to);
+        let range =
+            self.excluded.as_mut().and_then(Iterator::next).filter(|range| range.start < self.to);
         let from = self.from;
-        let end = match hole {
-            Some(hole) => (hole.start, hole.end),
+        let end = match range {
+            Some(range) => (range.start, range.end),
             None => (self.to, self.to),
         };
         self.from = end.1;

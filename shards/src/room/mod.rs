@@ -3,7 +3,9 @@
 #[cfg(debug_assertions)]
 mod check;
 mod member;
+pub(crate) mod table;
 
+use crate::connection::table::Slot;
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest, Space};
 use crate::room_name::RoomName;
@@ -36,14 +38,14 @@ pub(crate) struct Room {
     pass: Option<Pass>,
     /// Every member that is not pinned has a cursor at or above this: the end of the log when the
     /// previous pass began.
-    floor: u64,
+    low_water: u64,
     /// The log's `appended_bytes` at that moment.
-    floor_bytes: u64,
+    low_water_bytes: u64,
     /// When the oldest message was accepted that came since the running or last pass began.
     accepted: Option<Time>,
     /// Whether the room stands in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
-    pub(crate) press: Press,
+    pub(crate) back_pressure: BackPressure,
 }
 
 /// Messages that a member lost, both ends included.
@@ -77,10 +79,10 @@ struct Pass {
 
 /// Whether publishers are faster than this shard's writable members.
 #[derive(Debug)]
-pub(crate) struct Press {
+pub(crate) struct BackPressure {
     pub(crate) wanted: bool,
     /// What the home was told last; none when it may have forgotten.
-    pub(crate) told: Option<bool>,
+    pub(crate) announced: Option<bool>,
     /// Whether the room stands in the queue of those that have something to tell.
     pub(crate) queued: bool,
 }
@@ -101,11 +103,11 @@ impl Room {
             sending: 0,
             sending_from: 0,
             pass: None,
-            floor: 1,
-            floor_bytes: 0,
+            low_water: 1,
+            low_water_bytes: 0,
             accepted: None,
             dirty: false,
-            press: Press { wanted: false, told: Some(false), queued: false },
+            back_pressure: BackPressure { wanted: false, announced: Some(false), queued: false },
         }
     }
 
@@ -122,7 +124,7 @@ impl Room {
     }
 
     /// Adds a member whose next message has offset `next`; returns its place.
-    pub(crate) fn add(&mut self, slot: u32, place: u16, next: u64) -> u32 {
+    pub(crate) fn add(&mut self, slot: Slot, place: u16, next: u64) -> u32 {
         if !self.is_awaited() {
             self.resume_at(next);
         }
@@ -254,7 +256,7 @@ impl Room {
         if member.cursor == newest && member.in_flight == 0 {
             self.move_cursor(index, newest + 1);
         } else {
-            member.add_hole(newest, self.log.first());
+            member.add_excluded(newest, self.log.first());
         }
     }
 
@@ -349,7 +351,7 @@ impl Room {
     }
 
     /// Which member the walk visits next.
-    pub(crate) fn visit(&mut self) -> Option<usize> {
+    pub(crate) fn next_member(&mut self) -> Option<usize> {
         let pass = self.pass.as_mut()?;
         let index = pass.position;
         if index >= self.members.len() {
@@ -367,7 +369,7 @@ impl Room {
     /// accepted, and whether newer messages need another.
     pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> (Option<Time>, bool) {
         let pass = self.pass.take().expect("only a walk that began ends");
-        (self.floor, self.floor_bytes) = (pass.end, pass.end_bytes);
+        (self.low_water, self.low_water_bytes) = (pass.end, pass.end_bytes);
         self.release(pool);
         (pass.accepted, self.log.next() > pass.end)
     }
@@ -375,10 +377,10 @@ impl Room {
     /// Frees what nobody needs.
     pub(crate) fn release(&mut self, pool: &mut ChunkPool) {
         if self.members.is_empty() {
-            (self.floor, self.floor_bytes) = (self.log.next(), self.log.appended_bytes());
+            (self.low_water, self.low_water_bytes) = (self.log.next(), self.log.appended_bytes());
             if let Some(pass) = &mut self.pass {
                 // Or the floor would fall again when the walk ends.
-                (pass.end, pass.end_bytes) = (self.floor, self.floor_bytes);
+                (pass.end, pass.end_bytes) = (self.low_water, self.low_water_bytes);
             }
         }
         #[cfg(debug_assertions)]
@@ -391,8 +393,8 @@ impl Room {
     /// Members that are not pinned, and sends under way, are at or above this.
     fn kept_from(&self) -> u64 {
         match self.sending {
-            0 => self.floor,
-            _ => self.floor.min(self.sending_from),
+            0 => self.low_water,
+            _ => self.low_water.min(self.sending_from),
         }
     }
 
@@ -409,14 +411,14 @@ impl Room {
     ///
     /// Counted from where the previous pass began, so that the backlog of slow members, which
     /// costs them and not the publishers, does not count.
-    pub(crate) fn judge_press(&mut self, bytes_max: usize) -> bool {
-        let waiting = self.log.appended_bytes() - self.floor_bytes;
+    pub(crate) fn judge_back_pressure(&mut self, bytes_max: usize) -> bool {
+        let waiting = self.log.appended_bytes() - self.low_water_bytes;
         let bytes_max = bytes_max as u64;
-        self.press.wanted = match self.press.wanted {
+        self.back_pressure.wanted = match self.back_pressure.wanted {
             true => waiting >= bytes_max / 4,
             false => waiting > bytes_max / 2,
         };
-        self.press.told != Some(self.press.wanted)
+        self.back_pressure.announced != Some(self.back_pressure.wanted)
     }
 }
 
@@ -429,7 +431,7 @@ mod tests {
     fn room(members: u32) -> Room {
         let mut room = Room::new(RoomName::new("r").expect("legal"), ShardId::new(0));
         for slot in 0..members {
-            room.add(slot, 0, 1);
+            room.add(Slot::new(slot), 0, 1);
         }
         room
     }
@@ -445,13 +447,14 @@ mod tests {
                 let mut room = room(6);
                 room.begin_pass();
                 let mut seen: Vec<u32> = (0..visited_before)
-                    .map(|_| room.visit().expect("six"))
+                    .map(|_| room.next_member().expect("six"))
                     .map(|i| i as u32)
                     .collect();
-                let index = room.members.iter().position(|m| m.slot == leaver).expect("there");
+                let index =
+                    room.members.iter().position(|m| m.slot == Slot::new(leaver)).expect("there");
                 room.remove(index);
-                while let Some(index) = room.visit() {
-                    seen.push(room.members[index].slot);
+                while let Some(index) = room.next_member() {
+                    seen.push(room.members[index].slot.number());
                 }
                 seen.retain(|slot| *slot != leaver);
                 seen.sort_unstable();
@@ -468,7 +471,7 @@ mod tests {
             publish(&mut room, &mut pool);
         }
         for offset in [3, 4, 6] {
-            room.members[0].add_hole(offset, 1);
+            room.members[0].add_excluded(offset, 1);
         }
         let runs: Vec<_> = room.members[0].runs(9).collect();
         assert_eq!(runs, [1..3, 5..6, 7..9]);
@@ -498,7 +501,7 @@ mod tests {
         room.pin(0, Pin::Slow);
         room.depart(0, 8, None);
         assert!(!room.is_awaited());
-        room.add(1, 0, 3);
+        room.add(Slot::new(1), 0, 3);
         publish(&mut room, &mut pool);
         assert_eq!(room.next_offset(), 4);
         assert_eq!(room.offset_before(&room.members[1]), 2);
@@ -517,20 +520,20 @@ mod tests {
         for _ in 0..5 {
             publish(&mut room, &mut pool);
         }
-        assert!(!room.judge_press(100), "50 bytes are not more than half");
+        assert!(!room.judge_back_pressure(100), "50 bytes are not more than half");
         publish(&mut room, &mut pool);
-        assert!(room.judge_press(100));
-        room.press.told = Some(true);
+        assert!(room.judge_back_pressure(100));
+        room.back_pressure.announced = Some(true);
         room.begin_pass();
         for _ in 0..3 {
             publish(&mut room, &mut pool);
         }
         room.move_cursor(0, 7);
         room.end_pass(&mut pool);
-        assert!(!room.judge_press(100), "30 bytes are not below a quarter");
+        assert!(!room.judge_back_pressure(100), "30 bytes are not below a quarter");
         room.begin_pass();
         room.move_cursor(0, 10);
         room.end_pass(&mut pool);
-        assert!(room.judge_press(100));
+        assert!(room.judge_back_pressure(100));
     }
 }

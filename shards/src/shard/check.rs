@@ -6,9 +6,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Shard;
-use crate::connection::{Connection, Membership, MembershipState, Phase, Sending, Wait};
+use super::directory::Directory;
+use super::host::Host;
+use super::slow::DIRECT_EXCESS_MAX;
+use crate::connection::table::Slot;
+use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
 use crate::log::Pin;
-use crate::rooms::EVERYBODY;
+use crate::room::table::{EVERYBODY, RoomKey};
 
 impl Shard {
     /// Asserts every invariant that a walk over the whole shard can see.
@@ -18,28 +22,19 @@ impl Shard {
     /// When one does not hold.
     #[doc(hidden)]
     pub fn check(&self) {
-        self.check_rooms();
-        self.homes.check(self.linger().rooms_max);
-        for slot in self.connections.slots() {
-            let connection = &self.connections[slot];
-            self.check_connection(slot, connection);
-            self.check_inbound(slot, connection);
-            self.check_memberships(slot, connection);
-        }
-        self.check_sums();
-        self.check_queues();
-        self.check_nobody_is_forgotten();
+        self.home.check();
+        check_host(&self.host);
     }
+}
 
-    fn check_rooms(&self) {
-        let mut references = HashMap::<u32, u32>::new();
-        for slot in self.connections.slots() {
-            for membership in &self.connections[slot].memberships {
-                *references.entry(membership.room).or_default() += 1;
-            }
-        }
-        for (_, room) in self.lanes.iter().flat_map(|lanes| &lanes.owing) {
-            *references.entry(*room).or_default() += 1;
+impl Directory {
+    /// Asserts that connections and rooms list each other, where `deferred` are the rooms that closed
+    /// connections still refer to.
+    fn check(&self, deferred: impl Iterator<Item = RoomKey>) {
+        let mut references = HashMap::<RoomKey, u32>::new();
+        let listed = |slot: Slot| self[slot].memberships.iter().map(|membership| membership.room);
+        for key in self.connections.slots().flat_map(listed).chain(deferred) {
+            *references.entry(key).or_default() += 1;
         }
         for (key, room) in self.rooms.by_key() {
             room.check();
@@ -48,162 +43,155 @@ impl Shard {
             assert_eq!(self.rooms.find(room.name.as_str()), Some(key), "a room is found by name");
             assert_eq!(room.home, self.rooms.home(room.name.as_str()), "a room knows its home");
             for (index, member) in room.members.iter().enumerate() {
-                let membership = &self.connections[member.slot].memberships[member.place as usize];
+                let membership = &self[member.slot].memberships[member.place as usize];
                 let listed = (membership.room, membership.listed());
                 assert_eq!(listed, (key, Some(index)), "room and connection know each other");
             }
         }
         assert!(references.is_empty(), "lists name rooms that are gone: {references:?}");
+        for slot in self.connections.slots() {
+            self.check_memberships(slot);
+        }
+        let members = |(key, room): (RoomKey, &crate::room::Room)| match key {
+            EVERYBODY => 0,
+            _ => room.members.len() as u64,
+        };
+        let memberships: u64 = self.rooms.by_key().map(members).sum();
+        assert_eq!(self.memberships(), memberships, "memberships");
     }
 
-    fn check_connection(&self, slot: u32, connection: &Connection) {
-        let Connection { phase, sending, .. } = *connection;
-        let is_out = !matches!(phase, Phase::Open | Phase::Finishing(_));
-        if phase == Phase::Vacant {
-            let is_bare = connection.own.is_none() && connection.inbound.is_none();
-            assert!(is_bare && connection.memberships.is_empty(), "{slot}: a free slot is empty");
-            assert!(connection.wait.is_none() && !connection.ready, "{slot}: a free slot is idle");
-        }
-        if sending == Sending::Blocked && !is_out {
-            assert!(connection.slow, "{slot}: a socket that refused bytes is slow");
-        }
-        if connection.slow && !is_out {
-            let watched = connection.slow_timer || sending != Sending::Blocked;
-            assert!(watched, "{slot}: a socket that refuses bytes has a timer");
-        }
-        let owed = connection.fate.is_some() || connection.own_bytes() <= self.own_bytes_max();
-        assert!(owed || is_out, "{slot}: own frames have a limit");
-        if connection.fate.is_some() && !is_out && sending != Sending::Begun {
-            assert!(self.queues.marked.contains(&slot), "{slot}: whoever ends stands in line");
-        }
-    }
-
-    /// What waits to be handled is what one read brought: nothing more is read until it is.
-    fn check_inbound(&self, slot: u32, connection: &Connection) {
-        let is_read = connection.is_open() && self.reading && connection.wait.is_none();
-        let Some(inbound) = connection.inbound.as_ref().filter(|_| is_read) else { return };
-        assert!(inbound.pending.is_none(), "{slot}: who is read has no message that waits");
-        assert_eq!(inbound.undecoded(), 0, "{slot}: who is read has left nothing undecoded");
-    }
-
-    fn own_bytes_max(&self) -> usize {
-        super::send::OWN_EXCESS_MAX * self.config.limits.own_bytes
-    }
-
-    fn check_memberships(&self, slot: u32, connection: &Connection) {
+    fn check_memberships(&self, slot: Slot) {
+        let connection = &self[slot];
         let mut rooms = HashSet::new();
         let mut noted: Vec<usize> = connection.behind.iter().collect();
         noted.sort_unstable();
         let places = connection.memberships.iter().enumerate();
         let marked = places.filter(|(_, m)| m.noted).map(|(place, _)| place);
-        assert!(marked.eq(noted), "{slot}: who may be behind is in the list, once");
-        let departs = |membership: &&Membership| membership.state == MembershipState::Departing;
+        assert!(marked.eq(noted), "{slot}: rooms where it may be behind are listed, once");
+        let departs = |membership: &&Membership| membership.state() == MembershipState::Departing;
         let departing = connection.memberships.iter().filter(departs).count();
         assert_eq!(usize::from(connection.departing), departing, "{slot}: leaves to finish");
-        let is_out = !matches!(connection.phase, Phase::Open | Phase::Finishing(_));
         for (place, membership) in connection.memberships.iter().enumerate() {
             assert!(rooms.insert(membership.room), "{slot}: a room is listed once");
-            assert!(!is_out, "{slot}: who is out of all rooms lists none: {membership:?}");
+            assert!(connection.is_in_rooms(), "{slot}: it is out of all rooms: {membership:?}");
             let Some(index) = membership.listed() else {
-                let joins = membership.state == MembershipState::Joining;
-                assert!(joins, "{slot}: only who joins is no member: {membership:?}");
+                let joins = membership.state() == MembershipState::Joining;
+                assert!(joins, "{slot}: only a joining one is not listed: {membership:?}");
                 continue;
             };
             self.check_membership(slot, place, membership, index);
         }
     }
 
-    fn check_membership(&self, slot: u32, place: usize, membership: &Membership, index: usize) {
-        let connection = &self.connections[slot];
-        let room = &self.rooms[membership.room];
+    fn check_membership(&self, slot: Slot, place: usize, membership: &Membership, index: usize) {
+        let connection = &self[slot];
+        let room = &self[membership.room];
         let member = &room.members[index];
         assert_eq!((member.slot, member.place as usize), (slot, place), "the room knows where");
-        let departs = membership.state == MembershipState::Departing;
+        let departs = membership.state() == MembershipState::Departing;
         assert_eq!(departs, member.departure().is_some(), "{slot}: {membership:?}");
-        let begun = connection.sending == Sending::Begun;
+        let begun = connection.write_state() == WriteState::Begun;
         assert!(begun || member.in_flight == 0, "{slot}: only a begun send carries: {member:?}");
         if !membership.noted {
             assert!(member.in_flight == 0 && member.pin.is_none(), "{slot}: not noted: {member:?}");
-            assert!(room.dirty || !room.is_behind(member), "{slot}: nobody knows: {member:?}");
+            assert!(room.dirty || !room.is_behind(member), "{slot}: no pass comes: {member:?}");
         } else if !begun {
             let pin = if connection.slow { Pin::Slow } else { Pin::Held };
-            assert_eq!(member.pin, Some(pin), "{slot}: who was left behind is pinned: {member:?}");
+            assert_eq!(member.pin, Some(pin), "{slot}: a member left behind is pinned: {member:?}");
         }
     }
+}
 
-    fn check_sums(&self) {
-        let slots = || self.connections.slots().map(|slot| &self.connections[slot]);
-        let open = slots().filter(|c| matches!(c.phase, Phase::Open | Phase::Finishing(_)));
-        assert_eq!(self.open_connections, open.count() as u64, "open connections");
-        let members = |(key, room): (u32, &crate::room::Room)| match key {
-            EVERYBODY => 0,
-            _ => room.members.len() as u64,
-        };
-        let memberships: u64 = self.rooms.by_key().map(members).sum();
-        assert_eq!(self.memberships, memberships, "memberships");
-        let logs = || self.rooms.by_key().map(|(_, room)| room.log.bytes());
-        let sizes = &self.rooms.pool.sizes;
-        assert_eq!(sizes.total(), logs().sum::<usize>() as u64, "bytes of all logs");
-        assert_eq!(Some(sizes.largest()), logs().max(), "bytes of the largest log");
-        assert_eq!(self.paused, slots().filter(|c| c.wait.is_some()).count() as u64, "paused");
-        let blocked = slots().filter(|c| c.sending == Sending::Blocked).count();
-        assert_eq!(self.blocked, blocked as u64, "blocked");
-        assert_eq!(self.pressed_homes, self.homes.pressed_count() as u64, "pressed homes");
+fn check_host(host: &Host) {
+    host.directory.check(host.outboxes.deferred_leaves().map(|(_, key)| *key));
+    host.outboxes.check();
+    for slot in host.directory.connections.slots() {
+        let connection = &host.directory[slot];
+        check_connection(host, slot, connection);
+        check_inbound(host, slot, connection);
+        check_queues(host, slot, connection);
+        check_no_message_waits_in_vain(host, slot, connection);
     }
-
-    fn check_queues(&self) {
-        let queues = &self.queues;
-        for slot in self.connections.slots() {
-            let connection = &self.connections[slot];
-            let stands = queues.ready.contains(&slot);
-            assert!(stands || !connection.ready, "{slot}: who is ready stands in line");
-            let id = self.connections.id(slot);
-            let owing = self.lanes.iter().flat_map(|lanes| &lanes.owing);
-            let owed = owing.filter(|(conn, _)| *conn == id).count();
-            assert_eq!(
-                connection.owed as usize, owed,
-                "{slot}: leaves that are owed stand in line"
-            );
-            self.check_line(slot, connection);
-        }
-        let debts = |lanes: &super::Lanes| lanes.owing.len() + lanes.telling.len();
-        assert_eq!(self.debts, self.lanes.iter().map(debts).sum::<usize>(), "debts");
-        for (key, room) in self.rooms.by_key() {
-            let stands = self.slice.room == Some(key) || queues.dirty.contains(&key);
-            assert!(stands || !room.dirty, "{key}: a room that needs a pass stands in line");
-            let stands = self.lanes[room.home.index()].telling.contains(&key);
-            assert!(stands || !room.press.queued, "{key}: a room that has news stands in line");
-        }
+    check_sums(host);
+    for (key, room) in host.directory.rooms.by_key() {
+        assert!(host.fanout.holds(key) || !room.dirty, "{key}: a dirty room is in the queue");
+        let queued = host.outboxes.has_deferred_update(room.home, key);
+        assert!(queued || !room.back_pressure.queued, "{key}: its update is in the queue");
     }
+}
 
-    /// Who waits for room or for a release stands in that line.
-    fn check_line(&self, slot: u32, connection: &Connection) {
-        let line = match &connection.wait {
-            Some(Wait::Lane(home)) => &self.lanes[home.index()].waiting,
-            Some(Wait::Pressed(room)) => &self.pressed[&**room],
-            _ => return,
-        };
-        let id = self.connections.id(slot);
-        let stands = line.ids().filter(|other| **other == id).count();
-        let is_taken_up = connection.is_open() && self.reading;
-        assert!(stands == 1 || !is_taken_up, "{slot}: who waits stands in line once: {stands}");
+fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
+    let is_out = !connection.is_in_rooms();
+    let is_blocked = connection.write_state() == WriteState::Blocked;
+    if connection.phase() == Phase::Vacant {
+        let is_bare = connection.direct.is_none() && connection.inbound.is_none();
+        assert!(is_bare && connection.memberships.is_empty(), "{slot}: a free slot is empty");
+        assert!(connection.wait().is_none() && !connection.ready, "{slot}: a free slot is idle");
     }
+    if is_blocked && !is_out {
+        assert!(connection.slow, "{slot}: a blocked socket is slow");
+    }
+    if connection.slow && !is_out {
+        assert!(connection.slow_timer || !is_blocked, "{slot}: a blocked socket has a timer");
+    }
+    let ends = connection.close_reason().is_some();
+    let direct_max = DIRECT_EXCESS_MAX * host.config.limits.own_bytes;
+    let is_bounded = ends || connection.direct_bytes() <= direct_max;
+    assert!(is_bounded || is_out, "{slot}: direct frames have a limit");
+    if ends && !is_out && connection.write_state() != WriteState::Begun {
+        assert!(host.queues.to_close.contains(&slot), "{slot}: its end is in the queue");
+    }
+}
 
-    /// Whoever is writable and waits for bytes will be sent them without any further event.
-    fn check_nobody_is_forgotten(&self) {
-        for slot in self.connections.slots() {
-            let connection = &self.connections[slot];
-            let ends = connection.fate.is_some() && connection.phase != Phase::Closing;
-            if connection.sending != Sending::Idle || connection.ready || ends {
-                continue;
-            }
-            assert!(!connection.has_own(), "{slot}: own frames wait for nothing");
-            for membership in &connection.memberships {
-                let Some(index) = membership.listed() else { continue };
-                let room = &self.rooms[membership.room];
-                let behind = room.is_behind(&room.members[index]);
-                assert!(room.dirty || !behind, "{slot}: messages wait for nothing");
-            }
-        }
+/// What waits to be handled is what one read brought: nothing more is read until it is.
+fn check_inbound(host: &Host, slot: Slot, connection: &Connection) {
+    let is_read = connection.is_open() && host.reading && connection.wait().is_none();
+    let Some(inbound) = connection.inbound.as_ref().filter(|_| is_read) else { return };
+    assert!(inbound.pending.is_none(), "{slot}: it is read while a message waits");
+    assert_eq!(inbound.undecoded(), 0, "{slot}: it is read while bytes are undecoded");
+}
+
+fn check_queues(host: &Host, slot: Slot, connection: &Connection) {
+    let queued = host.queues.ready.contains(&slot);
+    assert!(queued || !connection.ready, "{slot}: a ready connection is in the queue");
+    let id = host.directory.id(slot);
+    let leaves = host.outboxes.deferred_leaves().filter(|(conn, _)| *conn == id).count();
+    assert_eq!(connection.deferred_leaves as usize, leaves, "{slot}: deferred leaves");
+    let queue = match connection.wait() {
+        Some(Wait::Capacity(home)) => host.outboxes.waiting(*home),
+        Some(Wait::Paused(room)) => &host.paused_rooms[&**room],
+        _ => return,
+    };
+    let entries = queue.ids().filter(|other| **other == id).count();
+    let is_taken_up = connection.is_open() && host.reading;
+    assert!(entries == 1 || !is_taken_up, "{slot}: it waits in the queue once: {entries}");
+}
+
+fn check_sums(host: &Host) {
+    let slots = || host.directory.connections.slots().map(|slot| &host.directory[slot]);
+    let open = slots().filter(|c| c.is_in_rooms()).count();
+    assert_eq!(host.open_connections, open as u64, "open connections");
+    let logs = || host.directory.rooms.by_key().map(|(_, room)| room.log.bytes());
+    let sizes = &host.directory.rooms.pool.sizes;
+    assert_eq!(sizes.total(), logs().sum::<usize>() as u64, "bytes of all logs");
+    assert_eq!(Some(sizes.largest()), logs().max(), "bytes of the largest log");
+    let waiting = slots().filter(|c| c.wait().is_some()).count();
+    assert_eq!(host.waiting_connections, waiting as u64, "waiting connections");
+    let blocked = slots().filter(|c| c.write_state() == WriteState::Blocked).count();
+    assert_eq!(host.blocked, blocked as u64, "blocked connections");
+}
+
+/// A writable connection for which bytes wait will be sent them without any further event.
+fn check_no_message_waits_in_vain(host: &Host, slot: Slot, connection: &Connection) {
+    let ends = connection.close_reason().is_some() && connection.phase() != Phase::Closing;
+    if connection.write_state() != WriteState::Idle || connection.ready || ends {
+        return;
+    }
+    assert!(!connection.has_direct(), "{slot}: direct frames wait for nothing");
+    for membership in &connection.memberships {
+        let Some(index) = membership.listed() else { continue };
+        let room = &host.directory[membership.room];
+        let behind = room.is_behind(&room.members[index]);
+        assert!(room.dirty || !behind, "{slot}: messages wait for nothing");
     }
 }

@@ -1,76 +1,238 @@
-//! What a client asks for.
+//! What a client asks for: read once, then done as soon as it may be.
 
 use std::borrow::Cow;
 
-use super::receive::{Flow, Handled};
-use super::{Shard, petition};
-use crate::call::{Call, Called, Message, Petition};
-use crate::connection::{Membership, MembershipState, NOT_LISTED, Sending, Wait};
+use super::directory::Seat;
+use super::intake::{Flow, Intake, Processed};
+use super::petition;
+use crate::call::{Call, CallKind, Message, Petition};
+use crate::config::Hooks;
+use crate::connection::inbound::{Errand, Pending, What};
+use crate::connection::table::Slot;
+use crate::connection::{MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode, Reply, Unnumbered};
-use crate::id::ShardId;
-use crate::inbound::{Errand, Pending, What};
-use crate::message::{Asked, Asker, Origin, Request};
-use crate::permissions::Permission;
+use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
+use crate::permissions::{Permission, Permissions};
+use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
-use crate::rooms::EVERYBODY;
 
-/// Whether a connection may be in one more room.
-pub(super) enum Seat {
-    /// It may, or is in it already.
-    Free,
-    /// Not before it is out of the room with this key, which it leaves.
-    Leaving(u32),
-    /// It is in as many rooms as it may.
-    None,
-}
+const LISTED: &str = "a leave of another room was refused";
 
 /// About how many bytes an ack has besides its id.
 const ACK_BYTES: usize = 72;
 
-impl Shard {
+impl Intake<'_> {
     /// Handles one text message, or says why it must wait: then nothing has happened.
-    pub(super) fn handle_text(&mut self, slot: u32, text: &str) -> Handled {
-        if let Err(wait) = self.may_reply(slot) {
-            self.counters.inbound_bytes_copied += text.len() as u64;
+    pub(super) fn handle_text(&mut self, slot: Slot, text: &str) -> Processed {
+        if let Err(wait) = self.0.directory[slot].may_reply(&self.0.config.limits) {
+            self.0.counters.inbound_bytes_copied += text.len() as u64;
             return Err((wait, Pending::Text(text.to_owned())));
         }
-        if self.config.handled.text {
-            self.call(slot, Called::Text(text.to_owned()));
+        if self.0.config.hooks.text {
+            self.call(slot, CallKind::Text(text.to_owned()));
             return Ok(());
         }
-        let errand = self.read(slot, text);
+        self.0.counters.envelopes_read += 1;
+        let permissions = self.0.directory[slot].permissions;
+        let everybody = &self.0.directory[EVERYBODY].name;
+        let reader = Reader { permissions, hooks: &self.0.config.hooks, everybody };
+        let errand = reader.read(text);
         self.run(slot, errand)
     }
 
-    pub(super) fn handle_binary(&mut self, slot: u32, bytes: &[u8]) -> Handled {
-        if let Err(wait) = self.may_reply(slot) {
-            self.counters.inbound_bytes_copied += bytes.len() as u64;
+    pub(super) fn handle_binary(&mut self, slot: Slot, bytes: &[u8]) -> Processed {
+        if let Err(wait) = self.0.directory[slot].may_reply(&self.0.config.limits) {
+            self.0.counters.inbound_bytes_copied += bytes.len() as u64;
             return Err((wait, Pending::Binary(bytes.to_vec())));
         }
-        match self.config.handled.binary {
-            true => self.call(slot, Called::Binary(bytes.to_vec())),
-            false => self.mark(slot, Disconnect::Binary),
+        match self.0.config.hooks.binary {
+            true => self.call(slot, CallKind::Binary(bytes.to_vec())),
+            false => self.0.schedule_close(slot, Disconnect::Binary),
         }
         Ok(())
     }
 
-    pub(super) fn may_reply(&self, slot: u32) -> Flow {
-        let connection = &self.connections[slot];
-        match connection.sending {
-            Sending::Begun => Err(Wait::Begun),
-            _ if connection.owes_reading(&self.config.limits) => Err(Wait::Own),
-            _ => Ok(()),
+    /// Does what a client asked for, or says why it must wait: then nothing has happened.
+    pub(super) fn run(&mut self, slot: Slot, mut errand: Errand) -> Processed {
+        match self.may_run(slot, &mut errand) {
+            Ok(()) => {
+                self.carry_out(slot, errand);
+                Ok(())
+            }
+            Err(wait) => Err((wait, Pending::Errand(errand.into()))),
         }
     }
 
-    /// Reads a text message. Nothing that it says depends on what happens later, but for the rooms
-    /// that the connection is in.
-    fn read(&mut self, slot: u32, text: &str) -> Errand {
-        self.counters.envelopes_read += 1;
+    /// A refusal replaces the errand only when it can be sent: an errand that waits is judged again
+    /// when it is taken up.
+    fn may_run(&mut self, slot: Slot, errand: &mut Errand) -> Flow {
+        let refusal = self.judge(slot, errand)?;
+        self.may_travel(slot, refusal.as_ref().unwrap_or(&errand.what), errand.room.as_ref())?;
+        if let Some(refusal) = refusal {
+            errand.what = refusal;
+        }
+        Ok(())
+    }
+
+    /// Whether the request that this becomes may be queued for the room's home.
+    fn may_travel(&mut self, slot: Slot, what: &What, room: Option<&RoomName>) -> Flow {
+        // An error that is known at once travels through the room's home while a home still owes
+        // this connection answers, since commands for one room are answered in the order sent.
+        let owed = self.0.directory[slot].unanswered > 0;
+        let (room, publishes) = match (what, room) {
+            (What::Broadcast(_), _) => (&self.0.directory[EVERYBODY].name, true),
+            (What::Publish { .. }, Some(room)) => (room, true),
+            (What::Join(_) | What::Leave, Some(room)) => (room, false),
+            (What::Refuse(..), Some(room)) if owed => (room, false),
+            _ => return Ok(()),
+        };
+        if publishes && self.0.paused_rooms.contains_key(room) {
+            return Err(Wait::Paused(room.clone().into()));
+        }
+        let home = self.0.directory.home(room.as_str());
+        match self.0.outboxes.claim(home) {
+            true => Ok(()),
+            false => Err(Wait::Capacity(home)),
+        }
+    }
+
+    /// What the connection's own rooms say: the errand waits for one of them, or is refused.
+    fn judge(&self, slot: Slot, errand: &Errand) -> Result<Option<What>, Wait> {
+        let Some(room) = &errand.room else { return Ok(None) };
+        self.0.directory.room_is_answered(slot, room)?;
+        let (code, message) = match errand.what {
+            What::Join(_) => {
+                match self.0.directory.seat(slot, room, self.0.config.limits.rooms_per_connection) {
+                    Seat::Free => return Ok(None),
+                    Seat::Leaving(key) => return Err(Wait::Answer(key)),
+                    Seat::None => {
+                        let most = self.0.config.limits.rooms_per_connection;
+                        let message =
+                            format!("rooms per connection (max_rooms) are limited to {most}");
+                        (ErrorCode::TooManyRooms, Cow::Owned(message))
+                    }
+                }
+            }
+            What::Leave if self.0.directory.membership(slot, room.as_str()).is_none() => {
+                let message = "the connection is not in this room; join it first";
+                (ErrorCode::NotAMember, message.into())
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(What::Refuse(code, message)))
+    }
+
+    fn carry_out(&mut self, slot: Slot, errand: Errand) {
+        let Errand { room, id, what } = errand;
+        match (what, room) {
+            (What::Join(since), Some(room)) => {
+                self.push_join(slot, room, Requester::Client(id), since);
+            }
+            (What::Leave, Some(room)) => self.push_leave(slot, room, Requester::Client(id)),
+            (What::Publish { message, echo }, Some(room)) => {
+                self.push_publish(slot, room, id, message, !echo);
+            }
+            (What::Broadcast(message), _) => {
+                let everybody = self.0.directory[EVERYBODY].name.clone();
+                self.push_publish(slot, everybody, id, message, false);
+            }
+            (What::Ping, _) => self.0.push_direct(slot, &Reply::pong(id.as_deref())),
+            (What::Call(message), _) => self.call(slot, CallKind::Event(message)),
+            (What::Ask(wish), room) => {
+                self.call(slot, CallKind::Command(Petition { wish, room, id }));
+            }
+            (What::Refuse(code, message), room) => {
+                let frame = Reply::error(code, &message, id.as_deref(), room.as_ref());
+                self.push_refusal(slot, room, frame);
+            }
+            (What::Join(_) | What::Leave | What::Publish { .. }, None) => {
+                unreachable!("it was read with its room")
+            }
+        }
+    }
+
+    pub(super) fn call(&mut self, slot: Slot, kind: CallKind) {
+        let conn = self.0.directory.id(slot);
+        self.0.set_wait(slot, Some(Wait::Handler));
+        self.0.outputs.calls.push_back(Call { conn, kind });
+    }
+
+    pub(super) fn push_join(
+        &mut self,
+        slot: Slot,
+        room: RoomName,
+        requester: Requester,
+        since: Option<(Box<str>, u64)>,
+    ) {
+        let home = self.0.directory.home(room.as_str());
+        let again = self.0.directory.membership(slot, room.as_str()).is_some();
+        let change_id = self.0.directory[slot].next_change_id();
+        self.0.directory.begin_join(slot, &room, change_id);
+        let conn = self.0.directory.id(slot);
+        let message = ToHome::Join { room, conn, change_id, requester, since, again };
+        self.0.outboxes.push_to_home(home, message);
+    }
+
+    pub(super) fn push_leave(&mut self, slot: Slot, room: RoomName, requester: Requester) {
+        let home = self.0.directory.home(room.as_str());
+        let place = self.0.directory.membership(slot, room.as_str()).expect(LISTED);
+        let change_id = self.0.directory[slot].next_change_id();
+        let membership = &mut self.0.directory[slot].memberships[place];
+        membership.begin_change(MembershipState::Leaving, change_id);
+        let request = Some(LeaveRequest { change_id, requester });
+        let message = ToHome::Leave { room, conn: self.0.directory.id(slot), request };
+        self.0.outboxes.push_to_home(home, message);
+    }
+
+    fn push_publish(
+        &mut self,
+        slot: Slot,
+        room: RoomName,
+        id: Option<Box<str>>,
+        message: Unnumbered,
+        excludes: bool,
+    ) {
+        let home = self.0.directory.home(room.as_str());
+        let conn = self.0.directory.id(slot);
+        let origin = match id {
+            Some(id) => {
+                self.0.directory[slot].expect_reply(ACK_BYTES + id.len());
+                Origin::Connection { conn, id }
+            }
+            None => Origin::Nobody,
+        };
+        let exclude = excludes.then_some(conn);
+        let accepted = self.0.now;
+        let message = ToHome::Publish { room, message, exclude, origin, accepted };
+        self.0.outboxes.push_to_home(home, message);
+    }
+
+    fn push_refusal(&mut self, slot: Slot, room: Option<RoomName>, frame: Vec<u8>) {
+        let connection = &mut self.0.directory[slot];
+        let Some(room) = room.filter(|_| connection.unanswered > 0) else {
+            return self.0.push_direct(slot, &frame);
+        };
+        connection.expect_reply(frame.len());
+        let home = self.0.directory.home(room.as_str());
+        let message = ToHome::Relay { conn: self.0.directory.id(slot), frame };
+        self.0.outboxes.push_to_home(home, message);
+    }
+}
+
+/// What the meaning of a text message depends on.
+struct Reader<'a> {
+    permissions: Permissions,
+    hooks: &'a Hooks,
+    everybody: &'a RoomName,
+}
+
+impl Reader<'_> {
+    /// Reads a text message. Nothing that it says depends on what happens later.
+    fn read(&self, text: &str) -> Errand {
         match Envelope::parse(text) {
             Ok(envelope) => Errand {
-                what: self.read_envelope(slot, &envelope),
+                what: self.read_envelope(&envelope),
                 id: envelope.id.map(Into::into),
                 room: envelope.room,
             },
@@ -82,13 +244,13 @@ impl Shard {
         }
     }
 
-    fn read_envelope(&self, slot: u32, envelope: &Envelope<'_>) -> What {
+    fn read_envelope(&self, envelope: &Envelope<'_>) -> What {
         let command = match Command::read(envelope) {
             Ok(command) => command,
             Err(bad) => return What::Refuse(bad.code, bad.message.into()),
         };
         if let Some(action) = command.action() {
-            match self.connections[slot].permissions.of(action) {
+            match self.permissions.of(action) {
                 Permission::Allowed => {}
                 Permission::Asked => return What::Ask(petition::wish(command)),
                 Permission::Forbidden => {
@@ -107,7 +269,7 @@ impl Shard {
                 What::Publish { message, echo: publication.echo }
             }
             Command::Broadcast(publication) => {
-                What::Broadcast(Unnumbered::new(&publication, &self.rooms[EVERYBODY].name))
+                What::Broadcast(Unnumbered::new(&publication, self.everybody))
             }
             Command::Ping => What::Ping,
             Command::Application => self.read_application(envelope),
@@ -115,7 +277,7 @@ impl Shard {
     }
 
     fn read_application(&self, envelope: &Envelope<'_>) -> What {
-        if !self.config.handled.events.contains(&*envelope.event) {
+        if !self.hooks.events.contains(&*envelope.event) {
             let message = "no handler is registered for this event; the protocol's own are \
                            cast:join, cast:leave, cast:publish, cast:broadcast and cast:ping";
             return What::Refuse(ErrorCode::UnknownEvent, message.into());
@@ -126,228 +288,5 @@ impl Shard {
             room: envelope.room.clone(),
             id: envelope.id.map(Into::into),
         })
-    }
-
-    /// Does what a client asked for, or says why it must wait: then nothing has happened.
-    pub(super) fn run(&mut self, slot: u32, mut errand: Errand) -> Handled {
-        match self.may_run(slot, &mut errand) {
-            Ok(()) => {
-                self.carry_out(slot, errand);
-                Ok(())
-            }
-            Err(wait) => Err((wait, Pending::Errand(errand.into()))),
-        }
-    }
-
-    /// A refusal replaces the errand only when it is told: what waits is judged again by what is so
-    /// then.
-    fn may_run(&mut self, slot: u32, errand: &mut Errand) -> Flow {
-        let refusal = self.judge(slot, errand)?;
-        self.may_travel(slot, refusal.as_ref().unwrap_or(&errand.what), errand.room.as_ref())?;
-        if let Some(refusal) = refusal {
-            errand.what = refusal;
-        }
-        Ok(())
-    }
-
-    /// Whether the request that this becomes may be queued for the room's home.
-    fn may_travel(&mut self, slot: u32, what: &What, room: Option<&RoomName>) -> Flow {
-        // An error that is known at once travels through the room's home while a home still owes
-        // this connection answers, since commands for one room are answered in the order sent.
-        let owed = self.connections[slot].unanswered > 0;
-        let (room, publishes) = match (what, room) {
-            (What::Broadcast(_), _) => (&self.rooms[EVERYBODY].name, true),
-            (What::Publish { .. }, Some(room)) => (room, true),
-            (What::Join(_) | What::Leave, Some(room)) => (room, false),
-            (What::Refuse(..), Some(room)) if owed => (room, false),
-            _ => return Ok(()),
-        };
-        if publishes && self.pressed.contains_key(room) {
-            return Err(Wait::Pressed(room.clone().into()));
-        }
-        self.take_place(self.rooms.home(room.as_str()))
-    }
-
-    /// What the connection's own rooms say: the errand waits for one of them, or is refused.
-    fn judge(&self, slot: u32, errand: &Errand) -> Result<Option<What>, Wait> {
-        let Some(room) = &errand.room else { return Ok(None) };
-        self.room_is_answered(slot, room)?;
-        let (code, message) = match errand.what {
-            What::Join(_) => match self.seat(slot, room) {
-                Seat::Free => return Ok(None),
-                Seat::Leaving(key) => return Err(Wait::Answer(key)),
-                Seat::None => {
-                    let most = self.config.limits.rooms_per_connection;
-                    let message = format!("rooms per connection (max_rooms) are limited to {most}");
-                    (ErrorCode::TooManyRooms, Cow::Owned(message))
-                }
-            },
-            What::Leave if self.membership(slot, room.as_str()).is_none() => {
-                let message = "the connection is not in this room; join it first";
-                (ErrorCode::NotAMember, message.into())
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(What::Refuse(code, message)))
-    }
-
-    fn carry_out(&mut self, slot: u32, errand: Errand) {
-        let Errand { room, id, what } = errand;
-        match (what, room) {
-            (What::Join(since), Some(room)) => {
-                self.push_join(slot, room, Asker::Client(id), since);
-            }
-            (What::Leave, Some(room)) => self.push_leave(slot, room, Asker::Client(id)),
-            (What::Publish { message, echo }, Some(room)) => {
-                self.push_publish(slot, room, id, message, !echo);
-            }
-            (What::Broadcast(message), _) => {
-                let everybody = self.rooms[EVERYBODY].name.clone();
-                self.push_publish(slot, everybody, id, message, false);
-            }
-            (What::Ping, _) => self.push_own(slot, &Reply::pong(id.as_deref())),
-            (What::Call(message), _) => self.call(slot, Called::Event(message)),
-            (What::Ask(wish), room) => {
-                self.call(slot, Called::Command(Petition { wish, room, id }));
-            }
-            (What::Refuse(code, message), room) => {
-                let frame = Reply::error(code, &message, id.as_deref(), room.as_ref());
-                self.push_refusal(slot, room, frame);
-            }
-            (What::Join(_) | What::Leave | What::Publish { .. }, None) => {
-                unreachable!("it was read with its room")
-            }
-        }
-    }
-
-    fn call(&mut self, slot: u32, what: Called) {
-        let conn = self.connections.id(slot);
-        self.set_wait(slot, Some(Wait::Handler));
-        self.outputs.calls.push_back(Call { conn, what });
-    }
-
-    /// Whether the connection is in the room already, or may be in one more.
-    pub(super) fn seat(&self, slot: u32, room: &RoomName) -> Seat {
-        let memberships = &self.connections[slot].memberships;
-        // The room of everybody is in the list and does not count.
-        if memberships.len() <= self.config.limits.rooms_per_connection
-            || self.membership(slot, room.as_str()).is_some()
-        {
-            return Seat::Free;
-        }
-        use MembershipState::{Departing, Leaving};
-        let leaves = |membership: &&Membership| matches!(membership.state, Leaving | Departing);
-        match memberships.iter().find(leaves) {
-            Some(membership) => Seat::Leaving(membership.room),
-            None => Seat::None,
-        }
-    }
-
-    pub(super) fn push_join(
-        &mut self,
-        slot: u32,
-        room: RoomName,
-        asker: Asker,
-        since: Option<(Box<str>, u64)>,
-    ) {
-        let home = self.rooms.home(room.as_str());
-        let again = self.membership(slot, room.as_str()).is_some();
-        let attempt = self.next_attempt(slot);
-        self.note_join(slot, &room, attempt);
-        let conn = self.connections.id(slot);
-        self.push_request(home, Request::Join { room, conn, attempt, asker, since, again });
-    }
-
-    fn note_join(&mut self, slot: u32, room: &RoomName, attempt: u32) {
-        if let Some(place) = self.membership(slot, room.as_str()) {
-            let membership = &mut self.connections[slot].memberships[place];
-            membership.state = MembershipState::Rejoining;
-            membership.attempt = attempt;
-            return;
-        }
-        let room = self.rooms.refer(room);
-        let state = MembershipState::Joining;
-        let membership = Membership { room, member: NOT_LISTED, attempt, state, noted: false };
-        self.connections[slot].memberships.push(membership);
-    }
-
-    pub(super) fn push_leave(&mut self, slot: u32, room: RoomName, asker: Asker) {
-        let home = self.rooms.home(room.as_str());
-        let place = self.membership(slot, room.as_str()).expect("who is no member is refused");
-        let attempt = self.next_attempt(slot);
-        let membership = &mut self.connections[slot].memberships[place];
-        membership.state = MembershipState::Leaving;
-        membership.attempt = attempt;
-        let asked = Some(Asked { attempt, asker });
-        self.push_request(home, Request::Leave { room, conn: self.connections.id(slot), asked });
-    }
-
-    fn push_publish(
-        &mut self,
-        slot: u32,
-        room: RoomName,
-        id: Option<Box<str>>,
-        message: Unnumbered,
-        excludes: bool,
-    ) {
-        let home = self.rooms.home(room.as_str());
-        let conn = self.connections.id(slot);
-        let origin = match id {
-            Some(id) => {
-                self.connections[slot].expect_reply(ACK_BYTES + id.len());
-                Origin::Connection { conn, id }
-            }
-            None => Origin::Nobody,
-        };
-        let exclude = excludes.then_some(conn);
-        let accepted = self.now;
-        self.push_request(home, Request::Publish { room, message, exclude, origin, accepted });
-    }
-
-    fn push_refusal(&mut self, slot: u32, room: Option<RoomName>, frame: Vec<u8>) {
-        let connection = &mut self.connections[slot];
-        let Some(room) = room.filter(|_| connection.unanswered > 0) else {
-            return self.push_own(slot, &frame);
-        };
-        connection.expect_reply(frame.len());
-        let home = self.rooms.home(room.as_str());
-        self.push_request(home, Request::Relay { conn: self.connections.id(slot), frame });
-    }
-
-    /// While a join or leave is unanswered, the next command for that room waits.
-    pub(super) fn room_is_answered(&self, slot: u32, room: &RoomName) -> Flow {
-        let Some(place) = self.membership(slot, room.as_str()) else { return Ok(()) };
-        let membership = &self.connections[slot].memberships[place];
-        match membership.is_unanswered() {
-            true => Err(Wait::Answer(membership.room)),
-            false => Ok(()),
-        }
-    }
-
-    /// Takes the place of one request for `home`, if there is one and nobody stood in line before,
-    /// or if it is this connection's turn.
-    fn take_place(&mut self, home: ShardId) -> Flow {
-        let lanes = &self.lanes[home.index()];
-        let is_its_turn = self.serving == Some(home);
-        if !lanes.requests.has_room() || !(lanes.waiting.is_empty() || is_its_turn) {
-            return Err(Wait::Lane(home));
-        }
-        if is_its_turn {
-            // A turn is for one command.
-            self.serving = None;
-        }
-        Ok(())
-    }
-
-    /// Where a connection lists a room.
-    pub(super) fn membership(&self, slot: u32, room: &str) -> Option<usize> {
-        let key = self.rooms.find(room)?;
-        self.connections[slot].memberships.iter().position(|membership| membership.room == key)
-    }
-
-    fn next_attempt(&mut self, slot: u32) -> u32 {
-        let attempts = &mut self.connections[slot].attempts;
-        *attempts = attempts.wrapping_add(1);
-        *attempts
     }
 }

@@ -1,68 +1,44 @@
 //! The begin of a connection.
 
-use super::Shard;
-use crate::call::{Call, Called};
-use crate::connection::{Membership, MembershipState, Phase, Wait};
+use super::host::Host;
+use crate::call::{Call, CallKind};
+use crate::connection::Wait;
+use crate::connection::table::Slot;
 use crate::envelope::{Reply, Welcome};
 use crate::id::ConnId;
 use crate::permissions::Permissions;
-use crate::rooms::EVERYBODY;
 use crate::timers::Timer;
 
-impl Shard {
-    /// Event: the handshake of a connection with these permissions is done.
-    ///
-    /// Its welcome is queued, and in the same step it becomes a member of the room of everybody:
-    /// whoever has received the one gets every broadcast that is sent afterwards.
-    pub fn open(&mut self, permissions: Permissions) -> ConnId {
-        let slot = self.connections.claim(&mut self.chance);
-        let id = self.connections.id(slot);
-        let connection = &mut self.connections[slot];
-        connection.phase = Phase::Open;
-        connection.permissions = permissions;
-        connection.heard = self.now;
+impl Host {
+    /// The handshake of a connection with these permissions is done.
+    pub(super) fn open(&mut self, permissions: Permissions) -> ConnId {
+        let slot = self.directory.connections.claim(&mut self.rng);
+        let id = self.directory.id(slot);
+        self.directory[slot].open(permissions, self.now);
         self.open_connections += 1;
         self.counters.opened += 1;
-        self.join_everybody(slot);
-        if !self.config.handled.text {
-            self.push_welcome(id);
+        self.directory.join_everybody(slot);
+        if !self.config.hooks.text {
+            self.push_welcome(slot, id);
         }
-        self.arm_ping(slot);
-        if self.config.handled.connect {
+        let interval = self.config.limits.ping_interval;
+        if !interval.is_zero() {
+            self.timers.set(self.now + interval, Timer::Ping, id);
+        }
+        if self.config.hooks.connect {
             self.set_wait(slot, Some(Wait::Handler));
-            self.outputs.calls.push_back(Call { conn: id, what: Called::Connect });
+            self.outputs.calls.push_back(Call { conn: id, kind: CallKind::Connect });
         }
         id
     }
 
-    fn join_everybody(&mut self, slot: u32) {
-        let key = self.rooms.refer(&crate::room_name::RoomName::everybody());
-        assert_eq!(key, EVERYBODY);
-        let next = self.rooms[EVERYBODY].next_offset();
-        let member = self.rooms[EVERYBODY].add(slot, 0, next);
-        let state = MembershipState::Joined;
-        let membership = Membership { room: EVERYBODY, member, attempt: 0, state, noted: false };
-        let memberships = &mut self.connections[slot].memberships;
-        // Most connections are in one more room, if in any. A list that grows by itself begins with
-        // four places.
-        memberships.reserve_exact(2);
-        memberships.push(membership);
-    }
-
-    fn push_welcome(&mut self, id: ConnId) {
+    fn push_welcome(&mut self, slot: Slot, id: ConnId) {
         let welcome = Reply::welcome(&Welcome {
             connection: id,
-            shard: self.id,
+            shard: id.shard,
             shards: self.config.shards,
             ping_interval_secs: self.config.limits.ping_interval.as_secs_f64(),
         });
-        self.push_own(id.slot, &welcome);
-    }
-
-    fn arm_ping(&mut self, slot: u32) {
-        let interval = self.config.limits.ping_interval;
-        if !interval.is_zero() {
-            self.timers.set(self.now + interval, Timer::Ping, self.connections.id(slot));
-        }
+        self.push_direct(slot, &welcome);
     }
 }

@@ -1,12 +1,12 @@
 //! Commands that the program decides about.
 
-use super::Shard;
+use super::intake::Intake;
 use super::program::HANDLER_FAILED;
 use crate::call::{Petition, Said, Verdict, Wish};
 use crate::connection::Wait;
+use crate::connection::inbound::{Errand, Pending, What};
+use crate::connection::table::Slot;
 use crate::envelope::{Command, ErrorCode, Publication, Unnumbered};
-use crate::id::ConnId;
-use crate::inbound::{Errand, Pending, What};
 use crate::room_name::RoomName;
 
 /// What a command that needs a permission asks for.
@@ -28,25 +28,23 @@ fn said(publication: Publication<'_>) -> Said {
     Said { event: event.into(), data: data.into(), echo }
 }
 
-impl Shard {
-    /// Command: the program has decided about a command that it was asked about. It takes its place
-    /// in the order of the connection's commands, as if it had just been read; the next one follows.
-    pub fn decide(&mut self, id: ConnId, petition: Petition, verdict: Verdict) {
-        let Some(slot) = self.connections.find(id) else { return };
-        if self.connections[slot].wait != Some(Wait::Handler) {
+impl Intake<'_> {
+    /// The program has decided about a command. It takes its place in the order of the connection's
+    /// commands, as if it had just been read; the next one follows.
+    pub(super) fn decide(&mut self, slot: Slot, petition: Petition, verdict: Verdict) {
+        if self.0.directory[slot].wait() != Some(&Wait::Handler) {
             return;
         }
         let errand = errand(petition, verdict);
-        if self.reading {
-            let inbound = self.connections[slot].inbound.get_or_insert_default();
+        if self.0.reading {
+            let inbound = self.0.directory[slot].inbound.get_or_insert_default();
             debug_assert!(inbound.pending.is_none(), "it waits for the one command");
             inbound.pending = Some(Pending::Errand(errand.into()));
             self.resume(slot);
-        } else if self.connections[slot].is_open() {
-            // It was begun before the server went away. There is no time to wait for room.
+        } else if self.0.directory[slot].is_open() {
+            // It was begun before the server went away. There is no time to wait for capacity.
             let _ = self.run(slot, errand);
         }
-        self.reap();
     }
 }
 

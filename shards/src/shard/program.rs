@@ -1,16 +1,20 @@
-//! What the embedding program asks for.
+//! What the embedding program asks for, and callers over HTTP.
 
 use super::Shard;
-use super::command::Seat;
-use crate::connection::{Membership, MembershipState, Wait};
+use super::directory::Seat;
+use super::intake::Intake;
+use crate::call::{Petition, Verdict};
+use crate::connection::Wait;
 use crate::disconnect::Disconnect;
 use crate::envelope::{ErrorCode, Reply, Unnumbered};
 use crate::id::{ConnId, ShardId};
-use crate::message::{Asker, Origin, Request, Token};
+use crate::mesh::{Answer, Origin, Query, RequestId, Requester, ToHome};
 use crate::room_name::RoomName;
-use crate::rooms::EVERYBODY;
 
-/// The message was not accepted, and nothing has happened: there is no room on the ring, or the
+/// Questions that may wait above the capacity of one ring.
+const LOOKS_OVER_CAPACITY_MAX: usize = 64;
+
+/// The message was not accepted, and nothing has happened: the ring has no capacity, or the
 /// room's publishers are too fast. Try again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -27,7 +31,7 @@ impl std::error::Error for Full {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Not now: there is no room on the ring, an earlier join or leave of the same room is
+    /// Not now: the ring has no capacity, an earlier join or leave of the same room is
     /// unanswered, or the place among the connection's rooms is still taken by one that it leaves.
     /// It may be tried again in the next turn.
     Busy,
@@ -66,16 +70,17 @@ impl Shard {
         room: &RoomName,
         message: Unnumbered,
         exclude: Option<ConnId>,
-        token: Option<Token>,
+        token: Option<RequestId>,
     ) -> Result<(), (Full, Unnumbered)> {
-        let home = self.rooms.home(room.as_str());
-        if self.pressed.contains_key(room) || self.has_free_lane(home).is_err() {
+        let home = self.home(room);
+        if self.host.paused_rooms.contains_key(room) || !self.host.outboxes.has_free_capacity(home)
+        {
             return Err((Full, message));
         }
         let origin = token.map_or(Origin::Nobody, Origin::Caller);
-        let (room, accepted) = (room.clone(), self.now);
-        let request = Request::Publish { room, message, exclude, origin, accepted };
-        self.push_request(home, request);
+        let (room, accepted) = (room.clone(), self.host.now);
+        let request = ToHome::Publish { room, message, exclude, origin, accepted };
+        self.host.outboxes.push_to_home(home, request);
         Ok(())
     }
 
@@ -86,18 +91,19 @@ impl Shard {
     /// # Errors
     ///
     /// [`Refused`], and nothing has happened.
-    pub fn join(&mut self, id: ConnId, room: &RoomName, token: Token) -> Result<(), Refused> {
-        let slot = self.find_open(id)?;
-        self.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
-        match self.seat(slot, room) {
+    pub fn join(&mut self, id: ConnId, room: &RoomName, token: RequestId) -> Result<(), Refused> {
+        let slot = self.host.directory.find_open(id).ok_or(Refused::Gone)?;
+        self.host.directory.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
+        let most = self.host.config.limits.rooms_per_connection;
+        match self.host.directory.seat(slot, room, most) {
             Seat::Free => {}
             Seat::Leaving(_) => return Err(Refused::Busy),
-            Seat::None => {
-                return Err(Refused::TooManyRooms(self.config.limits.rooms_per_connection));
-            }
+            Seat::None => return Err(Refused::TooManyRooms(most)),
         }
-        self.has_free_lane(self.home(room)).map_err(|_| Refused::Busy)?;
-        self.push_join(slot, room.clone(), Asker::Program(token), None);
+        if !self.host.outboxes.has_free_capacity(self.home(room)) {
+            return Err(Refused::Busy);
+        }
+        Intake(&mut self.host).push_join(slot, room.clone(), Requester::Program(token), None);
         Ok(())
     }
 
@@ -107,37 +113,26 @@ impl Shard {
     /// # Errors
     ///
     /// [`Refused`], and nothing has happened.
-    pub fn leave(&mut self, id: ConnId, room: &RoomName, token: Token) -> Result<(), Refused> {
-        let slot = self.find_open(id)?;
-        self.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
-        self.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
-        self.has_free_lane(self.home(room)).map_err(|_| Refused::Busy)?;
-        self.push_leave(slot, room.clone(), Asker::Program(token));
+    pub fn leave(&mut self, id: ConnId, room: &RoomName, token: RequestId) -> Result<(), Refused> {
+        let slot = self.host.directory.find_open(id).ok_or(Refused::Gone)?;
+        self.host.directory.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
+        self.host.directory.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
+        if !self.host.outboxes.has_free_capacity(self.home(room)) {
+            return Err(Refused::Busy);
+        }
+        Intake(&mut self.host).push_leave(slot, room.clone(), Requester::Program(token));
         Ok(())
     }
 
     /// The rooms that a connection is a member of, in no particular order.
     pub fn rooms_of(&self, id: ConnId) -> Vec<RoomName> {
-        let Some(slot) = self.connections.find(id) else { return Vec::new() };
-        let is_member = |membership: &&Membership| {
-            matches!(membership.state, MembershipState::Joined | MembershipState::Rejoining)
-                && membership.room != EVERYBODY
-        };
-        let memberships = self.connections[slot].memberships.iter().filter(is_member);
-        memberships.map(|membership| self.rooms[membership.room].name.clone()).collect()
+        let slot = self.host.directory.find(id);
+        slot.map_or_else(Vec::new, |slot| self.host.directory.rooms_of(slot))
     }
 
     /// Whether the connection is there and open, and its client has not gone.
     pub fn is_open(&self, id: ConnId) -> bool {
-        self.find_open(id).is_ok()
-    }
-
-    fn find_open(&self, id: ConnId) -> Result<u32, Refused> {
-        let is_open = |slot: &u32| {
-            let connection = &self.connections[*slot];
-            connection.is_open() && !connection.gone
-        };
-        self.connections.find(id).filter(is_open).ok_or(Refused::Gone)
+        self.host.directory.find_open(id).is_some()
     }
 
     /// Command: queues one whole frame for one connection.
@@ -147,33 +142,23 @@ impl Shard {
     /// [`Unsent`] says why not. A client that reads is not closed because too much waits for it; one
     /// whose socket has taken nothing for a while is, and is `Gone` then.
     pub fn emit(&mut self, id: ConnId, frame: &[u8]) -> Result<(), Unsent> {
-        let slot = self.find_open(id).map_err(|_| Unsent::Gone)?;
-        let most = self.config.limits.own_bytes;
-        if frame.len() > most {
-            return Err(Unsent::TooLarge(most));
-        }
-        if self.connections[slot].own_bytes() + frame.len() <= most {
-            self.push_own(slot, frame);
-            return Ok(());
-        }
-        if !self.is_stuck(slot) {
-            return Err(Unsent::Full);
-        }
-        self.mark(slot, Disconnect::Slow);
-        Err(Unsent::Gone)
+        let slot = self.host.directory.find_open(id).ok_or(Unsent::Gone)?;
+        self.host.admit_direct(slot, frame.len())?;
+        self.host.push_direct(slot, frame);
+        Ok(())
     }
 
     /// Event: a handler is done with its message; the connection's next one may be handled.
     pub fn end_call(&mut self, id: ConnId) {
-        let Some(slot) = self.connections.find(id) else { return };
-        if self.connections[slot].wait == Some(Wait::Handler) {
-            self.resume(slot);
-            self.reap();
+        let Some(slot) = self.host.directory.find(id) else { return };
+        if self.host.directory[slot].wait() == Some(&Wait::Handler) {
+            Intake(&mut self.host).resume(slot);
+            self.finish_event();
         }
     }
 
     /// Command: answers a message, whose id and room these are, with `handler_failed`, because its
-    /// handler returned an error or panicked. The words are for the client; without any it is told
+    /// handler returned an error or panicked. The words are for the client; without any it learns
     /// no more than that.
     pub fn fail_call(
         &mut self,
@@ -184,26 +169,65 @@ impl Shard {
     ) {
         let words = words.unwrap_or(HANDLER_FAILED);
         let frame = Reply::error(ErrorCode::HandlerFailed, words, request, room);
-        if let Ok(slot) = self.find_open(id) {
-            self.push_own(slot, &frame);
+        if let Some(slot) = self.host.directory.find_open(id) {
+            self.host.push_direct(slot, &frame);
         }
+    }
+
+    /// Command: the program has decided about a command that it was asked about. It takes its place
+    /// in the order of the connection's commands, as if it had just been read; the next one follows.
+    pub fn decide(&mut self, id: ConnId, petition: Petition, verdict: Verdict) {
+        let Some(slot) = self.host.directory.find(id) else { return };
+        Intake(&mut self.host).decide(slot, petition, verdict);
+        self.finish_event();
+    }
+
+    /// Command: answers a question for this shard at once.
+    pub fn answer(&mut self, query: Query) -> Answer {
+        match query {
+            Query::Stats => Answer::Stats(Box::new(self.stats())),
+            Query::Rooms { after, limit } => Answer::Rooms(self.home.list(after.as_deref(), limit)),
+            Query::Room(room) => Answer::Room(self.home.info(&room)),
+            Query::Emit(conn, frame) => match self.emit(conn, &frame) {
+                Ok(()) => Answer::Found(true),
+                Err(Unsent::Gone) => Answer::Found(false),
+                Err(Unsent::Full) => Answer::Full(frame),
+                Err(Unsent::TooLarge(limit)) => Answer::TooLarge(limit),
+            },
+            Query::Close(conn, reason) => Answer::Found(self.close(conn, reason)),
+        }
+    }
+
+    /// Command of a caller beside the connections, over HTTP or from a program: asks shard `to`.
+    /// The answer comes out of [`next_answer`](Shard::next_answer) under the same token.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] when the ring has no capacity, with the question; nothing has happened. Questions
+    /// that change nothing may wait for capacity, a few at a time: an operator wants to look above
+    /// all when everything is full.
+    pub fn query(
+        &mut self,
+        to: ShardId,
+        token: RequestId,
+        query: Query,
+    ) -> Result<(), (Full, Query)> {
+        let looks = matches!(query, Query::Stats | Query::Rooms { .. } | Query::Room(_));
+        let may_wait = looks && self.host.outboxes.over_capacity(to) < LOOKS_OVER_CAPACITY_MAX;
+        if !may_wait && !self.host.outboxes.has_free_capacity(to) {
+            return Err((Full, query));
+        }
+        self.host.outboxes.push_to_home(to, ToHome::Query { token, query });
+        Ok(())
     }
 
     /// The shard that orders this room's messages.
     pub fn home(&self, room: &RoomName) -> ShardId {
-        self.rooms.home(room.as_str())
+        self.host.directory.home(room.as_str())
     }
 
     /// Why a connection ends, once that is decided.
-    pub fn fate(&self, id: ConnId) -> Option<Disconnect> {
-        self.connections[self.connections.find(id)?].fate
-    }
-
-    pub(super) fn has_free_lane(&self, home: ShardId) -> Result<(), Full> {
-        let lanes = &self.lanes[home.index()];
-        match lanes.requests.has_room() && lanes.waiting.is_empty() {
-            true => Ok(()),
-            false => Err(Full),
-        }
+    pub fn close_reason(&self, id: ConnId) -> Option<Disconnect> {
+        self.host.directory[self.host.directory.find(id)?].close_reason()
     }
 }

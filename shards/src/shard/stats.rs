@@ -1,4 +1,4 @@
-//! What a shard tells about itself.
+//! The figures of a shard.
 
 use super::Shard;
 use crate::shard_stats::{Counters, ShardStats};
@@ -7,35 +7,45 @@ impl Shard {
     /// The figures of this moment. All of them are kept as they change, so that asking costs the same
     /// whatever the number of rooms and connections.
     pub fn stats(&self) -> ShardStats {
-        let logs = &self.rooms.pool.sizes;
+        let host = &self.host;
+        let logs = &host.directory.rooms.pool.sizes;
         ShardStats {
             shard: self.id,
-            connections: self.open_connections,
-            memberships: self.memberships,
-            rooms: self.homes.count() as u64,
+            connections: host.open_connections,
+            memberships: host.directory.memberships(),
+            rooms: self.home.count(),
             log_bytes: logs.total(),
             log_bytes_max_room: logs.largest() as u64,
-            paused: self.paused,
-            blocked: self.blocked,
-            pressed_rooms: self.pressed_homes,
-            counters: self.counters.clone(),
+            paused: host.waiting_connections,
+            blocked: host.blocked,
+            pressed_rooms: self.home.paused_count(),
+            counters: self.counters(),
         }
     }
 
     /// What the shard has done since it started.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn counters(&self) -> Counters {
+        Counters { mesh_sent: self.mesh_counts().0, ..self.host.counters.clone() }
+    }
+
+    /// Bytes that sends were ever offered.
+    pub fn offered(&self) -> u64 {
+        self.host.counters.offered
+    }
+
+    /// Messages that the shard has sent to others and to itself, and how many of others and of itself
+    /// it has handled. When nothing is on its way, all shards have sent as many as they have handled.
+    pub fn mesh_counts(&self) -> (u64, u64) {
+        (self.host.outboxes.sent(), self.host.counters.mesh_handled)
     }
 
     /// Open connections.
     pub fn connection_count(&self) -> u64 {
-        self.open_connections
+        self.host.open_connections
     }
 
     /// Whether nothing is on its way from this shard to another or to itself.
     pub fn is_quiet(&self) -> bool {
-        let quiet = self.lanes.iter().all(|l| l.requests.is_empty() && l.outcomes.is_empty());
-        let owes_leaves = self.lanes.iter().any(|lanes| !lanes.owing.is_empty());
-        quiet && !owes_leaves && self.deferred.is_empty()
+        self.host.outboxes.is_quiet() && self.host.deferred_joins.is_empty()
     }
 }

@@ -2,20 +2,21 @@
 
 mod closing;
 mod debts;
-mod own;
+mod direct;
 mod petitions;
 mod sends;
 mod waiting;
 
 use std::time::Duration;
 
-use super::{Goodbye, SendEnd, Shard};
+use super::{CloseStep, SendEnd, Shard};
 use crate::close_code::{Close, CloseCode};
 use crate::config::Config;
+use crate::connection::Connection;
 use crate::disconnect::Disconnect;
 use crate::envelope::{Publication, Unnumbered};
 use crate::id::{ConnId, ShardId};
-use crate::message::Token;
+use crate::mesh::RequestId;
 use crate::permissions::{Permission, Permissions};
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -23,6 +24,11 @@ use crate::wire::{Opcode, push_client_frame};
 
 fn shard() -> Shard {
     Shard::new(ShardId::new(0), Config { shards: 1, ..Config::default() })
+}
+
+fn connection(shard: &Shard, conn: ConnId) -> &Connection {
+    let directory = &shard.host.directory;
+    &directory[directory.find(conn).expect("it is there")]
 }
 
 fn receive(shard: &mut Shard, conn: ConnId, opcode: Opcode, payload: &str) {
@@ -33,12 +39,12 @@ fn receive(shard: &mut Shard, conn: ConnId, opcode: Opcode, payload: &str) {
 
 fn say(shard: &mut Shard, conn: ConnId, json: &str) {
     receive(shard, conn, Opcode::Text, json);
-    take_own(shard);
+    take_loopback(shard);
 }
 
-fn take_own(shard: &mut Shard) {
-    while shard.has_own() {
-        shard.take_own(100);
+fn take_loopback(shard: &mut Shard) {
+    while shard.has_loopback() {
+        shard.take_loopback(100);
     }
 }
 
@@ -46,10 +52,10 @@ fn take_own(shard: &mut Shard) {
 fn send(shard: &mut Shard, end: Option<SendEnd>) -> String {
     let mut sent = Vec::new();
     while shard.has_sends() {
-        shard.start_slice();
-        while let Some(conn) = shard.next_own_send().or_else(|| shard.next_room_send()) {
+        shard.begin_quantum();
+        while let Some(conn) = shard.next_direct_send().or_else(|| shard.next_room_send()) {
             let before = sent.len();
-            shard.for_each_slice(conn, |slice| sent.extend_from_slice(slice));
+            shard.for_each_iovec(conn, |slice| sent.extend_from_slice(slice));
             shard.end_send(conn, end.unwrap_or(SendEnd::Taken(sent.len() - before)));
         }
     }
@@ -61,15 +67,15 @@ fn publish(shard: &mut Shard, room: &RoomName) {
 }
 
 fn publish_data(shard: &mut Shard, room: &RoomName, data: &str) {
-    take_own(shard);
+    take_loopback(shard);
     let publication = Publication { event: "m".into(), data, echo: true };
     let message = Unnumbered::new(&publication, room);
     shard.publish(room, message, None, None).expect("there is room");
-    take_own(shard);
+    take_loopback(shard);
 }
 
-fn goodbyes(shard: &mut Shard) -> Vec<Goodbye> {
-    std::iter::from_fn(|| shard.next_goodbye()).collect()
+fn close_steps(shard: &mut Shard) -> Vec<CloseStep> {
+    std::iter::from_fn(|| shard.next_close_step()).collect()
 }
 
 /// A connection that is in a room, leaves it while its socket refuses a message of the room, and
@@ -93,7 +99,7 @@ fn nothing_follows_a_close_frame() {
     let publish = r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#;
     receive(&mut shard, conn, Opcode::Text, publish);
     receive(&mut shard, conn, Opcode::Close, "");
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     assert!(sent.ends_with("normal"), "{sent}");
 }
@@ -114,10 +120,10 @@ fn a_dead_connection_does_not_wait_for_its_last_message() {
     let conn = stalled_leaver(&mut shard);
     shard.on_writable(conn);
     send(&mut shard, Some(SendEnd::Failed));
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     shard.on_end(conn);
-    let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
-    assert_eq!(goodbyes(&mut shard), expected);
+    let expected = [CloseStep::LeftRooms(conn, Disconnect::Lost), CloseStep::Close(conn)];
+    assert_eq!(close_steps(&mut shard), expected);
 }
 
 #[test]
@@ -125,10 +131,10 @@ fn whoever_has_gone_and_does_not_read_is_lost() {
     let mut shard = shard();
     let conn = stalled_leaver(&mut shard);
     shard.on_end(conn);
-    assert!(goodbyes(&mut shard).is_empty());
+    assert!(close_steps(&mut shard).is_empty());
     shard.on_time(Time::default() + Duration::from_secs(11));
-    let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
-    assert_eq!(goodbyes(&mut shard), expected);
+    let expected = [CloseStep::LeftRooms(conn, Disconnect::Lost), CloseStep::Close(conn)];
+    assert_eq!(close_steps(&mut shard), expected);
 }
 
 #[test]
@@ -137,8 +143,8 @@ fn whoever_has_gone_does_not_hold_up_a_drain() {
     let conn = stalled_leaver(&mut shard);
     shard.on_end(conn);
     shard.stop_reading();
-    let expected = [Goodbye::Parted(conn, Disconnect::Lost), Goodbye::Close(conn)];
-    assert_eq!(goodbyes(&mut shard), expected);
+    let expected = [CloseStep::LeftRooms(conn, Disconnect::Lost), CloseStep::Close(conn)];
+    assert_eq!(close_steps(&mut shard), expected);
 }
 
 #[test]
@@ -151,17 +157,17 @@ fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
         publish(&mut shard, &RoomName::everybody());
     }
     send(&mut shard, None);
-    assert!(shard.wants_slice_end());
-    shard.on_slice_end(Time::from_nanos(25_000_000));
+    assert!(shard.wants_quantum_end());
+    shard.on_quantum_end(Time::from_nanos(25_000_000));
     let latencies = &shard.counters().latencies;
     assert_eq!((latencies.count(), latencies.max()), (1, Duration::from_millis(15)));
-    assert!(!shard.wants_slice_end());
+    assert!(!shard.wants_quantum_end());
 }
 
 #[test]
 fn a_slice_waits_for_whoever_is_to_be_taken_out() {
     let mut shard = shard();
-    shard.config.limits.room_log_bytes = 100;
+    shard.host.config.limits.room_log_bytes = 100;
     let conn = shard.open(Permissions::default());
     send(&mut shard, None);
     publish(&mut shard, &RoomName::everybody());
@@ -171,7 +177,7 @@ fn a_slice_waits_for_whoever_is_to_be_taken_out() {
         publish_data(&mut shard, &RoomName::everybody(), &data);
         send(&mut shard, None);
     }
-    assert_eq!(goodbyes(&mut shard)[0], Goodbye::Parted(conn, Disconnect::Slow));
+    assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Disconnect::Slow));
 }
 
 #[test]
@@ -185,9 +191,9 @@ fn pings_are_spread_over_their_interval() {
     for step in 1..2_000 {
         let now = Time::default() + Duration::from_millis(100) * step;
         shard.on_time(now);
-        while let Some(conn) = shard.next_own_send() {
+        while let Some(conn) = shard.next_direct_send() {
             let mut bytes = 0;
-            shard.for_each_slice(conn, |slice| bytes += slice.len());
+            shard.for_each_iovec(conn, |slice| bytes += slice.len());
             shard.end_send(conn, SendEnd::Taken(bytes));
             let place = conns.iter().position(|other| *other == conn).expect("it was opened");
             let silence = now.since(heard[place]);
@@ -219,11 +225,11 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
     rooms.iter().for_each(|room| publish(&mut shard, room));
     let mut slices = Vec::new();
     while shard.has_sends() {
-        shard.start_slice();
+        shard.begin_quantum();
         let sends = std::iter::from_fn(|| {
             let conn = shard.next_room_send()?;
             let mut bytes = 0;
-            shard.for_each_slice(conn, |slice| bytes += slice.len());
+            shard.for_each_iovec(conn, |slice| bytes += slice.len());
             shard.end_send(conn, SendEnd::Taken(bytes));
             Some(())
         });
@@ -287,8 +293,8 @@ fn each_kind_of_command_has_its_own_permission() {
 fn the_program_may_do_what_its_client_may_not() {
     let (mut shard, conn) = forbidden();
     let room = RoomName::new("r").expect("legal");
-    shard.join(conn, &room, Token(1)).expect("there is room");
-    take_own(&mut shard);
+    shard.join(conn, &room, RequestId(1)).expect("there is room");
+    take_loopback(&mut shard);
     assert_eq!(shard.rooms_of(conn), [room]);
 }
 
@@ -305,7 +311,7 @@ fn a_program_closes_in_its_own_words() {
     receive(&mut shard, conns[1], Opcode::Close, "\x03\u{e8}");
     let sent = send(&mut shard, None);
     assert_eq!(sent.matches("signed out").count(), 2, "{sent}");
-    assert!(shard.words.is_empty());
+    assert!(shard.host.close_texts.is_empty());
 }
 
 /// A caller that stood still tells first what came meanwhile, up to when it knows it.
@@ -318,14 +324,14 @@ fn nobody_is_judged_by_a_time_that_nobody_has_heard() {
     shard.on_time(at(40));
     assert!(send(&mut shard, None).len() >= 2, "a ping");
     // A minute later, of which nothing is known yet.
-    shard.on_time_heard(at(100), at(40));
-    assert!(goodbyes(&mut shard).is_empty());
+    shard.on_time_with_backlog(at(100), at(40));
+    assert!(close_steps(&mut shard).is_empty());
     receive(&mut shard, conn, Opcode::Pong, "");
     shard.on_time(at(100));
-    assert!(goodbyes(&mut shard).is_empty(), "it had answered");
+    assert!(close_steps(&mut shard).is_empty(), "it had answered");
     shard.on_time(at(140));
     send(&mut shard, None);
     shard.on_time(at(200));
     send(&mut shard, None);
-    assert_eq!(goodbyes(&mut shard)[0], Goodbye::Parted(conn, Disconnect::Idle));
+    assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Disconnect::Idle));
 }

@@ -196,7 +196,7 @@ mod tests {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     /// Passes one piece of input in, and notes everything that comes out of it.
-    fn feed(decoder: &mut Decoder, mut piece: &mut [u8], out: &mut Vec<String>) -> Verdict {
+    fn feed(decoder: &mut Decoder, mut piece: &mut [u8], out: &mut Vec<String>) -> Fed {
         loop {
             let len = piece.len();
             let (consumed, incoming) = decoder.decode(piece, MAX)?;
@@ -211,11 +211,11 @@ mod tests {
         }
     }
 
-    type Verdict = Result<(), Violation>;
+    type Fed = Result<(), Violation>;
 
     /// Everything that comes out of `bytes`, passed in by pieces of the lengths that `next` says,
     /// and whether the decoder is idle at the end.
-    fn decoded(bytes: &[u8], mut next: impl FnMut() -> usize) -> (Vec<String>, Verdict, bool) {
+    fn decoded(bytes: &[u8], mut next: impl FnMut() -> usize) -> (Vec<String>, Fed, bool) {
         let (mut decoder, mut out, mut at) = (Decoder::new(), Vec::new(), 0);
         while at < bytes.len() {
             let end = bytes.len().min(at.saturating_add(next()));

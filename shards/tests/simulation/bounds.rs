@@ -40,7 +40,7 @@ impl World {
             if !engine.wants_read(player.conn) {
                 (player.silent_since, player.pinged_by) = (self.told[shard], None);
             }
-            if engine.fate(player.conn).is_some() {
+            if engine.close_reason(player.conn).is_some() {
                 player.ends_since.get_or_insert(self.told[shard]);
                 self.note_slow(client);
             }
@@ -60,7 +60,7 @@ impl World {
     /// Finds out why a connection ends as slow, before anything changes that tells.
     pub(crate) fn note_slow(&mut self, client: usize) {
         let player = &self.clients[client];
-        let ends = self.shards[player.shard].fate(player.conn) == Some(Disconnect::Slow);
+        let ends = self.shards[player.shard].close_reason(player.conn) == Some(Disconnect::Slow);
         if ends && player.slow_because.is_none() && player.parted.is_none() {
             self.clients[client].slow_because = Some(self.judge_slow(client));
         }
@@ -76,7 +76,7 @@ impl World {
             return;
         }
         let is_read = self.shards[shard].wants_read(player.conn);
-        let ends = self.shards[shard].fate(player.conn).is_some();
+        let ends = self.shards[shard].close_reason(player.conn).is_some();
         let has_sends = self.shards[shard].has_sends();
         let begun = self.begun.iter().any(|send| send.client == client);
         let player = &mut self.clients[client];
@@ -121,7 +121,7 @@ impl World {
         let goes = closing.is_some() || (disconnects && player.misses_messages);
         let since = closing.map_or(blocked_at, |closing| closing.max(blocked_at));
         let late = now >= since + timeout + SLACK;
-        let ends = self.shards[player.shard].fate(player.conn).is_some();
+        let ends = self.shards[player.shard].close_reason(player.conn).is_some();
         assert!(!late || !goes || ends, "client {client} refuses bytes since {blocked_at:?}");
     }
 

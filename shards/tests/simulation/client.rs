@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Called, ConnId, Disconnect, Permission, Permissions, Time, Verdict};
+use corecast_shards::{CallKind, ConnId, Disconnect, Permission, Permissions, Time, Verdict};
 
 use crate::chance::Chance;
 use crate::count::Happened;
@@ -58,7 +58,7 @@ pub(crate) struct Client {
     pub(crate) doomed: bool,
     pub(crate) next_id: u64,
     /// What the program will be called for, in this order.
-    pub(crate) said: VecDeque<Called>,
+    pub(crate) said: VecDeque<CallKind>,
     /// What the program will say to what it is asked, and with which data, in the same order.
     pub(crate) verdicts: VecDeque<(Verdict, Option<Box<str>>)>,
     pub(crate) heard: Time,

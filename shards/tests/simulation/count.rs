@@ -15,11 +15,11 @@ happenings! {
     LeaveWhileJoining CloseWhileJoining CloseMidFrame CloseMidPass CloseWithBegunSend
     SlotReusedWithMessageInFlight DescriptorReused
     // What the engine does under pressure.
-    SpillUsed RoomPressed RoomReleased LogDroppedUnderBlockedMember Gap ExcludedSenderBehind
+    SpillUsed RoomPaused RoomResumed LogDroppedUnderBlockedMember Gap ExcludedSenderBehind
     PublisherHomeAndMemberOnOneShard Paused Resumed CallerToldFull
     // What the harness does to it.
     ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame
-    RingFull SliceCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
+    RingFull QuantumCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
     Slept SpuriousWritable SilentClient StubbornClient Drain DrainUnderFaults StalledInDrain
     // What clients and callers ask for, and get.
     GuidedIn GuidedOut GuidedToNobody ProgramRefused ExcludedByProgram

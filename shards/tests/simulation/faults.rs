@@ -100,12 +100,12 @@ impl Setup {
         let slow = chance.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]);
         let seed = u128::from(chance.next()) << 64 | u128::from(chance.next());
         let mut config = Config { shards, seed, slow, ..Config::default() };
-        config.handled.events = ["app".into()].into();
-        config.handled.connect = chance.happens(0.2);
+        config.hooks.events = ["app".into()].into();
+        config.hooks.connect = chance.happens(0.2);
         config.limits = limits(chance);
         config.tuning = tuning(chance);
-        config.handled.text = chance.happens(0.1);
-        config.handled.binary = chance.happens(0.3);
+        config.hooks.text = chance.happens(0.1);
+        config.hooks.binary = chance.happens(0.3);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {
             40 => chance.within(6, 40),
@@ -138,7 +138,7 @@ impl Setup {
         setup.faults = Faults::none();
         setup.config.shards = chance.within(2, 6) as u16;
         setup.config.slow = SlowPolicy::Disconnect;
-        (setup.config.handled.connect, setup.config.handled.text) = (false, false);
+        (setup.config.hooks.connect, setup.config.hooks.text) = (false, false);
         setup.drains = false;
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
@@ -155,11 +155,11 @@ fn tuning(chance: &mut Chance) -> Tuning {
     if chance.happens(0.3) {
         return tuning;
     }
-    tuning.slice_sends = chance.pick(&[1, 3, 8, 64]);
-    tuning.slice_visits = chance.pick(&[3, 16, 4096]);
-    tuning.slice_bytes = chance.pick(&[1, 300, 4 << 10, 1 << 20]);
+    tuning.quantum_sends = chance.pick(&[1, 3, 8, 64]);
+    tuning.quantum_members = chance.pick(&[3, 16, 4096]);
+    tuning.quantum_bytes = chance.pick(&[1, 300, 4 << 10, 1 << 20]);
     tuning.send_bytes = chance.pick(&[1, 300, 4 << 10, 512 << 10]);
-    tuning.send_slices = chance.pick(&[3, 4, 8, 256]);
+    tuning.send_iovecs = chance.pick(&[3, 4, 8, 256]);
     tuning.rooms_along = chance.pick(&[0, 1, 3, 32]);
     tuning.copy_bytes = chance.pick(&[3, 100, 1 << 10, 16 << 10]);
     tuning.small_chunk_bytes = chance.pick(&[3, 200, 4 << 10]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use corecast_shards::{
-    Asked, Asker, ConnId, Disconnect, Outcome, Request, RoomName, SendEnd, ShardId,
+    ConnId, Disconnect, FromHome, LeaveRequest, Requester, RoomName, SendEnd, ShardId, ToHome,
 };
 
 use crate::wire;
@@ -50,7 +50,7 @@ pub(crate) struct Lying {
     /// How many occasions are let pass before.
     pub(crate) patience: usize,
     /// What was answered to the former owners of slots: the epoch's carrier is kept whole.
-    joined: BTreeMap<(ShardId, u32, RoomName), (ConnId, Outcome)>,
+    joined: BTreeMap<(ShardId, u32, RoomName), (ConnId, FromHome)>,
 }
 
 impl Lying {
@@ -90,11 +90,11 @@ impl World {
         let queue = &mut self.mesh.requests[from][to].queue;
         let len = queue.len();
         let Some(last) = queue.back() else { return };
-        let counts = matches!(last, Request::Join { again: false, .. })
-            || matches!(last, Request::Leave { asked: Some(_), .. })
+        let counts = matches!(last, ToHome::Join { again: false, .. })
+            || matches!(last, ToHome::Leave { request: Some(_), .. })
             || matches!(
                 last,
-                Request::Publish { origin: corecast_shards::Origin::Connection { .. }, .. }
+                ToHome::Publish { origin: corecast_shards::Origin::Connection { .. }, .. }
             );
         if counts && self.lying.now(Lie::Lose) {
             trace!(self, "LIE: lost {:.100?}", queue.back());
@@ -119,8 +119,8 @@ impl World {
         let home = self.shards[to].home(&self.names[0]).index();
         if home == to && self.lying.now(Lie::OneMemberTooMany) {
             let conn = ConnId { shard: ShardId::new(from as u16), slot: 1 << 20, generation: 7 };
-            let (asker, since, room) = (Asker::Client(None), None, self.names[0].clone());
-            let join = Request::Join { room, conn, attempt: 1, asker, since, again: false };
+            let (requester, since, room) = (Requester::Client(None), None, self.names[0].clone());
+            let join = ToHome::Join { room, conn, change_id: 1, requester, since, again: false };
             trace!(self, "LIE: {join:.100?}");
             self.mesh.requests[from][to].queue.push_back(join);
         }
@@ -135,31 +135,31 @@ impl World {
         let queue = &mut self.mesh.outcomes[from][to].queue;
         let len = queue.len();
         let Some(last) = queue.back() else { return };
-        if let Outcome::Joined { conn, room, .. } = last {
+        if let FromHome::Joined { conn, room, .. } = last {
             let key = (conn.shard, conn.slot, room.clone());
             self.lying.joined.insert(key, (*conn, copy(last).expect("it can be copied")));
         }
-        if matches!(last, Outcome::Joined { .. }) && self.lying.now(Lie::WrongMembers) {
-            if let Some(Outcome::Joined { joined, .. }) = queue.back_mut() {
+        if matches!(last, FromHome::Joined { .. }) && self.lying.now(Lie::WrongMembers) {
+            if let Some(FromHome::Joined { joined, .. }) = queue.back_mut() {
                 joined.members += 1;
             }
             trace!(self, "LIE: one member more in {:.100?}", queue.back());
             return;
         }
-        let delivers = |outcome: &Outcome| match outcome {
-            Outcome::Deliver { room: other, .. } => {
+        let delivers = |outcome: &FromHome| match outcome {
+            FromHome::Deliver { room: other, .. } => {
                 heard && (*other == room || other.is_everybody())
             }
             _ => false,
         };
         let counts =
-            delivers(last) || !matches!(last, Outcome::Deliver { .. } | Outcome::Pressed { .. });
+            delivers(last) || !matches!(last, FromHome::Deliver { .. } | FromHome::Paused { .. });
         if counts && self.lying.now(Lie::Lose) {
             trace!(self, "LIE: lost {:.100?}", queue.back());
             queue.pop_back();
             return;
         }
-        let doubles = delivers(last) || matches!(last, Outcome::Reply { .. });
+        let doubles = delivers(last) || matches!(last, FromHome::Reply { .. });
         if doubles && self.lying.now(Lie::Double) {
             let double = copy(last).expect("these can be copied");
             trace!(self, "LIE: doubled {double:.100?}");
@@ -177,10 +177,10 @@ impl World {
     /// Whoever has the slot now, and asks for the room, is given its predecessor's answer.
     fn replay_joined(&mut self, from: usize, to: usize) {
         let last = self.mesh.requests[from][to].queue.back();
-        let Some(Request::Join { room, conn, attempt, again: false, .. }) = last else { return };
+        let Some(ToHome::Join { room, conn, change_id, again: false, .. }) = last else { return };
         let key = (conn.shard, conn.slot, room.clone());
         let Some((before, answer)) = self.lying.joined.get(&key) else { return };
-        let Outcome::Joined { joined, .. } = answer else { return };
+        let FromHome::Joined { joined, .. } = answer else { return };
         let place = self.names.iter().position(|name| name == room).expect("a room");
         let newest = self.model.newest(place, &joined.epoch.to_string().into());
         // Who has gone already is told nothing, true or not.
@@ -189,8 +189,8 @@ impl World {
             return;
         }
         let mut replay = copy(answer).expect("it can be copied");
-        if let Outcome::Joined { conn: to, attempt: which, .. } = &mut replay {
-            (*to, *which) = (*conn, *attempt);
+        if let FromHome::Joined { conn: to, change_id: which, .. } = &mut replay {
+            (*to, *which) = (*conn, *change_id);
         }
         if self.lying.now(Lie::ReplayJoined) {
             trace!(self, "LIE: {replay:.100?}");
@@ -363,10 +363,10 @@ fn gap_for(message: &[u8]) -> Vec<u8> {
 }
 
 /// Whether one connection published both to one room and wants to know where they stand.
-fn by_one(first: &Request, second: &Request) -> bool {
+fn by_one(first: &ToHome, second: &ToHome) -> bool {
     use corecast_shards::Origin;
-    let publisher = |request: &Request| match request {
-        Request::Publish { room, origin: Origin::Connection { conn, .. }, .. } => {
+    let publisher = |request: &ToHome| match request {
+        ToHome::Publish { room, origin: Origin::Connection { conn, .. }, .. } => {
             Some((room.clone(), *conn))
         }
         _ => None,
@@ -374,49 +374,52 @@ fn by_one(first: &Request, second: &Request) -> bool {
     publisher(first).is_some() && publisher(first) == publisher(second)
 }
 
-fn same_room(first: &Outcome, second: &Outcome) -> bool {
+fn same_room(first: &FromHome, second: &FromHome) -> bool {
     match (first, second) {
-        (Outcome::Deliver { room, .. }, Outcome::Deliver { room: other, .. }) => room == other,
+        (FromHome::Deliver { room, .. }, FromHome::Deliver { room: other, .. }) => room == other,
         _ => false,
     }
 }
 
-fn double_request(request: &Request) -> Option<Request> {
+fn double_request(request: &ToHome) -> Option<ToHome> {
     match request {
-        Request::Join { room, conn, attempt, asker, again: false, .. } => Some(Request::Join {
+        ToHome::Join { room, conn, change_id, requester, again: false, .. } => Some(ToHome::Join {
             room: room.clone(),
             conn: *conn,
-            attempt: *attempt,
-            asker: asker.clone(),
+            change_id: *change_id,
+            requester: requester.clone(),
             since: None,
             again: false,
         }),
-        Request::Leave { room, conn, asked: Some(asked) } => Some(Request::Leave {
+        ToHome::Leave { room, conn, request: Some(request) } => Some(ToHome::Leave {
             room: room.clone(),
             conn: *conn,
-            asked: Some(Asked { attempt: asked.attempt, asker: asked.asker.clone() }),
+            request: Some(LeaveRequest {
+                change_id: request.change_id,
+                requester: request.requester.clone(),
+            }),
         }),
         _ => None,
     }
 }
 
-fn copy(outcome: &Outcome) -> Option<Outcome> {
+fn copy(outcome: &FromHome) -> Option<FromHome> {
     Some(match outcome {
-        Outcome::Deliver { room, offset, frame, exclude, accepted } => Outcome::Deliver {
+        FromHome::Deliver { room, offset, frame, exclude, accepted } => FromHome::Deliver {
             accepted: *accepted,
             room: room.clone(),
             offset: *offset,
             frame: frame.clone(),
             exclude: *exclude,
         },
-        Outcome::Joined { room, conn, attempt, asker, joined } => Outcome::Joined {
+        FromHome::Joined { room, conn, change_id, requester, joined } => FromHome::Joined {
             room: room.clone(),
             conn: *conn,
-            attempt: *attempt,
-            asker: asker.clone(),
+            change_id: *change_id,
+            requester: requester.clone(),
             joined: *joined,
         },
-        Outcome::Reply { conn, frame } => Outcome::Reply { conn: *conn, frame: frame.clone() },
+        FromHome::Reply { conn, frame } => FromHome::Reply { conn: *conn, frame: frame.clone() },
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use corecast_shards::{
-    Answer, ConnId, LaneRoom, Origin, Outcome, Query, Request, RoomName, ShardId,
+    Answer, Capacity, ConnId, FromHome, Origin, Query, RoomName, ShardId, ToHome,
 };
 
 use crate::count::Happened;
@@ -28,11 +28,11 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(request: &Request) -> Option<Seen> {
+    fn of(request: &ToHome) -> Option<Seen> {
         let (room, joins, counts, asks) = match request {
-            Request::Join { room, conn, again, .. } => (room, Some(*conn), i64::from(!again), None),
-            Request::Leave { room, .. } => (room, None, -1, None),
-            Request::Publish { room, origin: Origin::Caller(token), .. } => {
+            ToHome::Join { room, conn, again, .. } => (room, Some(*conn), i64::from(!again), None),
+            ToHome::Leave { room, .. } => (room, None, -1, None),
+            ToHome::Publish { room, origin: Origin::Caller(token), .. } => {
                 (room, None, 0, Some(token.0))
             }
             _ => return None,
@@ -46,8 +46,8 @@ pub(crate) struct Mesh {
     items: usize,
     bytes: usize,
     /// By sender, then receiver.
-    pub(crate) requests: Vec<Vec<Ring<Request>>>,
-    pub(crate) outcomes: Vec<Vec<Ring<Outcome>>>,
+    pub(crate) requests: Vec<Vec<Ring<ToHome>>>,
+    pub(crate) outcomes: Vec<Vec<Ring<FromHome>>>,
     /// Joins that left their shard and whose answer has not come back.
     pub(crate) joining: BTreeSet<(ConnId, RoomName)>,
 }
@@ -68,9 +68,9 @@ impl Mesh {
         Mesh { items, bytes, requests, outcomes, joining: BTreeSet::new() }
     }
 
-    fn room<M>(&self, ring: &Ring<M>, weight: impl Fn(&M) -> usize) -> LaneRoom {
+    fn room<M>(&self, ring: &Ring<M>, weight: impl Fn(&M) -> usize) -> Capacity {
         let used: usize = ring.queue.iter().map(weight).sum();
-        LaneRoom {
+        Capacity {
             items: self.items.saturating_sub(ring.queue.len()),
             bytes: self.bytes.saturating_sub(used),
         }
@@ -82,35 +82,35 @@ impl Mesh {
         let is_of = |other: &ConnId| other.slot == conn.slot && *other != conn;
         let outcomes = self.outcomes.iter().flat_map(|rings| &rings[to].queue);
         let mut answered = outcomes.filter_map(|outcome| match outcome {
-            Outcome::Joined { conn, .. }
-            | Outcome::Left { conn, .. }
-            | Outcome::Reply { conn, .. } => Some(conn),
+            FromHome::Joined { conn, .. }
+            | FromHome::Left { conn, .. }
+            | FromHome::Reply { conn, .. } => Some(conn),
             _ => None,
         });
         let requests = self.requests[to].iter().flat_map(|ring| &ring.queue);
-        let mut asked = requests.filter_map(|request| match request {
-            Request::Join { conn, .. } | Request::Relay { conn, .. } => Some(conn),
-            Request::Leave { conn, asked: Some(_), .. } => Some(conn),
+        let mut request = requests.filter_map(|request| match request {
+            ToHome::Join { conn, .. } | ToHome::Relay { conn, .. } => Some(conn),
+            ToHome::Leave { conn, request: Some(_), .. } => Some(conn),
             _ => None,
         });
-        answered.any(is_of) || asked.any(is_of)
+        answered.any(is_of) || request.any(is_of)
     }
 
     /// Whether the receiver would take something of what the sender has put on its rings.
-    pub(crate) fn has_news(&self, from: usize, to: usize, takes_requests: bool) -> bool {
-        let requests = takes_requests && !self.requests[from][to].queue.is_empty();
+    pub(crate) fn has_news(&self, from: usize, to: usize, takes_to_home: bool) -> bool {
+        let requests = takes_to_home && !self.requests[from][to].queue.is_empty();
         requests || !self.outcomes[from][to].queue.is_empty()
     }
 
     /// The sender wants to hear of room; returns whether there is some already.
     pub(crate) fn waits_for_request_room(&mut self, from: usize, to: usize) -> bool {
-        let room = self.room(&self.requests[from][to], Request::weight);
+        let room = self.room(&self.requests[from][to], ToHome::weight);
         self.requests[from][to].waits = room.items == 0 || room.bytes == 0;
         !self.requests[from][to].waits
     }
 
     pub(crate) fn waits_for_outcome_room(&mut self, from: usize, to: usize) -> bool {
-        let room = self.room(&self.outcomes[from][to], Outcome::weight);
+        let room = self.room(&self.outcomes[from][to], FromHome::weight);
         self.outcomes[from][to].waits = room.items == 0 || room.bytes == 0;
         !self.outcomes[from][to].waits
     }
@@ -128,7 +128,7 @@ impl World {
             let other = self.chance.below(self.shards.len());
             if other == shard {
                 let budget = self.chance.within(1, 4);
-                self.take_own(shard, budget);
+                self.take_loopback(shard, budget);
                 continue;
             }
             match self.chance.below(4) {
@@ -143,9 +143,9 @@ impl World {
         }
     }
 
-    pub(crate) fn take_own(&mut self, shard: usize, budget: usize) {
+    pub(crate) fn take_loopback(&mut self, shard: usize, budget: usize) {
         self.handled[shard] = true;
-        self.shards[shard].take_own(budget);
+        self.shards[shard].take_loopback(budget);
         self.note_spill(shard);
     }
 
@@ -166,23 +166,23 @@ impl World {
     pub(crate) fn tell_ring_room(&mut self, shard: usize, to: usize) {
         let id = ShardId::new(to as u16);
         if std::mem::take(&mut self.mesh.requests[shard][to].changed) {
-            let room = self.mesh.room(&self.mesh.requests[shard][to], Request::weight);
-            self.shards[shard].on_request_room(id, room);
+            let room = self.mesh.room(&self.mesh.requests[shard][to], ToHome::weight);
+            self.shards[shard].on_to_home_capacity(id, room);
         }
         if std::mem::take(&mut self.mesh.outcomes[shard][to].changed) {
-            let room = self.mesh.room(&self.mesh.outcomes[shard][to], Outcome::weight);
-            self.shards[shard].on_outcome_room(id, room);
+            let room = self.mesh.room(&self.mesh.outcomes[shard][to], FromHome::weight);
+            self.shards[shard].on_from_home_capacity(id, room);
         }
     }
 
     pub(crate) fn carry_request(&mut self, from: usize, to: usize) -> bool {
-        let Some(request) = self.shards[from].next_request(ShardId::new(to as u16)) else {
+        let Some(request) = self.shards[from].next_to_home(ShardId::new(to as u16)) else {
             let full = self.mesh.requests[from][to].queue.len() >= self.mesh.items;
             self.count.add_if(full, Happened::RingFull);
             return false;
         };
         trace!(self, "ring {from} > {to}: {request:.200?}");
-        if let Request::Join { conn, room, again: false, .. } = &request {
+        if let ToHome::Join { conn, room, again: false, .. } = &request {
             self.mesh.joining.insert((*conn, room.clone()));
         }
         self.mesh.requests[from][to].queue.push_back(request);
@@ -194,7 +194,7 @@ impl World {
     }
 
     pub(crate) fn carry_outcome(&mut self, from: usize, to: usize) -> bool {
-        let Some(outcome) = self.shards[from].next_outcome(ShardId::new(to as u16)) else {
+        let Some(outcome) = self.shards[from].next_from_home(ShardId::new(to as u16)) else {
             let full = self.mesh.outcomes[from][to].queue.len() >= self.mesh.items;
             self.count.add_if(full, Happened::RingFull);
             return false;
@@ -209,7 +209,7 @@ impl World {
     }
 
     pub(crate) fn hand_in_request(&mut self, from: usize, to: usize) -> bool {
-        if !self.shards[to].takes_requests() {
+        if !self.shards[to].takes_to_home() {
             return false;
         }
         let ring = &mut self.mesh.requests[from][to];
@@ -220,7 +220,7 @@ impl World {
         self.handled[to] = true;
         let seen = Seen::of(&request);
         let before = seen.as_ref().map(|seen| self.members_at_home(to, &seen.room));
-        self.shards[to].on_request(ShardId::new(from as u16), request);
+        self.shards[to].on_to_home(ShardId::new(from as u16), request);
         if let (Some(seen), Some(before)) = (seen, before) {
             self.note_request(from, to, &seen, before);
         }
@@ -235,7 +235,7 @@ impl World {
         self.sleepers[from].rung |= ring.waits;
         self.note_outcome(&outcome);
         trace!(self, "shard {to} takes {outcome:.100?}");
-        self.shards[to].on_outcome(outcome);
+        self.shards[to].on_from_home(outcome);
         true
     }
 
@@ -263,19 +263,19 @@ impl World {
     }
 
     fn note_spill(&mut self, shard: usize) {
-        self.count.add_if(!self.shards[shard].takes_requests(), Happened::SpillUsed);
+        self.count.add_if(!self.shards[shard].takes_to_home(), Happened::SpillUsed);
     }
 
-    fn note_outcome(&mut self, outcome: &Outcome) {
+    fn note_outcome(&mut self, outcome: &FromHome) {
         match outcome {
-            Outcome::Joined { conn, room, .. } => {
+            FromHome::Joined { conn, room, .. } => {
                 self.mesh.joining.remove(&(*conn, room.clone()));
             }
-            Outcome::Pressed { pressed, .. } => {
-                self.count.add_if(*pressed, Happened::RoomPressed);
-                self.count.add_if(!*pressed, Happened::RoomReleased);
+            FromHome::Paused { paused, .. } => {
+                self.count.add_if(*paused, Happened::RoomPaused);
+                self.count.add_if(!*paused, Happened::RoomResumed);
             }
-            Outcome::Deliver { room, offset, exclude: Some(conn), .. } => {
+            FromHome::Deliver { room, offset, exclude: Some(conn), .. } => {
                 let place = self.names.iter().position(|name| name == room);
                 let view = self.by_conn.get(conn).map(|client| &self.clients[*client].view);
                 let stay = place.and_then(|place| view?.rooms.get(&place));

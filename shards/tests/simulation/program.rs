@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use corecast_shards::{
-    Answer, Call, Called, ConnId, Disconnect, Goodbye, Petition, Publication, Query, Refused,
-    RoomInfo, RoomName, ShardId, Token, Unnumbered, Unsent, Wish, event_frame,
+    Answer, Call, CallKind, CloseStep, ConnId, Disconnect, Petition, Publication, Query, Refused,
+    RequestId, RoomInfo, RoomName, ShardId, Unnumbered, Unsent, Wish, event_frame,
 };
 
 use corecast_shards::wire::Opcode;
@@ -50,9 +50,9 @@ impl World {
         }
     }
 
-    fn token(&mut self) -> Token {
+    fn token(&mut self) -> RequestId {
         self.asking.next += 1;
-        Token(self.asking.next)
+        RequestId(self.asking.next)
     }
 
     /// A message for one connection, by itself.
@@ -96,7 +96,7 @@ impl World {
         &mut self,
         shard: usize,
         place: usize,
-        token: Option<Token>,
+        token: Option<RequestId>,
     ) -> bool {
         let len = self.length();
         let name = match place {
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    fn guided(&mut self, token: Token, client: usize, room: usize, answer: &Answer) {
+    fn guided(&mut self, token: RequestId, client: usize, room: usize, answer: &Answer) {
         let rooms = self.clients[client].view.guided.as_mut().expect("it is guided");
         let asked =
             rooms.get_mut(&room).and_then(|all| all.iter_mut().find(|g| g.token == token.0));
@@ -306,16 +306,16 @@ impl World {
         let call = self.calls.swap_remove(place);
         let client = self.by_conn[&call.conn];
         let shard = call.conn.shard.index();
-        if let Called::Command(petition) = call.what {
+        if let CallKind::Command(petition) = call.kind {
             return self.decide(call.conn, petition);
         }
-        let failed = matches!(call.what, Called::Event(_)) && self.chance.happens(0.3);
+        let failed = matches!(call.kind, CallKind::Event(_)) && self.chance.happens(0.3);
         if failed {
             let id = self.clients[client].id(&mut self.chance);
             let text = "the \"handler\" failed";
             self.shards[shard].fail_call(call.conn, Some(text), Some(&id), None);
             let view = &mut self.clients[client].view;
-            view.expect(view::Line::Failures, Some(id), view::Answer::Error("handler_failed"));
+            view.expect(view::Line::Failures, Some(id), view::Awaited::Error("handler_failed"));
         }
         self.shards[shard].end_call(call.conn);
         self.ring(shard);
@@ -339,11 +339,11 @@ impl World {
 
     /// Pulls everything that a shard has to tell.
     pub(crate) fn pull(&mut self, shard: usize) {
-        while let Some(goodbye) = self.shards[shard].next_goodbye() {
+        while let Some(goodbye) = self.shards[shard].next_close_step() {
             match goodbye {
-                Goodbye::Parted(conn, reason) => self.parted(self.by_conn[&conn], reason),
-                Goodbye::ShutdownWrite(conn) => self.shut_down(self.by_conn[&conn]),
-                Goodbye::Close(conn) => self.close_socket(self.by_conn[&conn]),
+                CloseStep::LeftRooms(conn, reason) => self.parted(self.by_conn[&conn], reason),
+                CloseStep::ShutdownWrite(conn) => self.shut_down(self.by_conn[&conn]),
+                CloseStep::Close(conn) => self.close_socket(self.by_conn[&conn]),
             }
         }
         // Whose end was not yet decided then has parted by now, or was there.
@@ -372,19 +372,19 @@ impl World {
 
     /// The program is called for what its clients said, in that order.
     fn called(&mut self, call: Call) {
-        self.count.add(match &call.what {
-            Called::Text(_) => Happened::TextCalled,
-            Called::Binary(_) => Happened::BinaryCalled,
+        self.count.add(match &call.kind {
+            CallKind::Text(_) => Happened::TextCalled,
+            CallKind::Binary(_) => Happened::BinaryCalled,
             _ => Happened::HandlerCalled,
         });
-        if call.what != Called::Connect {
+        if call.kind != CallKind::Connect {
             let said = self.clients[self.by_conn[&call.conn]].said.pop_front();
-            assert_eq!(said.as_ref(), Some(&call.what), "what {} said next", call.conn);
+            assert_eq!(said.as_ref(), Some(&call.kind), "what {} said next", call.conn);
         }
         self.calls.push(call);
     }
 
-    fn answered(&mut self, shard: usize, token: Token, answer: Answer) {
+    fn answered(&mut self, shard: usize, token: RequestId, answer: Answer) {
         let question = self.asking.questions.remove(&(shard, token.0));
         let question = question.expect("a question is answered once");
         self.count.add(Happened::CallerAnswered);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, Query, Shard, Time, Token};
+use corecast_shards::{Disconnect, Query, RequestId, Shard, Time};
 
 use crate::client::Client;
 use crate::count::Happened;
@@ -153,8 +153,8 @@ impl World {
         for shard in 0..self.shards.len() {
             self.tell_time(shard);
             self.tell_rooms(shard);
-            while self.shards[shard].has_own() {
-                self.take_own(shard, 64);
+            while self.shards[shard].has_loopback() {
+                self.take_loopback(shard, 64);
                 moved = true;
             }
             for other in (0..self.shards.len()).filter(|other| *other != shard) {
@@ -210,13 +210,13 @@ impl World {
     fn send_all(&mut self, shard: usize) -> bool {
         let mut moved = false;
         while self.shards[shard].has_sends() {
-            self.shards[shard].start_slice();
+            self.shards[shard].begin_quantum();
             while let Some(conn) = self.shards[shard].next_room_send() {
                 self.begin(conn);
                 self.end_one(shard);
             }
-            self.shards[shard].on_slice_end(self.now);
-            while let Some(conn) = self.shards[shard].next_own_send() {
+            self.shards[shard].on_quantum_end(self.now);
+            while let Some(conn) = self.shards[shard].next_direct_send() {
                 self.begin(conn);
                 self.end_one(shard);
             }
@@ -229,7 +229,7 @@ impl World {
     fn ask_for_rooms(&mut self) {
         self.asking.rooms.clear();
         for room in 0..self.names.len() {
-            let token = Token(u64::MAX - room as u64);
+            let token = RequestId(u64::MAX - room as u64);
             let home = self.shards[0].home(&self.names[room]);
             let query = Query::Room(self.names[room].clone());
             self.shards[0].query(home, token, query).expect("all is quiet");
@@ -248,7 +248,7 @@ impl World {
             assert!(shard.is_quiet() && !shard.has_sends(), "shard {place} is quiet");
             assert_eq!(stats.log_bytes, 0, "the logs of shard {place} are empty");
             assert_eq!((stats.paused, stats.blocked), (0, 0), "nobody waits on shard {place}");
-            assert_eq!(stats.pressed_rooms, 0, "no room of shard {place} is pressed");
+            assert_eq!(stats.pressed_rooms, 0, "no room of shard {place} is paused");
             let longest = stats.counters.latencies.max();
             assert!(longest <= self.now.since(Time::default()), "nothing took longer than the run");
             let here = self.clients.iter().filter(|c| c.shard == place && c.lives());

@@ -2,13 +2,13 @@
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    Called, CloseCode, Disconnect, Message, Permission, Petition, Said, Verdict, Wish,
+    CallKind, CloseCode, Disconnect, Message, Permission, Petition, Said, Verdict, Wish,
 };
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
 use crate::model::{EVERYBODY, NOBODY, Speaker};
-use crate::view::{Answer, Line};
+use crate::view::{Awaited, Line};
 use crate::world::{World, trace};
 
 /// A message that a client says: what it wrote, and what is published if nothing refuses it.
@@ -73,7 +73,7 @@ impl World {
     }
 
     fn command(&mut self, client: usize) {
-        if self.setup.config.handled.text {
+        if self.setup.config.hooks.text {
             return self.own_format(client);
         }
         let home_room = !self.clients[client].view.rooms.contains_key(&0);
@@ -91,7 +91,7 @@ impl World {
             3 => self.broadcast(client),
             4 => self.ping(client),
             5 => self.bad_envelope(client, room),
-            6 if self.setup.config.handled.binary && self.chance.happens(0.5) => {
+            6 if self.setup.config.hooks.binary && self.chance.happens(0.5) => {
                 self.binary(client);
             }
             6 => self.application(client, room),
@@ -162,7 +162,7 @@ impl World {
             Some("forbidden") => Verdict::Forbidden("not \"now\"".into()),
             Some(_) => Verdict::Failed,
         };
-        player.said.push_back(Called::Command(petition));
+        player.said.push_back(CallKind::Command(petition));
         player.verdicts.push_back((verdict, rewritten));
     }
 
@@ -209,8 +209,8 @@ impl World {
         };
         self.will_ask(client, petition, refusal, None);
         let answer = match refusal {
-            Some(code) => Answer::Error(code),
-            None => Answer::Joined { since, may_refuse, must_refuse },
+            Some(code) => Awaited::Error(code),
+            None => Awaited::Joined { since, may_refuse, must_refuse },
         };
         self.clients[client].view.expect(Line::Room(room), id, answer);
     }
@@ -240,8 +240,8 @@ impl World {
         let rooms_max = self.setup.config.limits.rooms_per_connection;
         let asks = |room: usize, leave: bool| {
             view.line(Line::Room(room)).any(|expected| match expected.answer {
-                Answer::Left => leave,
-                Answer::Joined { .. } => !leave,
+                Awaited::Left => leave,
+                Awaited::Joined { .. } => !leave,
                 _ => false,
             })
         };
@@ -261,7 +261,7 @@ impl World {
         let json = format!(r#"{{"event":"cast:leave","room":{}{id_json}}}"#, self.written[room]);
         self.speak(client, &json);
         self.clients[client].mark(Mark::Leave(room));
-        self.clients[client].view.expect(Line::Room(room), id, Answer::Left);
+        self.clients[client].view.expect(Line::Room(room), id, Awaited::Left);
     }
 
     /// Most messages are small, some fill a log, a few are too large to be copied.
@@ -301,12 +301,12 @@ impl World {
         self.will_ask(client, petition, refusal, rewritten);
         let player = &mut self.clients[client];
         if let Some(code) = refusal {
-            return player.view.expect(Line::Room(room), id, Answer::Error(code));
+            return player.view.expect(Line::Room(room), id, Awaited::Error(code));
         }
         self.count.add_if(!echo, Happened::EchoFalsePublish);
         player.mark(Mark::Publish(room));
         match id {
-            Some(_) => player.view.expect(Line::Room(room), id, Answer::Ack(said)),
+            Some(_) => player.view.expect(Line::Room(room), id, Awaited::Ack(said)),
             None if !echo => *player.view.unasked.entry(room).or_default() += 1,
             None => {}
         }
@@ -326,8 +326,8 @@ impl World {
         self.will_ask(client, petition, refusal, rewritten);
         let view = &mut self.clients[client].view;
         match refusal {
-            Some(code) => view.expect(Line::Errors, id, Answer::Error(code)),
-            None if id.is_some() => view.expect(Line::Everybody, id, Answer::Ack(said)),
+            Some(code) => view.expect(Line::Errors, id, Awaited::Error(code)),
+            None if id.is_some() => view.expect(Line::Everybody, id, Awaited::Ack(said)),
             None => {}
         }
     }
@@ -335,7 +335,7 @@ impl World {
     fn ping(&mut self, client: usize) {
         let (id, id_json) = self.id(client, 0.7);
         self.speak(client, &format!(r#"{{"event":"cast:ping"{id_json}}}"#));
-        self.clients[client].view.expect(Line::Pings, id, Answer::Pong);
+        self.clients[client].view.expect(Line::Pings, id, Awaited::Pong);
         self.clients[client].frame(Opcode::Ping, true, b"ws", &mut self.chance);
     }
 
@@ -369,7 +369,7 @@ impl World {
             }
         };
         self.speak(client, &json);
-        self.clients[client].view.expect(line, id, Answer::Error(code));
+        self.clients[client].view.expect(line, id, Awaited::Error(code));
     }
 
     fn application(&mut self, client: usize, room: usize) {
@@ -380,7 +380,7 @@ impl World {
         let room = self.names[room].clone();
         let (event, id) = ("app".into(), Some("\"app\"".into()));
         let message = Message { event, data: data.into(), room: Some(room), id };
-        self.clients[client].said.push_back(Called::Event(message));
+        self.clients[client].said.push_back(CallKind::Event(message));
     }
 
     /// What a client says where the program has a format of its own.
@@ -390,14 +390,14 @@ impl World {
             return self.clients[client].frame(Opcode::Ping, true, b"ws", &mut self.chance);
         }
         self.speak(client, &text);
-        self.clients[client].said.push_back(Called::Text(text));
+        self.clients[client].said.push_back(CallKind::Text(text));
     }
 
     /// A binary message: for the program, or a sin.
     fn binary(&mut self, client: usize) {
         let payload = self.chance.next().to_be_bytes();
         self.clients[client].frame(Opcode::Binary, true, &payload, &mut self.chance);
-        self.clients[client].said.push_back(Called::Binary(payload.to_vec()));
+        self.clients[client].said.push_back(CallKind::Binary(payload.to_vec()));
     }
 
     /// Goes away without a word.
@@ -435,7 +435,7 @@ impl World {
 
     /// Does what it is closed for.
     fn sin(&mut self, client: usize) {
-        let takes_binary = self.setup.config.handled.binary;
+        let takes_binary = self.setup.config.hooks.binary;
         let player = &mut self.clients[client];
         let begin = player.handed + player.out.len();
         let reason = match self.chance.below(6) {

@@ -23,7 +23,7 @@ impl World {
         match self.chance.below(4) {
             0 => {
                 for _ in 0..self.chance.skewed(16) {
-                    let Some(conn) = self.shards[shard].next_own_send() else { break };
+                    let Some(conn) = self.shards[shard].next_direct_send() else { break };
                     self.begin(conn);
                     self.maybe_end_some(shard);
                 }
@@ -40,7 +40,7 @@ impl World {
     /// A slice, or the beginning of one.
     fn slice(&mut self, shard: usize) {
         if !self.slicing[shard] || self.chance.happens(0.5) {
-            self.shards[shard].start_slice();
+            self.shards[shard].begin_quantum();
             self.slicing[shard] = true;
         }
         let cut = match self.chance.happens(self.setup.faults.cut_slice) {
@@ -51,13 +51,13 @@ impl World {
             let Some(conn) = self.shards[shard].next_room_send() else {
                 self.slicing[shard] = false;
                 let told = self.told[shard];
-                self.shards[shard].on_slice_end(told);
+                self.shards[shard].on_quantum_end(told);
                 return;
             };
             self.begin(conn);
             self.maybe_end_some(shard);
         }
-        self.count.add(Happened::SliceCutShort);
+        self.count.add(Happened::QuantumCutShort);
     }
 
     fn maybe_end_some(&mut self, shard: usize) {
@@ -72,7 +72,7 @@ impl World {
         assert!(!self.clients[client].shut, "nothing is sent behind the end of our side");
         let (bytes, places) = self.memory(conn);
         assert!(!bytes.is_empty(), "an empty send");
-        let slices_max = self.setup.config.tuning.send_slices;
+        let slices_max = self.setup.config.tuning.send_iovecs;
         assert!(places.len() <= slices_max, "{} slices", places.len());
         self.count.add_if(here > 0, Happened::SendsOverlap);
         trace!(
@@ -86,7 +86,7 @@ impl World {
 
     fn memory(&self, conn: ConnId) -> (Vec<u8>, Vec<(usize, usize)>) {
         let (mut bytes, mut places) = (Vec::new(), Vec::new());
-        self.shards[conn.shard.index()].for_each_slice(conn, |slice| {
+        self.shards[conn.shard.index()].for_each_iovec(conn, |slice| {
             bytes.extend_from_slice(slice);
             places.push((slice.as_ptr() as usize, slice.len()));
         });
@@ -249,7 +249,7 @@ impl World {
         let excused = !shard.wants_read(sender.conn) && !sender.refusing;
         sender.paused |= !shard.wants_read(sender.conn);
         if sender.paused {
-            if excused && shard.fate(sender.conn).is_none() {
+            if excused && shard.close_reason(sender.conn).is_none() {
                 self.excused.push((client, self.told[sender.shard]));
             }
             return false;
@@ -257,7 +257,7 @@ impl World {
         let bytes = bytes_max.min(sender.out.len()).min(self.setup.read_bytes);
         let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
         sender.handed += bytes;
-        if shard.fate(sender.conn).is_none() {
+        if shard.close_reason(sender.conn).is_none() {
             sender.heard = self.told[sender.shard];
             sender.note_begun(self.told[sender.shard]);
             sender.pings_when_heard = sender.view.pings_seen;
@@ -313,7 +313,7 @@ impl World {
 
     pub(crate) fn note_close_with_begun_send(&mut self, client: usize) {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
-        let ends = self.shards[shard].fate(conn).is_some() && self.clients[client].lives();
+        let ends = self.shards[shard].close_reason(conn).is_some() && self.clients[client].lives();
         let send = self.begun.iter_mut().find(|send| send.client == client);
         if let Some(send) = send.filter(|send| ends && !send.close_counted) {
             send.close_counted = true;

@@ -97,7 +97,7 @@ impl World {
         self.take_from_rings(shard);
         self.take_from_sockets(shard);
         let budget = self.setup.budgets.own_messages;
-        self.take_own(shard, budget);
+        self.take_loopback(shard, budget);
         self.pull(shard);
         self.flush_own(shard);
         self.flush_slice(shard);
@@ -161,7 +161,7 @@ impl World {
     fn flush_own(&mut self, shard: usize) {
         let mut left = self.setup.budgets.own_sends;
         while left > 0 {
-            let begun = self.begin_batch(shard, left, Shard::next_own_send);
+            let begun = self.begin_batch(shard, left, Shard::next_direct_send);
             if begun == 0 {
                 return;
             }
@@ -170,17 +170,17 @@ impl World {
     }
 
     fn flush_slice(&mut self, shard: usize) {
-        self.shards[shard].start_slice();
+        self.shards[shard].begin_quantum();
         let batch = self.setup.budgets.batch;
         while self.begin_batch(shard, batch, Shard::next_room_send) > 0 {
             if self.chance.happens(self.setup.faults.cut_slice) {
-                self.count.add(Happened::SliceCutShort);
+                self.count.add(Happened::QuantumCutShort);
                 break;
             }
         }
-        if self.shards[shard].wants_slice_end() {
+        if self.shards[shard].wants_quantum_end() {
             let told = self.told[shard];
-            self.shards[shard].on_slice_end(told);
+            self.shards[shard].on_quantum_end(told);
         }
     }
 
@@ -212,15 +212,15 @@ impl World {
     fn fall_asleep(&mut self, shard: usize) {
         self.sleepers[shard].alarm = self.shards[shard].next_deadline();
         let engine = &self.shards[shard];
-        let mut stays = engine.has_own() || engine.has_sends();
+        let mut stays = engine.has_loopback() || engine.has_sends();
         for peer in (0..self.shards.len()).filter(|peer| *peer != shard) {
             let engine = &self.shards[shard];
             let id = ShardId::new(peer as u16);
-            stays |= self.mesh.has_news(peer, shard, engine.takes_requests());
-            if engine.wants_request_room(id) {
+            stays |= self.mesh.has_news(peer, shard, engine.takes_to_home());
+            if engine.wants_to_home_capacity(id) {
                 stays |= self.mesh.waits_for_request_room(shard, peer);
             }
-            if engine.wants_outcome_room(id) {
+            if engine.wants_from_home_capacity(id) {
                 stays |= self.mesh.waits_for_outcome_room(shard, peer);
             }
         }
@@ -243,18 +243,18 @@ impl World {
                 self.check_due(shard, self.now);
             }
             let engine = &mut self.shards[shard];
-            assert!(!engine.has_own(), "shard {shard} sleeps with messages to itself");
+            assert!(!engine.has_loopback(), "shard {shard} sleeps with messages to itself");
             assert!(!engine.has_sends(), "shard {shard} sleeps with something to send");
             let resumed = engine.next_resumed();
             assert_eq!(resumed, None, "shard {shard} sleeps, and somebody could be read");
-            let told = (engine.next_goodbye(), engine.next_answer().map(|(token, _)| token));
+            let told = (engine.next_close_step(), engine.next_answer().map(|(token, _)| token));
             assert_eq!(told, (None, None), "shard {shard} sleeps with something to tell");
             assert_eq!(engine.next_call(), None, "shard {shard} sleeps with a message");
             for peer in (0..self.shards.len()).filter(|peer| *peer != shard) {
                 let id = ShardId::new(peer as u16);
-                let request = self.shards[shard].next_request(id);
+                let request = self.shards[shard].next_to_home(id);
                 assert!(request.is_none(), "shard {shard} sleeps with {request:?} for {peer}");
-                let outcome = self.shards[shard].next_outcome(id);
+                let outcome = self.shards[shard].next_from_home(id);
                 assert!(outcome.is_none(), "shard {shard} sleeps with {outcome:?} for {peer}");
             }
         }

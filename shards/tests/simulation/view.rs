@@ -24,11 +24,11 @@ pub(crate) enum Line {
 pub(crate) struct Expected {
     /// As written.
     pub(crate) id: Option<String>,
-    pub(crate) answer: Answer,
+    pub(crate) answer: Awaited,
 }
 
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum Awaited {
     Joined { since: Option<(String, u64)>, may_refuse: bool, must_refuse: bool },
     Left,
     Ack(usize),
@@ -134,7 +134,7 @@ impl View {
         }
     }
 
-    pub(crate) fn expect(&mut self, line: Line, id: Option<String>, answer: Answer) {
+    pub(crate) fn expect(&mut self, line: Line, id: Option<String>, answer: Awaited) {
         if let Some(id) = &id {
             assert!(self.ids.insert(id.clone(), line).is_none(), "the harness uses an id once");
         }
@@ -216,7 +216,7 @@ impl View {
             r#""cast:ack""# => self.ack(id.expect("an ack has an id"), data, court),
             r#""cast:pong""# => {
                 let answer = self.answer(Line::Pings, id);
-                assert!(matches!(answer, Answer::Pong), "{answer:?} answered with a pong");
+                assert!(matches!(answer, Awaited::Pong), "{answer:?} answered with a pong");
             }
             r#""cast:error""# => self.error(room, id, data, court),
             r#""cast:gap""# => self.gap(room.expect("a room"), data, court),
@@ -256,7 +256,7 @@ impl View {
     }
 
     /// Takes the next answer of a line out of it.
-    fn answer(&mut self, line: Line, id: Option<&str>) -> Answer {
+    fn answer(&mut self, line: Line, id: Option<&str>) -> Awaited {
         let next = self.expected.get_mut(&line).and_then(VecDeque::pop_front);
         let next = next.unwrap_or_else(|| panic!("an answer {id:?} nobody waits for in {line:?}"));
         assert_eq!(next.id.as_deref(), id, "answers in {line:?} come in order, {:?}", next.answer);
@@ -284,7 +284,7 @@ impl View {
         let (since, must_refuse) = match self.guide(room, id, true, number(data, "offset")) {
             true => (None, false),
             false => match self.answer(Line::Room(room), id) {
-                Answer::Joined { since, must_refuse, .. } => (since, must_refuse),
+                Awaited::Joined { since, must_refuse, .. } => (since, must_refuse),
                 answer => panic!("{answer:?} answered with joined"),
             },
         };
@@ -330,7 +330,7 @@ impl View {
         let offset = number(data, "offset");
         if !self.guide(room, id, false, offset) {
             let answer = self.answer(Line::Room(room), id);
-            assert!(matches!(answer, Answer::Left), "{answer:?} answered with left");
+            assert!(matches!(answer, Awaited::Left), "{answer:?} answered with left");
         }
         self.advance(room, offset + 1);
         let stay = self.rooms.remove(&room).expect("advance found it");
@@ -341,7 +341,7 @@ impl View {
     fn ack(&mut self, id: &str, data: &str, court: &mut Court<'_>) {
         let line = *self.ids.get(id).unwrap_or_else(|| panic!("an ack {id} nobody waits for"));
         let answer = self.answer(line, Some(id));
-        let Answer::Ack(said) = answer else { panic!("{answer:?} answered with an ack") };
+        let Awaited::Ack(said) = answer else { panic!("{answer:?} answered with an ack") };
         let Line::Room(room) = line else {
             assert_eq!(data, "null", "a broadcast's offset is nobody's business");
             return court.model.tell(said, 0);
@@ -365,19 +365,19 @@ impl View {
         };
         let code = member(data, "code").expect("a code").trim_matches('"');
         match self.answer(line, id) {
-            Answer::Error(expected) => {
+            Awaited::Error(expected) => {
                 assert_eq!(code, expected);
                 court.count.add_if(code == "bad_envelope", Happened::BadEnvelope);
                 court.count.add_if(code == "unknown_event", Happened::UnknownEvent);
                 court.count.add_if(code == "forbidden", Happened::Forbidden);
                 court.count.add_if(code == "handler_failed", Happened::HandlerFailed);
             }
-            Answer::Joined { may_refuse, .. } => {
+            Awaited::Joined { may_refuse, .. } => {
                 assert_eq!(code, "too_many_rooms");
                 assert!(may_refuse, "it was not in too many rooms");
                 court.count.add(Happened::TooManyRooms);
             }
-            Answer::Left => {
+            Awaited::Left => {
                 assert_eq!(code, "not_a_member");
                 let is_member = room.is_some_and(|room| self.rooms.contains_key(&room));
                 assert!(!is_member, "it was a member");

@@ -1,7 +1,7 @@
 //! The wire as a client sees it: frames and JSON, read by code of its own.
 
 /// One frame of a server.
-pub(crate) struct Frame<'a> {
+pub(crate) struct ServerFrame<'a> {
     pub(crate) opcode: u8,
     pub(crate) payload: &'a [u8],
 }
@@ -13,7 +13,7 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 /// The frame that begins with `bytes` and its length; none while it is incomplete.
-pub(crate) fn read_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+pub(crate) fn read_frame(bytes: &[u8]) -> Option<(ServerFrame<'_>, usize)> {
     let [first, second, ..] = *bytes else { return None };
     let opcode = first & 0x0f;
     assert_eq!(first & 0xf0, 0x80, "a server frame is whole and has no reserved bits: {first:#x}");
@@ -34,7 +34,7 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
     };
     assert!(opcode < 8 || len <= 125, "a control frame is short");
     let payload = bytes.get(header..header + len)?;
-    Some((Frame { opcode, payload }, header + len))
+    Some((ServerFrame { opcode, payload }, header + len))
 }
 
 /// Where the whole frames lie that the bytes begin with.

@@ -239,7 +239,7 @@ impl World {
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, permissions, descriptor, faults, &mut self.chance);
-        if self.setup.config.handled.text {
+        if self.setup.config.hooks.text {
             // Nobody is greeted, and only the program joins rooms.
             new.view.welcomed_at = Some(self.step);
             new.view.guided.get_or_insert_default();

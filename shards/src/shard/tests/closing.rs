@@ -56,16 +56,20 @@ fn a_stalled_client_ends_a_drain_by_the_slow_rules() {
     for (policy, waits, reason) in rows {
         let (mut shard, conn) = stalled_at_a_drain(policy, waits);
         at(&mut shard, 9_900);
-        assert_eq!(goodbyes(&mut shard), [], "{policy:?}, {waits:?}: it has its time");
+        assert_eq!(close_steps(&mut shard), [], "{policy:?}, {waits:?}: it has its time");
         at(&mut shard, 10_100);
-        assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, reason)], "{policy:?}, {waits:?}");
+        assert_eq!(
+            close_steps(&mut shard),
+            [CloseStep::LeftRooms(conn, reason)],
+            "{policy:?}, {waits:?}"
+        );
         // Where the socket takes it, the close frame still comes.
         shard.on_writable(conn);
         let sent = send(&mut shard, None);
         assert!(sent.contains(reason.name()), "{policy:?}, {waits:?}: {sent}");
-        assert_eq!(goodbyes(&mut shard), [Goodbye::ShutdownWrite(conn)]);
+        assert_eq!(close_steps(&mut shard), [CloseStep::ShutdownWrite(conn)]);
         at(&mut shard, 15_300);
-        assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+        assert_eq!(close_steps(&mut shard), [CloseStep::Close(conn)]);
     }
 }
 
@@ -73,9 +77,9 @@ fn a_stalled_client_ends_a_drain_by_the_slow_rules() {
 fn a_stalled_client_that_takes_nothing_is_cut_after_the_close_timeout() {
     let (mut shard, conn) = stalled_at_a_drain(SlowPolicy::Disconnect, Waits::RoomMessages);
     at(&mut shard, 10_100);
-    assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, Slow)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::LeftRooms(conn, Slow)]);
     at(&mut shard, 15_200);
-    assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::Close(conn)]);
 }
 
 #[test]
@@ -86,8 +90,8 @@ fn a_client_that_reads_on_gets_everything_before_the_goodbye() {
     let sent = send(&mut shard, None);
     let sent = sent + &send(&mut shard, None);
     assert!(sent.contains(r#""event":"m""#) && sent.contains("shutdown"), "{sent}");
-    let expected = [Goodbye::Parted(conn, Shutdown), Goodbye::ShutdownWrite(conn)];
-    assert_eq!(goodbyes(&mut shard), expected);
+    let expected = [CloseStep::LeftRooms(conn, Shutdown), CloseStep::ShutdownWrite(conn)];
+    assert_eq!(close_steps(&mut shard), expected);
 }
 
 /// A connection that is closed while its socket has taken the beginning of a large frame.
@@ -100,7 +104,7 @@ fn closed_within_a_frame() -> (Shard, ConnId, usize) {
     send(&mut shard, Some(SendEnd::Taken(50_000)));
     shard.close(conn, Disconnect::Kicked);
     send(&mut shard, None);
-    assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, Disconnect::Kicked)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::LeftRooms(conn, Disconnect::Kicked)]);
     (shard, conn, 200_000)
 }
 
@@ -113,22 +117,22 @@ fn the_frame_in_progress_is_not_cut_while_it_gets_on() {
         at(&mut shard, now);
         shard.on_writable(conn);
         send(&mut shard, Some(SendEnd::Taken(20_000)));
-        assert_eq!(goodbyes(&mut shard), [], "after {now} ms");
+        assert_eq!(close_steps(&mut shard), [], "after {now} ms");
     }
     shard.on_writable(conn);
     assert!(send(&mut shard, None).contains("kicked"));
-    assert_eq!(goodbyes(&mut shard), [Goodbye::ShutdownWrite(conn)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::ShutdownWrite(conn)]);
     at(&mut shard, now + 4_900);
-    assert_eq!(goodbyes(&mut shard), [], "its time counts from the close frame");
+    assert_eq!(close_steps(&mut shard), [], "its time counts from the close frame");
     at(&mut shard, now + 5_100);
-    assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::Close(conn)]);
 }
 
 #[test]
 fn the_frame_in_progress_is_cut_when_it_does_not_get_on() {
     let (mut shard, conn, _) = closed_within_a_frame();
     at(&mut shard, 5_100);
-    assert_eq!(goodbyes(&mut shard), [Goodbye::Close(conn)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::Close(conn)]);
 }
 
 #[test]
@@ -138,7 +142,7 @@ fn a_byte_now_and_then_puts_the_end_off_for_a_minute_only() {
         at(&mut shard, 1_000 * seconds);
         shard.on_writable(conn);
         send(&mut shard, Some(SendEnd::Taken(1)));
-        goodbyes(&mut shard) == [Goodbye::Close(conn)]
+        close_steps(&mut shard) == [CloseStep::Close(conn)]
     });
     assert!(ended.is_some_and(|seconds| (30..=61).contains(&seconds)), "{ended:?}");
 }
@@ -150,7 +154,7 @@ fn a_message_has_a_minute_to_end() {
     push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], text.as_bytes());
     for (rest_at, ends) in [(59_000, false), (60_100, true)] {
         let mut shard = shard();
-        shard.config.limits.ping_interval = Duration::ZERO;
+        shard.host.config.limits.ping_interval = Duration::ZERO;
         let conn = shard.open(Permissions::default());
         send(&mut shard, None);
         shard.receive(conn, &mut frame.clone()[..10]);
@@ -159,7 +163,7 @@ fn a_message_has_a_minute_to_end() {
         let sent = send(&mut shard, None);
         assert_eq!(sent.contains("cast:pong"), !ends, "{sent}");
         assert_eq!(sent.contains("idle retry="), ends, "{sent}");
-        let parted = goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Idle));
+        let parted = close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Idle));
         assert_eq!(parted, ends);
     }
 }
@@ -167,7 +171,7 @@ fn a_message_has_a_minute_to_end() {
 #[test]
 fn the_time_of_a_message_stands_still_while_nothing_is_read() {
     let mut shard = shard();
-    let limits = &mut shard.config.limits;
+    let limits = &mut shard.host.config.limits;
     (limits.ping_interval, limits.own_bytes) = (Duration::ZERO, 4 << 10);
     let conn = shard.open(Permissions::default());
     send(&mut shard, None);
@@ -180,35 +184,35 @@ fn the_time_of_a_message_stands_still_while_nothing_is_read() {
     send(&mut shard, Some(SendEnd::Blocked));
     assert!(!shard.wants_read(conn));
     at(&mut shard, 90_000);
-    assert_eq!(goodbyes(&mut shard), []);
+    assert_eq!(close_steps(&mut shard), []);
     shard.on_writable(conn);
     send(&mut shard, None);
     assert!(shard.wants_read(conn));
     at(&mut shard, 140_000);
-    assert_eq!(goodbyes(&mut shard), [], "it could go on for less than a minute");
+    assert_eq!(close_steps(&mut shard), [], "it could go on for less than a minute");
     at(&mut shard, 151_000);
-    assert!(goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Idle)));
+    assert!(close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Idle)));
 }
 
 #[test]
 fn a_message_may_take_for_ever_where_the_limit_is_zero() {
     let mut shard = shard();
-    let limits = &mut shard.config.limits;
+    let limits = &mut shard.host.config.limits;
     (limits.ping_interval, limits.message_timeout) = (Duration::ZERO, Duration::ZERO);
     let conn = shard.open(Permissions::default());
     send(&mut shard, None);
     shard.receive(conn, &mut [0x81]);
     assert_eq!(shard.next_deadline(), None);
     at(&mut shard, 1_000_000_000);
-    assert_eq!(goodbyes(&mut shard), []);
+    assert_eq!(close_steps(&mut shard), []);
     shard.on_end(conn);
-    assert!(goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Lost)));
+    assert!(close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Lost)));
 }
 
 /// The times in milliseconds at which a client is pinged that answers for so long, and its end.
 fn pings_of(interval: u64, timeout: u64, answers_until: u64) -> (Vec<u64>, Option<u64>) {
     let mut shard = shard();
-    let limits = &mut shard.config.limits;
+    let limits = &mut shard.host.config.limits;
     limits.ping_interval = Duration::from_millis(interval);
     limits.ping_timeout = Duration::from_millis(timeout);
     let conn = shard.open(Permissions::default());
@@ -217,7 +221,7 @@ fn pings_of(interval: u64, timeout: u64, answers_until: u64) -> (Vec<u64>, Optio
     for now in (50..120_000).step_by(50) {
         at(&mut shard, now);
         let sent = send(&mut shard, None);
-        if goodbyes(&mut shard).contains(&Goodbye::Parted(conn, Idle)) {
+        if close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Idle)) {
             return (pings, Some(now));
         }
         if !sent.is_empty() {

@@ -2,28 +2,28 @@
 
 use super::waiting::{room_at, shard_of};
 use super::*;
-use crate::lane::Room as LaneRoom;
 use crate::limits::Limits;
-use crate::message::{Asker, Joined, Outcome, Request};
+use crate::mesh::Capacity;
+use crate::mesh::{FromHome, Joined, Requester, ToHome};
 
-const FULL: LaneRoom = LaneRoom { items: 0, bytes: 0 };
-const FREE: LaneRoom = LaneRoom { items: 100, bytes: 1 << 20 };
+const FULL: Capacity = Capacity { items: 0, bytes: 0 };
+const FREE: Capacity = Capacity { items: 100, bytes: 1 << 20 };
 
-fn requests(shard: &mut Shard, to: u16) -> Vec<Request> {
-    std::iter::from_fn(|| shard.next_request(ShardId::new(to))).collect()
+fn requests(shard: &mut Shard, to: u16) -> Vec<ToHome> {
+    std::iter::from_fn(|| shard.next_to_home(ShardId::new(to))).collect()
 }
 
 /// A connection that is a member of this room, whose home is another shard.
 fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
     let home = shard.home(room);
-    shard.on_request_room(home, FREE);
+    shard.on_to_home_capacity(home, FREE);
     let conn = shard.open(Permissions::default());
     say(shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
-    let Some(Request::Join { attempt, .. }) = shard.next_request(home) else { panic!("a join") };
+    let Some(ToHome::Join { change_id, .. }) = shard.next_to_home(home) else { panic!("a join") };
     let epoch = crate::epoch::Epoch::new(0, home, 1);
     let joined = Joined { epoch, offset: 0, members: 1, recovered: None };
-    let asker = Asker::Client(None);
-    shard.on_outcome(Outcome::Joined { room: room.clone(), conn, attempt, asker, joined });
+    let requester = Requester::Client(None);
+    shard.on_from_home(FromHome::Joined { room: room.clone(), conn, change_id, requester, joined });
     send(shard, None);
     conn
 }
@@ -32,9 +32,9 @@ fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
 fn overflow(shard: &mut Shard, room: &RoomName, from: u64) {
     for offset in from..from + 6 {
         let frame = std::sync::Arc::from(frame_of(1_000));
-        let (exclude, accepted) = (None, shard.now);
+        let (exclude, accepted) = (None, shard.host.now);
         let room = room.clone();
-        shard.on_outcome(Outcome::Deliver { room, offset, frame, exclude, accepted });
+        shard.on_from_home(FromHome::Deliver { room, offset, frame, exclude, accepted });
     }
 }
 
@@ -54,16 +54,16 @@ fn a_full_lane_holds_back_no_debt_for_another_home() {
     let (one, two) = (room_at(&shard, 1), room_at(&shard, 2));
     let gone = member(&mut shard, &one);
     member(&mut shard, &two);
-    shard.on_request_room(ShardId::new(1), FULL);
+    shard.on_to_home_capacity(ShardId::new(1), FULL);
     shard.close(gone, Disconnect::Kicked);
     send(&mut shard, None);
     overflow(&mut shard, &two, 1);
     let told = requests(&mut shard, 2);
-    assert!(matches!(told[..], [Request::Press { pressed: true, .. }]), "{told:?}");
+    assert!(matches!(told[..], [ToHome::Pause { paused: true, .. }]), "{told:?}");
     assert!(requests(&mut shard, 1).is_empty());
-    shard.on_request_room(ShardId::new(1), FREE);
+    shard.on_to_home_capacity(ShardId::new(1), FREE);
     let left = requests(&mut shard, 1);
-    assert!(matches!(left[..], [Request::Leave { asked: None, .. }]), "{left:?}");
+    assert!(matches!(left[..], [ToHome::Leave { request: None, .. }]), "{left:?}");
 }
 
 #[test]
@@ -73,16 +73,16 @@ fn the_shard_wants_room_for_each_home_to_which_it_owes_something() {
     let gone = member(&mut shard, &one);
     member(&mut shard, &two);
     for home in 1..3 {
-        assert!(!shard.wants_request_room(ShardId::new(home)), "nothing is owed yet");
-        shard.on_request_room(ShardId::new(home), FULL);
+        assert!(!shard.wants_to_home_capacity(ShardId::new(home)), "nothing is owed yet");
+        shard.on_to_home_capacity(ShardId::new(home), FULL);
     }
     shard.close(gone, Disconnect::Kicked);
     overflow(&mut shard, &two, 1);
     for home in 1..3 {
-        assert!(shard.wants_request_room(ShardId::new(home)), "something is owed to {home}");
-        shard.on_request_room(ShardId::new(home), FREE);
+        assert!(shard.wants_to_home_capacity(ShardId::new(home)), "something is owed to {home}");
+        shard.on_to_home_capacity(ShardId::new(home), FREE);
         assert_eq!(requests(&mut shard, home).len(), 1);
-        assert!(!shard.wants_request_room(ShardId::new(home)), "{home} was told");
+        assert!(!shard.wants_to_home_capacity(ShardId::new(home)), "{home} was told");
     }
 }
 
@@ -93,17 +93,17 @@ fn a_room_that_is_gone_hides_no_other_that_has_news() {
     let conn = member(&mut shard, &gone);
     member(&mut shard, &stays);
     for home in 1..3 {
-        shard.on_request_room(ShardId::new(home), FULL);
+        shard.on_to_home_capacity(ShardId::new(home), FULL);
     }
     overflow(&mut shard, &gone, 1);
     overflow(&mut shard, &stays, 1);
     shard.close(conn, Disconnect::Kicked);
-    shard.start_slice();
-    shard.on_request_room(ShardId::new(1), FREE);
+    shard.begin_quantum();
+    shard.on_to_home_capacity(ShardId::new(1), FREE);
     let left = requests(&mut shard, 1);
-    assert!(matches!(left[..], [Request::Leave { .. }]), "a room without members has no news");
-    assert!(shard.wants_request_room(ShardId::new(2)));
-    shard.on_request_room(ShardId::new(2), FREE);
+    assert!(matches!(left[..], [ToHome::Leave { .. }]), "a room without members has no news");
+    assert!(shard.wants_to_home_capacity(ShardId::new(2)));
+    shard.on_to_home_capacity(ShardId::new(2), FREE);
     assert_eq!(requests(&mut shard, 2).len(), 1);
-    assert!(!shard.wants_request_room(ShardId::new(1)) && shard.debts == 0);
+    assert!(!shard.wants_to_home_capacity(ShardId::new(1)) && !shard.host.outboxes.has_deferred());
 }

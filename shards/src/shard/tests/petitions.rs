@@ -2,10 +2,10 @@
 
 use super::waiting::{room_at, shard_of};
 use super::*;
-use crate::call::{Called, Petition, Verdict, Wish};
-use crate::lane::Room as LaneRoom;
+use crate::call::{CallKind, Petition, Verdict, Wish};
 use crate::limits::Limits;
-use crate::message::{Origin, Request};
+use crate::mesh::Capacity;
+use crate::mesh::{Origin, ToHome};
 
 const JOIN: &str = r#"{"event":"cast:join","room":"r","id":1}"#;
 const PUBLISH: &str =
@@ -21,8 +21,8 @@ fn asked(shard: &mut Shard) -> ConnId {
 
 /// What the program is asked now.
 fn next_petition(shard: &mut Shard) -> Petition {
-    match shard.next_call().expect("the program is asked").what {
-        Called::Command(petition) => petition,
+    match shard.next_call().expect("the program is asked").kind {
+        CallKind::Command(petition) => petition,
         other => panic!("a command, and not {other:?}"),
     }
 }
@@ -33,7 +33,7 @@ fn decided(shard: &mut Shard, conn: ConnId, json: &str, verdict: Verdict) -> Str
     assert_eq!(send(shard, None), "", "nothing happens before the verdict");
     let petition = next_petition(shard);
     shard.decide(conn, petition, verdict);
-    take_own(shard);
+    take_loopback(shard);
     send(shard, None)
 }
 
@@ -94,7 +94,7 @@ fn the_program_may_change_what_a_client_says() {
         assert_eq!((&*said.event, &*said.data), ("m", "1"));
         said.data = r#"{"author":"ann"}"#.into();
         shard.decide(conn, petition, Verdict::Granted);
-        take_own(&mut shard);
+        take_loopback(&mut shard);
         let sent = send(&mut shard, None);
         assert!(sent.contains(r#"{"event":"m","data":{"author":"ann"}"#), "{sent}");
     }
@@ -109,7 +109,7 @@ fn the_next_command_waits_for_the_verdict_about_the_one_before() {
     assert!(!shard.wants_read(conn));
     let petition = next_petition(&mut shard);
     shard.decide(conn, petition, Verdict::Granted);
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     assert!(sent.contains("cast:ack") && sent.contains("cast:pong"), "{sent}");
     assert!(shard.wants_read(conn) && shard.next_call().is_none(), "it is asked about once");
@@ -122,10 +122,10 @@ fn what_is_granted_and_finds_no_room_waits_and_is_not_asked_about_again() {
     say(&mut shard, conn, &PUBLISH.replace(r#""r""#, &format!(r#""{room}""#)));
     let petition = next_petition(&mut shard);
     shard.decide(conn, petition, Verdict::Granted);
-    assert!(!shard.wants_read(conn) && shard.next_request(ShardId::new(1)).is_none());
-    shard.on_request_room(ShardId::new(1), LaneRoom { items: 10, bytes: 10_000 });
-    let request = shard.next_request(ShardId::new(1)).expect("there is room now");
-    let Request::Publish { exclude, origin: Origin::Connection { id, .. }, .. } = request else {
+    assert!(!shard.wants_read(conn) && shard.next_to_home(ShardId::new(1)).is_none());
+    shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 10, bytes: 10_000 });
+    let request = shard.next_to_home(ShardId::new(1)).expect("there is room now");
+    let ToHome::Publish { exclude, origin: Origin::Connection { id, .. }, .. } = request else {
         panic!("{request:?}")
     };
     assert_eq!((exclude, &*id), (Some(conn), r#""p""#));
@@ -154,7 +154,7 @@ fn what_the_program_was_asked_before_a_drain_may_still_happen() {
     let petition = next_petition(&mut shard);
     shard.stop_reading();
     shard.decide(conn, petition, Verdict::Granted);
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     assert!(send(&mut shard, None).contains("cast:ack"));
 }
 

@@ -8,7 +8,7 @@ use crate::disconnect::Disconnect;
 use crate::id::ConnId;
 use crate::permissions::Permissions;
 use crate::room_name::RoomName;
-use crate::shard::{Goodbye, SendEnd, Shard};
+use crate::shard::{CloseStep, SendEnd, Shard};
 use crate::time::Time;
 use crate::tuning::Tuning;
 
@@ -24,14 +24,14 @@ fn check(shard: &Shard) {
 fn send_in_batches(shard: &mut Shard) -> HashMap<ConnId, String> {
     let mut sent = HashMap::<ConnId, Vec<u8>>::new();
     while shard.has_sends() {
-        shard.start_slice();
+        shard.begin_quantum();
         let mut begun: Vec<ConnId> = std::iter::from_fn(|| shard.next_room_send()).collect();
-        begun.extend(std::iter::from_fn(|| shard.next_own_send()));
+        begun.extend(std::iter::from_fn(|| shard.next_direct_send()));
         check(shard);
         for conn in begun {
             let sent = sent.entry(conn).or_default();
             let before = sent.len();
-            shard.for_each_slice(conn, |slice| sent.extend_from_slice(slice));
+            shard.for_each_iovec(conn, |slice| sent.extend_from_slice(slice));
             let taken = sent.len() - before;
             shard.end_send(conn, SendEnd::Taken(taken));
             check(shard);
@@ -66,7 +66,7 @@ fn whoever_has_more_runs_than_a_send_has_slices_keeps_its_place() {
 fn whoever_is_in_more_rooms_than_a_send_has_slices_keeps_its_places() {
     const ROOMS: usize = 300;
     let mut shard = shard();
-    shard.config.limits.rooms_per_connection = ROOMS;
+    shard.host.config.limits.rooms_per_connection = ROOMS;
     let conn = shard.open(Permissions::default());
     for room in 0..ROOMS {
         say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
@@ -96,7 +96,7 @@ fn backlog(connections: usize, messages: usize, bytes: usize) -> Shard {
 
 fn offer(shard: &Shard, conn: ConnId) -> usize {
     let mut bytes = 0;
-    shard.for_each_slice(conn, |slice| bytes += slice.len());
+    shard.for_each_iovec(conn, |slice| bytes += slice.len());
     bytes
 }
 
@@ -104,13 +104,13 @@ fn offer(shard: &Shard, conn: ConnId) -> usize {
 fn a_slice_ends_after_a_bounded_number_of_bytes() {
     const MESSAGE: usize = 256 << 10;
     let mut shard = backlog(64, 1, MESSAGE);
-    let slice_bytes = usize::try_from(Tuning::DEFAULT.slice_bytes).expect("a megabyte");
+    let quantum_bytes = usize::try_from(Tuning::DEFAULT.quantum_bytes).expect("a megabyte");
     let (mut slices, mut sent, before) = (0, 0, shard.counters().offered);
     while shard.has_sends() {
-        shard.start_slice();
+        shard.begin_quantum();
         let begun: Vec<ConnId> = std::iter::from_fn(|| shard.next_room_send()).collect();
         let bytes: usize = begun.iter().map(|conn| offer(&shard, *conn)).sum();
-        assert!(bytes < slice_bytes + MESSAGE + 100, "{bytes} bytes in one slice");
+        assert!(bytes < quantum_bytes + MESSAGE + 100, "{bytes} bytes in one slice");
         for conn in begun {
             shard.end_send(conn, SendEnd::Taken(offer(&shard, conn)));
         }
@@ -124,9 +124,9 @@ fn a_slice_ends_after_a_bounded_number_of_bytes() {
 fn a_send_carries_a_bounded_number_of_bytes_and_the_next_one_goes_on() {
     const MESSAGE: usize = 100 << 10;
     let mut shard = backlog(1, 20, MESSAGE);
-    shard.start_slice();
+    shard.begin_quantum();
     let (mut sends, mut bytes) = (0, 0);
-    while let Some(conn) = shard.next_room_send().or_else(|| shard.next_own_send()) {
+    while let Some(conn) = shard.next_room_send().or_else(|| shard.next_direct_send()) {
         let offered = offer(&shard, conn);
         assert!(offered < Tuning::DEFAULT.send_bytes + MESSAGE + 100, "{offered} in one send");
         shard.end_send(conn, SendEnd::Taken(offered));
@@ -153,10 +153,11 @@ fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
     let mut sent = Vec::new();
     for _ in 0..2 {
         shard.on_writable(conn);
-        shard.start_slice();
-        let conn = shard.next_own_send().or_else(|| shard.next_room_send()).expect("it is behind");
+        shard.begin_quantum();
+        let conn =
+            shard.next_direct_send().or_else(|| shard.next_room_send()).expect("it is behind");
         let mut all = Vec::new();
-        shard.for_each_slice(conn, |slice| all.extend_from_slice(slice));
+        shard.for_each_iovec(conn, |slice| all.extend_from_slice(slice));
         sent.extend_from_slice(&all[..300]);
         shard.end_send(conn, SendEnd::Taken(300));
         check(&shard);
@@ -188,15 +189,15 @@ fn whoever_misses_every_second_of_very_many_messages_gets_the_others() {
 #[test]
 fn whoever_takes_nothing_is_slow_after_one_timeout_whatever_its_socket_says() {
     let mut shard = backlog(1, 1, 100);
-    shard.start_slice();
+    shard.begin_quantum();
     let conn = shard.next_room_send().expect("it is behind");
     shard.end_send(conn, SendEnd::Blocked);
     let at = |millis| Time::default() + Duration::from_millis(millis);
     shard.on_time(at(9_990));
     shard.on_writable(conn);
     shard.on_time(at(10_100));
-    assert_eq!(shard.next_goodbye(), None, "its socket may take bytes now");
+    assert_eq!(shard.next_close_step(), None, "its socket may take bytes now");
     super::send(&mut shard, Some(SendEnd::Blocked));
     shard.on_time(at(10_200));
-    assert_eq!(shard.next_goodbye(), Some(Goodbye::Parted(conn, Disconnect::Slow)));
+    assert_eq!(shard.next_close_step(), Some(CloseStep::LeftRooms(conn, Disconnect::Slow)));
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::limits::Limits;
-use crate::message::{Origin, Outcome, Request};
+use crate::mesh::{FromHome, Origin, ToHome};
 
 /// The first of several shards.
 pub(super) fn shard_of(shards: u16, limits: Limits) -> Shard {
@@ -35,8 +35,8 @@ fn say_all<'a>(shard: &mut Shard, conn: ConnId, texts: impl IntoIterator<Item = 
     bytes.len()
 }
 
-fn press(shard: &mut Shard, room: &RoomName, pressed: bool) {
-    shard.on_outcome(Outcome::Pressed { room: room.clone(), pressed });
+fn pause(shard: &mut Shard, room: &RoomName, paused: bool) {
+    shard.on_from_home(FromHome::Paused { room: room.clone(), paused });
 }
 
 #[test]
@@ -53,13 +53,13 @@ fn a_home_serves_its_own_shard_while_others_saturate_it() {
     for turn in 1.. {
         for peer in 1..8 {
             for _ in 0..64 {
-                if shard.takes_requests() {
+                if shard.takes_to_home() {
                     theirs += 1;
-                    shard.on_request(ShardId::new(peer), foreign_publish(&room));
+                    shard.on_to_home(ShardId::new(peer), foreign_publish(&room));
                 }
             }
         }
-        shard.take_own(256);
+        shard.take_loopback(256);
         if shard.counters().published - published == theirs + 100 {
             break;
         }
@@ -67,11 +67,11 @@ fn a_home_serves_its_own_shard_while_others_saturate_it() {
     }
 }
 
-fn foreign_publish(room: &RoomName) -> Request {
+fn foreign_publish(room: &RoomName) -> ToHome {
     let publication = Publication { event: "m".into(), data: "1", echo: true };
     let message = Unnumbered::new(&publication, room);
     let (origin, accepted) = (Origin::Nobody, Time::default());
-    Request::Publish { room: room.clone(), message, exclude: None, origin, accepted }
+    ToHome::Publish { room: room.clone(), message, exclude: None, origin, accepted }
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn those_in_line_are_served_one_command_each() {
             (1..=4).map(|n| publish_of(&room, &format!("{name}{n}"))).collect();
         say_all(&mut shard, conn, texts.iter().map(String::as_str));
     }
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     let order: Vec<&str> = sent.split(r#""data":""#).skip(1).map(|rest| &rest[..2]).collect();
     // The first two found room, then everybody had something that waited.
@@ -98,16 +98,16 @@ fn a_release_takes_up_no_more_than_the_lane_has_room_for() {
     const PUBLISHERS: u64 = 100;
     let mut shard = shard_of(1, Limits { mesh_items: 4, ..Limits::default() });
     let room = room_at(&shard, 0);
-    press(&mut shard, &room, true);
+    pause(&mut shard, &room, true);
     let read = shard.counters().envelopes_read;
     for _ in 0..PUBLISHERS {
         let conn = open(&mut shard);
         say_all(&mut shard, conn, [publish_of(&room, "1").as_str()]);
     }
     assert_eq!(shard.stats().paused, PUBLISHERS);
-    press(&mut shard, &room, false);
+    pause(&mut shard, &room, false);
     assert_eq!(shard.stats().paused, PUBLISHERS - 4);
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     assert_eq!((shard.stats().paused, shard.counters().published), (0, PUBLISHERS));
     assert_eq!(shard.counters().envelopes_read - read, PUBLISHERS, "each is read once");
 }
@@ -123,11 +123,11 @@ fn an_answer_for_one_room_does_not_resume_who_waits_for_another() {
         shard.rooms_of(conn).iter().map(|room| room.as_str().to_owned()).collect::<Vec<_>>()
     };
     while is_in(&shard).is_empty() {
-        shard.take_own(1);
+        shard.take_loopback(1);
     }
     assert_eq!(is_in(&shard), ["a"]);
     assert!(!shard.wants_read(conn) && shard.next_resumed().is_none());
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     assert!(shard.wants_read(conn));
     assert_eq!(shard.counters().envelopes_read, 3);
 }
@@ -138,12 +138,12 @@ fn input_that_waits_is_copied_once() {
     let conn = open(&mut shard);
     // Each waits for the one before.
     let len = say_all(&mut shard, conn, [r#"{"event":"cast:join","room":"r"}"#; 2_500]);
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     let answered = sent.matches("cast:joined").count();
     assert!(answered > 1_000, "the others wait until these are read: {answered}");
-    while shard.has_own() {
-        take_own(&mut shard);
+    while shard.has_loopback() {
+        take_loopback(&mut shard);
         send(&mut shard, None);
     }
     assert_eq!(shard.counters().envelopes_read, 2_500);
@@ -154,10 +154,10 @@ fn input_that_waits_is_copied_once() {
 #[test]
 fn who_goes_away_leaves_no_trace_in_line() {
     let mut shard = shard_of(2, Limits { mesh_items: 1, ..Limits::default() });
-    let (pressed, far) = (room_at(&shard, 0), room_at(&shard, 1));
-    press(&mut shard, &pressed, true);
+    let (paused, far) = (room_at(&shard, 0), room_at(&shard, 1));
+    pause(&mut shard, &paused, true);
     for _ in 0..1_000 {
-        for room in [&pressed, &far] {
+        for room in [&paused, &far] {
             let conn = open(&mut shard);
             say_all(&mut shard, conn, [publish_of(room, "1").as_str()]);
             assert!(!shard.wants_read(conn));
@@ -165,8 +165,8 @@ fn who_goes_away_leaves_no_trace_in_line() {
             send(&mut shard, None);
         }
     }
-    assert!(shard.pressed[&pressed].ids().count() <= 2);
-    assert!(shard.lanes[1].waiting.ids().count() <= 2);
+    assert!(shard.host.paused_rooms[&paused].ids().count() <= 2);
+    assert!(shard.host.outboxes.waiting(ShardId::new(1)).ids().count() <= 2);
     assert_eq!(shard.stats().paused, 0);
 }
 
@@ -177,7 +177,7 @@ fn a_join_behind_a_leave_finds_its_place_free() {
     let join = |room: &str| format!(r#"{{"event":"cast:join","room":"{room}"}}"#);
     let leave = r#"{"event":"cast:leave","room":"a"}"#;
     say_all(&mut shard, conn, [join("a").as_str(), leave, join("b").as_str(), join("c").as_str()]);
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     assert_eq!(sent.matches("cast:joined").count(), 2, "{sent}");
     assert_eq!(sent.matches("too_many_rooms").count(), 1, "{sent}");
@@ -197,7 +197,7 @@ fn a_place_is_not_free_before_the_last_message_of_its_room_is_sent() {
     assert!(!shard.wants_read(conn));
     shard.on_writable(conn);
     let sent = send(&mut shard, None);
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = sent + &send(&mut shard, None);
     let [message, left, joined] = [r#""event":"m""#, "cast:left", r#"cast:joined","room":"b""#];
     let places = [message, left, joined].map(|part| sent.find(part).expect(part));
@@ -212,19 +212,19 @@ fn a_command_that_waited_is_judged_by_what_is_so_when_it_runs() {
     let publish =
         format!(r#"{{"event":"cast:publish","room":"{room}","id":1,"data":{{"event":"m"}}}}"#);
     let leave = format!(r#"{{"event":"cast:leave","room":"{room}","id":2}}"#);
-    let begun = shard.next_own_send().expect("its welcome");
+    let begun = shard.next_direct_send().expect("its welcome");
     shard.end_send(begun, SendEnd::Blocked);
     // Its answer would go behind the one that its home owes it, but the lane has no room.
     say_all(&mut shard, conn, [publish.as_str(), leave.as_str()]);
     assert!(!shard.wants_read(conn));
     shard.on_writable(conn);
-    assert_eq!(shard.next_own_send(), Some(conn));
-    take_own(&mut shard);
-    shard.join(conn, &room, Token(1)).expect("the lane has room");
+    assert_eq!(shard.next_direct_send(), Some(conn));
+    take_loopback(&mut shard);
+    shard.join(conn, &room, RequestId(1)).expect("the outbox has room");
     let mut welcome = 0;
-    shard.for_each_slice(conn, |slice| welcome += slice.len());
+    shard.for_each_iovec(conn, |slice| welcome += slice.len());
     shard.end_send(conn, SendEnd::Taken(welcome));
-    take_own(&mut shard);
+    take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     assert!(!sent.contains("not_a_member"), "{sent}");
     assert!(sent.contains(r#""cast:left""#) && sent.contains(r#""id":2"#), "{sent}");

@@ -1,4 +1,4 @@
-//! Who waits for the same thing, first come first served.
+//! Connections that wait for the same thing, first come first served.
 
 use std::collections::VecDeque;
 
@@ -6,20 +6,21 @@ use crate::id::ConnId;
 
 /// Connections in the order they came.
 ///
-/// Who goes away stays in line until its turn, or until most of the line is gone: so a line is at
-/// most twice as long as those who wait in it, and going away costs a constant on average.
+/// A connection that leaves keeps its entry until its turn, or until most entries are such. So a
+/// queue is at most twice as long as the connections that wait in it, and leaving costs a constant on
+/// average.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct WaitQueue {
     ids: VecDeque<ConnId>,
     gone: usize,
 }
 
-impl Line {
+impl WaitQueue {
     pub(crate) fn push(&mut self, id: ConnId) {
         self.ids.push_back(id);
     }
 
-    /// The first in line, who may be gone.
+    /// The first connection, which may have left.
     pub(crate) fn pop(&mut self) -> Option<ConnId> {
         self.ids.pop_front()
     }
@@ -28,7 +29,7 @@ impl Line {
         self.ids.is_empty()
     }
 
-    /// One of those in line waits no longer; `waits` says of each whether it still does.
+    /// One of the connections waits no longer; `waits` says of each whether it still does.
     pub(crate) fn leave(&mut self, waits: impl FnMut(&ConnId) -> bool) {
         self.gone += 1;
         if 2 * self.gone > self.ids.len() {
@@ -53,24 +54,24 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_at_most_twice_as_long_as_those_who_wait() {
-        let (mut line, mut waiting) = (Line::default(), VecDeque::new());
+    fn a_queue_is_at_most_twice_as_long_as_its_waiting_connections() {
+        let (mut queue, mut waiting) = (WaitQueue::default(), VecDeque::new());
         let mut looks = 0;
         for slot in 0..10_000 {
-            line.push(id(slot));
+            queue.push(id(slot));
             waiting.push_back(id(slot));
             if slot % 100 != 0 {
                 let gone = waiting.pop_back();
-                line.leave(|id| {
+                queue.leave(|id| {
                     looks += 1;
                     Some(*id) != gone && waiting.contains(id)
                 });
             }
-            assert!(line.ids().count() <= 2 * waiting.len() + 1, "after {slot}");
+            assert!(queue.ids().count() <= 2 * waiting.len() + 1, "after {slot}");
         }
-        assert!(looks < 4 * 10_000, "{looks} looks at those in line");
-        let left: Vec<ConnId> = std::iter::from_fn(|| line.pop()).collect();
+        assert!(looks < 4 * 10_000, "{looks} looks at entries");
+        let left: Vec<ConnId> = std::iter::from_fn(|| queue.pop()).collect();
         let left: VecDeque<ConnId> = left.into_iter().filter(|id| waiting.contains(id)).collect();
-        assert_eq!(left, waiting, "nobody has lost its place");
+        assert_eq!(left, waiting, "every connection keeps its place");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// Places in a connection's list of rooms, in order. Most connections are in one room: the first
 /// few places need no memory of their own, and what the others need once is kept.
 #[derive(Default)]
-pub(crate) struct Places {
+pub(crate) struct IndexList {
     len: u16,
     few: [u16; FEW],
     // One word in each connection instead of three, since hardly any has it.
@@ -15,7 +15,7 @@ pub(crate) struct Places {
 
 const FEW: usize = 3;
 
-impl Places {
+impl IndexList {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.len)
     }
@@ -103,7 +103,7 @@ impl Places {
 
 const MANY: &str = "whatever is behind the few was pushed there";
 
-impl fmt::Debug for Places {
+impl fmt::Debug for IndexList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -113,13 +113,13 @@ impl fmt::Debug for Places {
 mod tests {
     use super::*;
 
-    fn places(count: usize) -> Places {
-        let mut places = Places::default();
+    fn places(count: usize) -> IndexList {
+        let mut places = IndexList::default();
         (0..count).for_each(|place| places.push(place));
         places
     }
 
-    fn all(places: &Places) -> Vec<usize> {
+    fn all(places: &IndexList) -> Vec<usize> {
         places.iter().collect()
     }
 

@@ -12,7 +12,7 @@ use crate::time::Time;
 
 /// Towards a home: a room's, or a connection's for what concerns one connection.
 #[derive(Debug)]
-pub enum Request {
+pub enum ToHome {
     /// Give this message the next offset of its room, and deliver it.
     Publish {
         /// The room; the room of everybody for a broadcast.
@@ -33,9 +33,9 @@ pub enum Request {
         /// Who joins.
         conn: ConnId,
         /// Which of its attempts this is.
-        attempt: u32,
+        change_id: u32,
         /// Who hears of it besides the client.
-        asker: Asker,
+        requester: Requester,
         /// Where it stopped reading, if it says so.
         since: Option<(Box<str>, u64)>,
         /// It is a member already and only wants to be told so.
@@ -48,7 +48,7 @@ pub enum Request {
         /// Who leaves.
         conn: ConnId,
         /// What it said when it asked to leave; none when it was closed and wants no answer.
-        asked: Option<Asked>,
+        request: Option<LeaveRequest>,
     },
     /// Send this frame back: an answer that is known already, but has to come after those that
     /// this home still owes.
@@ -59,16 +59,16 @@ pub enum Request {
         frame: Vec<u8>,
     },
     /// Publishers of this room are (or no longer are) faster than its writable members here.
-    Press {
+    Pause {
         /// The room.
         room: RoomName,
         /// Whether the log is over half its limit, or below a quarter again.
-        pressed: bool,
+        paused: bool,
     },
     /// A question of a caller.
     Query {
         /// Comes back with the answer.
-        token: Token,
+        token: RequestId,
         /// What is asked.
         query: Query,
     },
@@ -76,23 +76,23 @@ pub enum Request {
 
 /// An explicit leave.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct LeaveRequest {
     /// Which of the connection's attempts this is.
-    pub attempt: u32,
+    pub change_id: u32,
     /// Who hears of it besides the client.
-    pub asker: Asker,
+    pub requester: Requester,
 }
 
 /// Who asked for a join or a leave. The client is told in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asker {
+pub enum Requester {
     /// The client itself, with its id for the reply, as written.
     Client(Option<Box<str>>),
     /// The program, which waits for an answer.
-    Program(Token),
+    Program(RequestId),
 }
 
-impl Asker {
+impl Requester {
     fn len(&self) -> usize {
         self.id().map_or(0, str::len)
     }
@@ -100,8 +100,8 @@ impl Asker {
     /// The id that the client's reply carries.
     pub(crate) fn id(&self) -> Option<&str> {
         match self {
-            Asker::Client(id) => id.as_deref(),
-            Asker::Program(_) => None,
+            Requester::Client(id) => id.as_deref(),
+            Requester::Program(_) => None,
         }
     }
 }
@@ -119,12 +119,12 @@ pub enum Origin {
         id: Box<str>,
     },
     /// A caller beside the connections, over HTTP or from a program.
-    Caller(Token),
+    Caller(RequestId),
 }
 
 /// Names a caller's question, chosen by the caller's shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token(pub u64);
+pub struct RequestId(pub u64);
 
 /// A question to a shard.
 #[derive(Debug)]
@@ -209,7 +209,7 @@ pub struct RoomInfo {
 
 /// From a home, in the order of what happened there.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum FromHome {
     /// The next message of a room, for every shard with members.
     Deliver {
         /// The room.
@@ -230,9 +230,9 @@ pub enum Outcome {
         /// Who joined.
         conn: ConnId,
         /// Which of its attempts is answered.
-        attempt: u32,
+        change_id: u32,
         /// Who hears of it besides the client.
-        asker: Asker,
+        requester: Requester,
         /// How the room was at that moment.
         joined: Joined,
     },
@@ -243,7 +243,7 @@ pub enum Outcome {
         /// Who left.
         conn: ConnId,
         /// What it said when it asked to leave.
-        asked: Asked,
+        request: LeaveRequest,
         /// The last message that it gets.
         offset: u64,
     },
@@ -255,16 +255,16 @@ pub enum Outcome {
         frame: Vec<u8>,
     },
     /// Publishing to this room pauses everywhere, or goes on.
-    Pressed {
+    Paused {
         /// The room.
         room: RoomName,
         /// Whether it pauses.
-        pressed: bool,
+        paused: bool,
     },
     /// The answer to a caller.
     Answer {
         /// Whose.
-        token: Token,
+        token: RequestId,
         /// What.
         answer: Answer,
     },
@@ -279,37 +279,40 @@ pub(crate) trait Weigh {
 /// What an item weighs besides the bytes that it refers to.
 const ITEM_BYTES: usize = 128;
 
-impl Weigh for Request {
+impl Weigh for ToHome {
     fn weight(&self) -> usize {
         ITEM_BYTES
             + match self {
-                Request::Publish { room, message, origin, .. } => {
+                ToHome::Publish { room, message, origin, .. } => {
                     room.as_str().len() + message.len() + origin.len()
                 }
-                Request::Join { room, asker, since, .. } => {
+                ToHome::Join { room, requester, since, .. } => {
                     let epoch = since.as_ref().map_or(0, |(epoch, _)| epoch.len());
-                    room.as_str().len() + asker.len() + epoch
+                    room.as_str().len() + requester.len() + epoch
                 }
-                Request::Leave { room, asked, .. } => {
-                    room.as_str().len() + asked.as_ref().map_or(0, |asked| asked.asker.len())
+                ToHome::Leave { room, request, .. } => {
+                    room.as_str().len()
+                        + request.as_ref().map_or(0, |request| request.requester.len())
                 }
-                Request::Relay { frame, .. } => frame.len(),
-                Request::Press { room, .. } => room.as_str().len(),
-                Request::Query { query, .. } => query.len(),
+                ToHome::Relay { frame, .. } => frame.len(),
+                ToHome::Pause { room, .. } => room.as_str().len(),
+                ToHome::Query { query, .. } => query.len(),
             }
     }
 }
 
-impl Weigh for Outcome {
+impl Weigh for FromHome {
     fn weight(&self) -> usize {
         ITEM_BYTES
             + match self {
-                Outcome::Deliver { room, frame, .. } => room.as_str().len() + frame.len(),
-                Outcome::Joined { room, asker, .. } => room.as_str().len() + asker.len(),
-                Outcome::Left { room, asked, .. } => room.as_str().len() + asked.asker.len(),
-                Outcome::Reply { frame, .. } => frame.len(),
-                Outcome::Pressed { room, .. } => room.as_str().len(),
-                Outcome::Answer { answer, .. } => answer.len(),
+                FromHome::Deliver { room, frame, .. } => room.as_str().len() + frame.len(),
+                FromHome::Joined { room, requester, .. } => room.as_str().len() + requester.len(),
+                FromHome::Left { room, request, .. } => {
+                    room.as_str().len() + request.requester.len()
+                }
+                FromHome::Reply { frame, .. } => frame.len(),
+                FromHome::Paused { room, .. } => room.as_str().len(),
+                FromHome::Answer { answer, .. } => answer.len(),
             }
     }
 }
@@ -347,14 +350,14 @@ impl Answer {
     }
 }
 
-impl Request {
+impl ToHome {
     /// Bytes that count against the ring's byte limit.
     pub fn weight(&self) -> usize {
         Weigh::weight(self)
     }
 }
 
-impl Outcome {
+impl FromHome {
     /// Bytes that count against the ring's byte limit.
     pub fn weight(&self) -> usize {
         Weigh::weight(self)
@@ -372,27 +375,33 @@ mod tests {
         let room = RoomName::new(&"r".repeat(200)).expect("legal");
         let conn = ConnId { shard: ShardId::new(0), slot: 0, generation: 0 };
         let id: Box<str> = "i".repeat(384).into();
-        let asker = || Asker::Client(Some(id.clone()));
-        let asked = || Asked { attempt: 0, asker: asker() };
+        let requester = || Requester::Client(Some(id.clone()));
+        let request = || LeaveRequest { change_id: 0, requester: requester() };
         let since = Some(("e".repeat(32).into(), 0));
-        let (attempt, again, time) = (0, false, Time::default());
+        let (change_id, again, time) = (0, false, Time::default());
         let message = Unnumbered::verbatim(crate::wire::Opcode::Text, &[b'm'; 1000]);
         let origin = Origin::Connection { conn, id: id.clone() };
         let exclude = None;
         let publish =
-            Request::Publish { room: room.clone(), message, exclude, origin, accepted: time };
+            ToHome::Publish { room: room.clone(), message, exclude, origin, accepted: time };
         assert!(publish.weight() >= 200 + 1000 + 384);
-        let join =
-            Request::Join { room: room.clone(), conn, attempt, asker: asker(), since, again };
+        let join = ToHome::Join {
+            room: room.clone(),
+            conn,
+            change_id,
+            requester: requester(),
+            since,
+            again,
+        };
         assert!(join.weight() >= 200 + 384 + 32);
-        let leave = Request::Leave { room: room.clone(), conn, asked: Some(asked()) };
+        let leave = ToHome::Leave { room: room.clone(), conn, request: Some(request()) };
         assert!(leave.weight() >= 200 + 384);
-        assert!(Request::Press { room: room.clone(), pressed: true }.weight() >= 200);
+        assert!(ToHome::Pause { room: room.clone(), paused: true }.weight() >= 200);
         let frame = Arc::from([0; 1000]);
         let deliver =
-            Outcome::Deliver { room: room.clone(), offset: 1, frame, exclude, accepted: time };
+            FromHome::Deliver { room: room.clone(), offset: 1, frame, exclude, accepted: time };
         assert!(deliver.weight() >= 200 + 1000);
-        let left = Outcome::Left { room: room.clone(), conn, asked: asked(), offset: 0 };
+        let left = FromHome::Left { room: room.clone(), conn, request: request(), offset: 0 };
         assert!(left.weight() >= 200 + 384);
         let info = RoomInfo {
             room,
@@ -401,6 +410,6 @@ mod tests {
             epoch: crate::epoch::Epoch::new(0, ShardId::new(0), 1),
         };
         let answer = Answer::Rooms(vec![info; 1000]);
-        assert!(Outcome::Answer { token: Token(0), answer }.weight() >= 1000 * 200);
+        assert!(FromHome::Answer { token: RequestId(0), answer }.weight() >= 1000 * 200);
     }
 }

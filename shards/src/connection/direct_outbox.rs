@@ -1,11 +1,11 @@
-//! The bytes that belong to one connection alone.
+//! Frames for one connection alone.
 
 use std::sync::Arc;
 
 use crate::log::Rest;
 use crate::wire::server_frame_len;
 
-/// What one connection is to be sent besides its rooms' messages: the rest of a frame that was
+/// What one connection is sent besides its rooms' messages: the rest of a frame that was
 /// cut, then its own frames (replies, acks, emits) in order. Both go before any room's messages.
 ///
 /// Frames that come while a send is under way wait in `next`, because the bytes of a send must not
@@ -14,7 +14,7 @@ use crate::wire::server_frame_len;
 /// Invariant: `start <= sent <= sending.len()`, a frame starts at `start`, and no frame starts
 /// between `start + 1` and `sent`.
 #[derive(Debug, Default)]
-pub(crate) struct Own {
+pub(crate) struct DirectOutbox {
     rest: Vec<u8>,
     shared_rest: Option<Arc<[u8]>>,
     rest_taken: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Own {
     next: Vec<u8>,
 }
 
-impl Own {
+impl DirectOutbox {
     /// Queues one whole frame.
     pub(crate) fn push(&mut self, frame: &[u8]) {
         self.next.extend_from_slice(frame);
@@ -51,7 +51,7 @@ impl Own {
     }
 
     /// Makes everything queued so far part of the send that begins. What was left of the send
-    /// before may move: nobody else is looking at it now.
+    /// before may move: no send refers to it now.
     ///
     /// All of it, because the rooms' messages come right behind: an answer that stayed in `next`
     /// would be overtaken by the messages that it announces.
@@ -68,12 +68,12 @@ impl Own {
         }
     }
 
-    /// The memory of the send that was begun, in order; empty slices mean nothing.
-    pub(crate) fn slices(&self) -> [&[u8]; 2] {
+    /// The memory of the send that was begun, in order; empty pieces mean nothing.
+    pub(crate) fn iovecs(&self) -> [&[u8]; 2] {
         [self.rest_bytes(), &self.sending[self.sent..]]
     }
 
-    /// Takes note that `taken` bytes of the slices are gone.
+    /// Takes `taken` bytes off what the send offered.
     ///
     /// Returns how many of `taken` were not ours.
     pub(crate) fn consume(&mut self, taken: usize) -> usize {
@@ -82,10 +82,10 @@ impl Own {
         if self.rest_bytes().is_empty() {
             (self.rest, self.shared_rest, self.rest_taken) = (Vec::new(), None, 0);
         }
-        let own = (taken - rest).min(self.sending.len() - self.sent);
-        self.sent += own;
+        let direct = (taken - rest).min(self.sending.len() - self.sent);
+        self.sent += direct;
         self.advance_start();
-        taken - rest - own
+        taken - rest - direct
     }
 
     /// Drops every frame of which nothing was sent.
@@ -127,39 +127,39 @@ mod tests {
         frame
     }
 
-    fn pending(own: &Own) -> Vec<u8> {
-        own.slices().concat()
+    fn pending(direct: &DirectOutbox) -> Vec<u8> {
+        direct.iovecs().concat()
     }
 
     #[test]
     fn the_rest_goes_first_and_frames_keep_their_order() {
-        let mut own = Own::default();
-        own.push(&frame("a"));
-        own.push_rest(Rest::Copied(b"rest".to_vec()));
-        own.begin();
-        own.push(&frame("b"));
-        assert_eq!(pending(&own), [b"rest".to_vec(), frame("a")].concat());
-        assert_eq!(own.consume(4 + 3 + 10), 10);
-        own.begin();
-        assert_eq!(pending(&own), frame("b"));
-        assert_eq!(own.consume(3), 0);
-        assert!(own.is_empty());
+        let mut direct = DirectOutbox::default();
+        direct.push(&frame("a"));
+        direct.push_rest(Rest::Copied(b"rest".to_vec()));
+        direct.begin();
+        direct.push(&frame("b"));
+        assert_eq!(pending(&direct), [b"rest".to_vec(), frame("a")].concat());
+        assert_eq!(direct.consume(4 + 3 + 10), 10);
+        direct.begin();
+        assert_eq!(pending(&direct), frame("b"));
+        assert_eq!(direct.consume(3), 0);
+        assert!(direct.is_empty());
     }
 
     #[test]
     fn a_send_takes_up_everything_behind_the_rest_of_the_one_before() {
         let whole = [frame("one"), frame("two"), frame("later")].concat();
         for taken in 0..10 {
-            let mut own = Own::default();
-            own.push(&[frame("one"), frame("two")].concat());
-            own.begin();
-            own.push(&frame("later"));
-            own.consume(taken);
-            own.begin();
-            assert_eq!(pending(&own), &whole[taken..], "{taken} bytes taken");
-            own.keep_frame_in_progress();
+            let mut direct = DirectOutbox::default();
+            direct.push(&[frame("one"), frame("two")].concat());
+            direct.begin();
+            direct.push(&frame("later"));
+            direct.consume(taken);
+            direct.begin();
+            assert_eq!(pending(&direct), &whole[taken..], "{taken} bytes taken");
+            direct.keep_frame_in_progress();
             let kept = if taken % 5 == 0 { 0 } else { 5 - taken % 5 };
-            assert_eq!(pending(&own), &whole[taken..taken + kept], "{taken} bytes taken");
+            assert_eq!(pending(&direct), &whole[taken..taken + kept], "{taken} bytes taken");
         }
     }
 
@@ -167,31 +167,31 @@ mod tests {
     fn only_the_frame_in_progress_survives_a_goodbye() {
         let whole = [frame("one"), frame("two"), frame("three")].concat();
         for taken in 0..whole.len() {
-            let mut own = Own::default();
-            own.push(&whole);
-            own.begin();
-            own.push(&frame("later"));
-            own.consume(taken);
-            own.keep_frame_in_progress();
+            let mut direct = DirectOutbox::default();
+            direct.push(&whole);
+            direct.begin();
+            direct.push(&frame("later"));
+            direct.consume(taken);
+            direct.keep_frame_in_progress();
             let expected = match taken {
                 1..=4 => &whole[taken..5],
                 6..=9 => &whole[taken..10],
                 11.. => &whole[taken..],
                 _ => &[],
             };
-            assert_eq!(pending(&own), expected, "{taken} bytes taken");
+            assert_eq!(pending(&direct), expected, "{taken} bytes taken");
         }
     }
 
     #[test]
     fn a_large_rest_is_not_copied() {
         let large: Arc<[u8]> = Arc::from(vec![7; 40_000]);
-        let mut own = Own::default();
-        own.push_rest(Rest::Shared(Arc::clone(&large), 39_998));
-        own.begin();
+        let mut direct = DirectOutbox::default();
+        direct.push_rest(Rest::Shared(Arc::clone(&large), 39_998));
+        direct.begin();
         assert_eq!(Arc::strong_count(&large), 2);
-        assert_eq!((own.len(), pending(&own)), (0, vec![7, 7]));
-        assert_eq!(own.consume(2), 0);
+        assert_eq!((direct.len(), pending(&direct)), (0, vec![7, 7]));
+        assert_eq!(direct.consume(2), 0);
         assert_eq!(Arc::strong_count(&large), 1);
     }
 }

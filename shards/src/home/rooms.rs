@@ -4,10 +4,10 @@ use std::collections::btree_map::BTreeMap;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
-use crate::chance::Chance;
 use crate::epoch::Epoch;
 use crate::id::ShardId;
-use crate::message::RoomInfo;
+use crate::mesh::RoomInfo;
+use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
 
@@ -15,29 +15,29 @@ use crate::time::Time;
 ///
 /// Invariant: `members` is the sum of the interest's counts, and a shard that presses has members.
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct HomeRoom {
     pub(crate) epoch: Epoch,
     /// The offset of the last message.
     pub(crate) offset: u64,
     /// How many members each shard has; shards without members are absent.
     interest: Vec<(ShardId, u32)>,
     members: u32,
-    pressed_by: Vec<ShardId>,
-    lingers_until: Option<Deadline>,
+    paused_by: Vec<ShardId>,
+    expires_at: Option<Deadline>,
 }
 
 /// When a room ends, and a number that makes deadlines differ.
 type Deadline = (Time, u64);
 
-impl Home {
-    fn new(epoch: Epoch) -> Home {
-        Home {
+impl HomeRoom {
+    fn new(epoch: Epoch) -> HomeRoom {
+        HomeRoom {
             epoch,
             offset: 0,
             interest: Vec::new(),
             members: 0,
-            pressed_by: Vec::new(),
-            lingers_until: None,
+            paused_by: Vec::new(),
+            expires_at: None,
         }
     }
 
@@ -62,24 +62,24 @@ impl Home {
     /// on behalf of members that it no longer has.
     pub(crate) fn leave(&mut self, shard: ShardId) -> bool {
         let place = self.interest.iter().position(|(with_members, _)| *with_members == shard);
-        let place = place.expect("exactly one leave follows each join, on the same lane");
+        let place = place.expect("exactly one leave follows each join, on the same outbox");
         self.members -= 1;
         self.interest[place].1 -= 1;
         if self.interest[place].1 > 0 {
             return false;
         }
         self.interest.swap_remove(place);
-        self.press(shard, false) == Some(false)
+        self.pause(shard, false) == Some(false)
     }
 
     /// Takes note of a shard's press. Returns the room's state if that changed it.
-    pub(crate) fn press(&mut self, shard: ShardId, pressed: bool) -> Option<bool> {
-        let before = !self.pressed_by.is_empty();
-        self.pressed_by.retain(|presses| *presses != shard);
-        if pressed && self.interested().any(|with_members| with_members == shard) {
-            self.pressed_by.push(shard);
+    pub(crate) fn pause(&mut self, shard: ShardId, paused: bool) -> Option<bool> {
+        let before = !self.paused_by.is_empty();
+        self.paused_by.retain(|presses| *presses != shard);
+        if paused && self.interested().any(|with_members| with_members == shard) {
+            self.paused_by.push(shard);
         }
-        let after = !self.pressed_by.is_empty();
+        let after = !self.paused_by.is_empty();
         (before != after).then_some(after)
     }
 
@@ -95,34 +95,34 @@ impl Home {
 
 /// All rooms that live here.
 #[derive(Debug)]
-pub(crate) struct Homes {
+pub(crate) struct HomeRooms {
     shard: ShardId,
     start: u64,
     lives: u64,
-    rooms: HashMap<RoomName, Home, SecretHash>,
+    rooms: HashMap<RoomName, HomeRoom, SecretHash>,
     /// The same rooms by name, for lists; without the room of everybody.
     names: BTreeSet<RoomName>,
     /// Rooms without members, those whose end is nearest first.
-    lingering: BTreeMap<Deadline, RoomName>,
+    idle: BTreeMap<Deadline, RoomName>,
     sequence: u64,
 }
 
 /// How long rooms without members live, and how many of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Linger {
+pub(crate) struct IdleTtl {
     pub(crate) duration: std::time::Duration,
     pub(crate) rooms_max: usize,
 }
 
-impl Homes {
-    pub(crate) fn new(shard: ShardId, hash: SecretHash, start: &mut Chance) -> Homes {
-        Homes {
+impl HomeRooms {
+    pub(crate) fn new(shard: ShardId, hash: SecretHash, start: &mut Rng) -> HomeRooms {
+        HomeRooms {
             shard,
             start: start.next(),
             lives: 0,
             rooms: HashMap::with_hasher(hash),
             names: BTreeSet::new(),
-            lingering: BTreeMap::new(),
+            idle: BTreeMap::new(),
             sequence: 0,
         }
     }
@@ -140,33 +140,34 @@ impl Homes {
 
     /// How many rooms are pressed, counted.
     #[cfg(debug_assertions)]
-    pub(crate) fn pressed_count(&self) -> usize {
-        self.rooms.values().filter(|home| !home.pressed_by.is_empty()).count()
+    pub(crate) fn paused_count(&self) -> usize {
+        self.rooms.values().filter(|home| !home.paused_by.is_empty()).count()
     }
 
     /// Asserts that exactly the rooms without members linger, and no more of them than may.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self, rooms_max: usize) {
-        let without = |(name, home): &(&RoomName, &Home)| home.members == 0 && !name.is_everybody();
+        let without =
+            |(name, home): &(&RoomName, &HomeRoom)| home.members == 0 && !name.is_everybody();
         let without = self.rooms.iter().filter(without).count();
-        assert_eq!(self.lingering.len(), without, "rooms without members linger, and no others");
+        assert_eq!(self.idle.len(), without, "rooms without members linger, and no others");
         assert!(without <= rooms_max, "{without} rooms linger, and no more than {rooms_max} may");
-        for (deadline, room) in &self.lingering {
-            let until = self.rooms.get(room).and_then(|home| home.lingers_until.as_ref());
+        for (deadline, room) in &self.idle {
+            let until = self.rooms.get(room).and_then(|home| home.expires_at.as_ref());
             assert_eq!(until, Some(deadline), "a room knows when it ends");
         }
     }
 
-    pub(crate) fn get_mut(&mut self, room: &RoomName) -> Option<&mut Home> {
+    pub(crate) fn get_mut(&mut self, room: &RoomName) -> Option<&mut HomeRoom> {
         self.rooms.get_mut(room)
     }
 
     /// A room exists from its first join or publish.
-    pub(crate) fn get_or_create(&mut self, room: &RoomName) -> &mut Home {
+    pub(crate) fn get_or_create(&mut self, room: &RoomName) -> &mut HomeRoom {
         if !self.rooms.contains_key(room) {
             self.lives += 1;
             let epoch = Epoch::new(self.start, self.shard, self.lives);
-            self.rooms.insert(room.clone(), Home::new(epoch));
+            self.rooms.insert(room.clone(), HomeRoom::new(epoch));
             if !room.is_everybody() {
                 self.names.insert(room.clone());
             }
@@ -176,19 +177,19 @@ impl Homes {
 
     /// To be called after each join, leave and publish: a room with members does not linger, one
     /// without lingers from now on.
-    pub(crate) fn touch(&mut self, room: &RoomName, now: Time, linger: Linger) {
+    pub(crate) fn touch(&mut self, room: &RoomName, now: Time, ttl: IdleTtl) {
         let Some(home) = self.rooms.get_mut(room) else { return };
-        if let Some(deadline) = home.lingers_until.take() {
-            self.lingering.remove(&deadline);
+        if let Some(deadline) = home.expires_at.take() {
+            self.idle.remove(&deadline);
         }
         if home.members > 0 || room.is_everybody() {
             return;
         }
         self.sequence += 1;
-        let deadline = (now + linger.duration, self.sequence);
-        home.lingers_until = Some(deadline);
-        self.lingering.insert(deadline, room.clone());
-        if self.lingering.len() > linger.rooms_max {
+        let deadline = (now + ttl.duration, self.sequence);
+        home.expires_at = Some(deadline);
+        self.idle.insert(deadline, room.clone());
+        if self.idle.len() > ttl.rooms_max {
             self.end_oldest();
         }
     }
@@ -201,11 +202,11 @@ impl Homes {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.lingering.first_key_value().map(|((time, _), _)| *time)
+        self.idle.first_key_value().map(|((time, _), _)| *time)
     }
 
     fn end_oldest(&mut self) {
-        let Some((_, room)) = self.lingering.pop_first() else { return };
+        let Some((_, room)) = self.idle.pop_first() else { return };
         self.rooms.remove(&room);
         self.names.remove(&room);
     }

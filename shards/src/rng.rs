@@ -1,4 +1,4 @@
-//! Chance comes from outside.
+//! Random numbers that depend on the seed alone.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
@@ -9,19 +9,19 @@ use std::hash::Hasher;
 /// here guards a secret: epochs must differ, retries must spread, generations must not start at
 /// the same number after a restart.
 #[derive(Clone, Debug)]
-pub(crate) struct Chance {
+pub(crate) struct Rng {
     state: u64,
 }
 
-impl Chance {
-    /// Streams are told apart by their number. Clients see some of what comes out, and everything
-    /// here but this step can be undone; so it begins with a hash that cannot, and what they see
-    /// tells nothing of the seed, which also guards the names of rooms.
-    pub(crate) fn new(seed: u128, stream: u64) -> Chance {
+impl Rng {
+    /// Each stream has a number. Clients see some of its output, and every step but this one can be
+    /// inverted. This one is a hash, so that the output says nothing of the seed, which also guards
+    /// the names of rooms.
+    pub(crate) fn new(seed: u128, stream: u64) -> Rng {
         let mut hasher = DefaultHasher::new();
         hasher.write_u128(seed);
         hasher.write_u64(stream);
-        Chance { state: hasher.finish() }
+        Rng { state: hasher.finish() }
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -51,7 +51,7 @@ mod tests {
         });
         for seed in seeds.chain([0, u128::MAX]) {
             for stream in [0, 1, u64::MAX] {
-                assert!(seen.insert(Chance::new(seed, stream).next()), "{seed:x}, stream {stream}");
+                assert!(seen.insert(Rng::new(seed, stream).next()), "{seed:x}, stream {stream}");
             }
         }
     }

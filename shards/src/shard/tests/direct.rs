@@ -22,7 +22,7 @@ fn open(shard: &mut Shard) -> ConnId {
 #[test]
 fn a_client_that_reads_is_not_closed_for_what_is_sent_at_once() {
     let mut shard = shard();
-    shard.config.limits.ping_interval = Duration::ZERO;
+    shard.host.config.limits.ping_interval = Duration::ZERO;
     let conn = open(&mut shard);
     let message = frame(200_000);
     let (mut sent, mut refused) = (0, 0);
@@ -38,10 +38,10 @@ fn a_client_that_reads_is_not_closed_for_what_is_sent_at_once() {
             }
             Err(other) => panic!("{other:?} after {sent}"),
         }
-        assert!(shard.connections[conn.slot].own_bytes() <= 512 << 10);
+        assert!(connection(&shard, conn).direct_bytes() <= 512 << 10);
     }
     assert!(refused > 40, "{refused}");
-    assert_eq!(goodbyes(&mut shard), []);
+    assert_eq!(close_steps(&mut shard), []);
 }
 
 #[test]
@@ -59,25 +59,25 @@ fn a_client_that_takes_nothing_is_closed_when_more_comes_than_may_wait() {
     at(&mut shard, 4_000);
     assert_eq!(shard.emit(conn, &message), Err(Unsent::Gone));
     send(&mut shard, None);
-    assert_eq!(goodbyes(&mut shard), [Goodbye::Parted(conn, Disconnect::Slow)]);
+    assert_eq!(close_steps(&mut shard), [CloseStep::LeftRooms(conn, Disconnect::Slow)]);
 }
 
 #[test]
 fn what_can_never_fit_is_refused_at_once() {
     let mut shard = shard();
     let conn = open(&mut shard);
-    let most = shard.config.limits.own_bytes;
+    let most = shard.host.config.limits.own_bytes;
     assert_eq!(shard.emit(conn, &vec![0; most + 1]), Err(Unsent::TooLarge(most)));
     let largest = frame(most - 10);
     assert_eq!((largest.len(), shard.emit(conn, &largest)), (most, Ok(())));
     assert!(send(&mut shard, None).len() >= most);
-    assert_eq!(goodbyes(&mut shard), []);
+    assert_eq!(close_steps(&mut shard), []);
 }
 
 #[test]
 fn acks_on_their_way_count_as_unread() {
     let mut shard = shard();
-    shard.config.limits.own_bytes = 8 << 10;
+    shard.host.config.limits.own_bytes = 8 << 10;
     let conn = open(&mut shard);
     let publish = r#"{"event":"cast:publish","room":"r","id":"0123456789","data":{"event":"m"}}"#;
     let mut bytes = Vec::new();
@@ -89,13 +89,13 @@ fn acks_on_their_way_count_as_unread() {
     let begun = shard.counters().envelopes_read;
     assert!((15..40).contains(&begun), "{begun}");
     let mut acks = 0;
-    while shard.has_own() || shard.has_sends() {
-        take_own(&mut shard);
-        assert!(shard.connections[conn.slot].own_bytes() <= 4 << 10);
+    while shard.has_loopback() || shard.has_sends() {
+        take_loopback(&mut shard);
+        assert!(connection(&shard, conn).direct_bytes() <= 4 << 10);
         acks += send(&mut shard, None).matches("cast:ack").count();
     }
     assert_eq!(acks, 200);
-    let connection = &shard.connections[conn.slot];
+    let connection = connection(&shard, conn);
     assert_eq!((connection.unanswered, connection.unanswered_bytes), (0, 0));
     assert!(shard.wants_read(conn));
 }
@@ -103,7 +103,7 @@ fn acks_on_their_way_count_as_unread() {
 #[test]
 fn pings_are_held_back_while_their_pongs_are_not_read() {
     let mut shard = shard();
-    shard.config.limits.own_bytes = 8 << 10;
+    shard.host.config.limits.own_bytes = 8 << 10;
     let conn = open(&mut shard);
     let mut bytes = Vec::new();
     for n in 0..1_000 {
@@ -118,5 +118,5 @@ fn pings_are_held_back_while_their_pongs_are_not_read() {
     }
     let places: Vec<_> = (0..1_000).map(|n| sent.find(&format!("{n:0125}"))).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "a pong for each, in order");
-    assert_eq!(goodbyes(&mut shard), []);
+    assert_eq!(close_steps(&mut shard), []);
 }

@@ -1,0 +1,391 @@
+//! One connection, as its shard sees it.
+
+pub(crate) mod direct_outbox;
+pub(crate) mod inbound;
+pub(crate) mod index_list;
+mod membership;
+pub(crate) mod table;
+
+use std::time::Duration;
+
+use crate::connection::direct_outbox::DirectOutbox;
+use crate::connection::inbound::Inbound;
+use crate::connection::index_list::IndexList;
+use crate::disconnect::Disconnect;
+use crate::id::ShardId;
+use crate::limits::Limits;
+use crate::permissions::Permissions;
+use crate::room::table::RoomKey;
+use crate::room_name::RoomName;
+use crate::time::Time;
+pub(crate) use membership::{Membership, MembershipState, NOT_LISTED};
+
+/// Everything a shard keeps about one client. An idle connection owns no buffer: `inbound` exists
+/// while a message is incomplete or waits, `direct` while direct frames wait.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) generation: u32,
+    phase: Phase,
+    write_state: WriteState,
+    /// Its socket blocked, and it has not caught up since.
+    pub(crate) slow: bool,
+    pub(crate) slow_timer: bool,
+    /// A timer runs for the end of a message that has begun to arrive.
+    pub(crate) message_timer: bool,
+    /// Whether it is in the queue of connections to be sent to.
+    pub(crate) ready: bool,
+    /// The client's end was read, or the socket is dead.
+    pub(crate) ended: bool,
+    /// The client has gone, though what it sent before may not be handled yet: nothing new is for
+    /// it.
+    pub(crate) gone: bool,
+    pub(crate) pinged: bool,
+    /// What its client may do.
+    pub(crate) permissions: Permissions,
+    /// Why it ends, once that is decided.
+    close_reason: Option<Disconnect>,
+    /// Why its next command waits; while it does, nothing is read from its socket.
+    wait: Option<Wait>,
+    pub(crate) changes_begun: u32,
+    /// Replies that homes owe it.
+    pub(crate) unanswered: u32,
+    /// About how many bytes these will have in the direct outbox.
+    pub(crate) unanswered_bytes: usize,
+    /// Leaves for homes that are deferred, since it is closed.
+    pub(crate) deferred_leaves: u32,
+    /// When bytes last arrived.
+    pub(crate) last_received: Time,
+    /// When its socket last took bytes before it blocked.
+    pub(crate) blocked_since: Time,
+    /// When its socket blocked last.
+    pub(crate) last_blocked: Time,
+    /// When it is cut unless its client has ended its side, once it is out of its rooms.
+    pub(crate) close_due: Time,
+    /// How often that was put off.
+    pub(crate) close_delays: u8,
+    /// Its rooms; the room of everybody first, while it is open.
+    pub(crate) memberships: Vec<Membership>,
+    /// Where it may be behind: the memberships of rooms whose pass went by it or begins a send to
+    /// it, and those that this send takes along. A send walks these alone.
+    ///
+    /// Invariant: these are the memberships that are `noted`. In another room the
+    /// connection is behind only until that room's pass comes by.
+    pub(crate) behind: IndexList,
+    /// Where the next send looks for rooms that it can take along.
+    pub(crate) along: u16,
+    /// Memberships whose leave is answered and whose last message is still to be sent.
+    pub(crate) departing: u16,
+    pub(crate) inbound: Option<Box<Inbound>>,
+    pub(crate) direct: Option<Box<DirectOutbox>>,
+}
+
+/// The life of a connection.
+///
+/// ```text
+/// Vacant ─open─▶ Open ─close─▶ Closing ─close frame sent─▶ HalfClosed ─client's end─▶ Gone ─▶ Vacant
+///                 └─close when flushed─▶ Finishing ─flushed─▶ (close)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The slot is free.
+    Vacant,
+    /// Commands are read, messages are sent.
+    Open,
+    /// Ends for this reason as soon as everything that waits is sent.
+    Finishing(Disconnect),
+    /// Out of all rooms; the close frame is on its way.
+    Closing,
+    /// Our side is shut down; the rest of the client's is read and discarded.
+    HalfClosed,
+    /// The socket is closed; a leave may still be owed.
+    Gone,
+}
+
+/// The state of a connection's socket towards us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteState {
+    /// It takes bytes, as far as we know.
+    Idle,
+    /// A send was begun and has not ended.
+    Begun,
+    /// It blocked and is not touched until it is writable.
+    Blocked,
+    /// It failed. What arrived before that is still handled.
+    Dead,
+}
+
+/// Why a connection's next command waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The ring to this home has no capacity.
+    Capacity(ShardId),
+    /// The room's publishers are too fast. Boxed, since hardly any connection waits for it.
+    Paused(Box<RoomName>),
+    /// A join or leave of the room with this key is unanswered.
+    Answer(RoomKey),
+    /// It does not read its replies.
+    Replies,
+    /// A handler of the program is at work on its last message.
+    Handler,
+    /// A send is under way, behind which the reply's place would be unknown.
+    Begun,
+    /// Nothing any more: it is handled when the event ends.
+    Over,
+}
+
+impl Connection {
+    pub(crate) fn vacant(generation: u32) -> Connection {
+        Connection {
+            generation,
+            phase: Phase::Vacant,
+            write_state: WriteState::Idle,
+            slow: false,
+            slow_timer: false,
+            message_timer: false,
+            ready: false,
+            ended: false,
+            gone: false,
+            pinged: false,
+            permissions: Permissions::default(),
+            close_reason: None,
+            wait: None,
+            changes_begun: 0,
+            unanswered: 0,
+            unanswered_bytes: 0,
+            deferred_leaves: 0,
+            last_received: Time::default(),
+            blocked_since: Time::default(),
+            last_blocked: Time::default(),
+            close_due: Time::default(),
+            close_delays: 0,
+            memberships: Vec::new(),
+            behind: IndexList::default(),
+            along: 0,
+            departing: 0,
+            inbound: None,
+            direct: None,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn write_state(&self) -> WriteState {
+        self.write_state
+    }
+
+    /// Why it ends, once that is decided.
+    pub(crate) fn close_reason(&self) -> Option<Disconnect> {
+        self.close_reason
+    }
+
+    /// Why its next command waits, if it does.
+    pub(crate) fn wait(&self) -> Option<&Wait> {
+        self.wait.as_ref()
+    }
+
+    /// Says why the next command waits, if it does. Returns why it did.
+    pub(crate) fn set_wait(&mut self, wait: Option<Wait>) -> Option<Wait> {
+        std::mem::replace(&mut self.wait, wait)
+    }
+
+    /// Vacant to Open.
+    pub(crate) fn open(&mut self, permissions: Permissions, now: Time) {
+        assert_eq!(self.phase, Phase::Vacant, "a slot has one occupant");
+        (self.phase, self.permissions, self.last_received) = (Phase::Open, permissions, now);
+    }
+
+    /// Open to Finishing, or another reason for that.
+    pub(crate) fn finish(&mut self, reason: Disconnect) {
+        assert!(self.is_open(), "only an open connection finishes");
+        self.phase = Phase::Finishing(reason);
+    }
+
+    /// Decides why the connection ends, unless that is decided. Returns whether it was not.
+    pub(crate) fn schedule_close(&mut self, reason: Disconnect) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let is_dead = self.write_state == WriteState::Dead && reason == Disconnect::Slow;
+        // A dead socket takes nothing either, but its client is gone and not slow.
+        self.close_reason = Some(if is_dead { Disconnect::Lost } else { reason });
+        true
+    }
+
+    /// Open or Finishing to Closing.
+    pub(crate) fn begin_close(&mut self) {
+        assert!(self.is_in_rooms() && self.close_reason.is_some(), "an end has a reason");
+        assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
+        assert!(self.memberships.is_empty(), "whatever closes is out of all rooms");
+        (self.phase, self.inbound) = (Phase::Closing, None);
+    }
+
+    /// Closing to HalfClosed: the close frame is sent.
+    pub(crate) fn half_close(&mut self) {
+        assert_eq!(self.phase, Phase::Closing, "a close frame was on its way");
+        self.phase = Phase::HalfClosed;
+    }
+
+    /// Closing or HalfClosed to Gone. Returns whether the socket was blocked.
+    pub(crate) fn end(&mut self) -> bool {
+        assert!(matches!(self.phase, Phase::Closing | Phase::HalfClosed), "first it closes");
+        assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
+        (self.phase, self.direct) = (Phase::Gone, None);
+        std::mem::replace(&mut self.write_state, WriteState::Dead) == WriteState::Blocked
+    }
+
+    /// Idle to Begun.
+    pub(crate) fn begin_send(&mut self) {
+        assert_eq!(self.write_state, WriteState::Idle, "one send at a time");
+        self.write_state = WriteState::Begun;
+    }
+
+    /// Begun to any other state.
+    pub(crate) fn end_send(&mut self, state: WriteState) {
+        assert_eq!(self.write_state, WriteState::Begun, "only a begun send ends");
+        debug_assert_ne!(state, WriteState::Begun, "a send ends once");
+        self.write_state = state;
+    }
+
+    /// Blocked to Idle. Returns whether it was blocked.
+    pub(crate) fn unblock(&mut self) -> bool {
+        let was_blocked = self.write_state == WriteState::Blocked;
+        if was_blocked {
+            self.write_state = WriteState::Idle;
+        }
+        was_blocked
+    }
+
+    /// Whether it still lists its rooms and is sent their messages.
+    pub(crate) fn is_in_rooms(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Finishing(_))
+    }
+
+    /// Whether the next message may be replied to, or why it waits.
+    pub(crate) fn may_reply(&self, limits: &Limits) -> Result<(), Wait> {
+        match self.write_state {
+            WriteState::Begun => Err(Wait::Begun),
+            _ if self.has_unread_replies(limits) => Err(Wait::Replies),
+            _ => Ok(()),
+        }
+    }
+
+    /// The id of its next join or leave.
+    pub(crate) fn next_change_id(&mut self) -> u32 {
+        self.changes_begun = self.changes_begun.wrapping_add(1);
+        self.changes_begun
+    }
+
+    /// Whether its socket has taken nothing for so long that its client does not seem to read.
+    pub(crate) fn is_stuck(&self, now: Time, patience: Duration) -> bool {
+        self.write_state == WriteState::Blocked && now.since(self.blocked_since) >= patience
+    }
+
+    /// A connection that is not read cannot be heard from: its idle clock does not run. Exception:
+    /// a client that is not read because its own socket does not take the replies. Its idle time
+    /// counts from when that socket last blocked, or it would never time out.
+    pub(crate) fn refresh_idle_clock(&mut self, now: Time, is_reading: bool) {
+        let departs = |room| {
+            move |membership: &Membership| {
+                membership.room == room && membership.state() == MembershipState::Departing
+            }
+        };
+        let by_itself = match self.wait {
+            Some(Wait::Replies) => true,
+            Some(Wait::Answer(room)) => self.memberships.iter().any(departs(room)),
+            _ => false,
+        };
+        if by_itself && self.write_state == WriteState::Blocked {
+            self.last_received = self.last_received.max(self.last_blocked);
+        } else if self.wait.is_some() || !is_reading {
+            self.last_received = now;
+        }
+    }
+
+    /// Whether commands are still taken from it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_in_rooms() && self.close_reason.is_none()
+    }
+
+    /// Whether a send that was taken whole moves cursors and changes nothing else of the connection.
+    pub(crate) fn is_at_ease(&self) -> bool {
+        self.phase == Phase::Open
+            && self.close_reason.is_none()
+            && self.wait.is_none()
+            && self.direct.is_none()
+            && !self.slow
+    }
+
+    pub(crate) fn direct_bytes(&self) -> usize {
+        self.direct.as_ref().map_or(0, |direct| direct.len())
+    }
+
+    pub(crate) fn has_direct(&self) -> bool {
+        self.direct.as_ref().is_some_and(|direct| !direct.is_empty())
+    }
+
+    /// Whether its replies, those included that are on their way from homes, pile up so far that it
+    /// is not read.
+    pub(crate) fn has_unread_replies(&self, limits: &Limits) -> bool {
+        self.direct_bytes() + self.unanswered_bytes >= limits.own_bytes / 4
+    }
+
+    /// A home owes it a reply of about so many bytes.
+    pub(crate) fn expect_reply(&mut self, bytes: usize) {
+        self.unanswered += 1;
+        self.unanswered_bytes += bytes;
+    }
+
+    /// One of those replies has come. It takes off what each of them has on average, so that
+    /// nothing is left when nothing is owed.
+    pub(crate) fn note_reply(&mut self) {
+        assert!(self.unanswered > 0, "a home answers what it was asked, once");
+        let mean = self.unanswered_bytes / self.unanswered as usize;
+        self.unanswered -= 1;
+        self.unanswered_bytes -= if self.unanswered == 0 { self.unanswered_bytes } else { mean };
+    }
+
+    /// Takes note that it may be behind in the room at `place`.
+    pub(crate) fn note(&mut self, place: usize) {
+        if !std::mem::replace(&mut self.memberships[place].noted, true) {
+            self.behind.push(place);
+        }
+    }
+
+    /// Keeps the notes of those memberships of which `is_behind` says so.
+    pub(crate) fn keep_notes(&mut self, mut is_behind: impl FnMut(&Membership) -> bool) {
+        let memberships = &mut self.memberships;
+        self.behind.retain(|place| {
+            memberships[place].noted = is_behind(&memberships[place]);
+            memberships[place].noted
+        });
+    }
+
+    /// It is behind in none of those rooms.
+    pub(crate) fn unnote_all(&mut self) {
+        for place in self.behind.iter() {
+            self.memberships[place].noted = false;
+        }
+        self.behind.clear();
+    }
+
+    /// Takes a membership that is noted nowhere out of the list. Returns the one that has its place
+    /// now.
+    pub(crate) fn forget(&mut self, place: usize) -> Option<Membership> {
+        debug_assert!(!self.memberships[place].noted, "only members are behind");
+        self.memberships.swap_remove(place);
+        let moved = *self.memberships.get(place)?;
+        if moved.noted {
+            self.behind.rename(self.memberships.len(), place);
+        }
+        Some(moved)
+    }
+
+    /// Frees the buffer of its own frames once all of them are sent.
+    pub(crate) fn drop_empty_direct(&mut self) {
+        if !self.has_direct() {
+            self.direct = None;
+        }
+    }
+}

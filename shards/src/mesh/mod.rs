@@ -1,0 +1,13 @@
+//! What travels between shards, and what waits for that.
+
+mod messages;
+mod outbox;
+mod outboxes;
+
+pub(crate) use messages::Weigh;
+pub use messages::{
+    Answer, FromHome, Joined, LeaveRequest, Origin, Query, RequestId, Requester, RoomInfo, ToHome,
+};
+pub use outbox::Capacity;
+pub(crate) use outbox::Outbox;
+pub(crate) use outboxes::{Loopback, Outboxes};

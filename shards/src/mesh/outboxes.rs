@@ -1,0 +1,275 @@
+//! Everything that waits to leave a shard, and the connections that wait for capacity.
+
+use std::collections::VecDeque;
+
+use super::{Capacity, FromHome, Outbox, ToHome};
+use crate::id::{ConnId, ShardId};
+use crate::room::table::RoomKey;
+use crate::wait_queue::WaitQueue;
+
+/// The outboxes of one shard: two for every other shard, and two for messages to itself, the
+/// *loopback*, which is a ring of its own.
+///
+/// Messages to homes wait for messages from homes, and those for nothing: so two shards never wait
+/// for each other.
+#[derive(Debug)]
+pub(crate) struct Outboxes {
+    shard: ShardId,
+    peers: Vec<Peer>,
+    /// The home for which one waiting connection has its turn.
+    serving: Option<ShardId>,
+    /// Whether the loopback's next message is one to a home.
+    loopback_to_home_next: bool,
+    /// Leaves and updates of all homes that are deferred until there is capacity.
+    deferred: usize,
+    /// Messages that were ever pushed.
+    sent: u64,
+}
+
+/// Everything between this shard and one other, or itself.
+#[derive(Debug)]
+struct Peer {
+    to_home: Outbox<ToHome>,
+    from_home: Outbox<FromHome>,
+    /// Connections whose next command needs capacity towards this home.
+    waiting: WaitQueue,
+    /// Leaves of closed connections, each with the key of its room.
+    deferred_leaves: VecDeque<(ConnId, RoomKey)>,
+    /// Rooms whose back-pressure has changed. Some may be gone.
+    deferred_updates: VecDeque<RoomKey>,
+}
+
+/// A message of a shard to itself.
+#[derive(Debug)]
+pub(crate) enum Loopback {
+    /// To itself as a home.
+    ToHome(ToHome),
+    /// From itself as a home.
+    FromHome(FromHome),
+}
+
+impl Outboxes {
+    /// Empty ones, whose loopback holds as much as any other ring.
+    pub(crate) fn new(shard: ShardId, shards: u16, loopback: Capacity) -> Outboxes {
+        let mut peers: Vec<Peer> = (0..shards).map(|_| Peer::new()).collect();
+        peers[shard.index()].to_home.set_capacity(loopback);
+        peers[shard.index()].from_home.set_capacity(loopback);
+        let (serving, loopback_to_home_next) = (None, false);
+        Outboxes { shard, peers, serving, loopback_to_home_next, deferred: 0, sent: 0 }
+    }
+
+    pub(crate) fn set_to_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
+        self.peers[to.index()].to_home.set_capacity(capacity);
+    }
+
+    pub(crate) fn set_from_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
+        self.peers[to.index()].from_home.set_capacity(capacity);
+    }
+
+    pub(crate) fn next_to_home(&mut self, to: ShardId) -> Option<ToHome> {
+        self.peers[to.index()].to_home.pop_fitting()
+    }
+
+    pub(crate) fn next_from_home(&mut self, to: ShardId) -> Option<FromHome> {
+        self.peers[to.index()].from_home.pop_fitting()
+    }
+
+    /// Whether anything waits for capacity towards this home.
+    pub(crate) fn wants_to_home_capacity(&self, to: ShardId) -> bool {
+        let peer = &self.peers[to.index()];
+        !peer.to_home.is_empty() || !peer.waiting.is_empty() || peer.has_deferred()
+    }
+
+    pub(crate) fn wants_from_home_capacity(&self, to: ShardId) -> bool {
+        !self.peers[to.index()].from_home.is_empty()
+    }
+
+    /// Whether a message to a home may be handled: no message from a home waits for capacity.
+    pub(crate) fn takes_to_home(&self) -> bool {
+        !self.peers.iter().any(|peer| peer.from_home.is_over_capacity())
+    }
+
+    pub(crate) fn push_to_home(&mut self, to: ShardId, message: ToHome) {
+        self.sent += 1;
+        self.peers[to.index()].to_home.push(message);
+    }
+
+    pub(crate) fn push_from_home(&mut self, to: ShardId, message: FromHome) {
+        self.sent += 1;
+        self.peers[to.index()].from_home.push(message);
+    }
+
+    /// The next message of the shard to itself. The two directions take turns, so that the shard's
+    /// own publishers go on however many messages those of other shards cause.
+    pub(crate) fn next_loopback(&mut self) -> Option<Loopback> {
+        match std::mem::replace(&mut self.loopback_to_home_next, false) {
+            true => self.loopback_to_home().or_else(|| self.loopback_from_home()),
+            false => self.loopback_from_home().or_else(|| self.loopback_to_home()),
+        }
+    }
+
+    fn loopback_from_home(&mut self) -> Option<Loopback> {
+        let message = self.peers[self.shard.index()].from_home.pop()?;
+        self.loopback_to_home_next = true;
+        Some(Loopback::FromHome(message))
+    }
+
+    fn loopback_to_home(&mut self) -> Option<Loopback> {
+        if !self.takes_to_home() {
+            return None;
+        }
+        self.peers[self.shard.index()].to_home.pop().map(Loopback::ToHome)
+    }
+
+    pub(crate) fn has_loopback(&self) -> bool {
+        let loopback = &self.peers[self.shard.index()];
+        !loopback.from_home.is_empty() || (!loopback.to_home.is_empty() && self.takes_to_home())
+    }
+
+    /// Whether one message to `home` fits, and no connection waits for that.
+    pub(crate) fn has_free_capacity(&self, home: ShardId) -> bool {
+        let peer = &self.peers[home.index()];
+        peer.to_home.has_capacity() && peer.waiting.is_empty()
+    }
+
+    /// How many messages wait for `home` above the capacity of its ring.
+    pub(crate) fn over_capacity(&self, home: ShardId) -> usize {
+        self.peers[home.index()].to_home.over_capacity()
+    }
+
+    /// Whether a connection may send one message to `home`: there is capacity, and no other
+    /// connection waits for it or this one has its turn.
+    pub(crate) fn claim(&mut self, home: ShardId) -> bool {
+        let peer = &self.peers[home.index()];
+        let has_turn = self.serving == Some(home);
+        if !peer.to_home.has_capacity() || !(peer.waiting.is_empty() || has_turn) {
+            return false;
+        }
+        if has_turn {
+            // A turn is for one command.
+            self.serving = None;
+        }
+        true
+    }
+
+    /// Puts a connection at the end of the queue for capacity.
+    pub(crate) fn wait(&mut self, home: ShardId, id: ConnId) {
+        self.peers[home.index()].waiting.push(id);
+    }
+
+    /// A connection waits no longer; `waits` says of each in the queue whether it still does.
+    pub(crate) fn leave_queue(&mut self, home: ShardId, waits: impl FnMut(&ConnId) -> bool) {
+        self.peers[home.index()].waiting.leave(waits);
+    }
+
+    /// The connection that has waited longest for capacity towards `home`, if there is some. It may
+    /// have gone.
+    pub(crate) fn next_waiting(&mut self, home: ShardId) -> Option<ConnId> {
+        let peer = &mut self.peers[home.index()];
+        if peer.to_home.has_capacity() { peer.waiting.pop() } else { None }
+    }
+
+    /// Says for which home a waiting connection has its turn now.
+    pub(crate) fn serve(&mut self, home: Option<ShardId>) {
+        self.serving = home;
+    }
+
+    pub(crate) fn defer_leave(&mut self, home: ShardId, id: ConnId, room: RoomKey) {
+        self.peers[home.index()].deferred_leaves.push_back((id, room));
+        self.deferred += 1;
+    }
+
+    pub(crate) fn defer_update(&mut self, home: ShardId, room: RoomKey) {
+        self.peers[home.index()].deferred_updates.push_back(room);
+        self.deferred += 1;
+    }
+
+    pub(crate) fn has_deferred(&self) -> bool {
+        self.deferred > 0
+    }
+
+    /// The next deferred leave, if there is capacity for it.
+    pub(crate) fn next_deferred_leave(&mut self, home: ShardId) -> Option<(ConnId, RoomKey)> {
+        let peer = &mut self.peers[home.index()];
+        if !peer.to_home.has_capacity() {
+            return None;
+        }
+        let leave = peer.deferred_leaves.pop_front()?;
+        self.deferred -= 1;
+        Some(leave)
+    }
+
+    /// The room whose update is next, and whether there is capacity for it.
+    pub(crate) fn first_deferred_update(&self, home: ShardId) -> Option<(RoomKey, bool)> {
+        let peer = &self.peers[home.index()];
+        peer.deferred_updates.front().map(|key| (*key, peer.to_home.has_capacity()))
+    }
+
+    /// The first deferred update was sent, or is not needed any more.
+    pub(crate) fn drop_deferred_update(&mut self, home: ShardId) {
+        let dropped = self.peers[home.index()].deferred_updates.pop_front();
+        debug_assert!(dropped.is_some(), "the caller looked at it");
+        self.deferred -= 1;
+    }
+
+    /// All shards.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let count = u16::try_from(self.peers.len()).expect("shards are counted in u16");
+        (0..count).map(ShardId::new)
+    }
+
+    /// Messages that were ever pushed.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether nothing is on its way, and no leave is deferred.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let is_quiet = |peer: &Peer| {
+            peer.to_home.is_empty() && peer.from_home.is_empty() && peer.deferred_leaves.is_empty()
+        };
+        self.peers.iter().all(is_quiet)
+    }
+
+    /// Asserts that what is deferred is counted, and that updates belong to their home.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) {
+        let count = |peer: &Peer| peer.deferred_leaves.len() + peer.deferred_updates.len();
+        assert_eq!(self.deferred, self.peers.iter().map(count).sum::<usize>(), "deferred");
+        assert_eq!(self.serving, None, "a turn ends with the connection that has it");
+    }
+
+    /// The connections that wait for capacity towards `home`.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn waiting(&self, home: ShardId) -> &WaitQueue {
+        &self.peers[home.index()].waiting
+    }
+
+    /// All deferred leaves.
+    #[cfg(debug_assertions)]
+    pub(crate) fn deferred_leaves(&self) -> impl Iterator<Item = &(ConnId, RoomKey)> {
+        self.peers.iter().flat_map(|peer| &peer.deferred_leaves)
+    }
+
+    /// Whether an update of this room is deferred.
+    #[cfg(debug_assertions)]
+    pub(crate) fn has_deferred_update(&self, home: ShardId, room: RoomKey) -> bool {
+        self.peers[home.index()].deferred_updates.contains(&room)
+    }
+}
+
+impl Peer {
+    fn new() -> Peer {
+        Peer {
+            to_home: Outbox::new(),
+            from_home: Outbox::new(),
+            waiting: WaitQueue::default(),
+            deferred_leaves: VecDeque::new(),
+            deferred_updates: VecDeque::new(),
+        }
+    }
+
+    fn has_deferred(&self) -> bool {
+        !self.deferred_leaves.is_empty() || !self.deferred_updates.is_empty()
+    }
+}

@@ -1,0 +1,50 @@
+//! Leaves and updates for homes that wait until there is capacity.
+
+use super::directory::Directory;
+use crate::id::ShardId;
+use crate::mesh::{Outboxes, ToHome};
+
+/// Sends what is deferred, as far as there is capacity: the leaves of closed connections, then the
+/// updates of back-pressure. A home whose ring is full delays no other.
+pub(super) fn send_deferred(outboxes: &mut Outboxes, directory: &mut Directory) {
+    if !outboxes.has_deferred() {
+        return;
+    }
+    for home in outboxes.shards() {
+        while send_leave(outboxes, directory, home) {}
+        while send_update(outboxes, directory, home) {}
+    }
+}
+
+/// Sends the first deferred leave for this home, if there is capacity.
+fn send_leave(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId) -> bool {
+    let Some((conn, key)) = outboxes.next_deferred_leave(home) else { return false };
+    let room = directory[key].name.clone();
+    directory.rooms.release(key);
+    outboxes.push_to_home(home, ToHome::Leave { room, conn, request: None });
+    let slot = directory.find(conn).expect("a slot is kept while a leave is deferred");
+    directory[slot].deferred_leaves -= 1;
+    directory.vacate(slot);
+    true
+}
+
+/// Sends this home the first update, if there is capacity. Rooms that are gone, or whose state is
+/// what the home knows, need none.
+fn send_update(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId) -> bool {
+    let Some((key, has_capacity)) = outboxes.first_deferred_update(home) else { return false };
+    // The key may belong to another room now, which has an entry of its own.
+    let room = directory.rooms.get_mut(key);
+    if let Some(room) = room.filter(|room| room.back_pressure.queued && room.home == home) {
+        let paused = room.back_pressure.wanted;
+        if room.back_pressure.announced != Some(paused) {
+            if !has_capacity {
+                return false;
+            }
+            room.back_pressure.announced = Some(paused);
+            outboxes.push_to_home(home, ToHome::Pause { room: room.name.clone(), paused });
+        }
+        room.back_pressure.queued = false;
+    }
+    outboxes.drop_deferred_update(home);
+    true
+}

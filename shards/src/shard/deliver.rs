@@ -1,0 +1,81 @@
+//! Messages from homes.
+
+use std::sync::Arc;
+
+use super::host::Host;
+use crate::id::ConnId;
+use crate::mesh::{Answer, FromHome};
+use crate::room::table::EVERYBODY;
+use crate::room_name::RoomName;
+use crate::time::Time;
+
+impl Host {
+    /// Handles a message from a home. It causes no message to another shard by itself.
+    pub(super) fn on_from_home(&mut self, message: FromHome) {
+        if let FromHome::Joined { conn, ref room, .. } = message
+            && self.directory.rejoins_while_sending(conn, room)
+        {
+            // Where a second join finds its connection is known only when the send has ended.
+            self.deferred_joins.entry(conn).or_default().push(message);
+            return;
+        }
+        self.counters.mesh_handled += 1;
+        match message {
+            FromHome::Deliver { room, offset, frame, exclude, accepted } => {
+                self.deliver(&room, offset, &frame, exclude, accepted);
+            }
+            FromHome::Joined { room, conn, change_id, requester, joined } => {
+                let joined = self.on_joined(&room, conn, change_id, &requester, joined);
+                self.outputs.answer_program(&requester, joined.map(Answer::Joined));
+            }
+            FromHome::Left { room, conn, request, offset } => {
+                let requester = request.requester.clone();
+                let left = self.on_left(&room, conn, request, offset);
+                self.outputs.answer_program(&requester, left.then_some(Answer::Left { offset }));
+            }
+            FromHome::Reply { conn, frame } => {
+                if let Some(slot) = self.directory.find(conn) {
+                    self.on_reply(slot, &frame);
+                }
+            }
+            FromHome::Paused { room, paused: true } => self.pause_room(room),
+            FromHome::Paused { room, paused: false } => self.resume_room(room),
+            FromHome::Answer { token, answer } => self.outputs.answers.push_back((token, answer)),
+        }
+    }
+
+    /// Appends once, whatever the number of members.
+    fn deliver(
+        &mut self,
+        name: &RoomName,
+        offset: u64,
+        frame: &Arc<[u8]>,
+        exclude: Option<ConnId>,
+        accepted: Time,
+    ) {
+        let Some(key) = self.directory.rooms.find(name.as_str()) else { return };
+        let (room, pool) = self.directory.rooms.with_pool(key);
+        if key == EVERYBODY && room.members.is_empty() {
+            // No answer of a home says where the next connection begins.
+            room.resume_at(offset + 1);
+        }
+        if !room.is_awaited() {
+            // The members that it is for have left; their leaves are still on the way to the home.
+            return;
+        }
+        assert_eq!(offset, room.next_offset(), "a room's messages come in order, without gaps");
+        room.log.append(frame, pool);
+        room.note_accepted(accepted);
+        if frame.len() <= self.config.tuning.copy_bytes {
+            self.counters.log_bytes_copied += frame.len() as u64;
+        }
+        if let Some(slot) = exclude.and_then(|conn| self.directory.find(conn)) {
+            self.directory.exclude(slot, key);
+        }
+        let limit = self.config.limits.room_log_bytes;
+        let (room, pool) = self.directory.rooms.with_pool(key);
+        room.trim(limit, pool);
+        self.judge_back_pressure(key);
+        self.fanout.mark_dirty(key, &mut self.directory[key]);
+    }
+}

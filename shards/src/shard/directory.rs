@@ -1,0 +1,293 @@
+//! Connections and rooms, and which of them list each other.
+
+use std::ops::{Index, IndexMut};
+
+use super::intake::Flow;
+use crate::connection::table::{Connections, Slot};
+use crate::connection::{
+    Connection, Membership, MembershipState, NOT_LISTED, Phase, Wait, WriteState,
+};
+use crate::id::{ConnId, ShardId};
+use crate::room::Room;
+use crate::room::table::{EVERYBODY, RoomKey, Rooms};
+use crate::room_name::RoomName;
+
+/// The connections of a shard and the rooms that they are in.
+///
+/// Invariant: a connection lists the room exactly when the room counts a reference by it; a
+/// membership says where the room lists it exactly when the room does, and the member says where its
+/// connection lists the room. Nothing but the methods here changes a list.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) connections: Connections,
+    pub(super) rooms: Rooms,
+    /// Members of all rooms but the room of everybody.
+    memberships: u64,
+}
+
+/// Whether a connection may be in one more room.
+pub(super) enum Seat {
+    /// It may, or is in it already.
+    Free,
+    /// Not before it is out of the room with this key, which it leaves.
+    Leaving(RoomKey),
+    /// It is in as many rooms as it may.
+    None,
+}
+
+/// What `cast:left` says.
+pub(super) struct Left {
+    pub(super) name: RoomName,
+    pub(super) id: Option<Box<str>>,
+    pub(super) until: u64,
+}
+
+impl Directory {
+    pub(super) fn new(id: ShardId, rooms: Rooms) -> Directory {
+        Directory { connections: Connections::new(id), rooms, memberships: 0 }
+    }
+
+    /// The slot of a connection that is still there.
+    pub(super) fn find(&self, id: ConnId) -> Option<Slot> {
+        self.connections.find(id)
+    }
+
+    /// The slot of a connection that is there and open, and whose client has not gone.
+    pub(super) fn find_open(&self, id: ConnId) -> Option<Slot> {
+        let is_open = |slot: &Slot| self[*slot].is_open() && !self[*slot].gone;
+        self.find(id).filter(is_open)
+    }
+
+    pub(super) fn id(&self, slot: Slot) -> ConnId {
+        self.connections.id(slot)
+    }
+
+    /// The shard that orders this room's messages.
+    pub(super) fn home(&self, room: &str) -> ShardId {
+        self.rooms.home(room)
+    }
+
+    /// Members of all rooms but the room of everybody.
+    pub(super) fn memberships(&self) -> u64 {
+        self.memberships
+    }
+
+    /// Makes a new connection a member of the room of everybody.
+    pub(super) fn join_everybody(&mut self, slot: Slot) {
+        let key = self.rooms.refer(&RoomName::everybody());
+        assert_eq!(key, EVERYBODY, "the room of everybody came first");
+        let next = self.rooms[EVERYBODY].next_offset();
+        let member = self.rooms[EVERYBODY].add(slot, 0, next);
+        let membership = Membership::new(EVERYBODY, Some(member), 0);
+        let memberships = &mut self.connections[slot].memberships;
+        // Most connections are in one more room, if in any. A list that grows by itself begins with
+        // four places.
+        memberships.reserve_exact(2);
+        memberships.push(membership);
+    }
+
+    /// Enters the room in the connection's list, as one that it joins, or joins again.
+    pub(super) fn begin_join(&mut self, slot: Slot, room: &RoomName, change_id: u32) {
+        if let Some(place) = self.membership(slot, room.as_str()) {
+            let membership = &mut self.connections[slot].memberships[place];
+            return membership.begin_change(MembershipState::Rejoining, change_id);
+        }
+        let key = self.rooms.refer(room);
+        self.connections[slot].memberships.push(Membership::new(key, None, change_id));
+    }
+
+    /// Enters the connection in the room's list: its next message has offset `next`.
+    pub(super) fn list(&mut self, slot: Slot, place: usize, next: u64) {
+        let membership = &mut self.connections[slot].memberships[place];
+        debug_assert!(membership.listed().is_none(), "a room lists a connection once");
+        let place = u16::try_from(place).expect("few rooms per connection");
+        membership.member = self.rooms[membership.room].add(slot, place, next);
+        self.memberships += 1;
+    }
+
+    /// Takes the connection out of one room.
+    pub(super) fn leave(&mut self, slot: Slot, place: usize) {
+        let key = self.connections[slot].memberships[place].room;
+        self.unlist(slot, place);
+        self.forget_membership(slot, place);
+        self.rooms.release(key);
+    }
+
+    /// Takes the connection out of all rooms. Returns those whose homes count it as a member; the
+    /// references to them are the caller's now.
+    pub(super) fn leave_all(&mut self, slot: Slot) -> Vec<RoomKey> {
+        use MembershipState::{Joined, Joining, Rejoining};
+        let mut counted = Vec::new();
+        self.connections[slot].unnote_all();
+        for place in (0..self.connections[slot].memberships.len()).rev() {
+            self.unlist(slot, place);
+            let membership = self.connections[slot].memberships.pop().expect("this place");
+            let counts = matches!(membership.state(), Joining | Joined | Rejoining);
+            if counts && membership.room != EVERYBODY {
+                counted.push(membership.room);
+            } else {
+                self.rooms.release(membership.room);
+            }
+        }
+        counted
+    }
+
+    /// Frees the slot of a connection that is gone and has no deferred leave.
+    pub(super) fn vacate(&mut self, slot: Slot) {
+        let connection = &self.connections[slot];
+        if connection.phase() == Phase::Gone && connection.deferred_leaves == 0 {
+            self.connections.vacate(slot);
+        }
+    }
+
+    /// The rooms that a connection is a member of, in no particular order.
+    pub(super) fn rooms_of(&self, slot: Slot) -> Vec<RoomName> {
+        let is_member = |membership: &&Membership| {
+            matches!(membership.state(), MembershipState::Joined | MembershipState::Rejoining)
+                && membership.room != EVERYBODY
+        };
+        let memberships = self.connections[slot].memberships.iter().filter(is_member);
+        memberships.map(|membership| self.rooms[membership.room].name.clone()).collect()
+    }
+
+    /// Where a connection lists a room.
+    pub(super) fn membership(&self, slot: Slot, room: &str) -> Option<usize> {
+        let key = self.rooms.find(room)?;
+        self.connections[slot].memberships.iter().position(|membership| membership.room == key)
+    }
+
+    /// Finds the membership that an answer is for; none when the answer is stale.
+    pub(super) fn find_change(
+        &self,
+        name: &RoomName,
+        conn: ConnId,
+        change_id: u32,
+    ) -> Option<(Slot, usize)> {
+        let slot = self.connections.find(conn)?;
+        let place = self.membership(slot, name.as_str())?;
+        let membership = &self.connections[slot].memberships[place];
+        let expects =
+            membership.is_unanswered() && membership.state() != MembershipState::Departing;
+        (expects && membership.change_id == change_id).then_some((slot, place))
+    }
+
+    /// Whether the connection is in the room already, or may be in one more.
+    pub(super) fn seat(&self, slot: Slot, room: &RoomName, most: usize) -> Seat {
+        let memberships = &self.connections[slot].memberships;
+        // The room of everybody is in the list and does not count.
+        if memberships.len() <= most || self.membership(slot, room.as_str()).is_some() {
+            return Seat::Free;
+        }
+        use MembershipState::{Departing, Leaving};
+        let leaves = |membership: &&Membership| matches!(membership.state(), Leaving | Departing);
+        match memberships.iter().find(leaves) {
+            Some(membership) => Seat::Leaving(membership.room),
+            None => Seat::None,
+        }
+    }
+
+    /// While a join or leave is unanswered, the next command for that room waits.
+    pub(super) fn room_is_answered(&self, slot: Slot, room: &RoomName) -> Flow {
+        let Some(place) = self.membership(slot, room.as_str()) else { return Ok(()) };
+        let membership = &self.connections[slot].memberships[place];
+        match membership.is_unanswered() {
+            true => Err(Wait::Answer(membership.room)),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn rejoins_while_sending(&self, conn: ConnId, room: &RoomName) -> bool {
+        let Some(slot) = self.connections.find(conn) else { return false };
+        let rejoins = self.membership(slot, room.as_str()).is_some_and(|place| {
+            self.connections[slot].memberships[place].state() == MembershipState::Rejoining
+        });
+        rejoins && self.connections[slot].write_state() == WriteState::Begun
+    }
+
+    pub(super) fn exclude(&mut self, slot: Slot, key: RoomKey) {
+        let memberships = &self.connections[slot].memberships;
+        let membership = memberships.iter().find(|membership| membership.room == key);
+        if let Some(index) = membership.and_then(|membership| membership.listed()) {
+            self.rooms[key].exclude(index);
+        }
+    }
+
+    pub(super) fn finished_departure(&self, slot: Slot) -> Option<(usize, Left)> {
+        // A dead socket takes no last message; waiting for that would keep the connection for ever.
+        let is_dead = self.connections[slot].write_state() == WriteState::Dead;
+        let memberships = self.connections[slot].memberships.iter().enumerate();
+        let departing = |membership: &Membership| membership.state() == MembershipState::Departing;
+        memberships.filter(|(_, membership)| departing(membership)).find_map(
+            |(place, membership)| {
+                let room = &self.rooms[membership.room];
+                let member = &room.members[membership.listed()?];
+                let departure =
+                    member.departure().filter(|_| is_dead || !room.is_behind(member))?;
+                let (until, id) = (departure.until, departure.id.clone());
+                Some((place, Left { name: room.name.clone(), id, until }))
+            },
+        )
+    }
+
+    /// Takes a membership out of the room's list of members.
+    fn unlist(&mut self, slot: Slot, place: usize) {
+        let membership = &mut self.connections[slot].memberships[place];
+        let Some(index) = membership.listed() else { return };
+        let key = membership.room;
+        membership.member = NOT_LISTED;
+        let (noted, departs) = (membership.noted, membership.state() == MembershipState::Departing);
+        let connection = &mut self.connections[slot];
+        connection.departing -= u16::from(departs);
+        if noted {
+            connection.keep_notes(|membership| membership.listed().is_some());
+        }
+        let (room, pool) = self.rooms.with_pool(key);
+        let moved = room.remove(index);
+        room.release(pool);
+        for index in moved {
+            if let Some(member) = room.members.get(index) {
+                let membership =
+                    &mut self.connections[member.slot].memberships[member.place as usize];
+                membership.member = u32::try_from(index).expect("fewer than 2^32 members");
+            }
+        }
+        self.memberships -= u64::from(key != EVERYBODY);
+    }
+
+    /// Takes an unlisted membership out of the connection's list.
+    fn forget_membership(&mut self, slot: Slot, place: usize) {
+        let Some(moved) = self.connections[slot].forget(place) else { return };
+        if let Some(index) = moved.listed() {
+            let place = u16::try_from(place).expect("few rooms per connection");
+            self.rooms[moved.room].members[index].place = place;
+        }
+    }
+}
+
+impl Index<Slot> for Directory {
+    type Output = Connection;
+
+    fn index(&self, slot: Slot) -> &Connection {
+        &self.connections[slot]
+    }
+}
+
+impl IndexMut<Slot> for Directory {
+    fn index_mut(&mut self, slot: Slot) -> &mut Connection {
+        &mut self.connections[slot]
+    }
+}
+
+impl Index<RoomKey> for Directory {
+    type Output = Room;
+
+    fn index(&self, key: RoomKey) -> &Room {
+        &self.rooms[key]
+    }
+}
+
+impl IndexMut<RoomKey> for Directory {
+    fn index_mut(&mut self, key: RoomKey) -> &mut Room {
+        &mut self.rooms[key]
+    }
+}

@@ -1,0 +1,40 @@
+//! A client that has gone.
+
+use super::host::Host;
+use crate::connection::Phase;
+use crate::connection::table::Slot;
+use crate::disconnect::Disconnect;
+
+impl Host {
+    /// Tells the program that a client has gone, which it may wait for.
+    pub(super) fn note_gone(&mut self, slot: Slot) {
+        let connection = &mut self.directory[slot];
+        if connection.is_open() && !connection.gone {
+            connection.gone = true;
+            self.outputs.gone.push_back(self.directory.id(slot));
+        }
+    }
+
+    /// The client's end of the stream was read, or reading failed.
+    pub(super) fn on_end(&mut self, slot: Slot) {
+        self.note_gone(slot);
+        self.directory[slot].ended = true;
+        match self.directory[slot].phase() {
+            Phase::HalfClosed => self.close_socket(slot),
+            // What arrived before the end is handled first.
+            Phase::Open | Phase::Finishing(_)
+                if self.directory[slot].wait().is_some() && self.reading => {}
+            Phase::Open | Phase::Finishing(_) => self.schedule_close(slot, Disconnect::Lost),
+            Phase::Closing | Phase::Gone | Phase::Vacant => {}
+        }
+    }
+
+    /// Whether bytes of this connection are wanted now.
+    pub(super) fn wants_read(&self, slot: Slot) -> bool {
+        let connection = &self.directory[slot];
+        match connection.is_open() {
+            true => connection.wait().is_none() && self.reading,
+            false => !connection.ended && connection.phase() != Phase::Gone,
+        }
+    }
+}

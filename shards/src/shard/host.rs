@@ -1,0 +1,162 @@
+//! One shard as the host of connections: what the parts of this folder decide about.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::deferred;
+use super::directory::Directory;
+use super::fanout::Fanout;
+use crate::call::Call;
+use crate::config::Config;
+use crate::connection::inbound::Inbound;
+use crate::connection::table::Slot;
+use crate::disconnect::Disconnect;
+use crate::id::{ConnId, ShardId};
+use crate::mesh::{Answer, Capacity, FromHome, Outboxes, RequestId, Requester};
+use crate::rng::Rng;
+use crate::room::table::Rooms;
+use crate::room_name::{RoomName, SecretHash};
+use crate::shard_stats::Counters;
+use crate::time::Time;
+use crate::timers::Timers;
+use crate::wait_queue::WaitQueue;
+
+/// The connections of one shard, its part of their rooms, and all that is on its way to or from
+/// them.
+///
+/// Each file beside this one decides one thing about connections, in methods of this type. None of
+/// them handles a client's message, which is for [`Intake`](super::intake::Intake), or ends an event,
+/// which is for [`Shard`](super::Shard).
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) config: Config,
+    pub(super) now: Time,
+    /// What connections did up to here was handled.
+    pub(super) events_until: Time,
+    pub(super) rng: Rng,
+    pub(super) directory: Directory,
+    pub(super) outboxes: Outboxes,
+    pub(super) fanout: Fanout,
+    /// Rooms whose publishers pause, with the connections whose next command waits for the end of it.
+    pub(super) paused_rooms: HashMap<RoomName, WaitQueue, SecretHash>,
+    pub(super) timers: Timers,
+    pub(super) queues: Queues,
+    /// The texts of close frames that the program wrote, with the reasons that they belong to.
+    pub(super) close_texts: HashMap<Slot, (Disconnect, Arc<str>)>,
+    pub(super) outputs: Outputs,
+    /// Answers to second joins whose connection was sending when they came.
+    pub(super) deferred_joins: BTreeMap<ConnId, Vec<FromHome>>,
+    /// What the next connection that receives bytes may use, if it holds none itself.
+    pub(super) spare_inbound: Option<Box<Inbound>>,
+    /// False once commands are read no longer, because the server drains.
+    pub(super) reading: bool,
+    pub(super) open_connections: u64,
+    /// Connections whose next command waits.
+    pub(super) waiting_connections: u64,
+    /// Connections whose socket blocks.
+    pub(super) blocked: u64,
+    pub(super) counters: Counters,
+}
+
+/// What is to be done when the event ends, or for `ready` in the next turn.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    /// Connections to be sent to for a reason of their own.
+    pub(super) ready: VecDeque<Slot>,
+    /// Connections whose reason to wait is over.
+    pub(super) to_resume: VecDeque<ConnId>,
+    /// Homes of rooms that were resumed: connections that wait for capacity there may go on.
+    pub(super) homes_to_resume: VecDeque<ShardId>,
+    /// Connections whose end is decided.
+    pub(super) to_close: VecDeque<Slot>,
+}
+
+impl Queues {
+    pub(super) fn are_empty(&self) -> bool {
+        let Queues { ready, to_resume, homes_to_resume, to_close } = self;
+        ready.is_empty()
+            && to_resume.is_empty()
+            && homes_to_resume.is_empty()
+            && to_close.is_empty()
+    }
+}
+
+/// What the runtime has not pulled yet.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    pub(super) close_steps: VecDeque<CloseStep>,
+    pub(super) calls: VecDeque<Call>,
+    pub(super) resumed: VecDeque<ConnId>,
+    /// Clients that have gone while their connection goes on.
+    pub(super) gone: VecDeque<ConnId>,
+    /// Connections that have ended, with the rooms that they were in.
+    pub(super) left: VecDeque<(ConnId, Vec<RoomName>)>,
+    pub(super) answers: VecDeque<(RequestId, Answer)>,
+}
+
+impl Outputs {
+    /// Answers the program, if the join or leave was its; without an answer the connection has ended
+    /// meanwhile.
+    pub(super) fn answer_program(&mut self, requester: &Requester, answer: Option<Answer>) {
+        if let Requester::Program(token) = requester {
+            self.answers.push_back((*token, answer.unwrap_or(Answer::Gone)));
+        }
+    }
+}
+
+/// A step of a connection's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseStep {
+    /// The connection is out of all rooms and takes no more commands.
+    LeftRooms(ConnId, Disconnect),
+    /// Our close frame is sent: shut down our side of the socket, and go on reading.
+    ShutdownWrite(ConnId),
+    /// Close the socket. The id means nothing from here on.
+    Close(ConnId),
+}
+
+/// How a send ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendEnd {
+    /// The socket took this many bytes, perhaps fewer than it was offered.
+    Taken(usize),
+    /// It took none, and says when it will.
+    Blocked,
+    /// It will never take any again.
+    Failed,
+}
+
+impl Host {
+    /// Sends the leaves and updates that are deferred, as far as there is capacity.
+    pub(super) fn send_deferred(&mut self) {
+        deferred::send_deferred(&mut self.outboxes, &mut self.directory);
+    }
+
+    pub(super) fn new(id: ShardId, config: Config, hash: SecretHash) -> Host {
+        let mut rng = Rng::new(config.seed, id.index() as u64);
+        let rng = Rng::new(u128::from(rng.next()), id.index() as u64);
+        let limits = &config.limits;
+        let loopback = Capacity { items: limits.mesh_items, bytes: limits.mesh_bytes };
+        Host {
+            now: Time::default(),
+            events_until: Time::default(),
+            rng,
+            directory: Directory::new(id, Rooms::new(hash.clone(), &config)),
+            outboxes: Outboxes::new(id, config.shards, loopback),
+            fanout: Fanout::default(),
+            paused_rooms: HashMap::with_hasher(hash),
+            timers: Timers::default(),
+            queues: Queues::default(),
+            close_texts: HashMap::new(),
+            outputs: Outputs::default(),
+            deferred_joins: BTreeMap::new(),
+            spare_inbound: None,
+            reading: true,
+            open_connections: 0,
+            waiting_connections: 0,
+            blocked: 0,
+            counters: Counters::default(),
+            config,
+        }
+    }
+}

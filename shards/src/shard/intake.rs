@@ -1,0 +1,213 @@
+//! What clients send: bytes become messages, and messages are handled in order, or wait.
+
+use super::host::Host;
+use crate::close_code::CloseCode;
+use crate::connection::Wait;
+use crate::connection::inbound::{Inbound, Pending};
+use crate::connection::table::Slot;
+use crate::disconnect::Disconnect;
+use crate::id::ShardId;
+use crate::timers::Timer;
+use crate::wire::{Incoming, Opcode, push_frame};
+
+/// Whether something may be done now, or why it waits.
+pub(super) type Flow = Result<(), Wait>;
+
+/// Whether a message was handled, or why it waits, and what is left of it to be handled.
+pub(super) type Processed = Result<(), (Wait, Pending)>;
+
+/// A host that handles what clients send.
+///
+/// The host itself never does: where a message may be handled again, it says so with
+/// [`Host::resume_later`], and it is when the event ends.
+pub(super) struct Intake<'a>(pub(super) &'a mut Host);
+
+impl Intake<'_> {
+    /// Takes up every connection whose reason to wait is over. Returns whether there was one.
+    pub(super) fn resume_all(&mut self) -> bool {
+        let mut resumed = false;
+        while let Some(id) = self.0.queues.to_resume.pop_front() {
+            resumed = true;
+            if let Some(slot) = self.0.directory.find(id)
+                && self.0.directory[slot].wait() == Some(&Wait::Over)
+            {
+                self.resume(slot);
+            }
+        }
+        while let Some(home) = self.0.queues.homes_to_resume.pop_front() {
+            resumed = true;
+            self.resume_waiting(home);
+        }
+        resumed
+    }
+
+    /// These bytes arrived on a connection's socket.
+    pub(super) fn receive(&mut self, slot: Slot, bytes: &mut [u8]) {
+        self.0.directory[slot].last_received = self.0.now;
+        self.0.directory[slot].pinged = false;
+        if !self.0.directory[slot].is_open() {
+            return;
+        }
+        let inbound = self.0.directory[slot].inbound.take();
+        // Most messages come whole: then the spare one serves every connection in turn.
+        let mut inbound = inbound.or_else(|| self.0.spare_inbound.take()).unwrap_or_default();
+        let waits = self.0.directory[slot].wait().is_some() || !self.0.reading;
+        let used = if waits { 0 } else { self.decode(slot, &mut inbound, bytes) };
+        if used < bytes.len() && self.0.directory[slot].is_open() {
+            self.0.counters.inbound_bytes_copied += (bytes.len() - used) as u64;
+            inbound.keep(&bytes[used..]);
+        }
+        self.put_back(slot, inbound);
+    }
+
+    /// Takes up a connection whose reason to wait may be over.
+    pub(super) fn resume(&mut self, slot: Slot) {
+        if !self.0.directory[slot].is_open() || !self.0.reading {
+            return;
+        }
+        // The client could not be heard while nothing was read: its clocks stood still.
+        self.0.directory[slot].last_received = self.0.now;
+        self.0.set_wait(slot, None);
+        if let Some(mut inbound) = self.0.directory[slot].inbound.take() {
+            inbound.begun = inbound.begun.map(|_| self.0.now);
+            self.work_off(slot, &mut inbound);
+            self.put_back(slot, inbound);
+        }
+        let connection = &self.0.directory[slot];
+        if !connection.is_open() || connection.wait().is_some() {
+            return;
+        }
+        match connection.ended {
+            true => self.0.schedule_close(slot, Disconnect::Lost),
+            false => self.0.outputs.resumed.push_back(self.0.directory.id(slot)),
+        }
+    }
+
+    fn work_off(&mut self, slot: Slot, inbound: &mut Inbound) {
+        if let Some(pending) = inbound.pending.take()
+            && let Err((wait, pending)) = self.handle_pending(slot, pending)
+        {
+            inbound.pending = Some(pending);
+            return self.begin_wait(slot, wait);
+        }
+        let (mut bytes, used) = inbound.lend();
+        let used = used + self.decode(slot, inbound, &mut bytes[used..]);
+        inbound.give_back(bytes, used);
+    }
+
+    fn handle_pending(&mut self, slot: Slot, pending: Pending) -> Processed {
+        if let Err(wait) = self.0.directory[slot].may_reply(&self.0.config.limits) {
+            return Err((wait, pending));
+        }
+        match pending {
+            Pending::Text(text) => self.handle_text(slot, &text),
+            Pending::Binary(bytes) => self.handle_binary(slot, &bytes),
+            Pending::Ping(payload) => self.handle_ping(slot, &payload),
+            Pending::Errand(errand) => self.run(slot, *errand),
+        }
+    }
+
+    /// Handles message after message until the bytes are used up, one must wait, or the connection
+    /// is to end. Returns how many of the bytes were used.
+    fn decode(&mut self, slot: Slot, inbound: &mut Inbound, mut bytes: &mut [u8]) -> usize {
+        let (len, message_max) = (bytes.len(), self.0.config.limits.message_bytes);
+        while self.0.directory[slot].is_open() && self.0.directory[slot].wait().is_none() {
+            let (used, incoming) = match inbound.decoder.decode(bytes, message_max) {
+                Ok(decoded) => decoded,
+                Err(violation) => {
+                    self.0.schedule_close(slot, violation.into());
+                    return len;
+                }
+            };
+            let Some(incoming) = incoming else {
+                self.watch_message(slot, inbound);
+                return len;
+            };
+            let waits = self.handle(slot, incoming).err();
+            bytes = &mut bytes[used..];
+            if inbound.decoder.is_idle() {
+                inbound.begun = None;
+            }
+            if let Some((wait, pending)) = waits {
+                inbound.pending = Some(pending);
+                self.begin_wait(slot, wait);
+            }
+        }
+        len - bytes.len()
+    }
+
+    pub(super) fn handle(&mut self, slot: Slot, incoming: Incoming<'_>) -> Processed {
+        match incoming {
+            Incoming::Text(text) => self.handle_text(slot, text),
+            Incoming::Binary(bytes) => self.handle_binary(slot, bytes),
+            Incoming::Ping(payload) => self.handle_ping(slot, payload),
+            Incoming::Pong(_) => Ok(()),
+            // RFC 6455 section 5.5.1: a close is answered with a close of the same code.
+            Incoming::Close(close) => {
+                let code = close.code.and_then(|code| CloseCode::new(code).ok());
+                self.0.schedule_close(slot, Disconnect::Normal(code.unwrap_or(CloseCode::NORMAL)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Every ping gets its pong (RFC 6455 section 5.5.2). So a client that does not read them is
+    /// not read either, as with commands.
+    fn handle_ping(&mut self, slot: Slot, payload: &[u8]) -> Processed {
+        if self.0.directory[slot].has_unread_replies(&self.0.config.limits) {
+            self.0.counters.inbound_bytes_copied += payload.len() as u64;
+            return Err((Wait::Replies, Pending::Ping(payload.to_vec())));
+        }
+        let mut pong = Vec::new();
+        push_frame(&mut pong, Opcode::Pong, payload);
+        self.0.push_direct(slot, &pong);
+        Ok(())
+    }
+
+    /// A message whose end has not arrived has a time in which it must.
+    fn watch_message(&mut self, slot: Slot, inbound: &mut Inbound) {
+        let timeout = self.0.config.limits.message_timeout;
+        if inbound.decoder.is_idle() || inbound.begun.is_some() || timeout.is_zero() {
+            return;
+        }
+        inbound.begun = Some(self.0.now);
+        if !self.0.directory[slot].message_timer {
+            self.0.directory[slot].message_timer = true;
+            self.0.timers.set(self.0.now + timeout, Timer::Message, self.0.directory.id(slot));
+        }
+    }
+
+    fn put_back(&mut self, slot: Slot, inbound: Box<Inbound>) {
+        if inbound.is_idle() {
+            self.0.spare_inbound = Some(inbound);
+        } else if self.0.directory[slot].is_open() {
+            self.0.directory[slot].inbound = Some(inbound);
+        }
+    }
+
+    fn begin_wait(&mut self, slot: Slot, wait: Wait) {
+        let id = self.0.directory.id(slot);
+        match &wait {
+            Wait::Capacity(home) => self.0.outboxes.wait(*home, id),
+            Wait::Paused(room) => {
+                self.0.paused_rooms.get_mut(&**room).expect("it waits for a paused room").push(id);
+            }
+            Wait::Answer(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
+        }
+        self.0.set_wait(slot, Some(wait));
+    }
+
+    /// Takes up the connections that wait for capacity towards `home`: first come, first served, one
+    /// command each. A connection that has another one goes to the end of the queue.
+    pub(super) fn resume_waiting(&mut self, home: ShardId) {
+        while let Some(id) = self.0.outboxes.next_waiting(home) {
+            if let Some(slot) = self.0.directory.find(id)
+                && self.0.directory[slot].wait() == Some(&Wait::Capacity(home))
+            {
+                self.0.outboxes.serve(Some(home));
+                self.resume(slot);
+                self.0.outboxes.serve(None);
+            }
+        }
+    }
+}

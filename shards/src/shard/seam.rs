@@ -1,0 +1,304 @@
+//! Where events enter a shard, where its outputs leave it, and the one place that ends an event.
+
+use super::host::Host;
+use super::intake::Intake;
+use super::{CloseStep, SendEnd, Shard};
+use crate::call::Call;
+use crate::close_code::Close;
+use crate::config::Config;
+use crate::home::Home;
+use crate::id::{ConnId, ShardId};
+use crate::mesh::{Answer, Capacity, FromHome, Loopback, RequestId, ToHome};
+use crate::permissions::Permissions;
+use crate::room_name::{RoomName, SecretHash};
+use crate::time::Time;
+
+impl Shard {
+    /// A shard without connections.
+    ///
+    /// # Panics
+    ///
+    /// When `id` is not one of the configured shards, or the tuning lets no shard get on.
+    pub fn new(id: ShardId, config: Config) -> Shard {
+        assert!(id.index() < usize::from(config.shards), "shard {id} of {}", config.shards);
+        config.tuning.check();
+        let hash = SecretHash::new(config.seed);
+        let home = Home::new(id, &config, hash.clone());
+        Shard { id, host: Host::new(id, config, hash), home }
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// What every event ends with: connections whose end was decided leave their rooms, and what is
+    /// deferred is sent as far as there is capacity.
+    pub(super) fn finish_event(&mut self) {
+        self.host.process_closes();
+        while Intake(&mut self.host).resume_all() {
+            self.host.process_closes();
+        }
+        self.host.send_deferred();
+    }
+
+    /// Event: this is the time now. Everything else happens at the time of the last such event.
+    pub fn on_time(&mut self, now: Time) {
+        self.on_time_with_backlog(now, now);
+    }
+
+    /// Event: this is the time now, and what connections did up to `events_until` was handled.
+    ///
+    /// A caller that was held up, with its machine or by itself, has a backlog of events. So no
+    /// connection is closed for what it has not done after `events_until`: no reply to a ping, no
+    /// bytes taken, no end of its side.
+    pub fn on_time_with_backlog(&mut self, now: Time, events_until: Time) {
+        self.host.on_time(now, events_until);
+        self.home.on_time(now);
+        self.finish_event();
+    }
+
+    /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [self.host.timers.next_deadline(), self.home.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Event: the handshake of a connection with these permissions is done.
+    ///
+    /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
+    /// client that has received the one gets every broadcast that is sent afterwards.
+    pub fn open(&mut self, permissions: Permissions) -> ConnId {
+        self.host.open(permissions)
+    }
+
+    /// Event: these bytes arrived on a connection's socket. They are unmasked in place.
+    ///
+    /// What cannot be handled yet is kept, and nothing more is to be read until the connection
+    /// comes out of [`next_resumed`](Shard::next_resumed); see [`wants_read`](Shard::wants_read).
+    pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let Some(slot) = self.host.directory.find(id) else { return };
+        Intake(&mut self.host).receive(slot, bytes);
+        self.finish_event();
+    }
+
+    /// Event: the client has ended its side, or the socket is dead; what it sent before may still
+    /// be unread. [`on_end`](Shard::on_end) follows when that is read.
+    ///
+    /// A client that has ended its side could still read, but it can neither answer a ping nor a
+    /// close any more, and RFC 6455 section 7.1.1 has it wait for the server's end instead. So it
+    /// counts as gone: what it sent is handled, and nothing more is begun for it.
+    pub fn on_hang_up(&mut self, id: ConnId) {
+        if let Some(slot) = self.host.directory.find(id) {
+            self.host.note_gone(slot);
+        }
+    }
+
+    /// Event: the client's end of the stream was read, or reading failed.
+    pub fn on_end(&mut self, id: ConnId) {
+        let Some(slot) = self.host.directory.find(id) else { return };
+        self.host.on_end(slot);
+        self.finish_event();
+    }
+
+    /// Whether bytes of this connection are wanted now.
+    pub fn wants_read(&self, id: ConnId) -> bool {
+        self.host.directory.find(id).is_some_and(|slot| self.host.wants_read(slot))
+    }
+
+    /// Event: the socket takes bytes again.
+    pub fn on_writable(&mut self, id: ConnId) {
+        let Some(slot) = self.host.directory.find(id) else { return };
+        if self.host.directory[slot].unblock() {
+            self.host.blocked -= 1;
+            self.host.make_ready(slot);
+        }
+    }
+
+    /// Begins the next quantum: of the next rooms in the queue, as many as its budget lasts for. Each
+    /// of those that are in it now has at most one turn. Connections whose end was decided during
+    /// the last quantum are taken out of their rooms first.
+    pub fn begin_quantum(&mut self) {
+        self.finish_event();
+        let Host { fanout, config, counters, directory, .. } = &mut self.host;
+        fanout.begin_quantum(&config.tuning, counters.offered, &mut directory.rooms);
+    }
+
+    /// Whether a room waits for a quantum, or a connection for a send for a reason of its own, or
+    /// for being taken out of its rooms, which the next quantum begins with.
+    pub fn has_sends(&self) -> bool {
+        self.host.fanout.has_work() || !self.host.queues.are_empty()
+    }
+
+    /// Output: begins the next send of a connection that has direct frames, or is writable again.
+    pub fn next_direct_send(&mut self) -> Option<ConnId> {
+        let slot = self.host.next_direct_send()?;
+        Some(self.host.directory.id(slot))
+    }
+
+    /// Output: begins the next send of this quantum; none when the quantum is over.
+    pub fn next_room_send(&mut self) -> Option<ConnId> {
+        let slot = self.host.next_room_send()?;
+        Some(self.host.directory.id(slot))
+    }
+
+    /// Calls `each` with the memory of a begun send, in order. It stays where it is until the send
+    /// is ended.
+    pub fn for_each_iovec<'a>(&'a self, id: ConnId, each: impl FnMut(&'a [u8])) {
+        if let Some(slot) = self.host.directory.find(id) {
+            self.host.for_each_iovec(slot, each);
+        }
+    }
+
+    /// Event: a begun send has ended.
+    pub fn end_send(&mut self, id: ConnId, end: SendEnd) {
+        let Some(slot) = self.host.directory.find(id) else { return };
+        if self.host.end_send(slot, end) {
+            self.finish_event();
+        }
+    }
+
+    /// Whether passes ended with the sends of this quantum, so that the shard is to be given its end.
+    pub fn wants_quantum_end(&self) -> bool {
+        self.host.fanout.has_ended_passes()
+    }
+
+    /// Event: every send of the quantum has ended, and this is the time now. What the shard learns
+    /// from it is how long the messages of the passes that ended were on their way.
+    pub fn on_quantum_end(&mut self, now: Time) {
+        for accepted in self.host.fanout.take_ended_passes() {
+            self.host.counters.latencies.record(now.since(accepted));
+        }
+    }
+
+    /// Event: a message of shard `from` to this home. To be called only while
+    /// [`takes_to_home`](Shard::takes_to_home) says yes.
+    pub fn on_to_home(&mut self, from: ShardId, message: ToHome) {
+        debug_assert!(self.takes_to_home(), "messages to homes wait for those from homes");
+        self.host.counters.mesh_handled += 1;
+        self.host.counters.published += u64::from(matches!(message, ToHome::Publish { .. }));
+        let question = self.home.handle(from, message, self.host.now, &mut self.host.outboxes);
+        if let Some((token, query)) = question {
+            let answer = self.answer(query);
+            self.host.outboxes.push_from_home(from, FromHome::Answer { token, answer });
+        }
+        self.finish_event();
+    }
+
+    /// Event: a message from a home. Always taken; never causes a message to another shard by
+    /// itself.
+    pub fn on_from_home(&mut self, message: FromHome) {
+        self.host.on_from_home(message);
+        self.finish_event();
+    }
+
+    /// Event: the ring to `to` has this capacity for messages to homes.
+    pub fn on_to_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
+        self.host.outboxes.set_to_home_capacity(to, capacity);
+        // Leaves and updates that are deferred go before the commands of connections that wait.
+        self.host.send_deferred();
+        Intake(&mut self.host).resume_waiting(to);
+        self.finish_event();
+    }
+
+    /// Event: the ring to `to` has this capacity for messages from homes.
+    pub fn on_from_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
+        self.host.outboxes.set_from_home_capacity(to, capacity);
+    }
+
+    /// Output: the next message to the home `to` that fits the ring.
+    pub fn next_to_home(&mut self, to: ShardId) -> Option<ToHome> {
+        self.host.outboxes.next_to_home(to)
+    }
+
+    /// Output: the next message from this home to `to` that fits the ring.
+    pub fn next_from_home(&mut self, to: ShardId) -> Option<FromHome> {
+        self.host.outboxes.next_from_home(to)
+    }
+
+    /// Whether something waits for capacity for messages to the home `to`, so that the shard is to
+    /// be given the event when there is some.
+    pub fn wants_to_home_capacity(&self, to: ShardId) -> bool {
+        self.host.outboxes.wants_to_home_capacity(to)
+    }
+
+    /// The same for messages from this home.
+    pub fn wants_from_home_capacity(&self, to: ShardId) -> bool {
+        self.host.outboxes.wants_from_home_capacity(to)
+    }
+
+    /// Whether a message to this home may be handed in: only while no message from it waits for
+    /// capacity, so that messages to homes wait for those from homes, and those for nothing.
+    pub fn takes_to_home(&self) -> bool {
+        self.host.outboxes.takes_to_home()
+    }
+
+    /// Handles at most `budget` of the messages that the shard sent to itself, under the same rules
+    /// as those of others.
+    pub fn take_loopback(&mut self, budget: usize) {
+        for _ in 0..budget {
+            match self.host.outboxes.next_loopback() {
+                Some(Loopback::FromHome(message)) => self.on_from_home(message),
+                Some(Loopback::ToHome(message)) => self.on_to_home(self.id, message),
+                None => break,
+            }
+        }
+        self.host.send_deferred();
+        Intake(&mut self.host).resume_waiting(self.id);
+        self.finish_event();
+    }
+
+    /// Whether [`take_loopback`](Shard::take_loopback) has something to handle.
+    pub fn has_loopback(&self) -> bool {
+        self.host.outboxes.has_loopback()
+    }
+
+    /// Command: closes a connection. Returns whether it was there and open.
+    pub fn close(&mut self, id: ConnId, close: impl Into<Close>) -> bool {
+        let slot = self.host.directory.find(id);
+        slot.is_some_and(|slot| self.host.close(slot, close.into()))
+    }
+
+    /// Command: reads no more commands. What was received and not begun is not handled any more.
+    pub fn stop_reading(&mut self) {
+        self.host.stop_reading();
+        self.finish_event();
+    }
+
+    /// Command: closes every connection, each as soon as everything that waits for it is sent.
+    pub fn close_all_when_flushed(&mut self, close: impl Into<Close>) {
+        self.host.close_all_when_flushed(&close.into());
+        self.finish_event();
+    }
+
+    /// Output: the next step of a connection's end.
+    pub fn next_close_step(&mut self) -> Option<CloseStep> {
+        self.host.outputs.close_steps.pop_front()
+    }
+
+    /// Output: the next message for a handler of the program.
+    pub fn next_call(&mut self) -> Option<Call> {
+        self.host.outputs.calls.pop_front()
+    }
+
+    /// Output: a connection that was not read for a while and is to be read again.
+    pub fn next_resumed(&mut self) -> Option<ConnId> {
+        self.host.outputs.resumed.pop_front()
+    }
+
+    /// Output: a connection whose client has gone. Its end follows when what the client sent before
+    /// is handled; a handler at work may wait for this.
+    pub fn next_gone(&mut self) -> Option<ConnId> {
+        self.host.outputs.gone.pop_front()
+    }
+
+    /// Output: a connection that has ended, and the rooms that it was a member of, if there were
+    /// any. It comes before the connection's [`CloseStep::LeftRooms`], for programs that handle it.
+    pub fn next_left(&mut self) -> Option<(ConnId, Vec<RoomName>)> {
+        self.host.outputs.left.pop_front()
+    }
+
+    /// Output: the next answer to a caller.
+    pub fn next_answer(&mut self) -> Option<(RequestId, Answer)> {
+        self.host.outputs.answers.pop_front()
+    }
+}

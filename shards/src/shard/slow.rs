@@ -1,0 +1,166 @@
+//! When a slow reader is closed, and what it loses if it is not.
+//!
+//! A connection is slow from the moment its socket blocks until it is up to date. It is closed, or
+//! under [`SlowPolicy::Skip`] made to skip messages:
+//!
+//! - when its socket has taken nothing for `slow_timeout` ([`Host::on_slow_timer`]);
+//! - when a room's log drops the messages that it is to be sent next, which a pass
+//!   ([`Host::on_lost_place`]) or its next send ([`Host::announce_gaps`]) notices.
+//!
+//! And whatever the policy, when too many frames for it alone wait ([`Host::limit_direct`],
+//! [`Host::admit_direct`]): those cannot be skipped.
+
+use std::time::Duration;
+
+use super::host::Host;
+use super::program::Unsent;
+use crate::config::SlowPolicy;
+use crate::connection::table::Slot;
+use crate::connection::{Phase, WriteState};
+use crate::disconnect::Disconnect;
+use crate::envelope::Reply;
+use crate::id::ConnId;
+use crate::log::Pin;
+use crate::room::table::{EVERYBODY, RoomKey};
+use crate::timers::Timer;
+
+/// How long a socket may take nothing while more waits for it than `own_bytes`. Callers over HTTP
+/// wait for five seconds, so that they learn of the end.
+const BLOCKED_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Replies on top of what the program sent may have as much again.
+pub(super) const DIRECT_EXCESS_MAX: usize = 2;
+
+impl Host {
+    /// A pass looks at a member that cannot be sent to: closes it if the log dropped its messages.
+    pub(super) fn on_lost_place(&mut self, key: RoomKey, index: usize, slot: Slot) {
+        let room = &self.directory[key];
+        if room.lost_its_place(&room.members[index]) && is_fatal_to_lose(self.config.slow, key) {
+            self.schedule_close(slot, Disconnect::Slow);
+        }
+    }
+
+    /// Announces what the connection lost. Returns false when it ends because of it.
+    pub(super) fn announce_gaps(&mut self, slot: Slot) -> bool {
+        for behind in 0..self.directory[slot].behind.len() {
+            let (membership, index) = self.directory.noted(slot, behind);
+            let room = &self.directory[membership.room];
+            let lost = room.lost_its_place(&room.members[index]);
+            if lost && is_fatal_to_lose(self.config.slow, membership.room) {
+                self.schedule_close(slot, Disconnect::Slow);
+                return false;
+            }
+            let room = &mut self.directory[membership.room];
+            if let Some(gap) = room.take_gap(index) {
+                let frame = Reply::gap(&room.name, gap.from, gap.to);
+                self.counters.gaps += 1;
+                self.push_direct(slot, &frame);
+            }
+        }
+        true
+    }
+
+    /// Closes a connection for which too many direct frames wait. Replies cannot be refused, and
+    /// their number is bounded by what was read before.
+    pub(super) fn limit_direct(&mut self, slot: Slot) {
+        let (bytes, most) = (self.directory[slot].direct_bytes(), self.config.limits.own_bytes);
+        if bytes > most && (self.is_stuck(slot) || bytes > DIRECT_EXCESS_MAX * most) {
+            self.schedule_close(slot, Disconnect::Slow);
+        }
+    }
+
+    /// Whether a frame of so many bytes from the program may be queued for this connection. One whose
+    /// socket has taken nothing for a while is closed instead.
+    pub(super) fn admit_direct(&mut self, slot: Slot, bytes: usize) -> Result<(), Unsent> {
+        let most = self.config.limits.own_bytes;
+        if bytes > most {
+            return Err(Unsent::TooLarge(most));
+        }
+        if self.directory[slot].direct_bytes() + bytes <= most {
+            return Ok(());
+        }
+        if !self.is_stuck(slot) {
+            return Err(Unsent::Full);
+        }
+        self.schedule_close(slot, Disconnect::Slow);
+        Err(Unsent::Gone)
+    }
+
+    fn is_stuck(&self, slot: Slot) -> bool {
+        let patience = BLOCKED_PATIENCE.min(self.config.limits.slow_timeout);
+        self.directory[slot].is_stuck(self.now, patience)
+    }
+
+    /// The socket blocked: it is not touched until it is writable.
+    pub(super) fn on_blocked(&mut self, slot: Slot, took_some: bool) {
+        let connection = &mut self.directory[slot];
+        if took_some || !connection.slow {
+            connection.blocked_since = self.now;
+        }
+        connection.last_blocked = self.now;
+        self.blocked += 1;
+        connection.slow = true;
+        if !connection.slow_timer {
+            connection.slow_timer = true;
+            // The time that it was blocked before counts, if it took nothing since.
+            let due = connection.blocked_since + self.config.limits.slow_timeout;
+            self.timers.set(due, Timer::Slow, self.directory.id(slot));
+        }
+        self.directory.let_go(slot);
+        self.directory.keep_places(slot);
+    }
+
+    pub(super) fn on_slow_timer(&mut self, slot: Slot, id: ConnId) {
+        let timeout = self.config.limits.slow_timeout;
+        let connection = &mut self.directory[slot];
+        let is_stuck = matches!(connection.write_state(), WriteState::Blocked | WriteState::Dead);
+        if !is_stuck || !connection.is_in_rooms() {
+            connection.slow_timer = false;
+            return;
+        }
+        let due = connection.blocked_since + timeout;
+        if self.events_until < due {
+            return self.timers.set(due, Timer::Slow, id);
+        }
+        if connection.ended {
+            // It is only here because what it sent before it went waits for what it does not read.
+            connection.slow_timer = false;
+            return self.schedule_close(slot, Disconnect::Lost);
+        }
+        connection.blocked_since = self.now;
+        self.timers.set(self.now + timeout, Timer::Slow, id);
+        self.apply_slow_policy(slot);
+        if let Phase::Finishing(reason) = self.directory[slot].phase() {
+            // It was to end when everything was sent, and has had the time for that. Its rooms'
+            // messages are given up by the policy; its own frames cannot be skipped.
+            let owes = self.directory[slot].direct_bytes() > 0;
+            self.schedule_close(slot, if owes { Disconnect::Slow } else { reason });
+        }
+    }
+
+    /// The socket was blocked for too long.
+    fn apply_slow_policy(&mut self, slot: Slot) {
+        for place in 0..self.directory[slot].memberships.len() {
+            let membership = self.directory[slot].memberships[place];
+            let Some(index) = membership.listed() else { continue };
+            let fatal = is_fatal_to_lose(self.config.slow, membership.room);
+            let (room, pool) = self.directory.rooms.with_pool(membership.room);
+            let end = room.end_for(&room.members[index]);
+            if room.members[index].cursor >= end {
+                continue;
+            }
+            if fatal {
+                return self.schedule_close(slot, Disconnect::Slow);
+            }
+            room.skip(index, end);
+            room.pin(index, Pin::Slow);
+            room.release(pool);
+            self.directory[slot].note(place);
+        }
+    }
+}
+
+/// Whether a connection that loses messages of this room is closed. Broadcasts are never skipped.
+fn is_fatal_to_lose(policy: SlowPolicy, key: RoomKey) -> bool {
+    key == EVERYBODY || policy == SlowPolicy::Disconnect
+}

@@ -1,0 +1,43 @@
+//! Connections whose next command waits.
+
+use super::host::Host;
+use crate::connection::Wait;
+use crate::connection::table::Slot;
+use crate::id::ConnId;
+
+impl Host {
+    /// Says why the connection's next message waits, if it does; returns why it did.
+    pub(super) fn set_wait(&mut self, slot: Slot, wait: Option<Wait>) -> Option<Wait> {
+        self.waiting_connections += u64::from(wait.is_some());
+        let before = self.directory[slot].set_wait(wait);
+        self.waiting_connections -= u64::from(before.is_some());
+        before
+    }
+
+    /// The connection waits no longer, because it ends. Returns whether it did.
+    pub(super) fn leave_queue(&mut self, slot: Slot) -> bool {
+        let Some(wait) = self.set_wait(slot, None) else { return false };
+        let directory = &self.directory;
+        let waits = |id: &ConnId| {
+            let slot = directory.find(*id);
+            slot.is_some_and(|slot| directory[slot].wait() == Some(&wait))
+        };
+        match &wait {
+            Wait::Capacity(home) => self.outboxes.leave_queue(*home, waits),
+            Wait::Paused(room) => {
+                self.paused_rooms.get_mut(&**room).into_iter().for_each(|queue| queue.leave(waits));
+            }
+            Wait::Answer(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
+        }
+        true
+    }
+
+    /// The reason for which a connection waits is over: its next message is handled when the event
+    /// ends.
+    pub(super) fn resume_later(&mut self, slot: Slot) {
+        if self.directory[slot].is_open() && self.reading {
+            self.set_wait(slot, Some(Wait::Over));
+            self.queues.to_resume.push_back(self.directory.id(slot));
+        }
+    }
+}
