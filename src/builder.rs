@@ -389,7 +389,7 @@ impl Builder {
             return Err(StartError::Origin { reason });
         }
         self.settings.check()?;
-        for remark in self.settings.remarks() {
+        for remark in self.settings.limits.remarks() {
             tracing::warn!("{remark}");
         }
         start(self.settings, &self.program).map(Server::new)

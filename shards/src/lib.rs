@@ -4,11 +4,13 @@
 
 pub mod wire;
 
+mod bounds;
 mod close_code;
 mod config;
 mod disconnect;
 mod epoch;
 mod id;
+mod limit;
 mod limits;
 mod permissions;
 mod rng;
@@ -41,7 +43,8 @@ pub use envelope::{BadBody, Publication, Unnumbered, event_frame, reply_frame};
 pub use epoch::Epoch;
 pub use id::{BadConnId, ConnId, ShardId};
 pub use latencies::Latencies;
-pub use limits::Limits;
+pub use limit::{Amount, Limit, Preset};
+pub use limits::{HEAD_BYTES_MAX, Limits, SEND_BUFFER_BYTES, SHARDS_MAX};
 pub use mesh::{
     Answer, Capacity, FromHome, Joined, LeaveRequest, Origin, Query, RequestId, Requester,
     RoomInfo, ToHome,

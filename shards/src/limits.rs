@@ -1,78 +1,300 @@
-//! Every limit of Corecast: its name, its default, its one visible consequence.
+//! Every limit of Corecast in one table: what it bounds, its flag, its default, its bounds, and its
+//! one visible consequence.
+//!
+//! From a row come the field of [`Limits`] with its documentation and default, the check of its
+//! bounds, the flag with its help and environment variable, and the key in `/v1/stats`; a test
+//! compares it with its row in `README.md`. Rules between limits are in `bounds.rs`.
 
 use std::time::Duration;
 
-/// The limits that an operator sets. Each is a flag of the server and is shown in `/v1/stats`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Bytes of one message, an HTTP body included. Beyond: close 1009 before buffering, or 413.
-    pub message_bytes: usize,
-    /// Bytes of a request's head. Beyond: 431.
-    pub head_bytes: usize,
-    /// How long a handshake may take. Then: closed, with 408 if a head was begun.
-    pub handshake_timeout: Duration,
-    /// Rooms that one connection is in. Beyond: `too_many_rooms`.
-    pub rooms_per_connection: usize,
-    /// Bytes that one room's log may hold on one shard, though always
-    /// 4 messages. Beyond: the slow policy, for members whose socket
-    /// refuses bytes; for publishers, press.
-    pub room_log_bytes: usize,
-    /// How long a member's socket may refuse bytes, from when it last took one. Then: the slow
-    /// policy. A socket that takes bytes, however few, is bounded by its rooms' logs instead.
-    pub slow_timeout: Duration,
-    /// Bytes of one connection's own frames. From a quarter on its commands are not read; beyond:
-    /// what the program sends it is refused, and a socket that takes nothing for 4 seconds
-    /// meanwhile is closed with 1013 `slow`.
-    pub own_bytes: usize,
-    /// Connections of the process. Beyond: 503 with `Retry-After`, before the upgrade.
-    pub connections: usize,
-    /// Plain HTTP connections and handshakes of the process. Beyond: 503 with `Retry-After`, once
-    /// no idle one can make way. `usize::MAX` means an eighth of `connections`, 64 to 4,096.
-    pub http_connections: usize,
-    /// Silence after which a connection is pinged; zero means never.
-    pub ping_interval: Duration,
-    /// Silence after a ping. Then: close 1001 `idle`.
-    pub ping_timeout: Duration,
-    /// How long a message may take from its first byte to its last, while it is read; zero means for
-    /// ever. Then: close 1001 `idle`.
-    pub message_timeout: Duration,
-    /// How long the client may take to end its side after our close frame. Then: cut.
-    pub close_timeout: Duration,
-    /// How long a room lives without member and without publish.
-    pub room_linger: Duration,
-    /// Rooms of the process that linger. Beyond: the oldest goes first.
-    pub lingering_rooms: usize,
-    /// Messages that fit one ring of the mesh between two shards; more shards divide it among
-    /// their rings. Beyond: publishers pause.
-    pub mesh_items: usize,
-    /// Bytes that fit one ring of the mesh, likewise. Beyond: publishers pause.
-    pub mesh_bytes: usize,
+use crate::limit::{Amount, Field, Limit, Preset};
+
+/// The type of a field whose limit is an [`Amount`] of this kind.
+macro_rules! field_type {
+    (Time) => {
+        Duration
+    };
+    ($number:ident) => {
+        usize
+    };
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            message_bytes: 256 << 10,
-            head_bytes: 16 << 10,
-            handshake_timeout: Duration::from_secs(10),
-            rooms_per_connection: 128,
-            room_log_bytes: 4 << 20,
-            slow_timeout: Duration::from_secs(10),
-            own_bytes: 512 << 10,
-            connections: usize::MAX,
-            http_connections: usize::MAX,
-            ping_interval: Duration::from_secs(25),
-            ping_timeout: Duration::from_secs(20),
-            message_timeout: Duration::from_secs(60),
-            close_timeout: Duration::from_secs(5),
-            room_linger: Duration::from_secs(60),
-            lingering_rooms: 100_000,
-            mesh_items: 1024,
-            mesh_bytes: 256 << 10,
+/// What holds when nothing is set.
+macro_rules! preset {
+    ($amount:expr) => {
+        Preset::Fixed($amount)
+    };
+    ($amount:expr, $derived:literal) => {
+        Preset::Derived($derived)
+    };
+}
+
+/// What a row may leave out.
+macro_rules! optional {
+    () => {
+        None
+    };
+    ($text:literal) => {
+        Some($text)
+    };
+}
+
+/// Makes [`Limits`] and its table from rows. In texts, backticks mark what is code.
+macro_rules! limits {
+    ($($field:ident: $kind:ident {
+        flag: $flag:literal,
+        default: $default:expr $(=> $derived:literal)?,
+        bounds: $least:expr => $most:expr,
+        what: $what:literal,
+        beyond: $beyond:literal,
+        $(more: $more:literal,)?
+    })*) => {
+        /// The limits that an operator sets. Each is a flag of the server and is shown in
+        /// `/v1/stats`.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct Limits {
+            $(
+                #[doc = concat!($what, ". Beyond: ", $beyond, ".")]
+                $(#[doc = ""] #[doc = $more])?
+                #[doc = ""]
+                #[doc = concat!("`--", $flag, "`; from `", stringify!($least), "` to `")]
+                #[doc = concat!(stringify!($most), "`, by default `", stringify!($default), "`")]
+                $(#[doc = concat!("for ", $derived)])?
+                pub $field: field_type!($kind),
+            )*
         }
+
+        impl Default for Limits {
+            fn default() -> Limits {
+                Limits { $($field: $default,)* }
+            }
+        }
+
+        impl Limits {
+            /// One row for each limit, in the order of the help.
+            pub const TABLE: &[Limit] = &[$(
+                Limit {
+                    flag: $flag,
+                    preset: preset!(Amount::$kind($default) $(, $derived)?),
+                    least: Amount::$kind($least),
+                    most: Amount::$kind($most),
+                    what: $what,
+                    beyond: Some($beyond),
+                    more: optional!($($more)?),
+                    field: Some(Field {
+                        get: |limits| Amount::$kind(limits.$field),
+                        set: |limits, amount| match amount {
+                            Amount::$kind(value) => limits.$field = value,
+                            other => panic!("--{} is not measured as {other:?} is", $flag),
+                        },
+                    }),
+                },
+            )*];
+        }
+    };
+}
+
+limits! {
+    message_bytes: Bytes {
+        flag: "max-message",
+        default: 256 << 10,
+        bounds: 1 => usize::MAX,
+        what: "Size of one message or HTTP body",
+        beyond: "close 1009 before buffering, or status 413",
+    }
+    head_bytes: Bytes {
+        flag: "max-head",
+        default: 16 << 10,
+        bounds: 512 => HEAD_BYTES_MAX,
+        what: "Size of a request's head",
+        beyond: "status 431",
+    }
+    handshake_timeout: Time {
+        flag: "handshake-timeout",
+        default: Duration::from_secs(10),
+        bounds: Duration::from_nanos(1) => Duration::MAX,
+        what: "How long a handshake may take",
+        beyond: "closed, with status 408 if a head was begun",
+    }
+    rooms_per_connection: Count {
+        flag: "max-rooms",
+        default: 128,
+        // A connection's rooms are searched one by one.
+        bounds: 1 => 10_000,
+        what: "Rooms per connection",
+        beyond: "error `too_many_rooms`",
+    }
+    room_log_bytes: Bytes {
+        flag: "room-log",
+        default: 4 << 20,
+        bounds: 4 << 10 => usize::MAX,
+        what: "Size of one room's log on one shard",
+        beyond: "`--slow`, for members whose socket refuses bytes",
+        more: "It keeps 4 messages of any size. Publishers that are faster than the members pause \
+               from half of it on.",
+    }
+    slow_timeout: Time {
+        flag: "slow-timeout",
+        default: Duration::from_secs(10),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long a member's socket may refuse bytes",
+        beyond: "`--slow`",
+        more: "It counts from when the socket last took some. A member that takes bytes, however \
+               few, is bounded by its rooms' logs instead.",
+    }
+    own_bytes: Bytes {
+        flag: "own-bytes",
+        default: 512 << 10,
+        bounds: 4 << 10 => usize::MAX,
+        what: "Unread replies and direct messages of one connection; from a quarter on it is not \
+               read",
+        beyond: "status 503, and close 1013 if it takes nothing",
+        more: "A direct message waits up to 5 seconds before 503; one that could never fit is \
+               refused with 413. The connection is closed when it takes nothing for 4 seconds \
+               meanwhile.",
+    }
+    connections: Count {
+        flag: "max-connections",
+        default: usize::MAX => "what the descriptor limit allows, less 64",
+        bounds: 1 => usize::MAX,
+        what: "Connections",
+        beyond: "status 503",
+        more: "The answer comes before the upgrade and carries `Retry-After`.",
+    }
+    http_connections: Count {
+        flag: "max-http-connections",
+        default: usize::MAX => "an eighth of --max-connections, 64 to 4096",
+        bounds: 1 => usize::MAX,
+        what: "Plain HTTP connections and handshakes",
+        beyond: "status 503, after idle ones have gone",
+        more: "The answer carries `Retry-After`.",
+    }
+    ping_interval: Time {
+        flag: "ping-interval",
+        default: Duration::from_secs(25),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "Silence of a connection, where 0 means for ever",
+        beyond: "it is pinged",
+    }
+    ping_timeout: Time {
+        flag: "ping-timeout",
+        default: Duration::from_secs(20),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "Silence after a ping",
+        beyond: "close 1001 `idle`",
+        more: "More than 0, unless `--ping-interval` is 0.",
+    }
+    message_timeout: Time {
+        flag: "message-timeout",
+        default: Duration::from_secs(60),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long a message may take from its first byte to its last, where 0 means for \
+               ever",
+        beyond: "close 1001 `idle`",
+        more: "Only time in which the connection is read counts.",
+    }
+    close_timeout: Time {
+        flag: "close-timeout",
+        default: Duration::from_secs(5),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long a client may take to end its side after a close",
+        beyond: "cut",
+    }
+    room_linger: Time {
+        flag: "room-linger",
+        default: Duration::from_secs(60),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long a room lives without member and publish",
+        beyond: "it ends",
+    }
+    lingering_rooms: Count {
+        flag: "max-lingering-rooms",
+        default: 100_000,
+        bounds: 0 => usize::MAX,
+        what: "Rooms that linger",
+        beyond: "the oldest goes first",
+    }
+    mesh_items: Count {
+        flag: "mesh-items",
+        default: 1024,
+        // Each ring has its places from the start.
+        bounds: 1 => 1 << 16,
+        what: "Messages that fit one ring between two shards",
+        beyond: "publishers pause",
+        more: "With more than two shards each ring gets its share of what two would have.",
+    }
+    mesh_bytes: Bytes {
+        flag: "mesh-bytes",
+        default: 256 << 10,
+        bounds: 1 => usize::MAX,
+        what: "Bytes that fit one ring between two shards",
+        beyond: "publishers pause",
+        more: "At most an eighth of `--room-log` is used. With more than two shards each ring gets \
+               its share of what two would have.",
     }
 }
+
+/// Settings of the server and of its command that are bounded like limits, but are no fields of
+/// [`Limits`] and not shown in `/v1/stats`.
+impl Limit {
+    /// How many shards run.
+    pub const SHARDS: Limit = Limit {
+        flag: "shards",
+        preset: Preset::Derived(
+            "one per core that this process may use, or that its CPU quota allows",
+        ),
+        least: Amount::Count(1),
+        most: Amount::Count(SHARDS_MAX),
+        what: "Shards to run",
+        beyond: None,
+        more: Some(
+            "Shards are pinned to their cores unless there are more of them than cores, or a CPU \
+             quota of the control group allows less than the cores.",
+        ),
+        field: None,
+    };
+
+    /// What the kernel keeps for one connection.
+    pub const SEND_BUFFER: Limit = Limit {
+        flag: "send-buffer",
+        preset: Preset::Fixed(Amount::Bytes(SEND_BUFFER_BYTES)),
+        least: Amount::Bytes(0),
+        most: Amount::Bytes(usize::MAX),
+        what: "Kernel memory for a connection that does not read (`SO_SNDBUF`); 0 leaves it to \
+               the kernel",
+        beyond: None,
+        more: None,
+        field: None,
+    };
+
+    /// How long a drain lasts at most.
+    pub const DRAIN_TIMEOUT: Limit = Limit {
+        flag: "drain-timeout",
+        preset: Preset::Fixed(Amount::Time(Duration::from_secs(10))),
+        least: Amount::Time(Duration::ZERO),
+        most: Amount::Time(Duration::MAX),
+        what: "How long shutting down may take before what remains is cut",
+        beyond: None,
+        more: Some("The log says how many connections were cut."),
+        field: None,
+    };
+
+    /// Every row of a limit or setting, in the order of `README.md`.
+    pub fn all() -> impl Iterator<Item = &'static Limit> {
+        const SETTINGS: &[Limit] = &[Limit::SHARDS, Limit::SEND_BUFFER, Limit::DRAIN_TIMEOUT];
+        Limits::TABLE.iter().chain(SETTINGS)
+    }
+}
+
+/// Shards of one process at most: the mesh has a ring for each ordered pair.
+pub const SHARDS_MAX: usize = 256;
+
+/// Bytes that the kernel keeps for a connection that does not read, unless something else is set.
+pub const SEND_BUFFER_BYTES: usize = 256 << 10;
+
+/// Bytes of a request's head at most: it is put together in the shard's read buffer.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// Bytes of an event's name, after JSON unescaping.
 pub(crate) const EVENT_BYTES_MAX: usize = 128;

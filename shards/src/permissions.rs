@@ -24,7 +24,7 @@ pub enum Permission {
     Allowed,
     /// It is answered with `forbidden`, and nothing happens.
     Forbidden,
-    /// The program decides about each one: [`Called::Command`](crate::Called::Command).
+    /// The program decides about each one: [`CallKind::Command`](crate::CallKind::Command).
     Asked,
 }
 

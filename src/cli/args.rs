@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use corecast::{Anonymous, Limits, SlowPolicy};
+use corecast::{Anonymous, SlowPolicy};
+use corecast_shards::Limit;
 
+use super::limit_args::{LimitArgs, help, long_help};
 use super::load::LoadArgs;
 use super::units::{address, duration, size, whole};
 
@@ -43,11 +45,15 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "CORECAST_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: String,
 
-    /// Shards to run [default: one per core that this process may use, or that its CPU quota allows]
-    ///
-    /// Shards are pinned to their cores unless there are more of them than cores, or a CPU quota
-    /// of the control group allows less than the cores.
-    #[arg(long, env = "CORECAST_SHARDS", value_name = "N", value_parser = whole::<usize>)]
+    // The texts of shards, drain_timeout and send_buffer are in the table of limits.
+    #[arg(
+        long,
+        env = Limit::SHARDS.variable(),
+        help = help(&Limit::SHARDS),
+        long_help = long_help(&Limit::SHARDS),
+        value_name = "N",
+        value_parser = whole::<usize>,
+    )]
     shards: Option<usize>,
 
     /// What happens to members that read too slowly
@@ -61,7 +67,8 @@ pub(super) struct ServeArgs {
     /// Key that /v1 asks for (Authorization: Bearer KEY); may be given several times
     ///
     /// Every user of this machine can read it in the list of processes: better is --api-key-file, or
-    /// the environment variable, which may list several keys with commas between.
+    /// the environment variable, which may list several keys with commas between and blanks around
+    /// these.
     #[arg(long = "api-key", env = "CORECAST_API_KEY", value_name = "KEY", hide_env_values = true)]
     api_keys: Vec<String>,
 
@@ -88,16 +95,31 @@ pub(super) struct ServeArgs {
     )]
     allow_origins: Vec<String>,
 
-    /// How long shutting down may take before what remains is cut
-    #[arg(long, env = "CORECAST_DRAIN_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
+    #[arg(
+        long,
+        env = Limit::DRAIN_TIMEOUT.variable(),
+        help = help(&Limit::DRAIN_TIMEOUT),
+        long_help = long_help(&Limit::DRAIN_TIMEOUT),
+        value_name = "TIME",
+        default_value = Limit::DRAIN_TIMEOUT.preset.to_string(),
+        value_parser = duration,
+        allow_hyphen_values = true,
+    )]
     pub(super) drain_timeout: Duration,
 
     /// How logs look
     #[arg(long, env = "CORECAST_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: LogFormat,
 
-    /// Kernel memory for a connection that does not read (SO_SNDBUF); 0 leaves it to the kernel
-    #[arg(long, env = "CORECAST_SEND_BUFFER", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
+    #[arg(
+        long,
+        env = Limit::SEND_BUFFER.variable(),
+        help = help(&Limit::SEND_BUFFER),
+        long_help = long_help(&Limit::SEND_BUFFER),
+        value_name = "SIZE",
+        default_value = Limit::SEND_BUFFER.preset.to_string(),
+        value_parser = size,
+    )]
     send_buffer: usize,
 
     /// How bytes are handed to sockets
@@ -106,83 +128,6 @@ pub(super) struct ServeArgs {
 
     #[command(flatten, next_help_heading = "Limits")]
     limits: LimitArgs,
-}
-
-/// The limits of the protocol. Each is shown in /v1/stats.
-#[derive(Debug, clap::Args)]
-struct LimitArgs {
-    /// Size of one message or HTTP body; beyond: close 1009 or status 413
-    #[arg(long, env = "CORECAST_MAX_MESSAGE", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
-    max_message: usize,
-
-    /// Size of a request's head; beyond: status 431
-    #[arg(long, env = "CORECAST_MAX_HEAD", value_name = "SIZE", default_value = "16KiB", value_parser = size)]
-    max_head: usize,
-
-    /// How long a handshake may take; beyond: closed, with status 408 if a head was begun
-    #[arg(long, env = "CORECAST_HANDSHAKE_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
-    handshake_timeout: Duration,
-
-    /// Rooms per connection; beyond: error too_many_rooms
-    #[arg(long, env = "CORECAST_MAX_ROOMS", value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
-    max_rooms: usize,
-
-    /// Size of one room's log on one shard; beyond: --slow, for members whose socket refuses bytes
-    #[arg(long, env = "CORECAST_ROOM_LOG", value_name = "SIZE", default_value = "4MiB", value_parser = size)]
-    room_log: usize,
-
-    /// How long a member's socket may refuse bytes; beyond: --slow
-    #[arg(long, env = "CORECAST_SLOW_TIMEOUT", value_name = "TIME", default_value = "10s", value_parser = duration, allow_hyphen_values = true)]
-    slow_timeout: Duration,
-
-    /// Unread replies and direct messages of one connection; from a quarter on it is not read, beyond: status 503, and close 1013 if it takes nothing
-    #[arg(long, env = "CORECAST_OWN_BYTES", value_name = "SIZE", default_value = "512KiB", value_parser = size)]
-    own_bytes: usize,
-
-    /// Connections [default: what the descriptor limit allows, less 64]; beyond: status 503
-    #[arg(long, env = "CORECAST_MAX_CONNECTIONS", value_name = "N", value_parser = whole::<usize>)]
-    max_connections: Option<usize>,
-
-    /// Plain HTTP connections and handshakes [default: an eighth of --max-connections, 64 to 4096];
-    /// beyond: status 503, after idle ones have gone
-    #[arg(long, env = "CORECAST_MAX_HTTP_CONNECTIONS", value_name = "N")]
-    max_http_connections: Option<usize>,
-
-    /// Silence after which a connection is pinged; 0 means never
-    #[arg(long, env = "CORECAST_PING_INTERVAL", value_name = "TIME", default_value = "25s", value_parser = duration, allow_hyphen_values = true)]
-    ping_interval: Duration,
-
-    /// Silence after a ping; beyond: close 1001 idle
-    #[arg(long, env = "CORECAST_PING_TIMEOUT", value_name = "TIME", default_value = "20s", value_parser = duration, allow_hyphen_values = true)]
-    ping_timeout: Duration,
-
-    /// How long a message may take from its first byte to its last; beyond: close 1001 idle; 0 means for ever
-    #[arg(long, env = "CORECAST_MESSAGE_TIMEOUT", value_name = "TIME", default_value = "60s", value_parser = duration, allow_hyphen_values = true)]
-    message_timeout: Duration,
-
-    /// How long a client may take to end its side after a close; beyond: cut
-    #[arg(long, env = "CORECAST_CLOSE_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration, allow_hyphen_values = true)]
-    close_timeout: Duration,
-
-    /// How long a room lives without member and publish
-    #[arg(long, env = "CORECAST_ROOM_LINGER", value_name = "TIME", default_value = "60s", value_parser = duration, allow_hyphen_values = true)]
-    room_linger: Duration,
-
-    /// Rooms that linger; beyond: the oldest goes first
-    #[arg(long, env = "CORECAST_MAX_LINGERING_ROOMS", value_name = "N", default_value_t = 100_000, value_parser = whole::<usize>)]
-    max_lingering_rooms: usize,
-
-    /// Messages that fit one ring between two shards; beyond: publishers pause
-    ///
-    /// With more than two shards each ring gets its share of what two would have.
-    #[arg(long, env = "CORECAST_MESH_ITEMS", value_name = "N", default_value_t = 1024, value_parser = whole::<usize>)]
-    mesh_items: usize,
-
-    /// Bytes that fit one ring between two shards; beyond: publishers pause
-    ///
-    /// With more than two shards each ring gets its share of what two would have.
-    #[arg(long, env = "CORECAST_MESH_BYTES", value_name = "SIZE", default_value = "256KiB", value_parser = size)]
-    mesh_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -251,7 +196,8 @@ impl ServeArgs {
         Ok(self.api_keys().iter().fold(builder, |builder, key| builder.api_key(key)))
     }
 
-    /// The keys that were typed, each as it stands; else those that the environment lists.
+    /// The keys that were typed, each as it is, commas included; else those that the environment
+    /// lists, without the blanks around them.
     fn api_keys(&self) -> Vec<String> {
         const FLAG: &str = "--api-key";
         let is_flag = |word: OsString| {
@@ -261,7 +207,8 @@ impl ServeArgs {
         match std::env::args_os().any(is_flag) {
             true => self.api_keys.clone(),
             false => {
-                self.api_keys.iter().flat_map(|list| list.split(',')).map(Into::into).collect()
+                let listed = self.api_keys.iter().flat_map(|list| list.split(','));
+                listed.map(|key| key.trim().to_owned()).collect()
             }
         }
     }
@@ -288,29 +235,5 @@ impl ServeArgs {
             format!("--listen {} cannot be looked up ({error}); check the host name", self.listen)
         });
         found.map(Iterator::collect)
-    }
-}
-
-impl LimitArgs {
-    fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        limits.message_bytes = self.max_message;
-        limits.head_bytes = self.max_head;
-        limits.handshake_timeout = self.handshake_timeout;
-        limits.rooms_per_connection = self.max_rooms;
-        limits.room_log_bytes = self.room_log;
-        limits.slow_timeout = self.slow_timeout;
-        limits.own_bytes = self.own_bytes;
-        limits.connections = self.max_connections.unwrap_or(usize::MAX);
-        limits.http_connections = self.max_http_connections.unwrap_or(usize::MAX);
-        limits.ping_interval = self.ping_interval;
-        limits.ping_timeout = self.ping_timeout;
-        limits.message_timeout = self.message_timeout;
-        limits.close_timeout = self.close_timeout;
-        limits.room_linger = self.room_linger;
-        limits.lingering_rooms = self.max_lingering_rooms;
-        limits.mesh_items = self.mesh_items;
-        limits.mesh_bytes = self.mesh_bytes;
-        limits
     }
 }

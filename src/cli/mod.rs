@@ -2,6 +2,7 @@
 
 mod args;
 mod environment;
+mod limit_args;
 mod load;
 mod output;
 mod serve;

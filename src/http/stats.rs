@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use corecast_shards::{Answer, Disconnect, Latencies, ShardStats};
+use corecast_shards::{Amount, Answer, Disconnect, Latencies, Limits, ShardStats};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
@@ -26,7 +26,7 @@ pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError>
     routes::ok(&json!({
         "connections": connections,
         "shards": shards.iter().map(|stats| describe(hub, stats)).collect::<Vec<_>>(),
-        "limits": limits(hub),
+        "limits": limits(hub.limits()),
         "http_connections": hub.http_connections(),
         "anonymous": hub.rules().anonymous.to_string(),
     }))
@@ -98,25 +98,11 @@ fn closed(counts: &[u64; Disconnect::COUNT]) -> Value {
 }
 
 /// Every limit under the name of its flag; durations in seconds.
-fn limits(hub: &Hub) -> Value {
-    let limits = hub.limits();
-    json!({
-        "max_message": limits.message_bytes,
-        "max_head": limits.head_bytes,
-        "handshake_timeout": limits.handshake_timeout.as_secs_f64(),
-        "max_rooms": limits.rooms_per_connection,
-        "room_log": limits.room_log_bytes,
-        "slow_timeout": limits.slow_timeout.as_secs_f64(),
-        "own_bytes": limits.own_bytes,
-        "max_connections": limits.connections,
-        "max_http_connections": limits.http_connections,
-        "ping_interval": limits.ping_interval.as_secs_f64(),
-        "ping_timeout": limits.ping_timeout.as_secs_f64(),
-        "message_timeout": limits.message_timeout.as_secs_f64(),
-        "close_timeout": limits.close_timeout.as_secs_f64(),
-        "room_linger": limits.room_linger.as_secs_f64(),
-        "max_lingering_rooms": limits.lingering_rooms,
-        "mesh_items": limits.mesh_items,
-        "mesh_bytes": limits.mesh_bytes,
-    })
+fn limits(limits: &Limits) -> Value {
+    let shown = |amount| match amount {
+        Amount::Bytes(number) | Amount::Count(number) => Value::from(number),
+        Amount::Time(time) => time.as_secs_f64().into(),
+    };
+    let entries = Limits::TABLE.iter().filter_map(|limit| Some((limit.key(), limit.get(limits)?)));
+    Value::Object(entries.map(|(key, amount)| (key, shown(amount))).collect())
 }

@@ -1,12 +1,11 @@
 //! How many shards there are, and on which cores.
 
+use corecast_shards::SHARDS_MAX;
+
 use super::cpu_quota::{Quota, cpu_quota};
 use super::start_error::StartError;
 use super::sys;
 use crate::server::Sizing;
-
-/// Shards of one process at most: the mesh has a ring for each ordered pair.
-pub(super) const SHARDS_MAX: usize = 256;
 
 /// The core of each shard, none for those that are not pinned, and why there are that many.
 pub(super) fn choose_cores(

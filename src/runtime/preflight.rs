@@ -65,3 +65,21 @@ pub(super) fn check_descriptors(shards: usize, limits: &mut Limits) -> Result<()
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_limits_says_what_is_derived_here() {
+        let said = |flag| {
+            let limit = Limits::TABLE.iter().find(|limit| limit.flag == flag);
+            limit.expect("it is a limit").preset.to_string()
+        };
+        let connections = format!("what the descriptor limit allows, less {DESCRIPTORS_RESERVED}");
+        assert_eq!(said("max-connections"), connections);
+        assert_eq!(HTTP_SHARE, 8, "an eighth");
+        let http = format!("an eighth of --max-connections, {HTTP_MIN} to {HTTP_MAX}");
+        assert_eq!(said("max-http-connections"), http);
+    }
+}

@@ -47,7 +47,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
     let (cores, sizing) = choose_cores(settings.shards)?;
     preflight::check_io_uring(cores.len())?;
     let mut limits = settings.limits.clone();
-    limits.mesh_bytes = settings.mesh_bytes();
+    limits.mesh_bytes = limits.ring_bytes();
     Mesh::divide(&mut limits, cores.len());
     preflight::check_descriptors(cores.len(), &mut limits)?;
     let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;

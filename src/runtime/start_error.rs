@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::cores::SHARDS_MAX;
+use corecast_shards::SHARDS_MAX;
 
 /// Why a server did not start. Each message says what to do.
 #[derive(Debug)]

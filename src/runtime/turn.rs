@@ -31,7 +31,7 @@ use super::sys;
 use super::watches::Watches;
 use crate::handshake::Handshake;
 use crate::session::Session;
-use crate::settings::{HEAD_BYTES_MAX, Sends};
+use crate::settings::Sends;
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one slice of one room's pass, timers; each with a budget.
@@ -181,7 +181,7 @@ impl Core {
             watches: Watches::default(),
             alarms: Alarms::default(),
             readable: VecDeque::new(),
-            buffer: vec![0; READ_BYTES + HEAD_BYTES_MAX].into_boxed_slice(),
+            buffer: vec![0; READ_BYTES + corecast_shards::HEAD_BYTES_MAX].into_boxed_slice(),
             sender,
             begun: Vec::new(),
             counts: Counts::default(),

@@ -10,6 +10,7 @@ use corecast::{
     Client, Close, CloseCode, ConnId, Disconnect, Handshake, HttpRequest, HttpResponse, Limits,
     Message, Method, Refusal, RouteResult, Server,
 };
+use corecast_shards::{Amount, Limit};
 use futures_lite::future::block_on;
 use serde_json::{Value, json};
 
@@ -200,56 +201,13 @@ fn a_refusal_that_is_none_refuses() {
     server.shutdown(PATIENCE);
 }
 
-/// Every limit at its least or its most.
-fn extremes() -> [Limits; 2] {
-    [(0, Duration::ZERO), (usize::MAX, Duration::MAX)].map(|(number, time)| {
-        let mut limits = limits();
-        for place in [
-            &mut limits.message_bytes,
-            &mut limits.head_bytes,
-            &mut limits.rooms_per_connection,
-            &mut limits.room_log_bytes,
-            &mut limits.own_bytes,
-            &mut limits.connections,
-            &mut limits.lingering_rooms,
-            &mut limits.mesh_items,
-            &mut limits.mesh_bytes,
-        ] {
-            *place = number;
-        }
-        for place in [
-            &mut limits.handshake_timeout,
-            &mut limits.slow_timeout,
-            &mut limits.ping_interval,
-            &mut limits.ping_timeout,
-            &mut limits.room_linger,
-        ] {
-            *place = time;
-        }
-        limits
-    })
-}
-
-/// One limit of these, and all others as they are.
-fn one_of(extreme: &Limits, place: usize) -> Limits {
-    let mut one = limits();
-    match place {
-        0 => one.message_bytes = extreme.message_bytes,
-        1 => one.head_bytes = extreme.head_bytes,
-        2 => one.rooms_per_connection = extreme.rooms_per_connection,
-        3 => one.room_log_bytes = extreme.room_log_bytes,
-        4 => one.own_bytes = extreme.own_bytes,
-        5 => one.connections = extreme.connections,
-        6 => one.lingering_rooms = extreme.lingering_rooms,
-        7 => one.mesh_items = extreme.mesh_items,
-        8 => one.mesh_bytes = extreme.mesh_bytes,
-        9 => one.handshake_timeout = extreme.handshake_timeout,
-        10 => one.slow_timeout = extreme.slow_timeout,
-        11 => one.ping_interval = extreme.ping_interval,
-        12 => one.ping_timeout = extreme.ping_timeout,
-        _ => one.room_linger = extreme.room_linger,
+/// The least and the most that a limit could be set to, within its bounds or not.
+fn extremes(limit: &Limit) -> [Amount; 2] {
+    match limit.least {
+        Amount::Bytes(_) => [0, usize::MAX].map(Amount::Bytes),
+        Amount::Count(_) => [0, usize::MAX].map(Amount::Count),
+        Amount::Time(_) => [Duration::ZERO, Duration::MAX].map(Amount::Time),
     }
-    one
 }
 
 /// Uses a server that has started all the same.
@@ -263,14 +221,18 @@ fn use_it(server: &Server) {
 
 #[test]
 fn limits_at_their_least_and_their_most() {
-    for extreme in extremes() {
-        assert!(builder().shards(2).limits(extreme.clone()).start().is_err(), "{extreme:?}");
-        for place in 0..14 {
-            if let Ok(server) = builder().shards(2).limits(one_of(&extreme, place)).start() {
+    for side in [0, 1] {
+        let mut all = limits();
+        for limit in Limits::TABLE {
+            let mut one = limits();
+            limit.set(&mut one, extremes(limit)[side]);
+            limit.set(&mut all, extremes(limit)[side]);
+            if let Ok(server) = builder().shards(2).limits(one).start() {
                 use_it(&server);
                 server.shutdown(PATIENCE);
             }
         }
+        assert!(builder().shards(2).limits(all.clone()).start().is_err(), "{all:?}");
     }
 }
 

@@ -119,10 +119,13 @@ fn opens(server: &Server, key: &str) -> bool {
 fn a_comma_is_part_of_a_key_that_was_typed_and_separates_those_of_the_environment() {
     let server = Server::start(&["--api-key", "a,b"]);
     assert!(opens(&server, "a,b") && !opens(&server, "a") && !opens(&server, "b"));
-    let mut command = serve(&["--listen", "127.0.0.1:0", "--shards", "1"]);
-    command.env("CORECAST_API_KEY", "a,b");
-    let server = Server::spawn(command, 1);
-    assert!(!opens(&server, "a,b") && opens(&server, "a") && opens(&server, "b"));
+    for listed in ["a,b", " a, b "] {
+        let mut command = serve(&["--listen", "127.0.0.1:0", "--shards", "1"]);
+        command.env("CORECAST_API_KEY", listed);
+        let server = Server::spawn(command, 1);
+        assert!(opens(&server, "a") && opens(&server, "b"), "blanks are not part of {listed:?}");
+        assert!(!opens(&server, "a,b"));
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Proves that flags, their environment variables, README's tables and `/v1/stats` say the same.
+//! Proves that help, environment variables, README's table and `/v1/stats` say what the table of
+//! limits says.
 
 use crate::support::{Server, refused, serve};
-use serde_json::Value;
+use corecast_shards::{Amount, Limit, Limits, Preset};
+use std::collections::BTreeSet;
 
 /// What `corecast serve --help` says of one flag.
 struct Flag {
@@ -48,23 +50,6 @@ fn flags() -> Vec<Flag> {
     flags
 }
 
-/// The first two cells of README's table of limits: flags and defaults.
-fn readme_rows() -> Vec<(String, String)> {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("\n## Limits and defaults\n").expect("README has limits");
-    let (section, _) = section.split_once("\n## ").expect("more sections follow");
-    let rows = section.lines().filter(|line| line.starts_with("| `--"));
-    let cells = rows.map(|line| {
-        let mut cells = line.trim_matches('|').split(" | ");
-        [cells.next(), cells.next()].map(|cell| cell.expect("a row has cells").trim().to_owned())
-    });
-    cells.map(|[flags, defaults]| (flags, defaults)).collect()
-}
-
-fn named(cell: &str) -> Vec<&str> {
-    cell.split(',').map(|name| name.trim().trim_matches('`').trim_start_matches("--")).collect()
-}
-
 #[test]
 fn every_flag_has_its_variable() {
     for flag in flags() {
@@ -73,19 +58,73 @@ fn every_flag_has_its_variable() {
 }
 
 #[test]
-fn the_readme_has_a_row_with_the_default_of_every_limit() {
-    let (flags, rows) = (flags(), readme_rows());
-    for flag in flags.iter().filter(|flag| flag.is_limit) {
-        let row = rows.iter().find(|(names, _)| named(names).contains(&flag.name.as_str()));
-        let (_, defaults) = row.unwrap_or_else(|| panic!("README has no row for --{}", flag.name));
-        // README writes "256 KiB" and "100,000" where help writes 256KiB and 100000.
-        let written = defaults.replace(' ', "").replace("m,", "m;").replace("s,", "s;");
-        let written = written.replace("B,", "B;").replace(',', "");
-        if let Some(default) = &flag.default {
-            assert!(written.contains(default.as_str()), "--{}: {default} in {defaults}", flag.name);
+fn the_help_says_what_the_table_says() {
+    let flags = flags();
+    let is_limit: Vec<_> =
+        flags.iter().filter(|flag| flag.is_limit).map(|flag| &flag.name).collect();
+    let limits: Vec<_> = Limits::TABLE.iter().map(|limit| limit.flag).collect();
+    assert_eq!(is_limit, limits, "a flag for each limit, in the order of the table");
+    for limit in Limit::all() {
+        let flag = flags.iter().find(|flag| flag.name == limit.flag);
+        let flag = flag.unwrap_or_else(|| panic!("the help has no --{}", limit.flag));
+        assert_eq!(flag.variable(), limit.variable());
+        let default = match limit.preset {
+            Preset::Fixed(amount) => Some(amount.to_string()),
+            Preset::Derived(_) => None,
+        };
+        assert_eq!(flag.default, default, "--{}", limit.flag);
+        // Lines are broken anywhere.
+        let help = flag.help.replace(' ', "");
+        let texts = [Some(limit.summary()), limit.more.map(str::to_owned), limit.bounds()];
+        for text in texts.into_iter().flatten() {
+            let text = text.replace([' ', '`'], "");
+            assert!(help.contains(&text), "--{}: {text} in {help}", limit.flag);
         }
     }
-    for name in rows.iter().flat_map(|(names, _)| named(names)) {
+}
+
+/// README's line about a limit.
+fn readme_row(limit: &Limit) -> String {
+    let (default, what) = (spaced(&limit.preset.to_string()), limit.what);
+    let bounds = limit.bounds().map_or_else(|| "any".to_owned(), |bounds| spaced(&bounds));
+    let beyond = limit.beyond.map(|beyond| format!("; beyond: {beyond}")).unwrap_or_default();
+    let more = limit.more.map(|more| format!(". {more}")).unwrap_or_default();
+    format!("| `--{}` | {default} | {bounds} | {what}{beyond}{more} |", limit.flag)
+}
+
+/// Numbers as people read them: `256 KiB` for `256KiB`, `1,024` for `1024`.
+fn spaced(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let number = word.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let unit = &word[number.len()..];
+        if number.is_empty() || number.bytes().any(|byte| !byte.is_ascii_digit()) {
+            return word.to_owned();
+        }
+        let groups: Vec<_> =
+            number.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+        let space = if unit.starts_with(char::is_alphabetic) { " " } else { "" };
+        format!("{}{space}{unit}", groups.join(","))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_readme_has_the_table_of_limits() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("\n## Limits and defaults\n").expect("README has limits");
+    let (section, _) = section.split_once("\n## ").expect("more sections follow");
+    let mut found = section.lines().filter(|line| line.starts_with('|'));
+    let head: Vec<_> = [found.next(), found.next()].into_iter().flatten().collect();
+    let rows: Vec<_> = found.collect();
+    let is_of = |line: &&str, limit: &Limit| line.starts_with(&format!("| `--{}` |", limit.flag));
+    // What is not a limit of the table has rows behind them that only README knows.
+    let others = rows.iter().filter(|line| !Limit::all().any(|limit| is_of(line, limit)));
+    let right: Vec<_> =
+        Limit::all().map(readme_row).chain(others.map(|line| (*line).to_owned())).collect();
+    let table = [head.join("\n"), right.join("\n")].join("\n");
+    assert!(rows == right, "the table in README.md has to be:\n\n{table}\n");
+    let flags = flags();
+    for name in rows.iter().filter_map(|row| row.strip_prefix("| `--")?.split('`').next()) {
         assert!(flags.iter().any(|flag| flag.name == name), "README knows --{name}, help does not");
     }
 }
@@ -94,30 +133,19 @@ fn the_readme_has_a_row_with_the_default_of_every_limit() {
 fn the_stats_show_every_limit_with_its_default() {
     let limits = Server::start(&[]).stats()["limits"].clone();
     let shown = limits.as_object().expect("limits are an object");
-    let flags: Vec<_> = flags().into_iter().filter(|flag| flag.is_limit).collect();
-    for flag in &flags {
-        let value = shown.get(&flag.key()).and_then(Value::as_f64);
-        let value = value.unwrap_or_else(|| panic!("the stats have no --{}", flag.name));
-        if let Some(default) = &flag.default {
-            assert_eq!(value, number(default), "--{} is {default}", flag.name);
+    for limit in Limits::TABLE {
+        let value = shown.get(&limit.key()).unwrap_or_else(|| panic!("no --{}", limit.flag));
+        if let Preset::Fixed(amount) = limit.preset {
+            let expected = match amount {
+                Amount::Bytes(number) | Amount::Count(number) => number as f64,
+                Amount::Time(time) => time.as_secs_f64(),
+            };
+            assert_eq!(value.as_f64(), Some(expected), "--{} is {amount}", limit.flag);
         }
+        assert!(value.is_number(), "--{} is {value}", limit.flag);
     }
-    for name in shown.keys() {
-        assert!(flags.iter().any(|flag| flag.key() == *name), "{name} is no limit of the help");
-    }
-}
-
-/// `256KiB`, `10s` or a number, in bytes and seconds.
-fn number(text: &str) -> f64 {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match &text[digits.len()..] {
-        "" | "s" => 1.0,
-        "ms" => 0.001,
-        "KiB" => 1024.0,
-        "MiB" => 1024.0 * 1024.0,
-        unit => panic!("{unit} is no unit of a default"),
-    };
-    digits.parse::<f64>().expect("a default is a number") * factor
+    let keys: BTreeSet<_> = Limits::TABLE.iter().map(Limit::key).collect();
+    assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), keys, "nothing else is shown");
 }
 
 #[test]

@@ -53,6 +53,7 @@ mod flags;
 mod garbage;
 mod independent_clients;
 mod killed_clients;
+mod limits;
 mod lost_logs;
 mod many_runs;
 mod orphans;
