@@ -9,7 +9,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use corecast::{Client, HandlerResult, Message, Server};
+use corecast::{Client, Event, HandlerResult, Message, Server};
 use corecast_benches::micro::PlainRegistry;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
@@ -26,8 +26,8 @@ const PAYLOAD: &str = "0123456789abcdef0123456789abcdef0123456789abcdef012345678
                        0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Does an operation so often, and says how long it took.
-async fn measure(client: Client, message: Message) -> HandlerResult {
-    let (operation, count): (String, u64) = message.parse()?;
+async fn measure(client: Client, event: Event) -> HandlerResult {
+    let (operation, count): (String, u64) = event.parse()?;
     let cast = client.broadcaster();
     let begin = Instant::now();
     for _ in 0..count {
@@ -39,13 +39,13 @@ async fn measure(client: Client, message: Message) -> HandlerResult {
                 client.join("bench").await?;
                 client.leave("bench").await?;
             }
-            "send" => client.emit("m", PAYLOAD)?,
-            "send_to_room" => client.to_room("crowd").emit("m", PAYLOAD)?,
+            "send" => client.try_publish(Message::event("m", PAYLOAD)?)?,
+            "send_to_room" => client.to_room("crowd").try_publish(Message::event("m", PAYLOAD)?)?,
             other => return Err(format!("there is no operation {other}").into()),
         }
     }
     let nanos = u64::try_from(begin.elapsed().as_nanos())?;
-    Ok(client.emit("measured", &nanos)?)
+    Ok(client.try_publish(Message::event("measured", nanos)?)?)
 }
 
 /// A server in this process, and the connection whose handler measures.

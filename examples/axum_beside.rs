@@ -18,7 +18,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use corecast::{Broadcaster, PublishError, Server};
+use corecast::{Broadcaster, Message, PublishError, Server};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::{signal, task, time};
@@ -48,24 +48,26 @@ async fn publish(
     Path((room, event)): Path<(String, String)>,
     Json(data): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
-    let room = cast.to_room(&room);
-    match time::timeout(PATIENCE, room.publish(&event, &data)).await {
+    let message = match Message::event(&event, data) {
+        Ok(message) => message,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match time::timeout(PATIENCE, cast.to_room(&room).publish(message)).await {
         Ok(Ok(receipt)) => {
             let receipt = json!({"offset": receipt.offset, "members": receipt.members});
             (StatusCode::ACCEPTED, Json(receipt))
         }
-        Ok(Err(error)) => refuse(error),
-        Err(_) => refuse(PublishError::Full),
+        // What is wrong with the request itself is 400; what could succeed later, 503.
+        Ok(Err(error @ PublishError::Room { .. })) => {
+            refuse(StatusCode::BAD_REQUEST, &error.to_string())
+        }
+        Ok(Err(error)) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the members are too slow; try again"),
     }
 }
 
-/// What could succeed later is 503; what is wrong with the request itself, 400.
-fn refuse(error: PublishError) -> (StatusCode, Json<Value>) {
-    let status = match error {
-        PublishError::Full | PublishError::Closed => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    (status, Json(json!({"error": error.to_string()})))
+fn refuse(status: StatusCode, reason: &str) -> (StatusCode, Json<Value>) {
+    (status, Json(json!({"error": reason})))
 }
 
 /// Waits for Ctrl-C, and then until the server has ended.

@@ -8,8 +8,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use corecast::{
-    Claims, Client, ClientError, Disconnect, HandlerResult, Handshake, HttpRequest, HttpResponse,
-    Message, Method, Publication, Refusal, Server,
+    Claims, Client, ClientError, Disconnect, Event, HandlerResult, Handshake, HttpRequest,
+    HttpResponse, Message, Method, Publication, Refusal, Server,
 };
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -78,8 +78,8 @@ async fn explain_name(request: HttpRequest) -> Result<HttpResponse, Box<dyn Erro
 }
 
 /// Moves a client into a room, out of the one before.
-async fn enter(client: Client, message: Message) -> HandlerResult {
-    let room: String = message.parse()?;
+async fn enter(client: Client, event: Event) -> HandlerResult {
+    let room: String = event.parse()?;
     let before = client.state::<Place>();
     if before.as_ref().is_some_and(|before| before.0 == room) {
         return Ok(());
@@ -96,10 +96,11 @@ async fn enter(client: Client, message: Message) -> HandlerResult {
 
 /// Publishes what a client says to everybody in its room. It hears itself, too, so that all of them
 /// see one order.
-async fn chat(client: Client, message: Message) -> HandlerResult {
-    let text: String = message.parse()?;
+async fn chat(client: Client, event: Event) -> HandlerResult {
+    let text: String = event.parse()?;
     let place = client.state::<Place>().ok_or(ClientError::new("Enter a room first."))?;
-    client.to_room(&place.0).publish("chat", &said(&client, &text)?).await?;
+    let said = Message::event("chat", said(&client, &text)?)?;
+    client.to_room(&place.0).publish(said).await?;
     Ok(())
 }
 
@@ -112,7 +113,7 @@ async fn sign(client: Client, publication: Publication) -> HandlerResult<Publica
     }
     let data: Value = publication.parse()?;
     let said = said(&client, data["text"].as_str().unwrap_or_default())?;
-    Ok(publication.with("chat", &said)?)
+    Ok(publication.with("chat", said)?)
 }
 
 /// A message with its true author.
@@ -131,7 +132,7 @@ fn by_event_only() -> Box<dyn Error> {
 
 /// Tells the others in a room what a client did.
 async fn tell(client: &Client, room: &str, event: &str) -> HandlerResult {
-    let who = json!({"name": client.claims().subject()});
-    client.to_room(room).except_self().publish(event, &who).await?;
+    let message = Message::event(event, json!({"name": client.claims().subject()}))?;
+    client.to_room(room).except(client.id()).publish(message).await?;
     Ok(())
 }

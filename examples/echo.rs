@@ -5,18 +5,18 @@
 
 use std::error::Error;
 
-use corecast::{Client, Server};
+use corecast::{Client, Message, Server};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:9001".to_owned());
     let server = Server::builder()
         .listen(address)
         .on_text(async |client: Client, text: String| {
-            client.send_text(&text)?;
+            client.try_publish(Message::text(text))?;
             Ok(())
         })
         .on_binary(async |client: Client, bytes: Vec<u8>| {
-            client.send_binary(&bytes)?;
+            client.try_publish(Message::binary(bytes))?;
             Ok(())
         })
         .start()?;

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::time::Duration;
 use std::{env, io, thread};
 
-use corecast::{Broadcaster, Server};
+use corecast::{Broadcaster, Message, Server};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -27,9 +27,9 @@ fn main() -> Result<(), Failure> {
 
 /// Waits while the members are slower than the input, which then waits as well.
 fn publish_lines(cast: &Broadcaster) -> Result<(), Failure> {
-    let room = cast.to_room("lines");
+    let room = cast.to_room("lines").unconfirmed();
     for line in io::stdin().lines() {
-        room.emit_blocking("line", &line?)?;
+        room.publish_blocking(Message::event("line", line?)?)?;
     }
     Ok(())
 }

@@ -1,42 +1,38 @@
-//! Sending from any thread.
+//! Publishing from any thread.
 
 use std::sync::Arc;
 
-use corecast_shards::wire::Opcode;
-use corecast_shards::{
-    Answer, BadRoomName, Close, ConnId, Query, RoomInfo, RoomName, ShardId, Unnumbered, event_frame,
-};
-use futures_lite::future::block_on;
-use serde::Serialize;
+use corecast_shards::{Answer, Close, ConnId, Query, RoomInfo, RoomName, ShardId};
 
-use crate::error::PublishError;
-use crate::payload::Payload;
+use crate::error::{ControlError, NotAccepted, PublishError};
+use crate::message::Message;
 use crate::receipt::Receipt;
 use crate::runtime::{Foreign, Inboxes, Process, Promise, Unsent, promise};
+use crate::target::{Outgoing, Source, Target, receipt};
 
-/// Sends to everybody, to a room or to one connection, from any thread and any runtime.
+/// Publishes to all connections, to a room or to one connection, from any thread and any runtime.
 ///
-/// Each method comes in up to three variants: at once, with [`PublishError::Full`] instead of
-/// waiting; `_blocking`, which keeps the thread until there is room; and async, which waits in any
-/// runtime. The blocking ones are not for handlers: the room that they would wait for is made by
-/// the thread that they would keep. What one caller sends to one room, or to everybody, arrives in the order in which it
-/// was sent, whatever the variant: it is handed to the shard that orders that room.
+/// Its own verbs are for all connections; other recipients are a [`Target`]:
+/// [`Broadcaster::to_room`], [`Broadcaster::to_connection`]. What one caller publishes to one room,
+/// or to all connections, arrives in the order in which it was published, whatever the verb: it is
+/// handed to the shard that orders that room.
 ///
 /// ```
-/// # use corecast::{PublishError, Server};
+/// # use corecast::{Message, PublishError, Server};
 /// # let server = Server::builder().listen("127.0.0.1:0").start()?;
 /// let cast = server.broadcaster();
 /// let ticking = std::thread::spawn(move || {
+///     let room = cast.to_room("ticker");
 ///     for n in 1..=3 {
-///         match cast.to_room("ticker").emit("tick", &n) {
-///             Err(PublishError::Full) => println!("nobody waits for tick {n}"),
+///         match room.try_publish(Message::event("tick", n)?) {
+///             Err(PublishError::Full(_)) => println!("tick {n} is skipped: the members are slow"),
 ///             other => other?,
 ///         }
 ///     }
-///     cast.to_room("ticker").publish_blocking("end", &())
+///     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(room.publish_blocking(Message::text("end"))?)
 /// });
-/// let receipt = ticking.join().expect("it does not panic")?;
-/// assert_eq!(receipt.offset, 4);
+/// let receipt = ticking.join().expect("it does not panic").map_err(|error| error.to_string())?;
+/// assert_eq!(receipt.offset, Some(4));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -50,78 +46,47 @@ impl Broadcaster {
         Broadcaster { inboxes, process }
     }
 
-    /// Sends an event to every connection.
+    /// Publishes a message to all connections, without waiting.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Full`] instead of waiting; nothing has happened then.
-    pub fn broadcast(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), PublishError> {
-        self.to_everybody().emit(event, data)
+    /// [`PublishError`], with the message: `Full` when there is no capacity now.
+    pub fn try_publish(&self, message: Message) -> Result<(), PublishError> {
+        self.to_all().try_publish(message)
     }
 
-    /// Sends an event to every connection; keeps the thread while there is no room.
+    /// Publishes a message to all connections: waits while there is no capacity, and until it has
+    /// its place among all messages to all connections.
     ///
     /// # Errors
     ///
-    /// [`PublishError`], but for `Full`.
-    pub fn broadcast_blocking(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), PublishError> {
-        self.to_everybody().emit_blocking(event, data)
+    /// As [`Target::publish`].
+    pub async fn publish(&self, message: Message) -> Result<Receipt, PublishError> {
+        self.to_all().publish(message).await
     }
 
-    /// Sends an event to every connection; waits while there is no room, and until the message has
-    /// its place among all broadcasts.
+    /// The same, keeping the thread.
     ///
     /// # Errors
     ///
-    /// [`PublishError`], but for `Full`.
-    pub async fn broadcast_async(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), PublishError> {
-        self.to_everybody().publish(event, data).await.map(drop)
+    /// As [`Target::publish_blocking`].
+    pub fn publish_blocking(&self, message: Message) -> Result<Receipt, PublishError> {
+        self.to_all().publish_blocking(message)
     }
 
-    /// Sends a text message in the program's own format to every connection.
-    ///
-    /// # Errors
-    ///
-    /// As [`Broadcaster::broadcast`].
-    pub fn broadcast_text(&self, text: &str) -> Result<(), PublishError> {
-        self.to_everybody().send_text(text)
+    /// All connections of the server.
+    pub fn to_all(&self) -> Target<'_, Broadcaster> {
+        Target::all(self)
     }
 
-    /// Sends to the members of a room.
-    pub fn to_room(&self, room: &str) -> RoomPublisher<'_> {
-        RoomPublisher { broadcaster: self, room: RoomName::new(room) }
+    /// The members of a room.
+    pub fn to_room(&self, room: &str) -> Target<'_, Broadcaster> {
+        Target::room(self, room)
     }
 
-    fn to_everybody(&self) -> RoomPublisher<'_> {
-        RoomPublisher { broadcaster: self, room: Ok(RoomName::everybody()) }
-    }
-
-    /// Sends an event to one connection, wherever it is. Returns whether it was there and open.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]: `Full` when too much waits already for the client to read it, and `TooLarge`
-    /// when this message alone is more than may.
-    pub async fn emit(
-        &self,
-        connection: ConnId,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<bool, PublishError> {
-        let frame = event_frame(&Payload::new(event, data)?.publication());
-        self.ask_connection(connection, Query::Emit(connection, frame)).await
+    /// One connection, wherever it is.
+    pub fn to_connection(&self, connection: ConnId) -> Target<'_, Broadcaster> {
+        Target::connection(self, connection, None)
     }
 
     /// Closes one connection: for a reason of the engine's, or with a code and words of the
@@ -129,13 +94,17 @@ impl Broadcaster {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Closed`] when the server is shutting down.
+    /// [`ControlError::Closed`] when the server is shutting down.
     pub async fn close(
         &self,
         connection: ConnId,
         close: impl Into<Close>,
-    ) -> Result<bool, PublishError> {
-        self.ask_connection(connection, Query::Close(connection, close.into())).await
+    ) -> Result<bool, ControlError> {
+        if !self.has_shard(connection.shard) {
+            return Ok(false);
+        }
+        let query = Query::Close(connection, close.into());
+        Ok(matches!(self.ask(connection.shard, query).await?, Answer::Found(true)))
     }
 
     /// Closes every connection, each as soon as it was sent what waits for it. New ones are still
@@ -143,8 +112,8 @@ impl Broadcaster {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Closed`] when the server is shutting down, which closes them, too.
-    pub async fn close_all(&self, close: impl Into<Close>) -> Result<(), PublishError> {
+    /// [`ControlError::Closed`] when the server is shutting down, which closes them, too.
+    pub async fn close_all(&self, close: impl Into<Close>) -> Result<(), ControlError> {
         let close = close.into();
         for index in 0..self.process.shards() {
             let shard = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
@@ -163,8 +132,8 @@ impl Broadcaster {
     ///
     /// # Errors
     ///
-    /// [`PublishError::Room`], or `Closed`.
-    pub async fn room(&self, name: &str) -> Result<Option<RoomInfo>, PublishError> {
+    /// [`ControlError::Room`], or `Closed`.
+    pub async fn room(&self, name: &str) -> Result<Option<RoomInfo>, ControlError> {
         let room = RoomName::new(name)?;
         match self.ask(self.process.home(&room), Query::Room(room)).await? {
             Answer::Room(info) => Ok(info),
@@ -172,21 +141,15 @@ impl Broadcaster {
         }
     }
 
-    async fn ask_connection(&self, to: ConnId, query: Query) -> Result<bool, PublishError> {
-        if to.shard.index() >= self.process.shards() {
-            return Ok(false);
-        }
-        match self.ask(to.shard, query).await? {
-            Answer::Full(_) => Err(PublishError::Full),
-            Answer::TooLarge(limit) => Err(PublishError::TooLarge { limit }),
-            answer => Ok(matches!(answer, Answer::Found(true))),
-        }
+    /// Whether the server has this shard: a connection's id may be anything that a program read.
+    fn has_shard(&self, shard: ShardId) -> bool {
+        shard.index() < self.process.shards()
     }
 
-    async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, PublishError> {
+    async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, ControlError> {
         let (reply, answer) = promise();
         self.hand_over(to, Foreign::Ask { query, reply }).await?;
-        answer.await.ok_or(PublishError::Closed)
+        answer.await.ok_or(ControlError::Closed)
     }
 
     /// Hands over without waiting. A message that is taken here is delivered even if the server
@@ -196,13 +159,13 @@ impl Broadcaster {
         self.inboxes.try_send(to, foreign)
     }
 
-    async fn hand_over(&self, to: ShardId, mut foreign: Foreign) -> Result<(), PublishError> {
+    async fn hand_over(&self, to: ShardId, mut foreign: Foreign) -> Result<(), Closed> {
         let mut listener = None;
         loop {
             let wanted;
             (foreign, wanted) = match self.try_hand_over(to, foreign) {
                 Ok(()) => return Ok(()),
-                Err(Unsent::Closed) => return Err(PublishError::Closed),
+                Err(Unsent::Closed) => return Err(Closed),
                 Err(Unsent::Full(foreign, wanted)) => (foreign, wanted),
             };
             match listener.take() {
@@ -211,115 +174,91 @@ impl Broadcaster {
             }
         }
     }
+
+    async fn send_to_room(
+        &self,
+        room: &RoomName,
+        foreign: Foreign,
+        answer: Option<Promise<Answer>>,
+    ) -> Result<Receipt, NotAccepted> {
+        self.hand_over(self.process.home(room), foreign).await?;
+        let Some(answer) = answer else { return Ok(Receipt::unconfirmed()) };
+        let answer = answer.await.ok_or(NotAccepted::Unconfirmed)?;
+        Ok(receipt(room, &answer, self.process.connections()))
+    }
+
+    async fn send_to_connection(
+        &self,
+        connection: ConnId,
+        frame: Vec<u8>,
+    ) -> Result<Receipt, NotAccepted> {
+        self.check_frame(connection, &frame)?;
+        let (reply, answer) = promise();
+        self.hand_over(connection.shard, Foreign::Emit { connection, frame, reply }).await?;
+        match answer.await {
+            Some(Answer::Found(true)) => Ok(Receipt::of_connection()),
+            Some(_) => Err(NotAccepted::Gone),
+            None => Err(NotAccepted::Unconfirmed),
+        }
+    }
+
+    /// What can be said of a frame for one connection before its shard has seen it.
+    fn check_frame(&self, connection: ConnId, frame: &[u8]) -> Result<(), NotAccepted> {
+        let most = self.process.limits().own_bytes;
+        match frame.len() > most {
+            _ if !self.has_shard(connection.shard) => Err(NotAccepted::Gone),
+            true => Err(NotAccepted::TooLarge(most)),
+            false => Ok(()),
+        }
+    }
 }
 
-/// The members of a room, as any thread sends to them. Made by [`Broadcaster::to_room`].
-#[derive(Clone, Debug)]
-#[must_use = "nothing is sent before emit, publish or send"]
-pub struct RoomPublisher<'a> {
-    broadcaster: &'a Broadcaster,
-    room: Result<RoomName, BadRoomName>,
+/// The server takes nothing any more.
+struct Closed;
+
+impl From<Closed> for ControlError {
+    fn from(_: Closed) -> ControlError {
+        ControlError::Closed
+    }
 }
 
-impl RoomPublisher<'_> {
-    /// Publishes an event and does not wait.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError::Full`] instead of waiting; nothing has happened then.
-    pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), PublishError> {
-        let (room, message) = self.encode(event, data)?;
-        self.hand_over_at_once(room, message)
+impl From<Closed> for NotAccepted {
+    fn from(_: Closed) -> NotAccepted {
+        NotAccepted::Closed
     }
+}
 
-    /// Publishes an event; keeps the thread while there is no room.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], but for `Full`.
-    pub fn emit_blocking(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), PublishError> {
-        let (room, message) = self.encode(event, data)?;
-        let to = self.broadcaster.process.home(&room);
-        let foreign = Foreign::Publish { room, message, reply: None };
-        block_on(self.broadcaster.hand_over(to, foreign))
-    }
-
-    /// Publishes an event; waits while there is no room, and until it has its offset.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], but for `Full`. [`PublishError::Closed`] leaves open whether the message
-    /// was published when the server ended before it could tell.
-    pub async fn publish(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<Receipt, PublishError> {
-        let (room, message) = self.encode(event, data)?;
-        let to = self.broadcaster.process.home(&room);
-        let (reply, receipt): (_, Promise<Answer>) = promise();
-        let foreign = Foreign::Publish { room, message, reply: Some(reply) };
-        self.broadcaster.hand_over(to, foreign).await?;
-        receipt.await.as_ref().map(Receipt::of).ok_or(PublishError::Closed)
-    }
-
-    /// The same, keeping the thread.
-    ///
-    /// # Errors
-    ///
-    /// As [`RoomPublisher::publish`].
-    pub fn publish_blocking(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<Receipt, PublishError> {
-        block_on(self.publish(event, data))
-    }
-
-    /// Sends a text message in the program's own format. It has an offset like any other, and
-    /// shows none.
-    ///
-    /// # Errors
-    ///
-    /// As [`RoomPublisher::emit`].
-    pub fn send_text(&self, text: &str) -> Result<(), PublishError> {
-        self.send(Opcode::Text, text.as_bytes())
-    }
-
-    /// The same for a binary message.
-    ///
-    /// # Errors
-    ///
-    /// As [`RoomPublisher::emit`].
-    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), PublishError> {
-        self.send(Opcode::Binary, bytes)
-    }
-
-    fn send(&self, opcode: Opcode, payload: &[u8]) -> Result<(), PublishError> {
-        self.hand_over_at_once(self.room.clone()?, Unnumbered::verbatim(opcode, payload))
-    }
-
-    fn hand_over_at_once(&self, room: RoomName, message: Unnumbered) -> Result<(), PublishError> {
-        let to = self.broadcaster.process.home(&room);
-        let foreign = Foreign::Publish { room, message, reply: None };
-        self.broadcaster.try_hand_over(to, foreign).map_err(|unsent| match unsent {
-            Unsent::Full(..) => PublishError::Full,
-            Unsent::Closed => PublishError::Closed,
+/// Beside all shards.
+impl Source for Broadcaster {
+    fn try_send(&self, outgoing: Outgoing<'_>) -> Result<(), NotAccepted> {
+        let (to, foreign) = match outgoing {
+            Outgoing::Room { room, message, except } => {
+                let to = self.process.home(room);
+                (to, Foreign::Publish { room: room.clone(), message, except, reply: None })
+            }
+            Outgoing::Connection(connection, frame) => {
+                self.check_frame(connection, &frame)?;
+                let (reply, _) = promise();
+                let query = Query::Emit(connection, frame);
+                (connection.shard, Foreign::Ask { query, reply })
+            }
+        };
+        self.try_hand_over(to, foreign).map_err(|unsent| match unsent {
+            Unsent::Full(..) => NotAccepted::Full,
+            Unsent::Closed => NotAccepted::Closed,
         })
     }
 
-    fn encode(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(RoomName, Unnumbered), PublishError> {
-        let room = self.room.clone()?;
-        let payload = Payload::new(event, data)?;
-        let message = Unnumbered::new(&payload.publication(), &room);
-        Ok((room, message))
+    async fn send(&self, outgoing: Outgoing<'_>, confirm: bool) -> Result<Receipt, NotAccepted> {
+        match outgoing {
+            Outgoing::Room { room, message, except } => {
+                let (reply, answer) = confirm.then(promise).unzip();
+                let foreign = Foreign::Publish { room: room.clone(), message, except, reply };
+                self.send_to_room(room, foreign, answer).await
+            }
+            Outgoing::Connection(connection, frame) => {
+                self.send_to_connection(connection, frame).await
+            }
+        }
     }
 }

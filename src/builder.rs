@@ -10,11 +10,11 @@ use hyper::Method;
 use crate::anonymous::Anonymous;
 use crate::claims::Claims;
 use crate::client::Client;
+use crate::event::Event;
 use crate::handler::{HandlerResult, binary, unary};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::Route;
 use crate::http_api::HttpApi;
-use crate::message::Message;
 use crate::program::Program;
 use crate::publication::Publication;
 use crate::route::{HttpRequest, RouteResult};
@@ -156,17 +156,17 @@ impl Builder {
     /// each type.
     ///
     /// ```
-    /// # use corecast::{Client, Message, Server};
+    /// # use corecast::{Client, Event, Message, Server};
     /// use std::cell::Cell;
     /// use std::rc::Rc;
     ///
     /// let server = Server::builder()
     ///     .listen("127.0.0.1:0")
     ///     .shard_state(|| Rc::new(Cell::new(0_u64)))
-    ///     .on("count", async |client: Client, _: Message| {
+    ///     .on("count", async |client: Client, _: Event| {
     ///         let count = client.shard_state::<Rc<Cell<u64>>>();
     ///         count.set(count.get() + 1);
-    ///         Ok(client.emit("counted", &count.get())?)
+    ///         Ok(client.try_publish(Message::event("counted", count.get())?)?)
     ///     })
     ///     .start()?;
     /// # Ok::<(), corecast::StartError>(())
@@ -248,7 +248,7 @@ impl Builder {
     ///         };
     ///         // Whatever name the client wrote, its own is what the others see.
     ///         let text = publication.parse::<Value>()?["text"].take();
-    ///         Ok(publication.with_data(&json!({"author": author, "text": text}))?)
+    ///         Ok(publication.with_data(json!({"author": author, "text": text}))?)
     ///     })
     ///     .start()?;
     /// # Ok::<(), corecast::StartError>(())
@@ -299,7 +299,7 @@ impl Builder {
     /// When the name is empty, longer than 128 bytes, or begins with `cast:`.
     pub fn on<F>(mut self, event: &str, handler: F) -> Builder
     where
-        F: AsyncFn(Client, Message) -> HandlerResult + Clone + Send + 'static,
+        F: AsyncFn(Client, Event) -> HandlerResult + Clone + Send + 'static,
     {
         let legal = (1..=128).contains(&event.len()) && !event.starts_with("cast:");
         assert!(legal, "no client can send an application's event named {event:?}");
@@ -352,13 +352,14 @@ impl Builder {
     /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`.
     ///
     /// ```
-    /// # use corecast::{HttpRequest, HttpResponse, Method, Server};
+    /// # use corecast::{HttpRequest, HttpResponse, Message, Method, Server};
     /// let server = Server::builder()
     ///     .listen("127.0.0.1:0")
     ///     .route(Method::POST, "/rooms/{room}/bell", async |request: HttpRequest| {
     ///         let room = request.path_parameter("room").unwrap_or_default();
-    ///         let receipt = request.broadcaster().to_room(room).publish("bell", &()).await?;
-    ///         Ok(HttpResponse::text(format!("rang for {}", receipt.members)))
+    ///         let bell = Message::event("bell", ())?;
+    ///         let receipt = request.broadcaster().to_room(room).publish(bell).await?;
+    ///         Ok(HttpResponse::text(format!("offset {:?}", receipt.offset)))
     ///     })
     ///     .start()?;
     /// # Ok::<(), corecast::StartError>(())

@@ -4,26 +4,28 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use corecast_shards::wire::{FRAME_HEADER_MAX, Opcode, push_frame};
-use corecast_shards::{Close, ConnId, Joined, RoomName, Unnumbered, event_frame, reply_frame};
-use serde::Serialize;
+use corecast_shards::{Close, ConnId, Joined, RoomName};
 use serde_json::value::RawValue;
 
 use crate::broadcaster::Broadcaster;
 use crate::claims::Claims;
-use crate::error::{JoinError, PublishError, SendError};
+use crate::error::{JoinError, NotAccepted, PublishError};
+use crate::event::Event;
 use crate::handshake::Handshake;
 use crate::message::Message;
-use crate::payload::Payload;
-use crate::room::ToRoom;
+use crate::receipt::Receipt;
 use crate::runtime::Hub;
 use crate::session::Session;
+use crate::target::{Outgoing, Source, Target};
 
 /// A handle to one connected client: cheap to clone, and bound to its shard's thread, on which all
 /// its handlers run.
 ///
-/// A handle may outlive its connection: [`Client::is_open`] is false then, and sending to it is an
-/// error.
+/// A handle may outlive its connection: [`Client::is_open`] is false then, and publishing to it is
+/// an error.
+///
+/// Its own verbs, [`Client::try_publish`] and [`Client::publish`], are for this client alone; other
+/// recipients are a [`Target`]: [`Client::to_room`], [`Client::to_all`].
 #[derive(Clone)]
 pub struct Client {
     hub: Hub,
@@ -68,14 +70,14 @@ impl Client {
     /// A handler that works until then does not keep the connection of a client that left.
     ///
     /// ```
-    /// # use corecast::{Client, HandlerResult, Message};
+    /// # use corecast::{Client, Event, HandlerResult, Message};
     /// # async fn next_price() -> f64 { 1.0 }
     /// use futures_lite::FutureExt;
     ///
-    /// async fn prices(client: Client, _: Message) -> HandlerResult {
+    /// async fn prices(client: Client, _: Event) -> HandlerResult {
     ///     let send = async {
     ///         loop {
-    ///             client.emit("price", &next_price().await)?;
+    ///             client.publish(Message::event("price", next_price().await)?).await?;
     ///         }
     ///     };
     ///     let gone = async {
@@ -150,84 +152,51 @@ impl Client {
         rooms.iter().map(|room| room.as_str().to_owned()).collect()
     }
 
-    /// Sends an event to this client alone.
-    ///
-    /// What it has not read is kept for it up to `own_bytes` ([`Limits`](crate::Limits)).
-    ///
-    /// # Errors
-    ///
-    /// Nothing is sent then. [`SendError::Gone`] when the connection has ended; `Full` when more would
-    /// have to be kept, and `TooLarge` when even this message alone is more; a client that takes
-    /// nothing for 4 seconds meanwhile is closed with 1013 `slow`. `Payload` when the event's name is
-    /// not allowed or the data has no JSON form.
-    pub fn emit(&self, event: &str, data: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
-        let payload = Payload::new(event, data)?;
-        self.send(&event_frame(&payload.publication()))
-    }
-
-    /// Answers a message of this client: as [`Client::emit`], with the id that the client gave the
-    /// message, so that it knows which of its messages this answers. A message without an id is
-    /// answered with an ordinary event.
+    /// Publishes a message to this client alone, without waiting. What it has not read is kept for
+    /// it up to [`own_bytes`](crate::Limits::own_bytes).
     ///
     /// # Errors
     ///
-    /// As [`Client::emit`].
-    pub fn reply(
-        &self,
-        message: &Message,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), SendError> {
-        let payload = Payload::new(event, data)?;
-        let id = message.id().map(RawValue::get);
-        self.send(&reply_frame(&payload.publication(), id))
+    /// [`PublishError`], with the message: `Gone` when the connection has ended; `Full` when more
+    /// would have to be kept; `TooLarge` when even this message alone is more. A client that takes
+    /// nothing for 4 seconds meanwhile is closed with 1013 `slow`.
+    pub fn try_publish(&self, message: Message) -> Result<(), PublishError> {
+        self.to_self(None).try_publish(message)
     }
 
-    /// Sends an event to every connection of the server, this one too.
+    /// Publishes a message to this client alone: waits while more than
+    /// [`own_bytes`](crate::Limits::own_bytes) would have to be kept for it.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Full`] instead of waiting; nothing has happened then.
-    pub fn broadcast(
-        &self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), PublishError> {
-        let room = RoomName::everybody();
-        let payload = Payload::new(event, data)?;
-        let message = Unnumbered::new(&payload.publication(), &room);
-        Ok(self.hub.publish(&room, message, None)?)
+    /// As [`Client::try_publish`], but never `Full`.
+    pub async fn publish(&self, message: Message) -> Result<Receipt, PublishError> {
+        self.to_self(None).publish(message).await
     }
 
-    /// Sends to the members of a room. The client need not be one of them.
-    pub fn to_room(&self, room: &str) -> ToRoom<'_> {
-        ToRoom::new(&self.hub, self.id, room)
+    /// This client, as the recipient of an answer: an event that is published to it carries the id
+    /// that the client gave its own, so that it learns which one this answers. Without an id, and
+    /// for a text or binary message, it is as if published to the client itself.
+    pub fn reply_to<'a>(&'a self, event: &'a Event) -> Target<'a, Client> {
+        self.to_self(event.id().map(RawValue::get))
     }
 
-    /// Sends a text message in the program's own format.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::emit`], but for `Payload`.
-    pub fn send_text(&self, text: &str) -> Result<(), SendError> {
-        self.send_verbatim(Opcode::Text, text.as_bytes())
+    /// The members of a room. The client need not be one of them.
+    pub fn to_room(&self, room: &str) -> Target<'_, Client> {
+        Target::room(self, room)
     }
 
-    /// Sends a binary message.
-    ///
-    /// # Errors
-    ///
-    /// As [`Client::send_text`].
-    pub fn send_binary(&self, bytes: &[u8]) -> Result<(), SendError> {
-        self.send_verbatim(Opcode::Binary, bytes)
+    /// All connections of the server, this one too.
+    pub fn to_all(&self) -> Target<'_, Client> {
+        Target::all(self)
     }
 
     /// Closes the connection: for a reason of the engine's, such as [`Disconnect::Kicked`], or with
     /// a code and words of the program's own. Returns whether it was there and open.
     ///
     /// ```
-    /// # use corecast::{Client, Close, CloseCode, HandlerResult, Message};
-    /// async fn sign_out(client: Client, _: Message) -> HandlerResult {
+    /// # use corecast::{Client, Close, CloseCode, Event, HandlerResult};
+    /// async fn sign_out(client: Client, _: Event) -> HandlerResult {
     ///     client.close(Close::new(CloseCode::new(4001)?, "signed out"));
     ///     Ok(())
     /// }
@@ -245,19 +214,35 @@ impl Client {
         self.hub.spawn(future);
     }
 
-    /// Sends from any thread and any runtime: for what this handler hands on to others.
+    /// Publishes from any thread and any runtime: for what this handler hands on to others.
     pub fn broadcaster(&self) -> Broadcaster {
         self.hub.broadcaster()
     }
 
-    fn send_verbatim(&self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
-        let mut frame = Vec::with_capacity(payload.len() + FRAME_HEADER_MAX);
-        push_frame(&mut frame, opcode, payload);
-        self.send(&frame)
+    fn to_self<'a>(&'a self, request: Option<&'a str>) -> Target<'a, Client> {
+        Target::connection(self, self.id, request)
+    }
+}
+
+/// On the thread of the client's shard.
+impl Source for Client {
+    fn try_send(&self, outgoing: Outgoing<'_>) -> Result<(), NotAccepted> {
+        match outgoing {
+            Outgoing::Room { room, message, except } => self.hub.publish(room, message, except),
+            Outgoing::Connection(id, frame) => Ok(self.hub.emit(id, &frame)?),
+        }
     }
 
-    fn send(&self, frame: &[u8]) -> Result<(), SendError> {
-        Ok(self.hub.emit(self.id, frame)?)
+    async fn send(&self, outgoing: Outgoing<'_>, confirm: bool) -> Result<Receipt, NotAccepted> {
+        match outgoing {
+            Outgoing::Room { room, message, except } => {
+                self.hub.publish_waiting(room, message, except, confirm).await
+            }
+            Outgoing::Connection(id, frame) => {
+                self.hub.emit_waiting(id, &frame).await?;
+                Ok(Receipt::of_connection())
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! command), then:
 //!
 //! ```
-//! use corecast::{Client, Message, Server};
+//! use corecast::{Client, Event, Message, Server};
 //! use serde_json::json;
 //! use std::time::Duration;
 //!
@@ -22,14 +22,16 @@
 //!             client.join("lobby").await?;
 //!             Ok(())
 //!         })
-//!         .on("chat", async |client: Client, message: Message| {
-//!             client.to_room("lobby").except_self().emit("chat", message.data())?;
-//!             client.emit("ok", &json!({"seen": true}))?;
+//!         .on("chat", async |client: Client, event: Event| {
+//!             let message = Message::event("chat", event.data())?;
+//!             let receipt = client.to_room("lobby").except(client.id()).publish(message).await?;
+//!             let seen = Message::event("seen", json!({"by": receipt.members}))?;
+//!             client.reply_to(&event).try_publish(seen)?;
 //!             Ok(())
 //!         })
 //!         .start()?;
 //!     println!("listening on ws://{}/ws", server.local_addr());
-//!     server.broadcaster().broadcast("tick", &json!({"n": 1}))?;
+//!     server.broadcaster().try_publish(Message::event("tick", json!({"n": 1}))?)?;
 //!     server.shutdown(Duration::from_secs(10));
 //!     Ok(())
 //! }
@@ -42,10 +44,14 @@
 //!
 //! - [`Builder`]: settings and handlers. Handlers run on their connection's core, one clone per
 //!   shard; their futures may hold `Rc`s.
-//! - [`Client`]: one connection in the hands of a handler. It joins and leaves rooms, sends to
-//!   itself, to a room ([`ToRoom`]) and to everybody, knows its [`Handshake`] and [`Claims`], and
-//!   carries typed state.
-//! - [`Broadcaster`]: sends from any thread and any runtime, at once, blocking, or async.
+//! - [`Client`]: one connection in the hands of a handler. It joins and leaves rooms, is published
+//!   to, knows its [`Handshake`] and [`Claims`], and carries typed state.
+//! - [`Event`]: what a client sent, for the handler of its name.
+//! - [`Message`]: what the program publishes: an event with its data, a text, or bytes.
+//! - [`Target`]: where a message goes: a room, all connections, or one. Its verbs are `try_publish`,
+//!   `publish().await` and `publish_blocking`; [`PublishError`] gives back what was not accepted,
+//!   [`Receipt`] says what became of the rest.
+//! - [`Broadcaster`]: publishes from any thread and any runtime.
 //! - [`HttpRequest`] and [`HttpResponse`]: routes of the program beside `/ws`.
 //! - [`Server`]: the running whole, until [`Server::shutdown`].
 //!
@@ -55,9 +61,9 @@
 //!   All connections see broadcasts in one order.
 //! - A member gets every message after its join exactly once, until it leaves, is told of a gap, or
 //!   is disconnected with a reason ([`Disconnect`]).
-//! - What one caller sends to one room arrives in the order in which it was sent.
+//! - What one caller publishes to one room arrives in the order in which it was published.
 //! - Memory is bounded: every limit is in [`Limits`] and has one visible consequence. A publisher
-//!   that is faster than the members hears [`PublishError::Full`], or waits.
+//!   that is faster than the members gets [`PublishError::Full`], or waits.
 //! - A handler that waits delays its own connection's next message and nobody else's. One that
 //!   returns an error or panics costs its message the answer `handler_failed`; what went wrong is
 //!   logged, and only the words of a [`ClientError`] reach the client. One that blocks its thread
@@ -81,14 +87,14 @@
 //! because there is no reactor. What a tokio runtime runs it may wait for:
 //!
 //! ```
-//! use corecast::{Client, HandlerResult, Message};
+//! use corecast::{Client, Event, HandlerResult, Message};
 //! use tokio::runtime::Handle;
 //!
-//! async fn look_up(client: Client, message: Message, tokio: Handle) -> HandlerResult {
-//!     let name: String = message.parse()?;
+//! async fn look_up(client: Client, event: Event, tokio: Handle) -> HandlerResult {
+//!     let name: String = event.parse()?;
 //!     // In here everything of tokio's works: sqlx, reqwest, redis.
 //!     let found = tokio.spawn(async move { name.len() }).await?;
-//!     Ok(client.reply(&message, "found", &found)?)
+//!     Ok(client.reply_to(&event).try_publish(Message::event("found", found)?)?)
 //! }
 //! ```
 //!
@@ -112,12 +118,12 @@
 //! | `connection_count()` | [`Broadcaster::connection_count`] | the sum of the shards' counts at about that moment |
 //! | `join_room(id, room)` | [`Client::join`] | awaited: when it returns, every later message arrives; the client is told the offset |
 //! | `leave_room(id, room)` | [`Client::leave`] | awaited; the client is told behind which message it left |
-//! | `send_text(id, text)` | [`Client::send_text`], [`Client::emit`], [`Broadcaster::emit`] | a client that does not read is closed with 1013 beyond `own_bytes`, instead of a queue that grows |
-//! | `broadcast_text(text)` | [`Broadcaster::broadcast_text`], [`Broadcaster::broadcast`], [`Client::broadcast`] | the cost does not grow with the number of connections on the caller's side |
-//! | `broadcast_room_text(room, text)` | [`RoomPublisher::send_text`], [`RoomPublisher::emit`], [`ToRoom::emit`] | ordered, numbered, and `Full` instead of memory that grows; [`ToRoom::except_self`] leaves the sender out |
+//! | `send_text(id, text)` | [`Client::try_publish`], [`Broadcaster::to_connection`] | a client that does not read is closed with 1013 beyond `own_bytes`, instead of a queue that grows |
+//! | `broadcast_text(text)` | [`Broadcaster::try_publish`], [`Client::to_all`] | the cost does not grow with the number of connections on the caller's side |
+//! | `broadcast_room_text(room, text)` | [`Client::to_room`], [`Broadcaster::to_room`] | ordered, numbered, and `Full` instead of memory that grows; [`Target::except`] leaves the sender out |
 //! | `close_all()` | [`Broadcaster::close_all`], [`Server::shutdown`] | each connection is sent first what waits for it |
 //! | `claims()` | [`Client::claims`] | the members of a JSON object |
-//! | `envelope(event, data)` | any method that takes an event and data | data is any `Serialize`, or raw JSON that is carried byte for byte ([`Message::data`]) |
+//! | `envelope(event, data)` | [`Message::event`] | data is any `Serialize`, or raw JSON that is carried byte for byte ([`Event::data`]) |
 
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -129,6 +135,7 @@ mod claims;
 mod client;
 mod command_hooks;
 mod error;
+mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -137,20 +144,19 @@ mod handshake;
 mod http;
 mod http_api;
 mod message;
-mod payload;
 mod program;
 mod publication;
 mod receipt;
-mod room;
 mod route;
 mod runtime;
 mod server;
 mod session;
 mod settings;
 mod shard_state;
+mod target;
 
 pub use anonymous::Anonymous;
-pub use broadcaster::{Broadcaster, RoomPublisher};
+pub use broadcaster::Broadcaster;
 pub use builder::Builder;
 pub use claims::Claims;
 pub use client::Client;
@@ -159,16 +165,15 @@ pub use corecast_shards::{
     BadCloseCode, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined, Limits,
     RoomInfo, RoomName, SlowPolicy,
 };
-pub use error::{ClientError, JoinError, PublishError, SendError};
+pub use error::{ClientError, ControlError, JoinError, PublishError};
+pub use event::Event;
 pub use handler::HandlerResult;
 pub use handshake::{Handshake, Refusal};
 pub use http_api::{ApiRequest, HttpApi};
 pub use hyper::Method;
-pub use message::Message;
-pub use payload::PayloadError;
+pub use message::{Message, MessageError};
 pub use publication::Publication;
 pub use receipt::Receipt;
-pub use room::ToRoom;
 pub use route::{HttpRequest, HttpResponse, RouteResult};
 pub use runtime::StartError;
 #[cfg(feature = "fault-injection")]
@@ -176,6 +181,7 @@ pub use runtime::StartError;
 pub use runtime::injected_faults;
 pub use server::{Drained, Server, Sizing};
 pub use settings::Sends;
+pub use target::Target;
 
 /// The README's program compiles.
 #[cfg(doctest)]

@@ -11,11 +11,11 @@ use corecast_shards::{Call, CallKind, ConnId, Disconnect, Hooks, Petition};
 use crate::claims::Claims;
 use crate::client::Client;
 use crate::command_hooks::{CommandHooks, CommandJudge, verdict};
+use crate::event::Event;
 use crate::handler::{Failure, Handler, HandlerResult, Template, Work, caught, finish};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{Route, Router};
 use crate::http_api::{ApiRequest, Rule};
-use crate::message::Message;
 use crate::runtime::Hub;
 use crate::session::Session;
 use crate::shard_state::{ShardState, ShardStates};
@@ -32,7 +32,7 @@ pub(crate) struct Program {
     pub(crate) authorize: Option<Box<dyn Template<Handshake, Result<Claims, Refusal>>>>,
     pub(crate) commands: CommandHooks,
     pub(crate) connect: Option<Box<dyn Template<Client, HandlerResult>>>,
-    pub(crate) events: BTreeMap<Box<str>, ClientTemplate<Message>>,
+    pub(crate) events: BTreeMap<Box<str>, ClientTemplate<Event>>,
     pub(crate) text: Option<ClientTemplate<String>>,
     pub(crate) binary: Option<ClientTemplate<Vec<u8>>>,
     pub(crate) disconnect: Option<ClientTemplate<Disconnect>>,
@@ -77,7 +77,7 @@ pub(crate) struct Handlers {
     authorize: Option<Handler<Handshake, Result<Claims, Refusal>>>,
     commands: CommandJudge,
     connect: Option<Handler<Client, HandlerResult>>,
-    events: BTreeMap<Box<str>, ClientHandler<Message>>,
+    events: BTreeMap<Box<str>, ClientHandler<Event>>,
     text: Option<ClientHandler<String>>,
     binary: Option<ClientHandler<Vec<u8>>>,
     disconnect: Option<ClientHandler<Disconnect>>,
@@ -175,13 +175,13 @@ impl Handlers {
 
     /// The shard calls only for what has a handler. An event is handed back, too: what it said is
     /// part of the answer if its handler fails.
-    fn begin(&self, client: Client, what: CallKind) -> (Option<HandlerWork>, Option<Event>) {
+    fn begin(&self, client: Client, what: CallKind) -> (Option<HandlerWork>, Option<SentEvent>) {
         match what {
             CallKind::Connect => (begin(self.connect.clone(), client), None),
             CallKind::Event(message) => {
                 let message = Arc::new(message);
                 let handler = self.events.get(&message.event).cloned();
-                let argument = (client, Message::new(Arc::clone(&message)));
+                let argument = (client, Event::new(Arc::clone(&message)));
                 (begin(handler, argument), Some(message))
             }
             CallKind::Text(text) => (begin(self.text.clone(), (client, text)), None),
@@ -212,8 +212,8 @@ impl Handlers {
 /// A handler at work, and how it may fail.
 type HandlerWork = Work<Result<(), Failure>>;
 
-/// An event of the application's.
-type Event = Arc<corecast_shards::Message>;
+/// An event as the shard handed it on.
+type SentEvent = Arc<corecast_shards::Message>;
 
 fn begin<A: 'static>(
     handler: Option<Handler<A, HandlerResult>>,

@@ -4,8 +4,8 @@ use corecast_shards::{RoomName, Said};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::message::raw;
-use crate::payload::{Payload, PayloadError};
+use crate::event::raw;
+use crate::message::{EventParts, MessageError};
 
 /// What a client wants to have published to a room, or broadcast, by its own command: for
 /// [`Builder::authorize_publish`](crate::Builder::authorize_publish) and
@@ -53,13 +53,10 @@ impl Publication {
     ///
     /// # Errors
     ///
-    /// When the event's name is not allowed or the data has no JSON form.
-    pub fn with(
-        mut self,
-        event: &str,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<Publication, PayloadError> {
-        (self.said.event, self.said.data) = Payload::new(event, data)?.into_parts();
+    /// [`MessageError`] when the event's name is not allowed or the data has no JSON form.
+    pub fn with(mut self, event: &str, data: impl Serialize) -> Result<Publication, MessageError> {
+        let parts = EventParts::new(event, data)?;
+        (self.said.event, self.said.data) = (parts.name, parts.data);
         Ok(self)
     }
 
@@ -67,8 +64,8 @@ impl Publication {
     ///
     /// # Errors
     ///
-    /// When the data has no JSON form.
-    pub fn with_data(self, data: &(impl Serialize + ?Sized)) -> Result<Publication, PayloadError> {
+    /// [`MessageError`] when the data has no JSON form.
+    pub fn with_data(self, data: impl Serialize) -> Result<Publication, MessageError> {
         let event = self.said.event.clone();
         self.with(&event, data)
     }

@@ -1,22 +1,33 @@
-//! What a publisher is told.
+//! What a publisher learns of its message.
 
-use corecast_shards::Answer;
-
-/// A message has its place in its room, and is on its way to every member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A message was published, and this is what is known of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Its position in the room, counted from 1 without holes.
-    pub offset: u64,
-    /// How many members the room had at that moment. For a broadcast: how many shards it went to.
-    pub members: u32,
+    /// Its position in its room, counted from 1 without holes. None for a message to all
+    /// connections or to one, which have no offset.
+    pub offset: Option<u64>,
+    /// How many connections it went to: the room's members at that moment; all connections, at
+    /// about that moment; or one.
+    pub members: Option<u32>,
 }
 
 impl Receipt {
-    pub(crate) fn of(answer: &Answer) -> Receipt {
-        match answer {
-            Answer::Published { offset, members } => Receipt { offset: *offset, members: *members },
-            other => unreachable!("a publish is answered with its offset, not with {other:?}"),
-        }
+    /// Nothing is known, because the publisher did not wait for it.
+    pub(crate) fn unconfirmed() -> Receipt {
+        Receipt::default()
+    }
+
+    pub(crate) fn of_room(offset: u64, members: u32) -> Receipt {
+        Receipt { offset: Some(offset), members: Some(members) }
+    }
+
+    pub(crate) fn of_all(connections: u64) -> Receipt {
+        let members = u32::try_from(connections).unwrap_or(u32::MAX);
+        Receipt { offset: None, members: Some(members) }
+    }
+
+    pub(crate) fn of_connection() -> Receipt {
+        Receipt { offset: None, members: Some(1) }
     }
 }

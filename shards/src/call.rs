@@ -48,7 +48,7 @@ pub struct Message {
 pub struct Petition {
     /// What is asked for. The program may change what a client wants to say.
     pub wish: Wish,
-    /// The room that it names; there is one unless everybody is spoken to.
+    /// The room that it names; none for a broadcast.
     pub room: Option<RoomName>,
     /// The client's id, as written.
     pub id: Option<Box<str>>,
@@ -61,7 +61,7 @@ pub enum Wish {
     Join(Option<(Box<str>, u64)>),
     /// To publish this to the room.
     Publish(Said),
-    /// To say this to everybody.
+    /// To broadcast this.
     Broadcast(Said),
 }
 

@@ -116,7 +116,7 @@ async fn broadcast(hub: &Hub, request: Request<Incoming>) -> Answered {
     let everybody = RoomName::everybody();
     let message = Unnumbered::new(&Publication::parse(&body)?, &everybody);
     hub.refuse_while_draining()?;
-    hub.publish(&everybody, message, None)?;
+    hub.publish(&everybody, message, None).map_err(|_| HttpError::overloaded())?;
     accepted(&json!({"connections": hub.connections()}))
 }
 

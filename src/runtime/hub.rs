@@ -19,13 +19,13 @@ use super::fatal::{AtWork, contain};
 use super::http_server;
 use super::http_stream::HttpStream;
 use super::process::{Answering, Gauges, HttpPlace, Process};
-use super::promise::promise;
+use super::promise::{Resolver, promise};
 use super::ring::Doorbell;
 use super::tasks::Tasks;
 use super::turn::{Birth, Core};
 use super::visit::{VISIT_INTERVAL, visit};
 use crate::broadcaster::Broadcaster;
-use crate::error::{JoinError, PublishError};
+use crate::error::{JoinError, NotAccepted};
 use crate::handler::{Failure, caught};
 use crate::handshake::Refusal;
 use crate::http::{AccessRules, HttpError, Router};
@@ -33,6 +33,7 @@ use crate::http_api::ApiRequest;
 use crate::program::Handlers;
 use crate::receipt::Receipt;
 use crate::session::Session;
+use crate::target::receipt;
 
 /// One shard at work: turns while there is work, sleep while there is none, and tasks beside it.
 ///
@@ -158,6 +159,10 @@ impl Hub {
                 let session = self.session(call.conn);
                 tasks.spawn_guest(self.0.handlers.call(self.clone(), call, session));
             }
+            Birth::Emit { connection, frame, reply } => {
+                let hub = self.clone();
+                tasks.spawn(async move { hub.emit_for(connection, &frame, reply).await });
+            }
             Birth::Gone(id) => {
                 let session = self.core().sessions.get(&id).cloned();
                 session.into_iter().for_each(|session| session.tell_closed());
@@ -232,38 +237,50 @@ impl Hub {
         self.0.tasks.kick();
     }
 
-    /// Publishes to a room, or to everybody, without waiting for room or offset.
+    /// Looks at the core or changes it while it still takes turns: what is published after its last
+    /// would reach no member.
+    fn with_working_core<T>(&self, look: impl FnOnce(&mut Core) -> T) -> Result<T, NotAccepted> {
+        let working = |core: &mut Core| (!core.stopped).then(|| look(core));
+        self.with_core(working).flatten().ok_or(NotAccepted::Closed)
+    }
+
+    /// Publishes to a room, or to all connections, without waiting for capacity or offset.
     pub(crate) fn publish(
         &self,
         room: &RoomName,
         message: Unnumbered,
         exclude: Option<ConnId>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), NotAccepted> {
         let publish = |core: &mut Core| core.shard.publish(room, message, exclude, None);
-        let published = self.with_core(publish).unwrap_or(Ok(()));
+        let published = self.with_working_core(publish)?;
         self.kick();
-        published.map_err(|(full, _)| full)
+        published.map_err(|_| NotAccepted::Full)
     }
 
-    /// Publishes to a room and waits for room and for the offset.
+    /// Publishes to a room, or to all connections, when there is capacity; then waits for the
+    /// offset, if it is wanted.
     pub(crate) async fn publish_waiting(
         &self,
         room: &RoomName,
         mut message: Unnumbered,
         exclude: Option<ConnId>,
-    ) -> Result<Receipt, PublishError> {
+        confirm: bool,
+    ) -> Result<Receipt, NotAccepted> {
         loop {
-            let (resolver, answer) = promise();
-            let refused = self.with_core(|core| {
-                let token = core.expect_answer(resolver);
-                let published = core.shard.publish(room, message, exclude, Some(token));
-                published.map_err(|(_, message)| (core.waiting.remove(&token), message))
+            let (resolver, answer) = confirm.then(promise).unzip();
+            let refused = self.with_working_core(|core| {
+                let token = resolver.map(|resolver| core.expect_answer(resolver));
+                let published = core.shard.publish(room, message, exclude, token);
+                published.map_err(|(_, message)| {
+                    (token.and_then(|token| core.waiting.remove(&token)), message)
+                })
             });
-            let Some(refused) = refused else { return Err(PublishError::Closed) };
-            match refused {
+            match refused? {
                 Ok(()) => {
                     self.kick();
-                    return answer.await.as_ref().map(Receipt::of).ok_or(PublishError::Closed);
+                    let Some(answer) = answer else { return Ok(Receipt::unconfirmed()) };
+                    let answer = answer.await.ok_or(NotAccepted::Unconfirmed)?;
+                    return Ok(receipt(room, &answer, self.connections()));
                 }
                 Err((_, unsent)) => message = unsent,
             }
@@ -381,9 +398,32 @@ impl Hub {
 
     /// Queues a frame for a connection of this shard.
     pub(crate) fn emit(&self, id: ConnId, frame: &[u8]) -> Result<(), Unsent> {
-        let sent = self.with_core(|core| core.shard.emit(id, frame));
-        self.kick();
-        sent.unwrap_or(Err(Unsent::Gone))
+        let sent = self.with_core(|core| core.shard.emit(id, frame)).unwrap_or(Err(Unsent::Gone));
+        // One that is full gives the core nothing to do, and may be tried in every turn.
+        if sent != Err(Unsent::Full) {
+            self.kick();
+        }
+        sent
+    }
+
+    /// Queues a frame for a connection of this shard, when there is capacity for it.
+    pub(crate) async fn emit_waiting(&self, id: ConnId, frame: &[u8]) -> Result<(), Unsent> {
+        loop {
+            match self.emit(id, frame) {
+                Err(Unsent::Full) => self.next_turn().await,
+                sent => return sent,
+            }
+        }
+    }
+
+    /// The same for a thread, which may give up before.
+    async fn emit_for(&self, id: ConnId, frame: &[u8], reply: Resolver<Answer>) {
+        while !reply.is_abandoned() {
+            match self.emit(id, frame) {
+                Err(Unsent::Full) => self.next_turn().await,
+                sent => return reply.resolve(Answer::Found(sent.is_ok())),
+            }
+        }
     }
 
     /// Queues a frame for any connection, for a caller over HTTP, and waits while there is no room

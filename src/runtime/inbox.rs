@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corecast_shards::{Answer, Close, Query, RoomName, ShardId, Unnumbered};
+use corecast_shards::{Answer, Close, ConnId, Query, RoomName, ShardId, Unnumbered};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use event_listener::{Event, EventListener, IntoNotification};
 
@@ -19,6 +19,8 @@ pub(crate) enum Foreign {
         room: RoomName,
         /// Encoded by the caller, so that the shard is not kept.
         message: Unnumbered,
+        /// The connection that does not get it.
+        except: Option<ConnId>,
         /// Who wants to know the offset.
         reply: Option<Resolver<Answer>>,
     },
@@ -27,6 +29,15 @@ pub(crate) enum Foreign {
         /// What.
         query: Query,
         /// Who wants to know.
+        reply: Resolver<Answer>,
+    },
+    /// Queue a frame for one connection of this shard, when there is capacity for it.
+    Emit {
+        /// Which.
+        connection: ConnId,
+        /// A whole frame.
+        frame: Vec<u8>,
+        /// Resolved with `Found` when the frame is queued, or the connection has ended.
         reply: Resolver<Answer>,
     },
     /// Close every connection for this reason when it was sent everything that waits for it.
@@ -164,7 +175,7 @@ impl Sending {
                 return Err(Unsent::Full(foreign, Want::Room));
             }
             Foreign::Publish { .. } => (&self.publications, Want::Publication),
-            Foreign::Ask { .. } => (&self.questions, Want::Question),
+            Foreign::Ask { .. } | Foreign::Emit { .. } => (&self.questions, Want::Question),
             // An order finds room always.
             _ => (&self.orders, Want::Question),
         };

@@ -55,3 +55,4 @@ pub(crate) use process::{Gauges, Process};
 pub(crate) use promise::{Promise, promise};
 pub(crate) use start::{Started, start};
 pub use start_error::StartError;
+pub(crate) use threads::is_shard_thread;

@@ -21,7 +21,7 @@ use super::mesh::Mesh;
 use super::process::Process;
 use super::ring::Doorbell;
 use super::start_error::StartError;
-use super::threads::Threads;
+use super::threads::{Threads, become_shard_thread};
 use super::turn::{Core, Keeping, Parts};
 use super::{preflight, sys};
 use crate::broadcaster::Broadcaster;
@@ -127,7 +127,11 @@ fn spawn_shards(
 fn spawn(seed: ShardSeed, threads: &mut Threads) -> io::Result<()> {
     let (id, listener) = (seed.id, seed.listener.try_clone()?);
     let name = format!("corecast-{id}");
-    let thread = thread::Builder::new().name(name).spawn(move || or_die(id, || seed.run()))?;
+    let shard = move || {
+        become_shard_thread();
+        or_die(id, || seed.run());
+    };
+    let thread = thread::Builder::new().name(name).spawn(shard)?;
     threads.push(thread, listener);
     Ok(())
 }

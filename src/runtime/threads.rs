@@ -1,5 +1,6 @@
 //! The threads of one server, and their end.
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,6 +13,20 @@ use super::sys;
 pub(crate) struct Threads {
     running: Vec<JoinHandle<()>>,
     listeners: Vec<TcpListener>,
+}
+
+thread_local! {
+    static IS_SHARD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that the calling thread is a shard's, from here on.
+pub(super) fn become_shard_thread() {
+    IS_SHARD.set(true);
+}
+
+/// Whether the calling thread is a shard's, of any server of this process: a handler runs on it.
+pub(crate) fn is_shard_thread() -> bool {
+    IS_SHARD.get()
 }
 
 /// How often the progress of threads is looked at.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, Call, CloseStep, ConnId, Disconnect, Permissions, RequestId, RoomName, Shard, Time,
-    Unnumbered,
+    Answer, Call, CloseStep, ConnId, Disconnect, Permissions, Query, RequestId, RoomName, Shard,
+    Time, Unnumbered,
 };
 
 use super::alarms::Alarms;
@@ -106,6 +106,8 @@ pub(crate) enum Birth {
     Http { fd: OwnedFd, watch: u64, place: HttpPlace, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
+    /// A frame that waits for capacity of its connection.
+    Emit { connection: ConnId, frame: Vec<u8>, reply: Resolver<Answer> },
     /// A client has gone.
     Gone(ConnId),
     /// A connection has ended.
@@ -420,8 +422,13 @@ impl Core {
 
     fn obey(&mut self, foreign: Foreign) {
         match foreign {
-            Foreign::Publish { room, message, reply } => self.publish_foreign(room, message, reply),
+            Foreign::Publish { room, message, except, reply } => {
+                self.publish_foreign(room, message, except, reply);
+            }
             Foreign::Ask { query, reply } => reply.resolve(self.shard.answer(query)),
+            Foreign::Emit { connection, frame, reply } => {
+                self.emit_foreign(connection, frame, reply);
+            }
             Foreign::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
             Foreign::StopReading => {
                 self.shard.stop_reading();
@@ -436,12 +443,21 @@ impl Core {
         &mut self,
         room: RoomName,
         message: Unnumbered,
+        except: Option<ConnId>,
         reply: Option<Resolver<Answer>>,
     ) {
         let token = reply.map(|reply| self.expect_answer(reply));
         let shard = &mut self.shard;
-        self.stalls
-            .pass(room, (message, token), |room, publication| publish(shard, room, publication));
+        let publication = (message, except, token);
+        self.stalls.pass(room, publication, |room, publication| publish(shard, room, publication));
+    }
+
+    /// Queues a frame for one connection, at once or when there is capacity for it.
+    fn emit_foreign(&mut self, connection: ConnId, frame: Vec<u8>, reply: Resolver<Answer>) {
+        match self.shard.answer(Query::Emit(connection, frame)) {
+            Answer::Full(frame) => self.births.push(Birth::Emit { connection, frame, reply }),
+            answer => reply.resolve(answer),
+        }
     }
 
     /// Returns how many messages were tried.
@@ -530,14 +546,15 @@ impl Core {
     }
 }
 
-/// A message of a foreign thread, and the name of whoever wants to know its offset.
-type Publication = (Unnumbered, Option<RequestId>);
+/// A message of a foreign thread, the connection that does not get it, and the name of the caller
+/// that waits for its offset.
+type Publication = (Unnumbered, Option<ConnId>, Option<RequestId>);
 
 /// Gives the message back when its room takes none at the moment.
 fn publish(
     shard: &mut Shard,
     room: &RoomName,
-    (message, token): Publication,
+    (message, except, token): Publication,
 ) -> Result<(), Publication> {
-    shard.publish(room, message, None, token).map_err(|(_, message)| (message, token))
+    shard.publish(room, message, except, token).map_err(|(_, message)| (message, except, token))
 }

@@ -49,12 +49,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{Client, Message, Server};
+    use crate::{Client, Event, Message, Server};
 
     /// A handler that waits for a timer, a task and a socket of glommio's, as programs that know
     /// glommio expect to.
-    async fn visit_glommio(client: Client, message: Message) -> crate::HandlerResult {
-        let port: u16 = message.parse()?;
+    async fn visit_glommio(client: Client, event: Event) -> crate::HandlerResult {
+        let port: u16 = event.parse()?;
         glommio::timer::sleep(Duration::from_millis(3)).await;
         let doubled = glommio::spawn_local(async move {
             glommio::timer::sleep(Duration::from_millis(3)).await;
@@ -65,7 +65,7 @@ mod tests {
         let mut reply = [0; 4];
         stream.read_exact(&mut reply).await?;
         assert_eq!(&reply, b"pong");
-        Ok(client.emit("done", &doubled.await)?)
+        Ok(client.try_publish(Message::event("done", doubled.await)?)?)
     }
 
     #[test]

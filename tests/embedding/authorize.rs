@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast::{Claims, Client, Handshake, Refusal, Server};
+use corecast::{Claims, Client, Handshake, Message, Refusal, Server};
 use serde_json::{Value, json};
 
 use crate::socket::{Gate, PATIENCE, Socket, builder, limits};
@@ -37,7 +37,7 @@ fn start() -> Server {
                 "agent": handshake.header("user-agent"),
                 "loopback": client.remote_addr().ip().is_loopback(),
             });
-            Ok(client.emit("known", &known)?)
+            Ok(client.try_publish(Message::event("known", &known)?)?)
         })
         .start()
         .unwrap()

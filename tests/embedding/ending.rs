@@ -13,7 +13,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::{Broadcaster, Builder, Client, Message, Server, StartError};
+use corecast::{Broadcaster, Builder, Client, Event, Message, PublishError, Server, StartError};
 use serde_json::json;
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};
@@ -143,7 +143,7 @@ fn a_handler_that_waits_keeps_nothing() {
         let (begun, begins) = channel();
         let waits = move || {
             let begun = begun.clone();
-            builder().on("wait", async move |_: Client, _: Message| {
+            builder().on("wait", async move |_: Client, _: Event| {
                 begun.send(())?;
                 std::future::pending().await
             })
@@ -167,7 +167,7 @@ fn a_spawned_loop_keeps_nothing() {
                 client.spawn(async move {
                     loop {
                         Gate::after(Duration::from_millis(1)).await;
-                        let _ = spawned.emit("tick", &());
+                        let _ = spawned.try_publish(Message::text("tick"));
                     }
                 });
                 Ok(())
@@ -187,7 +187,10 @@ struct Late(Client);
 impl Drop for Late {
     fn drop(&mut self) {
         assert!(!self.0.is_open() && self.0.rooms().is_empty());
-        let _ = self.0.emit("late", &());
+        let late = || Message::text("late");
+        assert!(matches!(self.0.try_publish(late()), Err(PublishError::Gone(_))));
+        assert!(matches!(self.0.to_room("r").try_publish(late()), Err(PublishError::Closed(_))));
+        assert!(matches!(self.0.to_all().try_publish(late()), Err(PublishError::Closed(_))));
     }
 }
 
@@ -225,7 +228,7 @@ fn a_broadcaster_that_is_kept_keeps_nothing() {
             kept = Some(server.broadcaster());
             shut_down(server);
         });
-        assert!(kept.unwrap().broadcast("late", &()).is_err());
+        assert!(kept.unwrap().try_publish(Message::text("late")).is_err());
     }
 }
 
@@ -236,7 +239,7 @@ fn a_handler_that_blocks_its_thread_delays_the_end_no_longer_than_agreed() {
     let released = std::sync::Arc::new(std::sync::Mutex::new(released));
     let server = builder()
         .shards(1)
-        .on("block", async move |_: Client, _: Message| {
+        .on("block", async move |_: Client, _: Event| {
             begun.send(())?;
             Ok(released.lock().unwrap().recv()?)
         })
@@ -248,7 +251,7 @@ fn a_handler_that_blocks_its_thread_delays_the_end_no_longer_than_agreed() {
     begins.recv_timeout(PATIENCE).unwrap();
     // What threads publish meanwhile waits in front of the shard, and not in front of its end.
     let cast = server.broadcaster();
-    while cast.to_room("r").emit("m", &()).is_ok() {}
+    while cast.to_room("r").try_publish(Message::text("m")).is_ok() {}
     let begin = Instant::now();
     let drained = server.shutdown(Duration::from_millis(300));
     assert!(begin.elapsed() < PATIENCE, "it returns although the handler does not");
@@ -297,7 +300,7 @@ fn a_destructor_that_panics_costs_nobody_else_anything() {
             client.set_state(Bad);
             Ok(())
         })
-        .on("hold", async |_: Client, _: Message| {
+        .on("hold", async |_: Client, _: Event| {
             let _held = Bad;
             Ok(())
         })
@@ -318,7 +321,7 @@ fn a_server_that_is_dropped_by_its_own_handler_ends() {
     let own = slot.clone();
     let server = builder()
         .shards(1)
-        .on("end", async move |_: Client, _: Message| {
+        .on("end", async move |_: Client, _: Event| {
             drop(own.lock().unwrap().take());
             Ok(())
         })

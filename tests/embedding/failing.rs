@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use corecast::{Client, Message, Server};
+use corecast::{Client, Event, Message, Server};
 use serde_json::{Value, json};
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};
@@ -17,16 +17,17 @@ fn start() -> Server {
     builder()
         .shards(2)
         .on_connect(async |client: Client| Ok(client.join("lobby").await.map(drop)?))
-        .on("sleep", async |client: Client, message: Message| {
+        .on("sleep", async |client: Client, event: Event| {
             // What is held across an await need not be Send.
-            let kept = Rc::new(message.data().to_owned());
+            let kept = Rc::new(event.data().to_owned());
             Gate::after(Duration::from_millis(5)).await;
-            Ok(client.emit("slept", &*kept)?)
+            Ok(client.try_publish(Message::event("slept", &*kept)?)?)
         })
-        .on("panic", async |_: Client, _: Message| panic!("on purpose"))
-        .on("fail", async |_: Client, _: Message| Err("no luck".into()))
-        .on("say", async |client: Client, message: Message| {
-            Ok(client.to_room("lobby").publish("said", message.data()).await.map(drop)?)
+        .on("panic", async |_: Client, _: Event| panic!("on purpose"))
+        .on("fail", async |_: Client, _: Event| Err("no luck".into()))
+        .on("say", async |client: Client, event: Event| {
+            let said = Message::event("said", event.data())?;
+            Ok(client.to_room("lobby").publish(said).await.map(drop)?)
         })
         .start()
         .unwrap()

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use corecast::{Client, Disconnect, Message, SendError, Server};
+use corecast::{Client, Disconnect, Event, Message, PublishError, Server};
 use serde_json::json;
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};
@@ -15,11 +15,13 @@ type Told = Sender<String>;
 
 /// What a client is told of once it has gone: by every way that leads to it alone.
 async fn try_everything(client: &Client) -> bool {
-    let refused = |sent: Result<(), SendError>| matches!(sent, Err(SendError::Gone));
+    let refused = |sent: &Result<_, PublishError>| matches!(sent, Err(PublishError::Gone(_)));
+    let late = || Message::event("late", 1).unwrap();
     !client.is_open()
-        && refused(client.emit("late", &1))
-        && refused(client.send_text("late"))
-        && refused(client.send_binary(b"late"))
+        && refused(&client.try_publish(late()))
+        && refused(&client.try_publish(Message::text("late")))
+        && refused(&client.try_publish(Message::binary(*b"late")))
+        && client.publish(late()).await.is_err_and(|error| refused(&Err(error)))
         && client.join("late").await.is_err()
 }
 
@@ -29,19 +31,19 @@ fn start() -> (Server, Receiver<String>) {
         (told.clone(), told.clone(), told.clone(), told);
     let server = builder()
         .shards(1)
-        .on("wait", async move |client: Client, _: Message| {
+        .on("wait", async move |client: Client, _: Event| {
             wait.send("begun".to_owned())?;
             client.closed().await;
             Ok(wait.send(format!("closed, refused {}", try_everything(&client).await))?)
         })
-        .on("poll", async move |client: Client, _: Message| {
+        .on("poll", async move |client: Client, _: Event| {
             poll.send("begun".to_owned())?;
             while client.is_open() {
                 Gate::after(Duration::from_millis(2)).await;
             }
             Ok(poll.send(format!("closed, refused {}", try_everything(&client).await))?)
         })
-        .on("after", async move |_: Client, _: Message| Ok(after.send("after".to_owned())?))
+        .on("after", async move |_: Client, _: Event| Ok(after.send("after".to_owned())?))
         .on_disconnect(async move |client: Client, reason: Disconnect| {
             client.closed().await;
             let mut rooms = client.rooms();
@@ -145,12 +147,12 @@ fn a_handler_may_be_given_a_time() {
     let server = builder()
         .shards(1)
         .handler_timeout(Duration::from_millis(50))
-        .on("never", async move |_: Client, _: Message| {
+        .on("never", async move |_: Client, _: Event| {
             let _guard = Guard(told.clone());
             std::future::pending().await
         })
-        .on("at_once", async |client: Client, message: Message| {
-            Ok(client.reply(&message, "done", &())?)
+        .on("at_once", async |client: Client, event: Event| {
+            Ok(client.reply_to(&event).try_publish(Message::event("done", ())?)?)
         })
         .start()
         .unwrap();

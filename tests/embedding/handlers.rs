@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use corecast::{Client, ClientError, Close, CloseCode, Disconnect, Message, Server};
+use corecast::{Client, ClientError, Close, CloseCode, Disconnect, Event, Message, Server};
 use serde_json::json;
 
 use crate::socket::{Gate, Goodbye, PATIENCE, Socket, builder};
@@ -31,19 +31,21 @@ impl std::error::Error for Wrapped {
 fn start(ended: Sender<Disconnect>) -> Server {
     builder()
         .shards(1)
-        .on_connect(async |client: Client| Ok(client.emit("hello", &client.id().to_string())?))
-        .on("slow", async |client: Client, message: Message| {
+        .on_connect(async |client: Client| {
+            Ok(client.try_publish(Message::event("hello", client.id().to_string())?)?)
+        })
+        .on("slow", async |client: Client, event: Event| {
             Gate::after(Duration::from_millis(100)).await;
-            Ok(client.emit("done", message.data())?)
+            Ok(client.try_publish(Message::event("done", event.data())?)?)
         })
-        .on("fail", async |_: Client, _: Message| Err("postgres://app:hunter2@db".into()))
-        .on("refuse", async |_: Client, _: Message| Err(ClientError::new("not on Sundays").into()))
-        .on("wrap", async |_: Client, _: Message| Err(Wrapped(ClientError::new("too long")).into()))
-        .on("who", async |client: Client, message: Message| {
-            Ok(client.reply(&message, "you", message.data())?)
+        .on("fail", async |_: Client, _: Event| Err("postgres://app:hunter2@db".into()))
+        .on("refuse", async |_: Client, _: Event| Err(ClientError::new("not on Sundays").into()))
+        .on("wrap", async |_: Client, _: Event| Err(Wrapped(ClientError::new("too long")).into()))
+        .on("who", async |client: Client, event: Event| {
+            Ok(client.reply_to(&event).try_publish(Message::event("you", event.data())?)?)
         })
-        .on("panic", async |_: Client, _: Message| panic!("on purpose"))
-        .on("bye", async |client: Client, _: Message| {
+        .on("panic", async |_: Client, _: Event| panic!("on purpose"))
+        .on("bye", async |client: Client, _: Event| {
             client.close(Close::new(CloseCode::new(4000)?, "bye for now"));
             Ok(())
         })
@@ -83,7 +85,7 @@ fn a_handler_is_its_own_connections_business() {
         Disconnect::Normal(CloseCode::new(4000).unwrap())
     );
 
-    server.broadcaster().broadcast("tick", &1).unwrap();
+    server.broadcaster().try_publish(Message::event("tick", 1).unwrap()).unwrap();
     other.expect(json!({"event": "tick", "data": 1}));
     let drain = thread::spawn(move || server.shutdown(PATIENCE));
     assert!(other.goodbye().reason.starts_with("shutdown retry="));
@@ -130,12 +132,12 @@ fn a_handler_may_wait_for_what_a_tokio_runtime_runs() {
     let handle = runtime.handle().clone();
     let server = builder()
         .shards(1)
-        .on("sleep", async move |client: Client, message: Message| {
+        .on("sleep", async move |client: Client, event: Event| {
             let slept = handle.spawn(async {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 "well"
             });
-            Ok(client.reply(&message, "slept", slept.await?)?)
+            Ok(client.reply_to(&event).try_publish(Message::event("slept", slept.await?)?)?)
         })
         .start()
         .unwrap();

@@ -9,6 +9,7 @@ mod failing;
 mod gone;
 mod handlers;
 mod http_api;
+mod publishing;
 mod rooms;
 mod routes;
 mod secrets;

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 
-use corecast::{Client, Close, CloseCode, Disconnect, JoinError, Message};
+use corecast::{Client, Close, CloseCode, Disconnect, Event, JoinError, Message};
 use futures_lite::future::block_on;
 use serde_json::json;
 
@@ -16,28 +16,35 @@ fn a_join_of_the_program_is_told_without_id_and_counts_from_there() {
         .shards(2)
         .on_connect(async |client: Client| {
             let joined = client.join("lobby").await?;
-            Ok(client.emit("hello", &json!({"offset": joined.offset, "rooms": client.rooms()}))?)
+            let hello = json!({"offset": joined.offset, "rooms": client.rooms()});
+            Ok(client.try_publish(Message::event("hello", hello)?)?)
         })
-        .on("move", async |client: Client, message: Message| {
+        .on("move", async |client: Client, event: Event| {
             client.leave("lobby").await?;
-            client.join(message.parse()?).await?;
-            Ok(client.emit("moved", &client.rooms())?)
+            client.join(event.parse()?).await?;
+            Ok(client.try_publish(Message::event("moved", client.rooms())?)?)
         })
         .start()
         .unwrap();
     let (cast, address) = (server.broadcaster(), server.local_addr());
-    cast.to_room("lobby").publish_blocking("before", &1).unwrap();
-    let mut sockets: Vec<_> = (0..4).map(|_| Socket::connect(address)).collect();
-    for (place, socket) in sockets.iter_mut().enumerate() {
+    let publish = |event, data: u32| {
+        cast.to_room("lobby").publish_blocking(Message::event(event, data).unwrap()).unwrap()
+    };
+    publish("before", 1);
+    // One after the other, so that each counts those before it.
+    let connect = |place: usize| {
+        let mut socket = Socket::connect(address);
         let joined = socket.receive();
         assert_eq!(joined["event"], "cast:joined");
-        assert_eq!(joined.get("id"), None, "nobody asked");
+        assert_eq!(joined.get("id"), None, "no client asked");
         let data = &joined["data"];
         assert_eq!((&data["offset"], &data["members"]), (&json!(1), &json!(place + 1)));
         socket.expect(json!({"event": "hello", "data": {"offset": 1, "rooms": ["lobby"]}}));
-    }
-    let receipt = cast.to_room("lobby").publish_blocking("now", &2).unwrap();
-    assert_eq!((receipt.offset, receipt.members), (2, 4));
+        socket
+    };
+    let mut sockets: Vec<_> = (0..4).map(connect).collect();
+    let receipt = publish("now", 2);
+    assert_eq!((receipt.offset, receipt.members), (Some(2), Some(4)));
     for socket in &mut sockets {
         socket.expect(json!({"event": "now", "data": 2, "room": "lobby", "offset": 2}));
     }
@@ -46,7 +53,7 @@ fn a_join_of_the_program_is_told_without_id_and_counts_from_there() {
     assert_eq!((&left["event"], &left["data"]["offset"]), (&json!("cast:left"), &json!(2)));
     assert_eq!(sockets[0].receive()["room"], "attic");
     sockets[0].expect(json!({"event": "moved", "data": ["attic"]}));
-    assert_eq!(cast.to_room("lobby").publish_blocking("later", &3).unwrap().members, 3);
+    assert_eq!(publish("later", 3).members, Some(3));
     sockets[0].expect_nothing();
     let info = block_on(cast.room("lobby")).unwrap().unwrap();
     assert_eq!((info.members, info.offset), (3, 3));
@@ -62,7 +69,7 @@ fn what_is_not_possible_is_an_error_that_says_why() {
     let server = builder()
         .shards(1)
         .limits(limits)
-        .on("try", async move |client: Client, _: Message| {
+        .on("try", async move |client: Client, _: Event| {
             client.join("one").await?;
             client.join("one").await?;
             errors.send(client.join("two").await.unwrap_err())?;
@@ -101,22 +108,24 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
             client.set_state(Spoken(Cell::new(0)));
             Ok(client.join("lobby").await.map(drop)?)
         })
-        .on("say", async |client: Client, message: Message| {
+        .on("say", async |client: Client, event: Event| {
             let spoken = client.state::<Spoken>().ok_or("it was set when the client came")?;
             spoken.0.set(spoken.0.get() + 1);
             let seen = client.shard_state::<Rc<Seen>>();
-            seen.0.borrow_mut().push(message.data().get().to_owned());
-            client.to_room("lobby").except_self().emit("said", message.data())?;
+            seen.0.borrow_mut().push(event.data().get().to_owned());
+            let said = Message::event("said", event.data())?;
+            client.to_room("lobby").except(client.id()).try_publish(said)?;
             let count = seen.0.borrow().len();
-            let receipt = client.to_room("lobby").publish("count", &count).await?;
-            Ok(client.emit("ok", &json!({"spoken": spoken.0.get(), "offset": receipt.offset}))?)
+            let receipt = client.to_room("lobby").publish(Message::event("count", count)?).await?;
+            let ok = json!({"spoken": spoken.0.get(), "offset": receipt.offset});
+            Ok(client.try_publish(Message::event("ok", ok)?)?)
         })
-        .on("shout", async |client: Client, message: Message| {
-            Ok(client.broadcast("heard", message.data())?)
+        .on("shout", async |client: Client, event: Event| {
+            Ok(client.to_all().try_publish(Message::event("heard", event.data())?)?)
         })
-        .on("raw", async |client: Client, _: Message| {
-            client.to_room("lobby").send_text(r#"{"my": "own"}"#)?;
-            client.send_text(r#"{"for": "you"}"#)?;
+        .on("raw", async |client: Client, _: Event| {
+            client.to_room("lobby").try_publish(Message::text(r#"{"my": "own"}"#))?;
+            client.try_publish(Message::text(r#"{"for": "you"}"#))?;
             Ok(())
         })
         .start()
@@ -144,9 +153,10 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
 fn other_threads_reach_one_connection() {
     let server = builder()
         .shards(2)
-        .on("who", async |client: Client, _: Message| {
+        .on("who", async |client: Client, _: Event| {
             let (id, cast) = (client.id(), client.broadcaster());
-            std::thread::spawn(move || block_on(cast.emit(id, "you", &1)));
+            let you = Message::event("you", 1)?;
+            std::thread::spawn(move || cast.to_connection(id).publish_blocking(you));
             Ok(())
         })
         .start()

@@ -1,6 +1,6 @@
 //! Proves that a program answers HTTP beside `/ws`, and that the server's own paths stay its own.
 
-use corecast::{Anonymous, HttpRequest, HttpResponse, Method, Server, StartError};
+use corecast::{Anonymous, HttpRequest, HttpResponse, Message, Method, Server, StartError};
 use serde_json::json;
 
 use crate::socket::{PATIENCE, Socket, builder};
@@ -14,8 +14,8 @@ fn start() -> Server {
         .route(Method::GET, "/", async |_: HttpRequest| Ok(HttpResponse::html("<h1>hi</h1>")))
         .route(Method::POST, "/say/{room}", async |request: HttpRequest| {
             let room = request.path_parameter("room").ok_or("the route has it")?;
-            let text = std::str::from_utf8(request.body())?;
-            let receipt = request.broadcaster().to_room(room).publish("said", text).await?;
+            let said = Message::event("said", std::str::from_utf8(request.body())?)?;
+            let receipt = request.broadcaster().to_room(room).publish(said).await?;
             let answer = json!({"offset": receipt.offset, "why": request.query_parameter("why")});
             Ok(HttpResponse::json(&answer)?.with_status(201))
         })

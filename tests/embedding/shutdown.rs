@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::{Client, Message, PublishError};
+use corecast::{Client, Event, Message, PublishError};
 use serde_json::json;
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};
@@ -17,13 +17,15 @@ fn what_was_begun_is_delivered() {
         let waits = gate.clone();
         let server = builder()
             .shards(2)
-            .on("slow", async move |client: Client, _: Message| {
+            .on("slow", async move |client: Client, _: Event| {
                 begun.send(())?;
                 waits.clone().await;
                 // Whether or not it waits for the offset, the message counts.
-                match round % 2 {
-                    0 => Ok(client.to_room("r").publish("last", &1).await.map(drop)?),
-                    _ => Ok(client.to_room("r").emit("last", &1)?),
+                let last = Message::event("last", 1)?;
+                match round % 3 {
+                    0 => Ok(client.to_room("r").publish(last).await.map(drop)?),
+                    1 => Ok(client.to_room("r").unconfirmed().publish(last).await.map(drop)?),
+                    _ => Ok(client.to_room("r").try_publish(last)?),
                 }
             })
             .start()
@@ -37,9 +39,9 @@ fn what_was_begun_is_delivered() {
         let publisher = thread::spawn(move || {
             let mut taken = 0;
             loop {
-                match cast.to_room("r").emit("m", &taken) {
+                match cast.to_room("r").try_publish(Message::event("m", taken).unwrap()) {
                     Ok(()) => taken += 1,
-                    Err(PublishError::Full) => thread::yield_now(),
+                    Err(PublishError::Full(_)) => thread::yield_now(),
                     Err(error) => break (taken, error),
                 }
             }
@@ -48,7 +50,7 @@ fn what_was_begun_is_delivered() {
         thread::sleep(Duration::from_millis(round));
         let drain = thread::spawn(move || server.shutdown(PATIENCE));
         let (taken, error) = publisher.join().unwrap();
-        assert!(matches!(error, PublishError::Closed), "{error}");
+        assert!(matches!(error, PublishError::Closed(_)), "{error}");
         gate.open();
         let mut expected = 0;
         let mut last = false;
@@ -73,7 +75,7 @@ fn a_handler_that_never_ends_costs_the_others_nothing() {
     let (begun, begins) = channel();
     let server = builder()
         .shards(1)
-        .on("never", async move |_: Client, _: Message| {
+        .on("never", async move |_: Client, _: Event| {
             begun.send(())?;
             std::future::pending().await
         })

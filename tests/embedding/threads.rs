@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use corecast::{Broadcaster, Client, Message, PublishError};
+use corecast::{Broadcaster, Client, Event, Message, PublishError};
 use futures_lite::future::block_on;
 use serde_json::json;
 
@@ -62,14 +62,15 @@ fn share(room: usize) -> usize {
 fn publish(cast: &Broadcaster, thread: usize) -> usize {
     let mut full = 0;
     for n in 0..EACH {
-        let (room, data) = (format!("r{}", n % ROOMS), json!([thread, n]));
-        let room = cast.to_room(&room);
+        let room = cast.to_room(&format!("r{}", n % ROOMS));
+        let mut message = Message::event("m", [thread, n]).unwrap();
         match n % 1_000 {
-            0 => drop(block_on(room.publish("m", &data)).unwrap()),
-            1..500 => room.emit_blocking("m", &data).unwrap(),
+            0 => drop(block_on(room.publish(message)).unwrap()),
+            1..500 => drop(room.unconfirmed().publish_blocking(message).unwrap()),
             _ => {
-                while let Err(error) = room.emit("m", &data) {
-                    assert!(matches!(error, PublishError::Full), "{error}");
+                while let Err(error) = room.try_publish(message) {
+                    let PublishError::Full(refused) = error else { panic!("{error}") };
+                    message = refused;
                     full += 1;
                     thread::yield_now();
                 }
@@ -131,7 +132,7 @@ fn callers_are_told_full_while_a_handler_blocks_its_shard() {
     let (blocked, blocks) = channel();
     let server = builder()
         .shards(1)
-        .on("block", async move |_: Client, _: Message| {
+        .on("block", async move |_: Client, _: Event| {
             blocked.send(())?;
             // Nobody should; it must not cost more than the time it takes.
             thread::sleep(Duration::from_secs(1));
@@ -146,17 +147,20 @@ fn callers_are_told_full_while_a_handler_blocks_its_shard() {
     blocks.recv_timeout(PATIENCE).unwrap();
     let mut taken = 0;
     let error = loop {
-        match cast.to_room("r").emit("m", &taken) {
+        match cast.to_room("r").try_publish(Message::event("m", taken).unwrap()) {
             Ok(()) => taken += 1,
             Err(error) => break error,
         }
         assert!(taken < 100_000, "what waits for a shard is bounded");
     };
-    assert!(matches!(error, PublishError::Full), "{error}");
+    let PublishError::Full(refused) = error else { panic!("{error}") };
+    assert_eq!(refused, Message::event("m", taken).unwrap(), "it is given back");
     // These wait instead, and keep their place behind what was taken before.
-    cast.to_room("r").emit_blocking("m", &taken).unwrap();
-    let receipt = block_on(cast.to_room("r").publish("m", &(taken + 1))).unwrap();
-    assert_eq!(receipt.offset, taken + 2, "what was refused was not published");
+    let receipt = cast.to_room("r").unconfirmed().publish_blocking(refused).unwrap();
+    assert_eq!((receipt.offset, receipt.members), (None, None));
+    let next = Message::event("m", taken + 1).unwrap();
+    let receipt = block_on(cast.to_room("r").publish(next)).unwrap();
+    assert_eq!(receipt.offset, Some(taken + 2), "what was refused was not published");
     for n in 0..taken + 2 {
         socket.expect(json!({"event": "m", "data": n, "room": "r", "offset": n + 1}));
     }

@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use corecast::{
-    Client, Close, CloseCode, ConnId, Disconnect, Handshake, HttpRequest, HttpResponse, Limits,
-    Message, Method, Refusal, RouteResult, Server,
+    Client, Close, CloseCode, ConnId, Disconnect, Event, Handshake, HttpRequest, HttpResponse,
+    Limits, Message, MessageError, Method, PublishError, Refusal, RouteResult, Server,
 };
 use corecast_shards::{Amount, Limit};
 use futures_lite::future::block_on;
@@ -29,38 +29,50 @@ fn names() -> Vec<String> {
     short.map(str::to_owned).into_iter().chain(long).collect()
 }
 
-/// Data without a JSON form, with a strange one, and much of it.
-fn try_data(client: &Client, event: &str) {
+/// Messages with data without a JSON form, with a strange one, and much of it.
+fn odd_messages(event: &str) -> impl Iterator<Item = Message> {
     let keys = HashMap::from([(vec![1, 2], 3)]);
-    let _ = client.emit(event, &keys);
-    let _ = client.emit(event, &f64::NAN);
-    let _ = client.emit(event, &"\0\u{ffff}");
-    let _ = client.emit(event, &vec![0_u8; 1 << 20]);
-    let _ = client.broadcast(event, &keys);
+    assert!(matches!(Message::event("m", keys), Err(MessageError::Data(_))));
+    let events = [
+        Message::event(event, f64::NAN),
+        Message::event(event, f64::INFINITY),
+        Message::event(event, "\0\u{ffff}"),
+        Message::event(event, vec![0_u8; 1 << 20]),
+    ];
+    events.into_iter().flatten().chain(verbatim_messages())
 }
 
-/// Messages of the program's own format, empty and large, to a client that closes when it is done.
+/// Messages of the program's own format, empty and large.
+fn verbatim_messages() -> impl Iterator<Item = Message> {
+    let (empty, large) = (Vec::new(), vec![0; 1 << 20]);
+    [Message::text(""), Message::binary(empty), Message::binary(large)].into_iter()
+}
+
+/// Every such message to a client that closes when it is done.
 async fn try_verbatim(client: Client, _: String) -> corecast::HandlerResult {
-    let _ = client.send_text("");
-    let _ = client.send_binary(&[]);
-    let _ = client.send_binary(&vec![0; 1 << 20]);
-    for name in names() {
-        let _ = client.to_room(&name).send_binary(&[0; 1 << 10]);
-        let _ = client.to_room(&name).send_text(&name);
+    for message in verbatim_messages() {
+        let _ = client.try_publish(message.clone());
+        for name in names() {
+            let _ = client.to_room(&name).try_publish(message.clone());
+            let _ = client.to_room(&name).try_publish(Message::text(&*name));
+        }
     }
-    Ok(client.send_text("done")?)
+    Ok(client.try_publish(Message::text("done"))?)
 }
 
-async fn try_names(client: Client, message: Message) -> corecast::HandlerResult {
+async fn try_names(client: Client, event: Event) -> corecast::HandlerResult {
     for name in names() {
-        try_data(&client, &name);
         let _ = client.join(&name).await;
         let _ = client.leave(&name).await;
-        let _ = client.to_room(&name).emit(&name, &1);
-        let _ = client.to_room(&name).except_self().publish(&name, &1).await;
-        let _ = client.reply(&message, &name, &());
+        for message in odd_messages(&name) {
+            let _ = client.try_publish(message.clone());
+            let _ = client.reply_to(&event).try_publish(message.clone());
+            let _ = client.to_all().try_publish(message.clone());
+            let _ = client.to_room(&name).try_publish(message.clone());
+            let _ = client.to_room(&name).except(client.id()).publish(message).await;
+        }
     }
-    Ok(client.reply(&message, "done", &())?)
+    Ok(client.reply_to(&event).publish(Message::event("done", ())?).await.map(drop)?)
 }
 
 #[test]
@@ -68,16 +80,22 @@ fn names_and_data_of_handlers_and_threads() {
     let server = builder().shards(2).on("names", try_names).start().unwrap();
     let mut socket = Socket::connect(server.local_addr());
     socket.send(&json!({"event": "names", "id": 1}));
-    while socket.receive()["event"] != "done" {}
+    while !is_done(socket.read().unwrap()) {}
     let cast = server.broadcaster();
     for name in names() {
-        let _ = cast.broadcast(&name, &f64::INFINITY);
-        let _ = cast.to_room(&name).emit(&name, &1);
-        let _ = cast.to_room(&name).publish_blocking(&name, &1);
+        for message in odd_messages(&name) {
+            let _ = cast.try_publish(message.clone());
+            let _ = cast.to_room(&name).try_publish(message.clone());
+            let _ = cast.to_room(&name).publish_blocking(message);
+        }
         let _ = block_on(cast.room(&name));
     }
     check_alive(&server);
     server.shutdown(PATIENCE);
+}
+
+fn is_done(frame: tungstenite::Message) -> bool {
+    frame.to_text().is_ok_and(|text| text.contains(r#""event":"done""#))
 }
 
 #[test]
@@ -85,7 +103,7 @@ fn messages_in_a_format_of_the_programs_own() {
     let server = builder().shards(2).on_text(try_verbatim).start().unwrap();
     let mut socket = Socket::open(server.local_addr(), "/ws", &[]).unwrap();
     socket.send_text("");
-    while socket.receive_text() != "done" {}
+    while socket.read().unwrap() != tungstenite::Message::text("done") {}
     server.shutdown(PATIENCE);
 }
 
@@ -96,7 +114,9 @@ fn connections_that_never_were() {
     for text in ["00000000000000000000", "ffffffffffffffffffff", "0001ffffffff00000001"] {
         let id: ConnId = text.parse().unwrap();
         assert!(!block_on(cast.close(id, Disconnect::Kicked)).unwrap(), "{text}");
-        let _ = block_on(cast.emit(id, "m", &1));
+        let gone = block_on(cast.to_connection(id).publish(Message::text("m")));
+        assert!(matches!(gone, Err(PublishError::Gone(_))), "{gone:?}");
+        let _ = cast.to_connection(id).try_publish(Message::text("m"));
     }
     check_alive(&server);
     server.shutdown(PATIENCE);
@@ -260,8 +280,8 @@ fn settings_at_their_edges() {
         let server = builder()
             .shards(1)
             .handler_timeout(timeout)
-            .on("at_once", async |client: Client, message: Message| {
-                Ok(client.reply(&message, "done", &())?)
+            .on("at_once", async |client: Client, event: Event| {
+                Ok(client.reply_to(&event).try_publish(Message::event("done", ())?)?)
             })
             .start()
             .unwrap();

@@ -64,14 +64,14 @@ impl Rooms {
         key
     }
 
-    /// Takes back [`Rooms::refer`]; a room that nobody refers to is forgotten.
+    /// Takes back [`Rooms::refer`]; a room without references is forgotten.
     pub(crate) fn release(&mut self, key: RoomKey) {
         let room = &mut self[key];
         room.references -= 1;
         if room.references > 0 {
             return;
         }
-        assert!(room.members.is_empty(), "whoever is a member refers to the room");
+        assert!(room.members.is_empty(), "every member refers to the room");
         let slot = &mut self.slots[key.0 as usize];
         let room = slot.take().expect("it was just there");
         debug_assert!(room.log.is_empty(), "a log is kept for members only");
@@ -89,7 +89,7 @@ impl Rooms {
 
     /// A room beside the pool that its log takes chunks from and gives them back to.
     pub(crate) fn with_pool(&mut self, key: RoomKey) -> (&mut Room, &mut ChunkPool) {
-        let room = self.slots[key.0 as usize].as_mut().expect("whoever has the key refers to it");
+        let room = self.slots[key.0 as usize].as_mut().expect("every key is a reference");
         (room, &mut self.pool)
     }
 
@@ -120,12 +120,12 @@ impl Index<RoomKey> for Rooms {
     type Output = Room;
 
     fn index(&self, key: RoomKey) -> &Room {
-        self.get(key).expect("whoever has the key refers to it")
+        self.get(key).expect("every key is a reference")
     }
 }
 
 impl IndexMut<RoomKey> for Rooms {
     fn index_mut(&mut self, key: RoomKey) -> &mut Room {
-        self.get_mut(key).expect("whoever has the key refers to it")
+        self.get_mut(key).expect("every key is a reference")
     }
 }
