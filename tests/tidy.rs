@@ -100,8 +100,7 @@ fn unsafe_stands_where_it_is_argued() {
 
 #[test]
 fn the_wire_code_knows_nothing_of_rooms() {
-    let words =
-        ["crate::room", "crate::shard", "crate::home", "crate::connection", "crate::mesh"];
+    let words = ["crate::room", "crate::shard", "crate::home", "crate::connection", "crate::mesh"];
     forbid("shards/src/wire", &words, &[], "frames are bytes");
 }
 

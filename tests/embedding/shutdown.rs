@@ -5,9 +5,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast::{Client, Event, Message, PublishError};
-use serde_json::json;
+use serde_json::{Value, json};
+use tungstenite::Message as Frame;
 
-use crate::socket::{Gate, PATIENCE, Socket, builder};
+use crate::socket::{Gate, Goodbye, PATIENCE, Socket, builder};
+
+/// Everything that a client hears, and its end.
+fn heard_until_the_end(mut listener: Socket) -> (Vec<Value>, Goodbye) {
+    let mut heard = Vec::new();
+    loop {
+        match listener.read().unwrap() {
+            Frame::Text(text) => heard.push(serde_json::from_str(&text).unwrap()),
+            Frame::Close(Some(close)) => {
+                let (code, reason) = (close.code.into(), close.reason.to_string());
+                while listener.read().is_ok() {}
+                return (heard, Goodbye { code, reason });
+            }
+            _ => {}
+        }
+    }
+}
 
 #[test]
 fn what_was_begun_is_delivered() {
@@ -46,25 +63,20 @@ fn what_was_begun_is_delivered() {
                 }
             }
         });
+        // It reads all the time: a listener that does not read may be closed as slow.
+        let listens = thread::spawn(move || heard_until_the_end(listener));
         // Somewhere in the middle of it.
         thread::sleep(Duration::from_millis(round));
         let drain = thread::spawn(move || server.shutdown(PATIENCE));
         let (taken, error) = publisher.join().unwrap();
         assert!(matches!(error, PublishError::Closed(_)), "{error}");
         gate.open();
-        let mut expected = 0;
-        let mut last = false;
-        while expected < taken || !last {
-            let message = listener.receive();
-            match message["event"].as_str() {
-                Some("last") => last = true,
-                _ => {
-                    assert_eq!(message["data"], expected, "of {taken} that were taken");
-                    expected += 1;
-                }
-            }
-        }
-        assert!(listener.goodbye().reason.starts_with("shutdown"));
+        let (heard, goodbye) = listens.join().unwrap();
+        assert!(goodbye.reason.starts_with("shutdown"), "{goodbye:?}");
+        let is_last = |message: &&Value| message["event"] == "last";
+        assert_eq!(heard.iter().filter(is_last).count(), 1);
+        let numbers = heard.iter().filter(|message| !is_last(message)).map(|m| &m["data"]);
+        assert!(numbers.eq(&Vec::from_iter((0..taken).map(Value::from))), "all {taken} in order");
         assert!(speaker.goodbye().reason.starts_with("shutdown"));
         assert_eq!(drain.join().unwrap().cut, 0);
     }
