@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use corecast_shards::wire::{FRAME_HEADER_MAX, Opcode, push_frame};
-use corecast_shards::{Publication, RoomName, Unnumbered, reply_frame};
+use corecast_shards::{Publication, RoomMessage, reply_frame};
 use serde::Serialize;
 
 /// A message to publish: an event with its data, a text, or bytes. Each fits every target: a room
@@ -78,12 +78,12 @@ impl Message {
         Message(Content::Binary(bytes.into()))
     }
 
-    /// Encodes the message for the members of a room, but for its offset.
-    pub(crate) fn for_room(&self, room: &RoomName) -> Unnumbered {
+    /// The message for a room, or for all connections, in no format yet.
+    pub(crate) fn for_rooms(&self) -> RoomMessage {
         match &self.0 {
-            Content::Event(parts) => Unnumbered::new(&parts.publication(), room),
-            Content::Text(text) => Unnumbered::verbatim(Opcode::Text, text.as_bytes()),
-            Content::Binary(bytes) => Unnumbered::verbatim(Opcode::Binary, bytes),
+            Content::Event(parts) => RoomMessage::event(&parts.publication()),
+            Content::Text(text) => RoomMessage::text(text),
+            Content::Binary(bytes) => RoomMessage::binary(bytes),
         }
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_shards::{Call, CallKind, ConnId, Disconnect, Hooks, Petition};
+use corecast_shards::{Call, CallKind, ConnId, Disconnect, Format, Hooks, Petition};
 
 use crate::claims::Claims;
 use crate::client::Client;
@@ -47,10 +47,17 @@ impl Program {
     pub(crate) fn hooks(&self) -> Hooks {
         Hooks {
             events: self.events.keys().cloned().collect(),
-            text: self.text.is_some(),
             binary: self.binary.is_some(),
             connect: self.connect.is_some(),
             disconnect: self.disconnect.is_some(),
+        }
+    }
+
+    /// What the clients of WebSocket connections read: ours, or texts of the program's own format.
+    pub(crate) fn format(&self) -> Format {
+        match self.text {
+            Some(_) => Format::Verbatim,
+            None => Format::Native,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corecast_shards::{Answer, BadRoomName, ConnId, RoomName, Unnumbered};
+use corecast_shards::{Answer, BadRoomName, ConnId, RoomMessage, RoomName};
 use futures_lite::future::block_on;
 
 use crate::broadcaster::Broadcaster;
@@ -65,7 +65,7 @@ pub enum Outgoing<'a> {
         /// Which.
         room: &'a RoomName,
         /// The message but for its offset.
-        message: Unnumbered,
+        message: RoomMessage,
         /// The connection that does not get it.
         except: Option<ConnId>,
     },
@@ -126,7 +126,7 @@ impl<'a, S> Target<'a, S> {
     fn encode(&self, message: &Message) -> Result<Outgoing<'_>, NotAccepted> {
         match &self.recipient {
             Recipient::Room(Ok(room)) => {
-                let message = message.for_room(room);
+                let message = message.for_rooms();
                 Ok(Outgoing::Room { room, message, except: self.except })
             }
             Recipient::Room(Err(bad)) => Err(NotAccepted::BadRoom(*bad)),

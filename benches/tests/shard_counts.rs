@@ -7,8 +7,8 @@ use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
-    Unnumbered,
+    Capacity, Config, ConnId, Format, Permissions, Publication, RoomMessage, RoomName, SendEnd,
+    Shard, ShardId,
 };
 
 /// Rounds after which buffers have the size that they keep.
@@ -117,7 +117,7 @@ impl Mesh {
         for _ in 0..members {
             let mut frame = Vec::new();
             push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
-            let member = self.shards[shard].open(Permissions::default());
+            let member = self.shards[shard].open(Permissions::default(), Format::Native);
             self.shards[shard].receive(member, &mut frame);
         }
         self.settle();
@@ -126,7 +126,7 @@ impl Mesh {
     /// One publish on the first shard, up to the last member; the items that crossed.
     fn publish(&mut self) -> usize {
         let publication = Publication { event: "m".into(), data: "1", echo: true };
-        let message = Unnumbered::new(&publication, &self.room);
+        let message = RoomMessage::event(&publication);
         self.shards[0].publish(&self.room, message, None, None).unwrap();
         self.settle()
     }
@@ -208,7 +208,7 @@ struct Reader {
 impl Reader {
     fn new(rooms: usize) -> Reader {
         let mut shard = Shard::new(ShardId::new(0), Config { shards: 1, ..Config::default() });
-        let conn = shard.open(Permissions::default());
+        let conn = shard.open(Permissions::default(), Format::Native);
         for room in 0..rooms {
             let text = format!(r#"{{"event":"cast:join","room":"{room}"}}"#);
             let mut frame = Vec::new();
@@ -224,7 +224,7 @@ impl Reader {
     fn looks(&mut self, end: fn(usize) -> SendEnd) -> u64 {
         let before = self.shard.counters().looks;
         let publication = Publication { event: "m".into(), data: "1", echo: true };
-        let message = Unnumbered::new(&publication, &self.busy);
+        let message = RoomMessage::event(&publication);
         self.shard.publish(&self.busy, message, None, None).unwrap();
         self.shard.take_loopback(16);
         self.shard.begin_quantum();
@@ -263,7 +263,7 @@ fn many_rooms_with_news_share_few_sends() {
     for room in 0..ROOMS {
         let room = RoomName::new(&room.to_string()).unwrap();
         let publication = Publication { event: "m".into(), data: "1", echo: true };
-        let message = Unnumbered::new(&publication, &room);
+        let message = RoomMessage::event(&publication);
         reader.shard.publish(&room, message, None, None).unwrap();
         reader.shard.take_loopback(16);
     }

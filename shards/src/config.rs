@@ -51,9 +51,6 @@ pub enum SlowPolicy {
 pub struct Hooks {
     /// Events of the envelope. All others are answered with `unknown_event`.
     pub events: BTreeSet<Box<str>>,
-    /// Every text message goes to the program: its own format replaces the envelope, and there is
-    /// no welcome.
-    pub text: bool,
     /// Binary messages go to the program instead of being refused with 1003.
     pub binary: bool,
     /// New connections wait for the program before their first message is handled.

@@ -19,6 +19,7 @@ mod time;
 mod tuning;
 
 mod envelope;
+mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -39,8 +40,9 @@ pub use call::{Call, CallKind, Message, Petition, Said, Verdict, Wish};
 pub use close_code::{BadCloseCode, Close, CloseCode};
 pub use config::{Config, Hooks, SlowPolicy};
 pub use disconnect::Disconnect;
-pub use envelope::{BadBody, Publication, Unnumbered, event_frame, reply_frame};
+pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
+pub use format::{Encoding, Format, Frames, Reply, RoomMessage, event_frame, reply_frame};
 pub use id::{BadConnId, ConnId, ShardId};
 pub use latencies::Latencies;
 pub use limit::{Amount, Limit, Preset};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, ConnId, Disconnect, Publication, Query, RoomName, Unnumbered, event_frame,
+    Answer, ConnId, Disconnect, Publication, Query, RoomMessage, RoomName, event_frame,
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -114,7 +114,7 @@ fn readiness(hub: &Hub) -> Answered {
 async fn broadcast(hub: &Hub, request: Request<Incoming>) -> Answered {
     let body = read_command(hub, request).await?;
     let everybody = RoomName::everybody();
-    let message = Unnumbered::new(&Publication::parse(&body)?, &everybody);
+    let message = RoomMessage::event(&Publication::parse(&body)?);
     hub.refuse_while_draining()?;
     hub.publish(&everybody, message, None).map_err(|_| HttpError::overloaded())?;
     accepted(&json!({"connections": hub.connections()}))
@@ -124,7 +124,7 @@ async fn publish(hub: &Hub, room: &str, request: Request<Incoming>) -> Answered 
     let room = RoomName::new(room);
     let body = read_command(hub, request).await?;
     let room = room.map_err(|bad| HttpError::bad_request(bad.to_string()))?;
-    let message = Unnumbered::new(&Publication::parse(&body)?, &room);
+    let message = RoomMessage::event(&Publication::parse(&body)?);
     match hub.publish_numbered(&room, message).await? {
         Answer::Published { offset, members } => {
             accepted(&json!({"offset": offset, "members": members}))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{
     Answer, Close, ConnId, Full, Joined, Limits, Message, Petition, Query, Refused, RequestId,
-    RoomName, Shard, ShardId, Time, Unnumbered, Unsent, Verdict,
+    RoomMessage, RoomName, Shard, ShardId, Time, Unsent, Verdict,
 };
 use futures_lite::future;
 
@@ -248,7 +248,7 @@ impl Hub {
     pub(crate) fn publish(
         &self,
         room: &RoomName,
-        message: Unnumbered,
+        message: RoomMessage,
         exclude: Option<ConnId>,
     ) -> Result<(), NotAccepted> {
         let publish = |core: &mut Core| core.shard.publish(room, message, exclude, None);
@@ -262,7 +262,7 @@ impl Hub {
     pub(crate) async fn publish_waiting(
         &self,
         room: &RoomName,
-        mut message: Unnumbered,
+        mut message: RoomMessage,
         exclude: Option<ConnId>,
         confirm: bool,
     ) -> Result<Receipt, NotAccepted> {
@@ -292,7 +292,7 @@ impl Hub {
     pub(crate) async fn publish_numbered(
         &self,
         room: &RoomName,
-        message: Unnumbered,
+        message: RoomMessage,
     ) -> Result<Answer, HttpError> {
         self.refuse_while_draining()?;
         let publish = |core: &mut Core, token| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corecast_shards::{Answer, Close, ConnId, Query, RoomName, ShardId, Unnumbered};
+use corecast_shards::{Answer, Close, ConnId, Query, RoomMessage, RoomName, ShardId};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use event_listener::{Event, EventListener, IntoNotification};
 
@@ -18,7 +18,7 @@ pub(crate) enum Foreign {
         /// The room of everybody for a broadcast.
         room: RoomName,
         /// Encoded by the caller, so that the shard is not kept.
-        message: Unnumbered,
+        message: RoomMessage,
         /// The connection that does not get it.
         except: Option<ConnId>,
         /// Who wants to know the offset.

@@ -256,15 +256,14 @@ mod memory {
 
 #[cfg(test)]
 mod tests {
-    use corecast_shards::wire::Opcode;
-    use corecast_shards::{Config, ConnId, Origin, Requester, RoomName, Time, Unnumbered};
+    use corecast_shards::{Config, ConnId, Origin, Requester, RoomMessage, RoomName, Time};
 
     use super::*;
 
     fn publish(room: &RoomName) -> ToHome {
         ToHome::Publish {
             room: room.clone(),
-            message: Unnumbered::verbatim(Opcode::Text, b"m"),
+            message: RoomMessage::text("m"),
             exclude: None,
             origin: Origin::Nobody,
             accepted: Time::default(),
@@ -296,7 +295,9 @@ mod tests {
         let conn = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
         let (room_joined, requester) = (room.clone(), Requester::Client(None));
         let (change_id, since, again) = (1, None, false);
-        let join = ToHome::Join { room: room_joined, conn, change_id, requester, since, again };
+        let encoding = corecast_shards::Encoding::WebSocket;
+        let join =
+            ToHome::Join { room: room_joined, conn, encoding, change_id, requester, since, again };
         assert!(peers[0].peers[0].requests_out.push(join, 1).is_ok());
         let mut served = [0_usize; 2];
         for _ in 0..300 {

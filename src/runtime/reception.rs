@@ -297,7 +297,7 @@ impl Core {
     ) {
         // A slot may be vacant in the engine whose descriptor is not closed yet.
         self.take_outputs();
-        let id = self.shard.open(permissions);
+        let id = self.shard.open(permissions, self.format);
         if let Some(session) = session {
             self.sessions.insert(id, Rc::new(session));
         }

@@ -217,12 +217,23 @@ impl ShardSeed {
             (false, false) => Keeping::Nothing,
         };
         let permissions = self.program.commands.permissions(Permissions::default());
+        let format = self.program.format();
         let handlers = caught_at_once(|| Handlers::new(self.program))
             .map_err(|panic| StartError::Program { message: panic })?;
         let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
         let (doorbell, process, sends) = (self.bell_fd, Arc::clone(&self.process), self.sends);
-        let parts =
-            Parts { shard, mesh, listener, doorbell, inbox, process, keeping, permissions, sends };
+        let parts = Parts {
+            shard,
+            mesh,
+            listener,
+            doorbell,
+            inbox,
+            process,
+            keeping,
+            permissions,
+            format,
+            sends,
+        };
         let core = Core::new(parts).map_err(StartError::System)?;
         Ok(Hub::new(core, self.doorbell, handlers, self.process, self.broadcaster))
     }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, Call, CloseStep, ConnId, Disconnect, Permissions, Query, RequestId, RoomName, Shard,
-    Time, Unnumbered,
+    Answer, Call, CloseStep, ConnId, Disconnect, Format, Permissions, Query, RequestId,
+    RoomMessage, RoomName, Shard, Time,
 };
 
 use super::alarms::Alarms;
@@ -81,6 +81,8 @@ pub(crate) struct Core {
     pub(super) keeping: Keeping,
     /// What clients may do by their own commands.
     pub(super) permissions: Permissions,
+    /// What the client of a WebSocket connection reads.
+    pub(super) format: Format,
     pub(super) process: Arc<Process>,
     /// The thread is to end.
     pub(crate) stopped: bool,
@@ -96,6 +98,7 @@ pub(crate) struct Parts {
     pub(crate) process: Arc<Process>,
     pub(crate) keeping: Keeping,
     pub(crate) permissions: Permissions,
+    pub(crate) format: Format,
     pub(crate) sends: Sends,
 }
 
@@ -155,8 +158,18 @@ const SWEEP_MIN: usize = 64;
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> io::Result<Core> {
-        let Parts { shard, mesh, listener, doorbell, inbox, process, keeping, permissions, sends } =
-            parts;
+        let Parts {
+            shard,
+            mesh,
+            listener,
+            doorbell,
+            inbox,
+            process,
+            keeping,
+            permissions,
+            format,
+            sends,
+        } = parts;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(&listener, LISTENER)?;
@@ -196,6 +209,7 @@ impl Core {
             sessions: HashMap::new(),
             keeping,
             permissions,
+            format,
             process,
             stopped: false,
         })
@@ -442,7 +456,7 @@ impl Core {
     fn publish_foreign(
         &mut self,
         room: RoomName,
-        message: Unnumbered,
+        message: RoomMessage,
         except: Option<ConnId>,
         reply: Option<Resolver<Answer>>,
     ) {
@@ -548,7 +562,7 @@ impl Core {
 
 /// A message of a foreign thread, the connection that does not get it, and the name of the caller
 /// that waits for its offset.
-type Publication = (Unnumbered, Option<ConnId>, Option<RequestId>);
+type Publication = (RoomMessage, Option<ConnId>, Option<RequestId>);
 
 /// Gives the message back when its room takes none at the moment.
 fn publish(

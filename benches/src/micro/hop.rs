@@ -2,8 +2,8 @@
 
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, Permissions, Publication, RoomName, SendEnd, Shard, ShardId,
-    Unnumbered,
+    Capacity, Config, ConnId, Format, Permissions, Publication, RoomMessage, RoomName, SendEnd,
+    Shard, ShardId,
 };
 
 /// Two shards: one with a publisher and a member, the other home to their room.
@@ -35,7 +35,7 @@ impl Hop {
         let far = Shard::new(FAR, config);
         let mut names = (0..).filter_map(|n| RoomName::new(&format!("room {n}")).ok());
         let room = names.find(|room| near.home(room) == FAR).expect("half of all rooms");
-        let member = near.open(Permissions::default());
+        let member = near.open(Permissions::default(), Format::Native);
         let data = format!("\"{}\"", "x".repeat(payload_bytes));
         let mut hop = Hop { near, far, room, data, member };
         hop.join();
@@ -46,7 +46,7 @@ impl Hop {
     pub fn publish(&mut self) {
         self.near.on_to_home_capacity(FAR, PLENTY);
         let publication = Publication { event: "m".into(), data: &self.data, echo: true };
-        let message = Unnumbered::new(&publication, &self.room);
+        let message = RoomMessage::event(&publication);
         self.near.publish(&self.room, message, None, None).expect("there is plenty of room");
         self.carry();
     }

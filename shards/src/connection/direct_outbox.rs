@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::format::Encoding;
 use crate::log::Rest;
-use crate::wire::server_frame_len;
 
 /// What one connection is sent besides its rooms' messages: the rest of a frame that was
 /// cut, then its own frames (replies, acks, emits) in order. Both go before any room's messages.
@@ -25,9 +25,9 @@ pub(crate) struct DirectOutbox {
 }
 
 impl DirectOutbox {
-    /// Queues one whole frame.
-    pub(crate) fn push(&mut self, frame: &[u8]) {
-        self.next.extend_from_slice(frame);
+    /// Where whole frames are queued, behind what is there.
+    pub(crate) fn queue(&mut self) -> &mut Vec<u8> {
+        &mut self.next
     }
 
     /// Queues the rest of a room's frame, in front of everything else.
@@ -73,10 +73,10 @@ impl DirectOutbox {
         [self.rest_bytes(), &self.sending[self.sent..]]
     }
 
-    /// Takes `taken` bytes off what the send offered.
+    /// Takes `taken` bytes off what the send offered, which are frames of this encoding.
     ///
     /// Returns how many of `taken` were not ours.
-    pub(crate) fn consume(&mut self, taken: usize) -> usize {
+    pub(crate) fn consume(&mut self, taken: usize, encoding: Encoding) -> usize {
         let rest = taken.min(self.rest_bytes().len());
         self.rest_taken += rest;
         if self.rest_bytes().is_empty() {
@@ -84,14 +84,19 @@ impl DirectOutbox {
         }
         let direct = (taken - rest).min(self.sending.len() - self.sent);
         self.sent += direct;
-        self.advance_start();
+        self.advance_start(encoding);
         taken - rest - direct
     }
 
-    /// Drops every frame of which nothing was sent.
-    pub(crate) fn keep_frame_in_progress(&mut self) {
-        self.next.clear();
-        let end = if self.sent > self.start { self.frame_end() } else { self.sent };
+    /// Drops every frame of which nothing was sent, but for the head that a response begins with.
+    pub(crate) fn keep_frame_in_progress(&mut self, encoding: Encoding) {
+        let head = |bytes: &[u8]| encoding.head_len(bytes);
+        let next = head(&self.next);
+        self.next.truncate(next);
+        let end = match self.sent > self.start {
+            true => self.frame_end(encoding),
+            false => self.sent + head(&self.sending[self.sent..]),
+        };
         self.sending.truncate(end);
     }
 
@@ -100,9 +105,9 @@ impl DirectOutbox {
         &rest[self.rest_taken..]
     }
 
-    fn advance_start(&mut self) {
+    fn advance_start(&mut self, encoding: Encoding) {
         while self.start < self.sent {
-            let end = self.frame_end();
+            let end = self.frame_end(encoding);
             if end > self.sent {
                 return;
             }
@@ -110,8 +115,8 @@ impl DirectOutbox {
         }
     }
 
-    fn frame_end(&self) -> usize {
-        let frame = server_frame_len(&self.sending[self.start..]);
+    fn frame_end(&self, encoding: Encoding) -> usize {
+        let frame = encoding.frame_len(&self.sending[self.start..]);
         self.start + frame.expect("whole frames are queued, and this one starts here")
     }
 }
@@ -120,6 +125,8 @@ impl DirectOutbox {
 mod tests {
     use super::*;
     use crate::wire::{Opcode, push_frame};
+
+    const WS: Encoding = Encoding::WebSocket;
 
     fn frame(payload: &str) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -134,15 +141,15 @@ mod tests {
     #[test]
     fn the_rest_goes_first_and_frames_keep_their_order() {
         let mut direct = DirectOutbox::default();
-        direct.push(&frame("a"));
+        direct.queue().extend_from_slice(&frame("a"));
         direct.push_rest(Rest::Copied(b"rest".to_vec()));
         direct.begin();
-        direct.push(&frame("b"));
+        direct.queue().extend_from_slice(&frame("b"));
         assert_eq!(pending(&direct), [b"rest".to_vec(), frame("a")].concat());
-        assert_eq!(direct.consume(4 + 3 + 10), 10);
+        assert_eq!(direct.consume(4 + 3 + 10, WS), 10);
         direct.begin();
         assert_eq!(pending(&direct), frame("b"));
-        assert_eq!(direct.consume(3), 0);
+        assert_eq!(direct.consume(3, WS), 0);
         assert!(direct.is_empty());
     }
 
@@ -151,13 +158,13 @@ mod tests {
         let whole = [frame("one"), frame("two"), frame("later")].concat();
         for taken in 0..10 {
             let mut direct = DirectOutbox::default();
-            direct.push(&[frame("one"), frame("two")].concat());
+            direct.queue().extend_from_slice(&[frame("one"), frame("two")].concat());
             direct.begin();
-            direct.push(&frame("later"));
-            direct.consume(taken);
+            direct.queue().extend_from_slice(&frame("later"));
+            direct.consume(taken, WS);
             direct.begin();
             assert_eq!(pending(&direct), &whole[taken..], "{taken} bytes taken");
-            direct.keep_frame_in_progress();
+            direct.keep_frame_in_progress(WS);
             let kept = if taken % 5 == 0 { 0 } else { 5 - taken % 5 };
             assert_eq!(pending(&direct), &whole[taken..taken + kept], "{taken} bytes taken");
         }
@@ -168,11 +175,11 @@ mod tests {
         let whole = [frame("one"), frame("two"), frame("three")].concat();
         for taken in 0..whole.len() {
             let mut direct = DirectOutbox::default();
-            direct.push(&whole);
+            direct.queue().extend_from_slice(&whole);
             direct.begin();
-            direct.push(&frame("later"));
-            direct.consume(taken);
-            direct.keep_frame_in_progress();
+            direct.queue().extend_from_slice(&frame("later"));
+            direct.consume(taken, WS);
+            direct.keep_frame_in_progress(WS);
             let expected = match taken {
                 1..=4 => &whole[taken..5],
                 6..=9 => &whole[taken..10],
@@ -191,7 +198,7 @@ mod tests {
         direct.begin();
         assert_eq!(Arc::strong_count(&large), 2);
         assert_eq!((direct.len(), pending(&direct)), (0, vec![7, 7]));
-        assert_eq!(direct.consume(2), 0);
+        assert_eq!(direct.consume(2, WS), 0);
         assert_eq!(Arc::strong_count(&large), 1);
     }
 }

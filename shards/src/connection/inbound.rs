@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::call::{Message, Wish};
-use crate::envelope::{ErrorCode, Unnumbered};
+use crate::envelope::ErrorCode;
+use crate::format::RoomMessage;
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::Decoder;
@@ -53,11 +54,11 @@ pub(crate) enum What {
     Leave,
     /// Publish to the room; without `echo` not to the sender.
     Publish {
-        message: Unnumbered,
+        message: RoomMessage,
         echo: bool,
     },
     /// Publish to everybody.
-    Broadcast(Unnumbered),
+    Broadcast(RoomMessage),
     Ping,
     /// Hand it to a handler of the program.
     Call(Message),

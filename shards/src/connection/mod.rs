@@ -12,6 +12,7 @@ use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
 use crate::connection::index_list::IndexList;
 use crate::disconnect::Disconnect;
+use crate::format::Format;
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::permissions::Permissions;
@@ -26,6 +27,8 @@ pub(crate) use membership::{Membership, MembershipState, NOT_LISTED};
 pub(crate) struct Connection {
     pub(crate) generation: u32,
     phase: Phase,
+    /// What its client reads.
+    pub(crate) format: Format,
     write_state: WriteState,
     /// Its socket blocked, and it has not caught up since.
     pub(crate) slow: bool,
@@ -138,6 +141,7 @@ impl Connection {
         Connection {
             generation,
             phase: Phase::Vacant,
+            format: Format::Native,
             write_state: WriteState::Idle,
             slow: false,
             slow_timer: false,
@@ -191,8 +195,9 @@ impl Connection {
     }
 
     /// Vacant to Open.
-    pub(crate) fn open(&mut self, permissions: Permissions, now: Time) {
+    pub(crate) fn open(&mut self, permissions: Permissions, format: Format, now: Time) {
         assert_eq!(self.phase, Phase::Vacant, "a slot has one occupant");
+        self.format = format;
         (self.phase, self.permissions, self.last_received) = (Phase::Open, permissions, now);
     }
 

@@ -2,8 +2,8 @@
 
 mod command;
 mod depth;
+mod error_code;
 mod members;
-mod reply;
 mod text;
 
 use std::borrow::Cow;
@@ -15,10 +15,8 @@ use crate::room_name::RoomName;
 pub(crate) use command::Command;
 pub use command::{BadBody, Publication};
 use depth::depth;
+pub(crate) use error_code::ErrorCode;
 use members::{Members, NoObject};
-pub(crate) use reply::ErrorCode;
-pub(crate) use reply::{Reply, Welcome};
-pub use reply::{Unnumbered, event_frame, reply_frame};
 use text::{NoText, read_text};
 
 /// One message of a client, read but not yet understood. Borrows from the text.

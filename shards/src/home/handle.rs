@@ -2,11 +2,9 @@
 
 use super::{HomeRooms, IdleTtl};
 use crate::config::Config;
-use crate::envelope::{Reply, Unnumbered};
+use crate::format::{Encoder, Encoding, Encodings, Placed, Reply, RoomMessage};
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{
-    Answer, FromHome, Joined, LeaveRequest, Origin, Outboxes, Query, RequestId, RoomInfo, ToHome,
-};
+use crate::mesh::{Answer, FromHome, Joined, Origin, Outboxes, Query, RequestId, RoomInfo, ToHome};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
@@ -18,6 +16,7 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(crate) struct Home {
     rooms: HomeRooms,
+    encoder: Encoder,
     shards: u16,
     ttl: IdleTtl,
     /// Rooms whose publishers pause.
@@ -34,7 +33,8 @@ impl Home {
         }
         let share = config.limits.lingering_rooms / usize::from(config.shards);
         let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max: share.max(1) };
-        Home { rooms, shards: config.shards, ttl, paused: 0 }
+        let encoder = Encoder::default();
+        Home { rooms, encoder, shards: config.shards, ttl, paused: 0 }
     }
 
     /// Handles a message of shard `from`. Returns the question that it carries if it is one, since
@@ -51,16 +51,22 @@ impl Home {
                 let publish = Publish { message, exclude, accepted };
                 self.number(from, &room, publish, origin, now, outboxes);
             }
-            ToHome::Join { room, conn, change_id, requester, since, again } => {
-                let joined = self.on_join(&room, conn, since, again, now);
+            ToHome::Join { room, conn, encoding, change_id, requester, since, again } => {
+                let joins = (!again).then_some((conn.shard, encoding));
+                let joined = self.on_join(&room, joins, since, now);
                 let joined = FromHome::Joined { room, conn, change_id, requester, joined };
                 outboxes.push_from_home(conn.shard, joined);
             }
-            ToHome::Leave { room, conn, request } => {
-                self.on_leave(room, conn, request, now, outboxes);
+            ToHome::Leave { room, conn, encoding, request } => {
+                let (resumed, offset) = self.on_leave(&room, conn.shard, encoding, now);
+                self.announce_pause(&room, resumed.then_some(false), outboxes);
+                if let Some(request) = request {
+                    let left = FromHome::Left { room, conn, request, offset };
+                    outboxes.push_from_home(conn.shard, left);
+                }
             }
-            ToHome::Relay { conn, frame } => {
-                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, frame });
+            ToHome::Relay { conn, reply } => {
+                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
             }
             ToHome::Pause { room, paused } => {
                 let home = self.rooms.get_mut(&room);
@@ -87,67 +93,64 @@ impl Home {
         let home = self.rooms.get_or_create(room);
         home.offset += 1;
         let (offset, members) = (home.offset, home.members());
-        let interested: Vec<ShardId> = home.interested().collect();
-        let shown = (!room.is_everybody()).then_some(offset);
-        let frame = message.number(shown);
+        let interested: Vec<(ShardId, Encodings)> = home.interested().collect();
+        let placed = Placed { room, epoch: home.epoch, offset };
+        let frames = self.encoder.encode(&message, &placed, home.needed());
         match origin {
             Origin::Nobody => {}
             Origin::Connection { conn, id } => {
-                let frame = Reply::ack(&id, shown);
-                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, frame });
+                let reply = Reply::ack(id, (!room.is_everybody()).then_some(offset));
+                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
             }
             Origin::Caller(token) => {
                 let answer = Answer::Published { offset, members };
                 outboxes.push_from_home(from, FromHome::Answer { token, answer });
             }
         }
-        for shard in interested {
-            let (room, frame) = (room.clone(), frame.clone());
-            let deliver = FromHome::Deliver { room, offset, frame, exclude, accepted };
+        for (shard, needed) in interested {
+            let (room, frames) = (room.clone(), frames.only(needed));
+            let deliver = FromHome::Deliver { room, offset, frames, exclude, accepted };
             outboxes.push_from_home(shard, deliver);
         }
         self.rooms.touch(room, now, self.ttl);
     }
 
+    /// Counts the member, unless it is one already.
     fn on_join(
         &mut self,
         room: &RoomName,
-        conn: ConnId,
+        joins: Option<(ShardId, Encoding)>,
         since: Option<(Box<str>, u64)>,
-        again: bool,
         now: Time,
     ) -> Joined {
         let home = self.rooms.get_or_create(room);
-        if !again {
-            home.join(conn.shard);
+        if let Some((shard, encoding)) = joins {
+            home.join(shard, encoding);
         }
         // Complete or refused: without a history only the present moment can be recovered.
         let present = |(epoch, offset): (Box<str>, u64)| {
             *epoch == *home.epoch.to_string() && offset == home.offset
         };
-        let recovered = since.filter(|_| !again).map(present);
+        let recovered = since.filter(|_| joins.is_some()).map(present);
         let joined =
             Joined { epoch: home.epoch, offset: home.offset, members: home.members(), recovered };
         self.rooms.touch(room, now, self.ttl);
         joined
     }
 
+    /// Counts the member no longer. Returns whether publishers may go on because of that, and the
+    /// offset of the last message that the member gets.
     fn on_leave(
         &mut self,
-        room: RoomName,
-        conn: ConnId,
-        request: Option<LeaveRequest>,
+        room: &RoomName,
+        shard: ShardId,
+        encoding: Encoding,
         now: Time,
-        outboxes: &mut Outboxes,
-    ) {
-        let home = self.rooms.get_mut(&room).expect("a room with members exists");
-        let resumed = home.leave(conn.shard);
-        let offset = home.offset;
-        self.announce_pause(&room, resumed.then_some(false), outboxes);
-        self.rooms.touch(&room, now, self.ttl);
-        if let Some(request) = request {
-            outboxes.push_from_home(conn.shard, FromHome::Left { room, conn, request, offset });
-        }
+    ) -> (bool, u64) {
+        let home = self.rooms.get_mut(room).expect("a room with members exists");
+        let left = (home.leave(shard, encoding), home.offset);
+        self.rooms.touch(room, now, self.ttl);
+        left
     }
 
     /// Sends every shard the room's new state, if it changed: publishers may be anywhere.
@@ -202,7 +205,7 @@ impl Home {
 
 /// A message on its way through its home.
 struct Publish {
-    message: Unnumbered,
+    message: RoomMessage,
     exclude: Option<ConnId>,
     accepted: Time,
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::epoch::Epoch;
+use crate::format::{Encoding, EncodingCounts, Encodings};
 use crate::id::ShardId;
 use crate::mesh::RoomInfo;
 use crate::rng::Rng;
@@ -19,8 +20,8 @@ pub(crate) struct HomeRoom {
     pub(crate) epoch: Epoch,
     /// The offset of the last message.
     pub(crate) offset: u64,
-    /// How many members each shard has; shards without members are absent.
-    interest: Vec<(ShardId, u32)>,
+    /// How many members each shard has, by their encoding; shards without members are absent.
+    interest: Vec<(ShardId, EncodingCounts)>,
     members: u32,
     paused_by: Vec<ShardId>,
     expires_at: Option<Deadline>,
@@ -45,27 +46,38 @@ impl HomeRoom {
         self.members
     }
 
-    /// The shards that have members.
-    pub(crate) fn interested(&self) -> impl Iterator<Item = ShardId> {
-        self.interest.iter().map(|(shard, _)| *shard)
+    /// The shards that have members, with the encodings that these need.
+    pub(crate) fn interested(&self) -> impl Iterator<Item = (ShardId, Encodings)> {
+        self.interest.iter().map(|(shard, counts)| (*shard, counts.needed()))
     }
 
-    pub(crate) fn join(&mut self, shard: ShardId) {
+    /// The encodings that any member needs.
+    pub(crate) fn needed(&self) -> Encodings {
+        self.interested().fold(Encodings::default(), |all, (_, needed)| all.and(needed))
+    }
+
+    pub(crate) fn join(&mut self, shard: ShardId, encoding: Encoding) {
         self.members += 1;
-        match self.interest.iter_mut().find(|(with_members, _)| *with_members == shard) {
-            Some((_, count)) => *count += 1,
-            None => self.interest.push((shard, 1)),
-        }
+        let place = self.place_of(shard).unwrap_or_else(|| {
+            self.interest.push((shard, EncodingCounts::default()));
+            self.interest.len() - 1
+        });
+        self.interest[place].1.add(encoding);
+    }
+
+    fn place_of(&self, shard: ShardId) -> Option<usize> {
+        self.interest.iter().position(|(with_members, _)| *with_members == shard)
     }
 
     /// Takes one member away. Returns true when publishing may go on because of it: nobody presses
     /// on behalf of members that it no longer has.
-    pub(crate) fn leave(&mut self, shard: ShardId) -> bool {
-        let place = self.interest.iter().position(|(with_members, _)| *with_members == shard);
+    pub(crate) fn leave(&mut self, shard: ShardId, encoding: Encoding) -> bool {
+        let place = self.place_of(shard);
         let place = place.expect("exactly one leave follows each join, on the same outbox");
         self.members -= 1;
-        self.interest[place].1 -= 1;
-        if self.interest[place].1 > 0 {
+        let counts = &mut self.interest[place].1;
+        counts.remove(encoding);
+        if !counts.is_empty() {
             return false;
         }
         self.interest.swap_remove(place);
@@ -76,7 +88,7 @@ impl HomeRoom {
     pub(crate) fn pause(&mut self, shard: ShardId, paused: bool) -> Option<bool> {
         let before = !self.paused_by.is_empty();
         self.paused_by.retain(|presses| *presses != shard);
-        if paused && self.interested().any(|with_members| with_members == shard) {
+        if paused && self.place_of(shard).is_some() {
             self.paused_by.push(shard);
         }
         let after = !self.paused_by.is_empty();
@@ -127,10 +139,17 @@ impl HomeRooms {
         }
     }
 
-    /// Creates the room of everybody, in which all shards are interested from start to end.
+    /// Creates the room of everybody. From start to end each shard says once of each encoding that
+    /// it has members there: a connection gets every broadcast behind its welcome, which no home
+    /// has to answer before.
     pub(crate) fn open_everybody(&mut self, shards: impl Iterator<Item = ShardId>) {
         let everybody = self.get_or_create(&RoomName::everybody());
-        everybody.interest = shards.map(|shard| (shard, 1)).collect();
+        for shard in shards {
+            Encoding::OF_BROADCASTS
+                .into_iter()
+                .for_each(|encoding| everybody.join(shard, encoding));
+        }
+        everybody.members = 0;
     }
 
     /// How many rooms live here.

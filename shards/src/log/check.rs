@@ -9,10 +9,13 @@ impl Log {
         for segment in &self.segments {
             assert_eq!(segment.first, next, "segments follow one another");
             assert!(segment.end() > next, "a segment holds a message");
+            let messages = (segment.end() - next) as usize;
+            let same = segment.chunks().all(|(_, chunk)| chunk.messages() == messages);
+            assert!(same, "a segment holds the same messages in every encoding");
             next = segment.end();
         }
         assert_eq!(next, self.next, "the segments end where the log ends");
-        let bytes: usize = self.segments.iter().map(|s| s.chunk.bytes().len()).sum();
+        let bytes: usize = self.segments.iter().map(|segment| segment.bytes()).sum();
         assert_eq!(self.bytes, bytes, "the bytes are the sum of the frames");
         assert!(bytes as u64 <= self.appended_bytes, "what is kept was appended");
         self.check_pins(pinned);

@@ -37,17 +37,23 @@ impl Chunk {
         }
     }
 
+    /// Whether a frame of so many bytes fits without moving the others.
+    pub(super) fn fits(&self, frame_len: usize) -> bool {
+        match self {
+            Chunk::Packed(packed) => packed.bytes.capacity() - packed.bytes.len() >= frame_len,
+            Chunk::Shared(_) => false,
+        }
+    }
+
     /// Appends a frame if it fits without moving the others.
     pub(super) fn append(&mut self, frame: &[u8]) -> bool {
-        match self {
-            Chunk::Packed(packed)
-                if packed.bytes.capacity() - packed.bytes.len() >= frame.len() =>
-            {
-                packed.push(frame);
-                true
-            }
-            _ => false,
+        let fits = self.fits(frame.len());
+        if let Chunk::Packed(packed) = self
+            && fits
+        {
+            packed.push(frame);
         }
+        fits
     }
 
     /// The memory of some of the messages, counted within the chunk.
@@ -122,14 +128,15 @@ impl ChunkPool {
         ChunkPool { tuning, small: Vec::new(), large: Vec::new(), sizes: LogSizes::default() }
     }
 
-    /// A chunk that begins with `frame`.
-    pub(super) fn packed(&mut self, frame: &[u8], first_of_log: bool) -> Chunk {
+    /// A chunk that begins with so many empty frames and `frame`.
+    pub(super) fn packed(&mut self, frame: &[u8], empty: usize, first_of_log: bool) -> Chunk {
         let tuning = &self.tuning;
         let (pool, bytes) = match first_of_log && frame.len() <= tuning.small_chunk_bytes {
             true => (&mut self.small, tuning.small_chunk_bytes),
             false => (&mut self.large, tuning.large_chunk_bytes),
         };
         let mut packed = pool.pop().unwrap_or_else(|| Packed::with_capacity(bytes));
+        packed.starts.resize(empty, 0);
         packed.push(frame);
         Chunk::Packed(packed)
     }

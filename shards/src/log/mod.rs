@@ -3,14 +3,17 @@
 #[cfg(debug_assertions)]
 mod check;
 mod chunk;
+mod segment;
 mod sizes;
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::format::{Encoding, Encodings, Frames};
 use chunk::Chunk;
 pub(crate) use chunk::ChunkPool;
+use segment::Segment;
 pub(crate) use sizes::LogSizes;
 
 /// A room log: frames that are encoded for the wire, one after the other in memory, from the
@@ -18,6 +21,9 @@ pub(crate) use sizes::LogSizes;
 ///
 /// Publishing appends once, whatever the number of members. A member is an offset in here, its
 /// *cursor*: the offset of the next message it is to get.
+///
+/// A segment holds each of its messages in every encoding for which there were members when it came,
+/// so that one cursor, one pin and one floor serve members of all formats.
 ///
 /// Offsets in here count what was ever appended. They run on when the room's own offsets jump,
 /// because nobody here was interested for a while, or begin again, because the room ended
@@ -39,13 +45,6 @@ pub(crate) struct Log {
     appended_bytes: u64,
     /// Pins of those who stand at the end, in a segment that does not exist yet.
     tail: Pins,
-}
-
-#[derive(Debug)]
-struct Segment {
-    first: u64,
-    chunk: Chunk,
-    pins: Pins,
 }
 
 /// Why a member is pinned.
@@ -138,7 +137,7 @@ impl Log {
         self.next
     }
 
-    /// Bytes of the messages kept.
+    /// Bytes of the messages kept, in all encodings.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -153,34 +152,34 @@ impl Log {
         self.segments.is_empty()
     }
 
-    /// Appends the next message.
-    pub(crate) fn append(&mut self, frame: &Arc<[u8]>, pool: &mut ChunkPool) {
-        if !self.append_packed(frame) {
-            let chunk = match frame.len() > pool.tuning.copy_bytes {
-                true => Chunk::Shared(Arc::clone(frame)),
-                false => pool.packed(frame, self.segments.is_empty()),
-            };
-            self.segments.push_back(Segment { first: self.next, chunk, pins: Pins::default() });
+    /// Appends the next message in the encodings that members need. Returns how many bytes were
+    /// copied.
+    pub(crate) fn append(
+        &mut self,
+        frames: &Frames,
+        needed: Encodings,
+        pool: &mut ChunkPool,
+    ) -> usize {
+        assert!(!needed.is_empty(), "a message is kept for members");
+        let is_first = self.segments.len() <= 1;
+        let fits = self.segments.back_mut().is_some_and(|last| {
+            debug_assert_eq!(last.end(), self.next);
+            last.append(frames, needed, is_first, pool)
+        });
+        if !fits {
+            let is_first = self.segments.is_empty();
+            self.segments.push_back(Segment::new(self.next, frames, needed, is_first, pool));
         }
-        self.bytes += frame.len();
+        let (bytes, largest) = frames.sizes(needed);
+        self.bytes += bytes;
         pool.sizes.set(self.place, self.bytes);
-        self.appended_bytes += frame.len() as u64;
+        self.appended_bytes += bytes as u64;
         self.next += 1;
         let tail = std::mem::take(&mut self.tail);
         let last = self.segments.back_mut().expect("a message was just appended");
         last.pins.slow += tail.slow;
         last.pins.held += tail.held;
-    }
-
-    fn append_packed(&mut self, frame: &[u8]) -> bool {
-        let next = self.next;
-        match self.segments.back_mut() {
-            Some(last) => {
-                debug_assert_eq!(last.end(), next);
-                last.chunk.append(frame)
-            }
-            None => false,
-        }
+        if largest > pool.tuning.copy_bytes { 0 } else { bytes }
     }
 
     /// Says that a member that is behind for its own reason stands at `cursor`.
@@ -244,9 +243,9 @@ impl Log {
 
     fn drop_front(&mut self, pool: &mut ChunkPool) {
         let front = self.segments.pop_front().expect("the caller looked at it");
-        self.bytes -= front.chunk.bytes().len();
+        self.bytes -= front.bytes();
         pool.sizes.set(self.place, self.bytes);
-        pool.recycle(front.chunk);
+        front.recycle(pool);
         if self.segments.is_empty() {
             self.segments = VecDeque::new();
         }
@@ -256,22 +255,21 @@ impl Log {
     pub(crate) fn for_each_iovec<'a>(
         &'a self,
         offsets: Range<u64>,
+        encoding: Encoding,
         mut each: impl FnMut(&'a [u8]),
     ) {
-        self.for_each_part(offsets, |segment, messages| {
-            each(segment.chunk.slice(messages));
-        });
+        self.for_each_part(offsets, encoding, |_, chunk, messages| each(chunk.slice(messages)));
     }
 
     /// Bytes of the messages in `offsets`.
-    pub(crate) fn bytes_of(&self, offsets: Range<u64>) -> usize {
+    pub(crate) fn bytes_of(&self, offsets: Range<u64>, encoding: Encoding) -> usize {
         let mut bytes = 0;
-        self.for_each_iovec(offsets, |slice| bytes += slice.len());
+        self.for_each_iovec(offsets, encoding, |slice| bytes += slice.len());
         bytes
     }
 
     /// The end of the longest run of `offsets` that there is space for; takes what it needs off.
-    pub(crate) fn reach(&self, offsets: Range<u64>, space: &mut Space) -> u64 {
+    pub(crate) fn reach(&self, offsets: Range<u64>, encoding: Encoding, space: &mut Space) -> u64 {
         let mut reached = offsets.start;
         let place = self.place_of(offsets.start).expect("a cursor stands in the log");
         for segment in self.segments.range(place..) {
@@ -280,7 +278,7 @@ impl Log {
             }
             let from = (reached - segment.first) as usize;
             reached = offsets.end.min(segment.end());
-            let slice = segment.chunk.slice(from..(reached - segment.first) as usize);
+            let slice = segment.chunk(encoding).slice(from..(reached - segment.first) as usize);
             space.iovecs -= 1;
             space.used += slice.len();
         }
@@ -288,33 +286,36 @@ impl Log {
     }
 
     /// Where a send of `offsets` ended of which only `taken` bytes were taken.
-    pub(crate) fn cut(&self, offsets: Range<u64>, mut taken: usize) -> Cut {
+    pub(crate) fn cut(&self, offsets: Range<u64>, encoding: Encoding, mut taken: usize) -> Cut {
         let mut cut = Cut { cursor: offsets.end, rest: None };
         let mut found = false;
-        self.for_each_part(offsets, |segment, messages| {
+        self.for_each_part(offsets, encoding, |first, chunk, messages| {
             if found {
                 return;
             }
-            let bytes = segment.chunk.slice(messages.clone()).len();
+            let bytes = chunk.slice(messages.clone()).len();
             if taken >= bytes {
                 taken -= bytes;
                 return;
             }
             found = true;
-            let (index, within) = segment.chunk.locate(messages.start, taken);
-            let whole = segment.first + index as u64;
+            let (index, within) = chunk.locate(messages.start, taken);
+            let whole = first + index as u64;
             cut = match within {
                 0 => Cut { cursor: whole, rest: None },
-                _ => Cut { cursor: whole + 1, rest: Some(segment.chunk.rest(index, within)) },
+                _ => Cut { cursor: whole + 1, rest: Some(chunk.rest(index, within)) },
             };
         });
         cut
     }
 
+    /// Calls `each` with every chunk that holds some of `offsets`: the offset of its first message,
+    /// and which messages of it are meant.
     fn for_each_part<'a>(
         &'a self,
         offsets: Range<u64>,
-        mut each: impl FnMut(&'a Segment, Range<usize>),
+        encoding: Encoding,
+        mut each: impl FnMut(u64, &'a Chunk, Range<usize>),
     ) {
         if offsets.is_empty() {
             return;
@@ -326,14 +327,9 @@ impl Log {
             if start >= end {
                 return;
             }
-            each(segment, (start - segment.first) as usize..(end - segment.first) as usize);
+            let messages = (start - segment.first) as usize..(end - segment.first) as usize;
+            each(segment.first, segment.chunk(encoding), messages);
         }
-    }
-}
-
-impl Segment {
-    fn end(&self) -> u64 {
-        self.first + self.chunk.messages() as u64
     }
 }
 
@@ -354,22 +350,25 @@ mod tests {
     const TUNING: Tuning = Tuning::DEFAULT;
     const COPY_BYTES_MAX: usize = TUNING.copy_bytes;
 
-    fn frame(number: u64, bytes: usize) -> Arc<[u8]> {
-        Arc::from(vec![number as u8; bytes])
+    const WS: Encoding = Encoding::WebSocket;
+
+    fn append(log: &mut Log, number: u64, bytes: usize, pool: &mut ChunkPool) {
+        let frames = Frames::one(WS, &vec![number as u8; bytes]);
+        log.append(&frames, Encodings::of([WS]), pool);
     }
 
     /// Messages 1..=count of `bytes` each.
     fn log(count: u64, bytes: usize) -> (Log, ChunkPool) {
         let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20, TUNING));
         for number in 1..=count {
-            log.append(&frame(number, bytes), &mut pool);
+            append(&mut log, number, bytes, &mut pool);
         }
         (log, pool)
     }
 
     fn text(log: &Log, offsets: Range<u64>) -> Vec<u8> {
         let mut all = Vec::new();
-        log.for_each_iovec(offsets, |slice| all.extend_from_slice(slice));
+        log.for_each_iovec(offsets, WS, |slice| all.extend_from_slice(slice));
         all
     }
 
@@ -380,7 +379,7 @@ mod tests {
             for (from, to) in [(1, 41), (1, 2), (17, 30), (40, 41), (20, 20)] {
                 let expected: Vec<u8> = (from..to).flat_map(|n| vec![n as u8; bytes]).collect();
                 assert_eq!(text(&log, from..to), expected, "{bytes} bytes, {from}..{to}");
-                assert_eq!(log.bytes_of(from..to), expected.len());
+                assert_eq!(log.bytes_of(from..to, WS), expected.len());
             }
         }
     }
@@ -389,10 +388,10 @@ mod tests {
     fn a_short_write_ends_between_or_inside_frames() {
         for bytes in [10, COPY_BYTES_MAX, COPY_BYTES_MAX + 1] {
             let (log, _) = log(20, bytes);
-            assert_eq!(log.cut(3..21, 0), Cut { cursor: 3, rest: None });
-            assert_eq!(log.cut(3..21, 5 * bytes), Cut { cursor: 8, rest: None });
-            assert_eq!(log.cut(3..21, 18 * bytes), Cut { cursor: 21, rest: None });
-            let cut = log.cut(3..21, 5 * bytes + 4);
+            assert_eq!(log.cut(3..21, WS, 0), Cut { cursor: 3, rest: None });
+            assert_eq!(log.cut(3..21, WS, 5 * bytes), Cut { cursor: 8, rest: None });
+            assert_eq!(log.cut(3..21, WS, 18 * bytes), Cut { cursor: 21, rest: None });
+            let cut = log.cut(3..21, WS, 5 * bytes + 4);
             assert_eq!(cut.cursor, 9);
             match cut.rest.expect("frame 8 was cut") {
                 Rest::Copied(rest) => assert_eq!(rest, vec![8; bytes - 4]),
@@ -432,7 +431,7 @@ mod tests {
         log.pin(4, Pin::Slow);
         log.release(4, &mut pool);
         assert!(log.is_empty());
-        log.append(&frame(4, 100), &mut pool);
+        append(&mut log, 4, 100, &mut pool);
         log.release(5, &mut pool);
         assert_eq!(text(&log, 4..5), vec![4; 100]);
         log.unpin(4, Pin::Slow);
@@ -468,7 +467,7 @@ mod tests {
         let (log, _) = log(10, COPY_BYTES_MAX + 1);
         let reach = |offsets, iovecs| {
             let mut space = Space { iovecs, bytes: usize::MAX, used: 0 };
-            (log.reach(offsets, &mut space), space.iovecs)
+            (log.reach(offsets, WS, &mut space), space.iovecs)
         };
         assert_eq!(reach(3..11, 0), (3, 0));
         assert_eq!(reach(3..11, 1), (4, 0));
@@ -483,7 +482,7 @@ mod tests {
         let (log, _) = log(10, frame);
         let reach = |offsets, bytes| {
             let mut space = Space { iovecs: 100, bytes, used: 0 };
-            (log.reach(offsets, &mut space), space.used)
+            (log.reach(offsets, WS, &mut space), space.used)
         };
         assert_eq!(reach(3..11, 0), (3, 0));
         assert_eq!(reach(3..11, 1), (4, frame));

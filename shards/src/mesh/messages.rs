@@ -1,10 +1,8 @@
 //! What shards say to one another.
 
-use std::sync::Arc;
-
 use crate::close_code::Close;
-use crate::envelope::Unnumbered;
 use crate::epoch::Epoch;
+use crate::format::{Encoding, Frames, Reply, RoomMessage};
 use crate::id::ConnId;
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
@@ -17,8 +15,8 @@ pub enum ToHome {
     Publish {
         /// The room; the room of everybody for a broadcast.
         room: RoomName,
-        /// The message, complete but for its offset.
-        message: Unnumbered,
+        /// The message, in no format.
+        message: RoomMessage,
         /// The one connection that does not get it.
         exclude: Option<ConnId>,
         /// Who wants to know the offset.
@@ -32,6 +30,8 @@ pub enum ToHome {
         room: RoomName,
         /// Who joins.
         conn: ConnId,
+        /// How it gets the room's messages.
+        encoding: Encoding,
         /// Which of its attempts this is.
         change_id: u32,
         /// Who hears of it besides the client.
@@ -47,16 +47,18 @@ pub enum ToHome {
         room: RoomName,
         /// Who leaves.
         conn: ConnId,
+        /// How it got the room's messages.
+        encoding: Encoding,
         /// What it said when it asked to leave; none when it was closed and wants no answer.
         request: Option<LeaveRequest>,
     },
-    /// Send this frame back: an answer that is known already, but has to come after those that
-    /// this home still owes.
+    /// Send this back: an answer that is known already, but has to come after those that this home
+    /// still owes.
     Relay {
         /// To whom.
         conn: ConnId,
-        /// The answer, encoded.
-        frame: Vec<u8>,
+        /// The answer.
+        reply: Reply,
     },
     /// Publishers of this room are (or no longer are) faster than its writable members here.
     Pause {
@@ -216,8 +218,8 @@ pub enum FromHome {
         room: RoomName,
         /// Its place in the room.
         offset: u64,
-        /// The frame, encoded once for everybody.
-        frame: Arc<[u8]>,
+        /// The message, encoded for the members that this shard has.
+        frames: Frames,
         /// The one connection that does not get it.
         exclude: Option<ConnId>,
         /// When the publisher's shard accepted it.
@@ -251,8 +253,8 @@ pub enum FromHome {
     Reply {
         /// To whom.
         conn: ConnId,
-        /// The frame.
-        frame: Vec<u8>,
+        /// What it hears.
+        reply: Reply,
     },
     /// Publishing to this room pauses everywhere, or goes on.
     Paused {
@@ -294,7 +296,7 @@ impl Weigh for ToHome {
                     room.as_str().len()
                         + request.as_ref().map_or(0, |request| request.requester.len())
                 }
-                ToHome::Relay { frame, .. } => frame.len(),
+                ToHome::Relay { reply, .. } => reply.len(),
                 ToHome::Pause { room, .. } => room.as_str().len(),
                 ToHome::Query { query, .. } => query.len(),
             }
@@ -305,12 +307,12 @@ impl Weigh for FromHome {
     fn weight(&self) -> usize {
         ITEM_BYTES
             + match self {
-                FromHome::Deliver { room, frame, .. } => room.as_str().len() + frame.len(),
+                FromHome::Deliver { room, frames, .. } => room.as_str().len() + frames.len(),
                 FromHome::Joined { room, requester, .. } => room.as_str().len() + requester.len(),
                 FromHome::Left { room, request, .. } => {
                     room.as_str().len() + request.requester.len()
                 }
-                FromHome::Reply { frame, .. } => frame.len(),
+                FromHome::Reply { reply, .. } => reply.len(),
                 FromHome::Paused { room, .. } => room.as_str().len(),
                 FromHome::Answer { answer, .. } => answer.len(),
             }
@@ -379,7 +381,7 @@ mod tests {
         let request = || LeaveRequest { change_id: 0, requester: requester() };
         let since = Some(("e".repeat(32).into(), 0));
         let (change_id, again, time) = (0, false, Time::default());
-        let message = Unnumbered::verbatim(crate::wire::Opcode::Text, &[b'm'; 1000]);
+        let (encoding, message) = (Encoding::Sse, RoomMessage::binary(&[b'm'; 1000]));
         let origin = Origin::Connection { conn, id: id.clone() };
         let exclude = None;
         let publish =
@@ -388,18 +390,19 @@ mod tests {
         let join = ToHome::Join {
             room: room.clone(),
             conn,
+            encoding,
             change_id,
             requester: requester(),
             since,
             again,
         };
         assert!(join.weight() >= 200 + 384 + 32);
-        let leave = ToHome::Leave { room: room.clone(), conn, request: Some(request()) };
+        let leave = ToHome::Leave { room: room.clone(), conn, encoding, request: Some(request()) };
         assert!(leave.weight() >= 200 + 384);
         assert!(ToHome::Pause { room: room.clone(), paused: true }.weight() >= 200);
-        let frame = Arc::from([0; 1000]);
+        let frames = Frames::one(Encoding::WebSocket, &[0; 600]).and(encoding, &[0; 400]);
         let deliver =
-            FromHome::Deliver { room: room.clone(), offset: 1, frame, exclude, accepted: time };
+            FromHome::Deliver { room: room.clone(), offset: 1, frames, exclude, accepted: time };
         assert!(deliver.weight() >= 200 + 1000);
         let left = FromHome::Left { room: room.clone(), conn, request: request(), offset: 0 };
         assert!(left.weight() >= 200 + 384);

@@ -1,6 +1,7 @@
 //! What must hold of a room between any two calls.
 
 use super::{Member, Room};
+use crate::format::EncodingCounts;
 
 impl Room {
     /// Asserts the room's invariants, as far as it knows them alone.
@@ -8,8 +9,10 @@ impl Room {
         let name = self.name.as_str();
         let pinned = self.members.iter().filter_map(|m| m.pin.map(|pin| (m.cursor, pin)));
         self.log.check(pinned);
-        let departing = self.members.iter().filter(|m| m.departure().is_some()).count();
-        assert_eq!(self.departing as usize, departing, "{name:?}: departing members");
+        let mut awaiting = EncodingCounts::default();
+        let stays = self.members.iter().filter(|m| m.departure().is_none());
+        stays.for_each(|member| awaiting.add(member.encoding));
+        assert_eq!(self.awaiting, awaiting, "{name:?}: members that are to get the next message");
         let sending = self.members.iter().filter(|m| m.in_flight > 0);
         assert_eq!(self.sending as usize, sending.count(), "{name:?}: members that are sent to");
         assert!(self.members.len() <= self.references as usize, "{name:?}: members refer to it");

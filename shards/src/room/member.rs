@@ -5,6 +5,7 @@ use std::collections::vec_deque;
 use std::ops::Range;
 
 use crate::connection::table::Slot;
+use crate::format::Encoding;
 use crate::log::Pin;
 
 /// One member on this shard.
@@ -19,6 +20,8 @@ pub(crate) struct Member {
     /// Where the connection lists this room.
     pub(crate) place: u16,
     pub(crate) pin: Option<Pin>,
+    /// How it gets its messages.
+    pub(crate) encoding: Encoding,
     pub(super) extra: Option<Box<Extra>>,
 }
 
@@ -46,8 +49,8 @@ pub(crate) struct Departure {
 
 impl Member {
     /// Somebody whose next message is at `cursor`.
-    pub(super) fn new(slot: Slot, place: u16, cursor: u64) -> Member {
-        Member { cursor, in_flight: 0, slot, place, pin: None, extra: None }
+    pub(super) fn new(slot: Slot, place: u16, encoding: Encoding, cursor: u64) -> Member {
+        Member { cursor, in_flight: 0, slot, place, pin: None, encoding, extra: None }
     }
 
     pub(super) fn depart(&mut self, departure: Departure) {

@@ -6,6 +6,7 @@ mod member;
 pub(crate) mod table;
 
 use crate::connection::table::Slot;
+use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest, Space};
 use crate::room_name::RoomName;
@@ -26,8 +27,8 @@ pub(crate) struct Room {
     /// message is awaited again after nobody was there for some, or for a whole life of the room;
     /// whoever still departs then keeps its place in the log.
     base: u64,
-    /// Members whose leave is answered: they get no more messages.
-    departing: u32,
+    /// Members that are to get the next message. The others depart: their leave is answered.
+    awaiting: EncodingCounts,
     /// Entries in connections' lists that name this room, in whatever state.
     pub(crate) references: u32,
     pub(crate) log: Log,
@@ -97,7 +98,7 @@ impl Room {
             home,
             members: Vec::new(),
             base: 0,
-            departing: 0,
+            awaiting: EncodingCounts::default(),
             references: 0,
             log: Log::new(1),
             sending: 0,
@@ -123,8 +124,13 @@ impl Room {
         self.base = self.log.next().wrapping_sub(next);
     }
 
+    /// Appends the next message for those who are to get it. Returns how many bytes were copied.
+    pub(crate) fn append(&mut self, frames: &Frames, pool: &mut ChunkPool) -> usize {
+        self.log.append(frames, self.awaiting.needed(), pool)
+    }
+
     /// Adds a member whose next message has offset `next`; returns its place.
-    pub(crate) fn add(&mut self, slot: Slot, place: u16, next: u64) -> u32 {
+    pub(crate) fn add(&mut self, slot: Slot, place: u16, encoding: Encoding, next: u64) -> u32 {
         if !self.is_awaited() {
             self.resume_at(next);
         }
@@ -134,7 +140,8 @@ impl Room {
             // Most rooms are small, and there may be very many of them.
             self.members.reserve_exact(1);
         }
-        self.members.push(Member::new(slot, place, cursor));
+        self.awaiting.add(encoding);
+        self.members.push(Member::new(slot, place, encoding, cursor));
         u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
     }
 
@@ -143,7 +150,9 @@ impl Room {
     pub(crate) fn remove(&mut self, index: usize) -> [usize; 2] {
         let member = &self.members[index];
         assert_eq!(member.in_flight, 0, "a connection with a begun send stays where it is");
-        self.departing -= u32::from(member.departure().is_some());
+        if member.departure().is_none() {
+            self.awaiting.remove(member.encoding);
+        }
         self.unpin(index);
         let visited = self.pass.as_ref().map_or(0, |pass| pass.position);
         if index >= visited {
@@ -175,14 +184,14 @@ impl Room {
     /// No message behind the newest, which has offset `until`, is for this member.
     pub(crate) fn depart(&mut self, index: usize, until: u64, id: Option<Box<str>>) {
         assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
-        self.departing += 1;
         let end = self.log.next();
+        self.awaiting.remove(self.members[index].encoding);
         self.members[index].depart(Departure { until, id, end });
     }
 
     /// Whether anybody here is to get the room's next message.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.members.len() > self.departing as usize
+        !self.awaiting.is_empty()
     }
 
     /// Moves a member's cursor, over the messages that it does not get.
@@ -265,7 +274,7 @@ impl Room {
         let member = &self.members[index];
         let end = self.end_for(member);
         for run in member.runs(end) {
-            let reached = self.log.reach(run.clone(), space);
+            let reached = self.log.reach(run.clone(), member.encoding, space);
             if reached < run.end {
                 return reached;
             }
@@ -317,12 +326,12 @@ impl Room {
         let mut advance = Advance { messages: 0, complete: true, rest: None };
         let mut cursor = to;
         for run in member.runs(to) {
-            let bytes = self.log.bytes_of(run.clone());
+            let bytes = self.log.bytes_of(run.clone(), member.encoding);
             let end = if *left >= bytes {
                 *left -= bytes;
                 run.end
             } else {
-                let cut = self.log.cut(run.clone(), std::mem::take(left));
+                let cut = self.log.cut(run.clone(), member.encoding, std::mem::take(left));
                 (cursor, advance.rest, advance.complete) = (cut.cursor, cut.rest, false);
                 cut.cursor
             };
@@ -426,18 +435,17 @@ impl Room {
 mod tests {
     use super::*;
     use crate::tuning::Tuning;
-    use std::sync::Arc;
 
     fn room(members: u32) -> Room {
         let mut room = Room::new(RoomName::new("r").expect("legal"), ShardId::new(0));
         for slot in 0..members {
-            room.add(Slot::new(slot), 0, 1);
+            room.add(Slot::new(slot), 0, Encoding::WebSocket, 1);
         }
         room
     }
 
     fn publish(room: &mut Room, pool: &mut ChunkPool) {
-        room.log.append(&Arc::from([0_u8; 10]), pool);
+        room.append(&Frames::one(Encoding::WebSocket, &[0; 10]), pool);
     }
 
     #[test]
@@ -501,7 +509,7 @@ mod tests {
         room.pin(0, Pin::Slow);
         room.depart(0, 8, None);
         assert!(!room.is_awaited());
-        room.add(Slot::new(1), 0, 3);
+        room.add(Slot::new(1), 0, Encoding::WebSocket, 3);
         publish(&mut room, &mut pool);
         assert_eq!(room.next_offset(), 4);
         assert_eq!(room.offset_before(&room.members[1]), 2);

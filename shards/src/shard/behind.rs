@@ -76,7 +76,7 @@ impl Directory {
         let mut account = Account { complete: true, caught_up, delivered: 0, copied: 0 };
         let mut left = taken;
         if let Some(direct) = &mut connection.direct {
-            left = direct.consume(taken);
+            left = direct.consume(taken, connection.format.encoding());
             account.complete = direct.iovecs().iter().all(|iovec| iovec.is_empty());
         }
         let (mut cut, mut served) = (None, 0);

@@ -5,8 +5,8 @@ use crate::close_code::Close;
 use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
+use crate::format::{Fact, Format};
 use crate::timers::Timer;
-use crate::wire::push_close;
 
 impl Host {
     /// Reads no more commands. What was received and not begun is not handled any more.
@@ -76,7 +76,7 @@ impl Host {
         let id = self.directory.id(slot);
         self.open_connections -= 1;
         self.counters.closed[reason.index()] += 1;
-        if self.config.hooks.disconnect {
+        if self.config.hooks.disconnect && self.directory[slot].format != Format::Sse {
             let rooms = self.directory.rooms_of(slot);
             self.outputs.left.extend((!rooms.is_empty()).then_some((id, rooms)));
         }
@@ -116,6 +116,7 @@ impl Host {
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
         let words = self.close_texts.remove(&slot).filter(|(noted, _)| *noted == reason);
+        let head = self.heads.remove(&slot);
         let connection = &mut self.directory[slot];
         let Some(code) =
             reason.close_code().filter(|_| connection.write_state() != WriteState::Dead)
@@ -124,13 +125,11 @@ impl Host {
             return;
         };
         let direct = connection.direct.get_or_insert_default();
-        direct.keep_frame_in_progress();
-        let mut frame = Vec::new();
-        match words {
-            Some((_, text)) => push_close(&mut frame, code, &text),
-            None => push_close(&mut frame, code, &reason.reason(random)),
-        }
-        direct.push(&frame);
+        direct.keep_frame_in_progress(connection.format.encoding());
+        direct.queue().extend(head.into_iter().flatten());
+        let words = words.map(|(_, text)| text);
+        let reason = words.unwrap_or_else(|| reason.reason(random).into());
+        connection.format.push_reply(&Fact::Close { code, reason: &reason }, direct.queue());
     }
 
     /// Takes the next step of an end, unless the connection is still to be sent something first.

@@ -11,7 +11,8 @@ use crate::connection::inbound::{Errand, Pending, What};
 use crate::connection::table::Slot;
 use crate::connection::{MembershipState, Wait};
 use crate::disconnect::Disconnect;
-use crate::envelope::{Command, Envelope, ErrorCode, Reply, Unnumbered};
+use crate::envelope::{Command, Envelope, ErrorCode};
+use crate::format::{Fact, Format, Refusal, Reply, RoomMessage};
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
 use crate::permissions::{Permission, Permissions};
 use crate::room::table::EVERYBODY;
@@ -22,6 +23,9 @@ const LISTED: &str = "a leave of another room was refused";
 /// About how many bytes an ack has besides its id.
 const ACK_BYTES: usize = 72;
 
+/// About how many bytes an error has besides its texts.
+const ERROR_BYTES: usize = 72;
+
 impl Intake<'_> {
     /// Handles one text message, or says why it must wait: then nothing has happened.
     pub(super) fn handle_text(&mut self, slot: Slot, text: &str) -> Processed {
@@ -29,14 +33,13 @@ impl Intake<'_> {
             self.0.counters.inbound_bytes_copied += text.len() as u64;
             return Err((wait, Pending::Text(text.to_owned())));
         }
-        if self.0.config.hooks.text {
+        if self.0.directory[slot].format == Format::Verbatim {
             self.call(slot, CallKind::Text(text.to_owned()));
             return Ok(());
         }
         self.0.counters.envelopes_read += 1;
         let permissions = self.0.directory[slot].permissions;
-        let everybody = &self.0.directory[EVERYBODY].name;
-        let reader = Reader { permissions, hooks: &self.0.config.hooks, everybody };
+        let reader = Reader { permissions, hooks: &self.0.config.hooks };
         let errand = reader.read(text);
         self.run(slot, errand)
     }
@@ -137,14 +140,13 @@ impl Intake<'_> {
                 let everybody = self.0.directory[EVERYBODY].name.clone();
                 self.push_publish(slot, everybody, id, message, false);
             }
-            (What::Ping, _) => self.0.push_direct(slot, &Reply::pong(id.as_deref())),
+            (What::Ping, _) => self.0.say(slot, &Fact::Pong { id: id.as_deref() }),
             (What::Call(message), _) => self.call(slot, CallKind::Event(message)),
             (What::Ask(wish), room) => {
                 self.call(slot, CallKind::Command(Petition { wish, room, id }));
             }
             (What::Refuse(code, message), room) => {
-                let frame = Reply::error(code, &message, id.as_deref(), room.as_ref());
-                self.push_refusal(slot, room, frame);
+                self.push_refusal(slot, Refusal { code, message, id, room });
             }
             (What::Join(_) | What::Leave | What::Publish { .. }, None) => {
                 unreachable!("it was read with its room")
@@ -170,7 +172,8 @@ impl Intake<'_> {
         let change_id = self.0.directory[slot].next_change_id();
         self.0.directory.begin_join(slot, &room, change_id);
         let conn = self.0.directory.id(slot);
-        let message = ToHome::Join { room, conn, change_id, requester, since, again };
+        let encoding = self.0.directory[slot].format.encoding();
+        let message = ToHome::Join { room, conn, encoding, change_id, requester, since, again };
         self.0.outboxes.push_to_home(home, message);
     }
 
@@ -181,7 +184,9 @@ impl Intake<'_> {
         let membership = &mut self.0.directory[slot].memberships[place];
         membership.begin_change(MembershipState::Leaving, change_id);
         let request = Some(LeaveRequest { change_id, requester });
-        let message = ToHome::Leave { room, conn: self.0.directory.id(slot), request };
+        let encoding = self.0.directory[slot].format.encoding();
+        let conn = self.0.directory.id(slot);
+        let message = ToHome::Leave { room, conn, encoding, request };
         self.0.outboxes.push_to_home(home, message);
     }
 
@@ -190,7 +195,7 @@ impl Intake<'_> {
         slot: Slot,
         room: RoomName,
         id: Option<Box<str>>,
-        message: Unnumbered,
+        message: RoomMessage,
         excludes: bool,
     ) {
         let home = self.0.directory.home(room.as_str());
@@ -208,14 +213,15 @@ impl Intake<'_> {
         self.0.outboxes.push_to_home(home, message);
     }
 
-    fn push_refusal(&mut self, slot: Slot, room: Option<RoomName>, frame: Vec<u8>) {
+    fn push_refusal(&mut self, slot: Slot, refusal: Refusal) {
         let connection = &mut self.0.directory[slot];
-        let Some(room) = room.filter(|_| connection.unanswered > 0) else {
-            return self.0.push_direct(slot, &frame);
+        let Some(room) = refusal.room.as_ref().filter(|_| connection.unanswered > 0) else {
+            return self.0.say(slot, &Fact::Error(&refusal));
         };
-        connection.expect_reply(frame.len());
+        connection.expect_reply(ERROR_BYTES + refusal.len());
         let home = self.0.directory.home(room.as_str());
-        let message = ToHome::Relay { conn: self.0.directory.id(slot), frame };
+        let conn = self.0.directory.id(slot);
+        let message = ToHome::Relay { conn, reply: Reply::error(refusal) };
         self.0.outboxes.push_to_home(home, message);
     }
 }
@@ -224,7 +230,6 @@ impl Intake<'_> {
 struct Reader<'a> {
     permissions: Permissions,
     hooks: &'a Hooks,
-    everybody: &'a RoomName,
 }
 
 impl Reader<'_> {
@@ -264,13 +269,10 @@ impl Reader<'_> {
             }
             Command::Leave => What::Leave,
             Command::Publish(publication) => {
-                let room = envelope.room.as_ref().expect("a publish was read with its room");
-                let message = Unnumbered::new(&publication, room);
+                let message = RoomMessage::event(&publication);
                 What::Publish { message, echo: publication.echo }
             }
-            Command::Broadcast(publication) => {
-                What::Broadcast(Unnumbered::new(&publication, self.everybody))
-            }
+            Command::Broadcast(publication) => What::Broadcast(RoomMessage::event(&publication)),
             Command::Ping => What::Ping,
             Command::Application => self.read_application(envelope),
         }

@@ -21,8 +21,9 @@ fn send_leave(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId)
     let Some((conn, key)) = outboxes.next_deferred_leave(home) else { return false };
     let room = directory[key].name.clone();
     directory.rooms.release(key);
-    outboxes.push_to_home(home, ToHome::Leave { room, conn, request: None });
     let slot = directory.find(conn).expect("a slot is kept while a leave is deferred");
+    let encoding = directory[slot].format.encoding();
+    outboxes.push_to_home(home, ToHome::Leave { room, conn, encoding, request: None });
     directory[slot].deferred_leaves -= 1;
     directory.vacate(slot);
     true

@@ -1,8 +1,7 @@
 //! Messages from homes.
 
-use std::sync::Arc;
-
 use super::host::Host;
+use crate::format::Frames;
 use crate::id::ConnId;
 use crate::mesh::{Answer, FromHome};
 use crate::room::table::EVERYBODY;
@@ -21,8 +20,8 @@ impl Host {
         }
         self.counters.mesh_handled += 1;
         match message {
-            FromHome::Deliver { room, offset, frame, exclude, accepted } => {
-                self.deliver(&room, offset, &frame, exclude, accepted);
+            FromHome::Deliver { room, offset, frames, exclude, accepted } => {
+                self.deliver(&room, offset, &frames, exclude, accepted);
             }
             FromHome::Joined { room, conn, change_id, requester, joined } => {
                 let joined = self.on_joined(&room, conn, change_id, &requester, joined);
@@ -33,9 +32,9 @@ impl Host {
                 let left = self.on_left(&room, conn, request, offset);
                 self.outputs.answer_program(&requester, left.then_some(Answer::Left { offset }));
             }
-            FromHome::Reply { conn, frame } => {
+            FromHome::Reply { conn, reply } => {
                 if let Some(slot) = self.directory.find(conn) {
-                    self.on_reply(slot, &frame);
+                    self.on_reply(slot, &reply);
                 }
             }
             FromHome::Paused { room, paused: true } => self.pause_room(room),
@@ -49,7 +48,7 @@ impl Host {
         &mut self,
         name: &RoomName,
         offset: u64,
-        frame: &Arc<[u8]>,
+        frames: &Frames,
         exclude: Option<ConnId>,
         accepted: Time,
     ) {
@@ -64,11 +63,9 @@ impl Host {
             return;
         }
         assert_eq!(offset, room.next_offset(), "a room's messages come in order, without gaps");
-        room.log.append(frame, pool);
+        let copied = room.append(frames, pool);
         room.note_accepted(accepted);
-        if frame.len() <= self.config.tuning.copy_bytes {
-            self.counters.log_bytes_copied += frame.len() as u64;
-        }
+        self.counters.log_bytes_copied += copied as u64;
         if let Some(slot) = exclude.and_then(|conn| self.directory.find(conn)) {
             self.directory.exclude(slot, key);
         }

@@ -7,6 +7,7 @@ use crate::connection::table::{Connections, Slot};
 use crate::connection::{
     Connection, Membership, MembershipState, NOT_LISTED, Phase, Wait, WriteState,
 };
+use crate::format::Format;
 use crate::id::{ConnId, ShardId};
 use crate::room::Room;
 use crate::room::table::{EVERYBODY, RoomKey, Rooms};
@@ -52,9 +53,13 @@ impl Directory {
         self.connections.find(id)
     }
 
-    /// The slot of a connection that is there and open, and whose client has not gone.
+    /// The slot of a connection that is there and open, and whose client has not gone. Event streams
+    /// are not found: the program knows nothing of them.
     pub(super) fn find_open(&self, id: ConnId) -> Option<Slot> {
-        let is_open = |slot: &Slot| self[*slot].is_open() && !self[*slot].gone;
+        let is_open = |slot: &Slot| {
+            let connection = &self[*slot];
+            connection.is_open() && !connection.gone && connection.format != Format::Sse
+        };
         self.find(id).filter(is_open)
     }
 
@@ -77,7 +82,8 @@ impl Directory {
         let key = self.rooms.refer(&RoomName::everybody());
         assert_eq!(key, EVERYBODY, "the room of everybody came first");
         let next = self.rooms[EVERYBODY].next_offset();
-        let member = self.rooms[EVERYBODY].add(slot, 0, next);
+        let encoding = self.connections[slot].format.encoding();
+        let member = self.rooms[EVERYBODY].add(slot, 0, encoding, next);
         let membership = Membership::new(EVERYBODY, Some(member), 0);
         let memberships = &mut self.connections[slot].memberships;
         // Most connections are in one more room, if in any. A list that grows by itself begins with
@@ -98,10 +104,11 @@ impl Directory {
 
     /// Enters the connection in the room's list: its next message has offset `next`.
     pub(super) fn list(&mut self, slot: Slot, place: usize, next: u64) {
+        let encoding = self.connections[slot].format.encoding();
         let membership = &mut self.connections[slot].memberships[place];
         debug_assert!(membership.listed().is_none(), "a room lists a connection once");
         let place = u16::try_from(place).expect("few rooms per connection");
-        membership.member = self.rooms[membership.room].add(slot, place, next);
+        membership.member = self.rooms[membership.room].add(slot, place, encoding, next);
         self.memberships += 1;
     }
 

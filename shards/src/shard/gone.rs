@@ -4,11 +4,25 @@ use super::host::Host;
 use crate::connection::Phase;
 use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
+use crate::format::Format;
 
 impl Host {
-    /// Tells the program that a client has gone, which it may wait for.
+    /// The client has ended its side, or the socket is dead.
+    pub(super) fn on_hang_up(&mut self, slot: Slot) {
+        match self.directory[slot].format {
+            // Nothing that it sent is to be handled first.
+            Format::Sse => self.on_end(slot),
+            Format::Native | Format::Verbatim => self.note_gone(slot),
+        }
+    }
+
+    /// Tells the program that a client has gone, which it may wait for. An event stream ends: its
+    /// client has sent nothing that is to be handled first.
     pub(super) fn note_gone(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];
+        if connection.format == Format::Sse {
+            return self.schedule_close(slot, Disconnect::Lost);
+        }
         if connection.is_open() && !connection.gone {
             connection.gone = true;
             self.outputs.gone.push_back(self.directory.id(slot));
@@ -32,7 +46,7 @@ impl Host {
     /// Whether bytes of this connection are wanted now.
     pub(super) fn wants_read(&self, slot: Slot) -> bool {
         let connection = &self.directory[slot];
-        match connection.is_open() {
+        match connection.is_open() && connection.format != Format::Sse {
             true => connection.wait().is_none() && self.reading,
             false => !connection.ended && connection.phase() != Phase::Gone,
         }

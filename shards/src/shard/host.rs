@@ -43,6 +43,8 @@ pub(super) struct Host {
     pub(super) queues: Queues,
     /// The texts of close frames that the program wrote, with the reasons that they belong to.
     pub(super) close_texts: HashMap<Slot, (Disconnect, Arc<str>)>,
+    /// The heads of event streams whose join is unanswered.
+    pub(super) heads: HashMap<Slot, Box<[u8]>>,
     pub(super) outputs: Outputs,
     /// Answers to second joins whose connection was sending when they came.
     pub(super) deferred_joins: BTreeMap<ConnId, Vec<FromHome>>,
@@ -148,6 +150,7 @@ impl Host {
             timers: Timers::default(),
             queues: Queues::default(),
             close_texts: HashMap::new(),
+            heads: HashMap::new(),
             outputs: Outputs::default(),
             deferred_joins: BTreeMap::new(),
             spare_inbound: None,

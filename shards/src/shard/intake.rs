@@ -6,9 +6,10 @@ use crate::connection::Wait;
 use crate::connection::inbound::{Inbound, Pending};
 use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
+use crate::format::{Fact, Format};
 use crate::id::ShardId;
 use crate::timers::Timer;
-use crate::wire::{Incoming, Opcode, push_frame};
+use crate::wire::Incoming;
 
 /// Whether something may be done now, or why it waits.
 pub(super) type Flow = Result<(), Wait>;
@@ -45,7 +46,8 @@ impl Intake<'_> {
     pub(super) fn receive(&mut self, slot: Slot, bytes: &mut [u8]) {
         self.0.directory[slot].last_received = self.0.now;
         self.0.directory[slot].pinged = false;
-        if !self.0.directory[slot].is_open() {
+        let connection = &self.0.directory[slot];
+        if !connection.is_open() || connection.format == Format::Sse {
             return;
         }
         let inbound = self.0.directory[slot].inbound.take();
@@ -158,9 +160,7 @@ impl Intake<'_> {
             self.0.counters.inbound_bytes_copied += payload.len() as u64;
             return Err((Wait::Replies, Pending::Ping(payload.to_vec())));
         }
-        let mut pong = Vec::new();
-        push_frame(&mut pong, Opcode::Pong, payload);
-        self.0.push_direct(slot, &pong);
+        self.0.say(slot, &Fact::Echo(payload));
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl Intake<'_> {
         }
     }
 
-    fn begin_wait(&mut self, slot: Slot, wait: Wait) {
+    pub(super) fn begin_wait(&mut self, slot: Slot, wait: Wait) {
         let id = self.0.directory.id(slot);
         match &wait {
             Wait::Capacity(home) => self.0.outboxes.wait(*home, id),

@@ -1,9 +1,10 @@
 //! How a connection becomes a member of a room, and ceases to be one.
 
+use super::directory::Left;
 use super::host::Host;
 use crate::connection::table::Slot;
 use crate::connection::{Wait, WriteState};
-use crate::envelope::Reply;
+use crate::format::{Fact, Reply};
 use crate::id::ConnId;
 use crate::mesh::{Joined, LeaveRequest, Requester};
 use crate::room::table::RoomKey;
@@ -28,7 +29,8 @@ impl Host {
             }
         }
         self.directory[slot].memberships[place].end_join();
-        self.push_direct(slot, &Reply::joined(name, requester.id(), &joined));
+        self.push_head(slot);
+        self.say(slot, &Fact::Joined { room: name, id: requester.id(), joined: &joined });
         self.on_answered(slot, membership.room);
         Some(joined)
     }
@@ -75,8 +77,8 @@ impl Host {
         while let Some((place, left)) = self.directory.finished_departure(slot) {
             let key = self.directory[slot].memberships[place].room;
             self.directory.leave(slot, place);
-            let frame = Reply::left(&left.name, left.id.as_deref(), left.until);
-            self.push_direct(slot, &frame);
+            let Left { name, id, until } = left;
+            self.say(slot, &Fact::Left { room: &name, id: id.as_deref(), offset: until });
             self.on_answered(slot, key);
         }
     }
@@ -89,9 +91,9 @@ impl Host {
     }
 
     /// An ack, or an answer that had to come behind one.
-    pub(super) fn on_reply(&mut self, slot: Slot, frame: &[u8]) {
+    pub(super) fn on_reply(&mut self, slot: Slot, reply: &Reply) {
         self.directory[slot].note_reply();
-        self.push_direct(slot, frame);
+        self.say(slot, &reply.fact());
         let connection = &self.directory[slot];
         if connection.wait() == Some(&Wait::Replies)
             && !connection.has_unread_replies(&self.config.limits)

@@ -6,8 +6,8 @@ use crate::call::{Petition, Said, Verdict, Wish};
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, Pending, What};
 use crate::connection::table::Slot;
-use crate::envelope::{Command, ErrorCode, Publication, Unnumbered};
-use crate::room_name::RoomName;
+use crate::envelope::{Command, ErrorCode, Publication};
+use crate::format::RoomMessage;
 
 /// What a command that needs a permission asks for.
 pub(super) fn wish(command: Command<'_>) -> Wish {
@@ -51,24 +51,21 @@ impl Intake<'_> {
 fn errand(petition: Petition, verdict: Verdict) -> Errand {
     let Petition { wish, room, id } = petition;
     let what = match verdict {
-        Verdict::Granted => granted(wish, room.as_ref()),
+        Verdict::Granted => granted(wish),
         Verdict::Forbidden(words) => What::Refuse(ErrorCode::Forbidden, words.into()),
         Verdict::Failed => What::Refuse(ErrorCode::HandlerFailed, HANDLER_FAILED.into()),
     };
     Errand { room, id, what }
 }
 
-fn granted(wish: Wish, room: Option<&RoomName>) -> What {
-    let encode = |said: &Said, room: &RoomName| {
+fn granted(wish: Wish) -> What {
+    let message = |said: &Said| {
         let event = said.event.as_ref().into();
-        Unnumbered::new(&Publication { event, data: &said.data, echo: said.echo }, room)
+        RoomMessage::event(&Publication { event, data: &said.data, echo: said.echo })
     };
     match wish {
         Wish::Join(since) => What::Join(since),
-        Wish::Publish(said) => {
-            let room = room.expect("a publish was read with its room");
-            What::Publish { message: encode(&said, room), echo: said.echo }
-        }
-        Wish::Broadcast(said) => What::Broadcast(encode(&said, &RoomName::everybody())),
+        Wish::Publish(said) => What::Publish { message: message(&said), echo: said.echo },
+        Wish::Broadcast(said) => What::Broadcast(message(&said)),
     }
 }

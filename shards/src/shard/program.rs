@@ -6,7 +6,8 @@ use super::intake::Intake;
 use crate::call::{Petition, Verdict};
 use crate::connection::Wait;
 use crate::disconnect::Disconnect;
-use crate::envelope::{ErrorCode, Reply, Unnumbered};
+use crate::envelope::ErrorCode;
+use crate::format::{Fact, Refusal, RoomMessage};
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Answer, Origin, Query, RequestId, Requester, ToHome};
 use crate::room_name::RoomName;
@@ -68,10 +69,10 @@ impl Shard {
     pub fn publish(
         &mut self,
         room: &RoomName,
-        message: Unnumbered,
+        message: RoomMessage,
         exclude: Option<ConnId>,
         token: Option<RequestId>,
-    ) -> Result<(), (Full, Unnumbered)> {
+    ) -> Result<(), (Full, RoomMessage)> {
         let home = self.home(room);
         if self.host.paused_rooms.contains_key(room) || !self.host.outboxes.has_free_capacity(home)
         {
@@ -130,7 +131,7 @@ impl Shard {
         slot.map_or_else(Vec::new, |slot| self.host.directory.rooms_of(slot))
     }
 
-    /// Whether the connection is there and open, and its client has not gone.
+    /// Whether the connection is there and open, and its client has not gone; never an event stream.
     pub fn is_open(&self, id: ConnId) -> bool {
         self.host.directory.find_open(id).is_some()
     }
@@ -167,10 +168,14 @@ impl Shard {
         request: Option<&str>,
         room: Option<&RoomName>,
     ) {
-        let words = words.unwrap_or(HANDLER_FAILED);
-        let frame = Reply::error(ErrorCode::HandlerFailed, words, request, room);
+        let refusal = Refusal {
+            code: ErrorCode::HandlerFailed,
+            message: words.map_or(HANDLER_FAILED.into(), |words| words.to_owned().into()),
+            id: request.map(Into::into),
+            room: room.cloned(),
+        };
         if let Some(slot) = self.host.directory.find_open(id) {
-            self.host.push_direct(slot, &frame);
+            self.host.say(slot, &Fact::Error(&refusal));
         }
     }
 

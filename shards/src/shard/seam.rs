@@ -6,6 +6,8 @@ use super::{CloseStep, SendEnd, Shard};
 use crate::call::Call;
 use crate::close_code::Close;
 use crate::config::Config;
+use crate::connection::inbound::{Errand, What};
+use crate::format::Format;
 use crate::home::Home;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Answer, Capacity, FromHome, Loopback, RequestId, ToHome};
@@ -63,12 +65,38 @@ impl Shard {
         [self.host.timers.next_deadline(), self.home.next_deadline()].into_iter().flatten().min()
     }
 
-    /// Event: the handshake of a connection with these permissions is done.
+    /// Event: the handshake of a WebSocket connection with these permissions is done; its client
+    /// reads this format.
     ///
     /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
     /// client that has received the one gets every broadcast that is sent afterwards.
-    pub fn open(&mut self, permissions: Permissions) -> ConnId {
-        self.host.open(permissions)
+    ///
+    /// # Panics
+    ///
+    /// With [`Format::Sse`]: that is what [`open_events`](Shard::open_events) is for.
+    pub fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
+        self.host.open(permissions, format)
+    }
+
+    /// Event: a request for the events of one room is granted, and is to be answered with this head:
+    /// a whole HTTP/1.1 response head for a chunked body, and any number of whole chunks behind it
+    /// ([`Format::chunk`]).
+    ///
+    /// The connection joins the room by its first command, which waits for capacity as any command
+    /// does. The head is sent when the join is answered, so that a client which has read it gets
+    /// every later message of the room. The connection is in no other room, and not in that of
+    /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
+    /// replies; bytes of its client are discarded, and the client's end closes it at once. The
+    /// program has no hook for it, and can neither emit to it nor move it to other rooms.
+    pub fn open_events(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
+        let slot = self.host.open_events(head);
+        let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
+        let mut intake = Intake(&mut self.host);
+        if let Err((wait, pending)) = intake.run(slot, errand) {
+            intake.0.directory[slot].inbound.get_or_insert_default().pending = Some(pending);
+            intake.begin_wait(slot, wait);
+        }
+        self.host.directory.id(slot)
     }
 
     /// Event: these bytes arrived on a connection's socket. They are unmasked in place.
@@ -86,11 +114,12 @@ impl Shard {
     ///
     /// A client that has ended its side could still read, but it can neither answer a ping nor a
     /// close any more, and RFC 6455 section 7.1.1 has it wait for the server's end instead. So it
-    /// counts as gone: what it sent is handled, and nothing more is begun for it.
+    /// counts as gone: what it sent is handled, and nothing more is begun for it. An event stream is
+    /// closed.
     pub fn on_hang_up(&mut self, id: ConnId) {
-        if let Some(slot) = self.host.directory.find(id) {
-            self.host.note_gone(slot);
-        }
+        let Some(slot) = self.host.directory.find(id) else { return };
+        self.host.on_hang_up(slot);
+        self.finish_event();
     }
 
     /// Event: the client's end of the stream was read, or reading failed.

@@ -4,6 +4,7 @@ use super::host::{Host, SendEnd};
 use crate::connection::table::Slot;
 use crate::connection::{Phase, Wait, WriteState};
 use crate::disconnect::Disconnect;
+use crate::format::Fact;
 use crate::log::Space;
 use crate::tuning::DIRECT_IOVECS;
 
@@ -64,7 +65,8 @@ impl Host {
             let member = &room.members[index];
             if member.in_flight > 0 {
                 let to = member.cursor + u64::from(member.in_flight);
-                member.runs(to).for_each(|run| room.log.for_each_iovec(run, &mut each));
+                let runs = member.runs(to);
+                runs.for_each(|run| room.log.for_each_iovec(run, member.encoding, &mut each));
             }
         }
     }
@@ -150,14 +152,30 @@ impl Host {
         }
     }
 
-    /// Queues one frame for this connection alone, unless it is out of its rooms: an answer that
-    /// comes then must not follow the close frame.
+    /// Says something to this connection alone, in its format.
+    pub(super) fn say(&mut self, slot: Slot, fact: &Fact<'_>) {
+        let format = self.directory[slot].format;
+        self.queue_direct(slot, |direct| format.push_reply(fact, direct));
+    }
+
+    /// Queues one frame for this connection alone.
     pub(super) fn push_direct(&mut self, slot: Slot, frame: &[u8]) {
+        self.queue_direct(slot, |direct| direct.extend_from_slice(frame));
+    }
+
+    /// Queues what `push` appends, which may be nothing, unless the connection is out of its rooms: an
+    /// answer that comes then must not follow the close frame.
+    fn queue_direct(&mut self, slot: Slot, push: impl FnOnce(&mut Vec<u8>)) {
         let connection = &mut self.directory[slot];
         if !connection.is_in_rooms() || connection.write_state() == WriteState::Dead {
             return;
         }
-        connection.direct.get_or_insert_default().push(frame);
+        let direct = connection.direct.get_or_insert_default();
+        let before = direct.len();
+        push(direct.queue());
+        if direct.len() == before {
+            return connection.drop_empty_direct();
+        }
         self.limit_direct(slot);
         self.make_ready(slot);
     }

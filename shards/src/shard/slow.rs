@@ -18,7 +18,7 @@ use crate::config::SlowPolicy;
 use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
-use crate::envelope::Reply;
+use crate::format::Fact;
 use crate::id::ConnId;
 use crate::log::Pin;
 use crate::room::table::{EVERYBODY, RoomKey};
@@ -52,9 +52,9 @@ impl Host {
             }
             let room = &mut self.directory[membership.room];
             if let Some(gap) = room.take_gap(index) {
-                let frame = Reply::gap(&room.name, gap.from, gap.to);
+                let name = room.name.clone();
                 self.counters.gaps += 1;
-                self.push_direct(slot, &frame);
+                self.say(slot, &Fact::Gap { room: &name, from: gap.from, to: gap.to });
             }
         }
         true

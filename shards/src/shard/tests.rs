@@ -3,6 +3,7 @@
 mod closing;
 mod debts;
 mod direct;
+mod events;
 mod petitions;
 mod sends;
 mod waiting;
@@ -14,7 +15,8 @@ use crate::close_code::{Close, CloseCode};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::disconnect::Disconnect;
-use crate::envelope::{Publication, Unnumbered};
+use crate::envelope::Publication;
+use crate::format::{Format, RoomMessage};
 use crate::id::{ConnId, ShardId};
 use crate::mesh::RequestId;
 use crate::permissions::{Permission, Permissions};
@@ -69,7 +71,7 @@ fn publish(shard: &mut Shard, room: &RoomName) {
 fn publish_data(shard: &mut Shard, room: &RoomName, data: &str) {
     take_loopback(shard);
     let publication = Publication { event: "m".into(), data, echo: true };
-    let message = Unnumbered::new(&publication, room);
+    let message = RoomMessage::event(&publication);
     shard.publish(room, message, None, None).expect("there is room");
     take_loopback(shard);
 }
@@ -81,7 +83,7 @@ fn close_steps(shard: &mut Shard) -> Vec<CloseStep> {
 /// A connection that is in a room, leaves it while its socket refuses a message of the room, and
 /// has said something else about that room, which waits.
 fn stalled_leaver(shard: &mut Shard) -> ConnId {
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(shard, None);
     publish(shard, &RoomName::new("r").expect("legal"));
@@ -95,7 +97,7 @@ fn stalled_leaver(shard: &mut Shard) -> ConnId {
 #[test]
 fn nothing_follows_a_close_frame() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     let publish = r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#;
     receive(&mut shard, conn, Opcode::Text, publish);
     receive(&mut shard, conn, Opcode::Close, "");
@@ -108,7 +110,7 @@ fn nothing_follows_a_close_frame() {
 fn whoever_comes_after_a_broadcast_to_nobody_gets_the_next_one() {
     let mut shard = shard();
     publish(&mut shard, &RoomName::everybody());
-    shard.open(Permissions::default());
+    shard.open(Permissions::default(), Format::Native);
     publish(&mut shard, &RoomName::everybody());
     let sent = send(&mut shard, None);
     assert_eq!(sent.matches(r#""event":"m""#).count(), 1, "{sent}");
@@ -150,7 +152,7 @@ fn whoever_has_gone_does_not_hold_up_a_drain() {
 #[test]
 fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
     let mut shard = shard();
-    shard.open(Permissions::default());
+    shard.open(Permissions::default(), Format::Native);
     send(&mut shard, None);
     for millis in [10, 20] {
         shard.on_time(Time::from_nanos(millis * 1_000_000));
@@ -168,7 +170,7 @@ fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
 fn a_slice_waits_for_whoever_is_to_be_taken_out() {
     let mut shard = shard();
     shard.host.config.limits.room_log_bytes = 100;
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     send(&mut shard, None);
     publish(&mut shard, &RoomName::everybody());
     send(&mut shard, Some(SendEnd::Blocked));
@@ -184,7 +186,8 @@ fn a_slice_waits_for_whoever_is_to_be_taken_out() {
 fn pings_are_spread_over_their_interval() {
     const CONNECTIONS: usize = 1_000;
     let mut shard = shard();
-    let conns: Vec<ConnId> = (0..CONNECTIONS).map(|_| shard.open(Permissions::default())).collect();
+    let conns: Vec<ConnId> =
+        (0..CONNECTIONS).map(|_| shard.open(Permissions::default(), Format::Native)).collect();
     send(&mut shard, None);
     let (mut heard, mut pings) = (vec![Time::default(); CONNECTIONS], vec![0_usize; 200]);
     let interval = Duration::from_secs(25);
@@ -217,7 +220,7 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
         ["a", "b", "c"].map(|name| RoomName::new(name).expect("legal")).into();
     for (room, members) in rooms.iter().zip([3, 100, 3]) {
         for _ in 0..members {
-            let conn = shard.open(Permissions::default());
+            let conn = shard.open(Permissions::default(), Format::Native);
             say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
         }
     }
@@ -242,7 +245,7 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
 /// A connection that may do nothing by itself.
 fn forbidden() -> (Shard, ConnId) {
     let mut shard = shard();
-    let conn = shard.open(Permissions::all(Permission::Forbidden));
+    let conn = shard.open(Permissions::all(Permission::Forbidden), Format::Native);
     send(&mut shard, None);
     (shard, conn)
 }
@@ -273,7 +276,7 @@ fn what_is_forbidden_is_answered_and_does_not_happen() {
 fn each_kind_of_command_has_its_own_permission() {
     let mut shard = shard();
     let permissions = Permissions { publish: Permission::Forbidden, ..Permissions::default() };
-    let conn = shard.open(permissions);
+    let conn = shard.open(permissions, Format::Native);
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r","id":1}"#);
     say(&mut shard, conn, r#"{"event":"cast:publish","room":"r","id":2,"data":{"event":"m"}}"#);
     say(&mut shard, conn, r#"{"event":"cast:broadcast","id":3,"data":{"event":"m"}}"#);
@@ -302,7 +305,7 @@ fn the_program_may_do_what_its_client_may_not() {
 fn a_program_closes_in_its_own_words() {
     let mut shard = shard();
     let close = Close::new(CloseCode::new(4001).expect("legal"), "signed out");
-    let conns = [(); 3].map(|()| shard.open(Permissions::default()));
+    let conns = [(); 3].map(|()| shard.open(Permissions::default(), Format::Native));
     send(&mut shard, None);
     assert!(shard.close(conns[0], close.clone()) && !shard.close(conns[0], CloseCode::NORMAL));
     assert!(send(&mut shard, None).ends_with("\x0f\u{fffd}signed out"));
@@ -318,7 +321,7 @@ fn a_program_closes_in_its_own_words() {
 #[test]
 fn nobody_is_judged_by_a_time_that_nobody_has_heard() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     send(&mut shard, None);
     let at = |second| Time::default() + Duration::from_secs(second);
     shard.on_time(at(40));

@@ -6,10 +6,10 @@ use super::host::Host;
 use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
+use crate::format::{Fact, Format};
 use crate::id::ConnId;
 use crate::time::Time;
 use crate::timers::Timer;
-use crate::wire::{Opcode, push_frame};
 
 /// When to look again at a connection that cannot be cut now.
 const RETRY: Duration = Duration::from_millis(100);
@@ -33,7 +33,10 @@ impl Host {
         let Some(slot) = self.directory.find(id) else { return };
         match timer {
             Timer::Ping | Timer::Pong if self.directory[slot].is_open() => {
-                self.on_ping_timer(slot, id, timer);
+                match self.directory[slot].format {
+                    Format::Sse => self.on_comment_timer(slot, id),
+                    Format::Native | Format::Verbatim => self.on_ping_timer(slot, id, timer),
+                }
             }
             Timer::Slow => self.on_slow_timer(slot, id),
             Timer::Message => self.on_message_timer(slot, id),
@@ -64,9 +67,24 @@ impl Host {
         self.directory[slot].pinged = true;
         // The client has the whole timeout from here on, even if this timer was late.
         self.timers.set(self.now + timeout.min(interval), Timer::Ping, id);
-        let mut ping = Vec::new();
-        push_frame(&mut ping, Opcode::Ping, b"");
-        self.push_direct(slot, &ping);
+        self.say(slot, &Fact::Ping);
+    }
+
+    /// A stream says something now and then, so that nothing between it and its client takes it for
+    /// dead. It hears no answer: its client is there as long as its socket takes bytes.
+    fn on_comment_timer(&mut self, slot: Slot, id: ConnId) {
+        let (interval, timeout) =
+            (self.config.limits.ping_interval, self.config.limits.ping_timeout);
+        let connection = &self.directory[slot];
+        let is_blocked = connection.write_state() == WriteState::Blocked;
+        if is_blocked && self.events_until >= connection.last_blocked + interval + timeout {
+            return self.schedule_close(slot, Disconnect::Idle);
+        }
+        if !is_blocked && !self.heads.contains_key(&slot) {
+            self.say(slot, &Fact::Ping);
+        }
+        let due = in_phase(slot, self.now + interval, interval);
+        self.timers.set(due, Timer::Ping, id);
     }
 
     /// A client that is not read cannot end its message: its time does not run meanwhile.

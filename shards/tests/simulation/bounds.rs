@@ -10,7 +10,7 @@ use crate::world::World;
 
 /// The engine's calendar has ticks of 50 ms, and what cannot be done when it is due is tried again
 /// after 100 ms.
-const SLACK: Duration = Duration::from_millis(300);
+pub(crate) const SLACK: Duration = Duration::from_millis(300);
 
 /// Bytes of a reply at most.
 const REPLY_BYTES: usize = 512;
@@ -21,7 +21,10 @@ impl World {
         for place in 0..self.open.len() {
             let client = self.open[place];
             if self.clients[client].shard == shard {
-                self.check_idle(client, now);
+                match self.clients[client].view.stream {
+                    Some(_) => self.check_stream_idle(client, now),
+                    None => self.check_idle(client, now),
+                }
                 self.check_slow(client, now);
                 self.check_cut(client, now);
             }
@@ -168,7 +171,8 @@ impl World {
     pub(crate) fn log_bytes_kept(&self) -> usize {
         let tuning = &self.setup.config.tuning;
         let chunk = tuning.small_chunk_bytes.max(tuning.large_chunk_bytes);
-        self.setup.config.limits.room_log_bytes.saturating_sub(chunk)
+        let encodings = if self.model.has_streams { 2 } else { 1 };
+        self.setup.config.limits.room_log_bytes.saturating_sub(encodings * chunk)
     }
 
     /// Bytes of a connection's own frames at most: what it was emitted and has not read, and all
@@ -187,6 +191,9 @@ impl World {
     /// message that had begun took longer than it may.
     pub(crate) fn check_ends_idle(&self, client: usize) -> Happened {
         let player = &self.clients[client];
+        if player.view.stream.is_some() {
+            return self.check_stream_ends_idle(client);
+        }
         let limits = &self.setup.config.limits;
         let now = self.told[player.shard];
         let silence = limits.ping_interval + limits.ping_timeout;

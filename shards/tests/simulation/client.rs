@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{CallKind, ConnId, Disconnect, Permission, Permissions, Time, Verdict};
+use corecast_shards::{
+    CallKind, ConnId, Disconnect, Format, Permission, Permissions, Time, Verdict,
+};
 
 use crate::chance::Chance;
 use crate::count::Happened;
@@ -32,6 +34,7 @@ pub(crate) struct Client {
     pub(crate) conn: ConnId,
     pub(crate) shard: usize,
     pub(crate) descriptor: usize,
+    pub(crate) format: Format,
     pub(crate) view: View,
     pub(crate) permissions: Permissions,
     // Its habits.
@@ -62,6 +65,8 @@ pub(crate) struct Client {
     /// What the program will say to what it is asked, and with which data, in the same order.
     pub(crate) verdicts: VecDeque<(Verdict, Option<Box<str>>)>,
     pub(crate) heard: Time,
+    /// When a stream had something or could have nothing last.
+    pub(crate) commented_at: Time,
     /// Since when nothing came of it although it was read.
     pub(crate) silent_since: Time,
     /// When it must have been pinged because of that.
@@ -119,6 +124,7 @@ impl Client {
             conn,
             shard: conn.shard.index(),
             descriptor,
+            format: Format::Native,
             view: View::new(number, conn.to_string(), chance.happens(GUIDED)),
             permissions,
             resident: number.is_multiple_of(2) && permissions.join != Permission::Forbidden,
@@ -138,6 +144,7 @@ impl Client {
             said: VecDeque::new(),
             verdicts: VecDeque::new(),
             heard: Time::default(),
+            commented_at: Time::default(),
             silent_since: Time::default(),
             pinged_by: None,
             missed_by: None,

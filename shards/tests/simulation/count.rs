@@ -28,6 +28,9 @@ happenings! {
     Forbidden Decided Rewritten
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
+    // What happens to event streams, and to rooms with members of several formats.
+    StreamEvent StreamLineBreaks StreamBinary StreamGap StreamCommented StreamCutMidFrame StreamToldItsEnd
+    StreamEndedIdle StreamWaited StreamGoneWhileJoining AllFormatsInOneRoom FormatJoinedMidPass FormatLeftMidPass
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedMidMessage EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
     EndedKicked EndedTooBig EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut

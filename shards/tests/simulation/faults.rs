@@ -81,6 +81,10 @@ pub(crate) struct Setup {
     pub(crate) read_bytes: usize,
     /// The program publishes messages in a format of its own, too.
     pub(crate) verbatim: bool,
+    /// How many of the connections are event streams, and how many of the others have a text format
+    /// of the program's own.
+    pub(crate) streams: f64,
+    pub(crate) own_format: f64,
     pub(crate) faults: Faults,
     pub(crate) pace: Pace,
     /// Shards are driven as the runtime does it, and sleep unless they ask for something.
@@ -104,7 +108,8 @@ impl Setup {
         config.hooks.connect = chance.happens(0.2);
         config.limits = limits(chance);
         config.tuning = tuning(chance);
-        config.hooks.text = chance.happens(0.1);
+        let own_format = chance.pick(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.3, 0.3, 1.0]);
+        let streams = chance.pick(&[0.0, 0.0, 0.1, 0.3, 0.6]);
         config.hooks.binary = chance.happens(0.3);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {
@@ -122,6 +127,8 @@ impl Setup {
             unsent_max: if pipelines { 4 * read_bytes } else { 4 << 10 },
             read_bytes,
             verbatim: chance.happens(0.2),
+            streams,
+            own_format,
             faults,
             pace,
             by_turns: chance.happens(0.4),
@@ -138,7 +145,7 @@ impl Setup {
         setup.faults = Faults::none();
         setup.config.shards = chance.within(2, 6) as u16;
         setup.config.slow = SlowPolicy::Disconnect;
-        (setup.config.hooks.connect, setup.config.hooks.text) = (false, false);
+        (setup.config.hooks.connect, setup.own_format) = (false, 0.0);
         setup.drains = false;
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);

@@ -19,6 +19,10 @@ impl World {
         self.count.add_if(joining, Happened::CloseWhileJoining);
         self.count.add_if(!player.view.partial.is_empty(), Happened::CloseMidFrame);
         self.count.add_if(self.slicing[shard], Happened::CloseMidPass);
+        let rooms: Vec<usize> = player.view.rooms.keys().copied().collect();
+        for room in rooms {
+            self.note_mid_pass(client, room, Happened::FormatLeftMidPass);
+        }
         let player = &mut self.clients[client];
         (player.parted, player.parted_at) = (Some(reason), Some(self.told[shard]));
         player.given_up = player.timed_out;
@@ -74,7 +78,8 @@ impl World {
         self.check_cut_in_time(client, parted);
         let player = &mut self.clients[client];
         if let Some((code, reason)) = &player.view.closed {
-            assert_eq!(Some(*code), parted.close_code(), "the close frame tells the reason");
+            let code = player.view.stream.is_none().then_some(*code);
+            assert!(code.is_none() || code == parted.close_code(), "the close frame tells why");
             let name = parted.name();
             let told = match parted.reconnect() {
                 true => reason.strip_prefix(name).is_some_and(|rest| rest.starts_with(" retry=")),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use corecast_shards::{
-    ConnId, Disconnect, FromHome, LeaveRequest, Requester, RoomName, SendEnd, ShardId, ToHome,
+    ConnId, Disconnect, Encoding, FromHome, LeaveRequest, Requester, RoomName, SendEnd, ShardId,
+    ToHome,
 };
 
 use crate::wire;
@@ -37,6 +38,10 @@ pub(crate) enum Lie {
     GapBeforeItsTime,
     LosePing,
     LoseWelcome,
+    /// A stream's client does not get a message of its room.
+    LoseEvent,
+    /// Or a comment.
+    LoseComment,
     /// An ack comes behind a later message of its room.
     LateAck,
     /// A frame for one connection goes to another.
@@ -59,7 +64,7 @@ impl Lying {
     }
 
     /// Whether this occasion is the one.
-    fn now(&mut self, lie: Lie) -> bool {
+    pub(crate) fn now(&mut self, lie: Lie) -> bool {
         if self.lie != lie || self.told {
             return false;
         }
@@ -120,7 +125,9 @@ impl World {
         if home == to && self.lying.now(Lie::OneMemberTooMany) {
             let conn = ConnId { shard: ShardId::new(from as u16), slot: 1 << 20, generation: 7 };
             let (requester, since, room) = (Requester::Client(None), None, self.names[0].clone());
-            let join = ToHome::Join { room, conn, change_id: 1, requester, since, again: false };
+            let encoding = Encoding::WebSocket;
+            let join =
+                ToHome::Join { room, conn, encoding, change_id: 1, requester, since, again: false };
             trace!(self, "LIE: {join:.100?}");
             self.mesh.requests[from][to].queue.push_back(join);
         }
@@ -222,6 +229,9 @@ impl World {
 impl World {
     /// What this client receives may not be what its socket took.
     pub(crate) fn lie_about_frames(&mut self, client: usize, bytes: &[u8]) -> Vec<u8> {
+        if self.clients[client].view.stream.is_some() {
+            return self.lie_about_chunks(client, bytes);
+        }
         let mut bytes = bytes.to_vec();
         if self.lying.lie == Lie::None || !self.clients[client].view.partial.is_empty() {
             return bytes;
@@ -331,7 +341,8 @@ impl World {
         let shard = self.clients[client].shard;
         let is_other = |other: &&usize| {
             let player = &self.clients[**other];
-            **other != client && player.shard == shard && player.talks() && player.lives()
+            let is_open = player.talks() && player.lives() && player.view.stream.is_none();
+            **other != client && player.shard == shard && is_open
         };
         let other = self.open.iter().find(is_other).copied();
         match other {
@@ -383,17 +394,21 @@ fn same_room(first: &FromHome, second: &FromHome) -> bool {
 
 fn double_request(request: &ToHome) -> Option<ToHome> {
     match request {
-        ToHome::Join { room, conn, change_id, requester, again: false, .. } => Some(ToHome::Join {
+        ToHome::Join { room, conn, encoding, change_id, requester, again: false, .. } => {
+            Some(ToHome::Join {
+                room: room.clone(),
+                conn: *conn,
+                encoding: *encoding,
+                change_id: *change_id,
+                requester: requester.clone(),
+                since: None,
+                again: false,
+            })
+        }
+        ToHome::Leave { room, conn, encoding, request: Some(request) } => Some(ToHome::Leave {
             room: room.clone(),
             conn: *conn,
-            change_id: *change_id,
-            requester: requester.clone(),
-            since: None,
-            again: false,
-        }),
-        ToHome::Leave { room, conn, request: Some(request) } => Some(ToHome::Leave {
-            room: room.clone(),
-            conn: *conn,
+            encoding: *encoding,
             request: Some(LeaveRequest {
                 change_id: request.change_id,
                 requester: request.requester.clone(),
@@ -405,11 +420,11 @@ fn double_request(request: &ToHome) -> Option<ToHome> {
 
 fn copy(outcome: &FromHome) -> Option<FromHome> {
     Some(match outcome {
-        FromHome::Deliver { room, offset, frame, exclude, accepted } => FromHome::Deliver {
+        FromHome::Deliver { room, offset, frames, exclude, accepted } => FromHome::Deliver {
             accepted: *accepted,
             room: room.clone(),
             offset: *offset,
-            frame: frame.clone(),
+            frames: frames.clone(),
             exclude: *exclude,
         },
         FromHome::Joined { room, conn, change_id, requester, joined } => FromHome::Joined {
@@ -419,7 +434,7 @@ fn copy(outcome: &FromHome) -> Option<FromHome> {
             requester: requester.clone(),
             joined: *joined,
         },
-        FromHome::Reply { conn, frame } => FromHome::Reply { conn: *conn, frame: frame.clone() },
+        FromHome::Reply { conn, reply } => FromHome::Reply { conn: *conn, reply: reply.clone() },
         _ => return None,
     })
 }

@@ -11,7 +11,7 @@
 //!    vanish, callers ask, time passes. All chance comes from the seed (`chance`).
 //! 4. Whatever a socket takes goes at once before the judge: `view` reads the frames with code of
 //!    its own (`wire`) and knows what that one client may see; `model` is what all clients share: a
-//!    map from places in rooms to messages.
+//!    map from places in rooms to messages. `stream` is the same for clients of event streams.
 //! 5. Every end of a connection must have a reason (`goodbye`).
 //! 6. After the last step there is peace (`quiet`): no faults, no new input, everybody reads. When
 //!    nothing moves any more, everything must have arrived, every command must be answered, every
@@ -41,6 +41,7 @@ mod program;
 mod quiet;
 mod script;
 mod sends;
+mod stream;
 mod turns;
 mod view;
 mod wire;
@@ -262,6 +263,22 @@ fn a_lost_ping_is_noticed() {
 #[test]
 fn a_lost_welcome_is_noticed() {
     check_noticed(Lie::LoseWelcome, |_| ());
+}
+
+#[test]
+fn a_lost_event_is_noticed() {
+    check_noticed(Lie::LoseEvent, |setup| setup.streams = 0.5);
+}
+
+#[test]
+fn a_lost_comment_is_noticed() {
+    check_noticed(Lie::LoseComment, |setup| {
+        (setup.streams, setup.config.limits.ping_interval) = (0.5, PING);
+        // So that shards come to rest, and time passes.
+        (setup.by_turns, setup.pace.client, setup.pace.time) = (true, 2, 20);
+        setup.faults.jump = 0.02;
+        setup.steps = setup.steps.max(5_000);
+    });
 }
 
 #[test]

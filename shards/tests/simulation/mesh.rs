@@ -256,6 +256,9 @@ impl World {
         if let (Some(conn), Some(place)) = (seen.joins, place) {
             let key = (self.by_conn[&conn], place);
             self.members.entry(key).or_default().push_back(u64::from(after.1));
+            if let Some(stream) = &mut self.clients[key.0].view.stream {
+                stream.joined_at = Some(after.0);
+            }
         }
         if let Some(token) = seen.asks {
             self.published.insert((from, token), after);
@@ -270,6 +273,10 @@ impl World {
         match outcome {
             FromHome::Joined { conn, room, .. } => {
                 self.mesh.joining.remove(&(*conn, room.clone()));
+                let place = self.names.iter().position(|name| name == room);
+                if let (Some(client), Some(place)) = (self.by_conn.get(conn).copied(), place) {
+                    self.note_mid_pass(client, place, Happened::FormatJoinedMidPass);
+                }
             }
             FromHome::Paused { paused, .. } => {
                 self.count.add_if(*paused, Happened::RoomPaused);

@@ -37,6 +37,8 @@ pub(crate) const NOBODY: usize = usize::MAX - 1;
 /// Everything that was said and seen.
 #[derive(Default)]
 pub(crate) struct Model {
+    /// Whether there are event streams.
+    pub(crate) has_streams: bool,
     pub(crate) sayings: Vec<Saying>,
     /// Room and epoch, and what stands at which offset.
     lives: BTreeMap<(usize, Rc<str>), BTreeMap<u64, usize>>,
@@ -46,6 +48,10 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    pub(crate) fn new(has_streams: bool) -> Model {
+        Model { has_streams, ..Model::default() }
+    }
+
     /// Makes up a message of about `len` bytes.
     pub(crate) fn say(
         &mut self,
@@ -58,7 +64,9 @@ impl Model {
         let number = self.sayings.len();
         let pad = (b'a' + (number % 26) as u8) as char;
         let pad: String = std::iter::repeat_n(pad, len).collect();
-        let data = format!(r#"{{"c":{number}, "pad":"{pad}"}}"#).into();
+        // Between two tokens there may be any line break, which an event carries in lines.
+        let space = [" ", "", "\n", " ", "\r\n", "\r", "\n\r\n\r"][number % 7];
+        let data = format!(r#"{{"c":{number},{space}"pad":"{pad}"}}"#).into();
         let (told, seen, accepted) = (None, None, false);
         let saying = Saying { room, by, data, excluded, said_at: now, told, accepted, seen };
         self.sayings.push(saying);
@@ -70,6 +78,15 @@ impl Model {
         self.sayings[self.number_of(data)].room
     }
 
+    /// Which message this is, line by line: every line break counts the same.
+    pub(crate) fn recognise_lines(&self, data: &str, room: usize) -> usize {
+        let number = self.numbered(data);
+        let lines = self.sayings[number].data.replace("\r\n", "\n").replace('\r', "\n");
+        assert_eq!(lines, data, "message {number} is carried line by line");
+        assert_eq!(self.sayings[number].room, room, "message {number} stays in its room");
+        number
+    }
+
     /// Which message this is, byte for byte.
     pub(crate) fn recognise(&self, data: &str, room: usize) -> usize {
         let number = self.number_of(data);
@@ -78,17 +95,31 @@ impl Model {
     }
 
     fn number_of(&self, data: &str) -> usize {
-        let digits = data.strip_prefix(r#"{"c":"#).and_then(|data| data.split(',').next());
-        let number = digits.and_then(|digits| digits.parse::<usize>().ok());
-        let number = number.unwrap_or_else(|| panic!("nobody said {data:.40}"));
-        let saying = self.sayings.get(number).unwrap_or_else(|| panic!("nobody said {number}"));
-        assert_eq!(&*saying.data, data, "message {number} is carried byte for byte");
+        let number = self.numbered(data);
+        assert_eq!(&*self.sayings[number].data, data, "message {number} is carried byte for byte");
         number
     }
 
-    /// Bytes of the frame of this message at most.
+    fn numbered(&self, data: &str) -> usize {
+        let digits = data.strip_prefix(r#"{"c":"#).and_then(|data| data.split(',').next());
+        let number = digits.and_then(|digits| digits.parse::<usize>().ok());
+        let number = number.unwrap_or_else(|| panic!("nobody said {data:.40}"));
+        assert!(number < self.sayings.len(), "nobody said {number}");
+        number
+    }
+
+    /// Bytes of the frames of this message at most: of one, or of one and an event, whose data may be
+    /// in base64 or in several lines.
     pub(crate) fn frame_bytes(&self, number: usize) -> usize {
-        self.sayings[number].data.len() + 128
+        let data = self.sayings[number].data.len();
+        data + 128 + if self.has_streams { data * 4 / 3 + 256 } else { 0 }
+    }
+
+    /// The newest offset that anybody saw in each life of a room.
+    pub(crate) fn newest_by_epoch(&self, room: usize) -> BTreeMap<Rc<str>, u64> {
+        let lives = self.lives.iter().filter(|((name, _), _)| *name == room);
+        let newest = |life: &BTreeMap<u64, usize>| life.last_key_value().map_or(0, |last| *last.0);
+        lives.map(|((_, epoch), life)| (epoch.clone(), newest(life))).collect()
     }
 
     /// Bytes of this room's messages from `next` on at most.

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use corecast_shards::{
     Answer, Call, CallKind, CloseStep, ConnId, Disconnect, Petition, Publication, Query, Refused,
-    RequestId, RoomInfo, RoomName, ShardId, Unnumbered, Unsent, Wish, event_frame,
+    RequestId, RoomInfo, RoomMessage, RoomName, ShardId, Unsent, Wish, event_frame,
 };
-
-use corecast_shards::wire::Opcode;
 
 use crate::count::Happened;
 use crate::model::{EVERYBODY, NOBODY, Speaker};
@@ -115,10 +113,12 @@ impl World {
         let message = match self.setup.verbatim && self.chance.happens(0.5) {
             true => {
                 self.count.add(Happened::Verbatim);
-                let opcode = self.chance.pick(&[Opcode::Text, Opcode::Binary]);
-                Unnumbered::verbatim(opcode, data.as_bytes())
+                match self.chance.below(2) {
+                    0 => RoomMessage::text(&data),
+                    _ => RoomMessage::binary(data.as_bytes()),
+                }
             }
-            false => Unnumbered::new(&publication, &name),
+            false => RoomMessage::event(&publication),
         };
         let exclude = excluded.map(|client| self.clients[client].conn);
         let accepted = self.shards[shard].publish(&name, message, exclude, token).is_ok();

@@ -26,6 +26,7 @@ impl World {
         self.ask_for_rooms();
         self.check_quiet();
         self.check_commands();
+        self.note_formats();
         self.check_homes();
         self.check_broadcasts(last);
         self.check_emits();
@@ -252,7 +253,8 @@ impl World {
             let longest = stats.counters.latencies.max();
             assert!(longest <= self.now.since(Time::default()), "nothing took longer than the run");
             let here = self.clients.iter().filter(|c| c.shard == place && c.lives());
-            let memberships: usize = here.clone().map(|client| client.view.rooms.len()).sum();
+            let memberships: usize =
+                here.clone().map(|client| client.view.membership_count()).sum();
             assert_eq!(stats.connections as usize, here.count(), "connections of shard {place}");
             assert_eq!(stats.memberships as usize, memberships, "memberships of shard {place}");
         }
@@ -266,10 +268,12 @@ impl World {
             assert!(client.view.partial.is_empty(), "client {number} has half a frame");
             assert!(client.said.is_empty(), "client {number} said {:?}", client.said);
             let engine = &self.shards[client.shard];
-            assert!(engine.is_open(client.conn), "client {number} is open");
+            let is_stream = client.view.stream.is_some();
+            assert!(is_stream || engine.is_open(client.conn), "client {number} is open");
             let mut rooms = engine.rooms_of(client.conn);
             rooms.sort_unstable_by_key(|room| self.names.iter().position(|name| name == room));
-            let seen = client.view.rooms.keys().map(|room| &self.names[*room]);
+            let seen = (0..self.names.len()).filter(|room| client.view.is_in(*room));
+            let seen = seen.map(|room| &self.names[room]);
             assert!(rooms.iter().eq(seen), "client {number} is in {rooms:?}");
             let guided = client.view.guided.iter().flatten();
             assert!(guided.clone().all(|(_, asked)| asked.is_empty()), "{guided:?}");
@@ -296,7 +300,7 @@ impl World {
     /// Every home counts the members that there are, and the messages that were accepted.
     fn check_homes(&mut self) {
         for room in 0..self.names.len() {
-            let is_in = |client: &&Client| client.lives() && client.view.rooms.contains_key(&room);
+            let is_in = |client: &&Client| client.lives() && client.view.is_in(room);
             let members = self.clients.iter().filter(is_in).count();
             self.count.add_if(self.model.lives_of(room) > 1, Happened::RoomLivedAgain);
             let Some(info) = &self.asking.rooms[&room] else {
@@ -307,6 +311,8 @@ impl World {
             self.count.add_if(members == 0, Happened::RoomOutlivedItsMembers);
             assert_eq!(info.members as usize, members, "members of room {room}");
             let epoch = info.epoch.to_string().into();
+            let streams = self.clients.iter().filter(is_in);
+            streams.for_each(|client| client.view.check_stream(&self.model, &epoch, info.offset));
             assert!(self.model.newest(room, &epoch) <= info.offset, "offsets of room {room}");
             let limits = &self.setup.config.limits;
             let is_first_life = self.now < Time::default() + limits.room_linger
@@ -347,6 +353,10 @@ impl World {
         };
         let accepted: Vec<usize> = (0..self.model.sayings.len()).filter(told).collect();
         for (number, client) in self.clients.iter().enumerate().filter(|(_, c)| c.lives()) {
+            if client.view.stream.is_some() {
+                assert!(client.view.broadcasts.is_empty(), "a broadcast is no room's message");
+                continue;
+            }
             assert_eq!(client.view.broadcasts.last(), Some(&last), "client {number}: the end");
             let seen: std::collections::BTreeSet<_> = client.view.broadcasts.iter().collect();
             assert_eq!(seen.len(), client.view.broadcasts.len(), "client {number}: one twice");

@@ -2,7 +2,7 @@
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    CallKind, CloseCode, Disconnect, Message, Permission, Petition, Said, Verdict, Wish,
+    CallKind, CloseCode, Disconnect, Format, Message, Permission, Petition, Said, Verdict, Wish,
 };
 
 use crate::client::{HangUp, Mark};
@@ -36,6 +36,9 @@ impl World {
         self.answer_close(client);
         if !self.clients[client].talks() || self.clients[client].out.len() > self.setup.unsent_max {
             return;
+        }
+        if self.clients[client].format == Format::Sse {
+            return self.act_on_stream(client);
         }
         let faults = &self.setup.faults;
         let (hang_up, close, sin) = (faults.hang_up, faults.close, faults.sin);
@@ -73,7 +76,7 @@ impl World {
     }
 
     fn command(&mut self, client: usize) {
-        if self.setup.config.hooks.text {
+        if self.clients[client].format == Format::Verbatim {
             return self.own_format(client);
         }
         let home_room = !self.clients[client].view.rooms.contains_key(&0);

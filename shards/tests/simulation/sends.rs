@@ -4,6 +4,7 @@ use corecast_shards::{ConnId, Disconnect, SendEnd};
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
+use crate::stream;
 use crate::wire;
 use crate::world::{World, trace};
 
@@ -42,6 +43,7 @@ impl World {
         if !self.slicing[shard] || self.chance.happens(0.5) {
             self.shards[shard].begin_quantum();
             self.slicing[shard] = true;
+            self.sliced[shard].clear();
         }
         let cut = match self.chance.happens(self.setup.faults.cut_slice) {
             true => self.chance.skewed(8),
@@ -55,6 +57,7 @@ impl World {
                 return;
             };
             self.begin(conn);
+            self.sliced[shard].push(self.by_conn[&conn]);
             self.maybe_end_some(shard);
         }
         self.count.add(Happened::QuantumCutShort);
@@ -137,7 +140,11 @@ impl World {
         self.deliver(client, &bytes);
         self.lie_about_end(client);
         let view = &self.clients[client].view;
-        let misses = wire::holds_messages(&view.partial, &send.bytes[taken..]);
+        let untaken = &send.bytes[taken..];
+        let misses = match view.stream {
+            Some(_) => stream::holds_messages(&view.partial, untaken),
+            None => wire::holds_messages(&view.partial, untaken),
+        };
         self.clients[client].misses_messages = misses;
     }
 
@@ -307,7 +314,16 @@ impl World {
         sender.end_told = true;
         let (conn, shard) = (sender.conn, sender.shard);
         trace!(self, "client {client}: end of stream");
-        self.shards[shard].on_end(conn);
+        let streams = self.clients[client].view.stream.is_some();
+        match streams && self.chance.happens(0.5) {
+            true => self.shards[shard].on_hang_up(conn),
+            false => self.shards[shard].on_end(conn),
+        }
+        if streams {
+            let joining = self.mesh.joining.iter().any(|(joining, _)| *joining == conn);
+            self.count.add_if(joining, Happened::StreamGoneWhileJoining);
+            self.check_ends_with_client(client);
+        }
         self.note_close_with_begun_send(client);
     }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::count::{Count, Happened};
 use crate::model::{EVERYBODY, Model, NOBODY};
+use crate::stream::Stream;
 use crate::wire::{self, member, read_frame};
 
 /// A queue of answers in the order of their commands.
@@ -91,6 +92,8 @@ pub(crate) struct View {
     /// Whether it refused them for so long that it may have lost what waited.
     pub(crate) timed_out: bool,
     pub(crate) pings_seen: usize,
+    /// None for a WebSocket.
+    pub(crate) stream: Option<Stream>,
 }
 
 /// What the whole run shares.
@@ -131,6 +134,7 @@ impl View {
             slow: false,
             timed_out: false,
             pings_seen: 0,
+            stream: None,
         }
     }
 
@@ -158,11 +162,15 @@ impl View {
         let asks = self.line(Line::Room(room)).next().is_some();
         let guided = self.guided.as_ref().and_then(|rooms| rooms.get(&room));
         let asks = asks || guided.is_some_and(|asked| !asked.is_empty());
+        let asks = asks || self.stream.as_ref().is_some_and(|stream| stream.room == room);
         self.rooms.get(&room).map(|stay| stay.next).or(asks.then_some(0))
     }
 
     /// Takes bytes that the client's socket took.
     pub(crate) fn take(&mut self, bytes: &[u8], court: &mut Court<'_>) {
+        if self.stream.is_some() {
+            return self.take_stream(bytes, court);
+        }
         let mut all = std::mem::take(&mut self.partial);
         all.extend_from_slice(bytes);
         let mut at = 0;
@@ -223,7 +231,9 @@ impl View {
             r#""m""# => {
                 let offset = get("offset").expect("a room's message has an offset");
                 let offset = offset.parse().expect("a number");
-                self.room_message(room.expect("a room"), offset, data, court);
+                let room = room.expect("a room");
+                let number = court.model.recognise(data, room);
+                self.room_message(room, offset, number, court);
             }
             r#""b""# => self.broadcast(data, court),
             r#""e""# => {
@@ -246,7 +256,8 @@ impl View {
         while self.holes.contains(&(room, offset)) {
             offset += 1;
         }
-        self.room_message(room, offset, data, court);
+        let number = court.model.recognise(data, room);
+        self.room_message(room, offset, number, court);
     }
 
     fn welcome(&mut self, data: &str, court: &mut Court<'_>) {
@@ -387,20 +398,31 @@ impl View {
         }
     }
 
-    fn gap(&mut self, room: usize, data: &str, court: &mut Court<'_>) {
+    pub(crate) fn gap(&mut self, room: usize, data: &str, court: &mut Court<'_>) {
+        let (from, to) = self.check_gap(room, data, court);
+        self.advance(room, from);
+        self.rooms.get_mut(&room).expect("advance found it").next = to + 1;
+    }
+
+    /// Whether there may be a gap; returns its ends.
+    pub(crate) fn check_gap(&self, room: usize, data: &str, court: &mut Court<'_>) -> (u64, u64) {
         assert!(court.skips && self.slow, "only the slow lose messages, where they may");
         assert_eq!(member(data, "reason"), Some(r#""slow""#));
         let (from, to) = (number(data, "from"), number(data, "to"));
         let dropped = court.model.bytes_from(room, from) > court.log_bytes_kept;
         assert!(self.timed_out || dropped, "room {room}: a gap from {from} before its time");
-        self.advance(room, from);
         assert!(from <= to, "an empty gap");
-        self.rooms.get_mut(&room).expect("advance found it").next = to + 1;
         court.count.add(Happened::Gap);
+        (from, to)
     }
 
-    fn room_message(&mut self, room: usize, offset: u64, data: &str, court: &mut Court<'_>) {
-        let number = court.model.recognise(data, room);
+    pub(crate) fn room_message(
+        &mut self,
+        room: usize,
+        offset: u64,
+        number: usize,
+        court: &mut Court<'_>,
+    ) {
         self.advance(room, offset);
         let stay = self.rooms.get_mut(&room).expect("advance found it");
         stay.next = offset + 1;
@@ -408,7 +430,7 @@ impl View {
         let saying = &court.model.sayings[number];
         let excluded = saying.excluded == Some(self.client);
         assert!(!excluded, "message {number} comes to the one whom it leaves out");
-        court.count.add_if(data.len() > 16 << 10, Happened::LargeMessage);
+        court.count.add_if(saying.data.len() > 16 << 10, Happened::LargeMessage);
     }
 
     /// The next message will be `next`: whatever lies before is its own and not for itself.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use corecast_shards::{Call, ConnId, Permission, Permissions, RoomName, Shard, ShardId, Time};
+use corecast_shards::{
+    Call, ConnId, Format, Permission, Permissions, RoomName, Shard, ShardId, Time,
+};
 
 use crate::bounds::Touched;
 use crate::chance::Chance;
@@ -16,7 +18,7 @@ use crate::model::Model;
 use crate::program::Asking;
 use crate::sends::Begun;
 use crate::turns::Sleeper;
-use crate::view::Court;
+use crate::view::{Court, View};
 
 pub(crate) struct World {
     pub(crate) setup: Setup,
@@ -39,6 +41,8 @@ pub(crate) struct World {
     pub(crate) begun: Vec<Begun>,
     /// Whether a slice was started and not finished.
     pub(crate) slicing: Vec<bool>,
+    /// To whom the slice has sent.
+    pub(crate) sliced: Vec<Vec<usize>>,
     /// Whose socket refused bytes, and who may not have caught up since; by shard.
     pub(crate) slow: Vec<BTreeSet<usize>>,
     /// Who would have been heard if it had been read, and when.
@@ -106,6 +110,7 @@ impl World {
             open: Vec::new(),
             begun: Vec::new(),
             slicing: vec![false; shards],
+            sliced: vec![Vec::new(); shards],
             slow: vec![BTreeSet::new(); shards],
             excused: Vec::new(),
             calls: Vec::new(),
@@ -115,7 +120,7 @@ impl World {
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
             touched: vec![None; names.len()],
             handled: vec![false; shards],
-            model: Model::default(),
+            model: Model::new(setup.streams > 0.0),
             members: BTreeMap::new(),
             published: BTreeMap::new(),
             count: Count::new(),
@@ -227,8 +232,19 @@ impl World {
 
     fn open_one(&mut self, shard: usize) {
         let permissions = self.permissions();
-        let conn = self.shards[shard].open(permissions);
+        let format = match self.chance.happens(self.setup.streams) {
+            true => Format::Sse,
+            false if self.chance.happens(self.setup.own_format) => Format::Verbatim,
+            false => Format::Native,
+        };
         let client = self.clients.len();
+        let (conn, stream) = match format {
+            Format::Sse => {
+                let (conn, room) = self.open_stream(shard);
+                (conn, Some(View::of_stream(client, conn, room, &self.model)))
+            }
+            _ => (self.shards[shard].open(permissions, format), None),
+        };
         let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
         let in_flight = reused && self.mesh.has_predecessor(conn);
         self.count.add_if(in_flight, Happened::SlotReusedWithMessageInFlight);
@@ -239,7 +255,12 @@ impl World {
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, permissions, descriptor, faults, &mut self.chance);
-        if self.setup.config.hooks.text {
+        new.format = format;
+        new.commented_at = self.told[shard];
+        if let Some(view) = stream {
+            (new.resident, new.view) = (false, view);
+        }
+        if format == Format::Verbatim {
             // Nobody is greeted, and only the program joins rooms.
             new.view.welcomed_at = Some(self.step);
             new.view.guided.get_or_insert_default();
@@ -297,7 +318,11 @@ impl World {
         let player = &mut self.clients[client];
         player.view.slow = self.slow[player.shard].contains(&client);
         player.view.timed_out = player.timed_out;
+        let before = (player.view.pings_seen, player.view.welcomed_at);
         player.view.take(bytes, &mut court);
+        if before != (player.view.pings_seen, player.view.welcomed_at) {
+            player.commented_at = self.told[player.shard];
+        }
     }
 
     /// A connection is slow from the moment its socket refuses bytes until it has caught up: when

@@ -2,6 +2,7 @@
 
 use super::waiting::{room_at, shard_of};
 use super::*;
+use crate::format::{Encoding, Frames};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 use crate::mesh::{FromHome, Joined, Requester, ToHome};
@@ -17,7 +18,7 @@ fn requests(shard: &mut Shard, to: u16) -> Vec<ToHome> {
 fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
     let home = shard.home(room);
     shard.on_to_home_capacity(home, FREE);
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     say(shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     let Some(ToHome::Join { change_id, .. }) = shard.next_to_home(home) else { panic!("a join") };
     let epoch = crate::epoch::Epoch::new(0, home, 1);
@@ -31,10 +32,10 @@ fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
 /// More than half a log of messages that nobody was sent yet.
 fn overflow(shard: &mut Shard, room: &RoomName, from: u64) {
     for offset in from..from + 6 {
-        let frame = std::sync::Arc::from(frame_of(1_000));
+        let frames = Frames::one(Encoding::WebSocket, &frame_of(1_000));
         let (exclude, accepted) = (None, shard.host.now);
         let room = room.clone();
-        shard.on_from_home(FromHome::Deliver { room, offset, frame, exclude, accepted });
+        shard.on_from_home(FromHome::Deliver { room, offset, frames, exclude, accepted });
     }
 }
 

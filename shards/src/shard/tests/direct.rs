@@ -14,7 +14,7 @@ fn at(shard: &mut Shard, millis: u64) {
 }
 
 fn open(shard: &mut Shard) -> ConnId {
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     send(shard, None);
     conn
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{publish, publish_data, say, shard};
 use crate::disconnect::Disconnect;
+use crate::format::Format;
 use crate::id::ConnId;
 use crate::permissions::Permissions;
 use crate::room_name::RoomName;
@@ -46,7 +47,7 @@ fn send_in_batches(shard: &mut Shard) -> HashMap<ConnId, String> {
 #[test]
 fn whoever_has_more_runs_than_a_send_has_slices_keeps_its_place() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     super::send(&mut shard, None);
     for _ in 0..300 {
@@ -67,7 +68,7 @@ fn whoever_is_in_more_rooms_than_a_send_has_slices_keeps_its_places() {
     const ROOMS: usize = 300;
     let mut shard = shard();
     shard.host.config.limits.rooms_per_connection = ROOMS;
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     for room in 0..ROOMS {
         say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     }
@@ -83,7 +84,7 @@ fn whoever_is_in_more_rooms_than_a_send_has_slices_keeps_its_places() {
 fn backlog(connections: usize, messages: usize, bytes: usize) -> Shard {
     let mut shard = shard();
     for _ in 0..connections {
-        let conn = shard.open(Permissions::default());
+        let conn = shard.open(Permissions::default(), Format::Native);
         say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     }
     super::send(&mut shard, None);
@@ -141,7 +142,7 @@ fn a_send_carries_a_bounded_number_of_bytes_and_the_next_one_goes_on() {
 #[test]
 fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     for room in ["busy", "quiet"] {
         say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     }
@@ -170,7 +171,7 @@ fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
 #[test]
 fn whoever_misses_every_second_of_very_many_messages_gets_the_others() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default());
+    let conn = shard.open(Permissions::default(), Format::Native);
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     super::send(&mut shard, Some(SendEnd::Blocked));
     for _ in 0..15_000 {

@@ -18,7 +18,7 @@ pub(super) fn room_at(shard: &Shard, home: u16) -> RoomName {
 }
 
 fn open(shard: &mut Shard) -> ConnId {
-    shard.open(Permissions::default())
+    shard.open(Permissions::default(), Format::Native)
 }
 
 fn publish_of(room: &RoomName, data: &str) -> String {
@@ -69,7 +69,7 @@ fn a_home_serves_its_own_shard_while_others_saturate_it() {
 
 fn foreign_publish(room: &RoomName) -> ToHome {
     let publication = Publication { event: "m".into(), data: "1", echo: true };
-    let message = Unnumbered::new(&publication, room);
+    let message = RoomMessage::event(&publication);
     let (origin, accepted) = (Origin::Nobody, Time::default());
     ToHome::Publish { room: room.clone(), message, exclude: None, origin, accepted }
 }

@@ -1,0 +1,31 @@
+//! The codes of errors.
+
+/// The code of a `cast:error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorCode {
+    /// The text is no envelope, or a member is wrong.
+    BadEnvelope,
+    /// Nobody handles this event.
+    UnknownEvent,
+    /// The connection may not.
+    Forbidden,
+    /// The connection is not in the room.
+    NotAMember,
+    /// The connection is in as many rooms as it may.
+    TooManyRooms,
+    /// The embedding program's handler returned an error or panicked.
+    HandlerFailed,
+}
+
+impl ErrorCode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::BadEnvelope => "bad_envelope",
+            ErrorCode::UnknownEvent => "unknown_event",
+            ErrorCode::Forbidden => "forbidden",
+            ErrorCode::NotAMember => "not_a_member",
+            ErrorCode::TooManyRooms => "too_many_rooms",
+            ErrorCode::HandlerFailed => "handler_failed",
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The frames of one message of a room.
+
+use std::sync::Arc;
+
+use super::{Encoding, Placed, RoomMessage};
+
+/// One message of a room, encoded: a frame for each encoding that somebody needs. From here on their
+/// bytes never change.
+#[derive(Clone, Debug, Default)]
+pub struct Frames([Option<Arc<[u8]>>; Encoding::COUNT]);
+
+impl Frames {
+    pub(crate) fn get(&self, encoding: Encoding) -> Option<&Arc<[u8]>> {
+        self.0[encoding.index()].as_ref()
+    }
+
+    /// The frames of these encodings, shared.
+    pub(crate) fn only(&self, wanted: Encodings) -> Frames {
+        let mut frames = Frames::default();
+        for encoding in wanted.iter() {
+            frames.0[encoding.index()].clone_from(&self.0[encoding.index()]);
+        }
+        frames
+    }
+
+    /// Bytes of these of them, and of the largest.
+    pub(crate) fn sizes(&self, wanted: Encodings) -> (usize, usize) {
+        let frames = wanted.iter().filter_map(|encoding| self.get(encoding));
+        frames.fold((0, 0), |(sum, most), frame| (sum + frame.len(), most.max(frame.len())))
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().flatten().map(|frame| frame.len()).sum()
+    }
+
+    /// The same bytes for every encoding, for tests of what does not look at them.
+    #[cfg(test)]
+    pub(crate) fn one(encoding: Encoding, bytes: &[u8]) -> Frames {
+        let mut frames = Frames::default();
+        frames.0[encoding.index()] = Some(Arc::from(bytes));
+        frames
+    }
+
+    /// Adds a frame.
+    #[cfg(test)]
+    pub(crate) fn and(mut self, encoding: Encoding, bytes: &[u8]) -> Frames {
+        self.0[encoding.index()] = Some(Arc::from(bytes));
+        self
+    }
+}
+
+/// Encodes messages, each once per encoding.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    /// Where a frame is built before it has its length; so that its own memory is taken once.
+    scratch: Vec<u8>,
+}
+
+/// What the scratch may keep between two messages.
+const SCRATCH_BYTES_KEPT: usize = 64 << 10;
+
+impl Encoder {
+    pub(crate) fn encode(
+        &mut self,
+        message: &RoomMessage,
+        placed: &Placed<'_>,
+        wanted: Encodings,
+    ) -> Frames {
+        let mut frames = Frames::default();
+        for encoding in wanted.iter() {
+            self.scratch.clear();
+            let from = encoding.push_message(message, placed, &mut self.scratch);
+            frames.0[encoding.index()] = Some(Arc::from(&self.scratch[from..]));
+        }
+        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
+        frames
+    }
+}
+
+/// A set of encodings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Encodings(u8);
+
+impl Encodings {
+    pub(crate) fn of(encodings: impl IntoIterator<Item = Encoding>) -> Encodings {
+        Encodings(encodings.into_iter().fold(0, |set, encoding| set | 1 << encoding.index()))
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Encoding> {
+        Encoding::ALL.into_iter().filter(move |encoding| self.contains(*encoding))
+    }
+
+    pub(crate) fn contains(self, encoding: Encoding) -> bool {
+        self.0 & 1 << encoding.index() != 0
+    }
+
+    pub(crate) fn and(self, other: Encodings) -> Encodings {
+        Encodings(self.0 | other.0)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// How many members need each encoding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EncodingCounts([u32; Encoding::COUNT]);
+
+impl EncodingCounts {
+    pub(crate) fn add(&mut self, encoding: Encoding) {
+        self.0[encoding.index()] += 1;
+    }
+
+    pub(crate) fn remove(&mut self, encoding: Encoding) {
+        let count = &mut self.0[encoding.index()];
+        *count = count.checked_sub(1).expect("who goes has come");
+    }
+
+    /// Those that anybody needs.
+    pub(crate) fn needed(&self) -> Encodings {
+        Encodings::of(Encoding::ALL.into_iter().filter(|encoding| self.0[encoding.index()] > 0))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == [0; Encoding::COUNT]
+    }
+}

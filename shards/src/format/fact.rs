@@ -1,0 +1,112 @@
+//! What a connection is to hear that concerns it alone.
+
+use std::borrow::Cow;
+
+use crate::envelope::ErrorCode;
+use crate::id::{ConnId, ShardId};
+use crate::mesh::Joined;
+use crate::room_name::RoomName;
+
+/// A fact for one connection, in no format.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fact<'a> {
+    Welcome(Welcome),
+    Joined {
+        room: &'a RoomName,
+        id: Option<&'a str>,
+        joined: &'a Joined,
+    },
+    Left {
+        room: &'a RoomName,
+        id: Option<&'a str>,
+        offset: u64,
+    },
+    /// The ack of a publish carries its offset, the ack of a broadcast none.
+    Ack {
+        id: &'a str,
+        offset: Option<u64>,
+    },
+    Error(&'a Refusal),
+    /// Exactly the offsets `from..=to` were skipped.
+    Gap {
+        room: &'a RoomName,
+        from: u64,
+        to: u64,
+    },
+    /// The answer to a client's `cast:ping`.
+    Pong {
+        id: Option<&'a str>,
+    },
+    /// The answer to a ping of the client's protocol, with its payload.
+    Echo(&'a [u8]),
+    /// The connection is silent.
+    Ping,
+    /// The last thing that a client hears.
+    Close {
+        code: u16,
+        reason: &'a str,
+    },
+}
+
+/// What `cast:welcome` tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Welcome {
+    pub(crate) connection: ConnId,
+    pub(crate) shard: ShardId,
+    pub(crate) shards: u16,
+    pub(crate) ping_interval_secs: f64,
+}
+
+/// Why a command is refused, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: Cow<'static, str>,
+    /// The client's id, as written.
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) room: Option<RoomName>,
+}
+
+/// A fact for one connection on its way from a home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply(ReplyKind);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ReplyKind {
+    Ack { id: Box<str>, offset: Option<u64> },
+    Error(Box<Refusal>),
+}
+
+impl Reply {
+    pub(crate) fn ack(id: Box<str>, offset: Option<u64>) -> Reply {
+        Reply(ReplyKind::Ack { id, offset })
+    }
+
+    pub(crate) fn error(refusal: Refusal) -> Reply {
+        Reply(ReplyKind::Error(Box::new(refusal)))
+    }
+
+    pub(crate) fn fact(&self) -> Fact<'_> {
+        match &self.0 {
+            ReplyKind::Ack { id, offset } => Fact::Ack { id, offset: *offset },
+            ReplyKind::Error(refusal) => Fact::Error(refusal),
+        }
+    }
+
+    /// Bytes that this reply takes on a ring, for its byte limit.
+    pub(crate) fn len(&self) -> usize {
+        match &self.0 {
+            ReplyKind::Ack { id, .. } => id.len(),
+            ReplyKind::Error(refusal) => refusal.len(),
+        }
+    }
+}
+
+impl Refusal {
+    /// About how many bytes it refers to.
+    pub(crate) fn len(&self) -> usize {
+        let id = self.id.as_ref().map_or(0, |id| id.len());
+        let room = self.room.as_ref().map_or(0, |room| room.as_str().len());
+        size_of::<Refusal>() + self.message.len() + id + room
+    }
+}

@@ -1,0 +1,136 @@
+//! The JSON texts that clients read: `{"event": …, "data": …, "room": …, "id": …}`.
+
+use std::fmt::{self, Write as _};
+
+use super::Placed;
+use super::fact::{Fact, Refusal, Welcome};
+use crate::envelope::Publication;
+use crate::mesh::Joined;
+use crate::room_name::RoomName;
+
+/// Appends the text for a fact of the protocol; nothing for those that are the transport's.
+pub(super) fn push_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
+    match *fact {
+        Fact::Welcome(welcome) => push_welcome(out, welcome),
+        Fact::Joined { room, id, joined } => push_joined(out, room, id, *joined),
+        Fact::Left { room, id, offset } => {
+            push_opening(out, "cast:left", id, Some(room));
+            push_fmt(out, format_args!(r#","data":{{"offset":{offset}}}}}"#));
+        }
+        Fact::Ack { id, offset } => {
+            push_opening(out, "cast:ack", Some(id), None);
+            if let Some(offset) = offset {
+                push_fmt(out, format_args!(r#","data":{{"offset":{offset}}}"#));
+            }
+            out.push(b'}');
+        }
+        Fact::Error(refusal) => push_error(out, refusal),
+        Fact::Gap { room, from, to } => {
+            push_opening(out, "cast:gap", None, Some(room));
+            let data = format_args!(r#","data":{{"from":{from},"to":{to},"reason":"slow"}}}}"#);
+            push_fmt(out, data);
+        }
+        Fact::Pong { id } => {
+            push_opening(out, "cast:pong", id, None);
+            out.push(b'}');
+        }
+        Fact::Echo(_) | Fact::Ping | Fact::Close { .. } => {}
+    }
+}
+
+fn push_welcome(out: &mut Vec<u8>, welcome: Welcome) {
+    let Welcome { connection, shard, shards, ping_interval_secs } = welcome;
+    // Display of a float prints 25 for 25.0, which is how the protocol page shows it.
+    push_fmt(
+        out,
+        format_args!(
+            r#"{{"event":"cast:welcome","data":{{"connection":"{connection}","protocol":1,"shard":{shard},"shards":{shards},"ping_interval":{ping_interval_secs}}}}}"#
+        ),
+    );
+}
+
+fn push_joined(out: &mut Vec<u8>, room: &RoomName, id: Option<&str>, joined: Joined) {
+    push_opening(out, "cast:joined", id, Some(room));
+    let Joined { epoch, offset, members, recovered } = joined;
+    push_fmt(
+        out,
+        format_args!(r#","data":{{"epoch":"{epoch}","offset":{offset},"members":{members}"#),
+    );
+    if let Some(recovered) = recovered {
+        push_fmt(out, format_args!(r#","recovered":{recovered}"#));
+    }
+    out.extend_from_slice(b"}}");
+}
+
+fn push_error(out: &mut Vec<u8>, refusal: &Refusal) {
+    push_opening(out, "cast:error", refusal.id.as_deref(), refusal.room.as_ref());
+    push_fmt(out, format_args!(r#","data":{{"code":"{}","message":"#, refusal.code.as_str()));
+    push_string(out, &refusal.message);
+    out.extend_from_slice(b"}}");
+}
+
+/// Appends the text of a room's event. In the room of everybody it shows neither room nor offset.
+pub(super) fn push_event(out: &mut Vec<u8>, event_json: &[u8], data: &[u8], placed: &Placed<'_>) {
+    out.extend_from_slice(br#"{"event":"#);
+    out.extend_from_slice(event_json);
+    out.extend_from_slice(br#","data":"#);
+    out.extend_from_slice(data);
+    if !placed.room.is_everybody() {
+        out.extend_from_slice(br#","room":"#);
+        push_string(out, placed.room.as_str());
+        push_fmt(out, format_args!(r#","offset":{}"#, placed.offset));
+    }
+    out.push(b'}');
+}
+
+/// Appends `{"event": …, "data": …}` for one connection, with the id of the message that it answers.
+pub(super) fn push_emit(out: &mut Vec<u8>, publication: &Publication<'_>, id: Option<&str>) {
+    out.extend_from_slice(br#"{"event":"#);
+    push_string(out, &publication.event);
+    out.extend_from_slice(br#","data":"#);
+    out.extend_from_slice(publication.data.as_bytes());
+    if let Some(id) = id {
+        out.extend_from_slice(br#","id":"#);
+        out.extend_from_slice(id.as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn push_opening(out: &mut Vec<u8>, event: &str, id: Option<&str>, room: Option<&RoomName>) {
+    push_fmt(out, format_args!(r#"{{"event":"{event}""#));
+    if let Some(room) = room {
+        out.extend_from_slice(br#","room":"#);
+        push_string(out, room.as_str());
+    }
+    if let Some(id) = id {
+        out.extend_from_slice(br#","id":"#);
+        out.extend_from_slice(id.as_bytes());
+    }
+}
+
+/// Appends a text as a JSON string.
+pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
+    let plain = |b: u8| b >= 0x20 && b != b'"' && b != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        let json = serde_json::to_string(text).expect("text always has a JSON form");
+        out.extend_from_slice(json.as_bytes());
+    }
+}
+
+/// Bytes that take formatted text.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+pub(super) fn push_fmt(out: &mut Vec<u8>, arguments: fmt::Arguments<'_>) {
+    Text(out).write_fmt(arguments).expect("memory takes every byte");
+}

@@ -1,0 +1,161 @@
+//! Server-Sent Events (WHATWG HTML, "Server-sent events"), each one chunk of an HTTP/1.1 response
+//! (RFC 9112 section 7.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::fact::Fact;
+use super::message::Content;
+use super::{Placed, RoomMessage, json};
+
+/// The digits of a chunk's length and its line break, for any length.
+const CHUNK_HEADER_MAX: usize = 2 * size_of::<usize>() + CRLF.len();
+
+/// The chunk that ends a response.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// What a response begins with.
+const HEAD_PREFIX: &[u8] = b"HTTP/";
+
+/// What its head ends with (RFC 9112 section 2.1).
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+const CRLF: &[u8] = b"\r\n";
+
+/// See [`Format::push_reply`](super::Format::push_reply). A stream has no commands, so that what
+/// answers one is not said.
+pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
+    match *fact {
+        Fact::Gap { .. } => {
+            let mut text = Vec::new();
+            json::push_fact(&mut text, fact);
+            let mut event = b"event: cast:gap\n".to_vec();
+            push_lines(&mut event, b"data: ", &text);
+            event.push(b'\n');
+            push_chunk(out, &event);
+        }
+        Fact::Ping => push_chunk(out, b": ping\n\n"),
+        Fact::Close { reason, .. } => {
+            let mut comment = Vec::new();
+            push_lines(&mut comment, b": ", reason.as_bytes());
+            comment.push(b'\n');
+            push_chunk(out, &comment);
+            out.extend_from_slice(LAST_CHUNK);
+        }
+        Fact::Welcome(_)
+        | Fact::Joined { .. }
+        | Fact::Left { .. }
+        | Fact::Ack { .. }
+        | Fact::Error(_)
+        | Fact::Pong { .. }
+        | Fact::Echo(_) => {}
+    }
+}
+
+/// See [`Encoding::push_message`](super::Encoding::push_message).
+pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut Vec<u8>) -> usize {
+    let payload_from = out.len() + CHUNK_HEADER_MAX;
+    out.resize(payload_from, 0);
+    json::push_fmt(out, format_args!("id: {}-{}\n", placed.epoch, placed.offset));
+    match message.content() {
+        Content::Event { json: event, data_from } => {
+            let (event, data) = event.split_at(*data_from);
+            push_event(out, event, data, placed);
+        }
+        Content::Text(text) => push_lines(out, DATA, text.as_bytes()),
+        Content::Binary(bytes) => {
+            out.extend_from_slice(b"event: binary\n");
+            out.extend_from_slice(DATA);
+            out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+            out.push(b'\n');
+        }
+    }
+    out.push(b'\n');
+    let (header, used) = chunk_header(out.len() - payload_from);
+    let from = payload_from - used;
+    out[from..payload_from].copy_from_slice(&header[CHUNK_HEADER_MAX - used..]);
+    out.extend_from_slice(CRLF);
+    from
+}
+
+const DATA: &[u8] = b"data: ";
+
+/// Appends an event's JSON as data. Only the publisher's own data can have raw line breaks, between
+/// two tokens.
+fn push_event(out: &mut Vec<u8>, event: &[u8], data: &[u8], placed: &Placed<'_>) {
+    let from = out.len();
+    out.extend_from_slice(DATA);
+    json::push_event(out, event, data, placed);
+    if out[from..].iter().any(|byte| is_line_break(*byte)) {
+        let text = out.split_off(from + DATA.len());
+        out.truncate(from);
+        push_lines(out, DATA, &text);
+    } else {
+        out.push(b'\n');
+    }
+}
+
+/// Appends each line of a text behind this field, empty ones too. Lines end with CRLF, LF or CR, as
+/// they do for those who read events.
+fn push_lines(out: &mut Vec<u8>, field: &[u8], text: &[u8]) {
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let end = text.iter().position(|byte| is_line_break(*byte)).unwrap_or(text.len());
+        out.extend_from_slice(field);
+        out.extend_from_slice(&text[..end]);
+        out.push(b'\n');
+        rest = match &text[end..] {
+            [] => None,
+            [b'\r', b'\n', next @ ..] | [_, next @ ..] => Some(next),
+        };
+    }
+}
+
+fn is_line_break(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// Appends one chunk.
+pub(super) fn push_chunk(out: &mut Vec<u8>, payload: &[u8]) {
+    let (header, used) = chunk_header(payload.len());
+    out.extend_from_slice(&header[CHUNK_HEADER_MAX - used..]);
+    out.extend_from_slice(payload);
+    out.extend_from_slice(CRLF);
+}
+
+/// A chunk's length in hexadecimal digits and its line break: the last bytes of the array, so many.
+fn chunk_header(payload_len: usize) -> ([u8; CHUNK_HEADER_MAX], usize) {
+    debug_assert!(payload_len > 0, "an empty chunk ends the response");
+    let mut header = [0; CHUNK_HEADER_MAX];
+    let mut from = CHUNK_HEADER_MAX - CRLF.len();
+    header[from..].copy_from_slice(CRLF);
+    let mut rest = payload_len;
+    while rest > 0 {
+        from -= 1;
+        header[from] = b"0123456789abcdef"[rest & 0xf];
+        rest >>= 4;
+    }
+    (header, CHUNK_HEADER_MAX - from)
+}
+
+/// The length of the response's head that these bytes begin with, up to its empty line; 0 when they
+/// begin with a chunk.
+pub(super) fn head_len(bytes: &[u8]) -> usize {
+    if !bytes.starts_with(HEAD_PREFIX) {
+        return 0;
+    }
+    let end = bytes.windows(HEAD_END.len()).position(|window| window == HEAD_END);
+    end.expect("a head is queued whole") + HEAD_END.len()
+}
+
+/// The length of what these bytes begin with: a response's head or a chunk with its line breaks;
+/// none while it is not known.
+pub(super) fn frame_len(bytes: &[u8]) -> Option<usize> {
+    if let head @ 1.. = head_len(bytes) {
+        return Some(head);
+    }
+    let digits = bytes.iter().position(|byte| *byte == b'\r')?;
+    let len = std::str::from_utf8(&bytes[..digits]).ok()?;
+    let len = usize::from_str_radix(len, 16).ok()?;
+    Some(digits + CRLF.len() + len + CRLF.len())
+}

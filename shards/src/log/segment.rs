@@ -1,0 +1,124 @@
+//! A run of messages, in every encoding that members needed.
+
+use super::Pins;
+use super::chunk::{Chunk, ChunkPool};
+use crate::format::{Encoding, Encodings, Frames};
+
+/// Consecutive messages, and one chunk of them for each encoding in use. Where an encoding was not
+/// in use for some of them, its chunk has empty frames, on which no member of that encoding stands:
+/// so members of all encodings come and go within a segment, and each message has one place.
+///
+/// Invariant: all chunks have the same number of messages, at least one.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) first: u64,
+    encoding: Encoding,
+    chunk: Chunk,
+    /// The chunks of further encodings; hardly any room has one.
+    others: Vec<(Encoding, Chunk)>,
+    pub(super) pins: Pins,
+}
+
+const IN_USE: &str = "a message was kept in the encodings of all members";
+const ENCODED: &str = "a home encodes for all members that it counts";
+
+impl Segment {
+    /// A segment that begins with this message, which is the one at `first`.
+    pub(super) fn new(
+        first: u64,
+        frames: &Frames,
+        needed: Encodings,
+        is_first: bool,
+        pool: &mut ChunkPool,
+    ) -> Segment {
+        let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
+        let mut chunk = |encoding| {
+            let frame = frames.get(encoding).expect(ENCODED);
+            match is_large {
+                true => Chunk::Shared(frame.clone()),
+                false => pool.packed(frame, 0, is_first),
+            }
+        };
+        let mut encodings = needed.iter();
+        let encoding = encodings.next().expect("a message is kept for members");
+        Segment {
+            first,
+            encoding,
+            chunk: chunk(encoding),
+            others: encodings.map(|encoding| (encoding, chunk(encoding))).collect(),
+            pins: Pins::default(),
+        }
+    }
+
+    /// Appends a message if it fits without moving the others.
+    pub(super) fn append(
+        &mut self,
+        frames: &Frames,
+        needed: Encodings,
+        is_first: bool,
+        pool: &mut ChunkPool,
+    ) -> bool {
+        if self.others.is_empty() && needed == Encodings::of([self.encoding]) {
+            return self.chunk.append(frames.get(self.encoding).expect(ENCODED));
+        }
+        let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
+        let fits = |(encoding, chunk): (Encoding, &Chunk)| {
+            let frame = frames.get(encoding).filter(|_| needed.contains(encoding));
+            chunk.fits(frame.map_or(0, |frame| frame.len()))
+        };
+        if is_large || !self.chunks().all(fits) {
+            return false;
+        }
+        let messages = self.messages();
+        for (encoding, chunk) in self.chunks_mut() {
+            let frame = frames.get(encoding).filter(|_| needed.contains(encoding));
+            chunk.append(frame.map_or(&[], |frame| frame));
+        }
+        for encoding in needed.iter().filter(|encoding| !self.holds(*encoding)).collect::<Vec<_>>()
+        {
+            let frame = frames.get(encoding).expect(ENCODED);
+            self.others.push((encoding, pool.packed(frame, messages, is_first)));
+        }
+        true
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.messages() as u64
+    }
+
+    /// The chunk of an encoding that members have.
+    pub(super) fn chunk(&self, encoding: Encoding) -> &Chunk {
+        if self.encoding == encoding {
+            return &self.chunk;
+        }
+        let other = self.others.iter().find(|(other, _)| *other == encoding);
+        &other.expect(IN_USE).1
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks().map(|(_, chunk)| chunk.bytes().len()).sum()
+    }
+
+    pub(super) fn recycle(self, pool: &mut ChunkPool) {
+        pool.recycle(self.chunk);
+        self.others.into_iter().for_each(|(_, chunk)| pool.recycle(chunk));
+    }
+
+    fn messages(&self) -> usize {
+        self.chunk.messages()
+    }
+
+    fn holds(&self, encoding: Encoding) -> bool {
+        self.chunks().any(|(held, _)| held == encoding)
+    }
+
+    pub(super) fn chunks(&self) -> impl Iterator<Item = (Encoding, &Chunk)> {
+        let others = self.others.iter().map(|(encoding, chunk)| (*encoding, chunk));
+        std::iter::once((self.encoding, &self.chunk)).chain(others)
+    }
+
+    fn chunks_mut(&mut self) -> impl Iterator<Item = (Encoding, &mut Chunk)> {
+        let others = self.others.iter_mut().map(|(encoding, chunk)| (*encoding, chunk));
+        std::iter::once((self.encoding, &mut self.chunk)).chain(others)
+    }
+}

@@ -1,0 +1,190 @@
+//! Event streams: connections that only listen, to one room.
+
+use super::waiting::{room_at, shard_of};
+use super::*;
+use crate::config::SlowPolicy;
+use crate::disconnect::Disconnect::{Idle, Kicked, Lost, Slow};
+use crate::limits::Limits;
+use crate::mesh::Capacity;
+use crate::mesh::{Query, ToHome};
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\nretry: 2000\n\n\r\n";
+
+fn with_policy(slow: SlowPolicy) -> Shard {
+    Shard::new(ShardId::new(0), Config { shards: 1, slow, ..Config::default() })
+}
+
+fn lobby() -> RoomName {
+    RoomName::new("lobby").expect("legal")
+}
+
+/// The payloads of the chunks behind the head; `None` is the last one.
+fn chunks(sent: &str) -> Vec<Option<&str>> {
+    let mut rest = sent.strip_prefix(HEAD).unwrap_or(sent);
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let (len, behind) = rest.split_once("\r\n").expect("a chunk has a length");
+        let len = usize::from_str_radix(len, 16).expect("in hexadecimal digits");
+        let (payload, end) = behind.split_at(len);
+        chunks.push((len > 0).then_some(payload));
+        rest = end.strip_prefix("\r\n").expect("a chunk ends with a line break");
+    }
+    chunks
+}
+
+fn stream(shard: &mut Shard) -> ConnId {
+    let conn = shard.open_events(&lobby(), HEAD.as_bytes());
+    take_loopback(shard);
+    conn
+}
+
+fn members(shard: &mut Shard) -> u32 {
+    take_loopback(shard);
+    match shard.answer(Query::Room(lobby())) {
+        crate::mesh::Answer::Room(room) => room.map_or(0, |room| room.members),
+        other => panic!("a room is asked for: {other:?}"),
+    }
+}
+
+#[test]
+fn a_stream_is_its_head_and_then_the_rooms_messages() {
+    let mut shard = with_policy(SlowPolicy::Disconnect);
+    let conn = shard.open_events(&lobby(), HEAD.as_bytes());
+    assert!(!shard.has_sends(), "the head tells that the join is answered");
+    take_loopback(&mut shard);
+    assert_eq!(send(&mut shard, None), HEAD);
+    publish_data(&mut shard, &lobby(), "[1,\r\n2]");
+    publish(&mut shard, &RoomName::everybody());
+    let sent = send(&mut shard, None);
+    let events = chunks(&sent);
+    let [Some(event)] = events[..] else { panic!("one message of the room: {events:?}") };
+    let (id, data) = event.split_once('\n').expect("lines");
+    assert!(id.starts_with("id: ") && id.ends_with("-1"), "{id}");
+    assert_eq!(
+        data,
+        "data: {\"event\":\"m\",\"data\":[1,\ndata: 2],\"room\":\"lobby\",\"offset\":1}\n\n"
+    );
+    assert_eq!(members(&mut shard), 1);
+    assert_eq!(shard.rooms_of(conn), [lobby()]);
+}
+
+#[test]
+fn a_stream_discards_what_its_client_sends_and_ends_with_it() {
+    for ends in [Shard::on_hang_up, Shard::on_end] {
+        let mut shard = with_policy(SlowPolicy::Disconnect);
+        let conn = stream(&mut shard);
+        shard.receive(conn, &mut b"\x81\x80GET / HTTP/1.1\r\n\r\n".to_vec());
+        assert!(shard.wants_read(conn) && shard.close_reason(conn).is_none());
+        assert_eq!(members(&mut shard), 1);
+        ends(&mut shard, conn);
+        assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Lost));
+        assert_eq!(members(&mut shard), 0, "it is gone at once");
+    }
+}
+
+#[test]
+fn a_stream_that_waits_for_its_join_ends_with_its_client() {
+    let mut shard = shard_of(2, Limits::default());
+    let room = room_at(&shard, 1);
+    let conn = shard.open_events(&room, HEAD.as_bytes());
+    assert!(shard.wants_read(conn) && shard.next_to_home(ShardId::new(1)).is_none());
+    shard.on_end(conn);
+    assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Lost));
+    shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 9, bytes: 9_000 });
+    assert!(shard.next_to_home(ShardId::new(1)).is_none(), "nothing was begun");
+}
+
+#[test]
+fn a_join_that_waited_for_room_is_made_up_for() {
+    let mut shard = shard_of(2, Limits::default());
+    let room = room_at(&shard, 1);
+    shard.open_events(&room, HEAD.as_bytes());
+    shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 9, bytes: 9_000 });
+    let request = shard.next_to_home(ShardId::new(1));
+    assert!(matches!(request, Some(ToHome::Join { .. })), "{request:?}");
+}
+
+#[test]
+fn a_stream_says_why_it_ends_and_ends_its_response() {
+    for sent_before in [true, false] {
+        let mut shard = with_policy(SlowPolicy::Disconnect);
+        let conn = stream(&mut shard);
+        if sent_before {
+            assert_eq!(send(&mut shard, None), HEAD);
+        }
+        publish(&mut shard, &lobby());
+        assert!(shard.close(conn, Kicked));
+        shard.begin_quantum();
+        let sent = send(&mut shard, None);
+        assert_eq!(sent.starts_with(HEAD_LINE), !sent_before, "a response needs its head");
+        assert_eq!(chunks(tail(&sent)), [Some(": kicked\n\n"), None]);
+    }
+}
+
+const HEAD_LINE: &str = "HTTP/1.1 200 OK";
+
+/// The chunks behind the response's head, if it is there.
+fn tail(sent: &str) -> &str {
+    match sent.starts_with(HEAD_LINE) {
+        true => sent.split_once("\r\n\r\n").expect("a head ends").1,
+        false => sent,
+    }
+}
+
+#[test]
+fn a_silent_stream_comments_and_one_that_takes_nothing_is_idle() {
+    let mut shard = with_policy(SlowPolicy::Skip);
+    let conn = stream(&mut shard);
+    send(&mut shard, None);
+    let seconds = |seconds: u64| Time::from_nanos(seconds * 1_000_000_000);
+    shard.on_time(seconds(26));
+    assert_eq!(chunks(&send(&mut shard, None)), [Some(": ping\n\n")]);
+    let mut at = 60;
+    shard.on_time(seconds(at));
+    send(&mut shard, Some(SendEnd::Blocked));
+    while shard.close_reason(conn).is_none() && close_steps(&mut shard).is_empty() {
+        at += 1;
+        assert!(at < 200, "it takes nothing, and stays");
+        shard.on_time(seconds(at));
+    }
+    assert!((105..=150).contains(&at), "closed as {Idle:?} after {at} seconds");
+}
+
+#[test]
+fn a_slow_stream_is_told_its_gap_or_closed() {
+    for policy in [SlowPolicy::Skip, SlowPolicy::Disconnect] {
+        let mut shard = with_policy(policy);
+        let conn = stream(&mut shard);
+        send(&mut shard, None);
+        publish(&mut shard, &lobby());
+        send(&mut shard, Some(SendEnd::Blocked));
+        shard.on_time(Time::from_nanos(11_000_000_000));
+        shard.on_writable(conn);
+        if policy == SlowPolicy::Disconnect {
+            assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Slow));
+            continue;
+        }
+        publish(&mut shard, &lobby());
+        let sent = send(&mut shard, None);
+        let events = chunks(&sent);
+        let gap = "event: cast:gap\ndata: {\"event\":\"cast:gap\",\"room\":\"lobby\",\"data\":\
+                   {\"from\":1,\"to\":1,\"reason\":\"slow\"}}\n\n";
+        assert_eq!(events[0], Some(gap));
+        assert!(events[1].expect("a message").contains("\"offset\":2"), "{events:?}");
+    }
+}
+
+#[test]
+fn the_program_knows_nothing_of_streams() {
+    let mut config = Config { shards: 1, ..Config::default() };
+    (config.hooks.connect, config.hooks.disconnect) = (true, true);
+    let mut shard = Shard::new(ShardId::new(0), config);
+    let conn = stream(&mut shard);
+    assert!(shard.next_call().is_none() && !shard.is_open(conn));
+    let emitted = shard.emit(conn, b"\x81\x00");
+    assert_eq!(emitted, Err(crate::shard::Unsent::Gone));
+    assert!(shard.join(conn, &RoomName::new("other").expect("legal"), RequestId(1)).is_err());
+    assert!(shard.leave(conn, &lobby(), RequestId(2)).is_err());
+    shard.on_end(conn);
+    assert!(shard.next_left().is_none());
+}

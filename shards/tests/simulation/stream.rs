@@ -1,0 +1,415 @@
+//! Event streams: what their clients do and see, and what must have happened to them by now.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use corecast_shards::{ConnId, Format, Time};
+
+use crate::bounds::SLACK;
+use crate::count::Happened;
+use crate::lies::Lie;
+use crate::model::Model;
+use crate::view::{Court, Stay, View};
+use crate::wire;
+use crate::world::{World, trace};
+
+/// What every stream begins with.
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// What its first chunk has.
+const RETRY: &str = "retry: 2000\n\n";
+
+/// What a client remembers because it has a stream.
+pub(crate) struct Stream {
+    pub(crate) room: usize,
+    /// The room's offset when its home counted the member, where the harness saw that.
+    pub(crate) joined_at: Option<u64>,
+    /// The newest offsets that anybody saw, by epoch, before it asked.
+    floors: BTreeMap<Rc<str>, u64>,
+    /// The first offset that it heard of, and what comes next while it has heard of no message.
+    first: Option<u64>,
+    next: Option<u64>,
+    /// The first chunk has come.
+    retries: bool,
+    /// The comment before the last chunk.
+    reason: Option<String>,
+}
+
+/// One event as its client reads it.
+#[derive(Default)]
+struct Event<'a> {
+    name: Option<&'a str>,
+    id: Option<&'a str>,
+    data: Option<String>,
+}
+
+impl Stream {
+    fn new(room: usize, model: &Model) -> Stream {
+        let floors = model.newest_by_epoch(room);
+        Stream {
+            room,
+            joined_at: None,
+            floors,
+            first: None,
+            next: None,
+            retries: false,
+            reason: None,
+        }
+    }
+}
+
+/// The payload of the chunk that `bytes` begin with, and the length of the chunk.
+fn read_chunk(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let digits = bytes.iter().position(|byte| *byte == b'\r')?;
+    let hex = str::from_utf8(&bytes[..digits]).expect("a chunk's length is text");
+    let len = usize::from_str_radix(hex, 16).expect("a chunk's length is hexadecimal");
+    assert_eq!(hex, format!("{len:x}"), "the shortest length");
+    let end = digits + 2 + len + 2;
+    let chunk = bytes.get(digits..end)?;
+    assert!(chunk.starts_with(b"\r\n") && chunk.ends_with(b"\r\n"), "a chunk has its line breaks");
+    Some((&chunk[2..2 + len], end))
+}
+
+/// Where the whole chunks lie that the bytes begin with.
+fn chunks(bytes: &[u8]) -> Vec<Range<usize>> {
+    let (mut chunks, mut at) = (Vec::new(), 0);
+    while let Some((_, len)) = read_chunk(&bytes[at..]) {
+        chunks.push(at..at + len);
+        at += len;
+    }
+    chunks
+}
+
+/// Whether there is a whole message in bytes that were not taken, behind what begins with `partial`.
+pub(crate) fn holds_messages(partial: &[u8], untaken: &[u8]) -> bool {
+    let all = [partial, untaken].concat();
+    let head = if all.starts_with(b"HTTP/") { HEAD.len().min(all.len()) } else { 0 };
+    let first = usize::from(!partial.is_empty() && head == 0);
+    let whole = chunks(&all[head..]);
+    let is_message = |range: &Range<usize>| {
+        let chunk = &all[head..][range.clone()];
+        read_chunk(chunk).is_some_and(|(payload, _)| payload.starts_with(b"id: "))
+    };
+    whole.iter().skip(first).any(is_message)
+}
+
+fn read_event(text: &str) -> Event<'_> {
+    assert!(!text.contains('\r'), "lines of an event end with one character: {text:?}");
+    let body = text.strip_suffix("\n\n").expect("an event ends with an empty line");
+    let mut event = Event::default();
+    for line in body.split('\n') {
+        let (field, value) = line.split_once(": ").expect("a line is a field");
+        match field {
+            "id" => assert_eq!(event.id.replace(value), None, "one id"),
+            "event" => assert_eq!(event.name.replace(value), None, "one name"),
+            "data" => match &mut event.data {
+                Some(data) => data.extend(["\n", value]),
+                None => event.data = Some(value.to_owned()),
+            },
+            _ => panic!("unknown field in {line:?}"),
+        }
+    }
+    event
+}
+
+/// Base64, read by code of its own.
+fn from_base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    assert!(text.len().is_multiple_of(4), "base64 is padded");
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for digit in text.trim_end_matches('=').bytes() {
+        let value = ALPHABET.iter().position(|other| *other == digit).expect("a digit");
+        (bits, held) = (bits << 6 | value as u32, held + 6);
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
+}
+
+impl View {
+    /// A view of a stream of this room.
+    pub(crate) fn of_stream(client: usize, conn: ConnId, room: usize, model: &Model) -> View {
+        let mut view = View::new(client, conn.to_string(), false);
+        view.stream = Some(Stream::new(room, model));
+        view
+    }
+
+    pub(crate) fn is_in(&self, room: usize) -> bool {
+        let streams = |stream: &Stream| stream.room == room && self.welcomed_at.is_some();
+        self.rooms.contains_key(&room) || self.stream.as_ref().is_some_and(streams)
+    }
+
+    /// In how many rooms it is.
+    pub(crate) fn membership_count(&self) -> usize {
+        match &self.stream {
+            Some(_) => usize::from(self.welcomed_at.is_some()),
+            None => self.rooms.len(),
+        }
+    }
+
+    fn stream_mut(&mut self) -> &mut Stream {
+        self.stream.as_mut().expect("it has a stream")
+    }
+
+    /// Takes bytes that the socket of a stream took.
+    pub(crate) fn take_stream(&mut self, bytes: &[u8], court: &mut Court<'_>) {
+        court.count.add_if(!self.partial.is_empty(), Happened::StreamCutMidFrame);
+        let mut all = std::mem::take(&mut self.partial);
+        all.extend_from_slice(bytes);
+        let mut at = 0;
+        if self.welcomed_at.is_none() {
+            let head = &all[..HEAD.len().min(all.len())];
+            assert!(HEAD.starts_with(head), "a stream begins with its head");
+            if all.len() < HEAD.len() {
+                self.partial = all;
+                return;
+            }
+            (at, self.welcomed_at) = (HEAD.len(), Some(court.step));
+        }
+        while let Some((payload, len)) = read_chunk(&all[at..]) {
+            assert_eq!(self.closed, None, "nothing follows the last chunk");
+            self.chunk(str::from_utf8(payload).expect("events are text"), court);
+            at += len;
+        }
+        self.partial = all.split_off(at);
+        assert!(self.closed.is_none() || self.partial.is_empty(), "nothing follows the last chunk");
+    }
+
+    fn chunk(&mut self, payload: &str, court: &mut Court<'_>) {
+        if payload.is_empty() {
+            let reason = self.stream_mut().reason.take().expect("a reason comes before the end");
+            self.closed = Some((0, reason));
+            return court.count.add(Happened::StreamToldItsEnd);
+        }
+        let stream = self.stream_mut();
+        assert!(stream.reason.is_none(), "only the last chunk follows the reason");
+        let is_first = !std::mem::replace(&mut stream.retries, true);
+        if payload == RETRY {
+            return assert!(is_first, "the delay is told once");
+        }
+        if let Some(comment) = payload.strip_prefix(": ") {
+            let comment = comment.strip_suffix("\n\n").expect("a comment has an end");
+            if comment == "ping" {
+                self.pings_seen += 1;
+                assert!(!is_first, "only the end comes before the delay");
+                return court.count.add(Happened::StreamCommented);
+            }
+            self.stream_mut().reason = Some(comment.to_owned());
+            return;
+        }
+        assert!(!is_first, "only the end comes before the delay");
+        let event = read_event(payload);
+        let data = event.data.expect("every event has data");
+        match (event.name, event.id) {
+            (None, Some(id)) => self.event(id, &data, court),
+            (Some("binary"), Some(id)) => {
+                court.count.add(Happened::StreamBinary);
+                let text = String::from_utf8(from_base64(&data)).expect("the harness says text");
+                let said = court.model.recognise(&text, self.stream_mut().room);
+                self.numbered(id, said, court);
+            }
+            (Some("cast:gap"), None) => self.stream_gap(&data, court),
+            (name, id) => panic!("an event {name:?} with id {id:?}"),
+        }
+    }
+
+    /// A message of the room, in our envelope or as it is.
+    fn event(&mut self, id: &str, data: &str, court: &mut Court<'_>) {
+        if data.starts_with(r#"{"c":"#) {
+            return self.lines(id, data, court);
+        }
+        let members = wire::members(data);
+        let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["event", "data", "room", "offset"], "the same as over WebSocket");
+        let room = self.stream_mut().room;
+        let offset = id.split_once('-').map(|(_, offset)| offset);
+        let envelope = [members[0].1, members[2].1, members[3].1];
+        assert_eq!(envelope, [r#""m""#, &*court.rooms[room], offset.expect("an id")]);
+        self.lines(id, members[1].1, court);
+    }
+
+    fn lines(&mut self, id: &str, data: &str, court: &mut Court<'_>) {
+        court.count.add_if(data.contains('\n'), Happened::StreamLineBreaks);
+        let said = court.model.recognise_lines(data, self.stream_mut().room);
+        self.numbered(id, said, court);
+    }
+
+    fn numbered(&mut self, id: &str, said: usize, court: &mut Court<'_>) {
+        let (epoch, offset) = id.split_once('-').expect("an id is epoch and offset");
+        let offset = offset.parse().expect("an offset is a number");
+        let room = self.stream_mut().room;
+        self.enter(room, &epoch.into(), offset, court);
+        court.count.add(Happened::StreamEvent);
+        self.room_message(room, offset, said, court);
+    }
+
+    /// The first message tells where it is.
+    fn enter(&mut self, room: usize, epoch: &Rc<str>, offset: u64, court: &mut Court<'_>) {
+        if let Some(stay) = self.rooms.get(&room) {
+            return assert_eq!(stay.epoch, *epoch, "a room does not end under its members");
+        }
+        court.model.live(room, epoch);
+        let stream = self.stream_mut();
+        let next = stream.next.or(stream.joined_at.map(|joined| joined + 1)).unwrap_or(offset);
+        let first = *stream.first.get_or_insert(next);
+        let floor = stream.floors.get(epoch).copied().unwrap_or(0);
+        assert!(first > floor, "room {room}: {first} is older than the stream, {floor} was seen");
+        self.rooms.insert(room, Stay { epoch: epoch.clone(), next });
+    }
+
+    fn stream_gap(&mut self, json: &str, court: &mut Court<'_>) {
+        let room = self.stream_mut().room;
+        assert_eq!(wire::member(json, "event"), Some(r#""cast:gap""#));
+        assert_eq!(wire::member(json, "room"), Some(&*court.rooms[room]));
+        let data = wire::member(json, "data").expect("what was lost");
+        court.count.add(Happened::StreamGap);
+        if self.rooms.contains_key(&room) {
+            return self.gap(room, data, court);
+        }
+        let (from, to) = self.check_gap(room, data, court);
+        let unasked = self.unasked.get(&room).copied().unwrap_or(0) as u64;
+        let stream = self.stream_mut();
+        let next = stream.next.or(stream.joined_at.map(|joined| joined + 1)).unwrap_or(from);
+        assert!((next..=next + unasked).contains(&from), "a gap from {from}, and {next} is next");
+        stream.first.get_or_insert(from);
+        stream.next = Some(to + 1);
+    }
+
+    /// Everything that was said when it had read its head has come.
+    pub(crate) fn check_stream(&self, model: &Model, epoch: &Rc<str>, newest: u64) {
+        let Some(stream) = &self.stream else { return };
+        let heard_from = stream.first.unwrap_or(newest + 1);
+        for offset in 1..heard_from {
+            let Some(said) = model.at(stream.room, epoch, offset) else { continue };
+            let saying = &model.sayings[said];
+            let before = Some(saying.said_at) <= self.welcomed_at;
+            assert!(before || saying.excluded.is_some(), "a stream misses message {said}");
+        }
+        if let (None, Some(joined_at)) = (stream.first, stream.joined_at) {
+            let unasked = self.unasked.get(&stream.room).copied().unwrap_or(0) as u64;
+            assert!(newest <= joined_at + unasked, "a stream has heard of nothing");
+        }
+    }
+}
+
+impl World {
+    /// A client asks for the events of a room.
+    pub(crate) fn open_stream(&mut self, shard: usize) -> (ConnId, usize) {
+        let room = match self.chance.happens(0.4) {
+            true => 0,
+            false => self.chance.below(self.names.len()),
+        };
+        let before = self.shards[shard].stats().paused;
+        let head = [HEAD, &Format::chunk(RETRY.as_bytes())].concat();
+        let conn = self.shards[shard].open_events(&self.names[room], &head);
+        let waits = self.shards[shard].stats().paused > before;
+        self.count.add_if(waits, Happened::StreamWaited);
+        (conn, room)
+    }
+
+    /// Says what nobody listens to, or goes.
+    pub(crate) fn act_on_stream(&mut self, client: usize) {
+        if self.chance.happens(self.setup.faults.hang_up) {
+            self.hang_up(client);
+        } else if self.chance.happens(0.2) {
+            self.clients[client].out.extend_from_slice(b"\x81\x80GET / HTTP/1.1\r\n\r\n");
+        }
+    }
+
+    /// A stream's client has gone: that is its end, and it is no member any more.
+    pub(crate) fn check_ends_with_client(&self, client: usize) {
+        let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+        let begun = self.begun.iter().any(|send| send.client == client);
+        let engine = &self.shards[shard];
+        let out = engine.rooms_of(conn).is_empty();
+        assert!(begun || out, "client {client} has gone, and its stream is a member");
+    }
+
+    /// A stream that takes bytes hears something within the interval; one that takes none is idle.
+    pub(crate) fn check_stream_idle(&mut self, client: usize, now: Time) {
+        let limits = &self.setup.config.limits;
+        let (interval, timeout) = (limits.ping_interval, limits.ping_timeout);
+        let player = &self.clients[client];
+        let shard = player.shard;
+        let ends = self.shards[shard].close_reason(player.conn).is_some();
+        let begun = self.begun.iter().any(|send| send.client == client);
+        if interval.is_zero() || ends || player.parted.is_some() {
+            return;
+        }
+        let looks_within = interval + interval / 4 + SLACK;
+        if let Some(blocked_at) = player.blocked_at {
+            let due = blocked_at + interval + timeout + looks_within;
+            assert!(now < due, "client {client} takes nothing since {blocked_at:?} and stays");
+        }
+        let takes = !player.refusing && !begun && !self.shards[shard].has_sends() && !player.dead;
+        let is_whole = player.view.partial.is_empty() && player.view.welcomed_at.is_some();
+        let player = &mut self.clients[client];
+        if !takes || !is_whole {
+            player.commented_at = now;
+        }
+        let due = player.commented_at + looks_within;
+        assert!(now < due, "client {client} hears nothing since {:?}", player.commented_at);
+    }
+
+    /// Whether a stream may end as idle: its socket has taken nothing for so long.
+    pub(crate) fn check_stream_ends_idle(&self, client: usize) -> Happened {
+        let limits = &self.setup.config.limits;
+        let player = &self.clients[client];
+        let now = self.told[player.shard];
+        let patience = limits.ping_interval + limits.ping_timeout;
+        let late = player.blocked_at.is_some_and(|since| now.since(since) >= patience);
+        assert!(late, "client {client} takes bytes and ends as idle");
+        Happened::StreamEndedIdle
+    }
+
+    /// Counts what happens to a room's members in one encoding while others are being sent to.
+    pub(crate) fn note_mid_pass(&mut self, client: usize, room: usize, happened: Happened) {
+        let player = &self.clients[client];
+        let differs = |other: &usize| {
+            let other = &self.clients[*other];
+            other.view.is_in(room) && other.view.stream.is_some() != player.view.stream.is_some()
+        };
+        let shard = player.shard;
+        let mid_pass = self.slicing[shard] && self.sliced[shard].iter().any(differs);
+        self.count.add_if(mid_pass, happened);
+    }
+
+    /// Counts the rooms that have members of all formats.
+    pub(crate) fn note_formats(&mut self) {
+        for room in 0..self.names.len() {
+            let members = || self.clients.iter().filter(|c| c.lives() && c.view.is_in(room));
+            let has = |format| members().any(|client| client.format == format);
+            let all = [Format::Native, Format::Verbatim, Format::Sse].into_iter().all(has);
+            self.count.add_if(all, Happened::AllFormatsInOneRoom);
+        }
+    }
+
+    /// What a stream's client receives may not be what its socket took.
+    pub(crate) fn lie_about_chunks(&mut self, client: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        let view = &self.clients[client].view;
+        if !view.partial.is_empty() || view.rooms.is_empty() {
+            return bytes;
+        }
+        let begins = |prefix: &'static [u8]| {
+            let bytes = &bytes;
+            move |range: &Range<usize>| {
+                read_chunk(&bytes[range.clone()]).is_some_and(|(text, _)| text.starts_with(prefix))
+            }
+        };
+        let whole = chunks(&bytes);
+        let (event, comment) =
+            (whole.iter().position(begins(b"id: ")), whole.iter().position(begins(b": ping")));
+        let lost = match (event, comment) {
+            (Some(event), _) if self.lying.now(Lie::LoseEvent) => event,
+            (_, Some(comment)) if self.lying.now(Lie::LoseComment) => comment,
+            _ => return bytes,
+        };
+        trace!(self, "LIE: client {client} does not receive its chunk {lost}");
+        bytes.drain(whole[lost].clone());
+        bytes
+    }
+}
