@@ -211,6 +211,9 @@ impl Builder {
     /// An error refuses: the words of a [`ClientError`](crate::ClientError) are answered with the
     /// code `forbidden`; any other error, and a panic, is logged and answered with
     /// `handler_failed`. What the program does itself, as with [`Client::join`], is not asked about.
+    /// Nor are the event streams of `/v1/rooms/{room}/events`, which have no [`Client`]: with this
+    /// hook, or with [`Builder::authorize`], they need an API key or the consent of
+    /// [`HttpApi::rule`](crate::HttpApi::rule).
     ///
     /// ```
     /// # use corecast::{Client, ClientError, Server};

@@ -137,6 +137,7 @@ fn rooms(duration: Duration) -> Broadcast {
     Broadcast {
         members: 300,
         rooms: 10,
+        event_streams: 0.25,
         publishers: 10,
         payload_bytes: 256,
         pace,
@@ -151,6 +152,7 @@ fn slow(duration: Duration) -> Broadcast {
     Broadcast {
         members: 50,
         rooms: 1,
+        event_streams: 0.25,
         publishers: 1,
         payload_bytes: 4096,
         pace,

@@ -89,13 +89,20 @@ impl AccessRules {
 }
 
 /// Proof that a route's rule let a request in.
-#[derive(Debug)]
-pub(crate) struct Admission(());
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admission {
+    is_known: bool,
+}
 
 impl Admission {
+    /// Whether the caller brought an API key, or the program's rule knows it.
+    pub(crate) fn is_known(self) -> bool {
+        self.is_known
+    }
+
     #[cfg(test)]
     pub(crate) fn for_tests() -> Admission {
-        Admission(())
+        Admission { is_known: false }
     }
 }
 
@@ -106,35 +113,37 @@ pub(crate) async fn admit(
     request: &Request<Incoming>,
     remote_addr: SocketAddr,
 ) -> Result<Admission, HttpError> {
-    match found.access() {
-        Access::Everybody | Access::Program => {}
+    let is_known = match found.access() {
+        Access::Everybody | Access::Program => false,
         Access::Api => admit_to_api(hub, found, request, remote_addr).await?,
-    }
-    Ok(Admission(()))
+    };
+    Ok(Admission { is_known })
 }
 
+/// Whether the caller is known, if it may use `/v1`.
 async fn admit_to_api(
     hub: &Hub,
     found: &Found<'_>,
     request: &Request<Incoming>,
     remote_addr: SocketAddr,
-) -> Result<(), HttpError> {
+) -> Result<bool, HttpError> {
     let rules = hub.rules();
     let has_key = bearer_token(request.headers()).is_some_and(|token| rules.keys.contain(token));
     match rules.api {
         ApiAccess::Off => Err(HttpError::nothing_there()),
-        _ if has_key => Ok(()),
+        _ if has_key => Ok(true),
         ApiAccess::Program => {
             let request = ApiRequest::new(request, found, remote_addr);
-            hub.authorize_api(request).await.map_err(HttpError::refusal)
+            hub.authorize_api(request).await.map_err(HttpError::refusal)?;
+            Ok(true)
         }
         ApiAccess::Keys if !rules.keys.is_empty() => Err(HttpError::unauthorized()),
-        ApiAccess::Keys => rules.admit_host(host_of(request)),
+        ApiAccess::Keys => rules.admit_host(host_of(request)).map(|()| false),
     }
 }
 
 /// Which host a request means; it was checked when its head arrived.
-fn host_of(request: &Request<Incoming>) -> Option<Host<'_>> {
+pub(super) fn host_of(request: &Request<Incoming>) -> Option<Host<'_>> {
     let field = || request.headers().get(HOST)?.to_str().ok();
     let authority = request.uri().authority().map(|authority| authority.as_str());
     authority.or_else(field).and_then(Host::parse)

@@ -54,6 +54,14 @@ impl HttpError {
             .with("upgrade", "websocket")
     }
 
+    /// An answer without end, asked for in a version of HTTP that cannot mark its parts.
+    pub(crate) fn http_11_required() -> HttpError {
+        let message = "an event stream needs HTTP/1.1; a proxy in front must speak it to its \
+                       upstream, in nginx: proxy_http_version 1.1";
+        HttpError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message)
+            .with("upgrade", "HTTP/1.1")
+    }
+
     pub(crate) fn not_implemented(message: &'static str) -> HttpError {
         HttpError::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message)
     }

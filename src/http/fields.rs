@@ -61,6 +61,14 @@ impl<'a> Few<'a> {
     }
 }
 
+impl<'a> FromIterator<&'a [u8]> for Few<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(values: I) -> Few<'a> {
+        let mut few = Few::default();
+        values.into_iter().for_each(|value| few.push(value));
+        few
+    }
+}
+
 impl<'a> Fields<'a> {
     pub(super) fn read(headers: &[httparse::Header<'a>]) -> Fields<'a> {
         let mut fields = Fields::default();

@@ -57,6 +57,8 @@ pub(crate) enum Own {
     Rooms,
     Room,
     Publish,
+    /// The room's messages, as they come.
+    Events,
     Broadcast,
     Emit,
     Kick,
@@ -70,7 +72,7 @@ struct OwnPath {
 }
 
 /// The server's own paths. Those without methods are answered with 404 to all who may ask.
-const OWN: [OwnPath; 14] = [
+const OWN: [OwnPath; 15] = [
     own("/", Access::Everybody, &[("GET", Own::Home)]),
     own("/healthz", Access::Everybody, &[("GET", Own::Health)]),
     own("/readyz", Access::Everybody, &[("GET", Own::Readiness)]),
@@ -82,6 +84,7 @@ const OWN: [OwnPath; 14] = [
     own("/v1/rooms", Access::Api, &[("GET", Own::Rooms)]),
     own("/v1/rooms/{room}", Access::Api, &[("GET", Own::Room)]),
     own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish)]),
+    own("/v1/rooms/{room}/events", Access::Api, &[("GET", Own::Events)]),
     own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast)]),
     own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick)]),
     own("/v1/connections/{id}/emit", Access::Api, &[("POST", Own::Emit)]),
@@ -189,21 +192,28 @@ impl Found<'_> {
     }
 
     /// What answers this method, for a request that may enter. HEAD is answered as GET without the
-    /// body.
+    /// body, except where that never ends.
     pub(crate) fn enter(&self, _: Admission, method: &Method) -> Result<&Endpoint, HttpError> {
         let methods = &self.place.methods;
         if methods.is_empty() {
             return Err(HttpError::nothing_there());
         }
         let is = |wanted: &Method| methods.iter().find(|(method, _)| method == wanted);
-        let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD);
+        let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD && self.has_head());
         is(method).or_else(as_get).map(|(_, endpoint)| endpoint).ok_or_else(|| self.otherwise())
+    }
+
+    /// Whether what answers GET answers HEAD, too.
+    fn has_head(&self) -> bool {
+        let endless = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Own(Own::Events));
+        let mut methods = self.place.methods.iter();
+        methods.any(|(method, endpoint)| method == Method::GET && !endless(endpoint))
     }
 
     fn otherwise(&self) -> HttpError {
         let mut allowed: Vec<_> =
             self.place.methods.iter().map(|(method, _)| method.as_str()).collect();
-        if allowed.contains(&"GET") && !allowed.contains(&"HEAD") {
+        if self.has_head() && !allowed.contains(&"HEAD") {
             allowed.push("HEAD");
         }
         HttpError::method_not_allowed(allowed.join(", "))
@@ -242,6 +252,9 @@ mod tests {
         assert_eq!(enter(Method::POST, "/hello/a%2fb"), (Ok(()), name.clone()));
         assert_eq!(enter(Method::HEAD, "/%68ello/a%2fb"), (Ok(()), name));
         assert_eq!(enter(Method::HEAD, "/").0, Ok(()));
+        let endless = router.find("/v1/rooms/r/events").expect("the path is known");
+        let refused = endless.enter(Admission::for_tests(), &Method::HEAD).map(drop);
+        assert_eq!(refused, Err(HttpError::method_not_allowed("GET")));
         assert_eq!(enter(Method::GET, "/metrics").0, Ok(()));
         assert_eq!(enter(Method::GET, "/%c3%A9/more/of/it").0, Ok(()));
         assert_eq!(enter(Method::GET, "/v2/stats").0, Ok(()));

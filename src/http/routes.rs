@@ -15,10 +15,18 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::router::{Endpoint, Own};
-use super::{HttpError, access, path, rooms, stats};
+use super::{EventStream, HttpError, access, path, rooms, stats};
 use crate::handler::{Handler, finish};
 use crate::route::{HttpRequest, RouteResult};
 use crate::runtime::Hub;
+
+/// How a request is answered.
+pub(crate) enum Reply {
+    /// In one piece.
+    Response(Response<Full<Bytes>>),
+    /// For as long as the client listens, by the shard itself.
+    Events(EventStream),
+}
 
 type Answered = Result<Response<Full<Bytes>>, HttpError>;
 
@@ -27,16 +35,19 @@ pub(crate) async fn respond(
     hub: &Hub,
     request: Request<Incoming>,
     remote_addr: SocketAddr,
-) -> Response<Full<Bytes>> {
+) -> Reply {
     let wants_websocket = wants_websocket(request.headers());
-    let answered = route(hub, request, remote_addr).await;
-    let mut response = answered.unwrap_or_else(HttpError::into_response);
+    let mut response = match route(hub, request, remote_addr).await {
+        Ok(Reply::Events(stream)) => return Reply::Events(stream),
+        Ok(Reply::Response(response)) => response,
+        Err(error) => error.into_response(),
+    };
     if wants_websocket {
         // A proxy may take any answer to an upgrade for its success, and tunnel what follows.
         let close = header::HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
-    response
+    Reply::Response(response)
 }
 
 fn wants_websocket(headers: &HeaderMap) -> bool {
@@ -45,7 +56,11 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
     tokens.any(|value| value.to_ascii_lowercase().contains("websocket"))
 }
 
-async fn route(hub: &Hub, request: Request<Incoming>, remote_addr: SocketAddr) -> Answered {
+async fn route(
+    hub: &Hub,
+    request: Request<Incoming>,
+    remote_addr: SocketAddr,
+) -> Result<Reply, HttpError> {
     let found = hub.router().find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
     let admission = access::admit(hub, &found, &request, remote_addr).await?;
     let endpoint = found.enter(admission, request.method())?;
@@ -54,10 +69,11 @@ async fn route(hub: &Hub, request: Request<Incoming>, remote_addr: SocketAddr) -
     let own = match endpoint {
         Endpoint::Own(own) => *own,
         Endpoint::Program(handler) => {
-            return answer_by_program(hub, Rc::clone(handler), found.parameters(), request).await;
+            let (handler, parameters) = (Rc::clone(handler), found.parameters());
+            return answer_by_program(hub, handler, parameters, request).await.map(Reply::Response);
         }
     };
-    match own {
+    let answered = match own {
         Own::Home => ok(&home()),
         Own::Health => ok(&json!({"status": "ok"})),
         Own::Readiness => readiness(hub),
@@ -66,10 +82,14 @@ async fn route(hub: &Hub, request: Request<Incoming>, remote_addr: SocketAddr) -
         Own::Rooms => rooms::list(hub, request.uri().query()).await,
         Own::Room => rooms::one(hub, &room()?).await,
         Own::Publish => publish(hub, &room()?, request).await,
+        Own::Events => {
+            return EventStream::admit(hub, admission, &room()?, &request).map(Reply::Events);
+        }
         Own::Broadcast => broadcast(hub, request).await,
         Own::Emit => emit(hub, parameter().as_deref(), request).await,
         Own::Kick => kick(hub, parameter().as_deref()).await,
-    }
+    };
+    answered.map(Reply::Response)
 }
 
 /// What stands at `/` until the program, or a page, does.

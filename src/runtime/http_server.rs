@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::task::Poll;
 
 use futures_lite::{FutureExt, future};
 use hyper::header::{CONNECTION, HeaderValue};
@@ -11,24 +12,32 @@ use hyper::service::service_fn;
 use super::http_stream::{HttpStream, Outcome};
 use super::hub::Hub;
 use super::sys;
-use crate::http::{self, HttpError};
+use crate::http::{self, HttpError, Reply};
 
 /// hyper's buffer is no smaller than this (`MINIMUM_MAX_BUFFER_SIZE`).
 const HYPER_HEAD_MIN: usize = 8192;
 
-/// Serves one request after the other, and hands the connection back if one is a handshake.
+/// Serves one request after the other. Hands the connection back to the core if the next one is a
+/// handshake, or the last one is answered with events.
 pub(super) async fn serve(hub: Hub, stream: HttpStream) {
     // Only a peer that has gone already leaves a socket without address.
     let Ok(remote_addr) = sys::peer_address(stream.fd()) else { return };
     let exchange = stream.exchange();
-    let answerer = hub.clone();
+    let (answerer, answered) = (hub.clone(), Rc::clone(&exchange));
     let service = service_fn(move |request| {
-        let (hub, exchange) = (answerer.clone(), Rc::clone(&exchange));
+        let (hub, exchange) = (answerer.clone(), Rc::clone(&answered));
         let is_judged = exchange.begin(hub.answering());
         let answer = async move {
-            let mut response = match is_judged {
+            let reply = match is_judged {
                 true => http::respond(&hub, request, remote_addr).await,
-                false => HttpError::garbage().into_response(),
+                false => Reply::Response(HttpError::garbage().into_response()),
+            };
+            let mut response = match reply {
+                Reply::Response(response) => response,
+                Reply::Events(events) => {
+                    exchange.leave(events);
+                    future::pending().await
+                }
             };
             if hub.is_draining() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -44,7 +53,11 @@ pub(super) async fn serve(hub: Hub, stream: HttpStream) {
         .half_close(true)
         .serve_connection(stream, service);
     // An error here is a client that hung up or spoke badly; hyper has told it what it could.
-    let _ = future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let _ = future::poll_fn(|cx| match connection.poll_without_shutdown(cx) {
+        Poll::Pending if exchange.has_left() => Poll::Ready(Ok(())),
+        served => served,
+    })
+    .await;
     end(hub, connection.into_parts().io).await;
 }
 
@@ -53,14 +66,25 @@ async fn end(hub: Hub, mut stream: HttpStream) {
         Outcome::Ended => stream.linger(hub.limits().close_timeout).await,
         Outcome::Lost => stream.reset(),
         Outcome::Evicted => {}
-        Outcome::Refused(error) => {
-            if stream.write_all(&error.to_bytes()).await.is_ok() {
-                stream.linger(hub.limits().close_timeout).await;
-            }
-        }
+        Outcome::Refused(error) => refuse(&hub, stream, &error).await,
         Outcome::Upgrade => {
             let (fd, place, bytes) = stream.into_socket();
             hub.take_back(fd, place, &bytes);
         }
+        Outcome::Events(events) => match hub.claim_connection() {
+            Ok(()) => {
+                // What was sent behind the request is none: this connection serves no other.
+                let (fd, _, _) = stream.into_socket();
+                hub.open_events(fd, events);
+            }
+            Err(error) => refuse(&hub, stream, &error).await,
+        },
+    }
+}
+
+/// Writes a last answer.
+async fn refuse(hub: &Hub, mut stream: HttpStream, error: &HttpError) {
+    if stream.write_all(&error.to_bytes()).await.is_ok() {
+        stream.linger(hub.limits().close_timeout).await;
     }
 }

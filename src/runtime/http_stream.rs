@@ -15,7 +15,7 @@ use super::alarms::Sleep;
 use super::hub::Hub;
 use super::process::{Answering, HttpPlace};
 use super::sys;
-use crate::http::{Head, HttpError, Intake};
+use crate::http::{EventStream, Head, HttpError, Intake};
 
 /// A socket that one task reads and writes, woken by the hub's poller.
 ///
@@ -53,6 +53,8 @@ pub(crate) enum Outcome {
     Refused(HttpError),
     /// Its next request is a handshake.
     Upgrade,
+    /// Its last request is answered by the shard itself.
+    Events(EventStream),
 }
 
 /// A watch of the poller's, which ends with this.
@@ -67,6 +69,8 @@ pub(crate) struct Exchange {
     stage: Cell<Stage>,
     /// Holds a shutdown back until the answer is written.
     answering: RefCell<Option<Answering>>,
+    /// What is answered without hyper.
+    events: RefCell<Option<EventStream>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +136,15 @@ impl Exchange {
         self.stage.set(Stage::Answered);
     }
 
+    /// Its answer comes from the shard: hyper is done with the connection.
+    pub(crate) fn leave(&self, events: EventStream) {
+        self.events.replace(Some(events));
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.events.borrow().is_some()
+    }
+
     /// The kernel has the whole answer. Returns whether there was one.
     fn end(&self) -> bool {
         let ended = self.stage.get() == Stage::Answered;
@@ -178,6 +191,9 @@ impl HttpStream {
 
     /// Why it ended, once hyper is done with it.
     pub(crate) fn take_outcome(&mut self) -> Outcome {
+        if let Some(events) = self.exchange.events.take() {
+            return Outcome::Events(events);
+        }
         self.exchange.answering.replace(None);
         std::mem::replace(&mut self.outcome, Outcome::Ended)
     }

@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corecast_shards::{
-    Answer, Close, ConnId, Full, Joined, Limits, Message, Petition, Query, Refused, RequestId,
-    RoomMessage, RoomName, Shard, ShardId, Time, Unsent, Verdict,
+    Answer, Close, ConnId, Full, Joined, Limits, Message, Permission, Petition, Query, Refused,
+    RequestId, RoomMessage, RoomName, Shard, ShardId, Time, Unsent, Verdict,
 };
 use futures_lite::future;
 
@@ -28,7 +28,7 @@ use crate::broadcaster::Broadcaster;
 use crate::error::{JoinError, NotAccepted};
 use crate::handler::{Failure, caught};
 use crate::handshake::Refusal;
-use crate::http::{AccessRules, HttpError, Router};
+use crate::http::{AccessRules, EventStream, HttpError, Router};
 use crate::http_api::ApiRequest;
 use crate::program::Handlers;
 use crate::receipt::Receipt;
@@ -556,6 +556,29 @@ impl Hub {
     pub(super) fn take_back(&self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
         self.with_core(|core| core.take_back(fd, place, bytes));
         self.kick();
+    }
+
+    /// Takes one of the connections that the process may have, for an event stream.
+    pub(super) fn claim_connection(&self) -> Result<(), HttpError> {
+        self.refuse_while_draining()?;
+        let claimed = self.0.process.claim_connection();
+        claimed.then_some(()).ok_or_else(|| HttpError::capacity(self.limits().connections))
+    }
+
+    /// Makes a connection of HTTP's, for which one was claimed, an event stream.
+    pub(super) fn open_events(&self, fd: OwnedFd, events: EventStream) {
+        self.with_core(|core| core.open_events(fd, events));
+        self.kick();
+    }
+
+    /// Whether a caller without credentials may join rooms: as over a WebSocket. Where a hook of the
+    /// program decides about handshakes it may not, because a request for events is none.
+    pub(crate) fn anonymous_join(&self) -> Permission {
+        if self.rules().program_authorizes {
+            return Permission::Forbidden;
+        }
+        let permissions = self.with_core(|core| core.permissions).unwrap_or_default();
+        self.rules().anonymous.restrict(permissions).join
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use corecast_shards::Permissions;
+use corecast_shards::{ConnId, Permissions};
 
 use super::flush::SLICE_TIME_MAX;
 use super::greeting::Undecided;
@@ -16,7 +16,7 @@ use super::sys;
 use super::turn::{Birth, Core, GREETING, Keeping, READ_BYTES, WATCH};
 use crate::claims::Claims;
 use crate::handshake::{Handshake, Refusal};
-use crate::http::{Head, HttpError, SUBPROTOCOL, Upgrade};
+use crate::http::{EventStream, Head, HttpError, SUBPROTOCOL, Upgrade};
 use crate::session::Session;
 
 /// Connections accepted in one turn.
@@ -301,18 +301,32 @@ impl Core {
         if let Some(session) = session {
             self.sessions.insert(id, Rc::new(session));
         }
+        if self.keep_socket(id, fd) && !rest.is_empty() {
+            self.shard.receive(id, &mut self.buffer[rest]);
+        }
+    }
+
+    /// Makes a connection on which the messages of a room are asked for a member of it.
+    pub(super) fn open_events(&mut self, fd: OwnedFd, events: EventStream) {
+        self.take_outputs();
+        let EventStream { room, begin } = events;
+        let id = self.shard.open_events(&room, &begin);
+        self.keep_socket(id, fd);
+    }
+
+    /// Keeps the descriptor of a new connection, and has it watched from now on. False when that is
+    /// not possible, and the connection ends.
+    fn keep_socket(&mut self, id: ConnId, fd: OwnedFd) -> bool {
         let token = u64::from(id.slot) << 32 | u64::from(id.generation);
         // The poller tells a socket's state anew when it gets another token, so that nothing which
         // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
         let renamed = self.poller.rename_socket(&fd, token);
         self.sockets.insert(id, fd);
-        if let Err(error) = renamed {
-            self.note_failure(Syscall::EpollCtl, &error);
-            return self.shard.on_end(id);
+        if let Err(error) = &renamed {
+            self.note_failure(Syscall::EpollCtl, error);
+            self.shard.on_end(id);
         }
-        if !rest.is_empty() {
-            self.shard.receive(id, &mut self.buffer[rest]);
-        }
+        renamed.is_ok()
     }
 
     /// Takes a connection back from its task, because its next request is a handshake: the first of

@@ -5,6 +5,7 @@
 mod authorize;
 mod commands;
 mod ending;
+mod event_streams;
 mod failing;
 mod gone;
 mod handlers;

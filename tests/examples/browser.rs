@@ -4,14 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use serde_json::{Value, json};
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Message, WebSocket};
-
-use crate::program::PATIENCE;
 
 /// A browser with a profile of its own, which ends with the test.
 pub(crate) struct Browser {
@@ -24,11 +23,17 @@ pub(crate) struct Browser {
 /// A page, open in a browser as if by somebody else than its other pages.
 pub(crate) struct Page(String);
 
+/// A browser takes seconds to start on a busy machine; a longer wait is in vain.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 impl Browser {
     pub(crate) fn start() -> Browser {
-        let profile = env::temp_dir().join(format!("corecast-browser-{}", std::process::id()));
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let nth = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corecast-browser-{}-{nth}", std::process::id());
+        let profile = env::temp_dir().join(name);
         let user_data = format!("--user-data-dir={}", profile.display());
         let arguments = [
             "--headless=new",

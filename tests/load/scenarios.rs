@@ -86,6 +86,32 @@ fn frames_larger_than_the_read_buffer_arrive() {
 }
 
 #[test]
+fn event_streams_are_members_like_the_others() {
+    let server = Server::start(&[]);
+    for (share, streams) in [("100%", 20), ("50%", 10)] {
+        let json = load(&[
+            server.url(),
+            "--members=20",
+            "--rooms=2",
+            "--publishers=3",
+            "--event-streams",
+            share,
+            "--rate=200",
+            "--size=300",
+            "--duration=1s",
+            "--warm-up=100ms",
+            "--strict",
+            "--json=-",
+        ])
+        .json();
+        check_all_delivered(&json);
+        assert_eq!(json["settings"]["event_streams"], streams, "{json}");
+        // The others get a welcome and an answer to their join.
+        assert_eq!(json["messages"]["other"], 2 * (20 - streams), "{json}");
+    }
+}
+
+#[test]
 fn hold_opens_and_keeps() {
     let server = Server::start(&["--ping-interval=100ms"]);
     let json = load(&[
@@ -162,6 +188,37 @@ fn slow_readers_lose_nothing_unannounced() {
         let named = if kind == "gaps" { "told_of_a_gap" } else { "closed" };
         assert_eq!(json["slow_members"]["members"], 2, "{json}");
         assert_eq!(json["slow_members"][named], 2, "{json}");
+    }
+}
+
+/// The same of event streams that are not read.
+#[test]
+fn slow_event_streams_lose_nothing_unannounced() {
+    for (policy, missed) in [("skip", "skipped"), ("disconnect", "cut_off")] {
+        let flags = ["--slow", policy, "--room-log=64KiB", "--send-buffer=16KiB"];
+        let server = Server::start(&flags);
+        let json = load(&[
+            "slow",
+            server.url(),
+            "--members=10",
+            "--share=20%",
+            "--event-streams=100%",
+            "--rate=500",
+            "--size=4KiB",
+            "--duration=1s",
+            "--warm-up=0s",
+            "--json=-",
+        ])
+        .json();
+        check_clean(&json);
+        let count = |name: &str| json["messages"][name].as_u64().unwrap();
+        assert!(count(missed) > 0, "{missed} in {json}");
+        assert_eq!(count("delivered") + count(missed), count("expected"), "{json}");
+        let named = if policy == "skip" { "told_of_a_gap" } else { "closed" };
+        assert_eq!(json["slow_members"][named], 2, "{json}");
+        if policy == "disconnect" {
+            assert_eq!(json["errors"], serde_json::json!({"event stream ended: slow": 2}));
+        }
     }
 }
 

@@ -5,6 +5,10 @@
 
 mod support;
 
+#[allow(dead_code)] // It serves the tests of the examples, which need more of it.
+#[path = "../examples/browser.rs"]
+mod browser;
+
 // What a connection may say, and what it hears.
 mod broadcast;
 mod data;
@@ -28,6 +32,12 @@ mod frames;
 mod handshake;
 mod idle;
 mod origins;
+
+// The messages of a room over HTTP.
+mod event_stream_clients;
+mod event_stream_ends;
+mod event_stream_requests;
+mod event_streams;
 
 // HTTP on the same port.
 mod anonymous;

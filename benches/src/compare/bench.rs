@@ -177,9 +177,16 @@ impl<'a> Bench<'a> {
     fn load(&self, place: &Place, server: &Server, room: &Room, pace: Pace) -> io::Result<Run> {
         let Room { members, rooms, payload_bytes, window: _ } = *room;
         let Plan { warm_up, duration, .. } = *self.plan;
-        let publishers = rooms;
-        let broadcast =
-            Broadcast { members, rooms, publishers, payload_bytes, pace, warm_up, duration };
+        let broadcast = Broadcast {
+            members,
+            rooms,
+            event_streams: 0.0,
+            publishers: rooms,
+            payload_bytes,
+            pace,
+            warm_up,
+            duration,
+        };
         place.load.broadcast(server, &broadcast)
     }
 

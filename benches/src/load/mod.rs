@@ -30,6 +30,8 @@ pub struct Broadcast {
     pub members: usize,
     /// Rooms that members are spread over.
     pub rooms: usize,
+    /// The share of the members that receive Server-Sent Events.
+    pub event_streams: f64,
     /// Connections that publish; several rooms may share one.
     pub publishers: usize,
     /// Bytes of each payload.
@@ -214,6 +216,9 @@ impl Load {
 fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
     command.args(["--members", &broadcast.members.to_string()]);
     command.args(["--rooms", &broadcast.rooms.to_string()]);
+    if broadcast.event_streams > 0.0 {
+        command.args(["--event-streams", &format!("{}%", 100.0 * broadcast.event_streams)]);
+    }
     command.args(["--publishers", &broadcast.publishers.to_string()]);
     command.args(["--size", &broadcast.payload_bytes.to_string()]);
     match broadcast.pace {

@@ -83,6 +83,12 @@ pub(super) struct BroadcastArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
     pub(super) rooms: u32,
 
+    /// Share of the members that receive Server-Sent Events, in percent
+    ///
+    /// They ask for /v1/rooms/{room}/events at the same host and port, instead of saying hello.
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    pub(super) event_streams: f64,
+
     #[command(flatten)]
     pub(super) traffic: TrafficArgs,
 

@@ -1,7 +1,8 @@
-//! The upgrade request and its answer (RFC 6455 section 4.1).
+//! The upgrade request and its answer (RFC 6455 section 4.1), and the request for events.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::{Digest, Sha1};
 
 use super::plan::Plan;
@@ -11,6 +12,8 @@ use super::plan::Plan;
 pub(super) struct Handshake {
     pub(super) request: Vec<u8>,
     accept: String,
+    /// The lines of a request that is no upgrade.
+    lines: String,
     /// Nothing but the root of the server was asked for.
     is_root: bool,
 }
@@ -20,7 +23,7 @@ pub(super) struct Handshake {
 pub(super) enum Answer {
     /// More will come.
     Partial,
-    /// It is a WebSocket; frames begin after so many bytes.
+    /// It is what was asked for; frames or chunks begin after so many bytes.
     Upgraded(usize),
     Refused(String),
 }
@@ -46,20 +49,26 @@ impl Handshake {
         let (path, accept) = (&plan.target.path, accept(key));
         let lines = ours.iter().chain(given).map(|line| format!("{line}\r\n"));
         let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
-        Self { request: request.into_bytes(), accept, is_root: path == "/" }
+        let host = ours.iter().filter(|line| line.starts_with("Host:"));
+        let lines = host.chain(given).map(|line| format!("{line}\r\n")).collect();
+        Self { request: request.into_bytes(), accept, lines, is_root: path == "/" }
+    }
+
+    /// Asks for the events of a room.
+    pub(super) fn events_request(&self, room: &str) -> Vec<u8> {
+        let room = utf8_percent_encode(room, NON_ALPHANUMERIC);
+        let accept = "Accept: text/event-stream";
+        let lines = &self.lines;
+        format!("GET /v1/rooms/{room}/events HTTP/1.1\r\n{accept}\r\n{lines}\r\n").into_bytes()
     }
 
     pub(super) fn read(&self, bytes: &[u8]) -> Answer {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut response = httparse::Response::new(&mut headers);
-        match response.parse(bytes) {
-            Ok(httparse::Status::Complete(used)) => match self.judge(&response, used) {
-                Answer::Refused(why) => Answer::Refused(why + &said(&bytes[used..])),
-                answer => answer,
-            },
-            Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Answer::Partial,
-            _ => Answer::Refused("the answer to the upgrade is not HTTP".to_owned()),
-        }
+        read(bytes, |response, used| self.judge(response, used))
+    }
+
+    /// The same for the request for events.
+    pub(super) fn read_events(&self, bytes: &[u8]) -> Answer {
+        read(bytes, judge_events)
     }
 
     fn judge(&self, response: &httparse::Response<'_, '_>, used: usize) -> Answer {
@@ -80,6 +89,34 @@ impl Handshake {
             Some(_) => Answer::Upgraded(used),
             None => Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()),
         }
+    }
+}
+
+fn read(bytes: &[u8], judge: impl Fn(&httparse::Response<'_, '_>, usize) -> Answer) -> Answer {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(bytes) {
+        Ok(httparse::Status::Complete(used)) => match judge(&response, used) {
+            Answer::Refused(why) => Answer::Refused(why + &said(&bytes[used..])),
+            answer => answer,
+        },
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Answer::Partial,
+        _ => Answer::Refused("the answer to the request is not HTTP".to_owned()),
+    }
+}
+
+/// A stream without chunks would end with its connection, which could not be told from a cut.
+fn judge_events(response: &httparse::Response<'_, '_>, used: usize) -> Answer {
+    let status = response.code.unwrap_or_default();
+    let has = |name: &str, value: &[u8]| {
+        let mut headers = response.headers.iter();
+        headers.any(|header| header.name.eq_ignore_ascii_case(name) && header.value == value)
+    };
+    let is_stream = has("content-type", b"text/event-stream");
+    match (status, is_stream && has("transfer-encoding", b"chunked")) {
+        (200, true) => Answer::Upgraded(used),
+        (200, false) => Answer::Refused("the answer is no event stream in chunks".to_owned()),
+        _ => Answer::Refused(format!("the request for events was refused with {status}")),
     }
 }
 
@@ -115,7 +152,8 @@ mod tests {
         // The key and its answer are those of RFC 6455 section 1.3.
         let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let handshake = Handshake { request: Vec::new(), accept, is_root: true };
+        let handshake =
+            Handshake { request: Vec::new(), accept, lines: String::new(), is_root: true };
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
@@ -133,6 +171,26 @@ mod tests {
         ];
         for (bytes, expected) in rows {
             match handshake.read(bytes) {
+                Answer::Refused(why) => assert!(why.contains(expected), "{why}"),
+                other => panic!("{other:?} for {expected}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_stream_in_chunks_is_one() {
+        let check = |bytes: &[u8]| read(bytes, judge_events);
+        let good = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                     Transfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(check(good), Answer::Upgraded(good.len()));
+        assert_eq!(check(&good[..40]), Answer::Partial);
+        let rows: [(&[u8], &str); 3] = [
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", "no event stream"),
+            (b"HTTP/1.1 404 Not Found\r\n\r\n", "refused with 404"),
+            (b"\x16\x03\x01\x00", "not HTTP"),
+        ];
+        for (bytes, expected) in rows {
+            match check(bytes) {
                 Answer::Refused(why) => assert!(why.contains(expected), "{why}"),
                 other => panic!("{other:?} for {expected}"),
             }

@@ -1,9 +1,10 @@
 //! The receive path: from bytes of a socket to verdicts. Every message passes here, so it parses
 //! no JSON, copies nothing but the last partial frame, and reads the clock once per read.
 
+use super::chunks::{Chunks, comment};
 use super::frames::{BINARY, FRAME_MAX, Frames, TEXT};
 use super::judge::{Judge, Verdict};
-use super::member::Member;
+use super::member::{Member, Wire};
 use super::payload::{self, Content, HEAD, Marker, Stamp};
 use super::recorder::Recorder;
 use super::tally::Tally;
@@ -28,7 +29,9 @@ pub(super) enum Notice {
     Text(Vec<u8>),
     Ping(Vec<u8>),
     Close(Vec<u8>),
-    /// The server broke RFC 6455; what it did.
+    /// An event stream ended, for this reason.
+    End(String),
+    /// The server broke RFC 6455, or RFC 9112; what it did.
     Violation(&'static str),
 }
 
@@ -36,6 +39,9 @@ pub(super) enum Notice {
 const FIN: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
 const CLOSE: u8 = 0x88;
+
+/// What an event stream says when there is nothing to say.
+const HEARTBEAT: &[u8] = b": ping\n\n";
 
 impl Intake {
     pub(super) fn new(
@@ -55,7 +61,8 @@ impl Intake {
         }
     }
 
-    /// Takes whole frames; what is left over is the beginning of one. Notices are for the caller.
+    /// Takes whole frames, or chunks; what is left over is the beginning of one. Notices are for the
+    /// caller.
     pub(super) fn receive<'a>(
         &mut self,
         member: &mut Member,
@@ -64,6 +71,46 @@ impl Intake {
         notices: &mut Vec<Notice>,
     ) -> &'a [u8] {
         self.recorder.advance(now);
+        match member.wire {
+            Wire::WebSocket => self.receive_frames(member, bytes, now, notices),
+            Wire::Events => self.receive_events(member, bytes, now, notices),
+        }
+    }
+
+    fn receive_events<'a>(
+        &mut self,
+        member: &mut Member,
+        bytes: &'a [u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) -> &'a [u8] {
+        let mut chunks = Chunks::new(bytes);
+        for chunk in chunks.by_ref() {
+            match chunk.first() {
+                Some(b'i' | b'd' | b'e') => self.on_message(member, chunk, now, notices),
+                Some(b'r') => {}
+                Some(b':') if chunk == HEARTBEAT => {}
+                _ => {
+                    // The reason of the end is said in the last comment, and nothing may follow.
+                    notices.push(Notice::End(comment(chunk).unwrap_or_default()));
+                    return &[];
+                }
+            }
+        }
+        if let Some(fault) = chunks.fault {
+            notices.push(Notice::Violation(fault));
+            return &[];
+        }
+        chunks.rest
+    }
+
+    fn receive_frames<'a>(
+        &mut self,
+        member: &mut Member,
+        bytes: &'a [u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) -> &'a [u8] {
         let mut frames = Frames::new(bytes);
         for frame in frames.by_ref() {
             if (frame.first == TEXT || frame.first == BINARY) && !member.is_fragmented {

@@ -53,6 +53,7 @@ fn settings(plan: &Plan) -> Value {
         "url": plan.target.url,
         "address": plan.address.to_string(),
         "members": plan.members,
+        "event_streams": plan.event_streams(),
         "rooms": plan.streams.rooms,
         "publishers": plan.publishers(),
         "slow_members": (0..plan.members).filter(|&member| plan.slow.has(member)).count(),

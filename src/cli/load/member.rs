@@ -8,6 +8,7 @@ pub(super) struct Member {
     /// Among all members of the run.
     pub(super) number: u32,
     pub(super) room: u32,
+    pub(super) wire: Wire,
     /// Where its judges begin; one for each stream of its room.
     pub(super) judges: usize,
     pub(super) streams: u32,
@@ -16,7 +17,7 @@ pub(super) struct Member {
     pub(super) stage: Stage,
     pub(super) stream: Option<TcpStream>,
     pub(super) is_slow: bool,
-    /// The beginning of a frame, or of the answer to the upgrade.
+    /// The beginning of a frame or chunk, or of the answer to the request.
     pub(super) partial: Vec<u8>,
     /// The beginning of a message in several frames.
     pub(super) fragments: Vec<u8>,
@@ -33,11 +34,20 @@ pub(super) struct Member {
     pub(super) skipped: u64,
 }
 
+/// How a member receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// Frames of a WebSocket.
+    WebSocket,
+    /// Server-Sent Events, in chunks of an HTTP answer.
+    Events,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Absent,
     Connecting,
-    /// The upgrade request is sent.
+    /// The request to upgrade, or for events, is sent.
     Upgrading,
     /// Hello is sent.
     Greeting,
@@ -58,6 +68,7 @@ impl Member {
         Self {
             number,
             room,
+            wire: Wire::WebSocket,
             judges,
             streams,
             distance: 0,

@@ -23,6 +23,7 @@ mod target;
 mod template;
 
 // What goes over the wire.
+mod chunks;
 mod frames;
 mod handshake;
 mod payload;

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::chunks::data;
 use super::frames::close_kind;
 use super::intake::Notice;
-use super::member::{End, Stage};
+use super::member::{End, Stage, Wire};
 use super::reader::Reader;
 use super::wire;
 
@@ -24,11 +25,16 @@ impl Reader {
                 self.send(nth, &answer);
                 self.leave(nth, End::Announced, &close_kind(&payload));
             }
+            Notice::End(reason) => self.leave(nth, End::Announced, &end_kind(&reason)),
             Notice::Violation(what) => self.leave(nth, End::Sudden, &violation(what)),
         }
     }
 
     fn on_text(&mut self, nth: usize, text: &[u8]) {
+        let text = match self.members[nth].wire {
+            Wire::WebSocket => text,
+            Wire::Events => data(text).unwrap_or_default(),
+        };
         let ready = self.shared.plan.ready.as_deref();
         if self.members[nth].stage == Stage::Greeting && ready.is_some_and(|it| contains(text, it))
         {
@@ -46,7 +52,14 @@ impl Reader {
     }
 }
 
-/// How it is counted that a server broke RFC 6455.
+/// How it is counted that an event stream ended.
+fn end_kind(reason: &str) -> String {
+    let name = reason.split(" retry=").next().unwrap_or_default();
+    let short: String = name.chars().take(40).collect();
+    format!("event stream ended: {short}")
+}
+
+/// How it is counted that a server broke RFC 6455 or RFC 9112.
 pub(super) fn violation(what: &str) -> String {
     format!("the server sent {what}")
 }

@@ -2,7 +2,7 @@
 
 use super::clock::nanos;
 use super::handshake::Answer;
-use super::member::{End, Stage};
+use super::member::{End, Stage, Wire};
 use super::poller::Interest;
 use super::reader::Reader;
 use super::shared::Phase;
@@ -51,15 +51,25 @@ impl Reader {
             Ok(None) => {
                 member.stage = Stage::Upgrading;
                 let handshake = self.handshake.clone();
-                self.send(nth, &handshake.request);
+                match member.wire {
+                    Wire::WebSocket => self.send(nth, &handshake.request),
+                    Wire::Events => {
+                        let room = self.shared.plan.room_name(member.room);
+                        self.send(nth, &handshake.events_request(&room));
+                    }
+                }
             }
             Ok(Some(error)) | Err(error) => self.fail(nth, &socket::error_kind(&error)),
         }
     }
 
-    /// The answer has come so far; where frames begin, if it is a good one.
+    /// The answer has come so far; where frames or chunks begin, if it is a good one.
     pub(super) fn on_answer(&mut self, nth: usize, filled: usize) -> Option<usize> {
-        match self.handshake.read(self.answer(filled)) {
+        let answer = match self.members[nth].wire {
+            Wire::WebSocket => self.handshake.read(self.answer(filled)),
+            Wire::Events => self.handshake.read_events(self.answer(filled)),
+        };
+        match answer {
             Answer::Partial => {
                 let answer = self.answer(filled).to_vec();
                 self.members[nth].partial = answer;
@@ -81,6 +91,9 @@ impl Reader {
     fn greet(&mut self, nth: usize) {
         let member = &mut self.members[nth];
         member.stage = Stage::Greeting;
+        if member.wire == Wire::Events {
+            return self.on_joined(nth);
+        }
         let plan = &self.shared.plan;
         let room = plan.room_name(member.room);
         let mut out = Vec::new();

@@ -7,6 +7,7 @@ use super::args::{
     BroadcastArgs, CommonArgs, Goodbye, HoldArgs, LoadArgs, ScenarioArgs, SlowArgs, StormArgs,
     TrafficArgs, WindowBy,
 };
+use super::member::Wire;
 use super::payload::{PAYLOAD_MIN, PUBLISHERS_MAX, ROOMS_MAX};
 use super::sources::Sources;
 use super::streams::Streams;
@@ -24,6 +25,8 @@ pub(super) struct Plan {
     pub(super) members: u32,
     /// The first so many of every hundred thousand members are slow, spread evenly.
     pub(super) slow: Slow,
+    /// The share of members that receive Server-Sent Events.
+    pub(super) event_streams: f64,
     pub(super) streams: Streams,
     /// What each member says first; empty: nothing.
     pub(super) hello: Vec<Template>,
@@ -61,11 +64,16 @@ pub(super) struct Slow {
 }
 
 impl Slow {
-    /// Whether this member is slow: they are spread evenly, also over rooms.
+    /// Whether this member is slow.
     pub(super) fn has(self, member: u32) -> bool {
-        let before = |members: u32| (f64::from(members) * self.share).floor();
-        before(member + 1) > before(member)
+        is_of_share(self.share, member)
     }
+}
+
+/// Whether this member is one of a share of them: those are spread evenly, also over rooms.
+fn is_of_share(share: f64, member: u32) -> bool {
+    let before = |members: u32| (f64::from(members) * share).floor();
+    before(member + 1) > before(member)
 }
 
 #[derive(Debug)]
@@ -119,12 +127,13 @@ impl Plan {
     }
 
     fn with_traffic(scenario: Scenario, args: BroadcastArgs, slow: Slow) -> Result<Self, String> {
-        let BroadcastArgs { url, members, rooms, traffic, common } = args;
+        let BroadcastArgs { url, members, rooms, event_streams, traffic, common } = args;
         let streams = Streams { rooms, publishers: traffic.publishers };
         check_streams(streams, members)?;
         let traffic = Traffic::new(traffic, members)?;
         let crowd = Crowd { members, streams, joins: true };
-        Ok(Self { traffic: Some(traffic), slow, ..Self::base(scenario, url, crowd, common)? })
+        let base = Self::base(scenario, url, crowd, common)?;
+        Ok(Self { traffic: Some(traffic), slow, event_streams, ..base })
     }
 
     fn hold(args: HoldArgs) -> Result<Self, String> {
@@ -160,6 +169,7 @@ impl Plan {
             threads: threads.min(crowd.members as usize),
             members: crowd.members,
             slow: Slow::default(),
+            event_streams: 0.0,
             streams: crowd.streams,
             hello,
             ready,
@@ -171,6 +181,19 @@ impl Plan {
     /// The name of a room by its number.
     pub(super) fn room_name(&self, room: u32) -> String {
         format!("{}{room}", self.common.room_name)
+    }
+
+    /// How a member receives; each room has the same share of both kinds.
+    pub(super) fn wire(&self, member: u32) -> Wire {
+        match is_of_share(self.event_streams, member / self.streams.rooms) {
+            true => Wire::Events,
+            false => Wire::WebSocket,
+        }
+    }
+
+    /// How many members receive Server-Sent Events.
+    pub(super) fn event_streams(&self) -> usize {
+        (0..self.members).filter(|&member| self.wire(member) == Wire::Events).count()
     }
 
     pub(super) fn publishers(&self) -> u32 {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use corecast_shards::wire::server_frame_len;
 use hdrhistogram::Histogram;
 
+use super::chunks::chunk_len;
 use super::clock::nanos;
 use super::handshake::Handshake;
 use super::intake::{Intake, Notice};
-use super::member::{End, Member, Stage};
+use super::member::{End, Member, Stage, Wire};
 use super::outcome::Outcome;
 use super::payload::{Content, PAYLOAD_MIN};
 use super::poller::{Interest, Poller, Ready};
@@ -101,6 +102,7 @@ impl Reader {
             self.intake.judges.resize_with(judges + streams, Default::default);
             let mut member = Member::new(number, room, judges, streams as u32);
             member.is_slow = plan.slow.has(number);
+            member.wire = plan.wire(number);
             self.members.push(member);
         }
     }
@@ -208,7 +210,11 @@ impl Reader {
         member.partial.clear();
         member.partial.extend_from_slice(rest);
         // What is beyond any sense has been refused by its header.
-        if let Some(needed) = server_frame_len(rest).filter(|&len| len > self.buffer.len()) {
+        let needed = match member.wire {
+            Wire::WebSocket => server_frame_len(rest),
+            Wire::Events => chunk_len(rest),
+        };
+        if let Some(needed) = needed.filter(|&len| len > self.buffer.len()) {
             self.buffer.resize(needed, 0);
         }
         for notice in std::mem::take(&mut self.notices) {
@@ -216,7 +222,7 @@ impl Reader {
         }
     }
 
-    /// The answer to the upgrade, as far as it has come, at the beginning of the buffer.
+    /// The answer to the request, as far as it has come, at the beginning of the buffer.
     pub(super) fn answer(&self, filled: usize) -> &[u8] {
         &self.buffer[..filled]
     }

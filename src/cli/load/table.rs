@@ -45,7 +45,13 @@ pub(super) fn headline(figures: &Figures) -> String {
     let rooms = counted(plan.streams.rooms, "room");
     let publishers = counted(plan.publishers(), "publisher");
     let size = bytes(traffic.size as f64);
-    format!("{name}: {members} members in {rooms}, {publishers}, {pace}, {size} payloads, {url}")
+    let streams = match plan.event_streams() {
+        0 => String::new(),
+        streams => format!(" ({} over event streams)", whole(streams as u64)),
+    };
+    format!(
+        "{name}: {members} members{streams} in {rooms}, {publishers}, {pace}, {size} payloads, {url}"
+    )
 }
 
 /// `1 room`, `2 rooms`.

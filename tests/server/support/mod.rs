@@ -3,6 +3,7 @@
 mod client;
 mod crowd;
 mod envelope;
+mod events;
 pub(crate) mod frames;
 mod http;
 mod raw;
@@ -11,6 +12,7 @@ mod server;
 pub(crate) use client::{Client, Close};
 pub(crate) use crowd::{Crowd, Member, Outbox};
 pub(crate) use envelope::Envelope;
+pub(crate) use events::{Events, Said, assert_retry, events_head};
 pub(crate) use http::{Response, http};
 pub(crate) use raw::{Raw, upgrade_head};
 pub(crate) use server::{Outcome, Server, refused, serve, serve_limited};

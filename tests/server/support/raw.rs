@@ -141,9 +141,14 @@ impl Raw {
 
     /// The next text message.
     pub(crate) fn envelope(&mut self) -> Envelope {
+        Envelope::parse(&self.text())
+    }
+
+    /// The next text message exactly as it was sent.
+    pub(crate) fn text(&mut self) -> String {
         match self.frame() {
-            Some((TEXT, payload)) => Envelope::parse(std::str::from_utf8(&payload).unwrap()),
-            other => panic!("expected an envelope, got {}", describe(other)),
+            Some((TEXT, payload)) => String::from_utf8(payload).unwrap(),
+            other => panic!("expected a text message, got {}", describe(other)),
         }
     }
 
@@ -196,15 +201,24 @@ impl Raw {
 
     /// The next HTTP answer; bytes behind it stay for the next reader.
     pub(crate) fn response(&mut self) -> Response {
-        let head = loop {
-            if let Some(end) = find(&self.inbox, b"\r\n\r\n") {
-                break String::from_utf8(self.inbox.drain(..end + 4).collect()).unwrap();
-            }
-            assert!(self.read_more() > 0, "the end came before an answer: {:?}", self.inbox);
-        };
-        let mut response = parse_head(&head);
+        let response = parse_head(&self.head());
+        self.complete(response)
+    }
+
+    /// Takes the body behind the head of an answer.
+    pub(crate) fn complete(&mut self, mut response: Response) -> Response {
         response.body = self.body(&response);
         response
+    }
+
+    /// The head of the next HTTP answer as it was sent; the body stays for the next reader.
+    pub(crate) fn head(&mut self) -> String {
+        loop {
+            if let Some(end) = find(&self.inbox, b"\r\n\r\n") {
+                return String::from_utf8(self.inbox.drain(..end + 4).collect()).unwrap();
+            }
+            assert!(self.read_more() > 0, "the end came before an answer: {:?}", self.inbox);
+        }
     }
 
     fn body(&mut self, response: &Response) -> Vec<u8> {
@@ -221,24 +235,25 @@ impl Raw {
     }
 
     fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        loop {
-            while find(&self.inbox, b"\r\n").is_none() {
-                assert!(self.read_more() > 0, "the end cut a chunk");
-            }
-            let end = find(&self.inbox, b"\r\n").unwrap();
-            let line: Vec<u8> = self.inbox.drain(..end + 2).collect();
-            let size = std::str::from_utf8(&line[..end]).unwrap();
-            let size = usize::from_str_radix(size.trim(), 16).unwrap();
-            let chunk = self.take(size + 2);
-            if size == 0 {
-                return body;
-            }
-            body.extend_from_slice(&chunk[..size]);
-        }
+        std::iter::from_fn(|| self.chunk()).flatten().collect()
     }
 
-    fn take(&mut self, length: usize) -> Vec<u8> {
+    /// The next chunk of a body, or `None` behind the last one.
+    pub(crate) fn chunk(&mut self) -> Option<Vec<u8>> {
+        while find(&self.inbox, b"\r\n").is_none() {
+            assert!(self.read_more() > 0, "the end cut a chunk");
+        }
+        let end = find(&self.inbox, b"\r\n").unwrap();
+        let line: Vec<u8> = self.inbox.drain(..end + 2).collect();
+        let size = std::str::from_utf8(&line[..end]).unwrap();
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        let mut chunk = self.take(size + 2);
+        assert_eq!(chunk.split_off(size), b"\r\n", "a chunk ends with its line");
+        (size > 0).then_some(chunk)
+    }
+
+    /// So many bytes as they were sent.
+    pub(crate) fn take(&mut self, length: usize) -> Vec<u8> {
         while self.inbox.len() < length {
             assert!(self.read_more() > 0, "the end cut a body");
         }
@@ -273,7 +288,7 @@ fn describe(frame: Option<(u8, Vec<u8>)>) -> String {
     }
 }
 
-fn parse_head(head: &str) -> Response {
+pub(super) fn parse_head(head: &str) -> Response {
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap();
     let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());

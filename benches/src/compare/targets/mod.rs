@@ -1,13 +1,14 @@
 //! The table of targets: what the engine has to reach, and whether it does.
 //!
 //! A [`Row`] is a name, the goals that it has, and a function that takes one round's figures. Rows
-//! stand in the files that are named after what they load: `fanout`, `curve`, `overload`, `idle`,
-//! `churn`, `rooms`, `cores`. They measure on a [`Site`], which starts the servers in turn and refuses every
-//! run in which a message was lost.
+//! stand in the files that are named after what they load: `fanout`, `curve`, `overload`,
+//! `event_streams`, `idle`, `churn`, `rooms`, `cores`. They measure on a [`Site`], which starts the
+//! servers in turn and refuses every run in which a message was lost.
 
 mod churn;
 mod cores;
 mod curve;
+mod event_streams;
 mod fanout;
 mod goal;
 mod idle;
@@ -53,7 +54,7 @@ enum Effort {
 }
 
 /// All rows, in the order in which they are measured.
-const ROWS: [&Row; 16] = [
+const ROWS: [&Row; 18] = [
     &fanout::SATURATED,
     &curve::CURVE,
     &overload::OVERLOAD,
@@ -61,6 +62,8 @@ const ROWS: [&Row; 16] = [
     &fanout::SMALL,
     &fanout::PAYLOAD_4K,
     &fanout::PAYLOAD_64K,
+    &event_streams::SINGLE,
+    &event_streams::BUSY,
     &idle::IDLE,
     &idle::PINGS,
     &idle::TURN,

@@ -80,7 +80,17 @@ impl Scale {
     /// One room of the usual number of members.
     pub(super) fn room(&self, payload_bytes: usize, pace: Pace) -> Broadcast {
         let Scale { members, warm_up, duration, .. } = *self;
-        Broadcast { members, rooms: 1, publishers: 1, payload_bytes, pace, warm_up, duration }
+        let (rooms, event_streams, publishers) = (1, 0.0, 1);
+        Broadcast {
+            members,
+            rooms,
+            event_streams,
+            publishers,
+            payload_bytes,
+            pace,
+            warm_up,
+            duration,
+        }
     }
 
     /// More than the server takes: without warm-up, of which most would still be under way when
