@@ -238,6 +238,8 @@ impl Core {
         self.greet();
         // After everything that makes such messages: a publish is sent in the turn that reads it.
         self.shard.take_loopback(OWN_MESSAGES_PER_TURN);
+        // A room may go on, or have capacity, because of one of these: nothing else would say so.
+        self.retry_stalled();
         self.take_outputs();
         self.flush_own();
         self.flush_slice();

@@ -19,7 +19,9 @@ use crate::socket::{PATIENCE, Socket, builder, limits};
 /// Whether connections are still served.
 fn check_alive(server: &Server) {
     let mut socket = Socket::connect(server.local_addr());
-    socket.expect_nothing();
+    socket.send(&json!({"event": "cast:ping"}));
+    // Broadcasts may be on their way still.
+    while !socket.read().unwrap().to_text().is_ok_and(|text| text.contains("cast:pong")) {}
 }
 
 /// Events and rooms at the edges of what is allowed, and beyond.
