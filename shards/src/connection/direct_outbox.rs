@@ -201,4 +201,27 @@ mod tests {
         assert_eq!(direct.consume(2, WS), 0);
         assert_eq!(Arc::strong_count(&large), 1);
     }
+
+    #[test]
+    fn chunks_are_cut_anywhere_and_the_head_survives_a_goodbye() {
+        let (head, one, two) = ("HTTP/1.1 200 OK\r\n\r\n", "3\r\none\r\n", "a\r\n0123456789\r\n");
+        let whole = [head, one, two].concat();
+        let ends = [head.len(), head.len() + one.len(), whole.len()];
+        for begun in [true, false] {
+            for taken in 0..if begun { whole.len() } else { 1 } {
+                let mut direct = DirectOutbox::default();
+                direct.queue().extend_from_slice(whole.as_bytes());
+                if begun {
+                    direct.begin();
+                    direct.consume(taken, Encoding::Sse);
+                }
+                direct.keep_frame_in_progress(Encoding::Sse);
+                direct.begin();
+                let end = ends.into_iter().find(|end| taken < *end).expect("not all is taken");
+                let between = taken > 0 && ends.contains(&taken);
+                let kept = if between { "" } else { &whole[taken..end] };
+                assert_eq!(pending(&direct), kept.as_bytes(), "{taken} bytes taken");
+            }
+        }
+    }
 }

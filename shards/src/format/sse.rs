@@ -159,3 +159,126 @@ pub(super) fn frame_len(bytes: &[u8]) -> Option<usize> {
     let len = usize::from_str_radix(len, 16).ok()?;
     Some(digits + CRLF.len() + len + CRLF.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Publication;
+    use crate::epoch::Epoch;
+    use crate::id::ShardId;
+    use crate::room_name::RoomName;
+
+    fn encoded(message: &RoomMessage) -> Vec<u8> {
+        let room = RoomName::new("r").expect("legal");
+        let placed = Placed { room: &room, epoch: Epoch::new(1, ShardId::new(0), 1), offset: 7 };
+        let mut out = b"what was there before".to_vec();
+        let from = push_message(message, &placed, &mut out);
+        out.split_off(from)
+    }
+
+    /// The payload of one whole chunk.
+    fn payload(chunk: &[u8]) -> &[u8] {
+        assert_eq!(frame_len(chunk), Some(chunk.len()), "one whole chunk");
+        let from = chunk.iter().position(|byte| *byte == b'\n').expect("a length") + 1;
+        &chunk[from..chunk.len() - CRLF.len()]
+    }
+
+    /// What is behind the id of a message's event.
+    fn fields(message: &RoomMessage) -> String {
+        let chunk = encoded(message);
+        let text = str::from_utf8(payload(&chunk)).expect("events are text");
+        let id = format!("id: {}-7\n", Epoch::new(1, ShardId::new(0), 1));
+        text.strip_prefix(&*id).expect("an id comes first").to_owned()
+    }
+
+    #[test]
+    fn every_line_break_begins_a_line_of_data() {
+        let rows = [
+            ("", "data: \n\n"),
+            ("a", "data: a\n\n"),
+            (" a", "data:  a\n\n"),
+            ("a\nb", "data: a\ndata: b\n\n"),
+            ("a\r\nb", "data: a\ndata: b\n\n"),
+            ("a\rb", "data: a\ndata: b\n\n"),
+            ("a\n\rb", "data: a\ndata: \ndata: b\n\n"),
+            ("\n", "data: \ndata: \n\n"),
+            ("\r\n\r\n", "data: \ndata: \ndata: \n\n"),
+            ("a\r\n", "data: a\ndata: \n\n"),
+            ("id: x\nevent: y\n\n: z", "data: id: x\ndata: event: y\ndata: \ndata: : z\n\n"),
+            ("\u{2028}\u{2029}\u{85}\u{feff}\0", "data: \u{2028}\u{2029}\u{85}\u{feff}\0\n\n"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(fields(&RoomMessage::text(text)), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_the_same_json_as_over_a_websocket_in_lines() {
+        let rows = [
+            ("1", "data: {\"event\":\"m\",\"data\":1,\"room\":\"r\",\"offset\":7}\n\n"),
+            (
+                "[1,\r\n2]",
+                "data: {\"event\":\"m\",\"data\":[1,\ndata: 2],\"room\":\"r\",\"offset\":7}\n\n",
+            ),
+            (
+                "\"\\n\u{2028}\"",
+                "data: {\"event\":\"m\",\"data\":\"\\n\u{2028}\",\"room\":\"r\",\"offset\":7}\n\n",
+            ),
+        ];
+        for (data, expected) in rows {
+            let publication = Publication { event: "m".into(), data, echo: true };
+            assert_eq!(fields(&RoomMessage::event(&publication)), expected, "{data:?}");
+        }
+        let hostile = Publication { event: "a\nid: 9\r\n\"".into(), data: "null", echo: true };
+        let expected = "data: {\"event\":\"a\\nid: 9\\r\\n\\\"\",\"data\":null,\"room\":\"r\",\"offset\":7}\n\n";
+        assert_eq!(fields(&RoomMessage::event(&hostile)), expected);
+    }
+
+    #[test]
+    fn binary_messages_are_base64() {
+        let rows: [(&[u8], &str); 4] =
+            [(b"", ""), (b"\n", "Cg=="), (b"\xff\x00", "/wA="), (b"\r\n\r", "DQoN")];
+        for (bytes, base64) in rows {
+            let expected = format!("event: binary\ndata: {base64}\n\n");
+            assert_eq!(fields(&RoomMessage::binary(bytes)), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_any_length_tells_it_shortly() {
+        for len in [1, 9, 15, 16, 255, 256, 4_095, 65_536, 1 << 20] {
+            let mut chunk = Vec::new();
+            push_chunk(&mut chunk, &vec![b'x'; len]);
+            assert!(chunk.starts_with(format!("{len:x}\r\nx").as_bytes()), "{len}");
+            assert_eq!(payload(&chunk), vec![b'x'; len], "{len}");
+            let huge = RoomMessage::text(&"x".repeat(len));
+            assert_eq!(fields(&huge).len(), "data: \n\n".len() + len);
+        }
+    }
+
+    #[test]
+    fn the_end_is_a_comment_and_the_last_chunk() {
+        let rows = [
+            ("slow retry=700", ": slow retry=700\n\n"),
+            ("", ": \n\n"),
+            ("bye\r\n\r\ndata: x", ": bye\n: \n: data: x\n\n"),
+        ];
+        for (reason, expected) in rows {
+            let mut out = Vec::new();
+            push_reply(&Fact::Close { code: 1013, reason }, &mut out);
+            let comment = out.strip_suffix(LAST_CHUNK).expect("the response ends");
+            assert_eq!(payload(comment), expected.as_bytes(), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_frame_is_known_or_not() {
+        let head = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        assert_eq!(frame_len(&[&head[..], b"5\r\nhello\r\n"].concat()), Some(head.len()));
+        assert_eq!(frame_len(b"5\r\nhel"), Some(10));
+        assert_eq!(frame_len(LAST_CHUNK), Some(LAST_CHUNK.len()));
+        for unknown in [&b""[..], b"1", b"1f"] {
+            assert_eq!(frame_len(unknown), None, "{unknown:?}");
+        }
+    }
+}

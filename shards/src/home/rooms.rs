@@ -241,3 +241,32 @@ impl HomeRooms {
         names.filter_map(|name| self.info(name)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_interested_in_the_encodings_of_its_members() {
+        let (near, far) = (ShardId::new(0), ShardId::new(1));
+        let (frames, events) = (Encoding::WebSocket, Encoding::Sse);
+        let mut home = HomeRoom::new(Epoch::new(1, near, 1));
+        let interest = |home: &HomeRoom| -> Vec<(ShardId, Vec<Encoding>)> {
+            home.interested().map(|(shard, needed)| (shard, needed.iter().collect())).collect()
+        };
+        home.join(near, frames);
+        home.join(near, frames);
+        home.join(far, events);
+        home.join(near, events);
+        assert_eq!(interest(&home), [(near, vec![frames, events]), (far, vec![events])]);
+        home.leave(near, frames);
+        home.leave(near, events);
+        assert_eq!(interest(&home), [(near, vec![frames]), (far, vec![events])]);
+        assert_eq!(home.needed(), Encodings::of([frames, events]));
+        home.leave(near, frames);
+        assert_eq!(interest(&home), [(far, vec![events])]);
+        assert_eq!((home.needed(), home.members()), (Encodings::of([events]), 1));
+        home.leave(far, events);
+        assert!(interest(&home).is_empty() && home.needed().is_empty());
+    }
+}

@@ -490,4 +490,55 @@ mod tests {
         assert_eq!(reach(3..11, 2 * frame + 1), (6, 3 * frame));
         assert_eq!(reach(3..11, 9 * frame), (11, 8 * frame));
     }
+
+    /// Messages of which some are for readers of one encoding, some for those of the other, and some
+    /// for both: each of so many bytes, and of twice as many in the second.
+    fn mixed(bytes: usize, wanted: impl Fn(u64) -> (bool, bool)) -> (Log, ChunkPool) {
+        let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20, TUNING));
+        for number in 1..=40 {
+            let frames = Frames::one(WS, &vec![number as u8; bytes])
+                .and(Encoding::Sse, &vec![number as u8; 2 * bytes]);
+            let (first, second) = wanted(number);
+            let needed = [(WS, first), (Encoding::Sse, second)];
+            let needed = needed.into_iter().filter(|(_, wanted)| *wanted);
+            log.append(&frames, Encodings::of(needed.map(|(encoding, _)| encoding)), &mut pool);
+        }
+        (log, pool)
+    }
+
+    #[test]
+    fn members_of_two_formats_come_and_go_in_one_log() {
+        for bytes in [1, 100, 3_000, COPY_BYTES_MAX / 2 + 1, COPY_BYTES_MAX + 1] {
+            // The second is there from 5 to 9, and from 20 to 29; the first leaves with 35.
+            let second = |n| (5..10).contains(&n) || (20..30).contains(&n) || n >= 35;
+            let (mut log, mut pool) = mixed(bytes, |n| (n < 35, second(n)));
+            let text = |log: &Log, offsets: Range<u64>, encoding| {
+                let mut all = Vec::new();
+                log.for_each_iovec(offsets, encoding, |iovec| all.extend_from_slice(iovec));
+                all
+            };
+            let expected = |from: u64, to: u64, bytes: usize| -> Vec<u8> {
+                (from..to).flat_map(|n| vec![n as u8; bytes]).collect()
+            };
+            for (from, to) in [(1, 35), (4, 12), (9, 30)] {
+                assert_eq!(text(&log, from..to, WS), expected(from, to, bytes), "{bytes}");
+            }
+            for (from, to) in [(5, 10), (7, 8), (20, 30), (35, 41)] {
+                let sse = text(&log, from..to, Encoding::Sse);
+                assert_eq!(sse, expected(from, to, 2 * bytes), "{bytes}, {from}..{to}");
+                let cut = log.cut(from..to, Encoding::Sse, 2 * bytes);
+                assert_eq!(cut, Cut { cursor: from + 1, rest: None }, "{bytes}, {from}..{to}");
+            }
+            log.release(41, &mut pool);
+            assert_eq!((log.is_empty(), log.bytes()), (true, 0));
+        }
+    }
+
+    #[test]
+    fn an_encoding_that_comes_and_goes_takes_no_more_segments() {
+        let (log, _) = mixed(100, |n| (true, n % 2 == 0));
+        let (plain, _) = mixed(100, |_| (true, false));
+        assert!(log.segments.len() <= plain.segments.len() + 1, "{}", log.segments.len());
+        assert_eq!(log.bytes(), plain.bytes() + 20 * 200, "bytes of all encodings count");
+    }
 }

@@ -44,7 +44,11 @@ impl World {
                 (player.silent_since, player.pinged_by) = (self.told[shard], None);
             }
             if engine.close_reason(player.conn).is_some() {
-                player.ends_since.get_or_insert(self.told[shard]);
+                if player.ends_since.is_none() {
+                    player.ends_since = Some(self.told[shard]);
+                    player.ends_blocked =
+                        player.blocked_at.map(|blocked| self.told[shard].since(blocked));
+                }
                 self.note_slow(client);
             }
         }

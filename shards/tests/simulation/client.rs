@@ -1,6 +1,7 @@
 //! One client: what it sends, what its socket holds, and what the harness knows about its end.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
@@ -97,6 +98,8 @@ pub(crate) struct Client {
     pub(crate) slow_because: Option<Happened>,
     /// When its end was decided, as far as anybody looked.
     pub(crate) ends_since: Option<Time>,
+    /// How long its socket had been blocked then.
+    pub(crate) ends_blocked: Option<Duration>,
     pub(crate) parted: Option<Disconnect>,
     pub(crate) parted_at: Option<Time>,
     /// It refused bytes for too long, so that what waited for it was given up.
@@ -162,6 +165,7 @@ impl Client {
             may_end: Vec::new(),
             slow_because: None,
             ends_since: None,
+            ends_blocked: None,
             parted: None,
             parted_at: None,
             given_up: false,

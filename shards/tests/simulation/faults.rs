@@ -108,8 +108,10 @@ impl Setup {
         config.hooks.connect = chance.happens(0.2);
         config.limits = limits(chance);
         config.tuning = tuning(chance);
-        let own_format = chance.pick(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.3, 0.3, 1.0]);
-        let streams = chance.pick(&[0.0, 0.0, 0.1, 0.3, 0.6]);
+        let all_own = chance.happens(0.1);
+        let bits = seed as usize;
+        let streams = [0.0, 0.0, 0.1, 0.3, 0.6][bits % 5];
+        let own_format = if all_own { 1.0 } else { [0.0, 0.0, 0.3][bits / 5 % 3] };
         config.hooks.binary = chance.happens(0.3);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {
@@ -145,7 +147,7 @@ impl Setup {
         setup.faults = Faults::none();
         setup.config.shards = chance.within(2, 6) as u16;
         setup.config.slow = SlowPolicy::Disconnect;
-        (setup.config.hooks.connect, setup.own_format) = (false, 0.0);
+        (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
         setup.drains = false;
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);

@@ -226,6 +226,9 @@ impl World {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
         trace!(self, "client {client}: writable");
         self.clients[client].blocked_at = None;
+        if self.clients[client].view.stream.is_some() {
+            self.clients[client].commented_at = self.told[shard];
+        }
         self.shards[shard].on_writable(conn);
         self.ring(shard);
     }

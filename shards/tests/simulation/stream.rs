@@ -344,23 +344,29 @@ impl World {
             let due = blocked_at + interval + timeout + looks_within;
             assert!(now < due, "client {client} takes nothing since {blocked_at:?} and stays");
         }
-        let takes = !player.refusing && !begun && !self.shards[shard].has_sends() && !player.dead;
-        let is_whole = player.view.partial.is_empty() && player.view.welcomed_at.is_some();
+        // While it takes nothing it is not sent more comments, and before its head it has none.
+        let hears = !player.refusing && !player.dead && player.view.welcomed_at.is_some();
+        let waits = begun || self.shards[shard].has_sends() || !player.view.partial.is_empty();
         let player = &mut self.clients[client];
-        if !takes || !is_whole {
+        if !hears {
             player.commented_at = now;
         }
         let due = player.commented_at + looks_within;
-        assert!(now < due, "client {client} hears nothing since {:?}", player.commented_at);
+        assert!(
+            waits || now < due,
+            "client {client} hears nothing since {:?}",
+            player.commented_at
+        );
     }
 
     /// Whether a stream may end as idle: its socket has taken nothing for so long.
     pub(crate) fn check_stream_ends_idle(&self, client: usize) -> Happened {
         let limits = &self.setup.config.limits;
         let player = &self.clients[client];
-        let now = self.told[player.shard];
         let patience = limits.ping_interval + limits.ping_timeout;
-        let late = player.blocked_at.is_some_and(|since| now.since(since) >= patience);
+        let now = self.told[player.shard];
+        let blocked = player.blocked_at.map(|since| now.since(since));
+        let late = player.ends_blocked.or(blocked).is_some_and(|blocked| blocked >= patience);
         assert!(late, "client {client} takes bytes and ends as idle");
         Happened::StreamEndedIdle
     }

@@ -232,11 +232,7 @@ impl World {
 
     fn open_one(&mut self, shard: usize) {
         let permissions = self.permissions();
-        let format = match self.chance.happens(self.setup.streams) {
-            true => Format::Sse,
-            false if self.chance.happens(self.setup.own_format) => Format::Verbatim,
-            false => Format::Native,
-        };
+        let format = self.format();
         let client = self.clients.len();
         let (conn, stream) = match format {
             Format::Sse => {
@@ -272,6 +268,16 @@ impl World {
         self.open.push(client);
         assert!(self.by_conn.insert(conn, client).is_none(), "an id is used once");
         trace!(self, "client {client} opens as {conn} on descriptor {descriptor}");
+    }
+
+    /// What the client of a new connection reads.
+    fn format(&mut self) -> Format {
+        let mut happens = |part: f64| part > 0.0 && self.chance.happens(part);
+        match happens(self.setup.streams) {
+            true => Format::Sse,
+            false if happens(self.setup.own_format) => Format::Verbatim,
+            false => Format::Native,
+        }
     }
 
     /// What a new connection may do.
