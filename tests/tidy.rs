@@ -1,6 +1,11 @@
-//! Proves the rules about who may name what: the arrows between the packages, and where `unsafe`
-//! stands.
+//! Proves the rules about what may name what: the arrows between packages and modules, where
+//! `unsafe` is, and that the pages say what there is.
 #![allow(clippy::unwrap_used)] // A test that cannot read the tree has failed.
+
+#[path = "tidy/imports.rs"]
+mod imports;
+#[path = "tidy/pages.rs"]
+mod pages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,12 +43,19 @@ fn forbid(folder: &str, words: &[&str], allowed: &[&str], why: &str) {
         }
         for (index, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let code = line.split("//").next().unwrap();
-            for word in words.iter().filter(|word| code.contains(**word)) {
+            for word in words.iter().filter(|word| holds(code, word)) {
                 complaints.push(format!("{name}:{}: {word}: {why}", index + 1));
             }
         }
     }
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Whether the code holds a word, and not as the first part of a longer one in small letters.
+fn holds(code: &str, word: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let is_open = word.ends_with(|c: char| c.is_ascii_lowercase());
+    code.match_indices(word).any(|(at, _)| !is_open || !goes_on(&code[at + word.len()..]))
 }
 
 #[test]

@@ -9,10 +9,10 @@ impl Room {
         let name = self.name.as_str();
         let pinned = self.members.iter().filter_map(|m| m.pin.map(|pin| (m.cursor, pin)));
         self.log.check(pinned);
-        let mut awaiting = EncodingCounts::default();
+        let mut staying = EncodingCounts::default();
         let stays = self.members.iter().filter(|m| m.departure().is_none());
-        stays.for_each(|member| awaiting.add(member.encoding));
-        assert_eq!(self.awaiting, awaiting, "{name:?}: members that are to get the next message");
+        stays.for_each(|member| staying.add(member.encoding));
+        assert_eq!(self.staying, staying, "{name:?}: members that are to get the next message");
         let sending = self.members.iter().filter(|m| m.in_flight > 0);
         assert_eq!(self.sending as usize, sending.count(), "{name:?}: members that are sent to");
         assert!(self.members.len() <= self.references as usize, "{name:?}: members refer to it");

@@ -28,7 +28,7 @@ pub(crate) struct Room {
     /// whoever still departs then keeps its place in the log.
     base: u64,
     /// Members that are to get the next message. The others depart: their leave is answered.
-    awaiting: EncodingCounts,
+    staying: EncodingCounts,
     /// Entries in connections' lists that name this room, in whatever state.
     pub(crate) references: u32,
     pub(crate) log: Log,
@@ -98,7 +98,7 @@ impl Room {
             home,
             members: Vec::new(),
             base: 0,
-            awaiting: EncodingCounts::default(),
+            staying: EncodingCounts::default(),
             references: 0,
             log: Log::new(1),
             sending: 0,
@@ -126,7 +126,7 @@ impl Room {
 
     /// Appends the next message for those who are to get it. Returns how many bytes were copied.
     pub(crate) fn append(&mut self, frames: &Frames, pool: &mut ChunkPool) -> usize {
-        self.log.append(frames, self.awaiting.needed(), pool)
+        self.log.append(frames, self.staying.needed(), pool)
     }
 
     /// Adds a member whose next message has offset `next`; returns its place.
@@ -140,7 +140,7 @@ impl Room {
             // Most rooms are small, and there may be very many of them.
             self.members.reserve_exact(1);
         }
-        self.awaiting.add(encoding);
+        self.staying.add(encoding);
         self.members.push(Member::new(slot, place, encoding, cursor));
         u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
     }
@@ -151,7 +151,7 @@ impl Room {
         let member = &self.members[index];
         assert_eq!(member.in_flight, 0, "a connection with a begun send stays where it is");
         if member.departure().is_none() {
-            self.awaiting.remove(member.encoding);
+            self.staying.remove(member.encoding);
         }
         self.unpin(index);
         let visited = self.pass.as_ref().map_or(0, |pass| pass.position);
@@ -185,13 +185,13 @@ impl Room {
     pub(crate) fn depart(&mut self, index: usize, until: u64, id: Option<Box<str>>) {
         assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
         let end = self.log.next();
-        self.awaiting.remove(self.members[index].encoding);
+        self.staying.remove(self.members[index].encoding);
         self.members[index].depart(Departure { until, id, end });
     }
 
     /// Whether anybody here is to get the room's next message.
     pub(crate) fn is_awaited(&self) -> bool {
-        !self.awaiting.is_empty()
+        !self.staying.is_empty()
     }
 
     /// Moves a member's cursor, over the messages that it does not get.
