@@ -193,6 +193,17 @@ fn the_architecture_page_names_all_of_the_seam() {
 }
 
 #[test]
+fn the_architecture_page_names_what_the_engine_needs() {
+    let manifest = read("shards/Cargo.toml");
+    let needs = manifest.split_once("[dependencies]\n").unwrap().1.split("\n[").next().unwrap();
+    let mut names: Vec<&str> =
+        needs.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    let arrow = format!("shards ─▶ std, {}\n", names.join(", "));
+    assert!(read("ARCHITECTURE.md").contains(&arrow), "the page should say {arrow}");
+}
+
+#[test]
 fn the_glossary_is_in_order() {
     let rows = table(&read("ARCHITECTURE.md"), "Words");
     let words: Vec<&String> = rows.iter().map(|row| &row[0]).collect();

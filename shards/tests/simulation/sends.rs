@@ -43,7 +43,6 @@ impl World {
         if !self.slicing[shard] || self.chance.happens(0.5) {
             self.shards[shard].begin_quantum();
             self.slicing[shard] = true;
-            self.sliced[shard].clear();
         }
         let cut = match self.chance.happens(self.setup.faults.cut_slice) {
             true => self.chance.skewed(8),
@@ -54,6 +53,9 @@ impl World {
                 self.slicing[shard] = false;
                 let told = self.told[shard];
                 self.shards[shard].on_quantum_end(told);
+                if !self.shards[shard].has_sends() {
+                    self.sliced[shard].clear();
+                }
                 return;
             };
             self.begin(conn);

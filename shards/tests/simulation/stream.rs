@@ -378,8 +378,7 @@ impl World {
             let other = &self.clients[*other];
             other.view.is_in(room) && other.view.stream.is_some() != player.view.stream.is_some()
         };
-        let shard = player.shard;
-        let mid_pass = self.slicing[shard] && self.sliced[shard].iter().any(differs);
+        let mid_pass = self.sliced[player.shard].iter().any(differs);
         self.count.add_if(mid_pass, happened);
     }
 
@@ -409,9 +408,12 @@ impl World {
         let whole = chunks(&bytes);
         let (event, comment) =
             (whole.iter().position(begins(b"id: ")), whole.iter().position(begins(b": ping")));
-        let lost = match (event, comment) {
+        // One comment may not be missed: the stream may end before. From the first on all are lost.
+        let goes_on = self.lying.goes_on(Lie::LoseComment);
+        let is_early = self.step < self.setup.steps / 2 || goes_on;
+        let lost = match (event, comment.filter(|_| is_early)) {
             (Some(event), _) if self.lying.now(Lie::LoseEvent) => event,
-            (_, Some(comment)) if self.lying.now(Lie::LoseComment) => comment,
+            (_, Some(comment)) if self.lying.now(Lie::LoseComment) || goes_on => comment,
             _ => return bytes,
         };
         trace!(self, "LIE: client {client} does not receive its chunk {lost}");

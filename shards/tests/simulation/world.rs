@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) begun: Vec<Begun>,
     /// Whether a slice was started and not finished.
     pub(crate) slicing: Vec<bool>,
-    /// To whom the slice has sent.
+    /// To whom it has sent since it last had nothing to send.
     pub(crate) sliced: Vec<Vec<usize>>,
     /// Whose socket refused bytes, and who may not have caught up since; by shard.
     pub(crate) slow: Vec<BTreeSet<usize>>,
