@@ -7,7 +7,7 @@ use corecast_shards::{Answer, Close, ConnId, Query, RoomInfo, RoomName, ShardId}
 use crate::error::{ControlError, NotAccepted, PublishError};
 use crate::message::Message;
 use crate::receipt::Receipt;
-use crate::runtime::{Foreign, Inboxes, Process, Promise, Unsent, promise};
+use crate::runtime::{External, Inboxes, OneshotReceiver, ServerState, Unsent, oneshot};
 use crate::target::{Outgoing, Source, Target, receipt};
 
 /// Publishes to all connections, to a room or to one connection, from any thread and any runtime.
@@ -38,12 +38,12 @@ use crate::target::{Outgoing, Source, Target, receipt};
 #[derive(Clone, Debug)]
 pub struct Broadcaster {
     inboxes: Inboxes,
-    process: Arc<Process>,
+    state: Arc<ServerState>,
 }
 
 impl Broadcaster {
-    pub(crate) fn new(inboxes: Inboxes, process: Arc<Process>) -> Broadcaster {
-        Broadcaster { inboxes, process }
+    pub(crate) fn new(inboxes: Inboxes, state: Arc<ServerState>) -> Broadcaster {
+        Broadcaster { inboxes, state }
     }
 
     /// Publishes a message to all connections, without waiting.
@@ -115,16 +115,16 @@ impl Broadcaster {
     /// [`ControlError::Closed`] when the server is shutting down, which closes them, too.
     pub async fn close_all(&self, close: impl Into<Close>) -> Result<(), ControlError> {
         let close = close.into();
-        for index in 0..self.process.shards() {
+        for index in 0..self.state.shards() {
             let shard = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
-            self.hand_over(shard, Foreign::CloseAll(close.clone())).await?;
+            self.hand_over(shard, External::CloseAll(close.clone())).await?;
         }
         Ok(())
     }
 
     /// Open connections of all shards, at about this moment.
     pub fn connection_count(&self) -> u64 {
-        self.process.connections()
+        self.state.connections()
     }
 
     /// How a room is: its members, its last offset, its life. None when nobody is in it and nobody
@@ -135,7 +135,7 @@ impl Broadcaster {
     /// [`ControlError::Room`], or `Closed`.
     pub async fn room(&self, name: &str) -> Result<Option<RoomInfo>, ControlError> {
         let room = RoomName::new(name)?;
-        match self.ask(self.process.home(&room), Query::Room(room)).await? {
+        match self.ask(self.state.home(&room), Query::Room(room)).await? {
             Answer::Room(info) => Ok(info),
             other => unreachable!("a question for a room is not answered with {other:?}"),
         }
@@ -143,34 +143,34 @@ impl Broadcaster {
 
     /// Whether the server has this shard: a connection's id may be anything that a program read.
     fn has_shard(&self, shard: ShardId) -> bool {
-        shard.index() < self.process.shards()
+        shard.index() < self.state.shards()
     }
 
     async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, ControlError> {
-        let (reply, answer) = promise();
-        self.hand_over(to, Foreign::Ask { query, reply }).await?;
+        let (reply, answer) = oneshot();
+        self.hand_over(to, External::Ask { query, reply }).await?;
         answer.await.ok_or(ControlError::Closed)
     }
 
     /// Hands over without waiting. A message that is taken here is delivered even if the server
     /// begins to drain in the next moment.
-    fn try_hand_over(&self, to: ShardId, foreign: Foreign) -> Result<(), Unsent> {
-        let Some(_open) = self.process.keep_open() else { return Err(Unsent::Closed) };
-        self.inboxes.try_send(to, foreign)
+    fn try_hand_over(&self, to: ShardId, external: External) -> Result<(), Unsent> {
+        let Some(_open) = self.state.guard_hand_over() else { return Err(Unsent::Closed) };
+        self.inboxes.try_send(to, external)
     }
 
-    async fn hand_over(&self, to: ShardId, mut foreign: Foreign) -> Result<(), Closed> {
+    async fn hand_over(&self, to: ShardId, mut external: External) -> Result<(), Closed> {
         let mut listener = None;
         loop {
             let wanted;
-            (foreign, wanted) = match self.try_hand_over(to, foreign) {
+            (external, wanted) = match self.try_hand_over(to, external) {
                 Ok(()) => return Ok(()),
                 Err(Unsent::Closed) => return Err(Closed),
-                Err(Unsent::Full(foreign, wanted)) => (foreign, wanted),
+                Err(Unsent::Full(external, wanted)) => (external, wanted),
             };
             match listener.take() {
                 Some((want, room)) if want == wanted => room.await,
-                _ => listener = Some((wanted, self.inboxes.room(to, wanted))),
+                _ => listener = Some((wanted, self.inboxes.capacity(to, wanted))),
             }
         }
     }
@@ -178,13 +178,13 @@ impl Broadcaster {
     async fn send_to_room(
         &self,
         room: &RoomName,
-        foreign: Foreign,
-        answer: Option<Promise<Answer>>,
+        external: External,
+        answer: Option<OneshotReceiver<Answer>>,
     ) -> Result<Receipt, NotAccepted> {
-        self.hand_over(self.process.home(room), foreign).await?;
+        self.hand_over(self.state.home(room), external).await?;
         let Some(answer) = answer else { return Ok(Receipt::unconfirmed()) };
         let answer = answer.await.ok_or(NotAccepted::Unconfirmed)?;
-        Ok(receipt(room, &answer, self.process.connections()))
+        Ok(receipt(room, &answer, self.state.connections()))
     }
 
     async fn send_to_connection(
@@ -193,8 +193,8 @@ impl Broadcaster {
         frame: Vec<u8>,
     ) -> Result<Receipt, NotAccepted> {
         self.check_frame(connection, &frame)?;
-        let (reply, answer) = promise();
-        self.hand_over(connection.shard, Foreign::Emit { connection, frame, reply }).await?;
+        let (reply, answer) = oneshot();
+        self.hand_over(connection.shard, External::Emit { connection, frame, reply }).await?;
         match answer.await {
             Some(Answer::Found(true)) => Ok(Receipt::of_connection()),
             Some(_) => Err(NotAccepted::Gone),
@@ -204,7 +204,7 @@ impl Broadcaster {
 
     /// What can be said of a frame for one connection before its shard has seen it.
     fn check_frame(&self, connection: ConnId, frame: &[u8]) -> Result<(), NotAccepted> {
-        let most = self.process.limits().own_bytes;
+        let most = self.state.limits().own_bytes;
         match frame.len() > most {
             _ if !self.has_shard(connection.shard) => Err(NotAccepted::Gone),
             true => Err(NotAccepted::TooLarge(most)),
@@ -231,19 +231,19 @@ impl From<Closed> for NotAccepted {
 /// Beside all shards.
 impl Source for Broadcaster {
     fn try_send(&self, outgoing: Outgoing<'_>) -> Result<(), NotAccepted> {
-        let (to, foreign) = match outgoing {
+        let (to, external) = match outgoing {
             Outgoing::Room { room, message, except } => {
-                let to = self.process.home(room);
-                (to, Foreign::Publish { room: room.clone(), message, except, reply: None })
+                let to = self.state.home(room);
+                (to, External::Publish { room: room.clone(), message, except, reply: None })
             }
             Outgoing::Connection(connection, frame) => {
                 self.check_frame(connection, &frame)?;
-                let (reply, _) = promise();
+                let (reply, _) = oneshot();
                 let query = Query::Emit(connection, frame);
-                (connection.shard, Foreign::Ask { query, reply })
+                (connection.shard, External::Ask { query, reply })
             }
         };
-        self.try_hand_over(to, foreign).map_err(|unsent| match unsent {
+        self.try_hand_over(to, external).map_err(|unsent| match unsent {
             Unsent::Full(..) => NotAccepted::Full,
             Unsent::Closed => NotAccepted::Closed,
         })
@@ -252,9 +252,9 @@ impl Source for Broadcaster {
     async fn send(&self, outgoing: Outgoing<'_>, confirm: bool) -> Result<Receipt, NotAccepted> {
         match outgoing {
             Outgoing::Room { room, message, except } => {
-                let (reply, answer) = confirm.then(promise).unzip();
-                let foreign = Foreign::Publish { room: room.clone(), message, except, reply };
-                self.send_to_room(room, foreign, answer).await
+                let (reply, answer) = confirm.then(oneshot).unzip();
+                let external = External::Publish { room: room.clone(), message, except, reply };
+                self.send_to_room(room, external, answer).await
             }
             Outgoing::Connection(connection, frame) => {
                 self.send_to_connection(connection, frame).await

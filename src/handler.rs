@@ -125,12 +125,12 @@ impl Failure {
 }
 
 /// Runs the program's own code that does not wait; a panic becomes words.
-pub(crate) fn caught_at_once<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch_panic_now<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| in_words(&*panic))
 }
 
 /// Runs the program's own code; a panic becomes words.
-pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+pub(crate) async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, String> {
     // The work is dropped within the block, so that a panic of its destructors is caught, too.
     #[expect(clippy::redundant_async_block, reason = "see above")]
     let within = async move { work.await };
@@ -143,7 +143,7 @@ pub(crate) async fn finish<A, T>(
     handler: Handler<A, Result<T, Box<dyn Error>>>,
     argument: A,
 ) -> Result<T, Failure> {
-    let result = caught(async move { handler(argument).await }).await;
+    let result = catch_panic(async move { handler(argument).await }).await;
     match result {
         Ok(result) => result.map_err(|error| Failure::new(&*error)),
         Err(panic) => Err(Failure::unseen(panic)),

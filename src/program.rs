@@ -12,7 +12,7 @@ use crate::claims::Claims;
 use crate::client::Client;
 use crate::command_hooks::{CommandHooks, CommandJudge, verdict};
 use crate::event::Event;
-use crate::handler::{Failure, Handler, HandlerResult, Template, Work, caught, finish};
+use crate::handler::{Failure, Handler, HandlerResult, Template, Work, catch_panic, finish};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{Route, Router};
 use crate::http_api::{ApiRequest, Rule};
@@ -121,7 +121,7 @@ impl Handlers {
         let authorize = self.authorize.clone();
         async move {
             let Some(authorize) = authorize else { return Ok(Claims::anonymous()) };
-            caught(async move { authorize(handshake).await }).await.unwrap_or_else(|panic| {
+            catch_panic(async move { authorize(handshake).await }).await.unwrap_or_else(|panic| {
                 tracing::error!("authorize {panic}");
                 Err(Refusal::new(500, "the server could not find out who this is; try again later"))
             })
@@ -131,7 +131,7 @@ impl Handlers {
     /// Asks the program whether a request may use `/v1`.
     pub(crate) async fn authorize_api(&self, request: ApiRequest) -> Result<(), Refusal> {
         let Some(rule) = self.api_rule.clone() else { return Ok(()) };
-        caught(async move { rule(request).await }).await.unwrap_or_else(|panic| {
+        catch_panic(async move { rule(request).await }).await.unwrap_or_else(|panic| {
             tracing::error!("the rule of /v1 {panic}");
             Err(Refusal::new(500, "the server could not find out who this is; try again later"))
         })
@@ -237,7 +237,7 @@ async fn in_time<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let Some(timeout) = timeout else { return work.await };
-    let done = caught(async { hub.within(timeout, work).await }).await;
+    let done = catch_panic(async { hub.within(timeout, work).await }).await;
     match done {
         Ok(Some(result)) => result,
         Ok(None) => Err(Failure::unseen(format!("it took longer than {timeout:?}"))),

@@ -9,7 +9,7 @@ use corecast_shards::{Disconnect, ShardId};
 
 use crate::broadcaster::Broadcaster;
 use crate::builder::Builder;
-use crate::runtime::{Foreign, Started, promise};
+use crate::runtime::{External, Started, oneshot};
 
 /// A running server. [`Server::shutdown`] ends it so that nothing is lost. Dropping it ends it at
 /// once: nobody is told, connections are cut, and what was on its way is lost.
@@ -85,9 +85,9 @@ impl Server {
 
     /// The core of each shard; none for shards that are not pinned.
     pub fn cores(&self) -> Vec<Option<usize>> {
-        let process = &self.started.process;
-        let shards = 0..u16::try_from(process.shards()).expect("shards are counted in u16");
-        shards.map(|index| process.core_of(ShardId::new(index))).collect()
+        let state = &self.started.state;
+        let shards = 0..u16::try_from(state.shards()).expect("shards are counted in u16");
+        shards.map(|index| state.core_of(ShardId::new(index))).collect()
     }
 
     /// Why there are as many shards.
@@ -97,7 +97,7 @@ impl Server {
 
     /// Sends from any thread.
     pub fn broadcaster(&self) -> Broadcaster {
-        Broadcaster::new(self.started.inboxes.clone(), self.started.process.clone())
+        Broadcaster::new(self.started.inboxes.clone(), self.started.state.clone())
     }
 
     /// Ends the server so that nothing is lost: no more commands are read, handlers at work may
@@ -111,23 +111,23 @@ impl Server {
     pub fn shutdown(mut self, timeout: Duration) -> Drained {
         let half = deadline(timeout / 2);
         let end = deadline(timeout);
-        let process = &self.started.process;
-        process.start_draining();
+        let state = &self.started.state;
+        state.start_draining();
         self.started.inboxes.wake_all();
-        self.started.inboxes.send_to_all(|| Foreign::StopReading);
+        self.started.inboxes.send_to_all(|| External::StopReading);
         // A handler that never ends must not cost the others their goodbye.
-        wait_until(half, || process.is_quiet());
-        self.started.inboxes.send_to_all(|| Foreign::CloseAll(Disconnect::Shutdown.into()));
-        wait_until(end, || process.is_empty());
-        let cut = process.claimed();
+        wait_until(half, || state.is_quiet());
+        self.started.inboxes.send_to_all(|| External::CloseAll(Disconnect::Shutdown.into()));
+        wait_until(end, || state.is_empty());
+        let cut = state.claimed();
         let stuck = self.stop();
         Drained { cut, stuck }
     }
 
     /// The same for callers that are async, in any runtime: a thread of its own does the waiting.
     pub async fn shutdown_async(self, timeout: Duration) -> Drained {
-        let (resolver, drained) = promise();
-        let drain = move || resolver.resolve(self.shutdown(timeout));
+        let (sender, drained) = oneshot();
+        let drain = move || sender.send(self.shutdown(timeout));
         // Without a thread the server is dropped here, and ends at once.
         let drain = thread::Builder::new().name("corecast-drain".to_owned()).spawn(drain);
         let drained = drained.await.unwrap_or_default();
@@ -137,7 +137,7 @@ impl Server {
 
     /// Ends all shards at once. Returns how many could not be.
     fn stop(&mut self) -> usize {
-        self.started.process.start_draining();
+        self.started.state.start_draining();
         self.started.inboxes.wake_all();
         self.started.threads.end(&self.started.inboxes, Instant::now() + STOP_MAX)
     }

@@ -55,7 +55,7 @@ impl Session {
     }
 
     /// Wakes those who wait for the end of the connection.
-    pub(crate) fn tell_closed(&self) {
+    pub(crate) fn set_closed(&self) {
         self.closed.notify(usize::MAX);
     }
 

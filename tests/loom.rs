@@ -1,5 +1,5 @@
 //! Proves, by trying every interleaving and every value that a relaxed load may return, that the
-//! mesh ring loses nothing and that nobody sleeps through a doorbell.
+//! mesh ring loses nothing and that nobody sleeps through a wake-up.
 //!
 //! The ring is compiled here a second time, from the same file, against loom's atomics and cell.
 //! Sleep is loom's `Notify`, and a sleeper that nobody wakes is a deadlock, which loom reports.
@@ -13,7 +13,7 @@ use loom::model::Builder;
 use loom::sync::Notify;
 use loom::thread;
 
-use ring::{Consumer, Doorbell, Producer, Room, ring};
+use ring::{Consumer, Producer, RingCapacity, ShardWaker, ring};
 
 mod sync {
     pub(crate) use loom::cell::UnsafeCell;
@@ -49,12 +49,12 @@ fn nothing_is_lost_and_order_is_kept() {
 #[test]
 fn neither_bound_is_exceeded() {
     // Three of four slots, so that the bound is seen to be exact and positions wrap.
-    check_bounds(Room { items: 3, bytes: 1_000 }, [1, 1, 1, 1, 1]);
-    check_bounds(Room { items: 1, bytes: 1_000 }, [1, 1, 1, 1, 1]);
-    check_bounds(Room { items: 4, bytes: 5 }, [3, 3, 9, 1, 4]);
+    check_bounds(RingCapacity { items: 3, bytes: 1_000 }, [1, 1, 1, 1, 1]);
+    check_bounds(RingCapacity { items: 1, bytes: 1_000 }, [1, 1, 1, 1, 1]);
+    check_bounds(RingCapacity { items: 4, bytes: 5 }, [3, 3, 9, 1, 4]);
 }
 
-fn check_bounds(bound: Room, sizes: [usize; 5]) {
+fn check_bounds(bound: RingCapacity, sizes: [usize; 5]) {
     bounded(2).check(move || {
         let (mut producer, mut consumer) = ring(bound.items, bound.bytes, bell(), bell());
         // Pops that may have happened: counted before each, so an honest upper limit. The count
@@ -76,11 +76,17 @@ fn check_bounds(bound: Room, sizes: [usize; 5]) {
 
         let mut pushed = Vec::new();
         for (item, bytes) in sizes.into_iter().enumerate() {
-            let room = producer.room();
+            let capacity = producer.capacity();
             let gone = begun.load(Ordering::SeqCst).min(pushed.len());
             let inside: usize = pushed[gone..].iter().map(|&item: &usize| sizes[item]).sum();
-            assert!(room.items <= bound.items - (pushed.len() - gone), "room is never too high");
-            assert!(room.bytes <= bound.bytes.saturating_sub(inside), "room is never too high");
+            assert!(
+                capacity.items <= bound.items - (pushed.len() - gone),
+                "capacity is never too high"
+            );
+            assert!(
+                capacity.bytes <= bound.bytes.saturating_sub(inside),
+                "capacity is never too high"
+            );
             match producer.push(item, bytes) {
                 Ok(()) => {
                     let gone = begun.load(Ordering::SeqCst).min(pushed.len());
@@ -91,7 +97,7 @@ fn check_bounds(bound: Room, sizes: [usize; 5]) {
                 }
                 Err(refused) => {
                     assert_eq!(refused, item, "what does not fit comes back");
-                    assert!(room.is_none(), "what has room is taken");
+                    assert!(capacity.is_none(), "what fits is taken");
                 }
             }
         }
@@ -99,18 +105,18 @@ fn check_bounds(bound: Room, sizes: [usize; 5]) {
         let (mut popped, mut consumer) = reader.join().expect("the thread ends well");
         popped.extend(std::iter::from_fn(|| consumer.pop()));
         assert_eq!(popped, pushed);
-        let empty = Room { items: bound.items, bytes: bound.bytes };
-        assert_eq!(producer.room(), empty, "everything popped is given back");
+        let empty = RingCapacity { items: bound.items, bytes: bound.bytes };
+        assert_eq!(producer.capacity(), empty, "everything popped is given back");
     });
 }
 
-/// Catches, as a deadlock: the fence in `Doorbell::ring` or in `Doorbell::doze` removed or made
+/// Catches, as a deadlock: the fence in `ShardWaker::wake` or in `ShardWaker::announce_park` removed or made
 /// acquire-release, `flush` that does not ring or rings for every other item only.
 #[test]
 fn a_sleeping_reader_is_woken() {
     bounded(3).check(|| {
         let reader = Shard::new();
-        let (mut producer, mut consumer) = ring(4, 1_000, reader.doorbell.clone(), bell());
+        let (mut producer, mut consumer) = ring(4, 1_000, reader.shard_waker.clone(), bell());
         let writer = thread::spawn(move || {
             producer.push(0, 1).expect("two items fit");
             producer.flush();
@@ -119,19 +125,19 @@ fn a_sleeping_reader_is_woken() {
         });
         assert_eq!(reader.next(&mut [&mut consumer]), 0);
         assert_eq!(reader.next(&mut [&mut consumer]), 1);
-        assert!(reader.wakes() <= reader.dozes());
+        assert!(reader.wakes() <= reader.parks());
         writer.join().expect("the thread ends well");
     });
 }
 
 /// Two writers, one reader that looks at both rings before it sleeps. Catches, as more wakes than
-/// dozes: the exchange in `Doorbell::ring` made a store, or left out.
+/// parks: the exchange in `ShardWaker::wake` made a store, or left out.
 #[test]
 fn two_writers_wake_a_doze_once() {
     bounded(3).check(|| {
         let reader = Shard::new();
-        let (mut left, mut from_left) = ring(1, 1_000, reader.doorbell.clone(), bell());
-        let (mut right, mut from_right) = ring(1, 1_000, reader.doorbell.clone(), bell());
+        let (mut left, mut from_left) = ring(1, 1_000, reader.shard_waker.clone(), bell());
+        let (mut right, mut from_right) = ring(1, 1_000, reader.shard_waker.clone(), bell());
         let writers = [
             thread::spawn(move || {
                 left.push(1, 1).expect("one item fits");
@@ -147,7 +153,7 @@ fn two_writers_wake_a_doze_once() {
         for writer in writers {
             writer.join().expect("the thread ends well");
         }
-        assert!(reader.wakes() <= reader.dozes());
+        assert!(reader.wakes() <= reader.parks());
     });
 }
 
@@ -156,15 +162,15 @@ fn two_writers_wake_a_doze_once() {
 /// acquire-release, `head` stored only after the fence, `pop` that does not ring.
 #[test]
 fn a_writer_that_waits_for_room_is_woken() {
-    check_wait(Room { items: 1, bytes: 1_000 }, 1);
-    check_wait(Room { items: 4, bytes: 5 }, 9);
+    check_wait(RingCapacity { items: 1, bytes: 1_000 }, 1);
+    check_wait(RingCapacity { items: 4, bytes: 5 }, 9);
 }
 
-fn check_wait(bound: Room, bytes: usize) {
+fn check_wait(bound: RingCapacity, bytes: usize) {
     loom::model(move || {
         let writer = Shard::new();
-        let doorbell = writer.doorbell.clone();
-        let (mut producer, mut consumer) = ring(bound.items, bound.bytes, bell(), doorbell);
+        let shard_waker = writer.shard_waker.clone();
+        let (mut producer, mut consumer) = ring(bound.items, bound.bytes, bell(), shard_waker);
         producer.push(0, bytes).expect("an empty ring takes anything");
         let reader = thread::spawn(move || {
             assert_eq!(consumer.pop(), Some(0));
@@ -183,8 +189,8 @@ fn check_wait(bound: Room, bytes: usize) {
 fn both_ends_sleep_and_everything_arrives() {
     bounded(2).check(|| {
         let (reader, writer) = (Shard::new(), Shard::new());
-        let doorbells = (reader.doorbell.clone(), writer.doorbell.clone());
-        let (mut producer, mut consumer) = ring(1, 1_000, doorbells.0, doorbells.1);
+        let shard_wakers = (reader.shard_waker.clone(), writer.shard_waker.clone());
+        let (mut producer, mut consumer) = ring(1, 1_000, shard_wakers.0, shard_wakers.1);
         let sending = thread::spawn(move || {
             for item in 0..3 {
                 writer.send(&mut producer, item, 1);
@@ -227,12 +233,12 @@ fn what_is_left_in_a_ring_is_dropped_once() {
     });
 }
 
-/// A shard with nothing to do but one ring: it sleeps as `Doorbell` prescribes.
+/// A shard with nothing to do but one ring: it sleeps as `ShardWaker` prescribes.
 struct Shard {
-    doorbell: Doorbell,
+    shard_waker: ShardWaker,
     sleep: Arc<Notify>,
     wakes: Arc<AtomicUsize>,
-    dozes: AtomicUsize,
+    parks: AtomicUsize,
 }
 
 impl Shard {
@@ -240,11 +246,11 @@ impl Shard {
         let sleep = Arc::new(Notify::new());
         let wakes = Arc::new(AtomicUsize::new(0));
         let (bed, count) = (Arc::clone(&sleep), Arc::clone(&wakes));
-        let doorbell = Doorbell::new(move || {
+        let shard_waker = ShardWaker::new(move || {
             count.fetch_add(1, Ordering::SeqCst);
             bed.notify();
         });
-        Self { doorbell, sleep, wakes, dozes: AtomicUsize::new(0) }
+        Self { shard_waker, sleep, wakes, parks: AtomicUsize::new(0) }
     }
 
     /// The next item of any of `rings`; sleeps while there is none.
@@ -253,32 +259,32 @@ impl Shard {
             if let Some(item) = rings.iter_mut().find_map(|ring| ring.pop()) {
                 return item;
             }
-            self.doze();
+            self.announce_park();
             if rings.iter().all(|ring| ring.is_empty()) {
                 self.sleep.wait();
             }
-            self.doorbell.rise();
+            self.shard_waker.end_park();
         }
     }
 
-    /// Pushes `item`; sleeps while there is no room.
+    /// Pushes `item`; sleeps while there is no capacity.
     fn send(&self, ring: &mut Producer<u32>, item: u32, bytes: usize) {
         while ring.push(item, bytes).is_err() {
-            self.doze();
-            if !ring.wait_for_room() {
+            self.announce_park();
+            if !ring.wait_for_capacity() {
                 self.sleep.wait();
             }
-            self.doorbell.rise();
+            self.shard_waker.end_park();
         }
     }
 
-    fn doze(&self) {
-        self.dozes.fetch_add(1, Ordering::SeqCst);
-        self.doorbell.doze();
+    fn announce_park(&self) {
+        self.parks.fetch_add(1, Ordering::SeqCst);
+        self.shard_waker.announce_park();
     }
 
-    fn dozes(&self) -> usize {
-        self.dozes.load(Ordering::SeqCst)
+    fn parks(&self) -> usize {
+        self.parks.load(Ordering::SeqCst)
     }
 
     fn wakes(&self) -> usize {
@@ -286,9 +292,9 @@ impl Shard {
     }
 }
 
-/// A doorbell whose owner never sleeps.
-fn bell() -> Doorbell {
-    Doorbell::new(|| panic!("nobody dozes here"))
+/// A waker whose owner never sleeps.
+fn bell() -> ShardWaker {
+    ShardWaker::new(|| panic!("nobody parks here"))
 }
 
 /// A model for what has too many interleavings to try all: at most `preemptions` of the switches

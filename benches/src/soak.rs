@@ -16,7 +16,7 @@ use crate::process::{Server, sibling, stats};
 
 /// What the soak is told.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SoakOptions {
     /// How long; the cycle that runs then is the last.
     pub duration: Duration,
     /// How long each load of a cycle lasts.
@@ -59,7 +59,7 @@ const GROWTH_BYTES: u64 = 4 << 20;
 /// # Errors
 ///
 /// When a program is missing or dies.
-pub fn run(options: &Options) -> io::Result<bool> {
+pub fn run(options: &SoakOptions) -> io::Result<bool> {
     std::fs::create_dir_all(&options.folder)?;
     let mut server = start()?;
     let loads = Loads::new(options)?;
@@ -106,7 +106,7 @@ fn start() -> io::Result<Server> {
 }
 
 impl Loads {
-    fn new(options: &Options) -> io::Result<Loads> {
+    fn new(options: &SoakOptions) -> io::Result<Loads> {
         let load = |name| Load::new(name, Vec::new(), &options.folder);
         let (rooms, waves, slow) = (load("rooms")?, load("waves")?, load("slow")?);
         Ok(Loads { cycle: options.cycle, rooms, waves, slow })

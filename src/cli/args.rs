@@ -58,7 +58,7 @@ pub(super) struct ServeArgs {
 
     /// What happens to members that read too slowly
     #[arg(long, env = "CORECAST_SLOW", value_name = "POLICY", default_value = "disconnect")]
-    slow: Slow,
+    slow: SlowFlag,
 
     /// Let everybody do everything, even on an address that other machines can reach
     #[arg(long, env = "CORECAST_OPEN")]
@@ -124,14 +124,14 @@ pub(super) struct ServeArgs {
 
     /// How bytes are handed to sockets
     #[arg(long, env = "CORECAST_SENDS", value_name = "HOW", default_value = "auto")]
-    sends: Sends,
+    sends: SendsFlag,
 
     #[command(flatten, next_help_heading = "Limits")]
     limits: LimitArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Slow {
+enum SlowFlag {
     /// Close them with 1013 and a time to come back
     Disconnect,
     /// Skip what they missed and tell them exactly what that was (cast:gap)
@@ -139,7 +139,7 @@ enum Slow {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Sends {
+enum SendsFlag {
     /// Over a ring if the kernel gives one, else plainly
     Auto,
     /// Several with one system call over an io_uring; without one the server does not start
@@ -164,13 +164,13 @@ impl ServeArgs {
     /// When the host has no address, in words for the operator.
     pub(super) fn builder(&self) -> Result<corecast::Builder, String> {
         let slow = match self.slow {
-            Slow::Disconnect => SlowPolicy::Disconnect,
-            Slow::Skip => SlowPolicy::Skip,
+            SlowFlag::Disconnect => SlowPolicy::Disconnect,
+            SlowFlag::Skip => SlowPolicy::Skip,
         };
         let sends = match self.sends {
-            Sends::Auto => corecast::Sends::Auto,
-            Sends::Ring => corecast::Sends::Ring,
-            Sends::Plain => corecast::Sends::Plain,
+            SendsFlag::Auto => corecast::Sends::Auto,
+            SendsFlag::Ring => corecast::Sends::Ring,
+            SendsFlag::Plain => corecast::Sends::Plain,
         };
         let mut builder = corecast::Server::builder()
             .listen(self.addresses()?.as_slice())

@@ -73,7 +73,7 @@ fn judge(
     len: usize,
     rules: &AccessRules,
 ) -> Result<Head, HttpError> {
-    let target = Target::read(request.path.unwrap_or_default())?;
+    let target = RequestTarget::read(request.path.unwrap_or_default())?;
     let fields = Fields::read(request.headers);
     let is_http_11 = request.version == Some(1);
     let host = target.host(fields.host(is_http_11)?)?;
@@ -106,14 +106,14 @@ fn bad_target() -> HttpError {
 }
 
 /// What a request is for (RFC 9112 section 3.2).
-struct Target<'a> {
+struct RequestTarget<'a> {
     /// Of the absolute form only.
     authority: Option<&'a str>,
     path: &'a str,
 }
 
-impl<'a> Target<'a> {
-    fn read(target: &'a str) -> Result<Target<'a>, HttpError> {
+impl<'a> RequestTarget<'a> {
+    fn read(target: &'a str) -> Result<RequestTarget<'a>, HttpError> {
         if target.contains('#') {
             return Err(bad_target());
         }
@@ -128,7 +128,7 @@ impl<'a> Target<'a> {
             }
             _ => (None, target),
         };
-        Ok(Target { authority, path: rest.split('?').next().unwrap_or_default() })
+        Ok(RequestTarget { authority, path: rest.split('?').next().unwrap_or_default() })
     }
 
     /// Which host is meant: that of the target, whatever the header says (section 3.2.2).

@@ -85,7 +85,7 @@ fn runtime(gauges: &Gauges) -> Value {
         "polls": counts.polls,
         "timer_sets": counts.timer_sets,
         "accepts": counts.accepts,
-        "doorbell_writes": gauges.doorbell_writes(),
+        "doorbell_writes": gauges.waker_writes(),
         "evicted": counts.evicted,
         "refused": counts.refused,
         "failures": gauges.failures().by_name().collect::<BTreeMap<_, _>>(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// connections and of new connections before their handshake are not counted, but for `accepts`.
 ///
 /// Plain numbers, because only one thread counts; others read the copy in
-/// [`Gauges`](super::process::Gauges).
+/// [`Gauges`](super::server_state::Gauges).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Rounds of the loop.

@@ -3,9 +3,9 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::driver::{LISTENER, PENDING, ShardDriver};
 use super::kernel::Syscall;
 use super::sys;
-use super::turn::{Core, GREETING, LISTENER};
 use crate::http::HttpError;
 
 /// A descriptor that is kept for one purpose: to accept a connection when there is no other, and
@@ -14,7 +14,7 @@ use crate::http::HttpError;
 pub(super) enum Reserve {
     /// Kept back.
     Spare(OwnedFd),
-    /// Lent to this greeting, which was refused and is about to end.
+    /// Lent to this connection, which was refused and is about to end.
     Lent(u64),
     /// Could not be kept back again yet.
     Gone,
@@ -23,18 +23,18 @@ pub(super) enum Reserve {
 /// How long to wait before accepting again when nobody can be told to go.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-impl Core {
+impl ShardDriver {
     /// Closes the connection that is missed least, if there is one.
     pub(super) fn evict(&mut self) -> bool {
-        let Some(key) = self.greetings.most_idle().filter(|key| !self.reserve.is_lent_to(*key))
+        let Some(key) = self.pending.most_idle().filter(|key| !self.reserve.is_lent_to(*key))
         else {
             return false;
         };
         self.counts.evicted += 1;
-        let greeting = self.greetings.remove(key);
-        if let Some(greeting) = greeting.filter(|greeting| !greeting.head.is_empty()) {
+        let handshake = self.pending.remove(key);
+        if let Some(handshake) = handshake.filter(|handshake| !handshake.head.is_empty()) {
             // It has begun a request, and may read why it goes.
-            let _ = sys::send(&greeting, &HttpError::crowded().to_bytes());
+            let _ = sys::send(&handshake, &HttpError::crowded().to_bytes());
         }
         true
     }
@@ -44,11 +44,11 @@ impl Core {
     pub(super) fn refuse_next(&mut self) -> bool {
         match std::mem::replace(&mut self.reserve, Reserve::Gone) {
             Reserve::Spare(fd) => drop(fd),
-            Reserve::Lent(key) => drop(self.greetings.remove(key)),
+            Reserve::Lent(key) => drop(self.pending.remove(key)),
             Reserve::Gone => return false,
         }
         let Ok(fd) = sys::accept(&self.listener) else { return false };
-        let token = GREETING | self.greetings.next_key();
+        let token = PENDING | self.pending.next_key();
         if let Err(error) = self.poller.add_socket(&fd, token) {
             self.note_failure(Syscall::EpollCtl, &error);
             return false;
@@ -57,7 +57,7 @@ impl Core {
         // tear our answer away.
         let _ = sys::receive(&fd, &mut self.buffer);
         let now = self.now();
-        let key = self.greetings.insert(fd, None, now);
+        let key = self.pending.insert(fd, None, now);
         self.answer(key, &HttpError::crowded());
         self.reserve = Reserve::Lent(key);
         self.counts.refused += 1;
@@ -68,7 +68,7 @@ impl Core {
     pub(super) fn refill_reserve(&mut self) {
         let is_out = match &self.reserve {
             Reserve::Spare(_) => false,
-            Reserve::Lent(key) => self.greetings.get_mut(*key).is_none(),
+            Reserve::Lent(key) => self.pending.get_mut(*key).is_none(),
             Reserve::Gone => true,
         };
         if is_out {

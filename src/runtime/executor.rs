@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
+use super::executor_yield::SPIN_BEFORE_PARK;
 use super::start_error::StartError;
-use super::visit::SPIN_BEFORE_PARK;
 
 /// The size of the executor's three rings. They carry what futures of the program wait for and
 /// nothing of the server's own, so that they are small: the kernel counts 16 KiB for each (at
@@ -23,7 +23,7 @@ const IO_MEMORY: usize = 64 << 10;
 pub(super) const LOCKED_PER_SHARD: u64 = 256 << 10;
 
 /// The executor's default, and not less: the hub comes back to it by itself, and the shorter this
-/// is, the more often glommio 0.9 parks by mistake (see [`visit`](super::visit)). Of 8 executors on
+/// is, the more often glommio 0.9 parks by mistake (see [`yield_to_executor`](super::executor_yield::yield_to_executor)). Of 8 executors on
 /// two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 

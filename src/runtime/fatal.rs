@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_shards::ShardId;
 
-use crate::handler::caught_at_once;
+use crate::handler::catch_panic_now;
 
 /// The exit code of a process one of whose shards panicked (EX_SOFTWARE of sysexits.h).
 const EXIT_PANIC: i32 = 70;
@@ -62,8 +62,8 @@ impl Drop for AtWork {
 
 /// Runs code of the program's that cannot fail by its type: a panic is logged and costs nothing
 /// else.
-pub(super) fn contain<T>(what: &str, run: impl FnOnce() -> T) -> Option<T> {
-    let result = caught_at_once(run);
+pub(super) fn catch_and_log<T>(what: &str, run: impl FnOnce() -> T) -> Option<T> {
+    let result = catch_panic_now(run);
     result.inspect_err(|panic| tracing::error!("{what} {panic}")).ok()
 }
 

@@ -5,46 +5,46 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{ConnId, SendEnd, Shard};
 
+use super::driver::ShardDriver;
 use super::kernel::Syscall;
 use super::sender::BATCH_SENDS_MAX;
 use super::sockets::Ending;
 use super::sys;
-use super::turn::Core;
 
 /// Connections flushed for their own frames in one turn.
-const OWN_SENDS_PER_TURN: usize = 64;
+const DIRECT_SENDS_PER_TURN: usize = 64;
 
 /// Bytes of one batch, give or take one send: some 60 µs, so that the clock is read in time.
 const BATCH_BYTES_MAX: u64 = 256 << 10;
 
-/// The longest that one slice of a pass keeps everybody else waiting.
-pub(super) const SLICE_TIME_MAX: Duration = Duration::from_micros(500);
+/// The longest that one quantum of a pass keeps everybody else waiting.
+pub(super) const QUANTUM_TIME_MAX: Duration = Duration::from_micros(500);
 
-impl Core {
-    pub(super) fn flush_own(&mut self) {
-        let mut left = OWN_SENDS_PER_TURN;
+impl ShardDriver {
+    pub(super) fn flush_direct(&mut self) {
+        let mut left = DIRECT_SENDS_PER_TURN;
         let mut begin = None;
         while left > 0 && self.begin_sends(left, Shard::next_direct_send) {
             left -= self.begun.len();
-            if self.send_batch(&mut begin) > SLICE_TIME_MAX {
+            if self.send_batch(&mut begin) > QUANTUM_TIME_MAX {
                 return;
             }
         }
     }
 
-    pub(super) fn flush_slice(&mut self) {
+    pub(super) fn flush_quantum(&mut self) {
         self.shard.begin_quantum();
-        self.send_slice();
+        self.send_quantum();
         if self.shard.wants_quantum_end() {
             let now = self.now();
             self.shard.on_quantum_end(now);
         }
     }
 
-    fn send_slice(&mut self) {
+    fn send_quantum(&mut self) {
         let mut begin = None;
         while self.begin_sends(BATCH_SENDS_MAX, Shard::next_room_send) {
-            if self.send_batch(&mut begin) > SLICE_TIME_MAX {
+            if self.send_batch(&mut begin) > QUANTUM_TIME_MAX {
                 return;
             }
         }
@@ -79,7 +79,7 @@ impl Core {
         });
         if let Err(error) = self.sender.send(sends, &mut self.counts) {
             self.note_failure(Syscall::RingEnter, &error);
-            self.process.gauges(self.shard.id()).set_sends_on_ring(false);
+            self.state.gauges(self.shard.id()).set_sends_on_ring(false);
         }
         for place in 0..self.begun.len() {
             let (id, end) = (self.begun[place], self.sender.end(place));

@@ -11,10 +11,10 @@ use std::time::Duration;
 use futures_lite::future;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::alarms::Sleep;
 use super::hub::Hub;
-use super::process::{Answering, HttpPlace};
+use super::server_state::{HttpPlace, RequestGuard};
 use super::sys;
+use super::timers::Sleep;
 use crate::http::{EventStream, Head, HttpError, Intake};
 
 /// A socket that one task reads and writes, woken by the hub's poller.
@@ -28,7 +28,7 @@ use crate::http::{EventStream, Head, HttpError, Intake};
 pub(crate) struct HttpStream {
     hub: Hub,
     fd: OwnedFd,
-    watch: Watched,
+    registration: Registered,
     place: HttpPlace,
     intake: Intake,
     exchange: Rc<Exchange>,
@@ -57,8 +57,8 @@ pub(crate) enum Outcome {
     Events(EventStream),
 }
 
-/// A watch of the poller's, which ends with this.
-struct Watched {
+/// A registration with the poller, which ends with this.
+struct Registered {
     hub: Hub,
     key: u64,
 }
@@ -68,7 +68,7 @@ struct Watched {
 pub(crate) struct Exchange {
     stage: Cell<Stage>,
     /// Holds a shutdown back until the answer is written.
-    answering: RefCell<Option<Answering>>,
+    answering: RefCell<Option<RequestGuard>>,
     /// What is answered without hyper.
     events: RefCell<Option<EventStream>>,
 }
@@ -126,7 +126,7 @@ const READ_BYTES: usize = 4096;
 
 impl Exchange {
     /// A request is being answered. False when it is none that was judged.
-    pub(crate) fn begin(&self, answering: Answering) -> bool {
+    pub(crate) fn begin(&self, answering: RequestGuard) -> bool {
         self.answering.replace(Some(answering));
         self.stage.replace(Stage::Busy) == Stage::Handed
     }
@@ -157,18 +157,18 @@ impl Exchange {
 }
 
 impl HttpStream {
-    /// Takes a non-blocking socket over that the poller watches under the key `watch`, with what
+    /// Takes a non-blocking socket over that the poller watches under the key `registration`, with what
     /// was read from it.
     pub(crate) fn new(
         hub: Hub,
         fd: OwnedFd,
-        watch: u64,
+        registration: u64,
         place: HttpPlace,
         bytes: Vec<u8>,
     ) -> HttpStream {
         HttpStream {
             fd,
-            watch: Watched { hub: hub.clone(), key: watch },
+            registration: Registered { hub: hub.clone(), key: registration },
             place,
             intake: Intake::new(bytes),
             exchange: Rc::default(),
@@ -250,7 +250,9 @@ impl HttpStream {
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match sys::receive(&self.fd, buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.hub.with_core(|core| core.watches.wait_to_read(self.watch.key, cx.waker()));
+                self.hub.with_driver(|driver| {
+                    driver.registrations.wait_to_read(self.registration.key, cx.waker())
+                });
                 Poll::Pending
             }
             received => Poll::Ready(received),
@@ -296,11 +298,14 @@ impl HttpStream {
     }
 
     fn set_idle(&self, is_idle: bool) {
-        self.hub.with_core(|core| core.watches.set_idle(self.watch.key, is_idle));
+        self.hub
+            .with_driver(|driver| driver.registrations.set_idle(self.registration.key, is_idle));
     }
 
     fn is_evicted(&self) -> bool {
-        self.hub.with_core(|core| core.watches.is_evicted(self.watch.key)).unwrap_or(true)
+        self.hub
+            .with_driver(|driver| driver.registrations.is_evicted(self.registration.key))
+            .unwrap_or(true)
     }
 
     /// Looks at what has arrived of the next head. Whether it begins a request for hyper; none
@@ -419,7 +424,9 @@ impl Write for HttpStream {
                 Poll::Ready(Ok(written))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.hub.with_core(|core| core.watches.wait_to_write(self.watch.key, cx.waker()));
+                self.hub.with_driver(|driver| {
+                    driver.registrations.wait_to_write(self.registration.key, cx.waker())
+                });
                 std::task::ready!(self.poll_patience(cx, Waiting::Room));
                 self.outcome = Outcome::Lost;
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
@@ -445,8 +452,8 @@ impl Write for HttpStream {
     }
 }
 
-impl Drop for Watched {
+impl Drop for Registered {
     fn drop(&mut self) {
-        self.hub.with_core(|core| core.watches.remove(self.key));
+        self.hub.with_driver(|driver| driver.registrations.remove(self.key));
     }
 }

@@ -14,19 +14,19 @@ use corecast_shards::{
 };
 use futures_lite::future;
 
-use super::alarms::Sleep;
-use super::fatal::{AtWork, contain};
+use super::driver::{ShardDriver, SpawnRequest};
+use super::executor_yield::{YIELD_INTERVAL, yield_to_executor};
+use super::fatal::{AtWork, catch_and_log};
 use super::http_server;
 use super::http_stream::HttpStream;
-use super::process::{Answering, Gauges, HttpPlace, Process};
-use super::promise::{Resolver, promise};
-use super::ring::Doorbell;
+use super::oneshot::{OneshotSender, oneshot};
+use super::ring::ShardWaker;
+use super::server_state::{Gauges, HttpPlace, RequestGuard, ServerState};
 use super::tasks::Tasks;
-use super::turn::{Birth, Core};
-use super::visit::{VISIT_INTERVAL, visit};
+use super::timers::Sleep;
 use crate::broadcaster::Broadcaster;
 use crate::error::{JoinError, NotAccepted};
-use crate::handler::{Failure, caught};
+use crate::handler::{Failure, catch_panic};
 use crate::handshake::Refusal;
 use crate::http::{AccessRules, EventStream, HttpError, Router};
 use crate::http_api::ApiRequest;
@@ -37,10 +37,10 @@ use crate::target::receipt;
 
 /// One shard at work: turns while there is work, sleep while there is none, and tasks beside it.
 ///
-/// Invariant: no borrow of the core lives across an await, and tasks run only between turns; so
+/// Invariant: no borrow of the driver lives across an await, and tasks run only between turns; so
 /// whoever borrows it finds it free.
 ///
-/// Handles may outlive the shard, wherever the program keeps them. The core does not: it ends with
+/// Handles may outlive the shard, wherever the program keeps them. The driver does not: it ends with
 /// the shard, and all that it holds of the system. What a handle asks for then is answered as for a
 /// connection that has gone.
 #[derive(Clone)]
@@ -49,11 +49,11 @@ pub(crate) struct Hub(Rc<Inner>);
 struct Inner {
     id: ShardId,
     /// None once the shard has ended.
-    core: RefCell<Option<Core>>,
+    driver: RefCell<Option<ShardDriver>>,
     tasks: Tasks,
-    doorbell: Doorbell,
+    shard_waker: ShardWaker,
     handlers: Handlers,
-    process: Arc<Process>,
+    state: Arc<ServerState>,
     broadcaster: Broadcaster,
     /// Turns so far, and the tasks that wait for the end of the next.
     turns: Cell<u64>,
@@ -70,19 +70,19 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Hub {
     pub(crate) fn new(
-        core: Core,
-        doorbell: Doorbell,
+        driver: ShardDriver,
+        shard_waker: ShardWaker,
         handlers: Handlers,
-        process: Arc<Process>,
+        state: Arc<ServerState>,
         broadcaster: Broadcaster,
     ) -> Hub {
         Hub(Rc::new(Inner {
-            id: core.shard.id(),
-            core: RefCell::new(Some(core)),
-            tasks: Tasks::new(doorbell.clone()),
-            doorbell,
+            id: driver.shard.id(),
+            driver: RefCell::new(Some(driver)),
+            tasks: Tasks::new(shard_waker.clone()),
+            shard_waker,
             handlers,
-            process,
+            state,
             broadcaster,
             turns: Cell::new(0),
             awaiting_turn: RefCell::default(),
@@ -91,114 +91,114 @@ impl Hub {
 
     /// Works until it is told to stop.
     pub(crate) async fn run(&self) -> io::Result<()> {
-        let mut visited = Instant::now();
+        let mut yielded = Instant::now();
         loop {
-            let more = self.core().turn();
-            let births = std::mem::take(&mut self.core().births);
-            births.into_iter().for_each(|birth| self.bear(birth));
-            if self.core().stopped {
+            let more = self.driver().turn();
+            let spawn_requests = std::mem::take(&mut self.driver().spawn_requests);
+            spawn_requests.into_iter().for_each(|request| self.spawn_requested(request));
+            if self.driver().stopped {
                 return Ok(());
             }
             self.0.turns.set(self.0.turns.get() + 1);
             self.0.awaiting_turn.borrow_mut().drain(..).for_each(Waker::wake);
-            // Those that the turn has woken tell the core what they want.
+            // Those that the turn has woken ask the driver for what they want.
             self.0.tasks.run_woken();
-            if self.0.tasks.has_guests() && visited.elapsed() >= VISIT_INTERVAL {
-                visit().await;
-                visited = Instant::now();
+            if self.0.tasks.has_user_tasks() && yielded.elapsed() >= YIELD_INTERVAL {
+                yield_to_executor().await;
+                yielded = Instant::now();
             }
-            if more || self.0.tasks.take_kick() {
-                self.core().poll(Some(Duration::ZERO))?;
+            if more || self.0.tasks.take_notification() {
+                self.driver().poll(Some(Duration::ZERO))?;
             } else {
                 self.sleep()?;
             }
         }
     }
 
-    /// The core, for the loop itself.
-    fn core(&self) -> RefMut<'_, Core> {
-        RefMut::map(self.0.core.borrow_mut(), |core| {
-            core.as_mut().expect("the core is there as long as the loop runs")
+    /// The driver, for the loop itself.
+    fn driver(&self) -> RefMut<'_, ShardDriver> {
+        RefMut::map(self.0.driver.borrow_mut(), |driver| {
+            driver.as_mut().expect("the driver is there as long as the loop runs")
         })
     }
 
     /// Lets go of everything that the shard holds, whoever still has a handle to it: tasks first,
-    /// since they end what they were about on the core, then the core, then the program's values.
+    /// since they end what they were about on the driver, then the driver, then the program's values.
     pub(crate) fn end(&self) {
         self.0.tasks.end();
-        let core = self.0.core.borrow_mut().take();
-        contain("the destructor of a connection's state", || drop(core));
+        let driver = self.0.driver.borrow_mut().take();
+        catch_and_log("the destructor of a connection's state", || drop(driver));
         for state in self.0.handlers.states.end() {
-            contain("the destructor of a shard's state", || drop(state));
+            catch_and_log("the destructor of a shard's state", || drop(state));
         }
     }
 
-    /// Waits until there is work. The doorbell is told, so that whoever brings some rings it.
+    /// Waits until there is work. What brings some wakes the shard.
     fn sleep(&self) -> io::Result<()> {
-        let mut core = self.core();
-        self.0.doorbell.doze();
-        let timeout = if core.has_work() || self.0.tasks.take_kick() {
+        let mut driver = self.driver();
+        self.0.shard_waker.announce_park();
+        let timeout = if driver.has_work() || self.0.tasks.take_notification() {
             Some(Duration::ZERO)
         } else {
-            let visit = self.0.tasks.has_guests().then_some(VISIT_INTERVAL);
-            visit.into_iter().chain(core.set_timer()).min()
+            let next_yield = self.0.tasks.has_user_tasks().then_some(YIELD_INTERVAL);
+            next_yield.into_iter().chain(driver.set_timer()).min()
         };
-        let woken = core.poll(timeout);
-        self.0.doorbell.rise();
+        let woken = driver.poll(timeout);
+        self.0.shard_waker.end_park();
         woken
     }
 
-    fn bear(&self, birth: Birth) {
+    fn spawn_requested(&self, request: SpawnRequest) {
         let tasks = &self.0.tasks;
-        match birth {
-            Birth::Http { fd, watch, place, head } => {
-                let stream = HttpStream::new(self.clone(), fd, watch, place, head);
+        match request {
+            SpawnRequest::Http { fd, registration, place, head } => {
+                let stream = HttpStream::new(self.clone(), fd, registration, place, head);
                 tasks.spawn(http_server::serve(self.clone(), stream));
             }
-            Birth::Call(call) => {
+            SpawnRequest::Call(call) => {
                 let session = self.session(call.conn);
-                tasks.spawn_guest(self.0.handlers.call(self.clone(), call, session));
+                tasks.spawn_user(self.0.handlers.call(self.clone(), call, session));
             }
-            Birth::Emit { connection, frame, reply } => {
+            SpawnRequest::Emit { connection, frame, reply } => {
                 let hub = self.clone();
                 tasks.spawn(async move { hub.emit_for(connection, &frame, reply).await });
             }
-            Birth::Gone(id) => {
-                let session = self.core().sessions.get(&id).cloned();
-                session.into_iter().for_each(|session| session.tell_closed());
+            SpawnRequest::HungUp(id) => {
+                let session = self.driver().sessions.get(&id).cloned();
+                session.into_iter().for_each(|session| session.set_closed());
             }
-            Birth::Parted(id, reason) => {
-                let Some(session) = self.core().sessions.remove(&id) else { return };
-                session.tell_closed();
+            SpawnRequest::Disconnected(id, reason) => {
+                let Some(session) = self.driver().sessions.remove(&id) else { return };
+                session.set_closed();
                 match self.0.handlers.part(self.clone(), id, reason, Rc::clone(&session)) {
-                    Some(parted) => tasks.spawn_guest(parted),
+                    Some(parted) => tasks.spawn_user(parted),
                     // It may be the last that holds values of the program.
                     None => {
-                        contain("the destructor of a connection's state", || drop(session));
+                        catch_and_log("the destructor of a connection's state", || drop(session));
                     }
                 }
             }
-            Birth::Authorize { key, handshake } => {
+            SpawnRequest::Authorize { key, handshake } => {
                 let verdict = self.0.handlers.authorize(handshake.clone());
                 let hub = self.clone();
-                tasks.spawn_guest(async move {
+                tasks.spawn_user(async move {
                     let verdict = verdict.await;
-                    hub.with_core(|core| core.end_authorize(key, handshake, verdict));
-                    hub.kick();
+                    hub.with_driver(|driver| driver.end_authorize(key, handshake, verdict));
+                    hub.notify();
                 });
             }
         }
     }
 
     fn session(&self, id: ConnId) -> Rc<Session> {
-        let session = self.core().sessions.get(&id).cloned();
+        let session = self.driver().sessions.get(&id).cloned();
         session.expect("it is kept from the handshake until the connection has parted")
     }
 
     /// Runs a future of the program beside everything else.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        self.0.tasks.spawn_guest(async move {
-            if let Err(panic) = caught(future).await {
+        self.0.tasks.spawn_user(async move {
+            if let Err(panic) = catch_panic(future).await {
                 tracing::error!("a task of the program {panic}");
             }
         });
@@ -220,28 +220,31 @@ impl Hub {
         self.0.broadcaster.clone()
     }
 
-    /// Looks at the core or changes it, between two turns; none when the shard has ended.
-    pub(crate) fn with_core<T>(&self, look: impl FnOnce(&mut Core) -> T) -> Option<T> {
-        let mut core = self.0.core.borrow_mut();
+    /// Looks at the driver or changes it, between two turns; none when the shard has ended.
+    pub(crate) fn with_driver<T>(&self, look: impl FnOnce(&mut ShardDriver) -> T) -> Option<T> {
+        let mut driver = self.0.driver.borrow_mut();
         let _at_work = AtWork::begin(self.0.id);
-        core.as_mut().map(look)
+        driver.as_mut().map(look)
     }
 
     /// The time on the clock of all shards.
     pub(crate) fn now(&self) -> Time {
-        self.0.process.now()
+        self.0.state.now()
     }
 
-    /// Says that the core has work: the hub does not sleep before it has looked.
-    fn kick(&self) {
-        self.0.tasks.kick();
+    /// Says that the driver has work: the hub does not sleep before it has looked.
+    fn notify(&self) {
+        self.0.tasks.notify();
     }
 
-    /// Looks at the core or changes it while it still takes turns: what is published after its last
+    /// Looks at the driver or changes it while it still takes turns: what is published after its last
     /// would reach no member.
-    fn with_working_core<T>(&self, look: impl FnOnce(&mut Core) -> T) -> Result<T, NotAccepted> {
-        let working = |core: &mut Core| (!core.stopped).then(|| look(core));
-        self.with_core(working).flatten().ok_or(NotAccepted::Closed)
+    fn with_working_core<T>(
+        &self,
+        look: impl FnOnce(&mut ShardDriver) -> T,
+    ) -> Result<T, NotAccepted> {
+        let working = |driver: &mut ShardDriver| (!driver.stopped).then(|| look(driver));
+        self.with_driver(working).flatten().ok_or(NotAccepted::Closed)
     }
 
     /// Publishes to a room, or to all connections, without waiting for capacity or offset.
@@ -251,9 +254,9 @@ impl Hub {
         message: RoomMessage,
         exclude: Option<ConnId>,
     ) -> Result<(), NotAccepted> {
-        let publish = |core: &mut Core| core.shard.publish(room, message, exclude, None);
+        let publish = |driver: &mut ShardDriver| driver.shard.publish(room, message, exclude, None);
         let published = self.with_working_core(publish)?;
-        self.kick();
+        self.notify();
         published.map_err(|_| NotAccepted::Full)
     }
 
@@ -267,17 +270,17 @@ impl Hub {
         confirm: bool,
     ) -> Result<Receipt, NotAccepted> {
         loop {
-            let (resolver, answer) = confirm.then(promise).unzip();
-            let refused = self.with_working_core(|core| {
-                let token = resolver.map(|resolver| core.expect_answer(resolver));
-                let published = core.shard.publish(room, message, exclude, token);
+            let (sender, answer) = confirm.then(oneshot).unzip();
+            let refused = self.with_working_core(|driver| {
+                let token = sender.map(|sender| driver.expect_answer(sender));
+                let published = driver.shard.publish(room, message, exclude, token);
                 published.map_err(|(_, message)| {
-                    (token.and_then(|token| core.waiting.remove(&token)), message)
+                    (token.and_then(|token| driver.waiting.remove(&token)), message)
                 })
             });
             match refused? {
                 Ok(()) => {
-                    self.kick();
+                    self.notify();
                     let Some(answer) = answer else { return Ok(Receipt::unconfirmed()) };
                     let answer = answer.await.ok_or(NotAccepted::Unconfirmed)?;
                     return Ok(receipt(room, &answer, self.connections()));
@@ -295,8 +298,8 @@ impl Hub {
         message: RoomMessage,
     ) -> Result<Answer, HttpError> {
         self.refuse_while_draining()?;
-        let publish = |core: &mut Core, token| {
-            core.shard.publish(room, message, None, Some(token)).map_err(|(full, _)| full)
+        let publish = |driver: &mut ShardDriver, token| {
+            driver.shard.publish(room, message, None, Some(token)).map_err(|(full, _)| full)
         };
         self.ask(publish).await
     }
@@ -323,15 +326,15 @@ impl Hub {
         command: impl Fn(&mut Shard, RequestId) -> Result<(), Refused>,
     ) -> Result<Answer, JoinError> {
         loop {
-            let (resolver, answer) = promise();
-            let refused = self.with_core(|core| {
-                let token = core.expect_answer(resolver);
-                let taken = command(&mut core.shard, token);
-                taken.inspect_err(|_| drop(core.waiting.remove(&token)))
+            let (sender, answer) = oneshot();
+            let refused = self.with_driver(|driver| {
+                let token = driver.expect_answer(sender);
+                let taken = command(&mut driver.shard, token);
+                taken.inspect_err(|_| drop(driver.waiting.remove(&token)))
             });
             match refused.unwrap_or(Err(Refused::Gone)) {
                 Ok(()) => {
-                    self.kick();
+                    self.notify();
                     return answer.await.ok_or(JoinError::Gone);
                 }
                 Err(Refused::Busy) => self.next_turn().await,
@@ -356,16 +359,17 @@ impl Hub {
     }
 
     pub(crate) fn rooms_of(&self, id: ConnId) -> Vec<RoomName> {
-        self.with_core(|core| core.shard.rooms_of(id)).unwrap_or_default()
+        self.with_driver(|driver| driver.shard.rooms_of(id)).unwrap_or_default()
     }
 
     pub(crate) fn is_open(&self, id: ConnId) -> bool {
-        self.with_core(|core| core.shard.is_open(id)).unwrap_or(false)
+        self.with_driver(|driver| driver.shard.is_open(id)).unwrap_or(false)
     }
 
     /// Asks one shard.
     pub(crate) async fn query(&self, to: ShardId, query: Query) -> Result<Answer, HttpError> {
-        self.ask(|core, token| core.shard.query(to, token, query).map_err(|(full, _)| full)).await
+        self.ask(|driver, token| driver.shard.query(to, token, query).map_err(|(full, _)| full))
+            .await
     }
 
     /// Asks every shard the same.
@@ -383,25 +387,26 @@ impl Hub {
 
     async fn ask(
         &self,
-        request: impl FnOnce(&mut Core, RequestId) -> Result<(), Full>,
+        request: impl FnOnce(&mut ShardDriver, RequestId) -> Result<(), Full>,
     ) -> Result<Answer, HttpError> {
-        let (resolver, answer) = promise();
-        let asked = self.with_core(|core| {
-            let token = core.expect_answer(resolver);
-            let asked = request(core, token);
-            asked.inspect_err(|_| drop(core.waiting.remove(&token)))
+        let (sender, answer) = oneshot();
+        let asked = self.with_driver(|driver| {
+            let token = driver.expect_answer(sender);
+            let asked = request(driver, token);
+            asked.inspect_err(|_| drop(driver.waiting.remove(&token)))
         });
         asked.ok_or_else(HttpError::draining)?.map_err(|_| HttpError::overloaded())?;
-        self.kick();
+        self.notify();
         self.within(ANSWER_TIMEOUT, answer).await.flatten().ok_or_else(HttpError::overloaded)
     }
 
     /// Queues a frame for a connection of this shard.
     pub(crate) fn emit(&self, id: ConnId, frame: &[u8]) -> Result<(), Unsent> {
-        let sent = self.with_core(|core| core.shard.emit(id, frame)).unwrap_or(Err(Unsent::Gone));
+        let sent =
+            self.with_driver(|driver| driver.shard.emit(id, frame)).unwrap_or(Err(Unsent::Gone));
         // One that is full gives the core nothing to do, and may be tried in every turn.
         if sent != Err(Unsent::Full) {
-            self.kick();
+            self.notify();
         }
         sent
     }
@@ -417,11 +422,11 @@ impl Hub {
     }
 
     /// The same for a thread, which may give up before.
-    async fn emit_for(&self, id: ConnId, frame: &[u8], reply: Resolver<Answer>) {
-        while !reply.is_abandoned() {
+    async fn emit_for(&self, id: ConnId, frame: &[u8], reply: OneshotSender<Answer>) {
+        while !reply.is_closed() {
             match self.emit(id, frame) {
                 Err(Unsent::Full) => self.next_turn().await,
-                sent => return reply.resolve(Answer::Found(sent.is_ok())),
+                sent => return reply.send(Answer::Found(sent.is_ok())),
             }
         }
     }
@@ -449,15 +454,15 @@ impl Hub {
 
     /// Asks a connection's shard to queue a frame. A ring without room answers like the shard.
     async fn try_emit(&self, id: ConnId, frame: Vec<u8>) -> Option<Answer> {
-        let (resolver, answer) = promise();
-        let refused = self.with_core(|core| {
-            let token = core.expect_answer(resolver);
-            let asked = core.shard.query(id.shard, token, Query::Emit(id, frame));
-            asked.map_err(|(_, query)| (core.waiting.remove(&token), query))
+        let (sender, answer) = oneshot();
+        let refused = self.with_driver(|driver| {
+            let token = driver.expect_answer(sender);
+            let asked = driver.shard.query(id.shard, token, Query::Emit(id, frame));
+            asked.map_err(|(_, query)| (driver.waiting.remove(&token), query))
         })?;
         match refused {
             Ok(()) => {
-                self.kick();
+                self.notify();
                 answer.await
             }
             Err((_, Query::Emit(_, frame))) => Some(Answer::Full(frame)),
@@ -467,32 +472,32 @@ impl Hub {
 
     /// Closes a connection of this shard.
     pub(crate) fn close(&self, id: ConnId, close: Close) -> bool {
-        let found = self.with_core(|core| core.shard.close(id, close));
-        self.kick();
+        let found = self.with_driver(|driver| driver.shard.close(id, close));
+        self.notify();
         found.unwrap_or(false)
     }
 
     /// Says that a handler is done with this message, and how it failed if it did.
     pub(crate) fn end_call(&self, id: ConnId, failure: Option<Failure>, message: Option<&Message>) {
-        self.with_core(|core| {
+        self.with_driver(|driver| {
             if let Some(failure) = failure {
                 let request = message.and_then(|message| message.id.as_deref());
                 let room = message.and_then(|message| message.room.as_ref());
-                core.shard.fail_call(id, failure.client.as_deref(), request, room);
+                driver.shard.fail_call(id, failure.client.as_deref(), request, room);
             }
-            core.shard.end_call(id);
-            core.handlers -= 1;
+            driver.shard.end_call(id);
+            driver.handlers -= 1;
         });
-        self.kick();
+        self.notify();
     }
 
     /// Says what the program decided about a command.
     pub(crate) fn decide(&self, id: ConnId, petition: Petition, verdict: Verdict) {
-        self.with_core(|core| {
-            core.shard.decide(id, petition, verdict);
-            core.handlers -= 1;
+        self.with_driver(|driver| {
+            driver.shard.decide(id, petition, verdict);
+            driver.handlers -= 1;
         });
-        self.kick();
+        self.notify();
     }
 
     /// Waits for a future, but not longer than this.
@@ -510,36 +515,36 @@ impl Hub {
     }
 
     pub(crate) fn home(&self, room: &RoomName) -> ShardId {
-        self.0.process.home(room)
+        self.0.state.home(room)
     }
 
     pub(crate) fn shards(&self) -> usize {
-        self.0.process.shards()
+        self.0.state.shards()
     }
 
     /// Open connections of all shards, at about this moment.
     pub(crate) fn connections(&self) -> u64 {
-        self.0.process.connections()
+        self.0.state.connections()
     }
 
     pub(crate) fn core_of(&self, shard: ShardId) -> Option<usize> {
-        self.0.process.core_of(shard)
+        self.0.state.core_of(shard)
     }
 
     pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {
-        self.0.process.gauges(shard)
+        self.0.state.gauges(shard)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        self.0.process.limits()
+        self.0.state.limits()
     }
 
     pub(crate) fn http_connections(&self) -> usize {
-        self.0.process.http_connections()
+        self.0.state.http_connections()
     }
 
     pub(crate) fn rules(&self) -> &AccessRules {
-        self.0.process.rules()
+        self.0.state.rules()
     }
 
     /// Asks the program whether a request may use `/v1`.
@@ -548,27 +553,27 @@ impl Hub {
     }
 
     /// Holds a shutdown back while a request is answered.
-    pub(super) fn answering(&self) -> Answering {
-        Process::answering(&self.0.process)
+    pub(super) fn answering(&self) -> RequestGuard {
+        ServerState::answering(&self.0.state)
     }
 
     /// Takes a connection of HTTP's back whose next request is a handshake.
     pub(super) fn take_back(&self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
-        self.with_core(|core| core.take_back(fd, place, bytes));
-        self.kick();
+        self.with_driver(|driver| driver.take_back(fd, place, bytes));
+        self.notify();
     }
 
     /// Takes one of the connections that the process may have, for an event stream.
     pub(super) fn claim_connection(&self) -> Result<(), HttpError> {
         self.refuse_while_draining()?;
-        let claimed = self.0.process.claim_connection();
+        let claimed = self.0.state.claim_connection();
         claimed.then_some(()).ok_or_else(|| HttpError::capacity(self.limits().connections))
     }
 
     /// Makes a connection of HTTP's, for which one was claimed, an event stream.
     pub(super) fn open_events(&self, fd: OwnedFd, events: EventStream) {
-        self.with_core(|core| core.open_events(fd, events));
-        self.kick();
+        self.with_driver(|driver| driver.open_events(fd, events));
+        self.notify();
     }
 
     /// Whether a caller without credentials may join rooms: as over a WebSocket. Where a hook of the
@@ -577,12 +582,12 @@ impl Hub {
         if self.rules().program_authorizes {
             return Permission::Forbidden;
         }
-        let permissions = self.with_core(|core| core.permissions).unwrap_or_default();
+        let permissions = self.with_driver(|driver| driver.permissions).unwrap_or_default();
         self.rules().anonymous.restrict(permissions).join
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.0.process.is_draining()
+        self.0.state.is_draining()
     }
 
     /// Asked in the same step as a message is accepted: a shard stops reading after the process

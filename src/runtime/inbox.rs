@@ -1,4 +1,4 @@
-//! How foreign threads reach a shard.
+//! How external threads reach a shard.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use corecast_shards::{Answer, Close, ConnId, Query, RoomMessage, RoomName, Shard
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use event_listener::{Event, EventListener, IntoNotification};
 
-use super::promise::Resolver;
-use super::ring::Doorbell;
-use super::stalls::{StalledRooms, Stalls};
+use super::held_back::{HeldBack, HeldBackRooms};
+use super::oneshot::OneshotSender;
+use super::ring::ShardWaker;
 
-/// What a foreign thread asks of a shard.
+/// What an external thread asks of a shard.
 #[derive(Debug)]
-pub(crate) enum Foreign {
+pub(crate) enum External {
     /// Publish to a room that is at home here, or broadcast.
     Publish {
         /// The room of everybody for a broadcast.
@@ -22,14 +22,14 @@ pub(crate) enum Foreign {
         /// The connection that does not get it.
         except: Option<ConnId>,
         /// Who wants to know the offset.
-        reply: Option<Resolver<Answer>>,
+        reply: Option<OneshotSender<Answer>>,
     },
     /// A question, or something for one connection of this shard.
     Ask {
         /// What.
         query: Query,
         /// Who wants to know.
-        reply: Resolver<Answer>,
+        reply: OneshotSender<Answer>,
     },
     /// Queue a frame for one connection of this shard, when there is capacity for it.
     Emit {
@@ -38,7 +38,7 @@ pub(crate) enum Foreign {
         /// A whole frame.
         frame: Vec<u8>,
         /// Resolved with `Found` when the frame is queued, or the connection has ended.
-        reply: Resolver<Answer>,
+        reply: OneshotSender<Answer>,
     },
     /// Close every connection for this reason when it was sent everything that waits for it.
     CloseAll(Close),
@@ -48,33 +48,33 @@ pub(crate) enum Foreign {
     Stop,
 }
 
-/// Publications of foreign threads that wait for one shard at most, and likewise questions. Then
+/// Publications of external threads that wait for one shard at most, and likewise questions. Then
 /// callers are told `Full`.
 const INBOX_ITEMS: usize = 1024;
 
 /// The senders' ends of all shards' inboxes. Usable from any thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Inboxes(Arc<[Sending]>);
+pub(crate) struct Inboxes(Arc<[InboxSender]>);
 
 /// Publications may have to wait for their rooms. Questions wait for nothing, and what concerns the
 /// life of the whole server has always room: so each has a way of its own.
 #[derive(Debug)]
-struct Sending {
-    publications: Sender<Foreign>,
-    questions: Sender<Foreign>,
-    orders: Sender<Foreign>,
-    stalled: Arc<StalledRooms>,
-    doorbell: Doorbell,
+struct InboxSender {
+    publications: Sender<External>,
+    questions: Sender<External>,
+    orders: Sender<External>,
+    held_back: Arc<HeldBackRooms>,
+    shard_waker: ShardWaker,
     places: Arc<Places>,
 }
 
 /// A shard's end of its inbox.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    publications: Receiver<Foreign>,
-    questions: Receiver<Foreign>,
-    orders: Receiver<Foreign>,
-    stalled: Arc<StalledRooms>,
+    publications: Receiver<External>,
+    questions: Receiver<External>,
+    orders: Receiver<External>,
+    held_back: Arc<HeldBackRooms>,
     places: Arc<Places>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Inbox {
 #[derive(Debug)]
 pub(crate) enum Unsent {
     /// There is no room; the message is given back, with what it would have to wait for.
-    Full(Foreign, Want),
+    Full(External, Want),
     /// The shard has ended.
     Closed,
 }
@@ -95,7 +95,7 @@ pub(crate) enum Want {
     /// A place among the questions.
     Question,
     /// A room that takes messages again.
-    Room,
+    RoomResumed,
 }
 
 /// Each is told when what it stands for appears.
@@ -103,7 +103,7 @@ pub(crate) enum Want {
 struct Places {
     publication: Event,
     question: Event,
-    room: Event,
+    room_resumed: Event,
 }
 
 impl Places {
@@ -111,33 +111,33 @@ impl Places {
         match want {
             Want::Publication => &self.publication,
             Want::Question => &self.question,
-            Want::Room => &self.room,
+            Want::RoomResumed => &self.room_resumed,
         }
     }
 }
 
 impl Inboxes {
-    /// One inbox per doorbell, and the shards' ends of them.
-    pub(crate) fn new(doorbells: &[Doorbell]) -> (Inboxes, Vec<Inbox>) {
-        let (senders, inboxes): (Vec<_>, _) = doorbells.iter().map(ends).unzip();
+    /// One inbox per waker, and the shards' ends of them.
+    pub(crate) fn new(shard_wakers: &[ShardWaker]) -> (Inboxes, Vec<Inbox>) {
+        let (senders, inboxes): (Vec<_>, _) = shard_wakers.iter().map(ends).unzip();
         (Inboxes(senders.into()), inboxes)
     }
 
     /// Hands something over without waiting.
-    pub(crate) fn try_send(&self, to: ShardId, foreign: Foreign) -> Result<(), Unsent> {
-        self.0[to.index()].try_send(foreign)
+    pub(crate) fn try_send(&self, to: ShardId, external: External) -> Result<(), Unsent> {
+        self.0[to.index()].try_send(external)
     }
 
     /// Listens for room. Whoever finds none listens first and tries once more, so that room which
     /// appears in between is not missed; and listens anew when something else is wanting then.
-    pub(crate) fn room(&self, to: ShardId, want: Want) -> EventListener {
+    pub(crate) fn capacity(&self, to: ShardId, want: Want) -> EventListener {
         self.0[to.index()].places.of(want).listen()
     }
 
     /// Wakes everybody who waits for room, because there will be none.
     pub(crate) fn wake_all(&self) {
         for inbox in self.0.iter() {
-            for want in [Want::Publication, Want::Question, Want::Room] {
+            for want in [Want::Publication, Want::Question, Want::RoomResumed] {
                 inbox.places.of(want).notify(usize::MAX);
             }
         }
@@ -145,80 +145,80 @@ impl Inboxes {
 
     /// Gives every shard the same order, which never waits. A shard that has ended is passed over:
     /// it wants nothing any more.
-    pub(crate) fn send_to_all(&self, make: impl Fn() -> Foreign) {
+    pub(crate) fn send_to_all(&self, make: impl Fn() -> External) {
         for inbox in self.0.iter() {
             let _ = inbox.try_send(make());
         }
     }
 }
 
-fn ends(doorbell: &Doorbell) -> (Sending, Inbox) {
+fn ends(shard_waker: &ShardWaker) -> (InboxSender, Inbox) {
     let (publications, publications_in) = bounded(INBOX_ITEMS);
     let (questions, questions_in) = bounded(INBOX_ITEMS);
     let (orders, orders_in) = unbounded();
-    let (stalled, places) = (Arc::<StalledRooms>::default(), Arc::<Places>::default());
+    let (held_back, places) = (Arc::<HeldBackRooms>::default(), Arc::<Places>::default());
     let inbox = Inbox {
         publications: publications_in,
         questions: questions_in,
         orders: orders_in,
-        stalled: Arc::clone(&stalled),
+        held_back: Arc::clone(&held_back),
         places: Arc::clone(&places),
     };
-    let doorbell = doorbell.clone();
-    (Sending { publications, questions, orders, stalled, doorbell, places }, inbox)
+    let shard_waker = shard_waker.clone();
+    (InboxSender { publications, questions, orders, held_back, shard_waker, places }, inbox)
 }
 
-impl Sending {
-    fn try_send(&self, foreign: Foreign) -> Result<(), Unsent> {
-        let (way, want) = match &foreign {
-            Foreign::Publish { room, .. } if self.stalled.contains(room) => {
-                return Err(Unsent::Full(foreign, Want::Room));
+impl InboxSender {
+    fn try_send(&self, external: External) -> Result<(), Unsent> {
+        let (way, want) = match &external {
+            External::Publish { room, .. } if self.held_back.contains(room) => {
+                return Err(Unsent::Full(external, Want::RoomResumed));
             }
-            Foreign::Publish { .. } => (&self.publications, Want::Publication),
-            Foreign::Ask { .. } | Foreign::Emit { .. } => (&self.questions, Want::Question),
+            External::Publish { .. } => (&self.publications, Want::Publication),
+            External::Ask { .. } | External::Emit { .. } => (&self.questions, Want::Question),
             // An order finds room always.
             _ => (&self.orders, Want::Question),
         };
-        way.try_send(foreign).map_err(|refused| match refused {
-            TrySendError::Full(foreign) => Unsent::Full(foreign, want),
+        way.try_send(external).map_err(|refused| match refused {
+            TrySendError::Full(external) => Unsent::Full(external, want),
             TrySendError::Disconnected(_) => Unsent::Closed,
         })?;
-        self.doorbell.ring();
+        self.shard_waker.wake();
         Ok(())
     }
 }
 
 impl Inbox {
     /// A place for publications whose rooms take none; senders are told which rooms those are.
-    pub(super) fn stalls<T>(&self) -> Stalls<T> {
-        Stalls::new(Arc::clone(&self.stalled))
+    pub(super) fn held_back<T>(&self) -> HeldBack<T> {
+        HeldBack::new(Arc::clone(&self.held_back))
     }
 
     /// The next publication; somebody who waits for its place is told.
-    pub(crate) fn next_publication(&self) -> Option<Foreign> {
+    pub(crate) fn next_publication(&self) -> Option<External> {
         self.next(&self.publications, Want::Publication)
     }
 
     /// The next question; somebody who waits for its place is told.
-    pub(crate) fn next_question(&self) -> Option<Foreign> {
+    pub(crate) fn next_question(&self) -> Option<External> {
         self.next(&self.questions, Want::Question)
     }
 
     /// The next order.
-    pub(crate) fn next_order(&self) -> Option<Foreign> {
+    pub(crate) fn next_order(&self) -> Option<External> {
         self.orders.try_recv().ok()
     }
 
-    fn next(&self, way: &Receiver<Foreign>, place: Want) -> Option<Foreign> {
-        let foreign = way.try_recv().ok()?;
+    fn next(&self, way: &Receiver<External>, place: Want) -> Option<External> {
+        let external = way.try_recv().ok()?;
         // One more for each place: two places that appear before anybody has looked wake two.
         self.places.of(place).notify(1.additional());
-        Some(foreign)
+        Some(external)
     }
 
     /// Tells everybody who waits that a room takes messages again: only they know which they want.
-    pub(crate) fn tell_of_room(&self) {
-        self.places.of(Want::Room).notify(usize::MAX);
+    pub(crate) fn notify_room_resumed(&self) {
+        self.places.of(Want::RoomResumed).notify(usize::MAX);
     }
 
     /// Whether something waits that would be taken now.

@@ -2,7 +2,7 @@
 
 use corecast_shards::{Capacity, FromHome, Limits, Shard, ShardId, ToHome};
 
-use super::ring::{Consumer, Doorbell, Producer, ring};
+use super::ring::{Consumer, Producer, ShardWaker, ring};
 
 /// One shard's ends of the mesh: to and from each other shard a ring of requests and one of
 /// outcomes.
@@ -17,17 +17,17 @@ pub(crate) struct Mesh {
 #[derive(Debug)]
 struct Peer {
     id: ShardId,
-    requests_out: Producer<ToHome>,
-    requests_in: Consumer<ToHome>,
-    outcomes_out: Producer<FromHome>,
-    outcomes_in: Consumer<FromHome>,
+    to_home_out: Producer<ToHome>,
+    to_home_in: Consumer<ToHome>,
+    from_home_out: Producer<FromHome>,
+    from_home_in: Consumer<FromHome>,
 }
 
 /// Requests of one peer handled in one turn; the others and the sockets come next.
-const REQUESTS_PER_TURN: usize = 64;
+const TO_HOME_PER_TURN: usize = 64;
 
 /// Outcomes of one peer handled in one turn. They are cheap: a publish appends once.
-const OUTCOMES_PER_TURN: usize = 256;
+const FROM_HOME_PER_TURN: usize = 256;
 
 /// Shards that share the whole of what the limits of a ring allow. More divide it among them.
 const UNDIVIDED: usize = 2;
@@ -52,43 +52,43 @@ impl Mesh {
         limits.mesh_bytes = share(limits.mesh_bytes, BYTES_MIN);
     }
 
-    /// The ends of all shards, in their order. `doorbells` are the shards' own.
-    pub(crate) fn all(doorbells: &[Doorbell], limits: &Limits) -> Vec<Mesh> {
-        let mut requests = Rings::all(doorbells, limits);
-        let mut outcomes = Rings::all(doorbells, limits);
-        let peers = |own: usize| (0..doorbells.len()).filter(move |peer| *peer != own);
+    /// The ends of all shards, in their order. `shard_wakers` are the shards' own.
+    pub(crate) fn all(shard_wakers: &[ShardWaker], limits: &Limits) -> Vec<Mesh> {
+        let mut to_home = Rings::all(shard_wakers, limits);
+        let mut from_home = Rings::all(shard_wakers, limits);
+        let peers = |own: usize| (0..shard_wakers.len()).filter(move |peer| *peer != own);
         let mut end = |own: usize, peer: usize| Peer {
             id: ShardId::new(u16::try_from(peer).expect("shards are counted in u16")),
-            requests_out: requests.producer(own, peer),
-            requests_in: requests.consumer(peer, own),
-            outcomes_out: outcomes.producer(own, peer),
-            outcomes_in: outcomes.consumer(peer, own),
+            to_home_out: to_home.producer(own, peer),
+            to_home_in: to_home.consumer(peer, own),
+            from_home_out: from_home.producer(own, peer),
+            from_home_in: from_home.consumer(peer, own),
         };
         let mut mesh =
             |own| Mesh { peers: peers(own).map(|peer| end(own, peer)).collect(), first: 0 };
-        (0..doorbells.len()).map(&mut mesh).collect()
+        (0..shard_wakers.len()).map(&mut mesh).collect()
     }
 
     /// Hands the shard what others sent it. Each turn begins with the requests of another peer, so
     /// that whoever comes last when outcomes fill a ring comes first later.
     pub(crate) fn take(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
-            shard.on_to_home_capacity(peer.id, room(&mut peer.requests_out));
-            shard.on_from_home_capacity(peer.id, room(&mut peer.outcomes_out));
-            for _ in 0..OUTCOMES_PER_TURN {
-                let Some(outcome) = peer.outcomes_in.pop() else { break };
-                shard.on_from_home(outcome);
+            shard.on_to_home_capacity(peer.id, capacity(&mut peer.to_home_out));
+            shard.on_from_home_capacity(peer.id, capacity(&mut peer.from_home_out));
+            for _ in 0..FROM_HOME_PER_TURN {
+                let Some(message) = peer.from_home_in.pop() else { break };
+                shard.on_from_home(message);
             }
         }
         let (later, sooner) = self.peers.split_at_mut(self.first);
         self.first = if sooner.len() > 1 { self.first + 1 } else { 0 };
         for peer in sooner.iter_mut().chain(later) {
-            for _ in 0..REQUESTS_PER_TURN {
+            for _ in 0..TO_HOME_PER_TURN {
                 if !shard.takes_to_home() {
                     return;
                 }
-                let Some(request) = peer.requests_in.pop() else { break };
-                shard.on_to_home(peer.id, request);
+                let Some(message) = peer.to_home_in.pop() else { break };
+                shard.on_to_home(peer.id, message);
             }
         }
     }
@@ -96,57 +96,59 @@ impl Mesh {
     /// Puts what the shard has for others onto the rings, as far as it fits, and wakes them.
     pub(crate) fn give(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
-            while let Some(outcome) = shard.next_from_home(peer.id) {
-                let bytes = outcome.weight();
-                let pushed = peer.outcomes_out.push(outcome, bytes);
+            while let Some(message) = shard.next_from_home(peer.id) {
+                let bytes = message.weight();
+                let pushed = peer.from_home_out.push(message, bytes);
                 assert!(pushed.is_ok(), "a shard gives only what fits");
             }
-            while let Some(request) = shard.next_to_home(peer.id) {
-                let bytes = request.weight();
-                let pushed = peer.requests_out.push(request, bytes);
+            while let Some(message) = shard.next_to_home(peer.id) {
+                let bytes = message.weight();
+                let pushed = peer.to_home_out.push(message, bytes);
                 assert!(pushed.is_ok(), "a shard gives only what fits");
             }
-            peer.outcomes_out.flush();
-            peer.requests_out.flush();
+            peer.from_home_out.flush();
+            peer.to_home_out.flush();
         }
     }
 
     /// Whether there is something to do, or room for what did not fit. To be asked once more
-    /// between [`Doorbell::doze`] and sleep.
+    /// between [`ShardWaker::announce_park`] and sleep.
     pub(crate) fn has_work(&mut self, shard: &Shard) -> bool {
         let takes_to_home = shard.takes_to_home();
         self.peers.iter_mut().any(|peer| {
-            // Requests that may not be taken now wait for room among the outcomes, which is asked
+            // Requests that may not be taken now wait for capacity among the outcomes, which is asked
             // for below.
             let news =
-                !peer.outcomes_in.is_empty() || (takes_to_home && !peer.requests_in.is_empty());
-            let room = shard.wants_to_home_capacity(peer.id) && peer.requests_out.wait_for_room();
-            news || room
-                || (shard.wants_from_home_capacity(peer.id) && peer.outcomes_out.wait_for_room())
+                !peer.from_home_in.is_empty() || (takes_to_home && !peer.to_home_in.is_empty());
+            let capacity =
+                shard.wants_to_home_capacity(peer.id) && peer.to_home_out.wait_for_capacity();
+            news || capacity
+                || (shard.wants_from_home_capacity(peer.id)
+                    && peer.from_home_out.wait_for_capacity())
         })
     }
 }
 
-fn room<T: Send>(producer: &mut Producer<T>) -> Capacity {
-    let room = producer.room();
-    Capacity { items: room.items, bytes: room.bytes }
+fn capacity<T: Send>(producer: &mut Producer<T>) -> Capacity {
+    let capacity = producer.capacity();
+    Capacity { items: capacity.items, bytes: capacity.bytes }
 }
 
 /// One ring for each ordered pair of different shards.
 struct Rings<T> {
     shards: usize,
-    ends: Vec<Option<Ends<T>>>,
+    ends: Vec<Option<RingEnds<T>>>,
 }
 
 /// The two ends of a ring, until each is given to its shard.
-type Ends<T> = (Option<Producer<T>>, Option<Consumer<T>>);
+type RingEnds<T> = (Option<Producer<T>>, Option<Consumer<T>>);
 
 impl<T> Rings<T> {
-    fn all(doorbells: &[Doorbell], limits: &Limits) -> Rings<T> {
-        let shards = doorbells.len();
+    fn all(shard_wakers: &[ShardWaker], limits: &Limits) -> Rings<T> {
+        let shards = shard_wakers.len();
         let pair = |index: usize| (index / shards, index % shards);
         let ends = (0..shards * shards).map(pair).map(|(from, to)| {
-            let (writer, reader) = (doorbells[from].clone(), doorbells[to].clone());
+            let (writer, reader) = (shard_wakers[from].clone(), shard_wakers[to].clone());
             let ends = || ring(limits.mesh_items, limits.mesh_bytes, reader, writer);
             // What a shard tells itself needs no ring.
             (from != to).then(ends).map(|(producer, consumer)| (Some(producer), Some(consumer)))
@@ -154,7 +156,7 @@ impl<T> Rings<T> {
         Rings { shards, ends: ends.collect() }
     }
 
-    fn ends(&mut self, from: usize, to: usize) -> &mut Ends<T> {
+    fn ends(&mut self, from: usize, to: usize) -> &mut RingEnds<T> {
         let ends = &mut self.ends[from * self.shards + to];
         ends.as_mut().expect("there is a ring between different shards")
     }
@@ -216,7 +218,7 @@ mod memory {
     }
 
     fn allocated(shards: usize) -> usize {
-        let bells: Vec<_> = (0..shards).map(|_| Doorbell::new(|| ())).collect();
+        let bells: Vec<_> = (0..shards).map(|_| ShardWaker::new(|| ())).collect();
         let before = ALLOCATED.get();
         let mesh = Mesh::all(&bells, &limits(shards));
         let taken = ALLOCATED.get() - before;
@@ -274,7 +276,7 @@ mod tests {
     fn refill(peers: &mut [Mesh], room: &RoomName) -> Vec<usize> {
         let mut taken = Vec::new();
         for (place, peer) in peers.iter_mut().enumerate() {
-            while peer.peers[0].requests_out.push(publish(room), 1).is_ok() {
+            while peer.peers[0].to_home_out.push(publish(room), 1).is_ok() {
                 taken.push(place);
             }
         }
@@ -290,7 +292,7 @@ mod tests {
         let name = |n: u32| RoomName::new(&n.to_string()).unwrap();
         let room = (0..).map(name).find(|room| config.home(room) == ShardId::new(0)).unwrap();
         let mut shard = Shard::new(ShardId::new(0), config);
-        let mut meshes = Mesh::all(&[(); 3].map(|()| Doorbell::new(|| {})), &limits);
+        let mut meshes = Mesh::all(&[(); 3].map(|()| ShardWaker::new(|| {})), &limits);
         let (mesh, peers) = meshes.split_first_mut().unwrap();
         let conn = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
         let (room_joined, requester) = (room.clone(), Requester::Client(None));
@@ -298,14 +300,14 @@ mod tests {
         let encoding = corecast_shards::Encoding::WebSocket;
         let join =
             ToHome::Join { room: room_joined, conn, encoding, change_id, requester, since, again };
-        assert!(peers[0].peers[0].requests_out.push(join, 1).is_ok());
+        assert!(peers[0].peers[0].to_home_out.push(join, 1).is_ok());
         let mut served = [0_usize; 2];
         for _ in 0..300 {
             refill(peers, &room).into_iter().for_each(|peer| served[peer] += 1);
             mesh.take(&mut shard);
             mesh.give(&mut shard);
             // One member's shard reads one delivery per turn, and so slows the home down.
-            peers[0].peers[0].outcomes_in.pop();
+            peers[0].peers[0].from_home_in.pop();
         }
         assert!(served.iter().all(|served| *served > 100), "{served:?}");
     }

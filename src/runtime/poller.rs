@@ -18,7 +18,7 @@ pub(crate) struct Poller {
 
 /// What happened to one descriptor.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Event {
+pub(crate) struct IoEvent {
     /// What it was added with.
     pub(crate) token: u64,
     pub(crate) readable: bool,
@@ -29,11 +29,11 @@ pub(crate) struct Event {
 
 /// What [`Poller::wait`] took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Told {
+pub(crate) enum Polled {
     /// All that was ready.
-    Everything,
+    All,
     /// So many events, and there may be more.
-    Part(usize),
+    Some(usize),
 }
 
 /// Events taken at once; a busy shard comes back for more in its next turn.
@@ -91,7 +91,7 @@ impl Poller {
     }
 
     /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Told> {
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Polled> {
         let millis =
             timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
         self.events.clear();
@@ -102,7 +102,7 @@ impl Poller {
         };
         // SAFETY: the kernel has just written the first `count` events.
         unsafe { self.events.set_len(count) };
-        Ok(if count < room { Told::Everything } else { Told::Part(count) })
+        Ok(if count < room { Polled::All } else { Polled::Some(count) })
     }
 
     /// Makes the kernel write events into the vector's memory; returns how many it wrote, and for
@@ -121,11 +121,11 @@ impl Poller {
     }
 
     /// The next event taken by [`Poller::wait`].
-    pub(crate) fn next(&mut self) -> Option<Event> {
+    pub(crate) fn next(&mut self) -> Option<IoEvent> {
         let event = self.events.pop()?;
         let bits = event.events as i32;
         let ended = bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
-        Some(Event {
+        Some(IoEvent {
             token: event.u64,
             readable: bits & libc::EPOLLIN != 0 || ended,
             writable: bits & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,

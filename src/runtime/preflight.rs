@@ -21,7 +21,7 @@ const HTTP_MIN: usize = 64;
 const HTTP_MAX: usize = 4096;
 
 /// A shard's own: three rings and an event counter of the executor, an epoll, a ring for sends, a
-/// doorbell, a timer, a listener twice, the one in reserve, and some room for what the executor
+/// waker, a timer, a listener twice, the one in reserve, and some room for what the executor
 /// opens for a moment.
 const DESCRIPTORS_PER_SHARD: u64 = 15;
 

@@ -1,14 +1,14 @@
-//! A ring carries items from one shard to one other, and a doorbell wakes a shard that sleeps.
+//! A ring carries items from one shard to one other, and a waker wakes a shard that sleeps.
 //!
 //! ```text
 //!  writer's shard                                                      reader's shard
 //!  push, push, flush ──── items ───▶ [ slot | slot | slot | slot ] ───▶ pop, pop
 //!         │                                                              │
-//!         └── rings the reader's doorbell    rings the writer's doorbell ┘ if it waits for room
+//!         └── wakes the reader's shard     wakes the writer's shard ┘ if it waits for capacity
 //! ```
 //!
 //! Invariant: what is pushed is popped once, in order, or dropped once with the ring.
-//! Invariant: no shard sleeps with an item in a ring it reads, or with room in a ring it waits for.
+//! Invariant: no shard sleeps with an item in a ring it reads, or with capacity in a ring it waits for.
 //!
 //! The second one rests on pairs of sequentially consistent fences. Whoever goes to sleep first
 //! says so, then fences, then looks; whoever changes a ring first changes it, then fences, then
@@ -23,17 +23,17 @@ use super::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell, fence};
 
 /// One ring with one writer and one reader, bounded in items and in bytes.
 ///
-/// `reader` is rung after items went in, `writer` after room appeared that the producer waited
+/// `reader` is rung after items went in, `writer` after capacity appeared that the producer waited
 /// for. Both bounds must be above zero.
 pub(crate) fn ring<T>(
     items_max: usize,
     bytes_max: usize,
-    reader: Doorbell,
-    writer: Doorbell,
+    reader: ShardWaker,
+    writer: ShardWaker,
 ) -> (Producer<T>, Consumer<T>) {
-    assert!(items_max > 0 && bytes_max > 0, "nothing passes a ring without room");
+    assert!(items_max > 0 && bytes_max > 0, "nothing passes a ring without capacity");
     let slot = |_| UnsafeCell::new(MaybeUninit::uninit());
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(RingShared {
         tail: Padded(AtomicUsize::new(0)),
         freed: Padded(Freed { head: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }),
         waits: Padded(AtomicBool::new(false)),
@@ -59,7 +59,7 @@ pub(crate) fn ring<T>(
 ///
 /// Invariant: head_seen <= head <= tail <= head_seen + items_max, all modulo 2^64.
 pub(crate) struct Producer<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<RingShared<T>>,
     /// Where the next item goes. Nobody else writes the shared one.
     tail: usize,
     /// The reader's head when we last looked. Looking costs a cache miss, so we look when we must.
@@ -68,17 +68,17 @@ pub(crate) struct Producer<T> {
     pushed_bytes: usize,
     /// Bytes of all items ever popped, when we last looked.
     popped_bytes_seen: usize,
-    /// Whether the reader was rung for everything that was pushed.
+    /// Whether the reader was woken for everything that was pushed.
     flushed: bool,
-    /// Whether the shared wish for room is set.
+    /// Whether the shared wish for capacity is set.
     waits: bool,
 }
 
 impl<T: Send> Producer<T> {
     /// What fits now. Only ever too low, because meanwhile the consumer pops.
-    pub(crate) fn room(&mut self) -> Room {
+    pub(crate) fn capacity(&mut self) -> RingCapacity {
         self.look();
-        self.room_seen()
+        self.capacity_seen()
     }
 
     /// Puts one item that accounts for `bytes` into the ring, or gives it back.
@@ -89,9 +89,9 @@ impl<T: Send> Producer<T> {
     /// The consumer sees the item at once if it looks, but only [`flush`](Self::flush) wakes it.
     /// Call that before the shard sleeps or yields, also after a refused push.
     pub(crate) fn push(&mut self, item: T, bytes: usize) -> Result<(), T> {
-        if self.room_seen().is_none() {
+        if self.capacity_seen().is_none() {
             self.look();
-            if self.room_seen().is_none() {
+            if self.capacity_seen().is_none() {
                 return Err(item);
             }
         }
@@ -119,23 +119,23 @@ impl<T: Send> Producer<T> {
     pub(crate) fn flush(&mut self) {
         if !self.flushed {
             self.flushed = true;
-            self.shared.reader.ring();
+            self.shared.reader.wake();
         }
     }
 
-    /// Asks that the writer's doorbell be rung when room appears, for a push that was refused.
+    /// Asks that the writer's shard be woken when capacity appears, for a push that was refused.
     ///
-    /// Returns true if there is room now; then the wish is withdrawn and the push will succeed.
+    /// Returns true if there is capacity now; then the wish is withdrawn and the push will succeed.
     /// Otherwise the wish stands until the next push that succeeds.
     ///
-    /// A shard that wants to sleep calls this after [`Doorbell::doze`] for every ring it waits
-    /// for, and sleeps only if all say false: a bell that rings before the doze wakes nobody.
-    pub(crate) fn wait_for_room(&mut self) -> bool {
+    /// A shard that wants to sleep calls this after [`ShardWaker::announce_park`] for every ring it waits
+    /// for, and sleeps only if all say false: a wake-up before the announcement wakes nothing.
+    pub(crate) fn wait_for_capacity(&mut self) -> bool {
         self.set_waits(true);
         // Pairs with the fence in `Consumer::pop`.
         fence(Ordering::SeqCst);
         self.look();
-        let appeared = !self.room_seen().is_none();
+        let appeared = !self.capacity_seen().is_none();
         if appeared {
             self.set_waits(false);
         }
@@ -156,10 +156,10 @@ impl<T: Send> Producer<T> {
         self.check();
     }
 
-    fn room_seen(&self) -> Room {
+    fn capacity_seen(&self) -> RingCapacity {
         let items = self.tail.wrapping_sub(self.head_seen);
         let bytes = self.pushed_bytes.wrapping_sub(self.popped_bytes_seen);
-        Room {
+        RingCapacity {
             items: self.shared.items_max - items,
             bytes: self.shared.bytes_max.saturating_sub(bytes),
         }
@@ -178,14 +178,14 @@ impl<T> fmt::Debug for Producer<T> {
 
 /// What fits into a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct RingCapacity {
     /// Free slots.
     pub(crate) items: usize,
     /// Bytes below the bound; zero also when the last item exceeded it.
     pub(crate) bytes: usize,
 }
 
-impl Room {
+impl RingCapacity {
     /// Whether not even one item would be taken.
     pub(crate) fn is_none(self) -> bool {
         self.items == 0 || self.bytes == 0
@@ -196,7 +196,7 @@ impl Room {
 ///
 /// Invariant: head <= tail_seen <= tail, all modulo 2^64.
 pub(crate) struct Consumer<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<RingShared<T>>,
     /// Where the next item comes from. Nobody else writes the shared one.
     head: usize,
     /// The writer's tail when we last looked.
@@ -206,7 +206,7 @@ pub(crate) struct Consumer<T> {
 }
 
 impl<T: Send> Consumer<T> {
-    /// Takes the oldest item, and rings the writer's doorbell if the producer waits for room.
+    /// Takes the oldest item, and wakes the writer's shard if the producer waits for capacity.
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.head == self.tail_seen {
             // Acquires the items up to the tail.
@@ -227,16 +227,16 @@ impl<T: Send> Consumer<T> {
         // Bytes first, so that whoever acquires the head knows at least the bytes up to it.
         self.shared.freed.bytes.store(self.popped_bytes, Ordering::Relaxed);
         self.shared.freed.head.store(self.head, Ordering::Release);
-        // Pairs with the fence in `Producer::wait_for_room`. The flag stays for the producer to
+        // Pairs with the fence in `Producer::wait_for_capacity`. The flag stays for the producer to
         // clear: so an answer to an old wish can never take back a newer one.
         fence(Ordering::SeqCst);
         if self.shared.waits.load(Ordering::Relaxed) {
-            self.shared.writer.ring();
+            self.shared.writer.wake();
         }
         Some(item)
     }
 
-    /// Whether nothing is in the ring. After [`Doorbell::doze`], true means that whoever pushes
+    /// Whether nothing is in the ring. After [`ShardWaker::announce_park`], true means that whoever pushes
     /// next finds the owner dozing and wakes it.
     pub(crate) fn is_empty(&self) -> bool {
         // Nothing is read from a slot on this answer, so there is nothing to acquire.
@@ -252,19 +252,19 @@ impl<T> fmt::Debug for Consumer<T> {
 
 /// What the two ends share. What each end writes has cache lines of its own, so that neither end
 /// slows the other down by writing beside what it reads.
-struct Shared<T> {
+struct RingShared<T> {
     /// Items ever pushed. Written by the producer.
     tail: Padded<AtomicUsize>,
     /// Written by the consumer.
     freed: Padded<Freed>,
-    /// Whether the producer waits for room. Written by the producer, and rarely.
+    /// Whether the producer waits for capacity. Written by the producer, and rarely.
     waits: Padded<AtomicBool>,
     /// A power of two of them, so that a position stays right when the counters wrap.
     slots: Box<[Slot<T>]>,
     items_max: usize,
     bytes_max: usize,
-    reader: Doorbell,
-    writer: Doorbell,
+    reader: ShardWaker,
+    writer: ShardWaker,
 }
 
 /// An item and the bytes that it accounts for.
@@ -276,18 +276,18 @@ struct Freed {
     bytes: AtomicUsize,
 }
 
-// SAFETY: the two ends share only atomics, doorbells (which are `Sync`) and slots. An item is moved
+// SAFETY: the two ends share only atomics, wakers (which are `Sync`) and slots. An item is moved
 // in by one thread and out by another, which `T: Send` allows, and it is never reached by both at
 // once, as the SAFETY comments of `push` and `pop` argue. No `&T` is ever handed out.
-unsafe impl<T: Send> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for RingShared<T> {}
 
-impl<T> Shared<T> {
+impl<T> RingShared<T> {
     fn slot(&self, position: usize) -> &Slot<T> {
         &self.slots[position & (self.slots.len() - 1)]
     }
 }
 
-impl<T> Drop for Shared<T> {
+impl<T> Drop for RingShared<T> {
     fn drop(&mut self) {
         // Both ends are gone, and dropping the last of them acquired all that the other one did.
         let mut head = self.freed.head.load(Ordering::Relaxed);
@@ -303,64 +303,64 @@ impl<T> Drop for Shared<T> {
     }
 }
 
-/// One per shard: says whether its owner sleeps, and how to wake it.
+/// One per shard: says whether its owner is about to sleep, and how to wake it.
 ///
 /// The owner's way to sleep, after it has flushed every ring that it writes:
 ///
-/// 1. [`doze`](Self::doze).
+/// 1. [`announce_park`](Self::announce_park).
 /// 2. Look once more: every ring that it reads must be [empty](Consumer::is_empty), and every
-///    ring that it waits for must still [have no room](Producer::wait_for_room).
+///    ring that it waits for must still [have no capacity](Producer::wait_for_capacity).
 /// 3. Only if so, sleep until `wake` is called. A wake that came since the doze counts, so it
 ///    must not be used up between the look and the sleep.
-/// 4. [`rise`](Self::rise), whether it slept or not.
+/// 4. [`end_park`](Self::end_park), whether it slept or not.
 ///
 /// A shard may wake without a reason; it may never sleep through one.
 #[derive(Clone)]
-pub(crate) struct Doorbell(Arc<Bell>);
+pub(crate) struct ShardWaker(Arc<WakerState>);
 
-struct Bell {
-    dozes: Padded<AtomicBool>,
+struct WakerState {
+    parks: Padded<AtomicBool>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Doorbell {
-    /// A doorbell whose owner is awake. `wake` may be called by any thread and must not block.
+impl ShardWaker {
+    /// A waker whose owner is awake. `wake` may be called by any thread and must not block.
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        let dozes = Padded(AtomicBool::new(false));
-        Self(Arc::new(Bell { dozes, wake: Box::new(wake) }))
+        let parks = Padded(AtomicBool::new(false));
+        Self(Arc::new(WakerState { parks, wake: Box::new(wake) }))
     }
 
     /// Owner: announces sleep. It must look at all its rings once more before it does sleep.
-    pub(crate) fn doze(&self) {
-        self.0.dozes.store(true, Ordering::Relaxed);
+    pub(crate) fn announce_park(&self) {
+        self.0.parks.store(true, Ordering::Relaxed);
         // Pairs with the fence in `ring`.
         fence(Ordering::SeqCst);
     }
 
     /// Owner: is awake again.
-    pub(crate) fn rise(&self) {
-        self.0.dozes.store(false, Ordering::Relaxed);
+    pub(crate) fn end_park(&self) {
+        self.0.parks.store(false, Ordering::Relaxed);
     }
 
-    /// Anybody, after having made something visible: wakes the owner if it dozes. However many
+    /// Anybody, after having made something visible: wakes the owner if it parks. However many
     /// ring, one doze is woken at most once.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         // Pairs with the fence in `doze`.
         fence(Ordering::SeqCst);
         // Whoever turns the flag wakes. Relaxed is enough, as the flag guards no data: one that
         // reads it as turned already has its fence before that of the next doze, whose look then
         // sees what it made visible. An exchange and not a swap, so that a ring that comes too late
         // writes nothing that could be taken for an answer to the next doze.
-        let (relaxed, dozes) = (Ordering::Relaxed, &self.0.dozes);
-        if dozes.load(relaxed) && dozes.compare_exchange(true, false, relaxed, relaxed).is_ok() {
+        let (relaxed, parks) = (Ordering::Relaxed, &self.0.parks);
+        if parks.load(relaxed) && parks.compare_exchange(true, false, relaxed, relaxed).is_ok() {
             (self.0.wake)();
         }
     }
 }
 
-impl fmt::Debug for Doorbell {
+impl fmt::Debug for ShardWaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doorbell").finish_non_exhaustive()
+        f.debug_struct("ShardWaker").finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use io_uring::{
 };
 
 use super::kernel::{self, Syscall};
-use super::sender::{BATCH_SENDS_MAX, Send};
+use super::sender::{BATCH_SENDS_MAX, PendingSend};
 
 /// A ring on which only sends are submitted, and of which none is under way between two calls.
 ///
@@ -88,7 +88,7 @@ impl SendRing {
     /// be read, until the call returns.
     pub(super) unsafe fn send(
         &mut self,
-        sends: &[Send],
+        sends: &[PendingSend],
         iovecs: &mut [libc::iovec],
         mut ended: impl FnMut(usize, io::Result<usize>),
     ) -> io::Result<()> {
@@ -113,7 +113,12 @@ impl SendRing {
         self.finish(begun, &mut ended)
     }
 
-    fn entry(&mut self, index: usize, send: &Send, iovecs: &mut [libc::iovec]) -> squeue::Entry {
+    fn entry(
+        &mut self,
+        index: usize,
+        send: &PendingSend,
+        iovecs: &mut [libc::iovec],
+    ) -> squeue::Entry {
         let fd = types::Fd(send.fd);
         let pieces = kernel::cut(Syscall::RingSend, send.fd, &mut iovecs[send.iovecs.clone()]);
         if let [only] = pieces

@@ -17,20 +17,20 @@ pub(super) const BATCH_SENDS_MAX: usize = 64;
 /// Hands begun sends to the kernel: several with one system call on an io_uring of the shard's own,
 /// or one by one.
 ///
-/// Invariant: between two calls of [`Sender::send`] it holds no pointer into a message, so that
+/// Invariant: between two calls of [`BatchSender::send`] it holds no pointer into a message, so that
 /// none outlives the slices it was made from.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct BatchSender {
     ring: Option<SendRing>,
     iovecs: Vec<libc::iovec>,
-    sends: Vec<Send>,
+    sends: Vec<PendingSend>,
     /// How the sends of the last batch ended, by place; none until they have.
     ends: Vec<Option<SendEnd>>,
 }
 
 /// One send, between the walk over its memory and the system call.
 #[derive(Debug)]
-pub(super) struct Send {
+pub(super) struct PendingSend {
     pub(super) fd: RawFd,
     /// Its memory, in the list of all.
     pub(super) iovecs: Range<usize>,
@@ -49,9 +49,9 @@ const RING_BYTES_MAX: usize = (16 << 10) + 1024;
 /// 10.1 µs per delivery (8.8 to 10.1), and plain sends 9.3 µs (9.1 to 9.3).
 const RING_SENDS_MIN: usize = 16;
 
-impl Sender {
+impl BatchSender {
     /// Decides between a ring and plain sends. Only a ring that was insisted on may fail.
-    pub(crate) fn new(sends: Sends) -> io::Result<Sender> {
+    pub(crate) fn new(sends: Sends) -> io::Result<BatchSender> {
         let ring = match sends {
             Sends::Plain => None,
             Sends::Ring => Some(SendRing::new().map_err(explain)?),
@@ -63,7 +63,7 @@ impl Sender {
                 }
             },
         };
-        Ok(Sender { ring, iovecs: Vec::new(), sends: Vec::new(), ends: Vec::new() })
+        Ok(BatchSender { ring, iovecs: Vec::new(), sends: Vec::new(), ends: Vec::new() })
     }
 
     /// Whether sends go over a ring.
@@ -112,7 +112,7 @@ impl Sender {
             });
         });
         let (fd, place) = (fd.as_raw_fd(), self.ends.len());
-        self.sends.push(Send { fd, iovecs: first..self.iovecs.len(), bytes, place });
+        self.sends.push(PendingSend { fd, iovecs: first..self.iovecs.len(), bytes, place });
         self.ends.push(None);
     }
 
@@ -130,7 +130,7 @@ impl Sender {
             }
         };
         // SAFETY: `gather` made the sends from descriptors and slices that live until
-        // `Sender::send` returns.
+        // `BatchSender::send` returns.
         let sent = unsafe { ring.send(&self.sends, &mut self.iovecs, note) };
         if sent.is_err() {
             self.ring = None;
@@ -157,7 +157,7 @@ impl Sender {
         counts.sends += (self.sends.len() - first) as u64;
         for send in &self.sends[first..] {
             // SAFETY: `gather` made the send from a descriptor and slices that live until
-            // `Sender::send` returns.
+            // `BatchSender::send` returns.
             let result =
                 unsafe { sys::send_iovecs(send.fd, &mut self.iovecs[send.iovecs.clone()]) };
             self.ends[send.place] = Some(end_of(result));

@@ -11,6 +11,7 @@ use corecast_shards::{Config, Permissions, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
 use super::cores::choose_cores;
+use super::driver::{DriverInit, SessionPolicy, ShardDriver};
 use super::executor::executor;
 use super::fatal::or_die;
 use super::hub::Hub;
@@ -18,14 +19,13 @@ use super::inbox::{Inbox, Inboxes};
 use super::kernel::{self, Syscall};
 use super::listen::listen;
 use super::mesh::Mesh;
-use super::process::Process;
-use super::ring::Doorbell;
+use super::ring::ShardWaker;
+use super::server_state::ServerState;
 use super::start_error::StartError;
 use super::threads::{Threads, become_shard_thread};
-use super::turn::{Core, Keeping, Parts};
 use super::{preflight, sys};
 use crate::broadcaster::Broadcaster;
-use crate::handler::caught_at_once;
+use crate::handler::catch_panic_now;
 use crate::http::check_routes;
 use crate::program::{Handlers, Program};
 use crate::server::Sizing;
@@ -36,7 +36,7 @@ use crate::settings::{Sends, Settings};
 pub(crate) struct Started {
     pub(crate) address: SocketAddr,
     pub(crate) sizing: Sizing,
-    pub(crate) process: Arc<Process>,
+    pub(crate) state: Arc<ServerState>,
     pub(crate) inboxes: Inboxes,
     pub(crate) threads: Threads,
 }
@@ -59,10 +59,10 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         hooks: program.hooks(),
         ..Config::default()
     };
-    let process = Arc::new(Process::new(config.clone(), settings.rules(address), cores));
-    let (inboxes, threads) = spawn_shards(&config, &process, listeners, program, settings.sends)?;
+    let state = Arc::new(ServerState::new(config.clone(), settings.rules(address), cores));
+    let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, settings.sends)?;
     kernel::arm();
-    Ok(Started { address, sizing, process, inboxes, threads })
+    Ok(Started { address, sizing, state, inboxes, threads })
 }
 
 /// How long the shards that did start may take to stop when another did not. They have nothing to
@@ -80,31 +80,31 @@ fn random_seed() -> Result<u128, StartError> {
 /// Starts the threads and waits until all listen. If one cannot, those that do are stopped.
 fn spawn_shards(
     config: &Config,
-    process: &Arc<Process>,
+    state: &Arc<ServerState>,
     listeners: Vec<TcpListener>,
     program: &Program,
     sends: Sends,
 ) -> Result<(Inboxes, Threads), StartError> {
-    let bell = |index: usize| doorbell(shard_id(index), process);
+    let bell = |index: usize| shard_waker(shard_id(index), state);
     let bells: Result<Vec<_>, _> = (0..listeners.len()).map(bell).collect();
-    let (bell_fds, doorbells): (Vec<_>, Vec<_>) =
+    let (bell_fds, shard_wakers): (Vec<_>, Vec<_>) =
         bells.map_err(StartError::System)?.into_iter().unzip();
-    let (inboxes, shard_inboxes) = Inboxes::new(&doorbells);
-    let mesh = Mesh::all(&doorbells, &config.limits);
+    let (inboxes, shard_inboxes) = Inboxes::new(&shard_wakers);
+    let mesh = Mesh::all(&shard_wakers, &config.limits);
     let (ready, answers) = bounded(listeners.len());
-    let parts = listeners.into_iter().zip(bell_fds).zip(doorbells).zip(shard_inboxes).zip(mesh);
+    let parts = listeners.into_iter().zip(bell_fds).zip(shard_wakers).zip(shard_inboxes).zip(mesh);
     let mut seeds = parts.enumerate().map(|(index, parts)| {
-        let ((((listener, bell_fd), doorbell), inbox), mesh) = parts;
+        let ((((listener, bell_fd), shard_waker), inbox), mesh) = parts;
         ShardSeed {
             id: shard_id(index),
             config: config.clone(),
-            process: Arc::clone(process),
+            state: Arc::clone(state),
             program: program.clone(),
             listener,
             bell_fd,
-            doorbell,
+            shard_waker,
             inbox,
-            broadcaster: Broadcaster::new(inboxes.clone(), Arc::clone(process)),
+            broadcaster: Broadcaster::new(inboxes.clone(), Arc::clone(state)),
             mesh,
             sends,
             ready: ready.clone(),
@@ -140,33 +140,33 @@ fn shard_id(index: usize) -> ShardId {
     ShardId::new(u16::try_from(index).expect("shards are counted in u16"))
 }
 
-/// A doorbell, and the descriptor that it makes ready.
-fn doorbell(id: ShardId, process: &Arc<Process>) -> io::Result<(Arc<OwnedFd>, Doorbell)> {
+/// A waker, and the descriptor that it makes ready.
+fn shard_waker(id: ShardId, state: &Arc<ServerState>) -> io::Result<(Arc<OwnedFd>, ShardWaker)> {
     let fd = Arc::new(sys::event_fd()?);
     // Whoever holds a handle to the server, however long, keeps no descriptor with it.
-    let (rung, process) = (Arc::downgrade(&fd), Arc::clone(process));
+    let (rung, state) = (Arc::downgrade(&fd), Arc::clone(state));
     let wake = move || {
         if let Some(rung) = rung.upgrade() {
-            process.gauges(id).count_doorbell_write();
-            wake(&rung, id, &process);
+            state.gauges(id).count_waker_write();
+            wake(&rung, id, &state);
         }
     };
-    Ok((fd, Doorbell::new(wake)))
+    Ok((fd, ShardWaker::new(wake)))
 }
 
-/// Makes a doorbell's descriptor ready. A shard that slept through it would sleep for ever, so that
+/// Makes a waker's descriptor ready. A shard that slept through it would sleep for ever, so that
 /// this is tried again for as long as it may be chance.
-fn wake(bell: &OwnedFd, id: ShardId, process: &Process) {
+fn wake(bell: &OwnedFd, id: ShardId, state: &ServerState) {
     for _ in 0..WAKE_TRIES {
         match sys::signal(bell) {
             Ok(()) => return,
             Err(error) => {
-                process.gauges(id).failures().note(Syscall::Signal, &error, process.now());
+                state.gauges(id).failures().note(Syscall::Signal, &error, state.now());
             }
         }
         thread::yield_now();
     }
-    or_die(id, || panic!("its doorbell does not ring"));
+    or_die(id, || panic!("its shard_waker does not ring"));
 }
 
 /// A write of eight bytes to an event counter has nothing to fail of. One that fails so often in
@@ -177,11 +177,11 @@ const WAKE_TRIES: usize = 1000;
 struct ShardSeed {
     id: ShardId,
     config: Config,
-    process: Arc<Process>,
+    state: Arc<ServerState>,
     program: Program,
     listener: TcpListener,
     bell_fd: Arc<OwnedFd>,
-    doorbell: Doorbell,
+    shard_waker: ShardWaker,
     inbox: Inbox,
     broadcaster: Broadcaster,
     mesh: Mesh,
@@ -191,7 +191,7 @@ struct ShardSeed {
 
 impl ShardSeed {
     fn run(self) {
-        let executor = match executor(self.process.core_of(self.id)) {
+        let executor = match executor(self.state.core_of(self.id)) {
             Ok(executor) => executor,
             Err(error) => return self.report(Err(error)),
         };
@@ -211,31 +211,32 @@ impl ShardSeed {
 
     fn into_hub(self) -> Result<Hub, StartError> {
         let shard = Shard::new(self.id, self.config);
-        let keeping = match (self.program.authorize.is_some(), self.program.keeps_sessions()) {
-            (true, _) => Keeping::Verdicts,
-            (false, true) => Keeping::Sessions,
-            (false, false) => Keeping::Nothing,
+        let session_policy = match (self.program.authorize.is_some(), self.program.keeps_sessions())
+        {
+            (true, _) => SessionPolicy::Verdicts,
+            (false, true) => SessionPolicy::Sessions,
+            (false, false) => SessionPolicy::Nothing,
         };
         let permissions = self.program.commands.permissions(Permissions::default());
         let format = self.program.format();
-        let handlers = caught_at_once(|| Handlers::new(self.program))
+        let handlers = catch_panic_now(|| Handlers::new(self.program))
             .map_err(|panic| StartError::Program { message: panic })?;
         let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
-        let (doorbell, process, sends) = (self.bell_fd, Arc::clone(&self.process), self.sends);
-        let parts = Parts {
+        let (shard_waker, state, sends) = (self.bell_fd, Arc::clone(&self.state), self.sends);
+        let init = DriverInit {
             shard,
             mesh,
             listener,
-            doorbell,
+            shard_waker,
             inbox,
-            process,
-            keeping,
+            state,
+            session_policy,
             permissions,
             format,
             sends,
         };
-        let core = Core::new(parts).map_err(StartError::System)?;
-        Ok(Hub::new(core, self.doorbell, handlers, self.process, self.broadcaster))
+        let driver = ShardDriver::new(init).map_err(StartError::System)?;
+        Ok(Hub::new(driver, self.shard_waker, handlers, self.state, self.broadcaster))
     }
 
     fn report(&self, result: Result<(), StartError>) {

@@ -173,7 +173,7 @@ pub(crate) fn timer_fd() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Sets a timer to go off once, `after` from now; at once when that is zero.
+/// Sets a timer to fire once, `after` from now; at once when that is zero.
 pub(crate) fn set_timer(timer: &impl AsFd, after: Duration) -> io::Result<()> {
     let after = after.max(Duration::from_nanos(1));
     let once = libc::itimerspec {

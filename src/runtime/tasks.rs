@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::fatal::contain;
-use super::ring::Doorbell;
+use super::fatal::catch_and_log;
+use super::ring::ShardWaker;
 
 /// What runs beside the hub: HTTP connections and handlers of the program.
 ///
 /// The hub polls them itself, between two turns: it sleeps in its own epoll, where the executor's
-/// queue is not seen. Whoever wakes a task, from whatever thread, notes it here and rings the hub's
-/// doorbell.
+/// queue is not seen. Whoever wakes a task, from whatever thread, notes it here and wakes the hub
+/// waker.
 pub(crate) struct Tasks {
     tasks: RefCell<HashMap<u64, Task>>,
     next_key: Cell<u64>,
-    guests: Cell<usize>,
+    user_tasks: Cell<usize>,
     /// Nothing runs any more, and what is spawned is dropped.
     ended: Cell<bool>,
     woken: Arc<Woken>,
@@ -29,30 +29,30 @@ struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
     wake: Arc<TaskWaker>,
     waker: Waker,
-    is_guest: bool,
+    is_user: bool,
 }
 
-/// Which tasks want to run, and whether one wants something of the core.
+/// Which tasks want to run, and whether one wants something of the driver.
 #[derive(Debug)]
 struct Woken {
     /// Each at most once.
     keys: Mutex<VecDeque<u64>>,
     noted: AtomicBool,
-    kicked: AtomicBool,
-    doorbell: Doorbell,
+    notified: AtomicBool,
+    shard_waker: ShardWaker,
 }
 
-/// Tasks run between two turns, and how long: the core waits meanwhile. One that takes longer by
+/// Tasks run between two turns, and how long: the driver waits meanwhile. One that takes longer by
 /// itself has its time all the same.
 const RUNS_PER_TURN: usize = 256;
 const RUN_TIME_PER_TURN: Duration = Duration::from_micros(500);
 
 impl Tasks {
-    pub(crate) fn new(doorbell: Doorbell) -> Tasks {
-        let (noted, kicked) = (AtomicBool::new(false), AtomicBool::new(false));
-        let woken = Arc::new(Woken { keys: Mutex::default(), noted, kicked, doorbell });
+    pub(crate) fn new(shard_waker: ShardWaker) -> Tasks {
+        let (noted, notified) = (AtomicBool::new(false), AtomicBool::new(false));
+        let woken = Arc::new(Woken { keys: Mutex::default(), noted, notified, shard_waker });
         let (tasks, next_key) = (RefCell::default(), Cell::new(0));
-        Tasks { tasks, next_key, guests: Cell::new(0), ended: Cell::new(false), woken }
+        Tasks { tasks, next_key, user_tasks: Cell::new(0), ended: Cell::new(false), woken }
     }
 
     /// Adds a task, which runs for the first time in the next [`Tasks::run_woken`].
@@ -61,32 +61,32 @@ impl Tasks {
     }
 
     /// The same for a future of the program, which may wait for something of the executor's.
-    pub(crate) fn spawn_guest(&self, future: impl Future<Output = ()> + 'static) {
+    pub(crate) fn spawn_user(&self, future: impl Future<Output = ()> + 'static) {
         self.insert(Box::pin(future), true);
     }
 
     /// Whether a future of the program is unfinished.
-    pub(crate) fn has_guests(&self) -> bool {
-        self.guests.get() > 0
+    pub(crate) fn has_user_tasks(&self) -> bool {
+        self.user_tasks.get() > 0
     }
 
-    fn insert(&self, future: Pin<Box<dyn Future<Output = ()>>>, is_guest: bool) {
+    fn insert(&self, future: Pin<Box<dyn Future<Output = ()>>>, is_user: bool) {
         if self.ended.get() {
-            contain("the destructor of a task", || drop(future));
+            catch_and_log("the destructor of a task", || drop(future));
             return;
         }
-        self.guests.set(self.guests.get() + usize::from(is_guest));
+        self.user_tasks.set(self.user_tasks.get() + usize::from(is_user));
         let key = self.next_key.get();
         self.next_key.set(key + 1);
         let woken = Arc::clone(&self.woken);
         let wake = Arc::new(TaskWaker { key, noted: AtomicBool::new(true), woken });
         let waker = Waker::from(Arc::clone(&wake));
-        self.tasks.borrow_mut().insert(key, Task { future, wake, waker, is_guest });
+        self.tasks.borrow_mut().insert(key, Task { future, wake, waker, is_user });
         self.woken.note(key);
     }
 
     /// Runs tasks that were woken, each once, as many as fit into their share of a turn. The
-    /// others, and one that wakes itself, have their turn after the core's.
+    /// others, and one that wakes itself, have their turn after the driver's.
     pub(crate) fn run_woken(&self) {
         let mut begun: Option<Instant> = None;
         for _ in 0..RUNS_PER_TURN.min(self.woken.count()) {
@@ -104,13 +104,13 @@ impl Tasks {
         let Some(mut task) = task else { return };
         task.wake.noted.store(false, Ordering::Release);
         let mut context = Context::from_waker(&task.waker);
-        let poll = contain("a task", || task.future.as_mut().poll(&mut context));
+        let poll = catch_and_log("a task", || task.future.as_mut().poll(&mut context));
         if poll.is_some_and(|poll| poll.is_pending()) && !self.ended.get() {
             self.tasks.borrow_mut().insert(key, task);
             return;
         }
-        self.guests.set(self.guests.get() - usize::from(task.is_guest));
-        contain("the destructor of a task", || drop(task));
+        self.user_tasks.set(self.user_tasks.get() - usize::from(task.is_user));
+        catch_and_log("the destructor of a task", || drop(task));
     }
 
     /// Drops every task where it stands, and from now on what is spawned.
@@ -118,19 +118,19 @@ impl Tasks {
         self.ended.set(true);
         let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
         for task in tasks.into_values() {
-            contain("the destructor of a task", || drop(task));
+            catch_and_log("the destructor of a task", || drop(task));
         }
     }
 
-    /// Says that a task wants something of the core.
-    pub(crate) fn kick(&self) {
-        self.woken.kicked.store(true, Ordering::Relaxed);
+    /// Says that a task wants something of the driver.
+    pub(crate) fn notify(&self) {
+        self.woken.notified.store(true, Ordering::Relaxed);
     }
 
-    /// Whether anybody kicked since this was last asked, or a task wants to run.
-    pub(crate) fn take_kick(&self) -> bool {
-        let kicked = self.woken.kicked.swap(false, Ordering::Relaxed);
-        kicked || self.woken.noted.load(Ordering::Relaxed)
+    /// Whether a task has notified the driver since this was last asked, or wants to run.
+    pub(crate) fn take_notification(&self) -> bool {
+        let notified = self.woken.notified.swap(false, Ordering::Relaxed);
+        notified || self.woken.noted.load(Ordering::Relaxed)
     }
 }
 
@@ -178,7 +178,7 @@ impl Wake for TaskWaker {
         }
         self.woken.note(self.key);
         // Fences between the note above and its look at whether the hub sleeps.
-        self.woken.doorbell.ring();
+        self.woken.shard_waker.wake();
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
     use std::task::Poll;
 
     fn tasks() -> Tasks {
-        Tasks::new(Doorbell::new(|| ()))
+        Tasks::new(ShardWaker::new(|| ()))
     }
 
     /// A task that never ends, and wakes itself so often each time that it runs.
@@ -210,7 +210,7 @@ mod tests {
         for turn in 1..=3 {
             tasks.run_woken();
             assert_eq!(runs.get(), turn);
-            assert!(tasks.take_kick(), "it wants to run again");
+            assert!(tasks.take_notification(), "it wants to run again");
         }
     }
 
@@ -219,8 +219,8 @@ mod tests {
         let (tasks, runs) = (tasks(), Rc::default());
         (0..3 * RUNS_PER_TURN).for_each(|_| tasks.spawn(self_waking(0, &runs)));
         tasks.run_woken();
-        assert!(runs.get() <= RUNS_PER_TURN, "the core has its turn in between");
-        while tasks.take_kick() {
+        assert!(runs.get() <= RUNS_PER_TURN, "the driver has its turn in between");
+        while tasks.take_notification() {
             tasks.run_woken();
         }
         assert_eq!(runs.get(), 3 * RUNS_PER_TURN);
@@ -235,23 +235,23 @@ mod tests {
             }
         }
         let (tasks, runs) = (tasks(), Rc::default());
-        tasks.spawn_guest(async { panic!("on purpose") });
+        tasks.spawn_user(async { panic!("on purpose") });
         let bad = Bad;
-        tasks.spawn_guest(poll_fn(move |_| {
+        tasks.spawn_user(poll_fn(move |_| {
             let _held = &bad;
             Poll::Ready(())
         }));
         let bad = Bad;
-        tasks.spawn_guest(poll_fn(move |_| {
+        tasks.spawn_user(poll_fn(move |_| {
             let _held = &bad;
             Poll::Pending
         }));
         tasks.spawn(self_waking(0, &runs));
-        while tasks.take_kick() {
+        while tasks.take_notification() {
             tasks.run_woken();
         }
         assert_eq!(runs.get(), 1);
-        assert!(tasks.has_guests(), "one waits");
+        assert!(tasks.has_user_tasks(), "one waits");
         tasks.end();
         tasks.spawn(self_waking(0, &runs));
         tasks.run_woken();

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::inbox::{Foreign, Inboxes};
+use super::inbox::{External, Inboxes};
 use super::sys;
 
 /// One thread per shard, with a second handle to the listener of each.
@@ -46,7 +46,7 @@ impl Threads {
     /// still run: something of the program's keeps them, and they end when it lets go. Nobody can
     /// connect to them any more.
     pub(crate) fn end(&mut self, inboxes: &Inboxes, deadline: Instant) -> usize {
-        inboxes.send_to_all(|| Foreign::Stop);
+        inboxes.send_to_all(|| External::Stop);
         // A shard that ends its own server does so when this returns.
         let own = thread::current().id();
         let mut running = std::mem::take(&mut self.running);

@@ -36,7 +36,7 @@ pub enum Queue {
 
 /// What the server is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct BaselineOptions {
     /// Where to listen.
     pub listen: SocketAddr,
     /// Threads that run connections.
@@ -50,7 +50,7 @@ pub struct Options {
 /// # Errors
 ///
 /// When the address cannot be listened on.
-pub fn serve(options: Options, on_listening: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub fn serve(options: BaselineOptions, on_listening: impl FnOnce(SocketAddr)) -> io::Result<()> {
     runtime(options.threads)?.block_on(async {
         let listener = TcpListener::bind(options.listen).await?;
         on_listening(listener.local_addr()?);

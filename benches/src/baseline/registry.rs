@@ -22,7 +22,7 @@ pub(crate) struct Registry {
     next_id: AtomicU64,
     next_life: AtomicU64,
     connections: DashMap<ConnectionId, Arc<Connection>>,
-    rooms: DashMap<Box<str>, Arc<Mutex<Room>>>,
+    rooms: DashMap<Box<str>, Arc<Mutex<BaselineRoom>>>,
     /// Held during a broadcast, so that all connections see broadcasts in one order.
     broadcasting: Mutex<()>,
 }
@@ -43,7 +43,7 @@ pub(super) struct Connection {
 /// Its lock is held while a message is numbered and queued for everybody, so that all members see
 /// one order.
 #[derive(Debug)]
-struct Room {
+struct BaselineRoom {
     life: u64,
     offset: u64,
     members: HashMap<ConnectionId, Arc<Connection>>,
@@ -106,7 +106,7 @@ impl Registry {
         // The map's lock is held until the joiner is in: an empty room cannot be pruned meanwhile.
         let entry = self.rooms.entry(name.into()).or_insert_with(|| {
             let life = self.next_life.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Mutex::new(Room { life, offset: 0, members: HashMap::new() }))
+            Arc::new(Mutex::new(BaselineRoom { life, offset: 0, members: HashMap::new() }))
         });
         let mut room = lock(&entry);
         room.members.insert(connection.id, Arc::clone(connection));
@@ -157,7 +157,7 @@ impl Registry {
         self.connections.iter().for_each(|connection| connection.send(text.clone()));
     }
 
-    fn room(&self, name: &str) -> Option<Arc<Mutex<Room>>> {
+    fn room(&self, name: &str) -> Option<Arc<Mutex<BaselineRoom>>> {
         self.rooms.get(name).map(|room| Arc::clone(&room))
     }
 }

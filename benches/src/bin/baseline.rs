@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::Parser;
-use corecast_benches::baseline::{self, Options, Queue};
+use corecast_benches::baseline::{self, BaselineOptions, Queue};
 
 /// The usual design (tokio, axum, DashMap, a queue and a writer task per connection) on the wire
 /// protocol of Corecast.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
-struct Args {
+struct BaselineArgs {
     /// Address and port to listen on; port 0 lets the system choose
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -25,8 +25,8 @@ struct Args {
 }
 
 fn main() -> io::Result<()> {
-    let Args { listen, threads, queue } = Args::parse();
-    baseline::serve(Options { listen, threads, queue }, |address| {
+    let BaselineArgs { listen, threads, queue } = BaselineArgs::parse();
+    baseline::serve(BaselineOptions { listen, threads, queue }, |address| {
         // Whoever started us waits for this line, and is gone if it cannot be written.
         let _ = writeln!(io::stdout(), "listening on {address}");
     })

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
-use corecast_benches::compare::{self, Options, Size};
+use corecast_benches::compare::{self, CompareOptions, Size};
 
 /// Engine, baseline and floor side by side: what a delivery costs, how many there can be, how long
 /// they take, what a connection costs, and whether the targets are met.
@@ -13,7 +13,7 @@ use corecast_benches::compare::{self, Options, Size};
 /// Exits with 1 when a server lost a message; a missed target is listed and is no failure.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/compare", max_term_width = 100)]
-struct Args {
+struct CompareArgs {
     /// One table, and all targets at smaller sizes, once each: about 3 minutes
     #[arg(long)]
     quick: bool,
@@ -36,13 +36,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let Args { quick, smoke, rounds, only, out } = Args::parse();
+    let CompareArgs { quick, smoke, rounds, only, out } = CompareArgs::parse();
     let size = match (quick, smoke) {
         (true, _) => Size::Quick,
         (_, true) => Size::Smoke,
         _ => Size::Full,
     };
-    match compare::run(&Options { size, rounds, only, folder: out }) {
+    match compare::run(&CompareOptions { size, rounds, only, folder: out }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => {
             eprintln!("compare: FAILED: a server lost, repeated, reordered or damaged messages");

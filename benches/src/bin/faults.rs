@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use corecast_benches::faults::{self, Options};
+use corecast_benches::faults::{self, FaultsOptions};
 
 /// Makes system calls of a server fail at random; fails when that costs more than a connection.
 ///
@@ -13,7 +13,7 @@ use corecast_benches::faults::{self, Options};
 /// build, and no ordinary test, has any of this in it.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/faults", max_term_width = 100)]
-struct Args {
+struct FaultsArgs {
     /// How many faults are to happen, over as many seeds as it takes
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     faults: u64,
@@ -36,8 +36,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let Args { faults, seed, load, minutes, out } = Args::parse();
-    let options = Options {
+    let FaultsArgs { faults, seed, load, minutes, out } = FaultsArgs::parse();
+    let options = FaultsOptions {
         faults,
         seed,
         load: Duration::from_secs(load.max(1)),

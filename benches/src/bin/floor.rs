@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::Parser;
-use corecast_benches::floor::{self, Means, Options};
+use corecast_benches::floor::{self, FloorOptions, Means};
 
 /// A server that does nothing but the sends. For `corecast load broadcast`, and for nobody else.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
-struct Args {
+struct FloorArgs {
     /// Address and port to listen on; port 0 lets the system choose
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -24,8 +24,8 @@ struct Args {
 }
 
 fn main() -> io::Result<()> {
-    let Args { listen, means, coalesce } = Args::parse();
-    floor::serve(Options { listen, means, coalesce }, |address| {
+    let FloorArgs { listen, means, coalesce } = FloorArgs::parse();
+    floor::serve(FloorOptions { listen, means, coalesce }, |address| {
         // Whoever started us waits for this line, and is gone if it cannot be written.
         let _ = writeln!(io::stdout(), "listening on {address}");
     })

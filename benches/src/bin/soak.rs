@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use corecast_benches::soak::{self, Options};
+use corecast_benches::soak::{self, SoakOptions};
 
 /// Mixed load with churn; fails when memory grows, a descriptor leaks or a message is lost.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/soak", max_term_width = 100)]
-struct Args {
+struct SoakArgs {
     /// How long; at least three cycles are run
     #[arg(long, value_name = "N", default_value_t = 60.0)]
     minutes: f64,
@@ -25,13 +25,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let Args { minutes, cycle, out } = Args::parse();
+    let SoakArgs { minutes, cycle, out } = SoakArgs::parse();
     let Ok(duration) = Duration::try_from_secs_f64(minutes * 60.0) else {
         eprintln!("soak: --minutes is a positive number");
         return ExitCode::FAILURE;
     };
     let cycle = Duration::from_secs(cycle.max(1));
-    match soak::run(&Options { duration, cycle, folder: out }) {
+    match soak::run(&SoakOptions { duration, cycle, folder: out }) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Failure;
 use super::metric::Metric;
-use super::plan::{Cores, Plan, QUIET_RATE, Room};
+use super::plan::{Cores, Plan, QUIET_RATE, RoomPlan};
 use super::system::{Counters, System};
 use super::table::{Column, Table};
 use crate::load::{Broadcast, Crowd, Load, Pace, Run};
@@ -122,7 +122,7 @@ impl<'a> Bench<'a> {
         turn: Turn<'_>,
         column: &mut Column,
         place: &Place,
-        room: &Room,
+        room: &RoomPlan,
     ) -> io::Result<()> {
         let server = self.start(turn.system, place)?;
         let before = Counters::read(turn.system, server.address())?;
@@ -167,15 +167,15 @@ impl<'a> Bench<'a> {
 
     /// The floor gets enough to fill its sends as the engine does. The engine needs less under way
     /// for that: members that it comes to later in a round get what arrived in it.
-    fn window(&self, system: System, room: &Room) -> usize {
+    fn window(&self, system: System, room: &RoomPlan) -> usize {
         match system {
             System::Floor { .. } => room.window.max(2 * self.coalesce),
             System::Engine { .. } | System::Baseline { .. } => room.window,
         }
     }
 
-    fn load(&self, place: &Place, server: &Server, room: &Room, pace: Pace) -> io::Result<Run> {
-        let Room { members, rooms, payload_bytes, window: _ } = *room;
+    fn load(&self, place: &Place, server: &Server, room: &RoomPlan, pace: Pace) -> io::Result<Run> {
+        let RoomPlan { members, rooms, payload_bytes, window: _ } = *room;
         let Plan { warm_up, duration, .. } = *self.plan;
         let broadcast = Broadcast {
             members,

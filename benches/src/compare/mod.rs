@@ -74,7 +74,7 @@ struct Failure {
 
 /// What is asked for.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CompareOptions {
     /// How much.
     pub size: Size,
     /// How often, unless it is as usual.
@@ -96,9 +96,9 @@ pub fn rows() -> impl Iterator<Item = &'static str> {
 /// # Errors
 ///
 /// When a program is missing or the report cannot be written.
-pub fn run(options: &Options) -> io::Result<bool> {
+pub fn run(options: &CompareOptions) -> io::Result<bool> {
     let begin = Instant::now();
-    let Options { size, rounds, only, folder } = options;
+    let CompareOptions { size, rounds, only, folder } = options;
     let mut plan = Plan::new(*size);
     plan.rounds = rounds.unwrap_or(plan.rounds).max(1);
     let command =

@@ -15,7 +15,7 @@ use crate::floor::Means;
 pub(super) struct Plan {
     /// Each system is measured once per round, in turn.
     pub(super) rounds: usize,
-    pub(super) broadcasts: Vec<Room>,
+    pub(super) broadcasts: Vec<RoomPlan>,
     pub(super) connections: Connections,
     /// How long load is applied before and while it is measured.
     pub(super) warm_up: Duration,
@@ -27,7 +27,7 @@ pub(super) struct Plan {
 
 /// A broadcast load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Room {
+pub(super) struct RoomPlan {
     pub(super) rooms: usize,
     /// Of all rooms together.
     pub(super) members: usize,
@@ -52,9 +52,9 @@ const MEMBERS: usize = 1000;
 impl Plan {
     pub(super) fn new(size: Size) -> Plan {
         let big =
-            |payload_bytes, window| Room { rooms: 1, members: MEMBERS, payload_bytes, window };
+            |payload_bytes, window| RoomPlan { rooms: 1, members: MEMBERS, payload_bytes, window };
         let small =
-            |payload_bytes| Room { rooms: 100, members: MEMBERS, payload_bytes, window: 16 };
+            |payload_bytes| RoomPlan { rooms: 100, members: MEMBERS, payload_bytes, window: 16 };
         match size {
             Size::Quick => Plan {
                 rounds: 3,
@@ -67,7 +67,7 @@ impl Plan {
             },
             Size::Smoke => Plan {
                 rounds: 1,
-                broadcasts: vec![Room { rooms: 2, members: 20, payload_bytes: 128, window: 4 }],
+                broadcasts: vec![RoomPlan { rooms: 2, members: 20, payload_bytes: 128, window: 4 }],
                 connections: Connections { few: 10, many: 50 },
                 warm_up: Duration::from_millis(50),
                 duration: Duration::from_millis(200),
@@ -102,7 +102,7 @@ impl Plan {
     }
 }
 
-impl Room {
+impl RoomPlan {
     pub(super) fn title(&self) -> String {
         let rooms = match self.rooms {
             1 => "one room".to_owned(),

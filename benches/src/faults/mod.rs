@@ -23,7 +23,7 @@ use round::Round;
 
 /// What the trial is told.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct FaultsOptions {
     /// How many faults are to happen.
     pub faults: u64,
     /// The first seed; the others follow it.
@@ -42,7 +42,7 @@ pub struct Options {
 /// # Errors
 ///
 /// When the server cannot be started, or was built without faults.
-pub fn run(options: &Options) -> io::Result<bool> {
+pub fn run(options: &FaultsOptions) -> io::Result<bool> {
     std::fs::create_dir_all(&options.folder)?;
     let (begin, mut all) = (Instant::now(), Round::default());
     for seed in options.seed.. {

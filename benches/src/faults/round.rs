@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Options;
+use super::FaultsOptions;
 use super::ledger::Ledger;
 use crate::process::{Server, sibling};
 
@@ -100,7 +100,7 @@ impl World<'_> {
 }
 
 /// Lives through one seed.
-pub(super) fn run(seed: u64, options: &Options) -> io::Result<Round> {
+pub(super) fn run(seed: u64, options: &FaultsOptions) -> io::Result<Round> {
     let ledger = Ledger::default();
     let mut server = start(seed, options)?;
     let descriptors = server.descriptors()?;
@@ -129,7 +129,7 @@ pub(super) fn run(seed: u64, options: &Options) -> io::Result<Round> {
     })
 }
 
-fn start(seed: u64, options: &Options) -> io::Result<Server> {
+fn start(seed: u64, options: &FaultsOptions) -> io::Result<Server> {
     let mut command = Command::new(sibling("corecast")?);
     command.args(["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--close-timeout", "1s"]);
     // What is forgotten shows as a client that waits in vain, not as one that is closed in time.

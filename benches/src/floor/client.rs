@@ -7,8 +7,8 @@ use std::sync::Arc;
 use corecast_shards::wire::{Decoder, Incoming};
 use tungstenite::handshake::derive_accept_key;
 
-use super::message::{self, Command};
-use super::room::Counters;
+use super::message::{self, FloorCommand};
+use super::room::FloorCounters;
 
 /// The longest message that a client may send.
 const MESSAGE_MAX: usize = 1 << 20;
@@ -37,8 +37,8 @@ impl Client {
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
-        counters: Counters,
-        mut each: impl FnMut(Command<'_>, &mut Vec<u8>),
+        counters: FloorCounters,
+        mut each: impl FnMut(FloorCommand<'_>, &mut Vec<u8>),
     ) -> bool {
         let Ok(len @ 1..) = (&*self.stream).read(buffer) else { return false };
         let mut input = &mut buffer[..len];
@@ -52,7 +52,7 @@ impl Client {
                 Ok((_, Some(Incoming::Close(_)))) | Err(_) => return false,
                 Ok((consumed, Some(incoming))) => {
                     if let Incoming::Text(text) = incoming {
-                        each(Command::find(text), &mut self.replies);
+                        each(FloorCommand::find(text), &mut self.replies);
                     }
                     input = &mut input[consumed..];
                 }
@@ -70,7 +70,7 @@ impl Client {
 
     /// Answers a complete handshake. Nobody may say more before that. Whoever asks for no upgrade
     /// gets the counters.
-    fn greet(&mut self, counters: Counters) -> bool {
+    fn greet(&mut self, counters: FloorCounters) -> bool {
         let head = self.head.take().unwrap_or_default();
         let Some(key) = find_key(&head) else {
             self.replies = stats(counters).into_bytes();
@@ -88,7 +88,7 @@ impl Client {
 }
 
 /// As far as the comparison reads the engine's `/v1/stats`.
-fn stats(Counters { delivered, sends }: Counters) -> String {
+fn stats(FloorCounters { delivered, sends }: FloorCounters) -> String {
     let body = format!(r#"{{"shards":[{{"delivered":{delivered},"sends":{sends}}}]}}"#);
     let len = body.len();
     format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}")

@@ -8,34 +8,34 @@ use corecast_shards::wire::{Opcode, push_frame};
 
 /// A command that the floor understands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Command<'a> {
+pub(super) enum FloorCommand<'a> {
     Join { room: &'a str, id: Option<&'a str> },
     Publish { room: &'a str, id: Option<&'a str>, event: &'a str, data: &'a str },
     Other,
 }
 
-impl Command<'_> {
-    pub(super) fn find(text: &str) -> Command<'_> {
+impl FloorCommand<'_> {
+    pub(super) fn find(text: &str) -> FloorCommand<'_> {
         if text.contains_before_data(r#""cast:publish""#) {
-            find_publish(text).unwrap_or(Command::Other)
+            find_publish(text).unwrap_or(FloorCommand::Other)
         } else if text.contains_before_data(r#""cast:join""#) {
             let room = between(text, r#""room":""#, '"');
-            room.map_or(Command::Other, |room| Command::Join { room, id: find_id(text) })
+            room.map_or(FloorCommand::Other, |room| FloorCommand::Join { room, id: find_id(text) })
         } else {
-            Command::Other
+            FloorCommand::Other
         }
     }
 }
 
 /// `{"event":"cast:publish","room":R,"id":I,"data":{"event":E,"data":…}}`, the members before
 /// `data` in any order. No `echo`, and no spaces between names and values.
-fn find_publish(text: &str) -> Option<Command<'_>> {
+fn find_publish(text: &str) -> Option<FloorCommand<'_>> {
     let (head, body) = text.split_once(r#""data":{"#)?;
     let room = between(head, r#""room":""#, '"')?;
     let event = between(body, r#""event":""#, '"')?;
     let (_, data) = body.split_once(r#""data":"#)?;
     let data = data.strip_suffix("}}")?;
-    Some(Command::Publish { room, id: find_id(head), event, data })
+    Some(FloorCommand::Publish { room, id: find_id(head), event, data })
 }
 
 fn find_id(text: &str) -> Option<&str> {
@@ -97,21 +97,22 @@ mod tests {
     fn commands_are_found_where_templates_put_them() {
         let publish =
             r#"{"event":"cast:publish","room":"r","id":7,"data":{"event":"m","data":"x}y"}}"#;
-        let expected = Command::Publish { room: "r", id: Some("7"), event: "m", data: "\"x}y\"" };
-        assert_eq!(Command::find(publish), expected);
+        let expected =
+            FloorCommand::Publish { room: "r", id: Some("7"), event: "m", data: "\"x}y\"" };
+        assert_eq!(FloorCommand::find(publish), expected);
         let publish =
             r#"{"id":"a","event":"cast:publish","room":"r","data":{"event":"m","data":{"n":1}}}"#;
         let expected =
-            Command::Publish { room: "r", id: Some("\"a\""), event: "m", data: "{\"n\":1}" };
-        assert_eq!(Command::find(publish), expected);
+            FloorCommand::Publish { room: "r", id: Some("\"a\""), event: "m", data: "{\"n\":1}" };
+        assert_eq!(FloorCommand::find(publish), expected);
         let join = r#"{"event":"cast:join","room":"r","id":1}"#;
-        assert_eq!(Command::find(join), Command::Join { room: "r", id: Some("1") });
+        assert_eq!(FloorCommand::find(join), FloorCommand::Join { room: "r", id: Some("1") });
         let join = r#"{"event":"cast:join","room":"r"}"#;
-        assert_eq!(Command::find(join), Command::Join { room: "r", id: None });
+        assert_eq!(FloorCommand::find(join), FloorCommand::Join { room: "r", id: None });
         for other in
             ["", "{}", r#"{"event":"cast:ping"}"#, r#"{"event":"cast:publish","room":"r"}"#]
         {
-            assert_eq!(Command::find(other), Command::Other);
+            assert_eq!(FloorCommand::find(other), FloorCommand::Other);
         }
     }
 }

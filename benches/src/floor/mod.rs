@@ -22,8 +22,8 @@ use std::net::{SocketAddr, TcpListener};
 use clap::ValueEnum;
 
 use ring::Ring;
-use room::Sender;
-use server::Server;
+use room::FloorSender;
+use server::FloorServer;
 
 /// How bytes get to the sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,7 +36,7 @@ pub enum Means {
 
 /// What the server is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct FloorOptions {
     /// Where to listen.
     pub listen: SocketAddr,
     /// How bytes get to the sockets.
@@ -50,7 +50,7 @@ pub struct Options {
 /// # Errors
 ///
 /// When the address cannot be listened on, or the kernel has no epoll or io_uring to give.
-pub fn serve(options: Options, on_listening: impl FnOnce(SocketAddr)) -> io::Result<()> {
+pub fn serve(options: FloorOptions, on_listening: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let listener = TcpListener::bind(options.listen)?;
     // The standard library listens with room for 128 connections; listening again only changes
     // that number.
@@ -58,8 +58,8 @@ pub fn serve(options: Options, on_listening: impl FnOnce(SocketAddr)) -> io::Res
     listener.set_nonblocking(true)?;
     on_listening(listener.local_addr()?);
     let sender = match options.means {
-        Means::Send => Sender::Plain,
-        Means::Uring => Sender::Ring(Box::new(Ring::new()?)),
+        Means::Send => FloorSender::Plain,
+        Means::Uring => FloorSender::Ring(Box::new(Ring::new()?)),
     };
-    Server::new(listener, sender, options.coalesce.max(1))?.run()
+    FloorServer::new(listener, sender, options.coalesce.max(1))?.run()
 }

@@ -10,21 +10,21 @@ use super::ring::Ring;
 
 /// How bytes get to the sockets.
 #[derive(Debug)]
-pub(super) enum Sender {
+pub(super) enum FloorSender {
     Plain,
     Ring(Box<Ring>),
 }
 
 /// What was sent so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counters {
+pub(super) struct FloorCounters {
     pub(super) delivered: u64,
     pub(super) sends: u64,
 }
 
 /// A room's members and the frames that wait for them.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct FloorRoom {
     pub(super) name: Box<str>,
     pub(super) offset: u64,
     members: Vec<Member>,
@@ -38,10 +38,10 @@ struct Member {
     stream: Arc<TcpStream>,
 }
 
-impl Room {
-    pub(super) fn new(name: &str) -> Room {
+impl FloorRoom {
+    pub(super) fn new(name: &str) -> FloorRoom {
         let (members, buffer) = (Vec::new(), Vec::new());
-        Room { name: name.into(), offset: 0, members, buffer, waiting: 0 }
+        FloorRoom { name: name.into(), offset: 0, members, buffer, waiting: 0 }
     }
 
     /// Adds a member and returns how many there are. What waits is to be sent before.
@@ -64,13 +64,17 @@ impl Room {
     }
 
     /// Sends what waits to every member: the whole of what is measured.
-    pub(super) fn send(&mut self, sender: &mut Sender, counters: &mut Counters) -> io::Result<()> {
+    pub(super) fn send(
+        &mut self,
+        sender: &mut FloorSender,
+        counters: &mut FloorCounters,
+    ) -> io::Result<()> {
         if self.waiting == 0 {
             return Ok(());
         }
         match sender {
-            Sender::Plain => self.send_plain(),
-            Sender::Ring(ring) => {
+            FloorSender::Plain => self.send_plain(),
+            FloorSender::Ring(ring) => {
                 ring.send(
                     &self.buffer,
                     self.members.iter().map(|member| member.stream.as_raw_fd()),

@@ -10,8 +10,8 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::client::Client;
-use super::message::{self, Command};
-use super::room::{Counters, Room, Sender};
+use super::message::{self, FloorCommand};
+use super::room::{FloorCounters, FloorRoom, FloorSender};
 
 /// Where the listener stands among the tokens; clients count from 1.
 const LISTENER: u64 = 0;
@@ -24,33 +24,33 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Everything that the one thread owns.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct FloorServer {
     listener: TcpListener,
     epoll: OwnedFd,
-    sender: Sender,
+    sender: FloorSender,
     coalesce: usize,
-    counters: Counters,
+    counters: FloorCounters,
     clients: HashMap<u64, Client>,
     next_token: u64,
-    rooms: Vec<Room>,
+    rooms: Vec<FloorRoom>,
     by_name: HashMap<Box<str>, usize>,
     buffer: Vec<u8>,
 }
 
-impl Server {
+impl FloorServer {
     pub(super) fn new(
         listener: TcpListener,
-        sender: Sender,
+        sender: FloorSender,
         coalesce: usize,
-    ) -> io::Result<Server> {
+    ) -> io::Result<FloorServer> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-        Ok(Server {
+        Ok(FloorServer {
             listener,
             epoll,
             sender,
             coalesce,
-            counters: Counters::default(),
+            counters: FloorCounters::default(),
             clients: HashMap::new(),
             next_token: LISTENER + 1,
             rooms: Vec::new(),
@@ -124,19 +124,19 @@ impl Server {
         &mut self,
         token: u64,
         stream: &Arc<std::net::TcpStream>,
-        command: Command<'_>,
+        command: FloorCommand<'_>,
         replies: &mut Vec<u8>,
     ) -> io::Result<()> {
         match command {
-            Command::Other => {}
-            Command::Join { room: name, id } => {
+            FloorCommand::Other => {}
+            FloorCommand::Join { room: name, id } => {
                 let room = self.room(name);
                 let room = &mut self.rooms[room];
                 room.send(&mut self.sender, &mut self.counters)?;
                 let members = room.join(token, stream);
                 message::push_joined(replies, name, id, (room.offset, members));
             }
-            Command::Publish { room, id, event, data } => {
+            FloorCommand::Publish { room, id, event, data } => {
                 let room = self.room(room);
                 let room = &mut self.rooms[room];
                 let offset = room.push(event, data);
@@ -155,7 +155,7 @@ impl Server {
         if let Some(room) = self.by_name.get(name) {
             return *room;
         }
-        self.rooms.push(Room::new(name));
+        self.rooms.push(FloorRoom::new(name));
         self.by_name.insert(name.into(), self.rooms.len() - 1);
         self.rooms.len() - 1
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub use report::{Connections, Gaps, Generator, Latency, Messages, Point, Run, ServerSide};
+pub use report::{ConnectionsReport, Gaps, Generator, Latency, Messages, Point, Run, ServerSide};
 
 use crate::process::{Server, pinned, sibling};
 

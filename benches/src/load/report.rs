@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 pub struct Run {
     /// What became of the connections.
-    pub connections: Connections,
+    pub connections: ConnectionsReport,
     /// What became of the messages.
     pub messages: Messages,
     /// When they arrived.
@@ -34,7 +34,7 @@ pub struct Run {
 /// What became of the connections.
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs, reason = "these are the generator's names, which its --help explains")]
-pub struct Connections {
+pub struct ConnectionsReport {
     pub wanted: u64,
     pub opened: u64,
     pub failed: u64,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
 
 use super::sources::Sources;
-use super::target::Target;
-use super::template::Template;
+use super::target::LoadTarget;
+use super::template::MessageTemplate;
 use crate::cli::units::{duration, number, size, whole};
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ pub(super) enum ScenarioArgs {
 #[command(next_line_help = true)]
 pub(super) struct BroadcastArgs {
     /// Where the server listens: ws://HOST:PORT/PATH
-    pub(super) url: Target,
+    pub(super) url: LoadTarget,
 
     /// Connections that receive
     #[arg(
@@ -122,7 +122,7 @@ pub(super) struct SlowArgs {
 #[command(next_line_help = true)]
 pub(super) struct HoldArgs {
     /// Where the server listens: ws://HOST:PORT/PATH
-    pub(super) url: Target,
+    pub(super) url: LoadTarget,
 
     /// Connections to open and keep
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = whole::<u32>)]
@@ -144,7 +144,7 @@ pub(super) struct HoldArgs {
 #[command(next_line_help = true)]
 pub(super) struct StormArgs {
     /// Where the server listens: ws://HOST:PORT/PATH
-    pub(super) url: Target,
+    pub(super) url: LoadTarget,
 
     /// Connections of one wave
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1000, value_parser = whole::<u32>)]
@@ -228,11 +228,11 @@ pub(super) struct TrafficArgs {
     ///
     /// {payload} is text without quotes; {id} is a number that counts from 1 on each connection.
     #[arg(long, value_name = "TEXT")]
-    pub(super) publish: Option<Template>,
+    pub(super) publish: Option<MessageTemplate>,
 
     /// What a publisher sends first, as --hello does for members; may be given several times
     #[arg(long, value_name = "TEXT")]
-    pub(super) publisher_hello: Vec<Template>,
+    pub(super) publisher_hello: Vec<MessageTemplate>,
 
     /// What the answer to a publish contains, for --window-by acks
     #[arg(long, value_name = "TEXT", default_value = "\"cast:ack\"")]
@@ -271,7 +271,7 @@ pub(super) struct CommonArgs {
 
     /// What a connection sends first; may be given several times; {room} and {member} are filled in
     #[arg(long, value_name = "TEXT")]
-    pub(super) hello: Vec<Template>,
+    pub(super) hello: Vec<MessageTemplate>,
 
     /// What the frame contains that says that hello was understood
     ///

@@ -23,7 +23,7 @@ pub(super) fn charts(figures: &Figures) -> Vec<Chart> {
         charts.push(latency_over_time(&points));
         charts.push(throughput(&points));
     } else {
-        charts.push(percentiles("Handshake percentiles", &figures.outcome.handshakes));
+        charts.push(percentiles("ClientHandshake percentiles", &figures.outcome.handshakes));
         charts.push(connections(&points));
         charts.push(memory(figures));
     }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::clock::seconds;
 use super::machine::Machine;
-use super::outcome::Outcome;
+use super::outcome::ReaderResult;
 use super::publisher::Sent;
 use super::run::Record;
 use super::sampler::Snapshot;
@@ -20,7 +20,7 @@ pub(super) struct Figures {
     /// Of the server, if it was watched.
     pub(super) pids: Option<Vec<u32>>,
     pub(super) record: Record,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ReaderResult,
     pub(super) sent: Sent,
 }
 

@@ -9,7 +9,7 @@ use super::plan::Plan;
 
 /// The same for every connection of a run.
 #[derive(Debug)]
-pub(super) struct Handshake {
+pub(super) struct ClientHandshake {
     pub(super) request: Vec<u8>,
     accept: String,
     /// The lines of a request that is no upgrade.
@@ -32,7 +32,7 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
-impl Handshake {
+impl ClientHandshake {
     pub(super) fn new(plan: &Plan, nonce: &[u8]) -> Self {
         let given = &plan.common.header;
         let ours = [
@@ -153,7 +153,7 @@ mod tests {
         let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let handshake =
-            Handshake { request: Vec::new(), accept, lines: String::new(), is_root: true };
+            ClientHandshake { request: Vec::new(), accept, lines: String::new(), is_root: true };
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));

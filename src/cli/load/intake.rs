@@ -5,19 +5,19 @@ use super::chunks::{Chunks, comment};
 use super::frames::{BINARY, FRAME_MAX, Frames, TEXT};
 use super::judge::{Judge, Verdict};
 use super::member::{Member, Wire};
-use super::payload::{self, Content, HEAD, Marker, Stamp};
+use super::payload::{self, HEAD, Marker, PayloadContent, Stamp};
 use super::recorder::Recorder;
 use super::tally::Tally;
 
 /// What one thread knows about what its members received.
 #[derive(Debug)]
-pub(super) struct Intake {
+pub(super) struct ReceivePath {
     marker: Marker,
     /// Size of the payload.
     size: usize,
     sample_mask: u32,
     /// What is compared beyond head and end, if it is.
-    content: Option<Content>,
+    content: Option<PayloadContent>,
     pub(super) judges: Vec<Judge>,
     pub(super) tally: Tally,
     pub(super) recorder: Recorder,
@@ -43,12 +43,12 @@ const CLOSE: u8 = 0x88;
 /// What an event stream says when there is nothing to say.
 const HEARTBEAT: &[u8] = b": ping\n\n";
 
-impl Intake {
+impl ReceivePath {
     pub(super) fn new(
         marker: Marker,
         size: usize,
         sampled_one_in: u32,
-        content: Option<Content>,
+        content: Option<PayloadContent>,
     ) -> Self {
         Self {
             marker,
@@ -273,24 +273,24 @@ fn fragment_fault(member: &Member, first: u8, len: usize) -> Option<&'static str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::load::payload::{PAYLOAD_MIN, Payload, stream_code};
+    use crate::cli::load::payload::{PAYLOAD_MIN, TestPayload, stream_code};
     use corecast_shards::wire::{Opcode, push_frame};
 
     const SIZE: usize = PAYLOAD_MIN + 3;
 
     struct Bench {
-        intake: Intake,
+        intake: ReceivePath,
         member: Member,
-        payload: Payload,
+        payload: TestPayload,
     }
 
     impl Bench {
         fn new() -> Self {
             let marker = Marker::new(5);
-            let mut intake = Intake::new(marker, SIZE, 1, Some(Content::new(SIZE)));
+            let mut intake = ReceivePath::new(marker, SIZE, 1, Some(PayloadContent::new(SIZE)));
             intake.judges.push(Judge::default());
             let member = Member::new(0, 3, 0, 1);
-            Self { intake, member, payload: Payload::new(SIZE, marker) }
+            Self { intake, member, payload: TestPayload::new(SIZE, marker) }
         }
 
         /// A message of that sequence number, after so much other text.

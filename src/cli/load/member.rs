@@ -14,7 +14,7 @@ pub(super) struct Member {
     pub(super) streams: u32,
     /// Where the payload stood in the last frame.
     pub(super) distance: usize,
-    pub(super) stage: Stage,
+    pub(super) stage: MemberStage,
     pub(super) stream: Option<TcpStream>,
     pub(super) is_slow: bool,
     /// The beginning of a frame or chunk, or of the answer to the request.
@@ -44,7 +44,7 @@ pub(super) enum Wire {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum MemberStage {
     Absent,
     Connecting,
     /// The request to upgrade, or for events, is sent.
@@ -72,7 +72,7 @@ impl Member {
             judges,
             streams,
             distance: 0,
-            stage: Stage::Absent,
+            stage: MemberStage::Absent,
             stream: None,
             is_slow: false,
             partial: Vec::new(),
@@ -88,7 +88,7 @@ impl Member {
 
     /// Forgets everything about a connection that is over.
     pub(super) fn reset(&mut self) {
-        self.stage = Stage::Absent;
+        self.stage = MemberStage::Absent;
         self.stream = None;
         self.is_fragmented = false;
         for buffer in [&mut self.partial, &mut self.fragments, &mut self.unsent] {

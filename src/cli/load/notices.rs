@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::chunks::data;
 use super::frames::close_kind;
 use super::intake::Notice;
-use super::member::{End, Stage, Wire};
+use super::member::{End, MemberStage, Wire};
 use super::reader::Reader;
 use super::wire;
 
@@ -36,7 +36,8 @@ impl Reader {
             Wire::Events => data(text).unwrap_or_default(),
         };
         let ready = self.shared.plan.ready.as_deref();
-        if self.members[nth].stage == Stage::Greeting && ready.is_some_and(|it| contains(text, it))
+        if self.members[nth].stage == MemberStage::Greeting
+            && ready.is_some_and(|it| contains(text, it))
         {
             return self.on_joined(nth);
         }

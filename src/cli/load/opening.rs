@@ -2,7 +2,7 @@
 
 use super::clock::nanos;
 use super::handshake::Answer;
-use super::member::{End, Stage, Wire};
+use super::member::{End, MemberStage, Wire};
 use super::poller::Interest;
 use super::reader::Reader;
 use super::shared::Phase;
@@ -36,7 +36,7 @@ impl Reader {
             Ok(stream) => {
                 let member = &mut self.members[nth];
                 (member.stream, member.began, member.end) = (Some(stream), now, None);
-                member.stage = Stage::Connecting;
+                member.stage = MemberStage::Connecting;
                 self.deadlines.push_back((nth, now.saturating_add(timeout)));
             }
             Err(error) => self.fail(nth, &socket::error_kind(&error)),
@@ -49,7 +49,7 @@ impl Reader {
         let Some(stream) = &member.stream else { return };
         match stream.take_error() {
             Ok(None) => {
-                member.stage = Stage::Upgrading;
+                member.stage = MemberStage::Upgrading;
                 let handshake = self.handshake.clone();
                 match member.wire {
                     Wire::WebSocket => self.send(nth, &handshake.request),
@@ -90,7 +90,7 @@ impl Reader {
 
     fn greet(&mut self, nth: usize) {
         let member = &mut self.members[nth];
-        member.stage = Stage::Greeting;
+        member.stage = MemberStage::Greeting;
         if member.wire == Wire::Events {
             return self.on_joined(nth);
         }
@@ -106,7 +106,7 @@ impl Reader {
         let is_ready = plan.ready.is_none();
         self.send(nth, &out);
         // Unless sending has just failed.
-        if is_ready && self.members[nth].stage == Stage::Greeting {
+        if is_ready && self.members[nth].stage == MemberStage::Greeting {
             self.on_joined(nth);
         }
     }
@@ -116,7 +116,7 @@ impl Reader {
         self.opening -= 1;
         self.counts.ready += 1;
         let member = &mut self.members[nth];
-        member.stage = Stage::Ready;
+        member.stage = MemberStage::Ready;
         member.is_judged = self.shared.phase() == Phase::Open;
         if member.is_slow {
             self.slow_down(nth);
@@ -136,8 +136,8 @@ impl Reader {
     /// A connection ended that we did not end.
     pub(super) fn leave(&mut self, nth: usize, end: End, kind: &str) {
         match self.members[nth].stage {
-            Stage::Absent => return,
-            Stage::Ready => {}
+            MemberStage::Absent => return,
+            MemberStage::Ready => {}
             _ => return self.fail(nth, kind),
         }
         self.counts.closed += 1;
@@ -170,10 +170,12 @@ impl Reader {
         }
         while let Some((nth, _)) = self.deadlines.pop_front_if(|&mut (_, by)| by <= now) {
             match self.members[nth].stage {
-                Stage::Connecting => self.fail(nth, "connecting timed out"),
-                Stage::Upgrading => self.fail(nth, "the upgrade was not answered in time"),
-                Stage::Greeting => self.fail(nth, "hello was not answered in time (see --ready)"),
-                Stage::Absent | Stage::Ready => {}
+                MemberStage::Connecting => self.fail(nth, "connecting timed out"),
+                MemberStage::Upgrading => self.fail(nth, "the upgrade was not answered in time"),
+                MemberStage::Greeting => {
+                    self.fail(nth, "hello was not answered in time (see --ready)")
+                }
+                MemberStage::Absent | MemberStage::Ready => {}
             }
         }
     }

@@ -3,20 +3,20 @@
 use hdrhistogram::Histogram;
 
 use super::args::Goodbye;
-use super::member::{End, Member, Stage};
+use super::member::{End, Member, MemberStage};
 use super::plan::Scenario;
-use super::reader::{Counts, Reader};
+use super::reader::{Reader, ReaderCounts};
 use super::recorder::{Recorder, add, histogram};
 use super::socket::{reset, write};
 use super::tally::Tally;
 use super::wire;
 
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct ReaderResult {
     pub(super) tally: Tally,
     pub(super) recorder: Recorder,
     pub(super) handshakes: Histogram<u64>,
-    pub(super) counts: Counts,
+    pub(super) counts: ReaderCounts,
     pub(super) verdict: Tallied,
 }
 
@@ -67,13 +67,13 @@ impl SlowMembers {
     }
 }
 
-impl Outcome {
+impl ReaderResult {
     pub(super) fn new() -> Self {
         Self {
             tally: Tally::default(),
             recorder: Recorder::new(),
             handshakes: histogram(3),
-            counts: Counts::default(),
+            counts: ReaderCounts::default(),
             verdict: Tallied::default(),
         }
     }
@@ -97,14 +97,14 @@ impl Outcome {
 
 impl Reader {
     /// Judges, says goodbye, and hands over.
-    pub(super) fn finish(mut self) -> Outcome {
+    pub(super) fn finish(mut self) -> ReaderResult {
         let mut verdict = Tallied::default();
         for member in self.members.iter().filter(|member| member.is_judged) {
             self.judge(member, &mut verdict);
             verdict.slow.count(member);
         }
         self.drop_all();
-        Outcome {
+        ReaderResult {
             tally: self.intake.tally,
             recorder: self.intake.recorder,
             handshakes: self.handshakes,
@@ -144,7 +144,7 @@ impl Reader {
 
     /// What has not arrived where it still can.
     pub(super) fn outstanding(&self) -> u64 {
-        let present = self.members.iter().filter(|m| m.is_judged && m.stage == Stage::Ready);
+        let present = self.members.iter().filter(|m| m.is_judged && m.stage == MemberStage::Ready);
         present
             .map(|member| {
                 let (holes, tail) = self.missing(member);

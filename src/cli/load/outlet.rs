@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 
 use super::frames::{BINARY, Frames, TEXT, close_kind};
-use super::handshake::{Answer, Handshake};
+use super::handshake::{Answer, ClientHandshake};
 use super::notices::{Said, contains, violation};
 use super::plan::{Plan, Traffic};
 use super::socket::{connect_now, error_kind, write};
@@ -33,7 +33,7 @@ impl Outlet {
     pub(super) fn open(
         plan: &Plan,
         traffic: &Traffic,
-        handshake: &Handshake,
+        handshake: &ClientHandshake,
         number: u32,
     ) -> Result<Self, String> {
         let stream = connect_now(plan, plan.members + number).map_err(|e| error_kind(&e))?;
@@ -108,7 +108,7 @@ impl Outlet {
 fn upgrade(
     mut stream: TcpStream,
     plan: &Plan,
-    handshake: &Handshake,
+    handshake: &ClientHandshake,
 ) -> Result<(TcpStream, Vec<u8>), String> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => "the upgrade was not answered in time".to_owned(),

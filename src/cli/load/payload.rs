@@ -109,7 +109,7 @@ pub(super) fn is_whole(text: &[u8], size: usize) -> bool {
 
 /// What stands between head and end, for runs that compare it.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct PayloadContent {
     /// From the head to the end.
     padding: Vec<u8>,
     one_in: u32,
@@ -119,7 +119,7 @@ pub(super) struct Content {
 /// receiving it takes.
 const COMPARED_BYTES: usize = 4096;
 
-impl Content {
+impl PayloadContent {
     pub(super) fn new(size: usize) -> Self {
         Self { padding: alphabet(size)[HEAD..size - 1].to_vec(), one_in: compared_one_in(size) }
     }
@@ -151,11 +151,11 @@ fn alphabet(size: usize) -> Vec<u8> {
 
 /// A payload that is rewritten for every message.
 #[derive(Debug)]
-pub(super) struct Payload {
+pub(super) struct TestPayload {
     bytes: Vec<u8>,
 }
 
-impl Payload {
+impl TestPayload {
     pub(super) fn new(size: usize, marker: Marker) -> Self {
         assert!(size >= PAYLOAD_MIN, "checked when arguments were");
         let mut bytes = alphabet(size);
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_stamp_is_read_as_it_was_written() {
         let marker = Marker::new(0xabcdef);
-        let mut payload = Payload::new(64, marker);
+        let mut payload = TestPayload::new(64, marker);
         for (room, nth, warm_up, sequence, time) in
             [(0, 0, false, 0, 0), (524_287, 4095, true, u32::MAX, u64::MAX), (9, 3, false, 42, 77)]
         {
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn only_the_own_marker_counts() {
         let (ours, theirs) = (Marker::new(1), Marker::new(2));
-        let mut payload = Payload::new(PAYLOAD_MIN, theirs);
+        let mut payload = TestPayload::new(PAYLOAD_MIN, theirs);
         let text = payload.stamp(Stamp { stream: 0, sequence: 0 }, 0).to_vec();
         assert_eq!(Stamp::read(&text, ours), None);
         assert_eq!(theirs.find(&[b"~~c".as_slice(), &text].concat()), Some(3));

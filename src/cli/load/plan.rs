@@ -11,25 +11,25 @@ use super::member::Wire;
 use super::payload::{PAYLOAD_MIN, PUBLISHERS_MAX, ROOMS_MAX};
 use super::sources::Sources;
 use super::streams::Streams;
-use super::target::Target;
-use super::template::Template;
+use super::target::LoadTarget;
+use super::template::MessageTemplate;
 
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) scenario: Scenario,
-    pub(super) target: Target,
+    pub(super) target: LoadTarget,
     pub(super) address: SocketAddr,
     pub(super) sources: Sources,
     pub(super) threads: usize,
     /// Connections that receive.
     pub(super) members: u32,
     /// The first so many of every hundred thousand members are slow, spread evenly.
-    pub(super) slow: Slow,
+    pub(super) slow: SlowShare,
     /// The share of members that receive Server-Sent Events.
     pub(super) event_streams: f64,
     pub(super) streams: Streams,
     /// What each member says first; empty: nothing.
-    pub(super) hello: Vec<Template>,
+    pub(super) hello: Vec<MessageTemplate>,
     /// What says that it was understood; `None`: nothing does.
     pub(super) ready: Option<Vec<u8>>,
     pub(super) traffic: Option<Traffic>,
@@ -57,13 +57,13 @@ impl Scenario {
 
 /// Members that read slowly.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Slow {
+pub(super) struct SlowShare {
     pub(super) share: f64,
     /// Bytes per second; 0 means that they do not read.
     pub(super) read_rate: usize,
 }
 
-impl Slow {
+impl SlowShare {
     /// Whether this member is slow.
     pub(super) fn has(self, member: u32) -> bool {
         is_of_share(self.share, member)
@@ -80,8 +80,8 @@ fn is_of_share(share: f64, member: u32) -> bool {
 pub(super) struct Traffic {
     pub(super) pace: Pace,
     pub(super) size: usize,
-    pub(super) publish: Template,
-    pub(super) hello: Vec<Template>,
+    pub(super) publish: MessageTemplate,
+    pub(super) hello: Vec<MessageTemplate>,
     pub(super) ack: Vec<u8>,
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
@@ -115,18 +115,22 @@ impl Plan {
         let scenario = args.scenario.or(args.default.0.map(ScenarioArgs::Broadcast));
         match scenario.ok_or("give the server's address: corecast load ws://127.0.0.1:8080/ws")? {
             ScenarioArgs::Broadcast(args) => {
-                Self::with_traffic(Scenario::Broadcast, *args, Slow::default())
+                Self::with_traffic(Scenario::Broadcast, *args, SlowShare::default())
             }
             ScenarioArgs::Slow(args) => {
                 let SlowArgs { broadcast, share, read_rate } = *args;
-                Self::with_traffic(Scenario::Slow, broadcast, Slow { share, read_rate })
+                Self::with_traffic(Scenario::Slow, broadcast, SlowShare { share, read_rate })
             }
             ScenarioArgs::Hold(args) => Self::hold(*args),
             ScenarioArgs::Storm(args) => Self::storm(*args),
         }
     }
 
-    fn with_traffic(scenario: Scenario, args: BroadcastArgs, slow: Slow) -> Result<Self, String> {
+    fn with_traffic(
+        scenario: Scenario,
+        args: BroadcastArgs,
+        slow: SlowShare,
+    ) -> Result<Self, String> {
         let BroadcastArgs { url, members, rooms, event_streams, traffic, common } = args;
         let streams = Streams { rooms, publishers: traffic.publishers };
         check_streams(streams, members)?;
@@ -149,7 +153,7 @@ impl Plan {
 
     fn base(
         scenario: Scenario,
-        target: Target,
+        target: LoadTarget,
         crowd: Crowd,
         mut common: CommonArgs,
     ) -> Result<Self, String> {
@@ -168,7 +172,7 @@ impl Plan {
             target,
             threads: threads.min(crowd.members as usize),
             members: crowd.members,
-            slow: Slow::default(),
+            slow: SlowShare::default(),
             event_streams: 0.0,
             streams: crowd.streams,
             hello,
@@ -259,7 +263,7 @@ fn check_streams(streams: Streams, members: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn publish_template(given: Option<Template>, pace: Pace) -> Result<Template, String> {
+fn publish_template(given: Option<MessageTemplate>, pace: Pace) -> Result<MessageTemplate, String> {
     let by_acks = matches!(pace, Pace::Window(_, WindowBy::Acks));
     let Some(template) = given else {
         return if by_acks { PUBLISH_WITH_ID.parse() } else { PUBLISH.parse() };
@@ -275,10 +279,10 @@ fn publish_template(given: Option<Template>, pace: Pace) -> Result<Template, Str
 
 /// What members say and wait for: what was given, or what corecast understands.
 fn greeting(
-    hello: Vec<Template>,
+    hello: Vec<MessageTemplate>,
     ready: Option<String>,
     joins: bool,
-) -> Result<(Vec<Template>, Option<Vec<u8>>), String> {
+) -> Result<(Vec<MessageTemplate>, Option<Vec<u8>>), String> {
     let ready = ready.map(String::into_bytes);
     Ok(match (hello.is_empty(), joins) {
         (false, _) => (hello, ready),
@@ -308,7 +312,7 @@ mod tests {
     #[test]
     fn slow_members_are_spread_evenly() {
         let slow = |share, members| {
-            (0..members).filter(|&member| Slow { share, read_rate: 0 }.has(member)).count()
+            (0..members).filter(|&member| SlowShare { share, read_rate: 0 }.has(member)).count()
         };
         assert_eq!((slow(0.1, 1000), slow(0.0, 10), slow(1.0, 10)), (100, 0, 10));
         assert_eq!((slow(0.5, 3), slow(0.1, 9)), (1, 0));

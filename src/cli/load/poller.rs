@@ -8,7 +8,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 /// Belongs to the thread that made it.
-pub(super) struct Poller {
+pub(super) struct LoadPoller {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
@@ -30,7 +30,7 @@ pub(super) enum Interest {
 
 const EVENTS_PER_TURN: usize = 1024;
 
-impl Poller {
+impl LoadPoller {
     pub(super) fn new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         Ok(Self { epoll, events: Vec::with_capacity(EVENTS_PER_TURN) })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// One or more processes of this machine that are measured together.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ServerProcess {
     pids: Vec<u32>,
     /// What each thread had used when it was last looked at.
     seen: HashMap<(u32, u32), u64>,
@@ -22,7 +22,7 @@ pub(super) struct Ran {
     pub(super) waited: u64,
 }
 
-impl Process {
+impl ServerProcess {
     pub(super) fn new(pids: &[u32]) -> Result<Self, String> {
         for &pid in pids {
             if !Path::new(&format!("/proc/{pid}/task")).exists() {
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn this_process_uses_cpu_and_memory() {
-        let mut process = Process::new(&[std::process::id()]).unwrap();
+        let mut process = ServerProcess::new(&[std::process::id()]).unwrap();
         let first = process.cpu();
         while process.cpu() == first {}
         assert!(process.resident() > 100_000);
-        assert!(Process::new(&[u32::MAX]).is_err());
+        assert!(ServerProcess::new(&[u32::MAX]).is_err());
     }
 }

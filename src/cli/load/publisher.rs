@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::handshake::Handshake;
+use super::handshake::ClientHandshake;
 use super::outlet::Outlet;
-use super::payload::{Payload, Stamp, stream_code};
+use super::payload::{Stamp, TestPayload, stream_code};
 use super::plan::{Pace, Traffic};
-use super::poller::{Interest, Poller};
+use super::poller::{Interest, LoadPoller};
 use super::reader::thread_id;
 use super::recorder::histogram;
 use super::shared::{Phase, Shared};
@@ -22,10 +22,10 @@ use super::wire;
 
 pub(super) struct Publisher {
     pub(super) shared: Arc<Shared>,
-    poller: Poller,
+    poller: LoadPoller,
     pub(super) outlets: Vec<Outlet>,
     pub(super) feeds: Vec<Feed>,
-    payload: Payload,
+    payload: TestPayload,
     text: Vec<u8>,
     /// Outlets that have something to send.
     dirty: Vec<usize>,
@@ -70,10 +70,10 @@ pub(super) const IDLE: Duration = Duration::from_millis(10);
 
 impl Publisher {
     /// Connects all publishers.
-    pub(super) fn open(shared: Arc<Shared>, handshake: &Handshake) -> Result<Self, String> {
+    pub(super) fn open(shared: Arc<Shared>, handshake: &ClientHandshake) -> Result<Self, String> {
         let io = |error: io::Error| error.to_string();
         let (plan, traffic) = (&shared.plan, traffic(&shared));
-        let poller = Poller::new().map_err(io)?;
+        let poller = LoadPoller::new().map_err(io)?;
         let mut outlets = Vec::new();
         for number in 0..plan.streams.publishers {
             let outlet = Outlet::open(plan, traffic, handshake, number)
@@ -88,7 +88,7 @@ impl Publisher {
             dirty: (0..outlets.len()).collect(),
             outlets,
             feeds: feeds(&shared),
-            payload: Payload::new(traffic.size, shared.marker),
+            payload: TestPayload::new(traffic.size, shared.marker),
             text: Vec::new(),
             sent: Sent::new(),
             shared,

@@ -11,12 +11,12 @@ use hdrhistogram::Histogram;
 
 use super::chunks::chunk_len;
 use super::clock::nanos;
-use super::handshake::Handshake;
-use super::intake::{Intake, Notice};
-use super::member::{End, Member, Stage, Wire};
-use super::outcome::Outcome;
-use super::payload::{Content, PAYLOAD_MIN};
-use super::poller::{Interest, Poller, Ready};
+use super::handshake::ClientHandshake;
+use super::intake::{Notice, ReceivePath};
+use super::member::{End, Member, MemberStage, Wire};
+use super::outcome::ReaderResult;
+use super::payload::{PAYLOAD_MIN, PayloadContent};
+use super::poller::{Interest, LoadPoller, Ready};
 use super::recorder::{Ticks, histogram};
 use super::sampler::tick;
 use super::shared::{Phase, Shared};
@@ -24,13 +24,13 @@ use super::socket::{error_kind, write};
 
 pub(super) struct Reader {
     pub(super) shared: Arc<Shared>,
-    pub(super) handshake: Arc<Handshake>,
+    pub(super) handshake: Arc<ClientHandshake>,
     /// Which of the receiving threads this is.
     index: usize,
-    pub(super) poller: Poller,
+    pub(super) poller: LoadPoller,
     buffer: Vec<u8>,
     pub(super) members: Vec<Member>,
-    pub(super) intake: Intake,
+    pub(super) intake: ReceivePath,
     notices: Vec<Notice>,
     /// Members that are to be connected.
     pub(super) waiting: VecDeque<usize>,
@@ -38,7 +38,7 @@ pub(super) struct Reader {
     pub(super) deadlines: VecDeque<(usize, u64)>,
     /// Members between connecting and ready.
     pub(super) opening: usize,
-    pub(super) counts: Counts,
+    pub(super) counts: ReaderCounts,
     pub(super) handshakes: Histogram<u64>,
     pub(super) wave: u32,
     pub(super) slow_read_next: u64,
@@ -49,7 +49,7 @@ pub(super) struct Reader {
 
 /// See [`Gauges`](super::shared::Gauges).
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct ReaderCounts {
     pub(super) ready: u64,
     pub(super) failed: u64,
     pub(super) closed: u64,
@@ -63,22 +63,22 @@ const IDLE: Duration = Duration::from_millis(10);
 impl Reader {
     pub(super) fn new(
         shared: Arc<Shared>,
-        handshake: Arc<Handshake>,
+        handshake: Arc<ClientHandshake>,
         index: usize,
     ) -> io::Result<Self> {
         let traffic = shared.plan.traffic.as_ref();
         let (size, one_in) = traffic.map_or((PAYLOAD_MIN, 1), |t| (t.size, t.sampled_one_in));
-        let content = shared.plan.common.strict.then(|| Content::new(size));
+        let content = shared.plan.common.strict.then(|| PayloadContent::new(size));
         let mut reader = Self {
-            intake: Intake::new(shared.marker, size, one_in, content),
-            poller: Poller::new()?,
+            intake: ReceivePath::new(shared.marker, size, one_in, content),
+            poller: LoadPoller::new()?,
             buffer: vec![0; BUFFER],
             members: Vec::new(),
             notices: Vec::new(),
             waiting: VecDeque::new(),
             deadlines: VecDeque::new(),
             opening: 0,
-            counts: Counts::default(),
+            counts: ReaderCounts::default(),
             handshakes: histogram(3),
             wave: 0,
             slow_read_next: 0,
@@ -108,7 +108,7 @@ impl Reader {
     }
 
     /// Runs until the phase says so; what it found out.
-    pub(super) fn run(mut self) -> io::Result<Outcome> {
+    pub(super) fn run(mut self) -> io::Result<ReaderResult> {
         self.shared.readers[self.index].thread.store(thread_id(), Release);
         loop {
             self.follow_phase();
@@ -159,9 +159,9 @@ impl Reader {
     fn on_ready_socket(&mut self, ready: Ready) {
         let nth = ready.token as usize;
         match self.members[nth].stage {
-            Stage::Absent => {}
-            Stage::Connecting if ready.writable => self.on_connected(nth),
-            Stage::Connecting => {}
+            MemberStage::Absent => {}
+            MemberStage::Connecting if ready.writable => self.on_connected(nth),
+            MemberStage::Connecting => {}
             _ => {
                 if ready.writable && !self.members[nth].unsent.is_empty() {
                     self.send_unsent(nth);
@@ -195,13 +195,13 @@ impl Reader {
     /// Takes what stands in the buffer.
     fn take(&mut self, nth: usize, filled: usize) {
         let mut from = 0;
-        if self.members[nth].stage == Stage::Upgrading {
+        if self.members[nth].stage == MemberStage::Upgrading {
             match self.on_answer(nth, filled) {
                 Some(used) => from = used,
                 None => return,
             }
         }
-        if self.members[nth].stage == Stage::Absent {
+        if self.members[nth].stage == MemberStage::Absent {
             return;
         }
         let (now, member) = (self.shared.clock.now(), &mut self.members[nth]);

@@ -6,11 +6,11 @@ use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use super::figures::{Figures, Wave};
-use super::handshake::Handshake;
+use super::handshake::ClientHandshake;
 use super::machine::{Machine, allow_descriptors};
-use super::outcome::Outcome;
+use super::outcome::ReaderResult;
 use super::plan::{Plan, Scenario};
-use super::process::Process;
+use super::process::ServerProcess;
 use super::progress::Progress;
 use super::publisher::{Publisher, Sent};
 use super::reader::Reader;
@@ -19,9 +19,9 @@ use super::shared::{Phase, Shared};
 
 pub(super) struct Run {
     pub(super) shared: Arc<Shared>,
-    pub(super) process: Option<Process>,
+    pub(super) process: Option<ServerProcess>,
     pub(super) progress: Progress,
-    readers: Vec<JoinHandle<Result<Outcome, String>>>,
+    readers: Vec<JoinHandle<Result<ReaderResult, String>>>,
     pub(super) publisher: Option<JoinHandle<Result<Sent, String>>>,
     /// Connections that we ended.
     pub(super) dropped: u64,
@@ -47,13 +47,13 @@ impl Run {
         allow_descriptors(u64::from(plan.members) + u64::from(plan.publishers()))?;
         let mut process = match plan.common.pid.as_slice() {
             [] => None,
-            pids => Some(Process::new(pids)?),
+            pids => Some(ServerProcess::new(pids)?),
         };
         let progress = Progress::new(plan.common.quiet);
         let mut random = [0; 20];
         getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
         let (nonce, run) = random.split_at(16);
-        let handshake = Arc::new(Handshake::new(&plan, nonce));
+        let handshake = Arc::new(ClientHandshake::new(&plan, nonce));
         let shared = Arc::new(Shared::new(plan, interrupted, run));
         let before = Snapshot::take(&shared, process.as_mut(), 0);
         let record = Record { began: Some(SystemTime::now()), before, ..Record::default() };
@@ -70,7 +70,7 @@ impl Run {
         Ok(run)
     }
 
-    fn spawn(&mut self, handshake: &Arc<Handshake>) -> Result<(), String> {
+    fn spawn(&mut self, handshake: &Arc<ClientHandshake>) -> Result<(), String> {
         if self.shared.plan.traffic.is_some() {
             let (shared, handshake) = (self.shared.clone(), handshake.clone());
             let body = move || {
@@ -133,10 +133,10 @@ impl Run {
         self.record.connected.opened > 0 && !self.has_failed()
     }
 
-    fn finish(mut self) -> Result<(Record, Outcome, Sent), String> {
+    fn finish(mut self) -> Result<(Record, ReaderResult, Sent), String> {
         self.shared.enter(Phase::End);
         self.progress.end();
-        let mut outcome = Outcome::new();
+        let mut outcome = ReaderResult::new();
         for reader in self.readers.drain(..) {
             outcome.merge(&join(reader)?);
         }

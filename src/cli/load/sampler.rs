@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
 use super::plan::{Plan, Scenario};
-use super::process::{Process, Ran, ran};
+use super::process::{Ran, ServerProcess, ran};
 use super::shared::Shared;
 
 /// Everything that counts up, at one moment.
@@ -48,7 +48,7 @@ pub(super) fn tick(plan: &Plan) -> Duration {
 }
 
 impl Snapshot {
-    pub(super) fn take(shared: &Shared, process: Option<&mut Process>, dropped: u64) -> Self {
+    pub(super) fn take(shared: &Shared, process: Option<&mut ServerProcess>, dropped: u64) -> Self {
         let opened = shared.sum(|gauges| &gauges.ready);
         let gone = dropped + shared.sum(|gauges| &gauges.closed);
         Self {

@@ -16,14 +16,14 @@ pub(super) struct Shared {
     phase: AtomicU8,
     /// Set by Ctrl-C.
     pub(super) interrupted: Arc<AtomicBool>,
-    pub(super) timetable: Timetable,
+    pub(super) timetable: SharedTimetable,
     /// Measured messages of each stream so far.
     pub(super) published: Vec<AtomicU32>,
     /// Members of each room that are connected.
     pub(super) present: Vec<AtomicU32>,
     /// Odd: members are to be connected; even: not. Only storms count past one.
     pub(super) wave: AtomicU32,
-    pub(super) readers: Vec<Gauges>,
+    pub(super) readers: Vec<LoadGauges>,
     pub(super) publisher: PublisherGauges,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Phase {
 
 /// When what happens, in the clock's time; 0 until it is known.
 #[derive(Debug, Default)]
-pub(super) struct Timetable {
+pub(super) struct SharedTimetable {
     pub(super) start: AtomicU64,
     /// The warm-up is over.
     pub(super) mark: AtomicU64,
@@ -53,7 +53,7 @@ pub(super) struct Timetable {
 /// The figures of one receiving thread while it runs; a cache line pair of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Gauges {
+pub(super) struct LoadGauges {
     /// The kernel's number of the thread.
     pub(super) thread: AtomicU32,
     /// Connections that have said hello and been understood.
@@ -89,13 +89,14 @@ impl Shared {
     pub(super) fn new(plan: Plan, interrupted: Arc<AtomicBool>, run: &[u8]) -> Self {
         let run = run.iter().fold(0, |run, &byte| run << 8 | u32::from(byte));
         let (rooms, streams) = (plan.streams.rooms, plan.streams.count());
-        let gauges = || Gauges { outstanding: AtomicU64::new(u64::MAX), ..Gauges::default() };
+        let gauges =
+            || LoadGauges { outstanding: AtomicU64::new(u64::MAX), ..LoadGauges::default() };
         Self {
             clock: Clock::start(),
             marker: Marker::new(run & 0x00ff_ffff),
             phase: AtomicU8::new(Phase::Open as u8),
             interrupted,
-            timetable: Timetable::default(),
+            timetable: SharedTimetable::default(),
             published: (0..streams).map(|_| AtomicU32::new(0)).collect(),
             present: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
             wave: AtomicU32::new(0),
@@ -123,7 +124,7 @@ impl Shared {
     }
 
     /// One figure, summed over the receiving threads.
-    pub(super) fn sum(&self, figure: impl Fn(&Gauges) -> &AtomicU64) -> u64 {
+    pub(super) fn sum(&self, figure: impl Fn(&LoadGauges) -> &AtomicU64) -> u64 {
         let values = self.readers.iter().map(|gauges| figure(gauges).load(Acquire));
         values.fold(0, u64::saturating_add)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::clock::nanos;
-use super::member::{End, Stage};
+use super::member::{End, MemberStage};
 use super::poller::Interest;
 use super::reader::Reader;
 use super::shared::Phase;
@@ -35,7 +35,7 @@ impl Reader {
         self.slow_read_next = now + nanos(EVERY);
         let share = (rate as f64 * EVERY.as_secs_f64()).ceil() as usize;
         for nth in 0..self.members.len() {
-            if self.members[nth].is_slow && self.members[nth].stage == Stage::Ready {
+            if self.members[nth].is_slow && self.members[nth].stage == MemberStage::Ready {
                 self.read(nth, share);
             }
         }

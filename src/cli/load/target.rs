@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A `ws://` address, taken apart but not looked up.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct LoadTarget {
     pub(super) url: String,
     /// Host and port as the `Host` header has them.
     pub(super) authority: String,
@@ -16,7 +16,7 @@ pub(super) struct Target {
 
 const PORT: &str = ":80";
 
-impl Target {
+impl LoadTarget {
     /// The first address of the host where somebody listens.
     ///
     /// A name may have several, and which one the server has is not to be seen from here. With a
@@ -33,7 +33,7 @@ impl Target {
     }
 }
 
-impl FromStr for Target {
+impl FromStr for LoadTarget {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
@@ -83,7 +83,7 @@ mod tests {
             ("ws://h?token=x", "h", "/?token=x"),
         ];
         for (url, authority, path) in rows {
-            let target: Target = url.parse().unwrap();
+            let target: LoadTarget = url.parse().unwrap();
             assert_eq!((&*target.authority, &*target.path), (authority, path), "{url}");
         }
     }
@@ -110,7 +110,7 @@ mod tests {
             ("ws://a b/", "looks like"),
         ];
         for (url, advice) in rows {
-            let error = url.parse::<Target>().unwrap_err();
+            let error = url.parse::<LoadTarget>().unwrap_err();
             assert!(error.contains(advice), "{url}: {error}");
         }
     }

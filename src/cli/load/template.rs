@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// Text in which `{room}`, `{payload}`, `{id}`, `{member}` and `{publisher}` are filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template {
+pub(super) struct MessageTemplate {
     pieces: Vec<Piece>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Fill<'a> {
     pub(super) number: u32,
 }
 
-impl Template {
+impl MessageTemplate {
     /// Appends the filled-in message.
     pub(super) fn render(&self, out: &mut Vec<u8>, fill: &Fill<'_>) {
         for piece in &self.pieces {
@@ -50,7 +50,7 @@ impl Template {
     }
 }
 
-impl FromStr for Template {
+impl FromStr for MessageTemplate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn render(text: &str) -> String {
-        let template: Template = text.parse().unwrap();
+        let template: MessageTemplate = text.parse().unwrap();
         let mut out = Vec::new();
         template.render(&mut out, &Fill { room: "r-1", payload: b"PPP", id: 7, number: 3 });
         String::from_utf8(out).unwrap()
@@ -127,6 +127,6 @@ mod tests {
 
     #[test]
     fn a_hole_that_does_not_exist_is_an_error() {
-        assert!("{rom}".parse::<Template>().unwrap_err().contains("{room}"));
+        assert!("{rom}".parse::<MessageTemplate>().unwrap_err().contains("{room}"));
     }
 }

@@ -14,12 +14,12 @@ use super::Syscall;
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     counts: [AtomicU64; Syscall::COUNTED.len()],
-    told: Mutex<[Told; Syscall::COUNTED.len()]>,
+    reported: Mutex<[LastReport; Syscall::COUNTED.len()]>,
 }
 
 /// What the log knows of one call.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct LastReport {
     /// When it was told last; none when it never was.
     at: Option<Time>,
     /// How many failures that was up to.
@@ -51,13 +51,13 @@ impl Failures {
     /// How many failures a line in the log would stand for; none when it is too early for one.
     fn times_to_tell(&self, place: usize, count: u64, now: Time) -> Option<u64> {
         // Nobody panics while holding the lock: it guards two numbers.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = &mut told[place];
-        if told.at.is_some_and(|at| now < at + TELL_INTERVAL) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let reported = &mut reported[place];
+        if reported.at.is_some_and(|at| now < at + TELL_INTERVAL) {
             return None;
         }
-        let times = count.saturating_sub(told.count);
-        *told = Told { at: Some(now), count };
+        let times = count.saturating_sub(reported.count);
+        *reported = LastReport { at: Some(now), count };
         Some(times)
     }
 }
@@ -81,8 +81,9 @@ mod tests {
     fn the_first_failure_is_told_and_then_a_sum_per_minute() {
         let failures = Failures::default();
         let second = |second: u64| Time::from_nanos(second * 1_000_000_000);
-        let told: Vec<_> = (1..=121).map(|n| failures.times_to_tell(0, n, second(n))).collect();
-        let lines = told.into_iter().enumerate().filter_map(|(n, told)| Some((n, told?)));
+        let reported: Vec<_> = (1..=121).map(|n| failures.times_to_tell(0, n, second(n))).collect();
+        let lines =
+            reported.into_iter().enumerate().filter_map(|(n, reported)| Some((n, reported?)));
         assert_eq!(lines.collect::<Vec<_>>(), [(0, 1), (60, 60), (120, 60)]);
     }
 

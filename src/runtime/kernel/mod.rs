@@ -21,7 +21,7 @@
 //! | `io_uring_enter` | EAGAIN | nothing: it is made again |
 //! | `io_uring_enter` | others | the ring: sends go one by one from there on; the process only if sends are under way that cannot be waited for |
 //! | `timerfd_settime` | any | nothing: the shard waits by the milliseconds of `epoll_wait` until it works again |
-//! | a doorbell's `write` | any | nothing: it is made again; the process when it never works, because that shard would sleep for ever |
+//! | a waker's `write` | any | nothing: it is made again; the process when it never works, because that shard would sleep for ever |
 //! | `setsockopt` of a connection | any | nothing: memory of a dead peer is freed later |
 //! | `shutdown` | any | that connection, at its close timeout |
 //! | anything before the shard listens | any | the start: it returns a [`StartError`] |

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use corecast_shards::{ConnId, Permissions};
 
-use super::flush::SLICE_TIME_MAX;
-use super::greeting::Undecided;
+use super::driver::{PENDING, READ_BYTES, REGISTRATION, SessionPolicy, ShardDriver, SpawnRequest};
+use super::flush::QUANTUM_TIME_MAX;
 use super::kernel::Syscall;
-use super::process::{HttpPlace, Process};
+use super::pending::AwaitingAuthorization;
+use super::server_state::{HttpPlace, ServerState};
 use super::sys;
-use super::turn::{Birth, Core, GREETING, Keeping, READ_BYTES, WATCH};
 use crate::claims::Claims;
 use crate::handshake::{Handshake, Refusal};
 use crate::http::{EventStream, Head, HttpError, SUBPROTOCOL, Upgrade};
@@ -27,11 +27,11 @@ const TURNED_AWAY_MAX: usize = 64;
 
 /// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
 /// give or take one read's.
-const GREETING_READS_PER_TURN: usize = 128;
-const GREETING_BYTES_PER_TURN: usize = 64 << 10;
+const PENDING_READS_PER_TURN: usize = 128;
+const PENDING_BYTES_PER_TURN: usize = 64 << 10;
 
-impl Core {
-    /// Accepts as many as there are, but not longer than a slice lasts. The listener is watched
+impl ShardDriver {
+    /// Accepts as many as there are, but not longer than a quantum lasts. The listener is watched
     /// level-triggered, so that the next turn finds the others.
     pub(super) fn accept(&mut self) {
         if self.accepts_again.is_some() {
@@ -40,19 +40,19 @@ impl Core {
         let begin = Instant::now();
         self.refill_reserve();
         for _ in 0..ACCEPTS_PER_TURN {
-            if self.is_crowded() && self.greetings.has_readable() {
+            if self.is_crowded() && self.pending.has_readable() {
                 // Those that are still to be read may turn out to have nothing to say, and make way.
                 return;
             }
             self.counts.accepts += 1;
             match sys::accept(&self.listener) {
-                Ok(fd) => self.admit(fd),
+                Ok(fd) => self.add_pending(fd),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) if self.makes_way(&error) => {}
                 Err(_) => return,
             }
-            if begin.elapsed() > SLICE_TIME_MAX {
+            if begin.elapsed() > QUANTUM_TIME_MAX {
                 return;
             }
         }
@@ -66,11 +66,11 @@ impl Core {
             if self.evict() {
                 return true;
             }
-            if self.greetings.has_readable() {
+            if self.pending.has_readable() {
                 // Those that are still to be read may turn out to be idle.
                 return false;
             }
-            if self.watches.evict() {
+            if self.registrations.evict() {
                 // Its descriptor is free when its task has run.
                 return false;
             }
@@ -84,30 +84,30 @@ impl Core {
 
     /// Whether the limit of plain HTTP connections and handshakes is reached.
     fn is_crowded(&self) -> bool {
-        self.process.http_connections() >= self.process.limits().http_connections
+        self.state.http_connections() >= self.state.limits().http_connections
     }
 
     /// A place for a new connection, if need be that of one which is between two requests, or has
     /// said nothing yet.
     fn http_place(&mut self) -> Option<HttpPlace> {
-        let place = Process::claim_http(&self.process);
+        let place = ServerState::claim_http(&self.state);
         if place.is_some() {
             return place;
         }
-        if !self.watches.evict() {
-            drop(self.greetings.most_silent().and_then(|key| self.greetings.remove(key))?);
+        if !self.registrations.evict() {
+            drop(self.pending.most_silent().and_then(|key| self.pending.remove(key))?);
         }
         self.counts.evicted += 1;
-        Some(Process::succeed_http(&self.process))
+        Some(ServerState::succeed_http(&self.state))
     }
 
     /// Takes a new connection in, to be read from now on.
-    fn admit(&mut self, fd: OwnedFd) {
+    fn add_pending(&mut self, fd: OwnedFd) {
         let place = self.http_place();
-        if place.is_none() && self.greetings.answered() >= TURNED_AWAY_MAX {
+        if place.is_none() && self.pending.answered() >= TURNED_AWAY_MAX {
             return self.turn_away(&fd);
         }
-        let token = GREETING | self.greetings.next_key();
+        let token = PENDING | self.pending.next_key();
         let watched = self.poller.add_socket(&fd, token).or_else(|error| {
             self.note_failure(Syscall::EpollCtl, &error);
             // The place of an idle one may be what is missing.
@@ -118,10 +118,10 @@ impl Core {
             return self.turn_away(&fd);
         }
         let is_welcome = place.is_some();
-        let deadline = self.now() + self.process.limits().handshake_timeout;
-        let key = self.greetings.insert(fd, place, deadline);
+        let deadline = self.now() + self.state.limits().handshake_timeout;
+        let key = self.pending.insert(fd, place, deadline);
         if is_welcome {
-            return self.greetings.queue(key);
+            return self.pending.queue(key);
         }
         self.counts.refused += 1;
         self.answer(key, &HttpError::crowded());
@@ -136,13 +136,13 @@ impl Core {
     }
 
     /// Reads what connections say before they are WebSockets.
-    pub(super) fn greet(&mut self) {
+    pub(super) fn read_handshakes(&mut self) {
         let (begin, mut bytes) = (Instant::now(), 0);
-        for _ in 0..GREETING_READS_PER_TURN {
-            let Some(key) = self.greetings.next_readable() else { return };
-            bytes += self.read_greeting(key);
-            self.hearing.on_greeting_read();
-            if bytes > GREETING_BYTES_PER_TURN || begin.elapsed() > SLICE_TIME_MAX {
+        for _ in 0..PENDING_READS_PER_TURN {
+            let Some(key) = self.pending.next_readable() else { return };
+            bytes += self.read_pending(key);
+            self.event_progress.on_handshake_read();
+            if bytes > PENDING_BYTES_PER_TURN || begin.elapsed() > QUANTUM_TIME_MAX {
                 return;
             }
         }
@@ -150,39 +150,39 @@ impl Core {
 
     /// Reads one of them once, and puts it in line again if it may have more to say. Returns how
     /// many bytes there were.
-    fn read_greeting(&mut self, key: u64) -> usize {
-        let Some(greeting) = self.greetings.get_mut(key) else { return 0 };
-        if greeting.undecided.is_some() {
+    fn read_pending(&mut self, key: u64) -> usize {
+        let Some(waiting) = self.pending.get_mut(key) else { return 0 };
+        if waiting.awaiting.is_some() {
             return 0;
         }
         let (answered, received) =
-            (greeting.answered, sys::receive(greeting, &mut self.buffer[..READ_BYTES]));
+            (waiting.answered, sys::receive(waiting, &mut self.buffer[..READ_BYTES]));
         match received {
             Ok(len @ 1..) => {
-                self.greetings.queue(key);
+                self.pending.queue(key);
                 if !answered {
                     self.on_head(key, len);
                 }
                 return len;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(_) | Err(_) => drop(self.greetings.remove(key)),
+            Ok(_) | Err(_) => drop(self.pending.remove(key)),
         }
         0
     }
 
     /// Looks at the first `len` bytes of the buffer, and what came before them.
     fn on_head(&mut self, key: u64, len: usize) {
-        let head_max = self.process.limits().head_bytes;
-        let Some(greeting) = self.greetings.get_mut(key) else { return };
-        if greeting.head.is_empty() {
+        let head_max = self.state.limits().head_bytes;
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        if waiting.head.is_empty() {
             return self.on_whole(key, len);
         }
-        let is_due = greeting.extend_head(&self.buffer[..len]);
-        if !is_due && greeting.head.len() <= head_max {
+        let is_due = waiting.extend_head(&self.buffer[..len]);
+        if !is_due && waiting.head.len() <= head_max {
             return;
         }
-        let whole = std::mem::take(&mut greeting.head);
+        let whole = std::mem::take(&mut waiting.head);
         // What came in pieces is put together in the buffer, where the rest of the way expects it.
         match whole.len() <= self.buffer.len() {
             true => {
@@ -195,12 +195,12 @@ impl Core {
 
     /// Judges what stands in the first `len` bytes of the buffer: all that a connection has said.
     fn on_whole(&mut self, key: u64, len: usize) {
-        let (limit, rules) = (self.process.limits().head_bytes, self.process.rules());
+        let (limit, rules) = (self.state.limits().head_bytes, self.state.rules());
         match Head::parse(&self.buffer[..len], limit, rules) {
             Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, len),
             Head::Partial => {
-                let Some(greeting) = self.greetings.get_mut(key) else { return };
-                greeting.keep_head(self.buffer[..len].to_vec());
+                let Some(waiting) = self.pending.get_mut(key) else { return };
+                waiting.keep_head(self.buffer[..len].to_vec());
             }
             Head::Request { .. } => self.hand_to_http(key, len),
             Head::Refused(error) => self.answer(key, &error),
@@ -211,26 +211,26 @@ impl Core {
     /// frame's.
     fn on_handshake(&mut self, key: u64, upgrade: Upgrade, len: usize) {
         let head = upgrade.len;
-        if self.process.is_draining() {
+        if self.state.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
-        if self.keeping == Keeping::Nothing {
+        if self.session_policy == SessionPolicy::Nothing {
             return self.upgrade(key, &upgrade, head..len, None);
         }
-        let Some(greeting) = self.greetings.get_mut(key) else { return };
-        let address = sys::peer_address(&greeting.fd).ok();
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        let address = sys::peer_address(&waiting.fd).ok();
         let bytes = &self.buffer[..head];
         let Some(handshake) = address.and_then(|address| Handshake::read(bytes, address)) else {
             // The peer has gone already: only that leaves a socket without address.
-            return drop(self.greetings.remove(key));
+            return drop(self.pending.remove(key));
         };
-        if self.keeping == Keeping::Sessions {
+        if self.session_policy == SessionPolicy::Sessions {
             let session = Session::new(handshake, Claims::anonymous());
             return self.upgrade(key, &upgrade, head..len, Some(session));
         }
         let rest = self.buffer[head..len].to_vec();
-        greeting.undecided = Some(Undecided { upgrade, rest });
-        self.births.push(Birth::Authorize { key, handshake });
+        waiting.awaiting = Some(AwaitingAuthorization { upgrade, rest });
+        self.spawn_requests.push(SpawnRequest::Authorize { key, handshake });
     }
 
     /// The program has decided about a handshake, if that is still there.
@@ -240,16 +240,16 @@ impl Core {
         handshake: Handshake,
         verdict: Result<Claims, Refusal>,
     ) {
-        let greeting = self.greetings.get_mut(key);
-        let Some(undecided) = greeting.and_then(|greeting| greeting.undecided.take()) else {
+        let waiting = self.pending.get_mut(key);
+        let Some(awaiting) = waiting.and_then(|waiting| waiting.awaiting.take()) else {
             return;
         };
         match verdict {
             Ok(claims) => {
-                let rest = undecided.rest.len();
-                self.buffer[..rest].copy_from_slice(&undecided.rest);
+                let rest = awaiting.rest.len();
+                self.buffer[..rest].copy_from_slice(&awaiting.rest);
                 let session = Session::new(handshake, claims);
-                self.upgrade(key, &undecided.upgrade, 0..rest, Some(session));
+                self.upgrade(key, &awaiting.upgrade, 0..rest, Some(session));
             }
             Err(refusal) => self.answer(key, &HttpError::refusal(refusal)),
         }
@@ -263,20 +263,20 @@ impl Core {
         rest: Range<usize>,
         session: Option<Session>,
     ) {
-        if self.process.is_draining() {
+        if self.state.is_draining() {
             return self.answer(key, &HttpError::draining());
         }
-        if !self.process.claim_connection() {
-            return self.answer(key, &HttpError::capacity(self.process.limits().connections));
+        if !self.state.claim_connection() {
+            return self.answer(key, &HttpError::capacity(self.state.limits().connections));
         }
         let permissions = self.permissions_of(upgrade, session.as_ref());
-        let Some(greeting) = self.greetings.remove(key) else { return };
+        let Some(waiting) = self.pending.remove(key) else { return };
         let response = switching_protocols(upgrade);
         // The socket's buffer is empty, so that it takes these bytes or is dead.
-        if sys::send(&greeting.fd, &response).ok() != Some(response.len()) {
-            return self.process.release_connection();
+        if sys::send(&waiting.fd, &response).ok() != Some(response.len()) {
+            return self.state.release_connection();
         }
-        self.open(greeting.fd, rest, session, permissions);
+        self.open(waiting.fd, rest, session, permissions);
     }
 
     /// What a connection may do: as much as any, if it is known.
@@ -284,7 +284,7 @@ impl Core {
         let has_claims = session.is_some_and(|session| !session.claims.is_anonymous());
         match upgrade.has_key || has_claims {
             true => self.permissions,
-            false => self.process.rules().anonymous.restrict(self.permissions),
+            false => self.state.rules().anonymous.restrict(self.permissions),
         }
     }
 
@@ -332,63 +332,68 @@ impl Core {
     /// Takes a connection back from its task, because its next request is a handshake: the first of
     /// these bytes.
     pub(crate) fn take_back(&mut self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
-        let token = GREETING | self.greetings.next_key();
+        let token = PENDING | self.pending.next_key();
         if let Err(error) = self.poller.rename_socket(&fd, token) {
             return self.note_failure(Syscall::EpollCtl, &error);
         }
-        let deadline = self.now() + self.process.limits().handshake_timeout;
-        let key = self.greetings.insert(fd, Some(place), deadline);
+        let deadline = self.now() + self.state.limits().handshake_timeout;
+        let key = self.pending.insert(fd, Some(place), deadline);
         self.buffer[..bytes.len()].copy_from_slice(bytes);
         self.on_whole(key, bytes.len());
     }
 
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u64, len: usize) {
-        let Some(greeting) = self.greetings.remove(key) else { return };
-        let Some(place) = greeting.place else { return };
-        let watch = self.watches.insert();
-        let token = WATCH | watch;
-        match self.poller.rename_socket(&greeting.fd, token) {
+        let Some(waiting) = self.pending.remove(key) else { return };
+        let Some(place) = waiting.place else { return };
+        let registration = self.registrations.insert();
+        let token = REGISTRATION | registration;
+        match self.poller.rename_socket(&waiting.fd, token) {
             Ok(()) => {
                 let head = self.buffer[..len].to_vec();
-                self.births.push(Birth::Http { fd: greeting.fd, watch, place, head });
+                self.spawn_requests.push(SpawnRequest::Http {
+                    fd: waiting.fd,
+                    registration,
+                    place,
+                    head,
+                });
             }
             Err(error) => {
                 self.note_failure(Syscall::EpollCtl, &error);
-                self.watches.remove(watch);
+                self.registrations.remove(registration);
             }
         }
     }
 
     /// Answers what never becomes a request, and waits for its end.
     pub(super) fn answer(&mut self, key: u64, error: &HttpError) {
-        let Some(greeting) = self.greetings.get_mut(key) else { return };
+        let Some(waiting) = self.pending.get_mut(key) else { return };
         // A socket that has just connected takes a few hundred bytes, or nobody reads them.
-        let _ = sys::send(greeting, &error.to_bytes());
-        sys::shutdown_write(greeting);
-        let deadline = self.now() + self.process.limits().close_timeout;
-        self.greetings.set_answered(key, deadline);
+        let _ = sys::send(waiting, &error.to_bytes());
+        sys::shutdown_write(waiting);
+        let deadline = self.now() + self.state.limits().close_timeout;
+        self.pending.set_answered(key, deadline);
         // It may have hung up while the program was deciding, and nobody would say so again.
-        self.greetings.queue(key);
+        self.pending.queue(key);
     }
 
     pub(super) fn on_deadlines(&mut self) {
         let now = self.now();
-        self.alarms.go_off(now);
+        self.timers.fire_due(now);
         // What they have said while we did not listen counts.
-        let heard = self.hearing.heard();
-        while let Some(key) = self.greetings.next_late(heard) {
-            let Some(greeting) = self.greetings.get_mut(key) else { continue };
-            if greeting.undecided.is_some() {
+        let events_until = self.event_progress.events_until();
+        while let Some(key) = self.pending.next_late(events_until) {
+            let Some(waiting) = self.pending.get_mut(key) else { continue };
+            if waiting.awaiting.is_some() {
                 self.answer(key, &HttpError::authorize_timeout());
-            } else if !greeting.head.is_empty() {
+            } else if !waiting.head.is_empty() {
                 self.answer(key, &HttpError::head_timeout());
             } else {
-                self.greetings.remove(key);
+                self.pending.remove(key);
             }
         }
-        while let Some(key) = self.greetings.next_overdue(heard) {
-            self.greetings.remove(key);
+        while let Some(key) = self.pending.next_overdue(events_until) {
+            self.pending.remove(key);
         }
         if self.accepts_again.is_some_and(|again| again <= now) {
             self.accept_again();

@@ -6,65 +6,65 @@ use std::task::{Context, Poll, Waker};
 
 /// The shard's end. Dropping it unused ends the wait.
 #[derive(Debug)]
-pub(crate) struct Resolver<T>(Shared<T>);
+pub(crate) struct OneshotSender<T>(OneshotShared<T>);
 
 /// The waiting end: a future of any runtime, ready when the other end was used, or none when it
 /// was dropped.
 #[derive(Debug)]
-pub(crate) struct Promise<T>(Shared<T>);
+pub(crate) struct OneshotReceiver<T>(OneshotShared<T>);
 
 #[derive(Debug)]
-struct Shared<T>(Arc<Mutex<State<T>>>);
+struct OneshotShared<T>(Arc<Mutex<State<T>>>);
 
 #[derive(Debug)]
 struct State<T> {
     value: Option<T>,
-    broken: bool,
+    closed: bool,
     waker: Option<Waker>,
 }
 
-/// Both ends of one promise.
-pub(crate) fn promise<T>() -> (Resolver<T>, Promise<T>) {
-    let state = Arc::new(Mutex::new(State { value: None, broken: false, waker: None }));
-    (Resolver(Shared(Arc::clone(&state))), Promise(Shared(state)))
+/// Both ends of one oneshot.
+pub(crate) fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
+    let state = Arc::new(Mutex::new(State { value: None, closed: false, waker: None }));
+    (OneshotSender(OneshotShared(Arc::clone(&state))), OneshotReceiver(OneshotShared(state)))
 }
 
-impl<T> Shared<T> {
+impl<T> OneshotShared<T> {
     /// Nobody panics while holding the lock: it guards a few moves.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Resolver<T> {
-    pub(crate) fn resolve(self, value: T) {
+impl<T> OneshotSender<T> {
+    pub(crate) fn send(self, value: T) {
         self.0.lock().value = Some(value);
-        // Dropping the resolver wakes whoever waits.
+        // Dropping the sender wakes whoever waits.
     }
 
     /// Whether nobody waits any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         Arc::strong_count(&self.0.0) == 1
     }
 }
 
-impl<T> Drop for Resolver<T> {
+impl<T> Drop for OneshotSender<T> {
     fn drop(&mut self) {
         let waker = {
             let mut state = self.0.lock();
-            state.broken = true;
+            state.closed = true;
             state.waker.take()
         };
         waker.into_iter().for_each(Waker::wake);
     }
 }
 
-impl<T> Future for Promise<T> {
+impl<T> Future for OneshotReceiver<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.0.lock();
-        match (state.value.take(), state.broken) {
+        match (state.value.take(), state.closed) {
             (Some(value), _) => Poll::Ready(Some(value)),
             (None, true) => Poll::Ready(None),
             (None, false) => {
@@ -82,14 +82,14 @@ mod tests {
 
     #[test]
     fn whoever_waits_hears_of_either_end() {
-        let (resolver, kept) = promise();
-        std::thread::spawn(move || resolver.resolve(7));
+        let (sender, kept) = oneshot();
+        std::thread::spawn(move || sender.send(7));
         assert_eq!(block_on(kept), Some(7));
-        let (resolver, broken) = promise::<u8>();
-        std::thread::spawn(move || drop(resolver));
-        assert_eq!(block_on(broken), None);
-        let (resolver, abandoned) = promise::<u8>();
+        let (sender, closed) = oneshot::<u8>();
+        std::thread::spawn(move || drop(sender));
+        assert_eq!(block_on(closed), None);
+        let (sender, abandoned) = oneshot::<u8>();
         drop(abandoned);
-        assert!(resolver.is_abandoned());
+        assert!(sender.is_closed());
     }
 }

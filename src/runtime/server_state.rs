@@ -13,7 +13,7 @@ use crate::http::AccessRules;
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct ServerState {
     config: Config,
     rules: AccessRules,
     cores: Vec<Option<usize>>,
@@ -42,7 +42,7 @@ pub(crate) struct Gauges {
     sends_on_ring: AtomicBool,
     counts: SharedCounts,
     /// How often others, and the shard's own tasks, woke it with a system call.
-    doorbell_writes: AtomicU64,
+    waker_writes: AtomicU64,
     failures: Failures,
 }
 
@@ -75,12 +75,12 @@ impl Gauges {
         self.counts.get()
     }
 
-    pub(crate) fn count_doorbell_write(&self) {
-        self.doorbell_writes.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_waker_write(&self) {
+        self.waker_writes.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn doorbell_writes(&self) -> u64 {
-        self.doorbell_writes.load(Ordering::Relaxed)
+    pub(crate) fn waker_writes(&self) -> u64 {
+        self.waker_writes.load(Ordering::Relaxed)
     }
 
     /// What of that failed.
@@ -89,10 +89,14 @@ impl Gauges {
     }
 }
 
-impl Process {
+impl ServerState {
     /// A process whose shards run on these cores; none for those that are not pinned.
-    pub(crate) fn new(config: Config, rules: AccessRules, cores: Vec<Option<usize>>) -> Process {
-        Process {
+    pub(crate) fn new(
+        config: Config,
+        rules: AccessRules,
+        cores: Vec<Option<usize>>,
+    ) -> ServerState {
+        ServerState {
             config,
             rules,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
@@ -156,23 +160,23 @@ impl Process {
     }
 
     /// Holds a shutdown back while an HTTP request is answered.
-    pub(crate) fn answering(process: &Arc<Process>) -> Answering {
-        process.requests.fetch_add(1, Ordering::Relaxed);
-        Answering(Arc::clone(process))
+    pub(crate) fn answering(state: &Arc<ServerState>) -> RequestGuard {
+        state.requests.fetch_add(1, Ordering::Relaxed);
+        RequestGuard(Arc::clone(state))
     }
 
     /// Takes one of the places for plain HTTP connections and handshakes; none when all are taken.
-    pub(crate) fn claim_http(process: &Arc<Process>) -> Option<HttpPlace> {
+    pub(crate) fn claim_http(state: &Arc<ServerState>) -> Option<HttpPlace> {
         let more =
-            |claimed| (claimed < process.config.limits.http_connections).then_some(claimed + 1);
-        let claimed = process.http.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        claimed.is_ok().then(|| HttpPlace(Arc::clone(process)))
+            |claimed| (claimed < state.config.limits.http_connections).then_some(claimed + 1);
+        let claimed = state.http.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        claimed.is_ok().then(|| HttpPlace(Arc::clone(state)))
     }
 
     /// The same in place of a connection that is about to end.
-    pub(crate) fn succeed_http(process: &Arc<Process>) -> HttpPlace {
-        process.http.fetch_add(1, Ordering::Relaxed);
-        HttpPlace(Arc::clone(process))
+    pub(crate) fn succeed_http(state: &Arc<ServerState>) -> HttpPlace {
+        state.http.fetch_add(1, Ordering::Relaxed);
+        HttpPlace(Arc::clone(state))
     }
 
     pub(crate) fn http_connections(&self) -> usize {
@@ -186,7 +190,7 @@ impl Process {
 
     /// Takes no more messages from threads. Returns when all that were taken stand in an inbox.
     ///
-    /// Sequentially consistent, like [`Process::keep_open`]: either that sees the flag, or this
+    /// Sequentially consistent, like [`ServerState::guard_hand_over`]: either that sees the flag, or this
     /// waits for its guard.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::SeqCst);
@@ -201,8 +205,8 @@ impl Process {
 
     /// Holds a shutdown back until what is handed over under this guard stands in its inbox; none
     /// when the shutdown has begun.
-    pub(crate) fn keep_open(&self) -> Option<Counted<'_>> {
-        let guard = Counted::new(&self.handing_over);
+    pub(crate) fn guard_hand_over(&self) -> Option<HandOverGuard<'_>> {
+        let guard = HandOverGuard::new(&self.handing_over);
         (!self.is_draining()).then_some(guard)
     }
 
@@ -222,18 +226,18 @@ impl Process {
     }
 }
 
-/// Counted as long as it lives. Sequentially consistent, as [`Process::keep_open`] needs it.
+/// HandOverGuard as long as it lives. Sequentially consistent, as [`ServerState::guard_hand_over`] needs it.
 #[derive(Debug)]
-pub(crate) struct Counted<'a>(&'a AtomicUsize);
+pub(crate) struct HandOverGuard<'a>(&'a AtomicUsize);
 
-impl Counted<'_> {
-    fn new(counter: &AtomicUsize) -> Counted<'_> {
+impl HandOverGuard<'_> {
+    fn new(counter: &AtomicUsize) -> HandOverGuard<'_> {
         counter.fetch_add(1, Ordering::SeqCst);
-        Counted(counter)
+        HandOverGuard(counter)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for HandOverGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -241,7 +245,7 @@ impl Drop for Counted<'_> {
 
 /// The place of a plain HTTP connection, or of a handshake. It is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct HttpPlace(Arc<Process>);
+pub(crate) struct HttpPlace(Arc<ServerState>);
 
 impl Drop for HttpPlace {
     fn drop(&mut self) {
@@ -251,9 +255,9 @@ impl Drop for HttpPlace {
 
 /// A request that is being answered, until the kernel has its answer or the client has gone.
 #[derive(Debug)]
-pub(crate) struct Answering(Arc<Process>);
+pub(crate) struct RequestGuard(Arc<ServerState>);
 
-impl Drop for Answering {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }

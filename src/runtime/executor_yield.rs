@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use glommio::timer::Timer;
 
-/// Guests are looked after at least this often: futures of the program that wait for something of
-/// glommio's, which only its own loop can bring.
-pub(super) const VISIT_INTERVAL: Duration = Duration::from_millis(1);
+/// While a future of the program is pending, the loop yields at least this often: for something of
+/// glommio's, which only its own loop can complete.
+pub(super) const YIELD_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How long the executor looks for something to do before it parks. Longer than a visit, so that a
-/// visit costs no sleep.
+/// How long the executor looks for something to do before it parks. Longer than a yield, so that a
+/// yield costs no sleep.
 pub(super) const SPIN_BEFORE_PARK: Duration = Duration::from_micros(100);
 
-/// When the visitor is called back: at once, and in case that goes wrong, later.
+/// When the yielding task is called back: at once, and in case that goes wrong, later.
 ///
 /// glommio 0.9 takes "preempted before the first task ran" for "no task wants to run" and parks,
 /// with tasks in its queue (`run_task_queues`, glommio 0.9.0 src/executor/mod.rs:1323). It happens
@@ -30,7 +30,7 @@ const CALLBACKS: [Duration; 5] = [
 ];
 
 /// Lets glommio look at its rings and timers and run its other tasks, then comes back.
-pub(super) async fn visit() {
+pub(super) async fn yield_to_executor() {
     let mut callbacks = CALLBACKS.map(Timer::new);
     poll_fn(|cx| {
         let called = callbacks.iter_mut().any(|callback| Pin::new(callback).poll(cx).is_ready());

@@ -13,31 +13,31 @@ use corecast_shards::{
     RoomMessage, RoomName, Shard, Time,
 };
 
-use super::alarms::Alarms;
 use super::counts::Counts;
+use super::event_progress::{EventProgress, Queued};
 use super::eviction::Reserve;
-use super::greeting::Greetings;
-use super::hearing::{Hearing, InLine};
-use super::inbox::{Foreign, Inbox};
+use super::held_back::HeldBack;
+use super::inbox::{External, Inbox};
 use super::kernel::Syscall;
 use super::mesh::Mesh;
-use super::poller::{Event, Poller, Told};
-use super::process::{HttpPlace, Process};
-use super::promise::Resolver;
-use super::sender::Sender;
+use super::oneshot::OneshotSender;
+use super::pending::PendingHandshakes;
+use super::poller::{IoEvent, Polled, Poller};
+use super::registrations::Registrations;
+use super::sender::BatchSender;
+use super::server_state::{HttpPlace, ServerState};
 use super::sockets::{Ending, Sockets};
-use super::stalls::Stalls;
 use super::sys;
-use super::watches::Watches;
+use super::timers::Timers;
 use crate::handshake::Handshake;
 use crate::session::Session;
 use crate::settings::Sends;
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
-/// accepts, direct frames, one slice of one room's pass, timers; each with a budget.
+/// accepts, direct frames, one quantum of one room's pass, timers; each with a budget.
 ///
 /// It moves bytes and wakes people. Who gets what is decided in the [`Shard`].
-pub(crate) struct Core {
+pub(crate) struct ShardDriver {
     pub(crate) shard: Shard,
     mesh: Mesh,
     pub(super) poller: Poller,
@@ -49,54 +49,54 @@ pub(crate) struct Core {
     timer_set: Option<Time>,
     turn_began: Time,
     /// Up to when nothing that came is unread.
-    pub(super) hearing: Hearing,
+    pub(super) event_progress: EventProgress,
     /// What others ring; they hold it weakly, so that it ends with the shard.
-    _doorbell: Arc<OwnedFd>,
+    _shard_waker: Arc<OwnedFd>,
     inbox: Inbox,
-    /// What came from foreign threads for rooms that take nothing at the moment.
-    stalls: Stalls<Publication>,
+    /// What came from external threads for rooms that take nothing at the moment.
+    held_back: HeldBack<ExternalPublication>,
     pub(super) sockets: Sockets,
-    pub(super) greetings: Greetings,
-    pub(crate) watches: Watches,
-    pub(crate) alarms: Alarms,
+    pub(super) pending: PendingHandshakes,
+    pub(crate) registrations: Registrations,
+    pub(crate) timers: Timers,
     /// Connections to be read.
     readable: VecDeque<ConnId>,
     pub(super) buffer: Box<[u8]>,
-    pub(super) sender: Sender,
+    pub(super) sender: BatchSender,
     /// The connections whose sends are begun.
     pub(super) begun: Vec<ConnId>,
     pub(super) counts: Counts,
-    pub(crate) waiting: HashMap<RequestId, Resolver<Answer>>,
+    pub(crate) waiting: HashMap<RequestId, OneshotSender<Answer>>,
     /// At how many waiting callers those are looked for who wait no more.
-    sweep_at: usize,
+    purge_at: usize,
     next_token: u64,
-    /// What is to become a task when the turn is over and nobody borrows the core.
-    pub(crate) births: Vec<Birth>,
+    /// What is to become a task when the turn is over and nothing borrows the driver.
+    pub(crate) spawn_requests: Vec<SpawnRequest>,
     /// Handlers that are at work, or about to be.
     pub(super) handlers: usize,
     /// False once commands are read no longer.
     reading: bool,
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
-    pub(super) keeping: Keeping,
+    pub(super) session_policy: SessionPolicy,
     /// What clients may do by their own commands.
     pub(super) permissions: Permissions,
     /// What the client of a WebSocket connection reads.
     pub(super) format: Format,
-    pub(super) process: Arc<Process>,
+    pub(super) state: Arc<ServerState>,
     /// The thread is to end.
     pub(crate) stopped: bool,
 }
 
 /// What a shard's thread brings along.
-pub(crate) struct Parts {
+pub(crate) struct DriverInit {
     pub(crate) shard: Shard,
     pub(crate) mesh: Mesh,
     pub(crate) listener: TcpListener,
-    pub(crate) doorbell: Arc<OwnedFd>,
+    pub(crate) shard_waker: Arc<OwnedFd>,
     pub(crate) inbox: Inbox,
-    pub(crate) process: Arc<Process>,
-    pub(crate) keeping: Keeping,
+    pub(crate) state: Arc<ServerState>,
+    pub(crate) session_policy: SessionPolicy,
     pub(crate) permissions: Permissions,
     pub(crate) format: Format,
     pub(crate) sends: Sends,
@@ -104,24 +104,24 @@ pub(crate) struct Parts {
 
 /// Something that becomes a task.
 #[derive(Debug)]
-pub(crate) enum Birth {
+pub(crate) enum SpawnRequest {
     /// A connection that speaks plain HTTP, and what it has said so far.
-    Http { fd: OwnedFd, watch: u64, place: HttpPlace, head: Vec<u8> },
+    Http { fd: OwnedFd, registration: u64, place: HttpPlace, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
     /// A frame that waits for capacity of its connection.
-    Emit { connection: ConnId, frame: Vec<u8>, reply: Resolver<Answer> },
+    Emit { connection: ConnId, frame: Vec<u8>, reply: OneshotSender<Answer> },
     /// A client has gone.
-    Gone(ConnId),
+    HungUp(ConnId),
     /// A connection has ended.
-    Parted(ConnId, Disconnect),
+    Disconnected(ConnId, Disconnect),
     /// A handshake that the program decides about.
     Authorize { key: u64, handshake: Handshake },
 }
 
 /// What the program wants to know about connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Keeping {
+pub(crate) enum SessionPolicy {
     /// Nothing: it has no handlers.
     Nothing,
     /// Each one's handshake.
@@ -135,8 +135,8 @@ pub(crate) enum Keeping {
 pub(super) const LISTENER: u64 = u64::MAX;
 const DOORBELL: u64 = u64::MAX - 1;
 const TIMER: u64 = u64::MAX - 2;
-pub(super) const GREETING: u64 = 1 << 63;
-pub(super) const WATCH: u64 = 1 << 62;
+pub(super) const PENDING: u64 = 1 << 63;
+pub(super) const REGISTRATION: u64 = 1 << 62;
 
 /// Bytes read from a socket at once, into a buffer that the whole shard shares. The buffer is larger
 /// by a head, so that one which came in pieces can be put together in it.
@@ -146,38 +146,38 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 const READS_PER_TURN: usize = 64;
 
 /// Bytes read in one turn, give or take one socket's: some thousand small commands, which take less
-/// than the 500 µs of a slice.
+/// than the 500 µs of a quantum.
 const READ_BYTES_PER_TURN: usize = 64 << 10;
 
-/// Messages that a shard handles of those to itself, and of foreign threads, in one turn.
-const OWN_MESSAGES_PER_TURN: usize = 256;
-const FOREIGN_PER_TURN: usize = 256;
+/// Messages that a shard handles of those to itself, and of external threads, in one turn.
+const LOOPBACK_PER_TURN: usize = 256;
+const EXTERNAL_PER_TURN: usize = 256;
 
 /// Fewer waiting callers than this are not looked through.
-const SWEEP_MIN: usize = 64;
+const PURGE_MIN: usize = 64;
 
-impl Core {
-    pub(crate) fn new(parts: Parts) -> io::Result<Core> {
-        let Parts {
+impl ShardDriver {
+    pub(crate) fn new(init: DriverInit) -> io::Result<ShardDriver> {
+        let DriverInit {
             shard,
             mesh,
             listener,
-            doorbell,
+            shard_waker,
             inbox,
-            process,
-            keeping,
+            state,
+            session_policy,
             permissions,
             format,
             sends,
-        } = parts;
+        } = init;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
         poller.add_listener(&listener, LISTENER)?;
-        poller.add_signal(&*doorbell, DOORBELL)?;
+        poller.add_signal(&*shard_waker, DOORBELL)?;
         poller.add_signal(&timer, TIMER)?;
-        let sender = Sender::new(sends)?;
-        process.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
-        Ok(Core {
+        let sender = BatchSender::new(sends)?;
+        state.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
+        Ok(ShardDriver {
             shard,
             mesh,
             poller,
@@ -187,30 +187,30 @@ impl Core {
             timer,
             timer_set: None,
             turn_began: Time::default(),
-            hearing: Hearing::default(),
-            _doorbell: doorbell,
-            stalls: inbox.stalls(),
+            event_progress: EventProgress::default(),
+            _shard_waker: shard_waker,
+            held_back: inbox.held_back(),
             inbox,
             sockets: Sockets::default(),
-            greetings: Greetings::default(),
-            watches: Watches::default(),
-            alarms: Alarms::default(),
+            pending: PendingHandshakes::default(),
+            registrations: Registrations::default(),
+            timers: Timers::default(),
             readable: VecDeque::new(),
             buffer: vec![0; READ_BYTES + corecast_shards::HEAD_BYTES_MAX].into_boxed_slice(),
             sender,
             begun: Vec::new(),
             counts: Counts::default(),
             waiting: HashMap::new(),
-            sweep_at: SWEEP_MIN,
+            purge_at: PURGE_MIN,
             next_token: 0,
-            births: Vec::new(),
+            spawn_requests: Vec::new(),
             handlers: 0,
             reading: true,
             sessions: HashMap::new(),
-            keeping,
+            session_policy,
             permissions,
             format,
-            process,
+            state,
             stopped: false,
         })
     }
@@ -219,30 +219,30 @@ impl Core {
     /// brought meanwhile is asked for before sleep.
     pub(crate) fn turn(&mut self) -> bool {
         self.counts.turns += 1;
-        self.tell_time();
+        self.update_time();
         let mut accepts = false;
         while let Some(event) = self.poller.next() {
             accepts |= event.token == LISTENER;
             self.note(event);
         }
-        self.hearing.on_noted(InLine {
+        self.event_progress.on_noted(Queued {
             sockets: self.readable.len(),
-            greetings: self.greetings.readable_count(),
+            pending: self.pending.readable_count(),
         });
         self.mesh.take(&mut self.shard);
-        self.take_foreign();
+        self.take_external();
         self.read_sockets();
         if accepts {
             self.accept();
         }
-        self.greet();
+        self.read_handshakes();
         // After everything that makes such messages: a publish is sent in the turn that reads it.
-        self.shard.take_loopback(OWN_MESSAGES_PER_TURN);
+        self.shard.take_loopback(LOOPBACK_PER_TURN);
         // A room may go on, or have capacity, because of one of these: nothing else would say so.
-        self.retry_stalled();
+        self.retry_held_back();
         self.take_outputs();
-        self.flush_own();
-        self.flush_slice();
+        self.flush_direct();
+        self.flush_quantum();
         self.on_deadlines();
         self.take_outputs();
         self.mesh.give(&mut self.shard);
@@ -250,23 +250,23 @@ impl Core {
         self.has_local_work()
     }
 
-    fn tell_time(&mut self) {
+    fn update_time(&mut self) {
         self.turn_began = self.now();
-        self.shard.on_time_with_backlog(self.turn_began, self.hearing.heard());
+        self.shard.on_time_with_backlog(self.turn_began, self.event_progress.events_until());
     }
 
     pub(crate) fn now(&self) -> Time {
-        self.process.now()
+        self.state.now()
     }
 
     /// Takes events from the kernel: those that are there, or after waiting for the first.
     pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.counts.polls += 1;
         match self.poller.wait(timeout)? {
-            Told::Everything => self.hearing.on_told(self.turn_began),
-            Told::Part(events) => {
+            Polled::All => self.event_progress.on_polled(self.turn_began),
+            Polled::Some(events) => {
                 let descriptors = self.descriptors();
-                self.hearing.on_part_told(self.turn_began, events, descriptors);
+                self.event_progress.on_partly_polled(self.turn_began, events, descriptors);
             }
         }
         Ok(())
@@ -275,14 +275,14 @@ impl Core {
     /// Descriptors that the poller watches, at most.
     fn descriptors(&self) -> usize {
         const OWN: usize = 3;
-        OWN + self.sockets.len() + self.greetings.len() + self.watches.len()
+        OWN + self.sockets.len() + self.pending.len() + self.registrations.len()
     }
 
     /// Whether there is work that came since the last turn. To be asked between
-    /// [`Doorbell::doze`](super::ring::Doorbell::doze) and sleep.
+    /// [`ShardWaker::announce_park`](super::ring::ShardWaker::announce_park) and sleep.
     pub(crate) fn has_work(&mut self) -> bool {
         self.mesh.has_work(&self.shard)
-            || self.inbox.has_news(!self.stalls.is_full())
+            || self.inbox.has_news(!self.held_back.is_full())
             || self.has_local_work()
     }
 
@@ -290,21 +290,21 @@ impl Core {
         self.shard.has_loopback()
             || self.shard.has_sends()
             || !self.readable.is_empty()
-            || self.greetings.has_readable()
+            || self.pending.has_readable()
     }
 
     /// Counts a failed system call that costs a connection at most.
     pub(super) fn note_failure(&self, call: Syscall, error: &io::Error) {
-        self.process.gauges(self.shard.id()).failures().note(call, error, self.now());
+        self.state.gauges(self.shard.id()).failures().note(call, error, self.now());
     }
 
-    /// Makes the timer go off when the next deadline comes. Returns how long it may be slept without
+    /// Makes the timer fire when the next deadline comes. Returns how long it may be slept without
     /// one, if it cannot be set.
     pub(crate) fn set_timer(&mut self) -> Option<Duration> {
         let deadlines = [
             self.shard.next_deadline(),
-            self.greetings.next_deadline(),
-            self.alarms.next_deadline(),
+            self.pending.next_deadline(),
+            self.timers.next_deadline(),
             self.accepts_again,
         ];
         let next = deadlines.into_iter().flatten().min();
@@ -323,12 +323,14 @@ impl Core {
         left
     }
 
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: IoEvent) {
         match event.token {
             LISTENER | DOORBELL => {}
             TIMER => self.timer_set = None,
-            token if token & GREETING != 0 => self.greetings.queue(token & !GREETING),
-            token if token & WATCH != 0 => self.watches.note(token & !WATCH, event),
+            token if token & PENDING != 0 => self.pending.queue(token & !PENDING),
+            token if token & REGISTRATION != 0 => {
+                self.registrations.note(token & !REGISTRATION, event)
+            }
             token => {
                 let (slot, generation) = ((token >> 32) as u32, token as u32);
                 let id = ConnId { shard: self.shard.id(), slot, generation };
@@ -337,7 +339,7 @@ impl Core {
         }
     }
 
-    fn note_socket(&mut self, id: ConnId, event: Event) {
+    fn note_socket(&mut self, id: ConnId, event: IoEvent) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if event.ended {
             socket.ending = socket.ending.max(Ending::Announced);
@@ -367,7 +369,7 @@ impl Core {
         let mut bytes = 0;
         for _ in 0..READS_PER_TURN {
             let Some(id) = self.readable.pop_front() else { return };
-            self.hearing.on_socket_read();
+            self.event_progress.on_socket_read();
             let Some(socket) = self.sockets.get_mut(id) else { continue };
             socket.queued = false;
             bytes += self.read_socket(id);
@@ -415,77 +417,80 @@ impl Core {
         }
     }
 
-    fn take_foreign(&mut self) {
+    fn take_external(&mut self) {
         // Both together no more than the shard takes of its own messages in a turn, so that there
         // is room for what handlers publish.
-        let tried = self.retry_stalled();
-        for _ in tried..FOREIGN_PER_TURN {
-            if self.stalls.is_full() {
+        let tried = self.retry_held_back();
+        for _ in tried..EXTERNAL_PER_TURN {
+            if self.held_back.is_full() {
                 break;
             }
-            let Some(foreign) = self.inbox.next_publication() else { break };
-            self.obey(foreign);
+            let Some(external) = self.inbox.next_publication() else { break };
+            self.handle_external(external);
         }
-        for _ in 0..FOREIGN_PER_TURN {
-            let Some(foreign) = self.inbox.next_question() else { break };
-            self.obey(foreign);
+        for _ in 0..EXTERNAL_PER_TURN {
+            let Some(external) = self.inbox.next_question() else { break };
+            self.handle_external(external);
         }
         // Last, so that what one caller published before is, as a rule, on its way.
-        while let Some(foreign) = self.inbox.next_order() {
-            self.obey(foreign);
+        while let Some(external) = self.inbox.next_order() {
+            self.handle_external(external);
         }
     }
 
-    fn obey(&mut self, foreign: Foreign) {
-        match foreign {
-            Foreign::Publish { room, message, except, reply } => {
-                self.publish_foreign(room, message, except, reply);
+    fn handle_external(&mut self, external: External) {
+        match external {
+            External::Publish { room, message, except, reply } => {
+                self.publish_external(room, message, except, reply);
             }
-            Foreign::Ask { query, reply } => reply.resolve(self.shard.answer(query)),
-            Foreign::Emit { connection, frame, reply } => {
+            External::Ask { query, reply } => reply.send(self.shard.answer(query)),
+            External::Emit { connection, frame, reply } => {
                 self.emit_foreign(connection, frame, reply);
             }
-            Foreign::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
-            Foreign::StopReading => {
+            External::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
+            External::StopReading => {
                 self.shard.stop_reading();
                 self.reading = false;
             }
-            Foreign::Stop => self.stopped = true,
+            External::Stop => self.stopped = true,
         }
     }
 
-    /// Publishes for a foreign thread, at once or when the room takes it.
-    fn publish_foreign(
+    /// Publishes for an external thread, at once or when the room takes it.
+    fn publish_external(
         &mut self,
         room: RoomName,
         message: RoomMessage,
         except: Option<ConnId>,
-        reply: Option<Resolver<Answer>>,
+        reply: Option<OneshotSender<Answer>>,
     ) {
         let token = reply.map(|reply| self.expect_answer(reply));
         let shard = &mut self.shard;
         let publication = (message, except, token);
-        self.stalls.pass(room, publication, |room, publication| publish(shard, room, publication));
+        self.held_back
+            .pass(room, publication, |room, publication| publish(shard, room, publication));
     }
 
     /// Queues a frame for one connection, at once or when there is capacity for it.
-    fn emit_foreign(&mut self, connection: ConnId, frame: Vec<u8>, reply: Resolver<Answer>) {
+    fn emit_foreign(&mut self, connection: ConnId, frame: Vec<u8>, reply: OneshotSender<Answer>) {
         match self.shard.answer(Query::Emit(connection, frame)) {
-            Answer::Full(frame) => self.births.push(Birth::Emit { connection, frame, reply }),
-            answer => reply.resolve(answer),
+            Answer::Full(frame) => {
+                self.spawn_requests.push(SpawnRequest::Emit { connection, frame, reply })
+            }
+            answer => reply.send(answer),
         }
     }
 
     /// Returns how many messages were tried.
-    fn retry_stalled(&mut self) -> usize {
-        if self.stalls.is_empty() {
+    fn retry_held_back(&mut self) -> usize {
+        if self.held_back.is_empty() {
             return 0;
         }
         let shard = &mut self.shard;
         let retry = |room: &RoomName, publication| publish(shard, room, publication);
-        let retried = self.stalls.retry(FOREIGN_PER_TURN, retry);
+        let retried = self.held_back.retry(EXTERNAL_PER_TURN, retry);
         if retried.freed {
-            self.inbox.tell_of_room();
+            self.inbox.notify_room_resumed();
         }
         retried.tried
     }
@@ -494,10 +499,10 @@ impl Core {
         // A message that came before its connection's end is handed on before it.
         while let Some(call) = self.shard.next_call() {
             self.handlers += 1;
-            self.births.push(Birth::Call(call));
+            self.spawn_requests.push(SpawnRequest::Call(call));
         }
         while let Some(id) = self.shard.next_gone() {
-            self.births.push(Birth::Gone(id));
+            self.spawn_requests.push(SpawnRequest::HungUp(id));
         }
         while let Some((id, rooms)) = self.shard.next_left() {
             if let Some(session) = self.sessions.get(&id) {
@@ -506,7 +511,9 @@ impl Core {
         }
         while let Some(goodbye) = self.shard.next_close_step() {
             match goodbye {
-                CloseStep::LeftRooms(id, reason) => self.births.push(Birth::Parted(id, reason)),
+                CloseStep::LeftRooms(id, reason) => {
+                    self.spawn_requests.push(SpawnRequest::Disconnected(id, reason))
+                }
                 CloseStep::ShutdownWrite(id) => {
                     if let Some(socket) = self.sockets.get(id) {
                         sys::shutdown_write(socket);
@@ -514,7 +521,7 @@ impl Core {
                 }
                 CloseStep::Close(id) => {
                     self.close_socket(id);
-                    self.process.release_connection();
+                    self.state.release_connection();
                 }
             }
         }
@@ -522,8 +529,8 @@ impl Core {
             self.queue_read(id);
         }
         while let Some((token, answer)) = self.shard.next_answer() {
-            if let Some(resolver) = self.waiting.remove(&token) {
-                resolver.resolve(answer);
+            if let Some(sender) = self.waiting.remove(&token) {
+                sender.send(answer);
             }
         }
     }
@@ -532,7 +539,7 @@ impl Core {
     /// minutes, with memory that no limit knows of; it is told to stop after the close timeout.
     fn close_socket(&mut self, id: ConnId) {
         if let Some(socket) = self.sockets.get(id).filter(|socket| socket.ending < Ending::Read) {
-            let patience = self.process.limits().close_timeout;
+            let patience = self.state.limits().close_timeout;
             if let Err(error) = sys::set_user_timeout(socket, patience) {
                 self.note_failure(Syscall::SetSockOpt, &error);
             }
@@ -541,14 +548,14 @@ impl Core {
     }
 
     /// A name for a caller's question, and the place where its answer will be delivered.
-    pub(crate) fn expect_answer(&mut self, resolver: Resolver<Answer>) -> RequestId {
-        if self.waiting.len() >= self.sweep_at {
-            self.waiting.retain(|_, resolver| !resolver.is_abandoned());
-            self.sweep_at = SWEEP_MIN.max(2 * self.waiting.len());
+    pub(crate) fn expect_answer(&mut self, sender: OneshotSender<Answer>) -> RequestId {
+        if self.waiting.len() >= self.purge_at {
+            self.waiting.retain(|_, sender| !sender.is_closed());
+            self.purge_at = PURGE_MIN.max(2 * self.waiting.len());
         }
         self.next_token += 1;
         let token = RequestId(self.next_token);
-        self.waiting.insert(token, resolver);
+        self.waiting.insert(token, sender);
         token
     }
 
@@ -556,21 +563,21 @@ impl Core {
         // What was taken from threads before the end began is still to be published.
         let is_silent = !self.reading
             && self.handlers == 0
-            && self.stalls.is_empty()
+            && self.held_back.is_empty()
             && !self.inbox.has_news(true);
-        self.process.gauges(self.shard.id()).set(&self.shard, &self.counts, is_silent);
+        self.state.gauges(self.shard.id()).set(&self.shard, &self.counts, is_silent);
     }
 }
 
-/// A message of a foreign thread, the connection that does not get it, and the name of the caller
+/// A message of an external thread, the connection that does not get it, and the name of the caller
 /// that waits for its offset.
-type Publication = (RoomMessage, Option<ConnId>, Option<RequestId>);
+type ExternalPublication = (RoomMessage, Option<ConnId>, Option<RequestId>);
 
 /// Gives the message back when its room takes none at the moment.
 fn publish(
     shard: &mut Shard,
     room: &RoomName,
-    (message, except, token): Publication,
-) -> Result<(), Publication> {
+    (message, except, token): ExternalPublication,
+) -> Result<(), ExternalPublication> {
     shard.publish(room, message, except, token).map_err(|(_, message)| (message, except, token))
 }

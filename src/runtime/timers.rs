@@ -11,22 +11,22 @@ use super::hub::Hub;
 
 /// The wakers of tasks that wait, by the moment that they wait for.
 #[derive(Debug, Default)]
-pub(crate) struct Alarms {
-    wakers: BTreeMap<AlarmKey, Waker>,
+pub(crate) struct Timers {
+    wakers: BTreeMap<TimerKey, Waker>,
     sequence: u64,
 }
 
-/// When an alarm goes off, and a number that makes alarms differ.
-pub(crate) type AlarmKey = (Time, u64);
+/// When a timer fires, and a number that makes timers differ.
+pub(crate) type TimerKey = (Time, u64);
 
-impl Alarms {
-    fn set(&mut self, time: Time, waker: Waker) -> AlarmKey {
+impl Timers {
+    fn set(&mut self, time: Time, waker: Waker) -> TimerKey {
         self.sequence += 1;
         self.wakers.insert((time, self.sequence), waker);
         (time, self.sequence)
     }
 
-    fn cancel(&mut self, key: AlarmKey) {
+    fn cancel(&mut self, key: TimerKey) {
         self.wakers.remove(&key);
     }
 
@@ -35,7 +35,7 @@ impl Alarms {
     }
 
     /// Wakes everybody whose moment has come.
-    pub(crate) fn go_off(&mut self, now: Time) {
+    pub(crate) fn fire_due(&mut self, now: Time) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             if let Some((_, waker)) = self.wakers.pop_first() {
                 waker.wake();
@@ -48,13 +48,13 @@ impl Alarms {
 pub(crate) struct Sleep {
     hub: Hub,
     deadline: Time,
-    alarm: Option<AlarmKey>,
+    timer: Option<TimerKey>,
 }
 
 impl Sleep {
     pub(crate) fn new(hub: &Hub, duration: Duration) -> Sleep {
         let deadline = hub.now() + duration;
-        Sleep { hub: hub.clone(), deadline, alarm: None }
+        Sleep { hub: hub.clone(), deadline, timer: None }
     }
 }
 
@@ -62,20 +62,20 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let (deadline, before) = (self.deadline, self.alarm.take());
-        let set = self.hub.with_core(|core| {
-            before.into_iter().for_each(|key| core.alarms.cancel(key));
-            (core.now() < deadline).then(|| core.alarms.set(deadline, cx.waker().clone()))
+        let (deadline, before) = (self.deadline, self.timer.take());
+        let set = self.hub.with_driver(|driver| {
+            before.into_iter().for_each(|key| driver.timers.cancel(key));
+            (driver.now() < deadline).then(|| driver.timers.set(deadline, cx.waker().clone()))
         });
-        self.alarm = set.flatten();
-        if self.alarm.is_some() { Poll::Pending } else { Poll::Ready(()) }
+        self.timer = set.flatten();
+        if self.timer.is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(key) = self.alarm.take() {
-            self.hub.with_core(|core| core.alarms.cancel(key));
+        if let Some(key) = self.timer.take() {
+            self.hub.with_driver(|driver| driver.timers.cancel(key));
         }
     }
 }

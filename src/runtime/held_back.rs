@@ -1,4 +1,4 @@
-//! Messages of foreign threads for rooms that take none at the moment.
+//! Messages of external threads for rooms that take none at the moment.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,24 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corecast_shards::RoomName;
 
-/// Messages that a shard keeps for all its stalled rooms together. Beyond it takes none from its
+/// Messages that a shard keeps for all rooms together. Beyond it takes none from its
 /// inbox, whatever the room.
 const ITEMS_MAX: usize = 4096;
 
 /// What waits for rooms that are pressed, each in its order, so that no other room waits for them.
 #[derive(Debug)]
-pub(super) struct Stalls<T> {
+pub(super) struct HeldBack<T> {
     waiting: HashMap<RoomName, VecDeque<T>>,
     items: usize,
     /// Whose turn it is to be tried again.
     turn: VecDeque<RoomName>,
-    rooms: Arc<StalledRooms>,
+    rooms: Arc<HeldBackRooms>,
 }
 
-impl<T> Stalls<T> {
+impl<T> HeldBack<T> {
     /// Nothing waits yet; `rooms` tells the senders when something does.
-    pub(super) fn new(rooms: Arc<StalledRooms>) -> Stalls<T> {
-        Stalls { waiting: HashMap::new(), items: 0, turn: VecDeque::new(), rooms }
+    pub(super) fn new(rooms: Arc<HeldBackRooms>) -> HeldBack<T> {
+        HeldBack { waiting: HashMap::new(), items: 0, turn: VecDeque::new(), rooms }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -115,13 +115,13 @@ pub(super) struct Retried {
 
 /// The names of stalled rooms, for senders: they are told `Full` for these rooms, and for no other.
 #[derive(Debug, Default)]
-pub(super) struct StalledRooms {
+pub(super) struct HeldBackRooms {
     /// Looked at first, because most of the time there is none.
     any: AtomicBool,
     rooms: Mutex<HashSet<RoomName>>,
 }
 
-impl StalledRooms {
+impl HeldBackRooms {
     pub(super) fn contains(&self, room: &RoomName) -> bool {
         self.any.load(Ordering::Acquire) && self.lock().contains(room)
     }
@@ -154,12 +154,12 @@ mod tests {
 
     #[test]
     fn a_stalled_room_keeps_its_order_and_holds_up_no_other() {
-        let rooms = Arc::new(StalledRooms::default());
-        let mut stalls = Stalls::new(Arc::clone(&rooms));
+        let rooms = Arc::new(HeldBackRooms::default());
+        let mut held_back = HeldBack::new(Arc::clone(&rooms));
         let mut published = Vec::new();
         for n in 0..6 {
             let room = name(if n % 2 == 0 { "pressed" } else { "free" });
-            stalls.pass(room, n, |room, n| match room.as_str() {
+            held_back.pass(room, n, |room, n| match room.as_str() {
                 "pressed" => Err(n),
                 _ => {
                     published.push(n);
@@ -169,31 +169,31 @@ mod tests {
         }
         assert_eq!(published, [1, 3, 5]);
         assert!(rooms.contains(&name("pressed")) && !rooms.contains(&name("free")));
-        let retried = stalls.retry(10, |_, n| Err(n));
+        let retried = held_back.retry(10, |_, n| Err(n));
         assert_eq!(retried, Retried { tried: 1, freed: false }, "it is still pressed");
-        let retried = stalls.retry(2, |_, n| {
+        let retried = held_back.retry(2, |_, n| {
             published.push(n);
             Ok(())
         });
         assert_eq!(retried, Retried { tried: 2, freed: false }, "one is left");
         // What comes now stands behind it, although the room takes messages again.
-        stalls.pass(name("pressed"), 6, |_, _| unreachable!("an older one waits"));
-        let retried = stalls.retry(10, |_, n| {
+        held_back.pass(name("pressed"), 6, |_, _| unreachable!("an older one waits"));
+        let retried = held_back.retry(10, |_, n| {
             published.push(n);
             Ok(())
         });
         assert_eq!(retried, Retried { tried: 2, freed: true });
         assert_eq!(published, [1, 3, 5, 0, 2, 4, 6]);
-        assert!(stalls.is_empty() && !rooms.contains(&name("pressed")));
+        assert!(held_back.is_empty() && !rooms.contains(&name("pressed")));
     }
 
     #[test]
     fn what_waits_is_bounded() {
-        let mut stalls = Stalls::new(Arc::default());
+        let mut held_back = HeldBack::new(Arc::default());
         for n in 0..ITEMS_MAX {
-            assert!(!stalls.is_full());
-            stalls.pass(name(&format!("r{}", n % 7)), n, |_, n| Err(n));
+            assert!(!held_back.is_full());
+            held_back.pass(name(&format!("r{}", n % 7)), n, |_, n| Err(n));
         }
-        assert!(stalls.is_full());
+        assert!(held_back.is_full());
     }
 }

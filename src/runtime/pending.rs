@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::Time;
 
-use super::process::HttpPlace;
+use super::server_state::HttpPlace;
 use crate::http::Upgrade;
 
 /// One connection before it is a WebSocket or a task of its own.
 #[derive(Debug)]
-pub(crate) struct Greeting {
+pub(crate) struct PendingHandshake {
     pub(crate) fd: OwnedFd,
     /// None for one that found no place, and is only told so.
     pub(crate) place: Option<HttpPlace>,
@@ -25,20 +25,20 @@ pub(crate) struct Greeting {
     pub(crate) answered: bool,
     /// A handshake that the program is deciding about, with the bytes behind its head. Nothing is
     /// read meanwhile.
-    pub(crate) undecided: Option<Undecided>,
+    pub(crate) awaiting: Option<AwaitingAuthorization>,
 }
 
 /// What is needed to answer a handshake later.
 #[derive(Debug)]
-pub(crate) struct Undecided {
+pub(crate) struct AwaitingAuthorization {
     pub(crate) upgrade: Upgrade,
     pub(crate) rest: Vec<u8>,
 }
 
-/// All greetings of a shard, by key; a key is never used twice.
+/// All pending handshakes of a shard, by key; a key is never used twice.
 #[derive(Debug, Default)]
-pub(crate) struct Greetings {
-    open: std::collections::HashMap<u64, Greeting>,
+pub(crate) struct PendingHandshakes {
+    open: std::collections::HashMap<u64, PendingHandshake>,
     next_key: u64,
     /// When they must be done; in order, because each limit is the same for all.
     handshake_deadlines: VecDeque<(Time, u64)>,
@@ -47,16 +47,16 @@ pub(crate) struct Greetings {
     readable: VecDeque<u64>,
 }
 
-impl Greeting {
-    fn new(fd: OwnedFd, place: Option<HttpPlace>) -> Greeting {
-        Greeting {
+impl PendingHandshake {
+    fn new(fd: OwnedFd, place: Option<HttpPlace>) -> PendingHandshake {
+        PendingHandshake {
             fd,
             place,
             head: Vec::new(),
             parsed: 0,
             queued: false,
             answered: false,
-            undecided: None,
+            awaiting: None,
         }
     }
 
@@ -80,8 +80,8 @@ impl Greeting {
     }
 }
 
-impl Greetings {
-    /// The key that the next greeting will have.
+impl PendingHandshakes {
+    /// The key that the next one will have.
     pub(crate) fn next_key(&self) -> u64 {
         self.next_key
     }
@@ -90,24 +90,24 @@ impl Greetings {
         let key = self.next_key;
         self.next_key += 1;
         self.handshake_deadlines.push_back((deadline, key));
-        self.open.insert(key, Greeting::new(fd, place));
+        self.open.insert(key, PendingHandshake::new(fd, place));
         key
     }
 
-    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut Greeting> {
+    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut PendingHandshake> {
         self.open.get_mut(&key)
     }
 
-    pub(crate) fn remove(&mut self, key: u64) -> Option<Greeting> {
+    pub(crate) fn remove(&mut self, key: u64) -> Option<PendingHandshake> {
         self.open.remove(&key)
     }
 
     /// Puts one in line to be read.
     pub(crate) fn queue(&mut self, key: u64) {
-        if let Some(greeting) = self.open.get_mut(&key)
-            && !greeting.queued
+        if let Some(handshake) = self.open.get_mut(&key)
+            && !handshake.queued
         {
-            greeting.queued = true;
+            handshake.queued = true;
             self.readable.push_back(key);
         }
     }
@@ -116,8 +116,8 @@ impl Greetings {
     pub(crate) fn next_readable(&mut self) -> Option<u64> {
         loop {
             let key = self.readable.pop_front()?;
-            if let Some(greeting) = self.open.get_mut(&key) {
-                greeting.queued = false;
+            if let Some(handshake) = self.open.get_mut(&key) {
+                handshake.queued = false;
                 return Some(key);
             }
         }
@@ -139,21 +139,21 @@ impl Greetings {
     /// The one that is missed least: one that was answered, or else the one that has said nothing,
     /// or no whole head, for longest. One that is still to be read is not idle.
     pub(crate) fn most_idle(&self) -> Option<u64> {
-        let find = |deadlines: &VecDeque<(Time, u64)>, idle: fn(&Greeting) -> bool| {
+        let find = |deadlines: &VecDeque<(Time, u64)>, idle: fn(&PendingHandshake) -> bool| {
             let mut keys = deadlines.iter().map(|(_, key)| *key);
             keys.find(|key| self.open.get(key).is_some_and(idle))
         };
         find(&self.close_deadlines, |_| true).or_else(|| {
             find(&self.handshake_deadlines, |one| {
-                !one.answered && one.undecided.is_none() && !one.queued
+                !one.answered && one.awaiting.is_none() && !one.queued
             })
         })
     }
 
     /// The one that has said nothing for longest.
     pub(crate) fn most_silent(&self) -> Option<u64> {
-        let is_silent = |one: &Greeting| {
-            one.head.is_empty() && !one.answered && one.undecided.is_none() && !one.queued
+        let is_silent = |one: &PendingHandshake| {
+            one.head.is_empty() && !one.answered && one.awaiting.is_none() && !one.queued
         };
         let mut keys = self.handshake_deadlines.iter().map(|(_, key)| *key);
         keys.find(|key| self.open.get(key).is_some_and(is_silent))
@@ -164,24 +164,24 @@ impl Greetings {
         self.close_deadlines.len()
     }
 
-    /// Notes that a greeting was answered and is to be cut at `deadline`.
+    /// Records that one was answered and is to be cut at `deadline`.
     pub(crate) fn set_answered(&mut self, key: u64, deadline: Time) {
-        if let Some(greeting) = self.open.get_mut(&key) {
-            greeting.answered = true;
-            greeting.undecided = None;
-            greeting.head = Vec::new();
+        if let Some(handshake) = self.open.get_mut(&key) {
+            handshake.answered = true;
+            handshake.awaiting = None;
+            handshake.head = Vec::new();
             self.close_deadlines.push_back((deadline, key));
         }
     }
 
-    /// A greeting that has taken too long to say what it wants.
+    /// One that has taken too long to say what it wants.
     pub(crate) fn next_late(&mut self, now: Time) -> Option<u64> {
         self.forget_done();
         let (_, key) = pop_due(&mut self.handshake_deadlines, now)?;
         Some(key)
     }
 
-    /// A greeting that has not ended its side after the answer.
+    /// One that has not ended its side after the answer.
     pub(crate) fn next_overdue(&mut self, now: Time) -> Option<u64> {
         let (_, key) = pop_due(&mut self.close_deadlines, now)?;
         Some(key)
@@ -196,7 +196,7 @@ impl Greetings {
     /// Most are done long before their deadline, and an idle shard should not wake for them.
     fn forget_done(&mut self) {
         let open = &self.open;
-        let waits = |key: &u64| open.get(key).is_some_and(|greeting| !greeting.answered);
+        let waits = |key: &u64| open.get(key).is_some_and(|handshake| !handshake.answered);
         while self.handshake_deadlines.front().is_some_and(|(_, key)| !waits(key)) {
             self.handshake_deadlines.pop_front();
         }
@@ -215,7 +215,7 @@ fn pop_due(deadlines: &mut VecDeque<(Time, u64)>, now: Time) -> Option<(Time, u6
     due.then(|| deadlines.pop_front()).flatten()
 }
 
-impl AsFd for Greeting {
+impl AsFd for PendingHandshake {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -225,20 +225,20 @@ impl AsFd for Greeting {
 mod tests {
     use super::*;
 
-    fn greeting() -> Greeting {
-        Greeting::new(crate::runtime::sys::event_fd().unwrap(), None)
+    fn handshake() -> PendingHandshake {
+        PendingHandshake::new(crate::runtime::sys::event_fd().unwrap(), None)
     }
 
     #[test]
     fn a_head_in_single_bytes_is_parsed_a_few_times() {
-        let mut greeting = greeting();
+        let mut handshake = handshake();
         let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(16 << 10));
         let mut parsed = 0;
         for byte in head.as_bytes() {
-            if greeting.extend_head(&[*byte]) {
+            if handshake.extend_head(&[*byte]) {
                 parsed += 1;
-                let head = std::mem::take(&mut greeting.head);
-                greeting.keep_head(head);
+                let head = std::mem::take(&mut handshake.head);
+                handshake.keep_head(head);
             }
         }
         assert!((2..=17).contains(&parsed), "{parsed} times");
@@ -250,9 +250,9 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\nHost: corecast{end}");
             for cut in 1..head.len() {
                 let (first, last) = head.as_bytes().split_at(cut);
-                let mut greeting = greeting();
-                greeting.keep_head(first.to_vec());
-                assert!(greeting.extend_head(last), "{end:?} cut at {cut}");
+                let mut handshake = handshake();
+                handshake.keep_head(first.to_vec());
+                assert!(handshake.extend_head(last), "{end:?} cut at {cut}");
             }
         }
     }
