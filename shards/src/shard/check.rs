@@ -13,6 +13,7 @@ use crate::connection::table::Slot;
 use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
 use crate::log::Pin;
 use crate::room::table::{EVERYBODY, RoomKey};
+use crate::room_name::RoomName;
 
 impl Shard {
     /// Asserts every invariant that a walk over the whole shard can see.
@@ -24,6 +25,13 @@ impl Shard {
     pub fn check(&self) {
         self.home.check();
         check_host(&self.host);
+    }
+
+    /// Whether a pass over this room's members is under way, for tests that count such moments.
+    #[doc(hidden)]
+    pub fn is_in_pass(&self, room: &RoomName) -> bool {
+        let rooms = &self.host.directory.rooms;
+        rooms.find(room.as_str()).is_some_and(|key| rooms[key].pass_is_under_way())
     }
 }
 

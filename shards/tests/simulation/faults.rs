@@ -110,8 +110,8 @@ impl Setup {
         config.tuning = tuning(chance);
         let all_own = chance.happens(0.1);
         let bits = seed as usize;
-        let streams = [0.0, 0.1, 0.3, 0.3, 0.6][bits % 5];
-        let own_format = if all_own { 1.0 } else { [0.0, 0.3, 0.3][bits / 5 % 3] };
+        let streams = [0.0, 0.0, 0.1, 0.3, 0.6][bits % 5];
+        let own_format = if all_own { 1.0 } else { [0.0, 0.0, 0.3][bits / 5 % 3] };
         config.hooks.binary = chance.happens(0.3);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {

@@ -59,11 +59,6 @@ pub(crate) struct Lying {
 }
 
 impl Lying {
-    /// Whether this lie was told before.
-    pub(crate) fn goes_on(&self, lie: Lie) -> bool {
-        self.told && self.lie == lie
-    }
-
     pub(crate) fn new(lie: Lie, patience: usize) -> Lying {
         Lying { lie, told: false, patience, joined: BTreeMap::new() }
     }

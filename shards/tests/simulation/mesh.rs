@@ -278,6 +278,12 @@ impl World {
                     self.note_mid_pass(client, place, Happened::FormatJoinedMidPass);
                 }
             }
+            FromHome::Left { conn, room, .. } => {
+                let place = self.names.iter().position(|name| name == room);
+                if let (Some(client), Some(place)) = (self.by_conn.get(conn).copied(), place) {
+                    self.note_mid_pass(client, place, Happened::FormatLeftMidPass);
+                }
+            }
             FromHome::Paused { paused, .. } => {
                 self.count.add_if(*paused, Happened::RoomPaused);
                 self.count.add_if(!*paused, Happened::RoomResumed);

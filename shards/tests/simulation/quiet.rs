@@ -26,7 +26,6 @@ impl World {
         self.ask_for_rooms();
         self.check_quiet();
         self.check_commands();
-        self.note_formats();
         self.check_homes();
         self.check_broadcasts(last);
         self.check_emits();

@@ -53,13 +53,9 @@ impl World {
                 self.slicing[shard] = false;
                 let told = self.told[shard];
                 self.shards[shard].on_quantum_end(told);
-                if !self.shards[shard].has_sends() {
-                    self.sliced[shard].clear();
-                }
                 return;
             };
             self.begin(conn);
-            self.sliced[shard].push(self.by_conn[&conn]);
             self.maybe_end_some(shard);
         }
         self.count.add(Happened::QuantumCutShort);

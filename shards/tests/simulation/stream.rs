@@ -371,15 +371,20 @@ impl World {
         Happened::StreamEndedIdle
     }
 
-    /// Counts what happens to a room's members in one encoding while others are being sent to.
+    /// Counts what happens to a member in one encoding while a pass over its room is under way on
+    /// its shard, where members have the other encoding.
     pub(crate) fn note_mid_pass(&mut self, client: usize, room: usize, happened: Happened) {
         let player = &self.clients[client];
         let differs = |other: &usize| {
             let other = &self.clients[*other];
-            other.view.is_in(room) && other.view.stream.is_some() != player.view.stream.is_some()
+            let same_shard = other.shard == player.shard && other.view.is_in(room);
+            same_shard && other.view.stream.is_some() != player.view.stream.is_some()
         };
-        let mid_pass = self.sliced[player.shard].iter().any(differs);
-        self.count.add_if(mid_pass, happened);
+        #[cfg(debug_assertions)]
+        let in_pass = self.shards[player.shard].is_in_pass(&self.names[room]);
+        #[cfg(not(debug_assertions))]
+        let in_pass = self.slicing[player.shard];
+        self.count.add_if(in_pass && self.open.iter().any(differs), happened);
     }
 
     /// Counts the rooms that have members of all formats.
@@ -408,12 +413,11 @@ impl World {
         let whole = chunks(&bytes);
         let (event, comment) =
             (whole.iter().position(begins(b"id: ")), whole.iter().position(begins(b": ping")));
-        // One comment may not be missed: the stream may end before. From the first on all are lost.
-        let goes_on = self.lying.goes_on(Lie::LoseComment);
-        let is_early = self.step < self.setup.steps / 2 || goes_on;
-        let lost = match (event, comment.filter(|_| is_early)) {
+        let early = self.step < self.setup.steps / 2;
+        let lost = match (event, comment) {
             (Some(event), _) if self.lying.now(Lie::LoseEvent) => event,
-            (_, Some(comment)) if self.lying.now(Lie::LoseComment) || goes_on => comment,
+            // Behind the last comment that is due in a run, nothing shows that one is lost.
+            (_, Some(comment)) if early && self.lying.now(Lie::LoseComment) => comment,
             _ => return bytes,
         };
         trace!(self, "LIE: client {client} does not receive its chunk {lost}");

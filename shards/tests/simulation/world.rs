@@ -41,8 +41,6 @@ pub(crate) struct World {
     pub(crate) begun: Vec<Begun>,
     /// Whether a slice was started and not finished.
     pub(crate) slicing: Vec<bool>,
-    /// To whom it has sent since it last had nothing to send.
-    pub(crate) sliced: Vec<Vec<usize>>,
     /// Whose socket refused bytes, and who may not have caught up since; by shard.
     pub(crate) slow: Vec<BTreeSet<usize>>,
     /// Who would have been heard if it had been read, and when.
@@ -110,7 +108,6 @@ impl World {
             open: Vec::new(),
             begun: Vec::new(),
             slicing: vec![false; shards],
-            sliced: vec![Vec::new(); shards],
             slow: vec![BTreeSet::new(); shards],
             excused: Vec::new(),
             calls: Vec::new(),
@@ -143,6 +140,9 @@ impl World {
         }
         while self.step < self.setup.steps {
             self.step();
+            if self.step.is_multiple_of(500) {
+                self.note_formats();
+            }
         }
         match self.setup.drains {
             true => self.drain(),
