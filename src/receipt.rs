@@ -7,8 +7,9 @@ pub struct Receipt {
     /// Its position in its room, counted from 1 without holes. None for a message to all
     /// connections or to one, which have no offset.
     pub offset: Option<u64>,
-    /// How many connections it went to: the room's members at that moment; all connections, at
-    /// about that moment; or one.
+    /// How many connections there were for it: the room's members at that moment; all open
+    /// connections at about that moment, event streams included, though they get no broadcasts; or
+    /// one.
     pub members: Option<u32>,
 }
 

@@ -50,10 +50,12 @@ fn flag(limit: &Limit) -> Arg {
         .long_help(long_help(limit));
     let flag = match limit.least {
         Amount::Bytes(_) => {
-            flag.value_name("SIZE").value_parser(|text: &str| size(text).map(Amount::Bytes))
+            let parser = |text: &str| size(text).map(Amount::Bytes);
+            flag.value_name("SIZE").value_parser(parser).allow_hyphen_values(true)
         }
         Amount::Count(_) => {
-            flag.value_name("N").value_parser(|text: &str| whole(text).map(Amount::Count))
+            let parser = |text: &str| whole(text).map(Amount::Count);
+            flag.value_name("N").value_parser(parser).allow_hyphen_values(true)
         }
         Amount::Time(_) => flag
             .value_name("TIME")

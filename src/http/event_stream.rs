@@ -2,7 +2,7 @@
 
 use corecast_shards::{Format, Permission, RoomName};
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, ORIGIN};
+use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
 use hyper::{Request, Version};
 
 use super::HttpError;
@@ -17,6 +17,8 @@ pub(crate) struct EventStream {
     pub(crate) room: RoomName,
     /// How the answer begins: its head, and the chunk that says after how long to come back.
     pub(crate) begin: Vec<u8>,
+    /// Whether an `EventSource` asks, which says so in `Accept`.
+    by_event_source: bool,
 }
 
 /// A client whose stream has ended comes back after so many milliseconds, each client after another
@@ -42,8 +44,20 @@ impl EventStream {
         if request.version() != Version::HTTP_11 {
             return Err(HttpError::http_11_required());
         }
-        hub.refuse_while_draining()?;
-        Ok(EventStream { room, begin: begin(origin, retry_ms()) })
+        let accepts = request.headers().get_all(ACCEPT).iter();
+        let by_event_source = accepts.into_iter().any(|value| value == "text/event-stream");
+        if !by_event_source {
+            hub.refuse_while_draining()?;
+        }
+        Ok(EventStream { room, begin: begin(origin, retry_ms()), by_event_source })
+    }
+
+    /// How an `EventSource` hears that it cannot be served now, for this reason. Behind any status
+    /// but 200 it would never come back (HTML Living Standard section 9.2.3); so it gets a stream
+    /// that ends at once.
+    pub(crate) fn refusal(&self, reason: &str) -> Option<Vec<u8>> {
+        let comment = Format::chunk(format!(": {reason}\n\n").as_bytes());
+        self.by_event_source.then(|| [&self.begin[..], &comment, b"0\r\n\r\n"].concat())
     }
 }
 

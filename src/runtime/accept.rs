@@ -309,7 +309,7 @@ impl ShardDriver {
     /// Makes a connection on which the messages of a room are asked for a member of it.
     pub(super) fn open_events(&mut self, fd: OwnedFd, events: EventStream) {
         self.take_outputs();
-        let EventStream { room, begin } = events;
+        let EventStream { room, begin, .. } = events;
         let id = self.shard.open_events(&room, &begin);
         self.keep_socket(id, fd);
     }

@@ -66,25 +66,34 @@ async fn end(hub: Hub, mut stream: HttpStream) {
         Outcome::Ended => stream.linger(hub.limits().close_timeout).await,
         Outcome::Lost => stream.reset(),
         Outcome::Evicted => {}
-        Outcome::Refused(error) => refuse(&hub, stream, &error).await,
+        Outcome::Refused(error) => end_with(&hub, stream, &error.to_bytes()).await,
         Outcome::Upgrade => {
             let (fd, place, bytes) = stream.into_socket();
             hub.take_back(fd, place, &bytes);
         }
-        Outcome::Events(events) => match hub.claim_connection() {
+        Outcome::Events(events) => match claim_stream(&hub) {
             Ok(()) => {
                 // What was sent behind the request is none: this connection serves no other.
                 let (fd, _, _) = stream.into_socket();
                 hub.open_events(fd, events);
             }
-            Err(error) => refuse(&hub, stream, &error).await,
+            Err((error, reason)) => {
+                let answer = events.refusal(reason).unwrap_or_else(|| error.to_bytes());
+                end_with(&hub, stream, &answer).await;
+            }
         },
     }
 }
 
+/// Takes the place of a connection; or says why there is none, as a status and as a close reason.
+fn claim_stream(hub: &Hub) -> Result<(), (HttpError, &'static str)> {
+    hub.refuse_while_draining().map_err(|error| (error, "shutdown"))?;
+    hub.claim_connection().map_err(|error| (error, "capacity"))
+}
+
 /// Writes a last answer.
-async fn refuse(hub: &Hub, mut stream: HttpStream, error: &HttpError) {
-    if stream.write_all(&error.to_bytes()).await.is_ok() {
+async fn end_with(hub: &Hub, mut stream: HttpStream, answer: &[u8]) {
+    if stream.write_all(answer).await.is_ok() {
         stream.linger(hub.limits().close_timeout).await;
     }
 }

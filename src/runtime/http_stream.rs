@@ -191,10 +191,10 @@ impl HttpStream {
 
     /// Why it ended, once hyper is done with it.
     pub(crate) fn take_outcome(&mut self) -> Outcome {
+        self.exchange.answering.replace(None);
         if let Some(events) = self.exchange.events.take() {
             return Outcome::Events(events);
         }
-        self.exchange.answering.replace(None);
         std::mem::replace(&mut self.outcome, Outcome::Ended)
     }
 

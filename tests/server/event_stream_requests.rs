@@ -221,6 +221,47 @@ fn a_stream_takes_one_of_the_connections_that_there_may_be() {
     wait_until("there is room again", || ask(&server, &[]).is_ok());
 }
 
+/// Reads the answer of one that an `EventSource` makes, up to its end.
+fn ask_as_event_source(raw: &mut Raw) -> String {
+    raw.write(
+        events_head("r", "Accept: text/event-stream\r\n")
+            .replacen("Accept: */*\r\n", "", 1)
+            .as_bytes(),
+    );
+    String::from_utf8(raw.read_to_end()).unwrap()
+}
+
+/// An `EventSource` gives up for good behind any status but 200.
+fn assert_comes_back(answer: &str, reason: &str) {
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\nretry: "), "{answer}");
+    assert!(answer.ends_with(&format!(": {reason}\n\n\r\n0\r\n\r\n")), "{answer}");
+}
+
+#[test]
+fn an_event_source_that_finds_no_place_comes_back() {
+    let server = Server::start_with_shards(1, &["--max-connections", "1"]);
+    let holder = opens(ask(&server, &[]));
+    assert_comes_back(&ask_as_event_source(&mut Raw::dial(server.address())), "capacity");
+    assert_eq!(server.members("r"), 1);
+    drop(holder);
+}
+
+#[test]
+fn a_stream_that_found_no_place_does_not_hold_a_shutdown_back() {
+    let flags = ["--max-connections", "1", "--drain-timeout", "60s", "--close-timeout", "20s"];
+    let mut server = Server::start_with_shards(1, &flags);
+    let holder = opens(ask(&server, &[]));
+    let mut kept = Raw::dial(server.address());
+    kept.write(events_head("r", "").as_bytes());
+    assert_eq!(kept.response().status, 503);
+    let begun = std::time::Instant::now();
+    server.signal(libc::SIGTERM);
+    drop(holder);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn open_streams_are_no_plain_connections() {
     let server = Server::start_with_shards(1, &["--max-http-connections", "4"]);
@@ -248,6 +289,7 @@ fn while_the_server_drains_none_begins() {
         assert!(response.header("retry-after").is_some(), "{response:?}");
     }
     kept.expect_end();
+    assert_comes_back(&ask_as_event_source(&mut Raw::dial(server.address())), "shutdown");
     holding.half_close();
     assert_eq!(server.wait().code(), Some(0));
 }

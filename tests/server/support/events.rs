@@ -31,10 +31,7 @@ pub(crate) struct Event {
 /// The request for the events of a room, whose name is encoded, with further header lines if
 /// wanted (each ended by `\r\n`).
 pub(crate) fn events_head(room: &str, more: &str) -> String {
-    format!(
-        "GET /v1/rooms/{room}/events HTTP/1.1\r\nHost: localhost\r\n\
-         Accept: text/event-stream\r\n{more}\r\n"
-    )
+    format!("GET /v1/rooms/{room}/events HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n{more}\r\n")
 }
 
 impl Events {
