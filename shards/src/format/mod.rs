@@ -1,12 +1,11 @@
 //! How facts become bytes on a connection's wire.
 //!
-//! On the mesh travel facts: a [`RoomMessage`] with its room and offset, a [`Reply`]. Everything that
-//! depends on what a client reads is in here, one file for each format: `native`, `verbatim` and
-//! `sse`. A room's message is encoded at its home, once for each [`Encoding`] that a member needs;
-//! a connection's own replies are encoded on its shard.
+//! To a home travels a [`RoomMessage`], which is a fact; the home encodes it, once for each
+//! [`Encoding`] that a member needs. A connection's own replies travel as a [`Reply`] and are encoded
+//! on its shard. Everything that depends on what a client reads is in here, one file for each format:
+//! `native`, `verbatim` and `sse`.
 //!
-//! A new format is one more file here, its lines in this one, and the method of
-//! [`Shard`](crate::Shard) that opens connections of its kind.
+//! A new format over WebSocket is one more file here and its lines in this one.
 
 mod encoder;
 mod fact;

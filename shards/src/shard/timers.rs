@@ -99,11 +99,12 @@ impl Host {
             *begun = self.now;
         }
         let due = *begun + timeout;
-        if self.now >= due {
+        if self.events_until >= due {
             return self.schedule_close(slot, Disconnect::Idle);
         }
         connection.message_timer = true;
-        self.timers.set(due, Timer::Message, id);
+        let next = if self.now < due { due } else { self.now + RETRY };
+        self.timers.set(next, Timer::Message, id);
     }
 
     /// The client has not ended its side in time. But as long as the frame in progress gets on, our

@@ -195,6 +195,21 @@ fn the_time_of_a_message_stands_still_while_nothing_is_read() {
 }
 
 #[test]
+fn a_message_is_not_late_while_its_rest_waits_to_be_read() {
+    let mut shard = shard();
+    shard.host.config.limits.ping_interval = Duration::ZERO;
+    let conn = shard.open(Permissions::default(), Format::Native);
+    send(&mut shard, None);
+    shard.receive(conn, &mut [0x81]);
+    let time = |seconds: u64| Time::from_nanos(seconds * 1_000_000_000);
+    // The machine was paused.
+    shard.on_time_with_backlog(time(600), time(1));
+    assert_eq!(close_steps(&mut shard), []);
+    shard.on_time_with_backlog(time(601), time(601));
+    assert!(close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Idle)));
+}
+
+#[test]
 fn a_message_may_take_for_ever_where_the_limit_is_zero() {
     let mut shard = shard();
     let limits = &mut shard.host.config.limits;
