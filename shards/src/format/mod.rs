@@ -53,6 +53,50 @@ impl Format {
         }
     }
 
+    /// Whether messages of its clients are read. Otherwise nothing that a client sent is to be
+    /// handled before its end, and that closes the connection at once.
+    pub(crate) const fn is_read(self) -> bool {
+        match self {
+            Format::Native | Format::Verbatim => true,
+            Format::Sse => false,
+        }
+    }
+
+    /// Whether a client's text messages are envelopes. Otherwise they go to the program as they are.
+    pub(crate) const fn has_envelopes(self) -> bool {
+        match self {
+            Format::Native => true,
+            Format::Verbatim | Format::Sse => false,
+        }
+    }
+
+    /// Whether the program knows its connections: it handles their begin and end, may emit to them
+    /// and may take them into and out of rooms.
+    pub(crate) const fn is_known_to_program(self) -> bool {
+        match self {
+            Format::Native | Format::Verbatim => true,
+            Format::Sse => false,
+        }
+    }
+
+    /// Whether its clients answer a [`Fact::Ping`]. Otherwise a client counts as there for as long
+    /// as its socket takes bytes.
+    pub(crate) const fn answers_pings(self) -> bool {
+        match self {
+            Format::Native | Format::Verbatim => true,
+            Format::Sse => false,
+        }
+    }
+
+    /// Whether its connections begin with the head of an HTTP response, which is sent when their one
+    /// join is answered, and not with a welcome and the room of everybody.
+    pub(crate) const fn has_head(self) -> bool {
+        match self {
+            Format::Native | Format::Verbatim => false,
+            Format::Sse => true,
+        }
+    }
+
     /// Appends what a connection of this format is sent for a fact, which may be nothing.
     pub(crate) fn push_reply(self, fact: &Fact<'_>, out: &mut Vec<u8>) {
         match self {

@@ -5,7 +5,7 @@ use crate::close_code::Close;
 use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
-use crate::format::{Fact, Format};
+use crate::format::Fact;
 use crate::timers::Timer;
 
 impl Host {
@@ -76,7 +76,7 @@ impl Host {
         let id = self.directory.id(slot);
         self.open_connections -= 1;
         self.counters.closed[reason.index()] += 1;
-        if self.config.hooks.disconnect && self.directory[slot].format != Format::Sse {
+        if self.config.hooks.disconnect && self.directory[slot].format.is_known_to_program() {
             let rooms = self.directory.rooms_of(slot);
             self.outputs.left.extend((!rooms.is_empty()).then_some((id, rooms)));
         }

@@ -12,7 +12,7 @@ use crate::connection::table::Slot;
 use crate::connection::{MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode};
-use crate::format::{Fact, Format, Refusal, Reply, RoomMessage};
+use crate::format::{Fact, Refusal, Reply, RoomMessage};
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
 use crate::permissions::{Permission, Permissions};
 use crate::room::table::EVERYBODY;
@@ -33,7 +33,7 @@ impl Intake<'_> {
             self.0.counters.inbound_bytes_copied += text.len() as u64;
             return Err((wait, Pending::Text(text.to_owned())));
         }
-        if self.0.directory[slot].format == Format::Verbatim {
+        if !self.0.directory[slot].format.has_envelopes() {
             self.call(slot, CallKind::Text(text.to_owned()));
             return Ok(());
         }

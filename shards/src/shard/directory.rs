@@ -7,7 +7,6 @@ use crate::connection::table::{Connections, Slot};
 use crate::connection::{
     Connection, Membership, MembershipState, NOT_LISTED, Phase, Wait, WriteState,
 };
-use crate::format::Format;
 use crate::id::{ConnId, ShardId};
 use crate::room::Room;
 use crate::room::table::{EVERYBODY, RoomKey, Rooms};
@@ -58,7 +57,7 @@ impl Directory {
     pub(super) fn find_open(&self, id: ConnId) -> Option<Slot> {
         let is_open = |slot: &Slot| {
             let connection = &self[*slot];
-            connection.is_open() && !connection.gone && connection.format != Format::Sse
+            connection.is_open() && !connection.gone && connection.format.is_known_to_program()
         };
         self.find(id).filter(is_open)
     }

@@ -4,15 +4,14 @@ use super::host::Host;
 use crate::connection::Phase;
 use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
-use crate::format::Format;
 
 impl Host {
     /// The client has ended its side, or the socket is dead.
     pub(super) fn on_hang_up(&mut self, slot: Slot) {
-        match self.directory[slot].format {
-            // Nothing that it sent is to be handled first.
-            Format::Sse => self.on_end(slot),
-            Format::Native | Format::Verbatim => self.note_gone(slot),
+        match self.directory[slot].format.is_read() {
+            true => self.note_gone(slot),
+            // Nothing that the client sent is to be handled first.
+            false => self.on_end(slot),
         }
     }
 
@@ -20,7 +19,7 @@ impl Host {
     /// client has sent nothing that is to be handled first.
     pub(super) fn note_gone(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];
-        if connection.format == Format::Sse {
+        if !connection.format.is_read() {
             return self.schedule_close(slot, Disconnect::Lost);
         }
         if connection.is_open() && !connection.gone {
@@ -46,7 +45,7 @@ impl Host {
     /// Whether bytes of this connection are wanted now.
     pub(super) fn wants_read(&self, slot: Slot) -> bool {
         let connection = &self.directory[slot];
-        match connection.is_open() && connection.format != Format::Sse {
+        match connection.is_open() && connection.format.is_read() {
             true => connection.wait().is_none() && self.reading,
             false => !connection.ended && connection.phase() != Phase::Gone,
         }

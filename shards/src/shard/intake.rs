@@ -6,7 +6,7 @@ use crate::connection::Wait;
 use crate::connection::inbound::{Inbound, Pending};
 use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
-use crate::format::{Fact, Format};
+use crate::format::Fact;
 use crate::id::ShardId;
 use crate::timers::Timer;
 use crate::wire::Incoming;
@@ -47,7 +47,7 @@ impl Intake<'_> {
         self.0.directory[slot].last_received = self.0.now;
         self.0.directory[slot].pinged = false;
         let connection = &self.0.directory[slot];
-        if !connection.is_open() || connection.format == Format::Sse {
+        if !connection.is_open() || !connection.format.is_read() {
             return;
         }
         let inbound = self.0.directory[slot].inbound.take();

@@ -1,18 +1,58 @@
 //! The begin of a connection.
 
+use super::Shard;
 use super::host::Host;
+use super::intake::Intake;
 use crate::call::{Call, CallKind};
 use crate::connection::Wait;
+use crate::connection::inbound::{Errand, What};
 use crate::connection::table::Slot;
 use crate::format::{Fact, Format, Welcome};
 use crate::id::ConnId;
 use crate::permissions::Permissions;
+use crate::room_name::RoomName;
 use crate::timers::Timer;
+
+impl Shard {
+    /// Event: the handshake of a WebSocket connection with these permissions is done; its client
+    /// reads this format.
+    ///
+    /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
+    /// client that has received the one gets every broadcast that is sent afterwards.
+    ///
+    /// # Panics
+    ///
+    /// With [`Format::Sse`]: that is what [`open_events`](Shard::open_events) is for.
+    pub fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
+        self.host.open(permissions, format)
+    }
+
+    /// Event: a request for the events of one room is granted, and is to be answered with this head:
+    /// a whole HTTP/1.1 response head for a chunked body, and any number of whole chunks behind it
+    /// ([`Format::chunk`]).
+    ///
+    /// The connection joins the room by its first command, which waits for capacity as any command
+    /// does. The head is sent when the join is answered, so that a client which has read it gets
+    /// every later message of the room. The connection is in no other room, and not in that of
+    /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
+    /// replies; bytes of its client are discarded, and the client's end closes it at once. The
+    /// program has no hook for it, and can neither emit to it nor move it to other rooms.
+    pub fn open_events(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
+        let slot = self.host.open_events(head);
+        let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
+        let mut intake = Intake(&mut self.host);
+        if let Err((wait, pending)) = intake.run(slot, errand) {
+            intake.0.directory[slot].inbound.get_or_insert_default().pending = Some(pending);
+            intake.begin_wait(slot, wait);
+        }
+        self.host.directory.id(slot)
+    }
+}
 
 impl Host {
     /// The handshake of a WebSocket connection with these permissions is done.
     pub(super) fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
-        assert!(format != Format::Sse, "an event stream has a room and a head");
+        assert!(!format.has_head(), "an event stream has a room and a head");
         let slot = self.claim(permissions, format);
         let id = self.directory.id(slot);
         self.directory.join_everybody(slot);

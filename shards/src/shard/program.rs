@@ -4,6 +4,7 @@ use super::Shard;
 use super::directory::Seat;
 use super::intake::Intake;
 use crate::call::{Petition, Verdict};
+use crate::close_code::Close;
 use crate::connection::Wait;
 use crate::disconnect::Disconnect;
 use crate::envelope::ErrorCode;
@@ -184,6 +185,24 @@ impl Shard {
     pub fn decide(&mut self, id: ConnId, petition: Petition, verdict: Verdict) {
         let Some(slot) = self.host.directory.find(id) else { return };
         Intake(&mut self.host).decide(slot, petition, verdict);
+        self.finish_event();
+    }
+
+    /// Command: closes a connection. Returns whether it was there and open.
+    pub fn close(&mut self, id: ConnId, close: impl Into<Close>) -> bool {
+        let slot = self.host.directory.find(id);
+        slot.is_some_and(|slot| self.host.close(slot, close.into()))
+    }
+
+    /// Command: reads no more commands. What was received and not begun is not handled any more.
+    pub fn stop_reading(&mut self) {
+        self.host.stop_reading();
+        self.finish_event();
+    }
+
+    /// Command: closes every connection, each as soon as everything that waits for it is sent.
+    pub fn close_all_when_flushed(&mut self, close: impl Into<Close>) {
+        self.host.close_all_when_flushed(&close.into());
         self.finish_event();
     }
 

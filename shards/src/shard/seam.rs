@@ -4,14 +4,10 @@ use super::host::Host;
 use super::intake::Intake;
 use super::{CloseStep, SendEnd, Shard};
 use crate::call::Call;
-use crate::close_code::Close;
 use crate::config::Config;
-use crate::connection::inbound::{Errand, What};
-use crate::format::Format;
 use crate::home::Home;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Answer, Capacity, FromHome, Loopback, RequestId, ToHome};
-use crate::permissions::Permissions;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
 
@@ -63,40 +59,6 @@ impl Shard {
     /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Time> {
         [self.host.timers.next_deadline(), self.home.next_deadline()].into_iter().flatten().min()
-    }
-
-    /// Event: the handshake of a WebSocket connection with these permissions is done; its client
-    /// reads this format.
-    ///
-    /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
-    /// client that has received the one gets every broadcast that is sent afterwards.
-    ///
-    /// # Panics
-    ///
-    /// With [`Format::Sse`]: that is what [`open_events`](Shard::open_events) is for.
-    pub fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
-        self.host.open(permissions, format)
-    }
-
-    /// Event: a request for the events of one room is granted, and is to be answered with this head:
-    /// a whole HTTP/1.1 response head for a chunked body, and any number of whole chunks behind it
-    /// ([`Format::chunk`]).
-    ///
-    /// The connection joins the room by its first command, which waits for capacity as any command
-    /// does. The head is sent when the join is answered, so that a client which has read it gets
-    /// every later message of the room. The connection is in no other room, and not in that of
-    /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
-    /// replies; bytes of its client are discarded, and the client's end closes it at once. The
-    /// program has no hook for it, and can neither emit to it nor move it to other rooms.
-    pub fn open_events(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
-        let slot = self.host.open_events(head);
-        let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
-        let mut intake = Intake(&mut self.host);
-        if let Err((wait, pending)) = intake.run(slot, errand) {
-            intake.0.directory[slot].inbound.get_or_insert_default().pending = Some(pending);
-            intake.begin_wait(slot, wait);
-        }
-        self.host.directory.id(slot)
     }
 
     /// Event: these bytes arrived on a connection's socket. They are unmasked in place.
@@ -279,24 +241,6 @@ impl Shard {
     /// Whether [`take_loopback`](Shard::take_loopback) has something to handle.
     pub fn has_loopback(&self) -> bool {
         self.host.outboxes.has_loopback()
-    }
-
-    /// Command: closes a connection. Returns whether it was there and open.
-    pub fn close(&mut self, id: ConnId, close: impl Into<Close>) -> bool {
-        let slot = self.host.directory.find(id);
-        slot.is_some_and(|slot| self.host.close(slot, close.into()))
-    }
-
-    /// Command: reads no more commands. What was received and not begun is not handled any more.
-    pub fn stop_reading(&mut self) {
-        self.host.stop_reading();
-        self.finish_event();
-    }
-
-    /// Command: closes every connection, each as soon as everything that waits for it is sent.
-    pub fn close_all_when_flushed(&mut self, close: impl Into<Close>) {
-        self.host.close_all_when_flushed(&close.into());
-        self.finish_event();
     }
 
     /// Output: the next step of a connection's end.

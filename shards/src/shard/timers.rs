@@ -6,7 +6,7 @@ use super::host::Host;
 use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
-use crate::format::{Fact, Format};
+use crate::format::Fact;
 use crate::id::ConnId;
 use crate::time::Time;
 use crate::timers::Timer;
@@ -33,9 +33,9 @@ impl Host {
         let Some(slot) = self.directory.find(id) else { return };
         match timer {
             Timer::Ping | Timer::Pong if self.directory[slot].is_open() => {
-                match self.directory[slot].format {
-                    Format::Sse => self.on_comment_timer(slot, id),
-                    Format::Native | Format::Verbatim => self.on_ping_timer(slot, id, timer),
+                match self.directory[slot].format.answers_pings() {
+                    true => self.on_ping_timer(slot, id, timer),
+                    false => self.on_comment_timer(slot, id),
                 }
             }
             Timer::Slow => self.on_slow_timer(slot, id),
