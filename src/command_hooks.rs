@@ -1,6 +1,6 @@
 //! What the program decides about the commands of clients.
 
-use corecast_shards::{Permission, Permissions, Petition, Said, Verdict, Wish};
+use corecast_shards::{AskedCommand, AskedKind, Draft, Permission, Permissions, Verdict};
 
 use crate::client::Client;
 use crate::handler::{Failure, Handler, HandlerResult, Template, Work, finish};
@@ -54,51 +54,53 @@ pub(crate) struct CommandJudge {
 }
 
 /// A hook at work. What a client wants to say goes into it, and comes out perhaps changed.
-type Judging = Work<Result<Option<Said>, Failure>>;
+type Judging = Work<Result<Option<Draft>, Failure>>;
 
 impl CommandJudge {
     /// Begins to ask the program about a command.
-    pub(crate) fn begin(&self, client: Client, petition: &mut Petition) -> Judging {
-        let room = petition.room.clone();
-        match &mut petition.wish {
-            Wish::Join(_) => {
+    pub(crate) fn begin(&self, client: Client, asked: &mut AskedCommand) -> Judging {
+        let room = asked.room.clone();
+        match &mut asked.kind {
+            AskedKind::Join(_) => {
                 let room = room.map(|room| room.as_str().to_owned()).unwrap_or_default();
                 judge(self.join.clone(), (client, room), |()| None)
             }
-            Wish::Publish(said) => {
-                let publication = Publication::new(room, std::mem::take(said));
-                judge(self.publish.clone(), (client, publication), said_by)
+            AskedKind::Publish(draft) => {
+                let publication = Publication::new(room, std::mem::take(draft));
+                judge(self.publish.clone(), (client, publication), draft_of)
             }
-            Wish::Broadcast(said) => {
-                let publication = Publication::new(None, std::mem::take(said));
-                judge(self.broadcast.clone(), (client, publication), said_by)
+            AskedKind::Broadcast(draft) => {
+                let publication = Publication::new(None, std::mem::take(draft));
+                judge(self.broadcast.clone(), (client, publication), draft_of)
             }
         }
     }
 }
 
-fn said_by(publication: Publication) -> Option<Said> {
-    Some(publication.into_said())
+fn draft_of(publication: Publication) -> Option<Draft> {
+    Some(publication.into_draft())
 }
 
 fn judge<A: 'static, T: 'static>(
     hook: Option<Handler<A, HandlerResult<T>>>,
     argument: A,
-    said: impl FnOnce(T) -> Option<Said> + 'static,
+    draft: impl FnOnce(T) -> Option<Draft> + 'static,
 ) -> Judging {
     Box::pin(async move {
         let Some(hook) = hook else {
             return Err(Failure::unseen("nobody decides about this command".to_owned()));
         };
-        finish(hook, argument).await.map(said)
+        finish(hook, argument).await.map(draft)
     })
 }
 
 /// What a hook's end means for the command. Words for the client are the reason of a refusal; any
 /// other failure is no permission either.
-pub(crate) fn verdict(petition: &mut Petition, judged: Result<Option<Said>, Failure>) -> Verdict {
-    match (judged, &mut petition.wish) {
-        (Ok(Some(changed)), Wish::Publish(said) | Wish::Broadcast(said)) => *said = changed,
+pub(crate) fn verdict(asked: &mut AskedCommand, judged: Result<Option<Draft>, Failure>) -> Verdict {
+    match (judged, &mut asked.kind) {
+        (Ok(Some(changed)), AskedKind::Publish(draft) | AskedKind::Broadcast(draft)) => {
+            *draft = changed
+        }
         (Ok(_), _) => {}
         (Err(failure), _) => {
             return failure.client.map_or(Verdict::Failed, Verdict::Forbidden);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_shards::{Call, CallKind, ConnId, Disconnect, Format, Hooks, Petition};
+use corecast_shards::{AskedCommand, Call, CallKind, ConnId, Disconnect, Format, Hooks};
 
 use crate::claims::Claims;
 use crate::client::Client;
@@ -142,7 +142,7 @@ impl Handlers {
     pub(crate) fn call(&self, hub: Hub, call: Call, session: Rc<Session>) -> Work<()> {
         let client = Client::new(hub.clone(), call.conn, session);
         match call.kind {
-            CallKind::Command(petition) => Box::pin(self.decide(hub, client, petition)),
+            CallKind::Command(asked) => Box::pin(self.decide(hub, client, asked)),
             what => Box::pin(self.handle(hub, client, what)),
         }
     }
@@ -166,17 +166,17 @@ impl Handlers {
         &self,
         hub: Hub,
         client: Client,
-        mut petition: Petition,
+        mut asked: AskedCommand,
     ) -> impl Future<Output = ()> + use<> {
         let (id, timeout) = (client.id(), self.timeout);
-        let work = self.commands.begin(client, &mut petition);
+        let work = self.commands.begin(client, &mut asked);
         async move {
             let judged = in_time(&hub, timeout, work).await;
             if let Err(failure) = &judged {
                 log_failure(id, failure);
             }
-            let verdict = verdict(&mut petition, judged);
-            hub.decide(id, petition, verdict);
+            let verdict = verdict(&mut asked, judged);
+            hub.decide(id, asked, verdict);
         }
     }
 

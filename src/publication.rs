@@ -1,6 +1,6 @@
 //! What a client wants to have published.
 
-use corecast_shards::{RoomName, Said};
+use corecast_shards::{Draft, RoomName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -13,16 +13,16 @@ use crate::message::{EventParts, MessageError};
 #[derive(Clone, Debug)]
 pub struct Publication {
     room: Option<RoomName>,
-    said: Said,
+    draft: Draft,
 }
 
 impl Publication {
-    pub(crate) fn new(room: Option<RoomName>, said: Said) -> Publication {
-        Publication { room, said }
+    pub(crate) fn new(room: Option<RoomName>, draft: Draft) -> Publication {
+        Publication { room, draft }
     }
 
-    pub(crate) fn into_said(self) -> Said {
-        self.said
+    pub(crate) fn into_draft(self) -> Draft {
+        self.draft
     }
 
     /// The room; none for a broadcast.
@@ -32,12 +32,12 @@ impl Publication {
 
     /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
     pub fn event(&self) -> &str {
-        &self.said.event
+        &self.draft.event
     }
 
     /// The data, byte for byte as it was written.
     pub fn data(&self) -> &RawValue {
-        raw(&self.said.data)
+        raw(&self.draft.data)
     }
 
     /// The data as a value of the program's own.
@@ -46,7 +46,7 @@ impl Publication {
     ///
     /// When the data does not have the shape of `T`.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.said.data)
+        serde_json::from_str(&self.draft.data)
     }
 
     /// The same with another event and other data. Room, id and `echo` stay the client's.
@@ -56,7 +56,7 @@ impl Publication {
     /// [`MessageError`] when the event's name is not allowed or the data has no JSON form.
     pub fn with(mut self, event: &str, data: impl Serialize) -> Result<Publication, MessageError> {
         let parts = EventParts::new(event, data)?;
-        (self.said.event, self.said.data) = (parts.name, parts.data);
+        (self.draft.event, self.draft.data) = (parts.name, parts.data);
         Ok(self)
     }
 
@@ -66,7 +66,7 @@ impl Publication {
     ///
     /// [`MessageError`] when the data has no JSON form.
     pub fn with_data(self, data: impl Serialize) -> Result<Publication, MessageError> {
-        let event = self.said.event.clone();
+        let event = self.draft.event.clone();
         self.with(&event, data)
     }
 }

@@ -1,10 +1,8 @@
-//! What a program says when it closes a connection.
+//! Which codes a close frame may carry.
 
 use std::fmt;
-use std::sync::Arc;
 
-use crate::disconnect::Disconnect;
-use crate::wire::{CLOSE_REASON_MAX, may_be_sent};
+use crate::wire::may_be_sent;
 
 /// A code that a close frame may carry (RFC 6455 section 7.4): 1000 to 1003, 1007 to 1014, and 3000
 /// to 4999, of which those from 4000 on are the program's own.
@@ -76,40 +74,6 @@ impl fmt::Display for BadCloseCode {
 
 impl std::error::Error for BadCloseCode {}
 
-/// How a program closes a connection: for a reason of the engine's, or with a code and words of its
-/// own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Close {
-    pub(crate) reason: Disconnect,
-    /// The close frame's text instead of the reason's name.
-    pub(crate) text: Option<Arc<str>>,
-}
-
-impl Close {
-    /// A close with a code and the program's own words, such as `4001` and `signed out`.
-    ///
-    /// A close frame has room for 123 bytes of them. Longer words are cut there, between two
-    /// characters, so that a close never fails because of its words.
-    pub fn new(code: CloseCode, text: &str) -> Close {
-        let text = &text[..text.floor_char_boundary(CLOSE_REASON_MAX)];
-        Close { reason: Disconnect::Normal(code), text: Some(text.into()) }
-    }
-}
-
-impl From<Disconnect> for Close {
-    /// With the reason's name as words.
-    fn from(reason: Disconnect) -> Close {
-        Close { reason, text: None }
-    }
-}
-
-impl From<CloseCode> for Close {
-    /// With `normal` as words.
-    fn from(code: CloseCode) -> Close {
-        Disconnect::Normal(code).into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,11 +96,5 @@ mod tests {
         ] {
             assert_eq!(CloseCode::new(code.get()), Ok(code));
         }
-    }
-
-    #[test]
-    fn words_are_cut_between_two_characters() {
-        let close = Close::new(CloseCode::NORMAL, &"é".repeat(100));
-        assert_eq!(close.text.as_deref(), Some(&*"é".repeat(61)));
     }
 }

@@ -33,8 +33,8 @@ impl Config {
     }
 }
 
-/// What happens to a member whose socket is blocked for too long, or that lost its place in a
-/// room log.
+/// What happens to a member whose socket refuses its messages for too long, or that lost its place
+/// in a room log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowPolicy {

@@ -1,7 +1,9 @@
-//! Every way a connection ends.
+//! Every way in which a connection ends, and how the program ends one.
+
+use std::sync::Arc;
 
 use crate::close_code::CloseCode;
-use crate::wire::Violation;
+use crate::wire::{CLOSE_REASON_MAX, Violation};
 
 /// Why a connection ends: one variant, one close code, one verdict on whether to reconnect.
 ///
@@ -28,7 +30,7 @@ pub enum Disconnect {
     Kicked,
     /// A message was larger than `message_bytes`.
     TooBig,
-    /// The client reads slower than its rooms publish.
+    /// The client does not read what waits for it: messages of its rooms, replies or emits.
     Slow,
 }
 
@@ -122,6 +124,40 @@ impl From<Violation> for Disconnect {
     }
 }
 
+/// How a program closes a connection: for a reason of the engine's, or with a code and words of its
+/// own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    pub(crate) reason: Disconnect,
+    /// The close frame's text instead of the reason's name.
+    pub(crate) text: Option<Arc<str>>,
+}
+
+impl Close {
+    /// A close with a code and the program's own words, such as `4001` and `signed out`.
+    ///
+    /// A close frame has room for 123 bytes of them. Longer words are cut there, between two
+    /// characters, so that a close never fails because of its words.
+    pub fn new(code: CloseCode, text: &str) -> Close {
+        let text = &text[..text.floor_char_boundary(CLOSE_REASON_MAX)];
+        Close { reason: Disconnect::Normal(code), text: Some(text.into()) }
+    }
+}
+
+impl From<Disconnect> for Close {
+    /// With the reason's name as words.
+    fn from(reason: Disconnect) -> Close {
+        Close { reason, text: None }
+    }
+}
+
+impl From<CloseCode> for Close {
+    /// With `normal` as words.
+    fn from(code: CloseCode) -> Close {
+        Disconnect::Normal(code).into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,11 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn only_those_who_may_come_back_are_told_when() {
+    fn only_reasons_with_a_return_say_when() {
         for disconnect in Disconnect::ALL {
             let reason = disconnect.reason(7);
             assert_eq!(reason.contains(" retry="), disconnect.reconnect(), "{reason}");
             assert!(reason.starts_with(disconnect.name()));
         }
+    }
+
+    #[test]
+    fn words_are_cut_between_two_characters() {
+        let close = Close::new(CloseCode::NORMAL, &"é".repeat(100));
+        assert_eq!(close.text.as_deref(), Some(&*"é".repeat(61)));
     }
 }

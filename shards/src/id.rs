@@ -3,17 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Which shard: its place in the mesh, counted from 0.
+/// Which shard: its number in the mesh, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(u16);
 
 impl ShardId {
-    /// The shard at place `index`.
+    /// The shard with this number.
     pub const fn new(index: u16) -> ShardId {
         ShardId(index)
     }
 
-    /// Its place in the mesh, for indexing.
+    /// Its number, for indexing.
     pub const fn index(self) -> usize {
         self.0 as usize
     }

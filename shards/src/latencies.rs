@@ -48,8 +48,7 @@ impl Latencies {
         ends.map_or(Duration::ZERO, |(end, _)| end.min(self.max))
     }
 
-    /// The buckets that are not empty: each end, and how many lie below it and not below the one
-    /// before.
+    /// The buckets that are not empty: the end of each, which does not belong to it, and its count.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
         let counts = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
         counts.map(|(bucket, count)| (Duration::from_micros(start_of(bucket + 1)), *count))
@@ -99,8 +98,8 @@ mod tests {
         (1..=1_000).for_each(|micros| latencies.record(Duration::from_micros(micros)));
         assert_eq!((latencies.count(), latencies.max()), (1_000, Duration::from_millis(1)));
         for share in [0.01, 0.5, 0.9, 0.99] {
-            let (exact, told) = (share * 1e3, latencies.quantile(share).as_micros() as f64);
-            assert!((exact..=exact * 1.25 + 1.0).contains(&told), "{share}: {told}");
+            let (exact, shown) = (share * 1e3, latencies.quantile(share).as_micros() as f64);
+            assert!((exact..=exact * 1.25 + 1.0).contains(&shown), "{share}: {shown}");
         }
         assert_eq!(latencies.quantile(1.0), latencies.max());
         assert_eq!(latencies.buckets().map(|(_, count)| count).sum::<u64>(), 1_000);

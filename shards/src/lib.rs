@@ -4,13 +4,11 @@
 
 pub mod wire;
 
-mod bounds;
 mod close_code;
 mod config;
 mod disconnect;
 mod epoch;
 mod id;
-mod limit;
 mod limits;
 mod permissions;
 mod rng;
@@ -25,8 +23,8 @@ mod format;
 pub mod fuzzing;
 mod mesh;
 
-mod call;
 mod connection;
+mod handler;
 mod home;
 mod latencies;
 mod log;
@@ -36,19 +34,18 @@ mod shard_stats;
 mod timers;
 mod wait_queue;
 
-pub use call::{Call, CallKind, Message, Petition, Said, Verdict, Wish};
-pub use close_code::{BadCloseCode, Close, CloseCode};
+pub use close_code::{BadCloseCode, CloseCode};
 pub use config::{Config, Hooks, SlowPolicy};
-pub use disconnect::Disconnect;
+pub use disconnect::{Close, Disconnect};
 pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
 pub use format::{Encoding, Format, Frames, Reply, RoomMessage, event_frame, reply_frame};
+pub use handler::{AskedCommand, AskedKind, Call, CallKind, Draft, Message, Verdict};
 pub use id::{BadConnId, ConnId, ShardId};
 pub use latencies::Latencies;
-pub use limit::{Amount, Limit, Preset};
-pub use limits::{HEAD_BYTES_MAX, Limits, SEND_BUFFER_BYTES, SHARDS_MAX};
+pub use limits::{Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, SEND_BUFFER_BYTES, SHARDS_MAX};
 pub use mesh::{
-    Answer, Capacity, FromHome, Joined, LeaveRequest, Origin, Query, RequestId, Requester,
+    Answer, AnswerToken, Capacity, FromHome, Joined, LeaveRequest, Origin, Query, Requester,
     RoomInfo, ToHome,
 };
 pub use permissions::{Permission, Permissions};

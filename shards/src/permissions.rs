@@ -1,7 +1,7 @@
 //! What a client may do by its own commands.
 
-/// What one connection may do by its own commands; what the embedding program does on its behalf
-/// is its own affair. By default everything is allowed.
+/// What one connection may do by its own commands: allowed, forbidden, or asked of the program each
+/// time. What the embedding program does on its behalf needs none. By default everything is allowed.
 ///
 /// Leaving is always allowed, and so are pings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The figures of one shard.
+//! Which figures a shard has.
 
 use crate::disconnect::Disconnect;
 use crate::id::ShardId;
@@ -21,11 +21,11 @@ pub struct ShardStats {
     /// Bytes in the largest room log.
     pub log_bytes_max_room: u64,
     /// Connections whose next command waits.
-    pub paused: u64,
+    pub waiting: u64,
     /// Connections whose socket blocks.
     pub blocked: u64,
-    /// Rooms whose home is here and whose publishers pause.
-    pub pressed_rooms: u64,
+    /// Rooms whose home is here and that are paused.
+    pub paused_rooms: u64,
     /// What it has done.
     pub counters: Counters,
 }

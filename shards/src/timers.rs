@@ -1,4 +1,4 @@
-//! What happens to a connection because time passes.
+//! When timers of connections are due: a calendar of coarse ticks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(crate) struct Timers {
 pub(crate) enum Timer {
     /// The connection may have been silent for too long: ping it, or give it up.
     Ping,
-    /// The pong of such a connection may not have come for too long: give it up.
+    /// A pong may be overdue: give the connection up.
     Pong,
     /// Its socket may have been blocked for too long: apply the slow policy.
     Slow,

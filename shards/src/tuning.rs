@@ -15,32 +15,32 @@ pub struct Tuning {
     /// Bytes that a quantum offers to sockets, give or take one send: handing over a megabyte takes
     /// some 250 µs. At least 1.
     pub quantum_bytes: u64,
-    /// Bytes of rooms' messages that one send carries, give or take one piece of memory, so that
-    /// no send takes much longer than a quantum may. At least 1.
+    /// Bytes of rooms' messages that one send carries, give or take one iovec, so that no send takes
+    /// much longer than a quantum may. At least 1.
     pub send_bytes: usize,
-    /// Pieces of memory in one vectored send; the kernel takes at most 1,024 (`IOV_MAX`). At least
+    /// Iovecs of one send; the kernel takes at most 1,024 (`IOV_MAX`). At least
     /// 3, since the direct outbox takes up to `DIRECT_IOVECS`.
     pub send_iovecs: usize,
     /// Memberships that one send looks at for rooms whose pass has not come yet, to take them
     /// along: few system calls for many rooms, at a cost that does not grow with their number.
     pub rooms_along: usize,
-    /// Bytes of a frame above which it is referred to and never copied: into a room log, or out of
-    /// it when a send was cut.
+    /// A larger frame, in bytes, is shared and never copied, neither into a room log nor out of it
+    /// when a send cuts it.
     pub copy_bytes: usize,
     /// Bytes of a log's first chunk: some twenty messages of 190 bytes.
     pub small_chunk_bytes: usize,
     /// Bytes of its other chunks, at least `copy_bytes`: some 340 messages of 190 bytes in one
-    /// piece of memory.
+    /// iovec.
     pub large_chunk_bytes: usize,
     /// Bytes of unused chunks of each size that a shard keeps.
     pub pool_bytes: usize,
-    /// Messages that a room log keeps whatever their size, so that one big message does not throw
-    /// out every member behind it.
+    /// Messages that a room log keeps whatever their size, so that one big message does not drop
+    /// what every member of the room waits for.
     pub log_messages: u64,
 }
 
-/// Pieces of memory that a connection's direct outbox takes in a send: the rest of a cut frame, and its
-/// own frames.
+/// Iovecs that a connection's direct outbox takes in a send: the rest of a cut frame, and the direct
+/// frames.
 pub(crate) const DIRECT_IOVECS: usize = 2;
 
 impl Default for Tuning {

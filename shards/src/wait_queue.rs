@@ -12,7 +12,8 @@ use crate::id::ConnId;
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     ids: VecDeque<ConnId>,
-    gone: usize,
+    /// How many have left since the entries were last looked through.
+    left: usize,
 }
 
 impl WaitQueue {
@@ -31,10 +32,10 @@ impl WaitQueue {
 
     /// One of the connections waits no longer; `waits` says of each whether it still does.
     pub(crate) fn leave(&mut self, waits: impl FnMut(&ConnId) -> bool) {
-        self.gone += 1;
-        if 2 * self.gone > self.ids.len() {
+        self.left += 1;
+        if 2 * self.left > self.ids.len() {
             self.ids.retain(waits);
-            self.gone = 0;
+            self.left = 0;
         }
     }
 
@@ -72,6 +73,6 @@ mod tests {
         assert!(looks < 4 * 10_000, "{looks} looks at entries");
         let left: Vec<ConnId> = std::iter::from_fn(|| queue.pop()).collect();
         let left: VecDeque<ConnId> = left.into_iter().filter(|id| waiting.contains(id)).collect();
-        assert_eq!(left, waiting, "every connection keeps its place");
+        assert_eq!(left, waiting, "every connection keeps its turn");
     }
 }

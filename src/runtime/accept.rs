@@ -310,7 +310,7 @@ impl ShardDriver {
     pub(super) fn open_events(&mut self, fd: OwnedFd, events: EventStream) {
         self.take_outputs();
         let EventStream { room, begin, .. } = events;
-        let id = self.shard.open_events(&room, &begin);
+        let id = self.shard.open_event_stream(&room, &begin);
         self.keep_socket(id, fd);
     }
 

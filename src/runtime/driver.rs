@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, Call, CloseStep, ConnId, Disconnect, Format, Permissions, Query, RequestId,
+    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Permissions, Query,
     RoomMessage, RoomName, Shard, Time,
 };
 
@@ -66,7 +66,7 @@ pub(crate) struct ShardDriver {
     /// The connections whose sends are begun.
     pub(super) begun: Vec<ConnId>,
     pub(super) counts: Counts,
-    pub(crate) waiting: HashMap<RequestId, OneshotSender<Answer>>,
+    pub(crate) waiting: HashMap<AnswerToken, OneshotSender<Answer>>,
     /// At how many waiting callers those are looked for who wait no more.
     purge_at: usize,
     next_token: u64,
@@ -501,10 +501,10 @@ impl ShardDriver {
             self.handlers += 1;
             self.spawn_requests.push(SpawnRequest::Call(call));
         }
-        while let Some(id) = self.shard.next_gone() {
+        while let Some(id) = self.shard.next_hung_up() {
             self.spawn_requests.push(SpawnRequest::HungUp(id));
         }
-        while let Some((id, rooms)) = self.shard.next_left() {
+        while let Some((id, rooms)) = self.shard.next_ended() {
             if let Some(session) = self.sessions.get(&id) {
                 session.set_last_rooms(rooms);
             }
@@ -548,13 +548,13 @@ impl ShardDriver {
     }
 
     /// A name for a caller's question, and the place where its answer will be delivered.
-    pub(crate) fn expect_answer(&mut self, sender: OneshotSender<Answer>) -> RequestId {
+    pub(crate) fn expect_answer(&mut self, sender: OneshotSender<Answer>) -> AnswerToken {
         if self.waiting.len() >= self.purge_at {
             self.waiting.retain(|_, sender| !sender.is_closed());
             self.purge_at = PURGE_MIN.max(2 * self.waiting.len());
         }
         self.next_token += 1;
-        let token = RequestId(self.next_token);
+        let token = AnswerToken(self.next_token);
         self.waiting.insert(token, sender);
         token
     }
@@ -571,7 +571,7 @@ impl ShardDriver {
 
 /// A message of an external thread, the connection that does not get it, and the name of the caller
 /// that waits for its offset.
-type ExternalPublication = (RoomMessage, Option<ConnId>, Option<RequestId>);
+type ExternalPublication = (RoomMessage, Option<ConnId>, Option<AnswerToken>);
 
 /// Gives the message back when its room takes none at the moment.
 fn publish(

@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use corecast_shards::{
-    Answer, Close, ConnId, Full, Joined, Limits, Message, Permission, Petition, Query, Refused,
-    RequestId, RoomMessage, RoomName, Shard, ShardId, Time, Unsent, Verdict,
+    Answer, AnswerToken, AskedCommand, Close, ConnId, Full, Joined, Limits, Message, Permission,
+    Query, Refused, RoomMessage, RoomName, Shard, ShardId, Time, Unsent, Verdict,
 };
 use futures_lite::future;
 
@@ -323,7 +323,7 @@ impl Hub {
     /// Tries a command in each turn until the shard takes it, and waits for its answer.
     async fn command(
         &self,
-        command: impl Fn(&mut Shard, RequestId) -> Result<(), Refused>,
+        command: impl Fn(&mut Shard, AnswerToken) -> Result<(), Refused>,
     ) -> Result<Answer, JoinError> {
         loop {
             let (sender, answer) = oneshot();
@@ -387,7 +387,7 @@ impl Hub {
 
     async fn ask(
         &self,
-        request: impl FnOnce(&mut ShardDriver, RequestId) -> Result<(), Full>,
+        request: impl FnOnce(&mut ShardDriver, AnswerToken) -> Result<(), Full>,
     ) -> Result<Answer, HttpError> {
         let (sender, answer) = oneshot();
         let asked = self.with_driver(|driver| {
@@ -492,9 +492,9 @@ impl Hub {
     }
 
     /// Says what the program decided about a command.
-    pub(crate) fn decide(&self, id: ConnId, petition: Petition, verdict: Verdict) {
+    pub(crate) fn decide(&self, id: ConnId, asked: AskedCommand, verdict: Verdict) {
         self.with_driver(|driver| {
-            driver.shard.decide(id, petition, verdict);
+            driver.shard.decide(id, asked, verdict);
             driver.handlers -= 1;
         });
         self.notify();

@@ -267,7 +267,7 @@ mod tests {
             room: room.clone(),
             message: RoomMessage::text("m"),
             exclude: None,
-            origin: Origin::Nobody,
+            origin: Origin::None,
             accepted: Time::default(),
         }
     }

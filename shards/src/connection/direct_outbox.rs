@@ -6,7 +6,7 @@ use crate::format::Encoding;
 use crate::log::Rest;
 
 /// What one connection is sent besides its rooms' messages: the rest of a frame that was
-/// cut, then its own frames (replies, acks, emits) in order. Both go before any room's messages.
+/// cut, then its direct frames (replies, acks, emits) in order. Both go before any room's messages.
 ///
 /// Frames that come while a send is under way wait in `next`, because the bytes of a send must not
 /// move.
@@ -25,7 +25,7 @@ pub(crate) struct DirectOutbox {
 }
 
 impl DirectOutbox {
-    /// Where whole frames are queued, behind what is there.
+    /// Where whole frames are queued, after what is there.
     pub(crate) fn queue(&mut self) -> &mut Vec<u8> {
         &mut self.next
     }
@@ -41,7 +41,7 @@ impl DirectOutbox {
         }
     }
 
-    /// Bytes of the connection's own frames, for its limit. The rest of a cut frame is the room's.
+    /// Bytes of direct frames, for their limit. The rest of a cut frame is the room's.
     pub(crate) fn len(&self) -> usize {
         self.sending.len() - self.sent + self.next.len()
     }
@@ -53,7 +53,7 @@ impl DirectOutbox {
     /// Makes everything queued so far part of the send that begins. What was left of the send
     /// before may move: no send refers to it now.
     ///
-    /// All of it, because the rooms' messages come right behind: an answer that stayed in `next`
+    /// All of it, because the rooms' messages come right after: an answer that stayed in `next`
     /// would be overtaken by the messages that it announces.
     pub(crate) fn begin(&mut self) {
         if self.sent == self.sending.len() {

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::call::{Message, Wish};
 use crate::envelope::ErrorCode;
 use crate::format::RoomMessage;
+use crate::handler::{AskedKind, Message};
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::Decoder;
@@ -63,7 +63,7 @@ pub(crate) enum What {
     /// Hand it to a handler of the program.
     Call(Message),
     /// Ask the program whether this may be done.
-    Ask(Wish),
+    Ask(AskedKind),
     /// Say that it is refused, and why.
     Refuse(ErrorCode, Cow<'static, str>),
 }
@@ -80,7 +80,7 @@ impl Inbound {
         self.bytes.len() - self.used
     }
 
-    /// Keeps bytes that arrived behind everything else.
+    /// Keeps bytes that arrived after everything else.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.used);
         self.used = 0;

@@ -1,48 +1,80 @@
 //! One room of a connection, as the connection lists it.
 
+use std::ops::{Index, IndexMut};
+
+use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
+
+/// Which entry of a connection's list of rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MembershipIndex(u16);
+
+impl MembershipIndex {
+    pub(crate) fn new(index: usize) -> MembershipIndex {
+        MembershipIndex(u16::try_from(index).expect("few rooms per connection"))
+    }
+
+    pub(crate) fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Index<MembershipIndex> for Vec<Membership> {
+    type Output = Membership;
+
+    fn index(&self, index: MembershipIndex) -> &Membership {
+        &self[index.get()]
+    }
+}
+
+impl IndexMut<MembershipIndex> for Vec<Membership> {
+    fn index_mut(&mut self, index: MembershipIndex) -> &mut Membership {
+        &mut self[index.get()]
+    }
+}
 
 /// One entry of a connection's list of rooms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership {
     /// The room's key on this shard.
     pub(crate) room: RoomKey,
-    /// The place in the room's list of members, while it is there.
-    pub(crate) member: u32,
+    /// Where the room lists it, while it does.
+    member: MemberIndex,
     pub(crate) change_id: u32,
     state: MembershipState,
     /// Whether it is one of those where the connection may be behind.
-    pub(crate) noted: bool,
+    pub(crate) maybe_behind: bool,
 }
 
-/// The place of a membership that is in no list of members.
-pub(crate) const NOT_LISTED: u32 = u32::MAX;
-
-/// A membership is joining, joined or gone; the others are shades of these.
+/// How far a membership has come.
 ///
 /// ```text
-/// Joining ─Joined─▶ Joined ─leave─▶ Leaving ─Left─▶ Departing ─all sent─▶ (gone)
-///    └──── closed ────┴──▶ (gone; its home is owed a leave)
+///                Rejoining
+///              join ▲ │ Joined
+///                   │ ▼
+/// Joining ─Joined─▶ Joined ─leave─▶ Leaving ─Left─▶ Departing ─all sent─▶ (no more)
+///    └──── closed ────┴──▶ (no more; its home is owed a leave)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MembershipState {
-    /// The join is unanswered.
+    /// The home has not answered the join.
     Joining,
     Joined,
-    /// Joined, and a second join is unanswered.
+    /// Joined, and the home has not answered a second join.
     Rejoining,
-    /// The leave is unanswered; messages still come.
+    /// The home has not answered the leave; messages still come.
     Leaving,
-    /// The leave is answered; messages up to it are still to be sent.
+    /// The home has answered the leave; the client's answer follows its last message.
     Departing,
 }
 
 impl Membership {
     /// A membership that the room lists at `member`, or one that is about to join.
-    pub(crate) fn new(room: RoomKey, member: Option<u32>, change_id: u32) -> Membership {
+    pub(crate) fn new(room: RoomKey, member: Option<MemberIndex>, change_id: u32) -> Membership {
         use MembershipState::{Joined, Joining};
         let state = if member.is_some() { Joined } else { Joining };
-        Membership { room, member: member.unwrap_or(NOT_LISTED), change_id, state, noted: false }
+        let member = member.unwrap_or(MemberIndex::NONE);
+        Membership { room, member, change_id, state, maybe_behind: false }
     }
 
     pub(crate) fn state(&self) -> MembershipState {
@@ -57,26 +89,32 @@ impl Membership {
         (self.state, self.change_id) = (to, change_id);
     }
 
-    /// The join is answered.
+    /// The home has answered the join.
     pub(crate) fn end_join(&mut self) {
         use MembershipState::{Joined, Joining, Rejoining};
         assert!(matches!(self.state, Joining | Rejoining), "only a join is answered so");
         self.state = Joined;
     }
 
-    /// The leave is answered.
+    /// The home has answered the leave.
     pub(crate) fn end_leave(&mut self) {
         assert_eq!(self.state, MembershipState::Leaving, "only a leave is answered so");
         self.state = MembershipState::Departing;
     }
 
-    pub(crate) fn is_unanswered(&self) -> bool {
+    /// Whether a join or leave has not ended: the client's answer to it is not queued yet.
+    pub(crate) fn is_changing(&self) -> bool {
         use MembershipState::{Departing, Joining, Leaving, Rejoining};
         matches!(self.state, Joining | Rejoining | Leaving | Departing)
     }
 
     /// Where the room lists it, if it does.
-    pub(crate) fn listed(&self) -> Option<usize> {
-        (self.member != NOT_LISTED).then_some(self.member as usize)
+    pub(crate) fn listed(&self) -> Option<MemberIndex> {
+        (self.member != MemberIndex::NONE).then_some(self.member)
+    }
+
+    /// The room lists it there from now on, or no longer.
+    pub(crate) fn set_listed(&mut self, member: Option<MemberIndex>) {
+        self.member = member.unwrap_or(MemberIndex::NONE);
     }
 }

@@ -2,15 +2,15 @@
 
 pub(crate) mod direct_outbox;
 pub(crate) mod inbound;
-pub(crate) mod index_list;
 mod membership;
+pub(crate) mod short_list;
 pub(crate) mod table;
 
 use std::time::Duration;
 
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
-use crate::connection::index_list::IndexList;
+use crate::connection::short_list::ShortList;
 use crate::disconnect::Disconnect;
 use crate::format::Format;
 use crate::id::ShardId;
@@ -19,7 +19,7 @@ use crate::permissions::Permissions;
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 use crate::time::Time;
-pub(crate) use membership::{Membership, MembershipState, NOT_LISTED};
+pub(crate) use membership::{Membership, MembershipIndex, MembershipState};
 
 /// Everything a shard keeps about one client. An idle connection owns no buffer: `inbound` exists
 /// while a message is incomplete or waits, `direct` while direct frames wait.
@@ -30,18 +30,18 @@ pub(crate) struct Connection {
     /// What its client reads.
     pub(crate) format: Format,
     write_state: WriteState,
-    /// Its socket blocked, and it has not caught up since.
+    /// Its socket blocked or failed, and it has not caught up since.
     pub(crate) slow: bool,
     pub(crate) slow_timer: bool,
     /// A timer runs for the end of a message that has begun to arrive.
     pub(crate) message_timer: bool,
     /// Whether it is in the queue of connections to be sent to.
     pub(crate) ready: bool,
-    /// The client's end was read, or the socket is dead.
-    pub(crate) ended: bool,
-    /// The client has gone, though what it sent before may not be handled yet: nothing new is for
-    /// it.
-    pub(crate) gone: bool,
+    /// The end of what its client sends was read, or reading failed.
+    pub(crate) input_ended: bool,
+    /// The client has hung up, though what it sent before may not be handled yet: nothing new is
+    /// begun for it.
+    pub(crate) hung_up: bool,
     pub(crate) pinged: bool,
     /// What its client may do.
     pub(crate) permissions: Permissions,
@@ -51,9 +51,9 @@ pub(crate) struct Connection {
     wait: Option<Wait>,
     pub(crate) changes_begun: u32,
     /// Replies that homes owe it.
-    pub(crate) unanswered: u32,
+    pub(crate) owed_replies: u32,
     /// About how many bytes these will have in the direct outbox.
-    pub(crate) unanswered_bytes: usize,
+    pub(crate) owed_bytes: usize,
     /// Leaves for homes that are deferred, since it is closed.
     pub(crate) deferred_leaves: u32,
     /// When bytes last arrived.
@@ -68,15 +68,15 @@ pub(crate) struct Connection {
     pub(crate) close_delays: u8,
     /// Its rooms; the room of everybody first, while it is open.
     pub(crate) memberships: Vec<Membership>,
-    /// Where it may be behind: the memberships of rooms whose pass went by it or begins a send to
-    /// it, and those that this send takes along. A send walks these alone.
+    /// The memberships that a send looks at: rooms whose pass has come to this connection and where
+    /// it may not be up to date, and rooms that a send takes along before their pass.
     ///
-    /// Invariant: these are the memberships that are `noted`. In another room the
-    /// connection is behind only until that room's pass comes by.
-    pub(crate) behind: IndexList,
-    /// Where the next send looks for rooms that it can take along.
-    pub(crate) along: u16,
-    /// Memberships whose leave is answered and whose last message is still to be sent.
+    /// Invariant: these are the memberships that are `maybe_behind`. In another room the connection
+    /// is behind only until that room's pass comes to it.
+    pub(crate) behind: ShortList,
+    /// The membership with which the next send begins to look for rooms that it can take along.
+    pub(crate) along_from: MembershipIndex,
+    /// Memberships in the state `Departing`.
     pub(crate) departing: u16,
     pub(crate) inbound: Option<Box<Inbound>>,
     pub(crate) direct: Option<Box<DirectOutbox>>,
@@ -85,7 +85,7 @@ pub(crate) struct Connection {
 /// The life of a connection.
 ///
 /// ```text
-/// Vacant ─open─▶ Open ─close─▶ Closing ─close frame sent─▶ HalfClosed ─client's end─▶ Gone ─▶ Vacant
+/// Vacant ─open─▶ Open ─close─▶ Closing ─close frame sent─▶ HalfClosed ─client's end─▶ Closed ─▶ Vacant
 ///                 └─close when flushed─▶ Finishing ─flushed─▶ (close)
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(crate) enum Phase {
     /// Our side is shut down; the rest of the client's is read and discarded.
     HalfClosed,
     /// The socket is closed; a leave may still be owed.
-    Gone,
+    Closed,
 }
 
 /// The state of a connection's socket towards us.
@@ -122,15 +122,15 @@ pub(crate) enum WriteState {
 pub(crate) enum Wait {
     /// The ring to this home has no capacity.
     Capacity(ShardId),
-    /// The room's publishers are too fast. Boxed, since hardly any connection waits for it.
+    /// The room is paused. Boxed, since hardly any connection waits for it.
     Paused(Box<RoomName>),
-    /// A join or leave of the room with this key is unanswered.
-    Answer(RoomKey),
+    /// A join or leave of the room with this key has not ended.
+    Change(RoomKey),
     /// It does not read its replies.
     Replies,
     /// A handler of the program is at work on its last message.
     Handler,
-    /// A send is under way, behind which the reply's place would be unknown.
+    /// A send is under way, after which the reply would come at an unknown point.
     Begun,
     /// Nothing any more: it is handled when the event ends.
     Over,
@@ -147,15 +147,15 @@ impl Connection {
             slow_timer: false,
             message_timer: false,
             ready: false,
-            ended: false,
-            gone: false,
+            input_ended: false,
+            hung_up: false,
             pinged: false,
             permissions: Permissions::default(),
             close_reason: None,
             wait: None,
             changes_begun: 0,
-            unanswered: 0,
-            unanswered_bytes: 0,
+            owed_replies: 0,
+            owed_bytes: 0,
             deferred_leaves: 0,
             last_received: Time::default(),
             blocked_since: Time::default(),
@@ -163,8 +163,8 @@ impl Connection {
             close_due: Time::default(),
             close_delays: 0,
             memberships: Vec::new(),
-            behind: IndexList::default(),
-            along: 0,
+            behind: ShortList::default(),
+            along_from: MembershipIndex::default(),
             departing: 0,
             inbound: None,
             direct: None,
@@ -213,7 +213,7 @@ impl Connection {
             return false;
         }
         let is_dead = self.write_state == WriteState::Dead && reason == Disconnect::Slow;
-        // A dead socket takes nothing either, but its client is gone and not slow.
+        // A dead socket takes nothing either, but its client has hung up and is not slow.
         self.close_reason = Some(if is_dead { Disconnect::Lost } else { reason });
         true
     }
@@ -222,7 +222,7 @@ impl Connection {
     pub(crate) fn begin_close(&mut self) {
         assert!(self.is_in_rooms() && self.close_reason.is_some(), "an end has a reason");
         assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
-        assert!(self.memberships.is_empty(), "whatever closes is out of all rooms");
+        assert!(self.memberships.is_empty(), "a connection that closes is out of all rooms");
         (self.phase, self.inbound) = (Phase::Closing, None);
     }
 
@@ -232,11 +232,11 @@ impl Connection {
         self.phase = Phase::HalfClosed;
     }
 
-    /// Closing or HalfClosed to Gone. Returns whether the socket was blocked.
+    /// Closing or HalfClosed to Closed. Returns whether the socket was blocked.
     pub(crate) fn end(&mut self) -> bool {
         assert!(matches!(self.phase, Phase::Closing | Phase::HalfClosed), "first it closes");
         assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
-        (self.phase, self.direct) = (Phase::Gone, None);
+        (self.phase, self.direct) = (Phase::Closed, None);
         std::mem::replace(&mut self.write_state, WriteState::Dead) == WriteState::Blocked
     }
 
@@ -282,7 +282,7 @@ impl Connection {
         self.changes_begun
     }
 
-    /// Whether its socket has taken nothing for so long that its client does not seem to read.
+    /// Whether its socket is blocked and has taken nothing for at least `patience`.
     pub(crate) fn is_stuck(&self, now: Time, patience: Duration) -> bool {
         self.write_state == WriteState::Blocked && now.since(self.blocked_since) >= patience
     }
@@ -298,7 +298,7 @@ impl Connection {
         };
         let by_itself = match self.wait {
             Some(Wait::Replies) => true,
-            Some(Wait::Answer(room)) => self.memberships.iter().any(departs(room)),
+            Some(Wait::Change(room)) => self.memberships.iter().any(departs(room)),
             _ => false,
         };
         if by_itself && self.write_state == WriteState::Blocked {
@@ -314,7 +314,7 @@ impl Connection {
     }
 
     /// Whether a send that was taken whole moves cursors and changes nothing else of the connection.
-    pub(crate) fn is_at_ease(&self) -> bool {
+    pub(crate) fn sends_move_cursors_only(&self) -> bool {
         self.phase == Phase::Open
             && self.close_reason.is_none()
             && self.wait.is_none()
@@ -333,61 +333,60 @@ impl Connection {
     /// Whether its replies, those included that are on their way from homes, pile up so far that it
     /// is not read.
     pub(crate) fn has_unread_replies(&self, limits: &Limits) -> bool {
-        self.direct_bytes() + self.unanswered_bytes >= limits.own_bytes / 4
+        self.direct_bytes() + self.owed_bytes >= limits.own_bytes / 4
     }
 
-    /// A home owes it a reply of about so many bytes.
+    /// A home owes it a reply of about this many bytes.
     pub(crate) fn expect_reply(&mut self, bytes: usize) {
-        self.unanswered += 1;
-        self.unanswered_bytes += bytes;
+        self.owed_replies += 1;
+        self.owed_bytes += bytes;
     }
 
-    /// One of those replies has come. It takes off what each of them has on average, so that
-    /// nothing is left when nothing is owed.
-    pub(crate) fn note_reply(&mut self) {
-        assert!(self.unanswered > 0, "a home answers what it was asked, once");
-        let mean = self.unanswered_bytes / self.unanswered as usize;
-        self.unanswered -= 1;
-        self.unanswered_bytes -= if self.unanswered == 0 { self.unanswered_bytes } else { mean };
+    /// One of the owed replies has come. Their mean length is taken off the owed bytes, so that no
+    /// bytes are owed when no reply is.
+    pub(crate) fn count_reply(&mut self) {
+        assert!(self.owed_replies > 0, "a home answers what it was asked, once");
+        let mean = self.owed_bytes / self.owed_replies as usize;
+        self.owed_replies -= 1;
+        self.owed_bytes -= if self.owed_replies == 0 { self.owed_bytes } else { mean };
     }
 
-    /// Takes note that it may be behind in the room at `place`.
-    pub(crate) fn note(&mut self, place: usize) {
-        if !std::mem::replace(&mut self.memberships[place].noted, true) {
-            self.behind.push(place);
+    /// Enters a membership in the list of those where it may be behind.
+    pub(crate) fn mark_behind(&mut self, at: MembershipIndex) {
+        if !std::mem::replace(&mut self.memberships[at].maybe_behind, true) {
+            self.behind.push(at);
         }
     }
 
-    /// Keeps the notes of those memberships of which `is_behind` says so.
-    pub(crate) fn keep_notes(&mut self, mut is_behind: impl FnMut(&Membership) -> bool) {
+    /// Keeps in that list the memberships for which `is_behind` returns true.
+    pub(crate) fn retain_behind(&mut self, mut is_behind: impl FnMut(&Membership) -> bool) {
         let memberships = &mut self.memberships;
-        self.behind.retain(|place| {
-            memberships[place].noted = is_behind(&memberships[place]);
-            memberships[place].noted
+        self.behind.retain(|at| {
+            memberships[at].maybe_behind = is_behind(&memberships[at]);
+            memberships[at].maybe_behind
         });
     }
 
-    /// It is behind in none of those rooms.
-    pub(crate) fn unnote_all(&mut self) {
-        for place in self.behind.iter() {
-            self.memberships[place].noted = false;
+    /// Empties that list.
+    pub(crate) fn clear_behind(&mut self) {
+        for at in self.behind.iter() {
+            self.memberships[at].maybe_behind = false;
         }
         self.behind.clear();
     }
 
-    /// Takes a membership that is noted nowhere out of the list. Returns the one that has its place
-    /// now.
-    pub(crate) fn forget(&mut self, place: usize) -> Option<Membership> {
-        debug_assert!(!self.memberships[place].noted, "only members are behind");
-        self.memberships.swap_remove(place);
-        let moved = *self.memberships.get(place)?;
-        if moved.noted {
-            self.behind.rename(self.memberships.len(), place);
+    /// Removes a membership that the room does not list. Returns the one that has its index now.
+    pub(crate) fn forget(&mut self, at: MembershipIndex) -> Option<Membership> {
+        debug_assert!(!self.memberships[at].maybe_behind, "only members are behind");
+        self.memberships.swap_remove(at.get());
+        let moved = *self.memberships.get(at.get())?;
+        if moved.maybe_behind {
+            self.behind.rename(MembershipIndex::new(self.memberships.len()), at);
         }
         Some(moved)
     }
 
-    /// Frees the buffer of its own frames once all of them are sent.
+    /// Frees the direct outbox once everything in it is sent.
     pub(crate) fn drop_empty_direct(&mut self) {
         if !self.has_direct() {
             self.direct = None;

@@ -7,7 +7,7 @@ use crate::connection::{Connection, Phase};
 use crate::id::{ConnId, ShardId};
 use crate::rng::Rng;
 
-/// The place of a connection in its shard's table, while it is there.
+/// Which entry of its shard's table a connection has, for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot(u32);
 

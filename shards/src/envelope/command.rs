@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! Which command an envelope is, and which publications are legal.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ pub(crate) enum Command<'a> {
     Application,
 }
 
-/// Where a client that comes back stopped reading.
+/// The message up to which a client that comes back has read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Since<'a> {
     pub(crate) epoch: Cow<'a, str>,

@@ -5,9 +5,9 @@
 pub(crate) enum ErrorCode {
     /// The text is no envelope, or a member is wrong.
     BadEnvelope,
-    /// Nobody handles this event.
+    /// No handler is registered for this event.
     UnknownEvent,
-    /// The connection may not.
+    /// The connection has no permission for it.
     Forbidden,
     /// The connection is not in the room.
     NotAMember,

@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::text::read_text;
 
-/// The values of the members that somebody knows, as written; the others are skipped.
+/// The values of the known members, as written; the others are skipped.
 pub(super) struct Members<'a, const N: usize> {
     pub(super) values: [Option<&'a RawValue>; N],
-    /// Which of them stand twice, so that their value would be a guess.
+    /// Which of them are written twice, so that their value would be a guess.
     pub(super) doubled: [bool; N],
 }
 
@@ -37,7 +37,7 @@ impl<'a, const N: usize> Members<'a, N> {
         })
     }
 
-    /// Whether any known member stands twice.
+    /// Whether any known member is written twice.
     pub(super) fn any_doubled(&self) -> bool {
         self.doubled.contains(&true)
     }

@@ -1,4 +1,4 @@
-//! The JSON text on the wire: `{"event": …, "data": …, "room": …, "id": …}`.
+//! The JSON text that a client sends: `{"event": …, "data": …, "room": …, "id": …}`.
 
 mod command;
 mod depth;
@@ -42,8 +42,8 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     ///
-    /// Whatever the protocol calls `bad_envelope`, the nesting of `data` excepted: how deep it may
-    /// be depends on the command.
+    /// Everything that the protocol calls `bad_envelope` but too deep a `data`, whose limit depends on
+    /// the command.
     pub(crate) fn parse(text: &'a str) -> Result<Envelope<'a>, BadEnvelope<'a>> {
         let members = Members::parse(text, ["event", "data", "room", "id", "offset"]).map_err(
             |no_object| BadEnvelope { room: None, id: None, message: message_of(&no_object) },

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 pub(super) enum NoText {
     /// It is not a string.
     NotAString,
-    /// A surrogate escape stands alone: legal JSON grammar (RFC 8259 section 8.2), and no text.
+    /// A surrogate escape is not one of a pair: legal JSON grammar (RFC 8259 section 8.2), and no text.
     LoneSurrogate,
 }
 

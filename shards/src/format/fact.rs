@@ -1,4 +1,4 @@
-//! What a connection is to hear that concerns it alone.
+//! Facts for one connection alone, in no format: what it is sent besides its rooms' messages.
 
 use std::borrow::Cow;
 
@@ -41,14 +41,14 @@ pub(crate) enum Fact<'a> {
     Echo(&'a [u8]),
     /// The connection is silent.
     Ping,
-    /// The last thing that a client hears.
+    /// The end of the connection; nothing follows it.
     Close {
         code: u16,
         reason: &'a str,
     },
 }
 
-/// What `cast:welcome` tells.
+/// What `cast:welcome` says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Welcome {
     pub(crate) connection: ConnId,
@@ -57,7 +57,7 @@ pub(crate) struct Welcome {
     pub(crate) ping_interval_secs: f64,
 }
 
-/// Why a command is refused, and which.
+/// Which command is refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) code: ErrorCode,

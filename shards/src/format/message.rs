@@ -1,4 +1,4 @@
-//! A message on its way to a room, before it is anybody's bytes.
+//! A message on its way to a room, before it has bytes of any format.
 
 use crate::envelope::Publication;
 use crate::epoch::Epoch;
@@ -6,13 +6,13 @@ use crate::room_name::RoomName;
 
 use super::json;
 
-/// A message for a room or for everybody, in no format: its home encodes it for those who read it.
+/// A message for a room or for everybody, in no format: its home encodes it for its readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomMessage(Content);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// An event with its data: two JSON texts, one behind the other in one allocation.
+    /// An event with its data: two JSON texts, one after the other in one allocation.
     Event { json: Vec<u8>, data_from: usize },
     /// A text in a format of the program's own, which shows no offset.
     Text(Box<str>),
@@ -23,7 +23,7 @@ pub(super) enum Content {
 /// What an event's name has around it in JSON, if nothing in it needs to be escaped.
 const QUOTES_BYTES: usize = 2;
 
-/// Where a message stands.
+/// The room, epoch and offset of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed<'a> {
     pub(crate) room: &'a RoomName,

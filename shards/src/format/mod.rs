@@ -1,24 +1,28 @@
 //! How facts become bytes on a connection's wire.
 //!
-//! To a home travels a [`RoomMessage`], which is a fact; the home encodes it, once for each
-//! [`Encoding`] that a member needs. A connection's own replies travel as a [`Reply`] and are encoded
-//! on its shard. Everything that depends on what a client reads is in here, one file for each format:
+//! A *format* is what a client reads. An *encoding* is how the messages of rooms become bytes; native
+//! and verbatim share one.
+//!
+//! To a home travels a [`RoomMessage`], in no format; the home encodes it, once for each
+//! [`Encoding`] that a member needs. What one connection is sent is a [`Fact`] until its own shard
+//! encodes it. Everything that depends on what a client reads is in here, one file for each format:
 //! `native`, `verbatim` and `sse`.
 //!
-//! A new format over WebSocket is one more file here and its lines in this one.
+//! A new format over WebSocket is one more file here and its lines in this one. A new kind of
+//! connection has its begin in `shard/open.rs` besides.
 
-mod encoder;
 mod fact;
+mod frames;
 mod json;
 mod message;
 mod native;
 mod sse;
 mod verbatim;
 
-pub use encoder::Frames;
-pub(crate) use encoder::{Encoder, EncodingCounts, Encodings};
 pub use fact::Reply;
 pub(crate) use fact::{Fact, Refusal, Welcome};
+pub use frames::Frames;
+pub(crate) use frames::{Encoder, EncodingCounts, Encodings};
 pub(crate) use message::Placed;
 pub use message::RoomMessage;
 pub use native::{event_frame, reply_frame};
@@ -119,7 +123,7 @@ impl Encoding {
 
     const ALL: [Encoding; Encoding::COUNT] = [Encoding::WebSocket, Encoding::Sse];
 
-    /// Those in which anybody gets broadcasts.
+    /// Those in which connections get broadcasts.
     pub(crate) const OF_BROADCASTS: [Encoding; 1] = [Encoding::WebSocket];
 
     const fn index(self) -> usize {

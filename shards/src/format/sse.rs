@@ -95,8 +95,8 @@ fn push_event(out: &mut Vec<u8>, event: &[u8], data: &[u8], placed: &Placed<'_>)
     }
 }
 
-/// Appends each line of a text behind this field, empty ones too. Lines end with CRLF, LF or CR, as
-/// they do for those who read events.
+/// Appends each line of a text after the name of this field, empty ones too. Lines end with CRLF, LF
+/// or CR, as they do for readers of events.
 fn push_lines(out: &mut Vec<u8>, field: &[u8], text: &[u8]) {
     let mut rest = Some(text);
     while let Some(text) = rest {
@@ -123,7 +123,7 @@ pub(super) fn push_chunk(out: &mut Vec<u8>, payload: &[u8]) {
     out.extend_from_slice(CRLF);
 }
 
-/// A chunk's length in hexadecimal digits and its line break: the last bytes of the array, so many.
+/// A chunk's length in hexadecimal digits and its line break: how many bytes at the end of the array.
 fn chunk_header(payload_len: usize) -> ([u8; CHUNK_HEADER_MAX], usize) {
     debug_assert!(payload_len > 0, "an empty chunk ends the response");
     let mut header = [0; CHUNK_HEADER_MAX];
@@ -183,7 +183,7 @@ mod tests {
         &chunk[from..chunk.len() - CRLF.len()]
     }
 
-    /// What is behind the id of a message's event.
+    /// What follows the id of a message's event.
     fn fields(message: &RoomMessage) -> String {
         let chunk = encoded(message);
         let text = str::from_utf8(payload(&chunk)).expect("events are text");

@@ -3,7 +3,8 @@
 use super::fact::Fact;
 use super::native;
 
-/// Such a client hears no welcome: its program says what comes first.
+/// Such a client gets no welcome: its program says what comes first. All else is as in `native`; its
+/// text messages go to the program in `shard/command.rs`.
 pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
     match fact {
         Fact::Welcome(_) => {}

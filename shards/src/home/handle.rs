@@ -1,16 +1,18 @@
-//! What a home does with the messages that it is sent.
+//! What each message to a home does: offsets, encoding, acks, members, pauses.
 
 use super::{HomeRooms, IdleTtl};
 use crate::config::Config;
 use crate::format::{Encoder, Encoding, Encodings, Placed, Reply, RoomMessage};
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, FromHome, Joined, Origin, Outboxes, Query, RequestId, RoomInfo, ToHome};
+use crate::mesh::{
+    Answer, AnswerToken, FromHome, Joined, Origin, Outboxes, Query, RoomInfo, ToHome,
+};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
 
-/// A shard as the home of rooms: it orders their messages, counts their members and knows the shards
-/// that have some. It knows no connection but by its id.
+/// A shard as the home of rooms: it orders their messages, counts their members and knows which
+/// shards have members. It knows connections by their ids alone.
 ///
 /// Invariant: what it sends back about a room goes out in the order in which it happened here.
 #[derive(Debug)]
@@ -19,7 +21,7 @@ pub(crate) struct Home {
     encoder: Encoder,
     shards: u16,
     ttl: IdleTtl,
-    /// Rooms whose publishers pause.
+    /// How many rooms are paused.
     paused: u64,
 }
 
@@ -45,7 +47,7 @@ impl Home {
         message: ToHome,
         now: Time,
         outboxes: &mut Outboxes,
-    ) -> Option<(RequestId, Query)> {
+    ) -> Option<(AnswerToken, Query)> {
         match message {
             ToHome::Publish { room, message, exclude, origin, accepted } => {
                 let publish = Publish { message, exclude, accepted };
@@ -69,8 +71,8 @@ impl Home {
                 outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
             }
             ToHome::Pause { room, paused } => {
-                let home = self.rooms.get_mut(&room);
-                let changed = home.and_then(|home| home.pause(from, paused));
+                let changed =
+                    self.rooms.get_mut(&room).and_then(|home_room| home_room.pause(from, paused));
                 self.announce_pause(&room, changed, outboxes);
             }
             ToHome::Query { token, query } => return Some((token, query)),
@@ -90,14 +92,14 @@ impl Home {
         outboxes: &mut Outboxes,
     ) {
         let Publish { message, exclude, accepted } = publish;
-        let home = self.rooms.get_or_create(room);
-        home.offset += 1;
-        let (offset, members) = (home.offset, home.members());
-        let interested: Vec<(ShardId, Encodings)> = home.interested().collect();
-        let placed = Placed { room, epoch: home.epoch, offset };
-        let frames = self.encoder.encode(&message, &placed, home.needed());
+        let home_room = self.rooms.get_or_create(room);
+        home_room.offset += 1;
+        let (offset, members) = (home_room.offset, home_room.members());
+        let interested: Vec<(ShardId, Encodings)> = home_room.interested().collect();
+        let placed = Placed { room, epoch: home_room.epoch, offset };
+        let frames = self.encoder.encode(&message, &placed, home_room.needed());
         match origin {
-            Origin::Nobody => {}
+            Origin::None => {}
             Origin::Connection { conn, id } => {
                 let reply = Reply::ack(id, (!room.is_everybody()).then_some(offset));
                 outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
@@ -123,23 +125,23 @@ impl Home {
         since: Option<(Box<str>, u64)>,
         now: Time,
     ) -> Joined {
-        let home = self.rooms.get_or_create(room);
+        let home_room = self.rooms.get_or_create(room);
         if let Some((shard, encoding)) = joins {
-            home.join(shard, encoding);
+            home_room.join(shard, encoding);
         }
-        // Complete or refused: without a history only the present moment can be recovered.
-        let present = |(epoch, offset): (Box<str>, u64)| {
-            *epoch == *home.epoch.to_string() && offset == home.offset
-        };
-        let recovered = since.filter(|_| joins.is_some()).map(present);
-        let joined =
-            Joined { epoch: home.epoch, offset: home.offset, members: home.members(), recovered };
+        let (epoch, offset) = (home_room.epoch, home_room.offset);
+        // There is no history: a client has missed nothing only if it stopped at the room's last
+        // message.
+        let missed_nothing =
+            |(in_epoch, at): (Box<str>, u64)| *in_epoch == *epoch.to_string() && at == offset;
+        let recovered = since.filter(|_| joins.is_some()).map(missed_nothing);
+        let joined = Joined { epoch, offset, members: home_room.members(), recovered };
         self.rooms.touch(room, now, self.ttl);
         joined
     }
 
-    /// Counts the member no longer. Returns whether publishers may go on because of that, and the
-    /// offset of the last message that the member gets.
+    /// Counts the member no longer. Returns whether that resumes the room, and the offset of the last
+    /// message that the member gets.
     fn on_leave(
         &mut self,
         room: &RoomName,
@@ -147,8 +149,8 @@ impl Home {
         encoding: Encoding,
         now: Time,
     ) -> (bool, u64) {
-        let home = self.rooms.get_mut(room).expect("a room with members exists");
-        let left = (home.leave(shard, encoding), home.offset);
+        let home_room = self.rooms.get_mut(room).expect("a room with members exists");
+        let left = (home_room.leave(shard, encoding), home_room.offset);
         self.rooms.touch(room, now, self.ttl);
         left
     }
@@ -180,7 +182,7 @@ impl Home {
         self.rooms.info(room)
     }
 
-    /// At most `limit` rooms in order of their names, from behind `after`.
+    /// At most `limit` rooms in order of their names, those greater than `after`.
     pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Vec<RoomInfo> {
         self.rooms.list(after, limit)
     }
@@ -190,7 +192,7 @@ impl Home {
         self.rooms.count() as u64
     }
 
-    /// Rooms whose publishers pause.
+    /// How many rooms are paused.
     pub(crate) fn paused_count(&self) -> u64 {
         self.paused
     }

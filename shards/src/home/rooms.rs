@@ -1,4 +1,4 @@
-//! What a home shard knows of its rooms.
+//! What a home keeps of each of its rooms, and when a room without members ends.
 
 use std::collections::btree_map::BTreeMap;
 use std::collections::{BTreeSet, HashMap};
@@ -12,9 +12,10 @@ use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
 
-/// One room, at home: the order of its messages, and who is interested in them.
+/// One room, as its home keeps it: where its messages have got to, and which shards need them.
 ///
-/// Invariant: `members` is the sum of the interest's counts, and a shard that presses has members.
+/// Invariant: `members` is the sum of the interest's counts, but 0 in the room of everybody; and a
+/// shard that asks for a pause has members.
 #[derive(Debug)]
 pub(crate) struct HomeRoom {
     pub(crate) epoch: Epoch,
@@ -23,6 +24,7 @@ pub(crate) struct HomeRoom {
     /// How many members each shard has, by their encoding; shards without members are absent.
     interest: Vec<(ShardId, EncodingCounts)>,
     members: u32,
+    /// The shards that ask for a pause.
     paused_by: Vec<ShardId>,
     expires_at: Option<Deadline>,
 }
@@ -58,37 +60,37 @@ impl HomeRoom {
 
     pub(crate) fn join(&mut self, shard: ShardId, encoding: Encoding) {
         self.members += 1;
-        let place = self.place_of(shard).unwrap_or_else(|| {
+        let index = self.index_of(shard).unwrap_or_else(|| {
             self.interest.push((shard, EncodingCounts::default()));
             self.interest.len() - 1
         });
-        self.interest[place].1.add(encoding);
+        self.interest[index].1.add(encoding);
     }
 
-    fn place_of(&self, shard: ShardId) -> Option<usize> {
+    fn index_of(&self, shard: ShardId) -> Option<usize> {
         self.interest.iter().position(|(with_members, _)| *with_members == shard)
     }
 
-    /// Takes one member away. Returns true when publishing may go on because of it: nobody presses
-    /// on behalf of members that it no longer has.
+    /// Counts one member less. Returns whether that resumes the room: a shard without members asks
+    /// for no pause.
     pub(crate) fn leave(&mut self, shard: ShardId, encoding: Encoding) -> bool {
-        let place = self.place_of(shard);
-        let place = place.expect("exactly one leave follows each join, on the same outbox");
+        let index = self.index_of(shard);
+        let index = index.expect("exactly one leave follows each join, on the same outbox");
         self.members -= 1;
-        let counts = &mut self.interest[place].1;
+        let counts = &mut self.interest[index].1;
         counts.remove(encoding);
         if !counts.is_empty() {
             return false;
         }
-        self.interest.swap_remove(place);
+        self.interest.swap_remove(index);
         self.pause(shard, false) == Some(false)
     }
 
-    /// Takes note of a shard's press. Returns the room's state if that changed it.
+    /// A shard asks for a pause, or no longer. Returns whether the room is paused, if that changed.
     pub(crate) fn pause(&mut self, shard: ShardId, paused: bool) -> Option<bool> {
         let before = !self.paused_by.is_empty();
-        self.paused_by.retain(|presses| *presses != shard);
-        if paused && self.place_of(shard).is_some() {
+        self.paused_by.retain(|asks| *asks != shard);
+        if paused && self.index_of(shard).is_some() {
             self.paused_by.push(shard);
         }
         let after = !self.paused_by.is_empty();
@@ -139,9 +141,9 @@ impl HomeRooms {
         }
     }
 
-    /// Creates the room of everybody. From start to end each shard says once of each encoding that
-    /// it has members there: a connection gets every broadcast behind its welcome, which no home
-    /// has to answer before.
+    /// Creates the room of everybody. Every shard counts as interested from start to end, as if it
+    /// had one member per encoding of broadcasts: so no connection has to join here. `members` stays
+    /// 0.
     pub(crate) fn open_everybody(&mut self, shards: impl Iterator<Item = ShardId>) {
         let everybody = self.get_or_create(&RoomName::everybody());
         for shard in shards {
@@ -157,22 +159,22 @@ impl HomeRooms {
         self.names.len()
     }
 
-    /// How many rooms are pressed, counted.
+    /// How many rooms are paused, counted.
     #[cfg(debug_assertions)]
     pub(crate) fn paused_count(&self) -> usize {
-        self.rooms.values().filter(|home| !home.paused_by.is_empty()).count()
+        self.rooms.values().filter(|room| !room.paused_by.is_empty()).count()
     }
 
     /// Asserts that exactly the rooms without members linger, and no more of them than may.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self, rooms_max: usize) {
         let without =
-            |(name, home): &(&RoomName, &HomeRoom)| home.members == 0 && !name.is_everybody();
+            |(name, room): &(&RoomName, &HomeRoom)| room.members == 0 && !name.is_everybody();
         let without = self.rooms.iter().filter(without).count();
         assert_eq!(self.idle.len(), without, "rooms without members linger, and no others");
         assert!(without <= rooms_max, "{without} rooms linger, and no more than {rooms_max} may");
         for (deadline, room) in &self.idle {
-            let until = self.rooms.get(room).and_then(|home| home.expires_at.as_ref());
+            let until = self.rooms.get(room).and_then(|home_room| home_room.expires_at.as_ref());
             assert_eq!(until, Some(deadline), "a room knows when it ends");
         }
     }
@@ -197,16 +199,16 @@ impl HomeRooms {
     /// To be called after each join, leave and publish: a room with members does not linger, one
     /// without lingers from now on.
     pub(crate) fn touch(&mut self, room: &RoomName, now: Time, ttl: IdleTtl) {
-        let Some(home) = self.rooms.get_mut(room) else { return };
-        if let Some(deadline) = home.expires_at.take() {
+        let Some(home_room) = self.rooms.get_mut(room) else { return };
+        if let Some(deadline) = home_room.expires_at.take() {
             self.idle.remove(&deadline);
         }
-        if home.members > 0 || room.is_everybody() {
+        if home_room.members > 0 || room.is_everybody() {
             return;
         }
         self.sequence += 1;
         let deadline = (now + ttl.duration, self.sequence);
-        home.expires_at = Some(deadline);
+        home_room.expires_at = Some(deadline);
         self.idle.insert(deadline, room.clone());
         if self.idle.len() > ttl.rooms_max {
             self.end_oldest();
@@ -231,10 +233,10 @@ impl HomeRooms {
     }
 
     pub(crate) fn info(&self, room: &RoomName) -> Option<RoomInfo> {
-        self.rooms.get(room).map(|home| home.info(room))
+        self.rooms.get(room).map(|home_room| home_room.info(room))
     }
 
-    /// At most `limit` rooms in order of their names, from behind `after`.
+    /// At most `limit` rooms in order of their names, those greater than `after`.
     pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Vec<RoomInfo> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let names = self.names.range::<str, _>((from, Bound::Unbounded)).take(limit);
@@ -250,23 +252,23 @@ mod tests {
     fn a_shard_is_interested_in_the_encodings_of_its_members() {
         let (near, far) = (ShardId::new(0), ShardId::new(1));
         let (frames, events) = (Encoding::WebSocket, Encoding::Sse);
-        let mut home = HomeRoom::new(Epoch::new(1, near, 1));
-        let interest = |home: &HomeRoom| -> Vec<(ShardId, Vec<Encoding>)> {
-            home.interested().map(|(shard, needed)| (shard, needed.iter().collect())).collect()
+        let mut room = HomeRoom::new(Epoch::new(1, near, 1));
+        let interest = |room: &HomeRoom| -> Vec<(ShardId, Vec<Encoding>)> {
+            room.interested().map(|(shard, needed)| (shard, needed.iter().collect())).collect()
         };
-        home.join(near, frames);
-        home.join(near, frames);
-        home.join(far, events);
-        home.join(near, events);
-        assert_eq!(interest(&home), [(near, vec![frames, events]), (far, vec![events])]);
-        home.leave(near, frames);
-        home.leave(near, events);
-        assert_eq!(interest(&home), [(near, vec![frames]), (far, vec![events])]);
-        assert_eq!(home.needed(), Encodings::of([frames, events]));
-        home.leave(near, frames);
-        assert_eq!(interest(&home), [(far, vec![events])]);
-        assert_eq!((home.needed(), home.members()), (Encodings::of([events]), 1));
-        home.leave(far, events);
-        assert!(interest(&home).is_empty() && home.needed().is_empty());
+        room.join(near, frames);
+        room.join(near, frames);
+        room.join(far, events);
+        room.join(near, events);
+        assert_eq!(interest(&room), [(near, vec![frames, events]), (far, vec![events])]);
+        room.leave(near, frames);
+        room.leave(near, events);
+        assert_eq!(interest(&room), [(near, vec![frames]), (far, vec![events])]);
+        assert_eq!(room.needed(), Encodings::of([frames, events]));
+        room.leave(near, frames);
+        assert_eq!(interest(&room), [(far, vec![events])]);
+        assert_eq!((room.needed(), room.members()), (Encodings::of([events]), 1));
+        room.leave(far, events);
+        assert!(interest(&room).is_empty() && room.needed().is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use super::{Log, Pin, Pins};
 
 impl Log {
-    /// Asserts the log's invariant, and that `pinned` are all who are pinned, with their cursors.
+    /// Asserts the log's invariant, and that `pinned` are all pinned members, by cursor.
     pub(crate) fn check(&self, pinned: impl Iterator<Item = (u64, Pin)>) {
         let mut next = self.first();
         for segment in &self.segments {
@@ -24,13 +24,13 @@ impl Log {
     fn check_pins(&self, pinned: impl Iterator<Item = (u64, Pin)>) {
         let mut recounted = vec![Pins::default(); self.segments.len() + 1];
         for (cursor, pin) in pinned {
-            assert!(cursor <= self.next, "no cursor stands behind the end");
-            let place = match cursor == self.next {
+            assert!(cursor <= self.next, "no cursor is past the end");
+            let index = match cursor == self.next {
                 true => Some(self.segments.len()),
-                false => self.place_of(cursor),
+                false => self.segment_of(cursor),
             };
-            if let Some(place) = place {
-                *recounted[place].count(pin) += 1;
+            if let Some(index) = index {
+                *recounted[index].count(pin) += 1;
             }
         }
         let counted = self.segments.iter().map(|segment| segment.pins).chain([self.tail]);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{LogSizes, Rest};
+use super::{LogTotals, Rest};
 use crate::tuning::Tuning;
 
 /// Some consecutive frames in memory. Its bytes never move while it lives.
@@ -37,7 +37,7 @@ impl Chunk {
         }
     }
 
-    /// Whether a frame of so many bytes fits without moving the others.
+    /// Whether a frame of this many bytes fits without moving the others.
     pub(super) fn fits(&self, frame_len: usize) -> bool {
         match self {
             Chunk::Packed(packed) => packed.bytes.capacity() - packed.bytes.len() >= frame_len,
@@ -74,7 +74,7 @@ impl Chunk {
         (index, byte - self.start(index))
     }
 
-    /// What is left of a message of which `taken` bytes are gone.
+    /// The rest of a message of which `taken` bytes were taken.
     pub(super) fn rest(&self, index: usize, taken: usize) -> Rest {
         match self {
             Chunk::Packed(_) => Rest::Copied(self.slice(index..index + 1)[taken..].to_vec()),
@@ -107,15 +107,15 @@ impl Packed {
 /// A shard's chunks that no log uses at present.
 ///
 /// A log's first chunk is small, since most rooms never hold more than a few messages at a time;
-/// the next ones are large, so that a send of a busy room needs few slices.
+/// the next ones are large, so that a send of a busy room needs few iovecs.
 #[derive(Debug)]
 pub(crate) struct ChunkPool {
-    /// With chunks as large as this shard's logs may have them.
+    /// The process's tuning, with chunk sizes lowered to an eighth of a log.
     pub(super) tuning: Tuning,
     small: Vec<Packed>,
     large: Vec<Packed>,
-    /// What the logs hold.
-    pub(crate) sizes: LogSizes,
+    /// How much the logs hold.
+    pub(crate) totals: LogTotals,
 }
 
 impl ChunkPool {
@@ -125,10 +125,10 @@ impl ChunkPool {
         let large = (log_bytes / 8).clamp(tuning.copy_bytes, tuning.large_chunk_bytes);
         tuning.large_chunk_bytes = large;
         tuning.small_chunk_bytes = tuning.small_chunk_bytes.min(large);
-        ChunkPool { tuning, small: Vec::new(), large: Vec::new(), sizes: LogSizes::default() }
+        ChunkPool { tuning, small: Vec::new(), large: Vec::new(), totals: LogTotals::default() }
     }
 
-    /// A chunk that begins with so many empty frames and `frame`.
+    /// A chunk that begins with this many empty frames and `frame`.
     pub(super) fn packed(&mut self, frame: &[u8], empty: usize, first_of_log: bool) -> Chunk {
         let tuning = &self.tuning;
         let (pool, bytes) = match first_of_log && frame.len() <= tuning.small_chunk_bytes {

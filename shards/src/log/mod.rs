@@ -1,10 +1,10 @@
-//! A room's recent frames on one shard, and the cursors that stand in them.
+//! A room's recent frames on one shard: which are kept, freed and dropped.
 
 #[cfg(debug_assertions)]
 mod check;
 mod chunk;
 mod segment;
-mod sizes;
+mod totals;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,36 +14,35 @@ use crate::format::{Encoding, Encodings, Frames};
 use chunk::Chunk;
 pub(crate) use chunk::ChunkPool;
 use segment::Segment;
-pub(crate) use sizes::LogSizes;
+pub(crate) use totals::LogTotals;
 
 /// A room log: frames that are encoded for the wire, one after the other in memory, from the
-/// oldest that somebody still needs to the newest.
+/// oldest that a member still needs to the newest.
 ///
-/// Publishing appends once, whatever the number of members. A member is an offset in here, its
-/// *cursor*: the offset of the next message it is to get.
+/// A log is a list of segments of consecutive messages. A segment holds each of them in every
+/// encoding that members had when it came, one chunk of memory per encoding: so one cursor, one pin
+/// and one low-water mark serve members of all formats.
 ///
-/// A segment holds each of its messages in every encoding for which there were members when it came,
-/// so that one cursor, one pin and one floor serve members of all formats.
+/// Publishing appends once, whatever the number of members. A *position* counts what was ever
+/// appended, from 1 on. A member has the position of the next message that it is to get, its
+/// *cursor*. Positions run on when the room's offsets jump, because no member was here for a while,
+/// or begin again, because the room ended meanwhile: the room knows the distance.
 ///
-/// Offsets in here count what was ever appended. They run on when the room's own offsets jump,
-/// because nobody here was interested for a while, or begin again, because the room ended
-/// meanwhile: the room knows the distance.
+/// A member that a pass leaves behind *pins* the segment that its cursor is in, so that the log
+/// knows in O(1) what no member needs any more. Members that merely wait for the running pass are
+/// not pinned: none of their cursors is below the *low-water mark*.
 ///
-/// Members that are behind for a reason of their own *pin* the segment they stand in, so that the
-/// log knows in O(1) what nobody needs any more. Members that merely wait for the running pass
-/// are not pinned: the pass itself says how far back they can be (the *floor*).
-///
-/// Invariant: segments are in order of offset, `first() <= next()`, and `bytes` is the sum of the
+/// Invariant: segments are in order of position, `first() <= next()`, and `bytes` is the sum of the
 /// frames kept. An empty log owns no chunk.
 #[derive(Debug)]
 pub(crate) struct Log {
     segments: VecDeque<Segment>,
     next: u64,
     bytes: usize,
-    /// Where the shard keeps count of its bytes.
-    place: u32,
+    /// Its index in the shard's totals.
+    total_index: u32,
     appended_bytes: u64,
-    /// Pins of those who stand at the end, in a segment that does not exist yet.
+    /// Pins of members whose cursor is the end, in a segment that does not exist yet.
     tail: Pins,
 }
 
@@ -52,8 +51,8 @@ pub(crate) struct Log {
 pub(crate) enum Pin {
     /// Its socket refused bytes and it has not caught up: past the log's limit it loses its place.
     Slow,
-    /// A send under way does not carry everything, because its slices ran out or because more came
-    /// before the pass did: the rest comes behind it.
+    /// Its socket takes bytes, but a send did not carry it to the end: the send was full, or messages
+    /// came after it began. The next send goes on from its cursor.
     Held,
 }
 
@@ -66,9 +65,9 @@ struct Pins {
 /// How much one send can still carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
-    /// Slices of memory.
+    /// Iovecs, each of consecutive memory.
     pub(crate) iovecs: usize,
-    /// Bytes; the slice that uses them up is carried whole.
+    /// Bytes; the iovec that uses them up is carried whole.
     pub(crate) bytes: usize,
     /// Bytes that it carries already.
     pub(crate) used: usize,
@@ -83,9 +82,9 @@ impl Space {
 /// Where a short write ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
-    /// The first offset of which nothing was taken.
+    /// The position of the first message of which nothing was taken.
     pub(crate) cursor: u64,
-    /// What is left of the frame before it, if that was taken in part.
+    /// The rest of the frame before it, if that was taken in part.
     pub(crate) rest: Option<Rest>,
 }
 
@@ -109,30 +108,30 @@ impl Rest {
 }
 
 impl Log {
-    /// An empty log whose next message will have offset `next`.
+    /// An empty log whose next message will have position `next`.
     pub(crate) fn new(next: u64) -> Log {
         Log {
             segments: VecDeque::new(),
             next,
             bytes: 0,
-            place: 0,
+            total_index: 0,
             appended_bytes: 0,
             tail: Pins::default(),
         }
     }
 
-    /// The same log, whose bytes are counted at this place.
-    pub(crate) fn at(self, place: u32) -> Log {
+    /// The same log, whose bytes are counted at this index of the shard's totals.
+    pub(crate) fn counted_at(self, total_index: u32) -> Log {
         debug_assert_eq!(self.bytes, 0, "nothing was counted elsewhere");
-        Log { place, ..self }
+        Log { total_index, ..self }
     }
 
-    /// The offset of the oldest message kept; `next` when there is none.
+    /// The position of the oldest message kept; `next` when there is none.
     pub(crate) fn first(&self) -> u64 {
         self.segments.front().map_or(self.next, |segment| segment.first)
     }
 
-    /// The offset of the next message.
+    /// The position of the next message.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
@@ -143,7 +142,7 @@ impl Log {
         self.bytes
     }
 
-    /// Bytes ever appended: two readings tell what came in between.
+    /// Bytes ever appended; the difference of two readings is what came in between.
     pub(crate) fn appended_bytes(&self) -> u64 {
         self.appended_bytes
     }
@@ -161,10 +160,10 @@ impl Log {
         pool: &mut ChunkPool,
     ) -> usize {
         assert!(!needed.is_empty(), "a message is kept for members");
-        let is_first = self.segments.len() <= 1;
+        let in_first = self.segments.len() <= 1;
         let fits = self.segments.back_mut().is_some_and(|last| {
             debug_assert_eq!(last.end(), self.next);
-            last.append(frames, needed, is_first, pool)
+            last.append(frames, needed, in_first, pool)
         });
         if !fits {
             let is_first = self.segments.is_empty();
@@ -172,7 +171,7 @@ impl Log {
         }
         let (bytes, largest) = frames.sizes(needed);
         self.bytes += bytes;
-        pool.sizes.set(self.place, self.bytes);
+        pool.totals.set(self.total_index, self.bytes);
         self.appended_bytes += bytes as u64;
         self.next += 1;
         let tail = std::mem::take(&mut self.tail);
@@ -182,14 +181,14 @@ impl Log {
         if largest > pool.tuning.copy_bytes { 0 } else { bytes }
     }
 
-    /// Says that a member that is behind for its own reason stands at `cursor`.
+    /// A member that a pass leaves behind has this cursor.
     pub(crate) fn pin(&mut self, cursor: u64, pin: Pin) {
         if let Some(pins) = self.pins_at(cursor) {
             *pins.count(pin) += 1;
         }
     }
 
-    /// Takes back [`Log::pin`] at the same place.
+    /// Takes back [`Log::pin`] of a member with this cursor.
     pub(crate) fn unpin(&mut self, cursor: u64, pin: Pin) {
         if let Some(pins) = self.pins_at(cursor) {
             let count = pins.count(pin);
@@ -197,28 +196,28 @@ impl Log {
         }
     }
 
-    /// None when the place was dropped, and its pins with it.
+    /// None when the segment was dropped, and its pins with it.
     fn pins_at(&mut self, cursor: u64) -> Option<&mut Pins> {
         if cursor >= self.next {
-            assert_eq!(cursor, self.next, "no cursor stands behind the end");
+            assert_eq!(cursor, self.next, "no cursor is past the end");
             return Some(&mut self.tail);
         }
-        let place = self.place_of(cursor)?;
-        Some(&mut self.segments[place].pins)
+        let index = self.segment_of(cursor)?;
+        Some(&mut self.segments[index].pins)
     }
 
-    /// Which segment holds the message `offset`; none when it was dropped.
-    fn place_of(&self, offset: u64) -> Option<usize> {
+    /// The index of the segment that holds a position; none when it was dropped.
+    fn segment_of(&self, position: u64) -> Option<usize> {
         match self.segments.back() {
-            // Whoever waits for its pass stands in the newest, but for very large logs.
-            Some(last) if last.first <= offset => Some(self.segments.len() - 1),
-            _ => self.segments.partition_point(|segment| segment.first <= offset).checked_sub(1),
+            // A member that waits for its pass is in the newest one, but in very large logs.
+            Some(last) if last.first <= position => Some(self.segments.len() - 1),
+            _ => self.segments.partition_point(|segment| segment.first <= position).checked_sub(1),
         }
     }
 
-    /// Frees what lies wholly below `floor` and is pinned by nobody: no member that is not pinned
-    /// may stand below it.
-    pub(crate) fn release(&mut self, low_water: u64, pool: &mut ChunkPool) {
+    /// Frees the oldest segments that lie wholly below the low-water mark and have no pins: no member
+    /// that is not pinned has a cursor below the mark.
+    pub(crate) fn free(&mut self, low_water: u64, pool: &mut ChunkPool) {
         while let Some(front) = self.segments.front() {
             if front.end() > low_water || front.pins != Pins::default() {
                 return;
@@ -227,8 +226,8 @@ impl Log {
         }
     }
 
-    /// Drops the oldest segments while the log is over its limit, as long as only slow members
-    /// stand in them: nothing above `floor`, and nothing that is being sent.
+    /// Drops the oldest segments while the log is over its limit, as long as all pins in them are of
+    /// slow members: none that reaches above the low-water mark, and none that is being sent.
     pub(crate) fn trim(&mut self, bytes_max: usize, low_water: u64, pool: &mut ChunkPool) {
         while self.bytes > bytes_max
             && let Some(front) = self.segments.front()
@@ -244,52 +243,57 @@ impl Log {
     fn drop_front(&mut self, pool: &mut ChunkPool) {
         let front = self.segments.pop_front().expect("the caller looked at it");
         self.bytes -= front.bytes();
-        pool.sizes.set(self.place, self.bytes);
+        pool.totals.set(self.total_index, self.bytes);
         front.recycle(pool);
         if self.segments.is_empty() {
             self.segments = VecDeque::new();
         }
     }
 
-    /// Calls `each` with the memory of the messages in `offsets`, in order.
+    /// Calls `each` with the memory of the messages at these positions, in order.
     pub(crate) fn for_each_iovec<'a>(
         &'a self,
-        offsets: Range<u64>,
+        positions: Range<u64>,
         encoding: Encoding,
         mut each: impl FnMut(&'a [u8]),
     ) {
-        self.for_each_part(offsets, encoding, |_, chunk, messages| each(chunk.slice(messages)));
+        self.for_each_part(positions, encoding, |_, chunk, messages| each(chunk.slice(messages)));
     }
 
-    /// Bytes of the messages in `offsets`.
-    pub(crate) fn bytes_of(&self, offsets: Range<u64>, encoding: Encoding) -> usize {
+    /// Bytes of the messages at these positions.
+    pub(crate) fn bytes_of(&self, positions: Range<u64>, encoding: Encoding) -> usize {
         let mut bytes = 0;
-        self.for_each_iovec(offsets, encoding, |slice| bytes += slice.len());
+        self.for_each_iovec(positions, encoding, |iovec| bytes += iovec.len());
         bytes
     }
 
-    /// The end of the longest run of `offsets` that there is space for; takes what it needs off.
-    pub(crate) fn reach(&self, offsets: Range<u64>, encoding: Encoding, space: &mut Space) -> u64 {
-        let mut reached = offsets.start;
-        let place = self.place_of(offsets.start).expect("a cursor stands in the log");
-        for segment in self.segments.range(place..) {
-            if space.is_used_up() || reached == offsets.end {
+    /// The end of the longest run of these positions that there is space for; takes what it needs off.
+    pub(crate) fn reach(
+        &self,
+        positions: Range<u64>,
+        encoding: Encoding,
+        space: &mut Space,
+    ) -> u64 {
+        let mut reached = positions.start;
+        let index = self.segment_of(positions.start).expect("a cursor is in the log");
+        for segment in self.segments.range(index..) {
+            if space.is_used_up() || reached == positions.end {
                 break;
             }
             let from = (reached - segment.first) as usize;
-            reached = offsets.end.min(segment.end());
-            let slice = segment.chunk(encoding).slice(from..(reached - segment.first) as usize);
+            reached = positions.end.min(segment.end());
+            let iovec = segment.chunk(encoding).slice(from..(reached - segment.first) as usize);
             space.iovecs -= 1;
-            space.used += slice.len();
+            space.used += iovec.len();
         }
         reached
     }
 
-    /// Where a send of `offsets` ended of which only `taken` bytes were taken.
-    pub(crate) fn cut(&self, offsets: Range<u64>, encoding: Encoding, mut taken: usize) -> Cut {
-        let mut cut = Cut { cursor: offsets.end, rest: None };
+    /// Where a send of these positions ended of which only `taken` bytes were taken.
+    pub(crate) fn cut(&self, positions: Range<u64>, encoding: Encoding, mut taken: usize) -> Cut {
+        let mut cut = Cut { cursor: positions.end, rest: None };
         let mut found = false;
-        self.for_each_part(offsets, encoding, |first, chunk, messages| {
+        self.for_each_part(positions, encoding, |first, chunk, messages| {
             if found {
                 return;
             }
@@ -309,21 +313,21 @@ impl Log {
         cut
     }
 
-    /// Calls `each` with every chunk that holds some of `offsets`: the offset of its first message,
-    /// and which messages of it are meant.
+    /// Calls `each` with every chunk that holds some of these positions: the position of its first
+    /// message, and which messages of it are meant.
     fn for_each_part<'a>(
         &'a self,
-        offsets: Range<u64>,
+        positions: Range<u64>,
         encoding: Encoding,
         mut each: impl FnMut(u64, &'a Chunk, Range<usize>),
     ) {
-        if offsets.is_empty() {
+        if positions.is_empty() {
             return;
         }
-        let place = self.place_of(offsets.start).expect("a cursor stands in the log");
-        for segment in self.segments.range(place..) {
-            let start = offsets.start.max(segment.first);
-            let end = offsets.end.min(segment.end());
+        let index = self.segment_of(positions.start).expect("a cursor is in the log");
+        for segment in self.segments.range(index..) {
+            let start = positions.start.max(segment.first);
+            let end = positions.end.min(segment.end());
             if start >= end {
                 return;
             }
@@ -366,9 +370,9 @@ mod tests {
         (log, pool)
     }
 
-    fn text(log: &Log, offsets: Range<u64>) -> Vec<u8> {
+    fn text(log: &Log, positions: Range<u64>) -> Vec<u8> {
         let mut all = Vec::new();
-        log.for_each_iovec(offsets, WS, |slice| all.extend_from_slice(slice));
+        log.for_each_iovec(positions, WS, |iovec| all.extend_from_slice(iovec));
         all
     }
 
@@ -404,24 +408,24 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_needs_owns_nothing() {
+    fn a_log_that_no_member_needs_owns_nothing() {
         let (mut log, mut pool) = log(5_000, 200);
-        log.release(5_000, &mut pool);
+        log.free(5_000, &mut pool);
         assert!(!log.is_empty(), "the last message is above the low-water mark");
-        log.release(5_001, &mut pool);
+        log.free(5_001, &mut pool);
         assert!(log.is_empty());
         assert_eq!((log.first(), log.next(), log.bytes()), (5_001, 5_001, 0));
     }
 
     #[test]
-    fn a_pin_keeps_its_segment_and_all_behind_it() {
+    fn a_pin_keeps_its_segment_and_all_after_it() {
         let (mut log, mut pool) = log(5_000, 200);
         log.pin(2_000, Pin::Slow);
-        log.release(5_001, &mut pool);
+        log.free(5_001, &mut pool);
         assert!(log.first() <= 2_000);
         assert_eq!(text(&log, 2_000..2_001), vec![2_000_u64 as u8; 200]);
         log.unpin(2_000, Pin::Slow);
-        log.release(5_001, &mut pool);
+        log.free(5_001, &mut pool);
         assert!(log.is_empty());
     }
 
@@ -429,13 +433,13 @@ mod tests {
     fn a_pin_at_the_end_holds_the_message_that_comes() {
         let (mut log, mut pool) = log(3, 100);
         log.pin(4, Pin::Slow);
-        log.release(4, &mut pool);
+        log.free(4, &mut pool);
         assert!(log.is_empty());
         append(&mut log, 4, 100, &mut pool);
-        log.release(5, &mut pool);
+        log.free(5, &mut pool);
         assert_eq!(text(&log, 4..5), vec![4; 100]);
         log.unpin(4, Pin::Slow);
-        log.release(5, &mut pool);
+        log.free(5, &mut pool);
         assert!(log.is_empty());
     }
 
@@ -463,11 +467,11 @@ mod tests {
     }
 
     #[test]
-    fn reach_counts_slices() {
+    fn reach_counts_iovecs() {
         let (log, _) = log(10, COPY_BYTES_MAX + 1);
-        let reach = |offsets, iovecs| {
+        let reach = |positions, iovecs| {
             let mut space = Space { iovecs, bytes: usize::MAX, used: 0 };
-            (log.reach(offsets, WS, &mut space), space.iovecs)
+            (log.reach(positions, WS, &mut space), space.iovecs)
         };
         assert_eq!(reach(3..11, 0), (3, 0));
         assert_eq!(reach(3..11, 1), (4, 0));
@@ -477,12 +481,12 @@ mod tests {
     }
 
     #[test]
-    fn reach_counts_bytes_up_to_the_slice_that_uses_them_up() {
+    fn reach_counts_bytes_up_to_the_iovec_that_uses_them_up() {
         let frame = COPY_BYTES_MAX + 1;
         let (log, _) = log(10, frame);
-        let reach = |offsets, bytes| {
+        let reach = |positions, bytes| {
             let mut space = Space { iovecs: 100, bytes, used: 0 };
-            (log.reach(offsets, WS, &mut space), space.used)
+            (log.reach(positions, WS, &mut space), space.used)
         };
         assert_eq!(reach(3..11, 0), (3, 0));
         assert_eq!(reach(3..11, 1), (4, frame));
@@ -492,7 +496,7 @@ mod tests {
     }
 
     /// Messages of which some are for readers of one encoding, some for those of the other, and some
-    /// for both: each of so many bytes, and of twice as many in the second.
+    /// for both: each of `bytes` bytes, and of twice as many in the second.
     fn mixed(bytes: usize, wanted: impl Fn(u64) -> (bool, bool)) -> (Log, ChunkPool) {
         let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20, TUNING));
         for number in 1..=40 {
@@ -512,9 +516,9 @@ mod tests {
             // The second is there from 5 to 9, and from 20 to 29; the first leaves with 35.
             let second = |n| (5..10).contains(&n) || (20..30).contains(&n) || n >= 35;
             let (mut log, mut pool) = mixed(bytes, |n| (n < 35, second(n)));
-            let text = |log: &Log, offsets: Range<u64>, encoding| {
+            let text = |log: &Log, positions: Range<u64>, encoding| {
                 let mut all = Vec::new();
-                log.for_each_iovec(offsets, encoding, |iovec| all.extend_from_slice(iovec));
+                log.for_each_iovec(positions, encoding, |iovec| all.extend_from_slice(iovec));
                 all
             };
             let expected = |from: u64, to: u64, bytes: usize| -> Vec<u8> {
@@ -529,7 +533,7 @@ mod tests {
                 let cut = log.cut(from..to, Encoding::Sse, 2 * bytes);
                 assert_eq!(cut, Cut { cursor: from + 1, rest: None }, "{bytes}, {from}..{to}");
             }
-            log.release(41, &mut pool);
+            log.free(41, &mut pool);
             assert_eq!((log.is_empty(), log.bytes()), (true, 0));
         }
     }

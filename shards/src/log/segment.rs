@@ -5,8 +5,9 @@ use super::chunk::{Chunk, ChunkPool};
 use crate::format::{Encoding, Encodings, Frames};
 
 /// Consecutive messages, and one chunk of them for each encoding in use. Where an encoding was not
-/// in use for some of them, its chunk has empty frames, on which no member of that encoding stands:
-/// so members of all encodings come and go within a segment, and each message has one place.
+/// in use for some of them, its chunk has empty frames, which no member of that encoding has its
+/// cursor at: so members of all encodings come and go within a segment, and each message has one
+/// position.
 ///
 /// Invariant: all chunks have the same number of messages, at least one.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ const IN_USE: &str = "a message was kept in the encodings of all members";
 const ENCODED: &str = "a home encodes for all members that it counts";
 
 impl Segment {
-    /// A segment that begins with this message, which is the one at `first`.
+    /// A segment that begins with this message, whose position is `first`.
     pub(super) fn new(
         first: u64,
         frames: &Frames,

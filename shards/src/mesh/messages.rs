@@ -1,6 +1,6 @@
-//! What shards say to one another.
+//! What crosses from shard to shard: messages to homes, messages from homes, and what each weighs.
 
-use crate::close_code::Close;
+use crate::disconnect::Close;
 use crate::epoch::Epoch;
 use crate::format::{Encoding, Frames, Reply, RoomMessage};
 use crate::id::ConnId;
@@ -8,7 +8,7 @@ use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
 use crate::time::Time;
 
-/// Towards a home: a room's, or a connection's for what concerns one connection.
+/// To a home of rooms; a query to any shard, also for connections that it hosts.
 #[derive(Debug)]
 pub enum ToHome {
     /// Give this message the next offset of its room, and deliver it.
@@ -19,7 +19,7 @@ pub enum ToHome {
         message: RoomMessage,
         /// The one connection that does not get it.
         exclude: Option<ConnId>,
-        /// Who wants to know the offset.
+        /// What learns the offset.
         origin: Origin,
         /// When it was accepted, on the clock of all shards.
         accepted: Time,
@@ -28,36 +28,36 @@ pub enum ToHome {
     Join {
         /// The room.
         room: RoomName,
-        /// Who joins.
+        /// The connection that joins.
         conn: ConnId,
         /// How it gets the room's messages.
         encoding: Encoding,
         /// Which of its attempts this is.
         change_id: u32,
-        /// Who hears of it besides the client.
+        /// What learns of it besides the client.
         requester: Requester,
-        /// Where it stopped reading, if it says so.
+        /// The epoch and offset at which its client stopped reading, if the client gives them.
         since: Option<(Box<str>, u64)>,
-        /// It is a member already and only wants to be told so.
+        /// It is a member already, and is only sent the answer once more.
         again: bool,
     },
     /// Count this connection among the members no longer.
     Leave {
         /// The room.
         room: RoomName,
-        /// Who leaves.
+        /// The connection that leaves.
         conn: ConnId,
         /// How it got the room's messages.
         encoding: Encoding,
-        /// What it said when it asked to leave; none when it was closed and wants no answer.
+        /// The request of its client or the program; none when it is closed and gets no answer.
         request: Option<LeaveRequest>,
     },
-    /// Send this back: an answer that is known already, but has to come after those that this home
-    /// still owes.
+    /// Send this back: an error that is known already, but has to come after the replies that this
+    /// home still owes.
     Relay {
-        /// To whom.
+        /// The connection that gets it.
         conn: ConnId,
-        /// The answer.
+        /// The error.
         reply: Reply,
     },
     /// Publishers of this room are (or no longer are) faster than its writable members here.
@@ -70,7 +70,7 @@ pub enum ToHome {
     /// A question of a caller.
     Query {
         /// Comes back with the answer.
-        token: RequestId,
+        token: AnswerToken,
         /// What is asked.
         query: Query,
     },
@@ -81,17 +81,17 @@ pub enum ToHome {
 pub struct LeaveRequest {
     /// Which of the connection's attempts this is.
     pub change_id: u32,
-    /// Who hears of it besides the client.
+    /// What learns of it besides the client.
     pub requester: Requester,
 }
 
-/// Who asked for a join or a leave. The client is told in any case.
+/// What asked for a join or a leave. The client is sent an answer in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requester {
     /// The client itself, with its id for the reply, as written.
     Client(Option<Box<str>>),
     /// The program, which waits for an answer.
-    Program(RequestId),
+    Program(AnswerToken),
 }
 
 impl Requester {
@@ -108,36 +108,36 @@ impl Requester {
     }
 }
 
-/// Who published.
+/// What learns the offset of a published message.
 #[derive(Debug)]
 pub enum Origin {
-    /// Somebody who does not want to know.
-    Nobody,
+    /// Nothing.
+    None,
     /// A connection that wants an ack with its id.
     Connection {
         /// Which.
         conn: ConnId,
-        /// Its id for the ack, as written.
+        /// Its client's id for the ack, as written.
         id: Box<str>,
     },
     /// A caller beside the connections, over HTTP or from a program.
-    Caller(RequestId),
+    Caller(AnswerToken),
 }
 
-/// Names a caller's question, chosen by the caller's shard.
+/// Names the answer that a caller waits for; chosen by the caller's shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(pub u64);
+pub struct AnswerToken(pub u64);
 
 /// A question to a shard.
 #[derive(Debug)]
 pub enum Query {
     /// What are your figures?
     Stats,
-    /// Which rooms are you home to, in order of their names, from behind `after`?
+    /// Which rooms are you home to, in order of their names?
     Rooms {
         /// Only names greater than this.
         after: Option<Box<str>>,
-        /// At most so many.
+        /// At most this many.
         limit: usize,
     },
     /// How is this room?
@@ -151,7 +151,7 @@ pub enum Query {
 /// The answer to a [`Query`], or to a publish of a caller.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The message has its offset, and so many members were to get it.
+    /// The message has its offset.
     Published {
         /// Its offset.
         offset: u64,
@@ -170,7 +170,7 @@ pub enum Answer {
     Full(Vec<u8>),
     /// A frame was larger than what may wait for one connection, which is this many bytes.
     TooLarge(usize),
-    /// The connection is a member; what its client was told.
+    /// The connection is a member; what its client was sent.
     Joined(Joined),
     /// The connection is a member no longer, and gets the room's messages up to this offset.
     Left {
@@ -181,7 +181,7 @@ pub enum Answer {
     Gone,
 }
 
-/// What a connection is told when it has become a member of a room.
+/// What a client is sent when its connection has become a member of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Joined {
@@ -216,7 +216,7 @@ pub enum FromHome {
     Deliver {
         /// The room.
         room: RoomName,
-        /// Its place in the room.
+        /// Its offset.
         offset: u64,
         /// The message, encoded for the members that this shard has.
         frames: Frames,
@@ -229,11 +229,11 @@ pub enum FromHome {
     Joined {
         /// The room.
         room: RoomName,
-        /// Who joined.
+        /// The connection that joined.
         conn: ConnId,
         /// Which of its attempts is answered.
         change_id: u32,
-        /// Who hears of it besides the client.
+        /// What learns of it besides the client.
         requester: Requester,
         /// How the room was at that moment.
         joined: Joined,
@@ -242,21 +242,21 @@ pub enum FromHome {
     Left {
         /// The room.
         room: RoomName,
-        /// Who left.
+        /// The connection that left.
         conn: ConnId,
-        /// What it said when it asked to leave.
+        /// The request that is answered.
         request: LeaveRequest,
         /// The last message that it gets.
         offset: u64,
     },
-    /// An ack, or a relayed answer.
+    /// An ack, or a relayed error.
     Reply {
-        /// To whom.
+        /// The connection that gets it.
         conn: ConnId,
-        /// What it hears.
+        /// The ack or error.
         reply: Reply,
     },
-    /// Publishing to this room pauses everywhere, or goes on.
+    /// Publishing to this room pauses on every shard, or goes on.
     Paused {
         /// The room.
         room: RoomName,
@@ -265,9 +265,9 @@ pub enum FromHome {
     },
     /// The answer to a caller.
     Answer {
-        /// Whose.
-        token: RequestId,
-        /// What.
+        /// The token of the question.
+        token: AnswerToken,
+        /// Its answer.
         answer: Answer,
     },
 }
@@ -323,7 +323,7 @@ impl Origin {
     fn len(&self) -> usize {
         match self {
             Origin::Connection { id, .. } => id.len(),
-            Origin::Nobody | Origin::Caller(_) => 0,
+            Origin::None | Origin::Caller(_) => 0,
         }
     }
 }
@@ -413,6 +413,6 @@ mod tests {
             epoch: crate::epoch::Epoch::new(0, ShardId::new(0), 1),
         };
         let answer = Answer::Rooms(vec![info; 1000]);
-        assert!(FromHome::Answer { token: RequestId(0), answer }.weight() >= 1000 * 200);
+        assert!(FromHome::Answer { token: AnswerToken(0), answer }.weight() >= 1000 * 200);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Outbox<M> {
 /// so that one larger than the whole ring still passes when the ring is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
-    /// Free places.
+    /// Free items.
     pub items: usize,
     /// Free bytes.
     pub bytes: usize,

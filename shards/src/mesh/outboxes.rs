@@ -35,7 +35,7 @@ struct Peer {
     waiting: WaitQueue,
     /// Leaves of closed connections, each with the key of its room.
     deferred_leaves: VecDeque<(ConnId, RoomKey)>,
-    /// Rooms whose back-pressure has changed. Some may be gone.
+    /// Rooms whose back-pressure has changed. Some may be forgotten.
     deferred_updates: VecDeque<RoomKey>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Loopback {
 }
 
 impl Outboxes {
-    /// Empty ones, whose loopback holds as much as any other ring.
+    /// Empty ones, whose loopback has this capacity.
     pub(crate) fn new(shard: ShardId, shards: u16, loopback: Capacity) -> Outboxes {
         let mut peers: Vec<Peer> = (0..shards).map(|_| Peer::new()).collect();
         peers[shard.index()].to_home.set_capacity(loopback);
@@ -139,7 +139,7 @@ impl Outboxes {
 
     /// Whether a connection may send one message to `home`: there is capacity, and no other
     /// connection waits for it or this one has its turn.
-    pub(crate) fn claim(&mut self, home: ShardId) -> bool {
+    pub(crate) fn claim_capacity(&mut self, home: ShardId) -> bool {
         let peer = &self.peers[home.index()];
         let has_turn = self.serving == Some(home);
         if !peer.to_home.has_capacity() || !(peer.waiting.is_empty() || has_turn) {
@@ -162,14 +162,14 @@ impl Outboxes {
         self.peers[home.index()].waiting.leave(waits);
     }
 
-    /// The connection that has waited longest for capacity towards `home`, if there is some. It may
-    /// have gone.
+    /// The connection that has waited longest for capacity towards `home`, if there is capacity. It may
+    /// have ended.
     pub(crate) fn next_waiting(&mut self, home: ShardId) -> Option<ConnId> {
         let peer = &mut self.peers[home.index()];
         if peer.to_home.has_capacity() { peer.waiting.pop() } else { None }
     }
 
-    /// Says for which home a waiting connection has its turn now.
+    /// From now on a waiting connection has its turn for this home, or for none.
     pub(crate) fn serve(&mut self, home: Option<ShardId>) {
         self.serving = home;
     }

@@ -32,46 +32,47 @@ impl Room {
 
     fn check_pass(&self) {
         let Some(pass) = &self.pass else { return };
-        assert!(self.dirty, "a walk is under way in rooms that need one");
-        assert!(pass.position <= self.members.len(), "only members were visited");
+        assert!(self.dirty, "a pass is under way in rooms that need one");
+        assert!(pass.visited as usize <= self.members.len(), "only members were visited");
         assert!(
             self.low_water <= pass.end && pass.end <= self.log.next(),
-            "a walk raises the low-water mark"
+            "a pass raises the low-water mark"
         );
     }
 
-    /// The log began at `first` before something was dropped: no member that is not pinned may
-    /// have stood in that.
-    pub(super) fn assert_nobody_passed(&self, first: u64) {
+    /// The log began at `first` before something was freed or dropped: that held no cursor of a
+    /// member that is not pinned.
+    pub(super) fn assert_no_member_lost(&self, first: u64) {
         if self.log.first() > first {
             self.check_places();
         }
     }
 
-    /// Asserts that the log still has what members wait for who are not pinned, and will have it:
-    /// nobody who is behind stands below the floor, or below the sends under way.
+    /// Asserts that no member that is not pinned waits for a message that the log dropped, or may
+    /// drop next.
     fn check_places(&self) {
         let unpinned = self.members.iter().filter(|m| m.pin.is_none());
         for member in unpinned.filter(|member| member.cursor < self.end_for(member)) {
             let kept_from = if member.in_flight > 0 { self.kept_from() } else { self.low_water };
             assert!(
                 member.cursor >= kept_from,
-                "the low-water mark passed somebody: {member:?}, {self:?}"
+                "the low-water mark passed a member that is not pinned: {member:?}, {self:?}"
             );
-            assert!(member.cursor >= self.log.first(), "somebody lost its place: {member:?}");
+            let is_kept = member.cursor >= self.log.first();
+            assert!(is_kept, "a member lost its place: {member:?}");
         }
-        // The same for what the walk under way makes of it.
+        // The same for the low-water mark that the pass under way will leave.
         let Some(pass) = &self.pass else { return };
-        for member in &self.members[..pass.position] {
+        for member in &self.members[..pass.visited as usize] {
             let keeps = member.pin.is_some() || member.in_flight > 0;
             let done = member.cursor >= pass.end.min(self.end_for(member));
-            assert!(keeps || done, "the walk went by somebody: {member:?}, {self:?}");
+            assert!(keeps || done, "the pass left a member without a pin: {member:?}, {self:?}");
         }
     }
 
     fn check_member(&self, member: &Member) {
         let end = self.end_for(member);
-        assert!(member.cursor <= end && end <= self.log.next(), "cursors stand in the log");
+        assert!(member.cursor <= end && end <= self.log.next(), "cursors are in the log");
         if member.in_flight > 0 {
             let reach = member.cursor + u64::from(member.in_flight);
             assert!(reach <= end, "a send carries what is there: {member:?}");
@@ -89,6 +90,6 @@ impl Room {
         }
         assert!(free_from <= self.log.next() + 1, "excluded ranges are in the log: {member:?}");
         let gap_from = member.gap_from().unwrap_or(0);
-        assert!(gap_from <= member.cursor, "a gap is behind the cursor: {member:?}");
+        assert!(gap_from <= member.cursor, "a gap begins no later than the cursor: {member:?}");
     }
 }

@@ -2,23 +2,55 @@
 
 use std::collections::VecDeque;
 use std::collections::vec_deque;
-use std::ops::Range;
+use std::ops::{Index, IndexMut, Range};
 
+use crate::connection::MembershipIndex;
 use crate::connection::table::Slot;
 use crate::format::Encoding;
 use crate::log::Pin;
 
+/// Which entry of a room's list of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemberIndex(u32);
+
+impl MemberIndex {
+    /// No entry.
+    pub(crate) const NONE: MemberIndex = MemberIndex(u32::MAX);
+
+    pub(super) const fn new(index: u32) -> MemberIndex {
+        MemberIndex(index)
+    }
+
+    pub(crate) fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Index<MemberIndex> for Vec<Member> {
+    type Output = Member;
+
+    fn index(&self, index: MemberIndex) -> &Member {
+        &self[index.get()]
+    }
+}
+
+impl IndexMut<MemberIndex> for Vec<Member> {
+    fn index_mut(&mut self, index: MemberIndex) -> &mut Member {
+        &mut self[index.get()]
+    }
+}
+
 /// One member on this shard.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// The next message for it, as the log counts.
+    /// The position of the next message for it.
     pub(crate) cursor: u64,
-    /// How many offsets from the cursor the begun send carries.
+    /// How many positions from the cursor on the begun send carries.
     pub(crate) in_flight: u32,
     /// The slot of its connection.
     pub(crate) slot: Slot,
     /// Where the connection lists this room.
-    pub(crate) place: u16,
+    pub(crate) membership: MembershipIndex,
     pub(crate) pin: Option<Pin>,
     /// How it gets its messages.
     pub(crate) encoding: Encoding,
@@ -28,29 +60,34 @@ pub(crate) struct Member {
 /// What only few members need.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
-    /// Messages that this member does not get because it sent them; sorted, apart, at or above the
-    /// cursor.
+    /// Positions of messages that this member does not get because it sent them: sorted, apart, at or
+    /// above the cursor.
     excluded: VecDeque<Range<u64>>,
-    /// The first message that was skipped and is not yet announced.
+    /// The position of the first message that was skipped and is not announced yet.
     pub(super) gap_from: Option<u64>,
     departure: Option<Departure>,
 }
 
-/// A leave that is answered, and whose last message may still have to be sent.
+/// A leave that the home has answered, and whose last message may still have to be sent.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    /// The offset of the last message that the member gets.
+    /// The offset, in the room, of the last message that the member gets.
     pub(crate) until: u64,
     /// The client's id for the reply.
     pub(crate) id: Option<Box<str>>,
-    /// Behind that message, as the log counts.
+    /// The position after that message in the log.
     pub(super) end: u64,
 }
 
 impl Member {
-    /// Somebody whose next message is at `cursor`.
-    pub(super) fn new(slot: Slot, place: u16, encoding: Encoding, cursor: u64) -> Member {
-        Member { cursor, in_flight: 0, slot, place, pin: None, encoding, extra: None }
+    /// A member whose next message is at `cursor`.
+    pub(super) fn new(
+        slot: Slot,
+        membership: MembershipIndex,
+        encoding: Encoding,
+        cursor: u64,
+    ) -> Member {
+        Member { cursor, in_flight: 0, slot, membership, pin: None, encoding, extra: None }
     }
 
     pub(super) fn depart(&mut self, departure: Departure) {
@@ -92,13 +129,14 @@ impl Member {
         self.drop_empty_extra();
     }
 
-    pub(super) fn add_excluded(&mut self, offset: u64, first: u64) {
+    /// The message at `position` is not for this member; the log begins at `first`.
+    pub(super) fn add_excluded(&mut self, position: u64, first: u64) {
         let excluded = &mut self.extra_mut().excluded;
         // What the log dropped will be in a gap anyway; so the list is bounded by the log.
         while excluded.pop_front_if(|range| range.end <= first).is_some() {}
         match excluded.back_mut() {
-            Some(last) if last.end == offset => last.end += 1,
-            _ => excluded.push_back(offset..offset + 1),
+            Some(last) if last.end == position => last.end += 1,
+            _ => excluded.push_back(position..position + 1),
         }
     }
 
@@ -135,7 +173,7 @@ impl Iterator for Runs<'_> {
             None => (self.to, self.to),
         };
         self.from = end.1;
-        // The cursor never stands on a hole, and holes are apart.
+        // The cursor is never in an excluded range, and excluded ranges are apart.
         Some(from..end.0)
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod member;
 pub(crate) mod table;
 
+use crate::connection::MembershipIndex;
 use crate::connection::table::Slot;
 use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
@@ -12,29 +13,30 @@ use crate::log::{ChunkPool, Log, Pin, Rest, Space};
 use crate::room_name::RoomName;
 use crate::time::Time;
 use member::Departure;
-pub(crate) use member::Member;
+pub(crate) use member::{Member, MemberIndex};
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
 /// Invariant: a connection lists the room exactly when the room lists the connection, and each
-/// knows the other's place.
+/// knows the index of its own entry in the other's list.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) home: ShardId,
     pub(crate) members: Vec<Member>,
-    /// How far the log's count is above the room's offsets. It changes whenever the room's next
-    /// message is awaited again after nobody was there for some, or for a whole life of the room;
-    /// whoever still departs then keeps its place in the log.
+    /// A message's position in the log minus its offset in the room. Set anew when a connection
+    /// joins while no member here awaited a message: meanwhile the room may have counted on, or
+    /// begun a new life. Members that still depart keep theirs, in their `Departure`.
     base: u64,
-    /// Members that are to get the next message. The others depart: their leave is answered.
+    /// Members that are to get the next message. The others depart.
     staying: EncodingCounts,
     /// Entries in connections' lists that name this room, in whatever state.
     pub(crate) references: u32,
     pub(crate) log: Log,
     /// Members with a send under way.
     sending: u32,
-    /// No send under way starts before this: what lies behind must neither move nor go.
+    /// Every send under way starts at this position or later: from here on the log may neither move
+    /// nor free anything.
     sending_from: u64,
     pass: Option<Pass>,
     /// Every member that is not pinned has a cursor at or above this: the end of the log when the
@@ -42,9 +44,10 @@ pub(crate) struct Room {
     low_water: u64,
     /// The log's `appended_bytes` at that moment.
     low_water_bytes: u64,
-    /// When the oldest message was accepted that came since the running or last pass began.
+    /// Of the messages that came since the latest pass began (it may still run): when the oldest was
+    /// accepted.
     accepted: Option<Time>,
-    /// Whether the room stands in the queue of rooms that need a pass.
+    /// Whether the room is in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
     pub(crate) back_pressure: BackPressure,
 }
@@ -62,19 +65,19 @@ pub(crate) struct Advance {
     /// Messages taken, the one that was cut included.
     pub(crate) messages: u64,
     pub(crate) complete: bool,
-    /// What is left of the message that was cut.
+    /// The rest of the message that was cut.
     pub(crate) rest: Option<Rest>,
 }
 
-/// One walk over the members.
+/// One pass over the members.
 #[derive(Debug)]
 struct Pass {
-    /// Members before this place were visited.
-    position: usize,
-    /// The end of the log when the walk began, and its `appended_bytes`.
+    /// How many members, from the first on, were visited.
+    visited: u32,
+    /// The end of the log when the pass began, and its `appended_bytes`.
     end: u64,
     end_bytes: u64,
-    /// When the oldest message was accepted that no walk before began with.
+    /// Of the messages that this pass is the first to carry: when the oldest was accepted.
     accepted: Option<Time>,
 }
 
@@ -82,13 +85,13 @@ struct Pass {
 #[derive(Debug)]
 pub(crate) struct BackPressure {
     pub(crate) wanted: bool,
-    /// What the home was told last; none when it may have forgotten.
+    /// What was last sent to the home; none when the home may have forgotten that.
     pub(crate) announced: Option<bool>,
-    /// Whether the room stands in the queue of those that have something to tell.
+    /// Whether the room is in the queue of deferred updates.
     pub(crate) queued: bool,
 }
 
-/// Up to so many members a room takes memory for each of them alone. A vector takes it for four.
+/// Up to this size a room's list grows by one member at a time, and not as vectors do, by four.
 const SMALL_ROOM: usize = 4;
 
 impl Room {
@@ -120,17 +123,24 @@ impl Room {
     /// The next message to come has offset `next`: those before it never came to this shard, which
     /// had no member to be interested in them, or belong to another life of the room.
     pub(crate) fn resume_at(&mut self, next: u64) {
-        assert!(!self.is_awaited(), "whoever waits for a message does not miss it");
+        assert!(!self.is_awaited(), "a member that awaits a message does not miss it");
         self.base = self.log.next().wrapping_sub(next);
     }
 
-    /// Appends the next message for those who are to get it. Returns how many bytes were copied.
+    /// Appends the next message for the members that are to get it. Returns how many bytes were
+    /// copied.
     pub(crate) fn append(&mut self, frames: &Frames, pool: &mut ChunkPool) -> usize {
         self.log.append(frames, self.staying.needed(), pool)
     }
 
-    /// Adds a member whose next message has offset `next`; returns its place.
-    pub(crate) fn add(&mut self, slot: Slot, place: u16, encoding: Encoding, next: u64) -> u32 {
+    /// Adds a member whose next message has offset `next`; returns where it is listed.
+    pub(crate) fn add(
+        &mut self,
+        slot: Slot,
+        membership: MembershipIndex,
+        encoding: Encoding,
+        next: u64,
+    ) -> MemberIndex {
         if !self.is_awaited() {
             self.resume_at(next);
         }
@@ -141,61 +151,62 @@ impl Room {
             self.members.reserve_exact(1);
         }
         self.staying.add(encoding);
-        self.members.push(Member::new(slot, place, encoding, cursor));
-        u32::try_from(self.members.len() - 1).expect("a shard has fewer than 2^32 members")
+        let index = u32::try_from(self.members.len()).expect("fewer than 2^32 members");
+        self.members.push(Member::new(slot, membership, encoding, cursor));
+        MemberIndex::new(index)
     }
 
-    /// Removes the member at `index`, so that a walk that is under way still visits each of the
-    /// others. Returns the places whose member changed; each may be out of bounds.
-    pub(crate) fn remove(&mut self, index: usize) -> [usize; 2] {
+    /// Removes a member, so that a pass that is under way still visits each of the others. Returns
+    /// the indices whose member changed; each may be out of bounds.
+    pub(crate) fn remove(&mut self, index: MemberIndex) -> [MemberIndex; 2] {
         let member = &self.members[index];
         assert_eq!(member.in_flight, 0, "a connection with a begun send stays where it is");
         if member.departure().is_none() {
             self.staying.remove(member.encoding);
         }
         self.unpin(index);
-        let visited = self.pass.as_ref().map_or(0, |pass| pass.position);
-        if index >= visited {
-            self.members.swap_remove(index);
-            return [index, usize::MAX];
-        }
-        let last_visited = visited - 1;
-        self.members.swap(index, last_visited);
-        self.members.swap_remove(last_visited);
-        self.pass.as_mut().expect("somebody was visited").position = last_visited;
+        let Some(pass) = self.pass.as_mut().filter(|pass| index.get() < pass.visited as usize)
+        else {
+            self.members.swap_remove(index.get());
+            return [index, MemberIndex::NONE];
+        };
+        pass.visited -= 1;
+        let last_visited = MemberIndex::new(pass.visited);
+        self.members.swap(index.get(), last_visited.get());
+        self.members.swap_remove(last_visited.get());
         [index, last_visited]
     }
 
-    /// Pins a member where it stands, or changes why it is pinned.
-    pub(crate) fn pin(&mut self, index: usize, pin: Pin) {
+    /// Pins a member at its cursor, or changes why it is pinned.
+    pub(crate) fn pin(&mut self, index: MemberIndex, pin: Pin) {
         self.unpin(index);
         let member = &mut self.members[index];
         member.pin = Some(pin);
         self.log.pin(member.cursor, pin);
     }
 
-    pub(crate) fn unpin(&mut self, index: usize) {
+    pub(crate) fn unpin(&mut self, index: MemberIndex) {
         let member = &mut self.members[index];
         if let Some(pin) = member.pin.take() {
             self.log.unpin(member.cursor, pin);
         }
     }
 
-    /// No message behind the newest, which has offset `until`, is for this member.
-    pub(crate) fn depart(&mut self, index: usize, until: u64, id: Option<Box<str>>) {
+    /// No message after the newest, which has offset `until`, is for this member.
+    pub(crate) fn depart(&mut self, index: MemberIndex, until: u64, id: Option<Box<str>>) {
         assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
         let end = self.log.next();
         self.staying.remove(self.members[index].encoding);
         self.members[index].depart(Departure { until, id, end });
     }
 
-    /// Whether anybody here is to get the room's next message.
+    /// Whether a member here is to get the room's next message.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.staying.is_empty()
     }
 
     /// Moves a member's cursor, over the messages that it does not get.
-    pub(crate) fn move_cursor(&mut self, index: usize, cursor: u64) {
+    pub(crate) fn move_cursor(&mut self, index: MemberIndex, cursor: u64) {
         let member = &mut self.members[index];
         let before = member.cursor;
         member.set_cursor(cursor);
@@ -206,20 +217,20 @@ impl Room {
         }
     }
 
-    /// Behind the last message for this member, as the log counts.
+    /// The position after the last message for this member.
     pub(crate) fn end_for(&self, member: &Member) -> u64 {
         member.departure().map_or(self.log.next(), |departure| departure.end)
     }
 
-    /// The offset of the message that stands in the log where this member may stand.
-    fn offset_of(&self, member: &Member, cursor: u64) -> u64 {
+    /// The offset of the message at a position of the log, as this member counts.
+    fn offset_of(&self, member: &Member, position: u64) -> u64 {
         match member.departure() {
-            Some(departure) => departure.until + 1 - (departure.end - cursor),
-            None => cursor.wrapping_sub(self.base),
+            Some(departure) => departure.until + 1 - (departure.end - position),
+            None => position.wrapping_sub(self.base),
         }
     }
 
-    /// The offset before the next message that this member gets, or is told to have lost.
+    /// The offset before the next message that this member gets, or that its next gap begins with.
     pub(crate) fn offset_before(&self, member: &Member) -> u64 {
         self.offset_of(member, member.gap_from().unwrap_or(member.cursor)) - 1
     }
@@ -234,7 +245,7 @@ impl Room {
     }
 
     /// Jumps over what was dropped and returns what is to be announced before the next message.
-    pub(crate) fn take_gap(&mut self, index: usize) -> Option<Gap> {
+    pub(crate) fn take_gap(&mut self, index: MemberIndex) -> Option<Gap> {
         if self.lost_its_place(&self.members[index]) {
             let to = self.log.first().min(self.end_for(&self.members[index]));
             self.skip(index, to);
@@ -242,12 +253,12 @@ impl Room {
         let from = self.members[index].extra.as_mut()?.gap_from.take()?;
         self.members[index].drop_empty_extra();
         let member = &self.members[index];
-        let offset = |cursor| self.offset_of(member, cursor);
+        let offset = |position| self.offset_of(member, position);
         Some(Gap { from: offset(from), to: offset(member.cursor) - 1 })
     }
 
     /// Skips the messages before `to`, to be announced later.
-    pub(crate) fn skip(&mut self, index: usize, to: u64) {
+    pub(crate) fn skip(&mut self, index: MemberIndex, to: u64) {
         let member = &mut self.members[index];
         let cursor = member.cursor;
         member.extra_mut().gap_from.get_or_insert(cursor);
@@ -255,7 +266,7 @@ impl Room {
     }
 
     /// The newest message is not for this member.
-    pub(crate) fn exclude(&mut self, index: usize) {
+    pub(crate) fn exclude(&mut self, index: MemberIndex) {
         let newest = self.log.next() - 1;
         let member = &mut self.members[index];
         if member.departure().is_some() {
@@ -270,7 +281,7 @@ impl Room {
     }
 
     /// How far one send can carry this member: the end of its messages, or where the send is full.
-    fn reach(&self, index: usize, space: &mut Space) -> u64 {
+    fn reach(&self, index: MemberIndex, space: &mut Space) -> u64 {
         let member = &self.members[index];
         let end = self.end_for(member);
         for run in member.runs(end) {
@@ -283,8 +294,9 @@ impl Room {
     }
 
     /// Begins a send to a member of as many messages as there is space for. Returns whether it
-    /// carries any. Whoever is not carried to its end is held: the pass goes by it all the same.
-    pub(crate) fn begin_send(&mut self, index: usize, space: &mut Space) -> bool {
+    /// carries any. A member that is not carried to its end is held: the pass does not come back to
+    /// it.
+    pub(crate) fn begin_send(&mut self, index: MemberIndex, space: &mut Space) -> bool {
         let reach = self.reach(index, space);
         let member = &self.members[index];
         if reach < self.end_for(member) && member.pin.is_none() {
@@ -304,34 +316,34 @@ impl Room {
         true
     }
 
-    /// Ends a member's send: moves it behind what was taken, and takes that off `left`.
+    /// Ends a member's send: moves its cursor past what was taken, which it takes off `taken`.
     pub(crate) fn end_send(
         &mut self,
-        index: usize,
-        left: &mut usize,
+        index: MemberIndex,
+        taken: &mut usize,
         pool: &mut ChunkPool,
     ) -> Advance {
         let in_flight = std::mem::take(&mut self.members[index].in_flight);
-        let advance = self.advance(index, in_flight, left);
+        let advance = self.advance(index, in_flight, taken);
         self.sending -= 1;
         if self.sending == 0 && self.members[index].pin.is_none() && advance.complete {
-            self.release(pool);
+            self.free_log(pool);
         }
         advance
     }
 
-    fn advance(&mut self, index: usize, in_flight: u32, left: &mut usize) -> Advance {
+    fn advance(&mut self, index: MemberIndex, in_flight: u32, taken: &mut usize) -> Advance {
         let member = &self.members[index];
         let to = member.cursor + u64::from(in_flight);
         let mut advance = Advance { messages: 0, complete: true, rest: None };
         let mut cursor = to;
         for run in member.runs(to) {
             let bytes = self.log.bytes_of(run.clone(), member.encoding);
-            let end = if *left >= bytes {
-                *left -= bytes;
+            let end = if *taken >= bytes {
+                *taken -= bytes;
                 run.end
             } else {
-                let cut = self.log.cut(run.clone(), member.encoding, std::mem::take(left));
+                let cut = self.log.cut(run.clone(), member.encoding, std::mem::take(taken));
                 (cursor, advance.rest, advance.complete) = (cut.cursor, cut.rest, false);
                 cut.cursor
             };
@@ -344,29 +356,29 @@ impl Room {
         advance
     }
 
-    /// Begins a walk unless one is under way.
+    /// Begins a pass unless one is under way.
     pub(crate) fn begin_pass(&mut self) {
         let (end, end_bytes) = (self.log.next(), self.log.appended_bytes());
         if self.pass.is_none() {
             let accepted = self.accepted.take();
-            self.pass = Some(Pass { position: 0, end, end_bytes, accepted });
+            self.pass = Some(Pass { visited: 0, end, end_bytes, accepted });
         }
     }
 
-    /// Takes note of when the newest message was accepted.
-    pub(crate) fn note_accepted(&mut self, accepted: Time) {
+    /// The newest message was accepted at this time.
+    pub(crate) fn keep_accepted(&mut self, accepted: Time) {
         let oldest = self.accepted.map_or(accepted, |oldest| oldest.min(accepted));
         self.accepted = Some(oldest);
     }
 
-    /// Which member the walk visits next.
-    pub(crate) fn next_member(&mut self) -> Option<usize> {
+    /// Which member the pass visits next.
+    pub(crate) fn next_member(&mut self) -> Option<MemberIndex> {
         let pass = self.pass.as_mut()?;
-        let index = pass.position;
-        if index >= self.members.len() {
+        let index = MemberIndex::new(pass.visited);
+        if index.get() >= self.members.len() {
             return None;
         }
-        pass.position += 1;
+        pass.visited += 1;
         Some(index)
     }
 
@@ -374,29 +386,29 @@ impl Room {
         self.pass.is_some()
     }
 
-    /// Ends a walk that has visited everybody. Returns when the oldest message that it carried was
-    /// accepted, and whether newer messages need another.
+    /// Ends a pass that has visited every member. Returns when the oldest message was accepted that
+    /// it was the first to carry, and whether newer messages need another pass.
     pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> (Option<Time>, bool) {
-        let pass = self.pass.take().expect("only a walk that began ends");
+        let pass = self.pass.take().expect("only a pass that began ends");
         (self.low_water, self.low_water_bytes) = (pass.end, pass.end_bytes);
-        self.release(pool);
+        self.free_log(pool);
         (pass.accepted, self.log.next() > pass.end)
     }
 
-    /// Frees what nobody needs.
-    pub(crate) fn release(&mut self, pool: &mut ChunkPool) {
+    /// Frees the segments of the log that no member needs.
+    pub(crate) fn free_log(&mut self, pool: &mut ChunkPool) {
         if self.members.is_empty() {
             (self.low_water, self.low_water_bytes) = (self.log.next(), self.log.appended_bytes());
             if let Some(pass) = &mut self.pass {
-                // Or the floor would fall again when the walk ends.
+                // Or the low-water mark would fall again when the pass ends.
                 (pass.end, pass.end_bytes) = (self.low_water, self.low_water_bytes);
             }
         }
         #[cfg(debug_assertions)]
         let first = self.log.first();
-        self.log.release(self.kept_from(), pool);
+        self.log.free(self.kept_from(), pool);
         #[cfg(debug_assertions)]
-        self.assert_nobody_passed(first);
+        self.assert_no_member_lost(first);
     }
 
     /// Members that are not pinned, and sends under way, are at or above this.
@@ -413,13 +425,13 @@ impl Room {
         let first = self.log.first();
         self.log.trim(bytes_max, self.kept_from(), pool);
         #[cfg(debug_assertions)]
-        self.assert_nobody_passed(first);
+        self.assert_no_member_lost(first);
     }
 
-    /// Decides whether publishers are too fast; returns whether that is news for the home.
+    /// Decides whether publishers are too fast; returns whether the home is to learn of it.
     ///
-    /// Counted from where the previous pass began, so that the backlog of slow members, which
-    /// costs them and not the publishers, does not count.
+    /// Counted are the bytes from where the previous pass began: the backlog of slow members costs
+    /// them their place in the log, and does not pause publishers.
     pub(crate) fn judge_back_pressure(&mut self, bytes_max: usize) -> bool {
         let waiting = self.log.appended_bytes() - self.low_water_bytes;
         let bytes_max = bytes_max as u64;
@@ -439,9 +451,13 @@ mod tests {
     fn room(members: u32) -> Room {
         let mut room = Room::new(RoomName::new("r").expect("legal"), ShardId::new(0));
         for slot in 0..members {
-            room.add(Slot::new(slot), 0, Encoding::WebSocket, 1);
+            room.add(Slot::new(slot), MembershipIndex::default(), Encoding::WebSocket, 1);
         }
         room
+    }
+
+    fn first() -> MemberIndex {
+        MemberIndex::new(0)
     }
 
     fn publish(room: &mut Room, pool: &mut ChunkPool) {
@@ -449,18 +465,18 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_visits_everybody_whoever_leaves() {
+    fn a_pass_visits_every_member_that_stays() {
         for visited_before in 0..6 {
             for leaver in 0..6_u32 {
                 let mut room = room(6);
                 room.begin_pass();
                 let mut seen: Vec<u32> = (0..visited_before)
                     .map(|_| room.next_member().expect("six"))
-                    .map(|i| i as u32)
+                    .map(|index| index.get() as u32)
                     .collect();
                 let index =
                     room.members.iter().position(|m| m.slot == Slot::new(leaver)).expect("there");
-                room.remove(index);
+                room.remove(MemberIndex::new(index as u32));
                 while let Some(index) = room.next_member() {
                     seen.push(room.members[index].slot.number());
                 }
@@ -473,57 +489,57 @@ mod tests {
     }
 
     #[test]
-    fn holes_merge_and_the_cursor_never_stands_on_one() {
+    fn excluded_ranges_merge_and_the_cursor_is_in_none() {
         let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
         for _ in 0..8 {
             publish(&mut room, &mut pool);
         }
-        for offset in [3, 4, 6] {
-            room.members[0].add_excluded(offset, 1);
+        for position in [3, 4, 6] {
+            room.members[0].add_excluded(position, 1);
         }
         let runs: Vec<_> = room.members[0].runs(9).collect();
         assert_eq!(runs, [1..3, 5..6, 7..9]);
-        room.move_cursor(0, 3);
+        room.move_cursor(first(), 3);
         assert_eq!(room.members[0].cursor, 5);
-        room.move_cursor(0, 6);
+        room.move_cursor(first(), 6);
         assert_eq!(room.members[0].cursor, 7);
         assert!(room.members[0].extra.is_none());
     }
 
     #[test]
-    fn whoever_has_caught_up_steps_over_its_own_message() {
+    fn a_member_that_has_caught_up_steps_over_its_own_message() {
         let (mut room, mut pool) = (room(2), ChunkPool::new(1 << 20, Tuning::DEFAULT));
-        room.pin(0, Pin::Slow);
+        room.pin(first(), Pin::Slow);
         publish(&mut room, &mut pool);
-        room.exclude(0);
+        room.exclude(first());
         assert_eq!(room.members[0].cursor, 2);
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
     }
 
     #[test]
-    fn who_departs_keeps_its_place_in_an_earlier_life_of_the_room() {
+    fn a_member_that_departs_keeps_the_offsets_of_an_earlier_life_of_the_room() {
         let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
         for _ in 0..8 {
             publish(&mut room, &mut pool);
         }
-        room.pin(0, Pin::Slow);
-        room.depart(0, 8, None);
+        room.pin(first(), Pin::Slow);
+        room.depart(first(), 8, None);
         assert!(!room.is_awaited());
-        room.add(Slot::new(1), 0, Encoding::WebSocket, 3);
+        room.add(Slot::new(1), MembershipIndex::default(), Encoding::WebSocket, 3);
         publish(&mut room, &mut pool);
         assert_eq!(room.next_offset(), 4);
         assert_eq!(room.offset_before(&room.members[1]), 2);
         let behind: Vec<u64> =
             room.members.iter().map(|member| room.end_for(member) - member.cursor).collect();
         assert_eq!(behind, [8, 1]);
-        room.skip(0, 9);
+        room.skip(first(), 9);
         assert_eq!(room.offset_before(&room.members[0]), 0, "the gap is still to be announced");
-        assert_eq!(room.take_gap(0), Some(Gap { from: 1, to: 8 }));
+        assert_eq!(room.take_gap(first()), Some(Gap { from: 1, to: 8 }));
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
     }
 
     #[test]
-    fn press_and_release_have_a_distance() {
+    fn pause_and_resume_have_a_distance() {
         let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
         for _ in 0..5 {
             publish(&mut room, &mut pool);
@@ -536,11 +552,11 @@ mod tests {
         for _ in 0..3 {
             publish(&mut room, &mut pool);
         }
-        room.move_cursor(0, 7);
+        room.move_cursor(first(), 7);
         room.end_pass(&mut pool);
         assert!(!room.judge_back_pressure(100), "30 bytes are not below a quarter");
         room.begin_pass();
-        room.move_cursor(0, 10);
+        room.move_cursor(first(), 10);
         room.end_pass(&mut pool);
         assert!(room.judge_back_pressure(100));
     }

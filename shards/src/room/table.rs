@@ -10,7 +10,7 @@ use crate::log::ChunkPool;
 use crate::room::Room;
 use crate::room_name::{RoomName, SecretHash};
 
-/// The place of a room in its shard's table, while it is there.
+/// Which entry of its shard's table a room has, for as long as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RoomKey(u32);
 
@@ -26,7 +26,7 @@ pub(crate) struct Rooms {
     shards: u16,
     hash: SecretHash,
     index: HashMap<RoomName, RoomKey, SecretHash>,
-    slots: Vec<Option<Room>>,
+    entries: Vec<Option<Room>>,
     free: Vec<RoomKey>,
     pub(crate) pool: ChunkPool,
 }
@@ -40,7 +40,7 @@ impl Rooms {
             shards: config.shards,
             index: HashMap::with_hasher(hash.clone()),
             hash,
-            slots: Vec::new(),
+            entries: Vec::new(),
             free: Vec::new(),
             pool: ChunkPool::new(config.limits.room_log_bytes, config.tuning),
         };
@@ -65,52 +65,52 @@ impl Rooms {
     }
 
     /// Takes back [`Rooms::refer`]; a room without references is forgotten.
-    pub(crate) fn release(&mut self, key: RoomKey) {
+    pub(crate) fn unrefer(&mut self, key: RoomKey) {
         let room = &mut self[key];
         room.references -= 1;
         if room.references > 0 {
             return;
         }
         assert!(room.members.is_empty(), "every member refers to the room");
-        let slot = &mut self.slots[key.0 as usize];
-        let room = slot.take().expect("it was just there");
+        let entry = &mut self.entries[key.0 as usize];
+        let room = entry.take().expect("it was just there");
         debug_assert!(room.log.is_empty(), "a log is kept for members only");
         self.index.remove(&room.name);
         self.free.push(key);
     }
 
     pub(crate) fn get(&self, key: RoomKey) -> Option<&Room> {
-        self.slots.get(key.0 as usize)?.as_ref()
+        self.entries.get(key.0 as usize)?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Room> {
-        self.slots.get_mut(key.0 as usize)?.as_mut()
+        self.entries.get_mut(key.0 as usize)?.as_mut()
     }
 
     /// A room beside the pool that its log takes chunks from and gives them back to.
     pub(crate) fn with_pool(&mut self, key: RoomKey) -> (&mut Room, &mut ChunkPool) {
-        let room = self.slots[key.0 as usize].as_mut().expect("every key is a reference");
+        let room = self.entries[key.0 as usize].as_mut().expect("every key is a reference");
         (room, &mut self.pool)
     }
 
     /// The rooms with their keys.
     #[cfg(debug_assertions)]
     pub(crate) fn by_key(&self) -> impl Iterator<Item = (RoomKey, &Room)> {
-        (0..).map(RoomKey).zip(&self.slots).filter_map(|(key, room)| Some((key, room.as_ref()?)))
+        (0..).map(RoomKey).zip(&self.entries).filter_map(|(key, room)| Some((key, room.as_ref()?)))
     }
 
     fn insert(&mut self, name: &RoomName) -> RoomKey {
         let mut room = Room::new(name.clone(), self.home(name.as_str()));
         let key = self.free.pop().unwrap_or_else(|| {
-            if self.slots.len() == self.slots.capacity() {
-                // Not twice as many: a slot is 216 bytes, and with 5,000 rooms 3,000 were unused.
-                self.slots.reserve_exact(16 + self.slots.len() / 4);
+            if self.entries.len() == self.entries.capacity() {
+                // An entry is some 200 bytes, and doubling leaves up to half of them unused.
+                self.entries.reserve_exact(16 + self.entries.len() / 4);
             }
-            self.slots.push(None);
-            RoomKey(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 rooms"))
+            self.entries.push(None);
+            RoomKey(u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 rooms"))
         });
-        room.log = room.log.at(key.0);
-        self.slots[key.0 as usize] = Some(room);
+        room.log = room.log.counted_at(key.0);
+        self.entries[key.0 as usize] = Some(room);
         self.index.insert(name.clone(), key);
         key
     }

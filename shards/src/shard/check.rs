@@ -10,13 +10,16 @@ use super::directory::Directory;
 use super::host::Host;
 use super::slow::DIRECT_EXCESS_MAX;
 use crate::connection::table::Slot;
-use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
+use crate::connection::{
+    Connection, Membership, MembershipIndex, MembershipState, Phase, Wait, WriteState,
+};
 use crate::log::Pin;
+use crate::room::MemberIndex;
 use crate::room::table::{EVERYBODY, RoomKey};
 use crate::room_name::RoomName;
 
 impl Shard {
-    /// Asserts every invariant that a walk over the whole shard can see.
+    /// Asserts every invariant that can be seen in the whole shard's state.
     ///
     /// # Panics
     ///
@@ -51,12 +54,12 @@ impl Directory {
             assert_eq!(self.rooms.find(room.name.as_str()), Some(key), "a room is found by name");
             assert_eq!(room.home, self.rooms.home(room.name.as_str()), "a room knows its home");
             for (index, member) in room.members.iter().enumerate() {
-                let membership = &self[member.slot].memberships[member.place as usize];
-                let listed = (membership.room, membership.listed());
+                let membership = &self[member.slot].memberships[member.membership];
+                let listed = (membership.room, membership.listed().map(MemberIndex::get));
                 assert_eq!(listed, (key, Some(index)), "room and connection know each other");
             }
         }
-        assert!(references.is_empty(), "lists name rooms that are gone: {references:?}");
+        assert!(references.is_empty(), "lists name rooms that are not there: {references:?}");
         for slot in self.connections.slots() {
             self.check_memberships(slot);
         }
@@ -71,15 +74,16 @@ impl Directory {
     fn check_memberships(&self, slot: Slot) {
         let connection = &self[slot];
         let mut rooms = HashSet::new();
-        let mut noted: Vec<usize> = connection.behind.iter().collect();
-        noted.sort_unstable();
-        let places = connection.memberships.iter().enumerate();
-        let marked = places.filter(|(_, m)| m.noted).map(|(place, _)| place);
-        assert!(marked.eq(noted), "{slot}: rooms where it may be behind are listed, once");
+        let mut behind: Vec<MembershipIndex> = connection.behind.iter().collect();
+        behind.sort_unstable();
+        let memberships = connection.memberships.iter().enumerate();
+        let marked = memberships.filter(|(_, m)| m.maybe_behind);
+        let marked = marked.map(|(index, _)| MembershipIndex::new(index));
+        assert!(marked.eq(behind), "{slot}: rooms where it may be behind are listed, once");
         let departs = |membership: &&Membership| membership.state() == MembershipState::Departing;
         let departing = connection.memberships.iter().filter(departs).count();
         assert_eq!(usize::from(connection.departing), departing, "{slot}: leaves to finish");
-        for (place, membership) in connection.memberships.iter().enumerate() {
+        for (at, membership) in connection.memberships.iter().enumerate() {
             assert!(rooms.insert(membership.room), "{slot}: a room is listed once");
             assert!(connection.is_in_rooms(), "{slot}: it is out of all rooms: {membership:?}");
             let Some(index) = membership.listed() else {
@@ -87,21 +91,28 @@ impl Directory {
                 assert!(joins, "{slot}: only a joining one is not listed: {membership:?}");
                 continue;
             };
-            self.check_membership(slot, place, membership, index);
+            self.check_membership(slot, MembershipIndex::new(at), membership, index);
         }
     }
 
-    fn check_membership(&self, slot: Slot, place: usize, membership: &Membership, index: usize) {
+    fn check_membership(
+        &self,
+        slot: Slot,
+        at: MembershipIndex,
+        membership: &Membership,
+        index: MemberIndex,
+    ) {
         let connection = &self[slot];
         let room = &self[membership.room];
         let member = &room.members[index];
-        assert_eq!((member.slot, member.place as usize), (slot, place), "the room knows where");
+        assert_eq!((member.slot, member.membership), (slot, at), "the room knows where");
         let departs = membership.state() == MembershipState::Departing;
         assert_eq!(departs, member.departure().is_some(), "{slot}: {membership:?}");
         let begun = connection.write_state() == WriteState::Begun;
         assert!(begun || member.in_flight == 0, "{slot}: only a begun send carries: {member:?}");
-        if !membership.noted {
-            assert!(member.in_flight == 0 && member.pin.is_none(), "{slot}: not noted: {member:?}");
+        if !membership.maybe_behind {
+            let is_idle = member.in_flight == 0 && member.pin.is_none();
+            assert!(is_idle, "{slot}: no send looks at it: {member:?}");
             assert!(room.dirty || !room.is_behind(member), "{slot}: no pass comes: {member:?}");
         } else if !begun {
             let pin = if connection.slow { Pin::Slow } else { Pin::Held };
@@ -180,9 +191,9 @@ fn check_sums(host: &Host) {
     let open = slots().filter(|c| c.is_in_rooms()).count();
     assert_eq!(host.open_connections, open as u64, "open connections");
     let logs = || host.directory.rooms.by_key().map(|(_, room)| room.log.bytes());
-    let sizes = &host.directory.rooms.pool.sizes;
-    assert_eq!(sizes.total(), logs().sum::<usize>() as u64, "bytes of all logs");
-    assert_eq!(Some(sizes.largest()), logs().max(), "bytes of the largest log");
+    let totals = &host.directory.rooms.pool.totals;
+    assert_eq!(totals.total(), logs().sum::<usize>() as u64, "bytes of all logs");
+    assert_eq!(Some(totals.largest()), logs().max(), "bytes of the largest log");
     let waiting = slots().filter(|c| c.wait().is_some()).count();
     assert_eq!(host.waiting_connections, waiting as u64, "waiting connections");
     let blocked = slots().filter(|c| c.write_state() == WriteState::Blocked).count();

@@ -1,10 +1,9 @@
-//! The end of a connection.
+//! The end of a connection: its steps, from the decision to the closed socket.
 
 use super::host::{CloseStep, Host};
-use crate::close_code::Close;
 use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
-use crate::disconnect::Disconnect;
+use crate::disconnect::{Close, Disconnect};
 use crate::format::Fact;
 use crate::timers::Timer;
 
@@ -14,8 +13,8 @@ impl Host {
         self.reading = false;
         for slot in self.directory.connections.slots() {
             let connection = &self.directory[slot];
-            if connection.ended || connection.write_state() == WriteState::Dead {
-                // It stayed only for the sake of what it had sent before it went.
+            if connection.input_ended || connection.write_state() == WriteState::Dead {
+                // It is only here because what its client sent before is still to be handled.
                 self.schedule_close(slot, Disconnect::Lost);
             }
         }
@@ -78,7 +77,7 @@ impl Host {
         self.counters.closed[reason.index()] += 1;
         if self.config.hooks.disconnect && self.directory[slot].format.is_known_to_program() {
             let rooms = self.directory.rooms_of(slot);
-            self.outputs.left.extend((!rooms.is_empty()).then_some((id, rooms)));
+            self.outputs.ended.extend((!rooms.is_empty()).then_some((id, rooms)));
         }
         self.outputs.close_steps.push_back(CloseStep::LeftRooms(id, reason));
         self.leave_rooms(slot);
@@ -112,10 +111,10 @@ impl Host {
         }
     }
 
-    /// Only the frame in progress goes before the close frame.
+    /// Only the frame in progress and the head of an event stream go before the close frame.
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
-        let words = self.close_texts.remove(&slot).filter(|(noted, _)| *noted == reason);
+        let words = self.close_texts.remove(&slot).filter(|(of, _)| *of == reason);
         let head = self.heads.remove(&slot);
         let connection = &mut self.directory[slot];
         let Some(code) =
@@ -127,9 +126,8 @@ impl Host {
         let direct = connection.direct.get_or_insert_default();
         direct.keep_frame_in_progress(connection.format.encoding());
         direct.queue().extend(head.into_iter().flatten());
-        let words = words.map(|(_, text)| text);
-        let reason = words.unwrap_or_else(|| reason.reason(random).into());
-        connection.format.push_reply(&Fact::Close { code, reason: &reason }, direct.queue());
+        let words = words.map_or_else(|| reason.reason(random).into(), |(_, text)| text);
+        connection.format.push_reply(&Fact::Close { code, reason: &words }, direct.queue());
     }
 
     /// Takes the next step of an end, unless the connection is still to be sent something first.
@@ -142,7 +140,9 @@ impl Host {
             Phase::Finishing(reason) if !self.directory.is_behind_anywhere(slot) => {
                 self.schedule_close(slot, reason);
             }
-            Phase::Closing if connection.ended || connection.write_state() == WriteState::Dead => {
+            Phase::Closing
+                if connection.input_ended || connection.write_state() == WriteState::Dead =>
+            {
                 self.close_socket(slot);
             }
             Phase::Closing => {

@@ -1,11 +1,10 @@
-//! What a client asks for: read once, then done as soon as it may be.
+//! Whether a client's command is done, refused or has to wait, and what it becomes.
 
 use std::borrow::Cow;
 
+use super::asked;
 use super::directory::Seat;
 use super::intake::{Flow, Intake, Processed};
-use super::petition;
-use crate::call::{Call, CallKind, Message, Petition};
 use crate::config::Hooks;
 use crate::connection::inbound::{Errand, Pending, What};
 use crate::connection::table::Slot;
@@ -13,6 +12,7 @@ use crate::connection::{MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode};
 use crate::format::{Fact, Refusal, Reply, RoomMessage};
+use crate::handler::{AskedCommand, Call, CallKind, Message};
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
 use crate::permissions::{Permission, Permissions};
 use crate::room::table::EVERYBODY;
@@ -80,9 +80,9 @@ impl Intake<'_> {
 
     /// Whether the request that this becomes may be queued for the room's home.
     fn may_travel(&mut self, slot: Slot, what: &What, room: Option<&RoomName>) -> Flow {
-        // An error that is known at once travels through the room's home while a home still owes
-        // this connection answers, since commands for one room are answered in the order sent.
-        let owed = self.0.directory[slot].unanswered > 0;
+        // Commands for one room are answered in order. So while a home owes this connection an answer,
+        // even an error that is known here takes the way through the home.
+        let owed = self.0.directory[slot].owed_replies > 0;
         let (room, publishes) = match (what, room) {
             (What::Broadcast(_), _) => (&self.0.directory[EVERYBODY].name, true),
             (What::Publish { .. }, Some(room)) => (room, true),
@@ -94,21 +94,22 @@ impl Intake<'_> {
             return Err(Wait::Paused(room.clone().into()));
         }
         let home = self.0.directory.home(room.as_str());
-        match self.0.outboxes.claim(home) {
+        match self.0.outboxes.claim_capacity(home) {
             true => Ok(()),
             false => Err(Wait::Capacity(home)),
         }
     }
 
-    /// What the connection's own rooms say: the errand waits for one of them, or is refused.
+    /// Judges an errand by the rooms that the connection is in. Returns the refusal that it becomes, or
+    /// an error if it has to wait for one of them.
     fn judge(&self, slot: Slot, errand: &Errand) -> Result<Option<What>, Wait> {
         let Some(room) = &errand.room else { return Ok(None) };
-        self.0.directory.room_is_answered(slot, room)?;
+        self.0.directory.may_change(slot, room)?;
         let (code, message) = match errand.what {
             What::Join(_) => {
                 match self.0.directory.seat(slot, room, self.0.config.limits.rooms_per_connection) {
                     Seat::Free => return Ok(None),
-                    Seat::Leaving(key) => return Err(Wait::Answer(key)),
+                    Seat::Leaving(key) => return Err(Wait::Change(key)),
                     Seat::None => {
                         let most = self.0.config.limits.rooms_per_connection;
                         let message =
@@ -142,8 +143,8 @@ impl Intake<'_> {
             }
             (What::Ping, _) => self.0.say(slot, &Fact::Pong { id: id.as_deref() }),
             (What::Call(message), _) => self.call(slot, CallKind::Event(message)),
-            (What::Ask(wish), room) => {
-                self.call(slot, CallKind::Command(Petition { wish, room, id }));
+            (What::Ask(kind), room) => {
+                self.call(slot, CallKind::Command(AskedCommand { kind, room, id }));
             }
             (What::Refuse(code, message), room) => {
                 self.push_refusal(slot, Refusal { code, message, id, room });
@@ -179,9 +180,9 @@ impl Intake<'_> {
 
     pub(super) fn push_leave(&mut self, slot: Slot, room: RoomName, requester: Requester) {
         let home = self.0.directory.home(room.as_str());
-        let place = self.0.directory.membership(slot, room.as_str()).expect(LISTED);
+        let at = self.0.directory.membership(slot, room.as_str()).expect(LISTED);
         let change_id = self.0.directory[slot].next_change_id();
-        let membership = &mut self.0.directory[slot].memberships[place];
+        let membership = &mut self.0.directory[slot].memberships[at];
         membership.begin_change(MembershipState::Leaving, change_id);
         let request = Some(LeaveRequest { change_id, requester });
         let encoding = self.0.directory[slot].format.encoding();
@@ -205,7 +206,7 @@ impl Intake<'_> {
                 self.0.directory[slot].expect_reply(ACK_BYTES + id.len());
                 Origin::Connection { conn, id }
             }
-            None => Origin::Nobody,
+            None => Origin::None,
         };
         let exclude = excludes.then_some(conn);
         let accepted = self.0.now;
@@ -215,7 +216,7 @@ impl Intake<'_> {
 
     fn push_refusal(&mut self, slot: Slot, refusal: Refusal) {
         let connection = &mut self.0.directory[slot];
-        let Some(room) = refusal.room.as_ref().filter(|_| connection.unanswered > 0) else {
+        let Some(room) = refusal.room.as_ref().filter(|_| connection.owed_replies > 0) else {
             return self.0.say(slot, &Fact::Error(&refusal));
         };
         connection.expect_reply(ERROR_BYTES + refusal.len());
@@ -257,7 +258,7 @@ impl Reader<'_> {
         if let Some(action) = command.action() {
             match self.permissions.of(action) {
                 Permission::Allowed => {}
-                Permission::Asked => return What::Ask(petition::wish(command)),
+                Permission::Asked => return What::Ask(asked::asked_kind(command)),
                 Permission::Forbidden => {
                     return What::Refuse(ErrorCode::Forbidden, action.refusal().into());
                 }

@@ -1,11 +1,11 @@
-//! Connections and rooms, and which of them list each other.
+//! Which connection lists which room, and which room lists which connection.
 
 use std::ops::{Index, IndexMut};
 
 use super::intake::Flow;
 use crate::connection::table::{Connections, Slot};
 use crate::connection::{
-    Connection, Membership, MembershipState, NOT_LISTED, Phase, Wait, WriteState,
+    Connection, Membership, MembershipIndex, MembershipState, Phase, Wait, WriteState,
 };
 use crate::id::{ConnId, ShardId};
 use crate::room::Room;
@@ -14,9 +14,9 @@ use crate::room_name::RoomName;
 
 /// The connections of a shard and the rooms that they are in.
 ///
-/// Invariant: a connection lists the room exactly when the room counts a reference by it; a
-/// membership says where the room lists it exactly when the room does, and the member says where its
-/// connection lists the room. Nothing but the methods here changes a list.
+/// Invariant: each entry in a connection's list is one reference of its room. An entry and a member
+/// that belong together know each other's index; an entry that is still joining has no member.
+/// Nothing but the methods here changes a list.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) connections: Connections,
@@ -52,12 +52,12 @@ impl Directory {
         self.connections.find(id)
     }
 
-    /// The slot of a connection that is there and open, and whose client has not gone. Event streams
-    /// are not found: the program knows nothing of them.
+    /// The slot of a connection that is open, that the program knows, and whose client has not hung
+    /// up.
     pub(super) fn find_open(&self, id: ConnId) -> Option<Slot> {
         let is_open = |slot: &Slot| {
             let connection = &self[*slot];
-            connection.is_open() && !connection.gone && connection.format.is_known_to_program()
+            connection.is_open() && !connection.hung_up && connection.format.is_known_to_program()
         };
         self.find(id).filter(is_open)
     }
@@ -82,19 +82,19 @@ impl Directory {
         assert_eq!(key, EVERYBODY, "the room of everybody came first");
         let next = self.rooms[EVERYBODY].next_offset();
         let encoding = self.connections[slot].format.encoding();
-        let member = self.rooms[EVERYBODY].add(slot, 0, encoding, next);
+        let member = self.rooms[EVERYBODY].add(slot, MembershipIndex::default(), encoding, next);
         let membership = Membership::new(EVERYBODY, Some(member), 0);
         let memberships = &mut self.connections[slot].memberships;
         // Most connections are in one more room, if in any. A list that grows by itself begins with
-        // four places.
+        // four entries.
         memberships.reserve_exact(2);
         memberships.push(membership);
     }
 
     /// Enters the room in the connection's list, as one that it joins, or joins again.
     pub(super) fn begin_join(&mut self, slot: Slot, room: &RoomName, change_id: u32) {
-        if let Some(place) = self.membership(slot, room.as_str()) {
-            let membership = &mut self.connections[slot].memberships[place];
+        if let Some(at) = self.membership(slot, room.as_str()) {
+            let membership = &mut self.connections[slot].memberships[at];
             return membership.begin_change(MembershipState::Rejoining, change_id);
         }
         let key = self.rooms.refer(room);
@@ -102,21 +102,20 @@ impl Directory {
     }
 
     /// Enters the connection in the room's list: its next message has offset `next`.
-    pub(super) fn list(&mut self, slot: Slot, place: usize, next: u64) {
+    pub(super) fn list(&mut self, slot: Slot, at: MembershipIndex, next: u64) {
         let encoding = self.connections[slot].format.encoding();
-        let membership = &mut self.connections[slot].memberships[place];
+        let membership = &mut self.connections[slot].memberships[at];
         debug_assert!(membership.listed().is_none(), "a room lists a connection once");
-        let place = u16::try_from(place).expect("few rooms per connection");
-        membership.member = self.rooms[membership.room].add(slot, place, encoding, next);
+        membership.set_listed(Some(self.rooms[membership.room].add(slot, at, encoding, next)));
         self.memberships += 1;
     }
 
     /// Takes the connection out of one room.
-    pub(super) fn leave(&mut self, slot: Slot, place: usize) {
-        let key = self.connections[slot].memberships[place].room;
-        self.unlist(slot, place);
-        self.forget_membership(slot, place);
-        self.rooms.release(key);
+    pub(super) fn leave(&mut self, slot: Slot, at: MembershipIndex) {
+        let key = self.connections[slot].memberships[at].room;
+        self.unlist(slot, at);
+        self.forget_membership(slot, at);
+        self.rooms.unrefer(key);
     }
 
     /// Takes the connection out of all rooms. Returns those whose homes count it as a member; the
@@ -124,24 +123,24 @@ impl Directory {
     pub(super) fn leave_all(&mut self, slot: Slot) -> Vec<RoomKey> {
         use MembershipState::{Joined, Joining, Rejoining};
         let mut counted = Vec::new();
-        self.connections[slot].unnote_all();
-        for place in (0..self.connections[slot].memberships.len()).rev() {
-            self.unlist(slot, place);
-            let membership = self.connections[slot].memberships.pop().expect("this place");
+        self.connections[slot].clear_behind();
+        for at in (0..self.connections[slot].memberships.len()).rev() {
+            self.unlist(slot, MembershipIndex::new(at));
+            let membership = self.connections[slot].memberships.pop().expect("the last one");
             let counts = matches!(membership.state(), Joining | Joined | Rejoining);
             if counts && membership.room != EVERYBODY {
                 counted.push(membership.room);
             } else {
-                self.rooms.release(membership.room);
+                self.rooms.unrefer(membership.room);
             }
         }
         counted
     }
 
-    /// Frees the slot of a connection that is gone and has no deferred leave.
+    /// Frees the slot of a connection whose socket is closed and that has no deferred leave.
     pub(super) fn vacate(&mut self, slot: Slot) {
         let connection = &self.connections[slot];
-        if connection.phase() == Phase::Gone && connection.deferred_leaves == 0 {
+        if connection.phase() == Phase::Closed && connection.deferred_leaves == 0 {
             self.connections.vacate(slot);
         }
     }
@@ -157,9 +156,10 @@ impl Directory {
     }
 
     /// Where a connection lists a room.
-    pub(super) fn membership(&self, slot: Slot, room: &str) -> Option<usize> {
+    pub(super) fn membership(&self, slot: Slot, room: &str) -> Option<MembershipIndex> {
         let key = self.rooms.find(room)?;
-        self.connections[slot].memberships.iter().position(|membership| membership.room == key)
+        let mut memberships = self.connections[slot].memberships.iter();
+        memberships.position(|membership| membership.room == key).map(MembershipIndex::new)
     }
 
     /// Finds the membership that an answer is for; none when the answer is stale.
@@ -168,13 +168,12 @@ impl Directory {
         name: &RoomName,
         conn: ConnId,
         change_id: u32,
-    ) -> Option<(Slot, usize)> {
+    ) -> Option<(Slot, MembershipIndex)> {
         let slot = self.connections.find(conn)?;
-        let place = self.membership(slot, name.as_str())?;
-        let membership = &self.connections[slot].memberships[place];
-        let expects =
-            membership.is_unanswered() && membership.state() != MembershipState::Departing;
-        (expects && membership.change_id == change_id).then_some((slot, place))
+        let at = self.membership(slot, name.as_str())?;
+        let membership = &self.connections[slot].memberships[at];
+        let expects = membership.is_changing() && membership.state() != MembershipState::Departing;
+        (expects && membership.change_id == change_id).then_some((slot, at))
     }
 
     /// Whether the connection is in the room already, or may be in one more.
@@ -192,20 +191,20 @@ impl Directory {
         }
     }
 
-    /// While a join or leave is unanswered, the next command for that room waits.
-    pub(super) fn room_is_answered(&self, slot: Slot, room: &RoomName) -> Flow {
-        let Some(place) = self.membership(slot, room.as_str()) else { return Ok(()) };
-        let membership = &self.connections[slot].memberships[place];
-        match membership.is_unanswered() {
-            true => Err(Wait::Answer(membership.room)),
+    /// While a join or leave of a room has not ended, the next command for that room waits.
+    pub(super) fn may_change(&self, slot: Slot, room: &RoomName) -> Flow {
+        let Some(at) = self.membership(slot, room.as_str()) else { return Ok(()) };
+        let membership = &self.connections[slot].memberships[at];
+        match membership.is_changing() {
+            true => Err(Wait::Change(membership.room)),
             false => Ok(()),
         }
     }
 
     pub(super) fn rejoins_while_sending(&self, conn: ConnId, room: &RoomName) -> bool {
         let Some(slot) = self.connections.find(conn) else { return false };
-        let rejoins = self.membership(slot, room.as_str()).is_some_and(|place| {
-            self.connections[slot].memberships[place].state() == MembershipState::Rejoining
+        let rejoins = self.membership(slot, room.as_str()).is_some_and(|at| {
+            self.connections[slot].memberships[at].state() == MembershipState::Rejoining
         });
         rejoins && self.connections[slot].write_state() == WriteState::Begun
     }
@@ -218,54 +217,50 @@ impl Directory {
         }
     }
 
-    pub(super) fn finished_departure(&self, slot: Slot) -> Option<(usize, Left)> {
+    pub(super) fn finished_departure(&self, slot: Slot) -> Option<(MembershipIndex, Left)> {
         // A dead socket takes no last message; waiting for that would keep the connection for ever.
         let is_dead = self.connections[slot].write_state() == WriteState::Dead;
         let memberships = self.connections[slot].memberships.iter().enumerate();
         let departing = |membership: &Membership| membership.state() == MembershipState::Departing;
-        memberships.filter(|(_, membership)| departing(membership)).find_map(
-            |(place, membership)| {
-                let room = &self.rooms[membership.room];
-                let member = &room.members[membership.listed()?];
-                let departure =
-                    member.departure().filter(|_| is_dead || !room.is_behind(member))?;
-                let (until, id) = (departure.until, departure.id.clone());
-                Some((place, Left { name: room.name.clone(), id, until }))
-            },
-        )
+        memberships.filter(|(_, membership)| departing(membership)).find_map(|(at, membership)| {
+            let room = &self.rooms[membership.room];
+            let member = &room.members[membership.listed()?];
+            let departure = member.departure().filter(|_| is_dead || !room.is_behind(member))?;
+            let (until, id) = (departure.until, departure.id.clone());
+            Some((MembershipIndex::new(at), Left { name: room.name.clone(), id, until }))
+        })
     }
 
     /// Takes a membership out of the room's list of members.
-    fn unlist(&mut self, slot: Slot, place: usize) {
-        let membership = &mut self.connections[slot].memberships[place];
+    fn unlist(&mut self, slot: Slot, at: MembershipIndex) {
+        let membership = &mut self.connections[slot].memberships[at];
         let Some(index) = membership.listed() else { return };
         let key = membership.room;
-        membership.member = NOT_LISTED;
-        let (noted, departs) = (membership.noted, membership.state() == MembershipState::Departing);
+        membership.set_listed(None);
+        let departs = membership.state() == MembershipState::Departing;
+        let maybe_behind = membership.maybe_behind;
         let connection = &mut self.connections[slot];
         connection.departing -= u16::from(departs);
-        if noted {
-            connection.keep_notes(|membership| membership.listed().is_some());
+        if maybe_behind {
+            connection.retain_behind(|membership| membership.listed().is_some());
         }
         let (room, pool) = self.rooms.with_pool(key);
         let moved = room.remove(index);
-        room.release(pool);
+        room.free_log(pool);
         for index in moved {
-            if let Some(member) = room.members.get(index) {
-                let membership =
-                    &mut self.connections[member.slot].memberships[member.place as usize];
-                membership.member = u32::try_from(index).expect("fewer than 2^32 members");
+            if let Some(member) = room.members.get(index.get()) {
+                let membership = &mut self.connections[member.slot].memberships[member.membership];
+                membership.set_listed(Some(index));
             }
         }
         self.memberships -= u64::from(key != EVERYBODY);
     }
 
     /// Takes an unlisted membership out of the connection's list.
-    fn forget_membership(&mut self, slot: Slot, place: usize) {
-        let Some(moved) = self.connections[slot].forget(place) else { return };
+    fn forget_membership(&mut self, slot: Slot, at: MembershipIndex) {
+        let Some(moved) = self.connections[slot].forget(at) else { return };
         if let Some(index) = moved.listed() {
-            let place = u16::try_from(place).expect("few rooms per connection");
-            self.rooms[moved.room].members[index].place = place;
+            self.rooms[moved.room].members[index].membership = at;
         }
     }
 }

@@ -6,8 +6,8 @@ use super::host::Host;
 use crate::connection::WriteState;
 use crate::connection::table::Slot;
 use crate::log::Pin;
-use crate::room::Room;
 use crate::room::table::{RoomKey, Rooms};
+use crate::room::{MemberIndex, Room};
 use crate::time::Time;
 use crate::tuning::Tuning;
 
@@ -19,17 +19,17 @@ pub(super) struct Fanout {
     quantum: Quantum,
 }
 
-/// The share of a turn that passes have. A pass that it does not suffice for goes on in the next.
+/// The share of a turn that passes have. A pass that does not fit it goes on in the next one.
 #[derive(Debug, Default)]
 struct Quantum {
     room: Option<RoomKey>,
-    /// When the oldest message was accepted of each pass that ended with this quantum.
+    /// For each pass that ended with this quantum: when its oldest message was accepted.
     accepted: Vec<Time>,
-    /// Rooms that were in the queue when the quantum began and had no turn yet.
+    /// Rooms that were in the queue when the quantum began and that it has not come to yet.
     rooms_left: usize,
     sends_left: usize,
     members_left: usize,
-    /// What sends may have offered when the last one of this quantum begins.
+    /// The quantum begins no send once this many bytes were ever offered.
     offered_max: u64,
 }
 
@@ -42,7 +42,7 @@ impl Fanout {
         }
     }
 
-    /// Begins the next quantum, after so many bytes that were ever offered.
+    /// Begins the next quantum, when `offered` bytes were ever offered.
     pub(super) fn begin_quantum(&mut self, tuning: &Tuning, offered: u64, rooms: &mut Rooms) {
         if let Some(key) = self.quantum.room.take() {
             self.dirty.push_back(key);
@@ -62,7 +62,7 @@ impl Fanout {
         while self.quantum.rooms_left > 0 {
             self.quantum.rooms_left -= 1;
             let Some(key) = self.dirty.pop_front() else { return };
-            // The key may belong to a room that is gone, or to its successor.
+            // The room may be forgotten, and its key may be another room's.
             if let Some(room) = rooms.get_mut(key)
                 && room.dirty
             {
@@ -73,7 +73,7 @@ impl Fanout {
         }
     }
 
-    /// Whether the quantum may begin a send, after so many bytes that were ever offered.
+    /// Whether the quantum may begin a send, when `offered` bytes were ever offered.
     fn goes_on(&self, offered: u64) -> bool {
         let quantum = &self.quantum;
         quantum.sends_left > 0 && quantum.members_left > 0 && offered < quantum.offered_max
@@ -94,7 +94,7 @@ impl Fanout {
         !self.quantum.accepted.is_empty()
     }
 
-    /// When the oldest message was accepted of each pass that ended with this quantum.
+    /// For each pass that ended with this quantum: when its oldest message was accepted.
     pub(super) fn take_ended_passes(&mut self) -> impl Iterator<Item = Time> {
         self.quantum.accepted.drain(..)
     }
@@ -107,7 +107,7 @@ impl Fanout {
 }
 
 impl Host {
-    /// Begins the next send of a connection with frames of its own, or that is writable again.
+    /// Begins the next send of a connection that has direct frames or is writable again.
     pub(super) fn next_direct_send(&mut self) -> Option<Slot> {
         while let Some(slot) = self.queues.ready.pop_front() {
             if !std::mem::take(&mut self.directory[slot].ready) {
@@ -145,7 +145,7 @@ impl Host {
     }
 
     /// Looks at one member; returns whether a send was begun.
-    fn try_send_to(&mut self, key: RoomKey, index: usize, slot: Slot) -> bool {
+    fn try_send_to(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) -> bool {
         let room = &self.directory[key];
         let member = &room.members[index];
         match self.directory[slot].write_state() {
@@ -153,8 +153,8 @@ impl Host {
                 if !room.is_behind(member) {
                     return false;
                 }
-                let place = member.place as usize;
-                self.directory[slot].note(place);
+                let membership = member.membership;
+                self.directory[slot].mark_behind(membership);
                 self.begin_send(slot)
             }
             WriteState::Blocked | WriteState::Dead => {
@@ -184,7 +184,7 @@ impl Host {
         self.send_deferred();
     }
 
-    /// Puts a connection in the queue of those that are sent to for a reason of their own.
+    /// Puts a connection in the queue of those that are sent to without a pass.
     pub(super) fn make_ready(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];
         if !connection.ready {

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::deferred;
+use super::deferred_to_home;
 use super::directory::Directory;
 use super::fanout::Fanout;
-use crate::call::Call;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
+use crate::handler::Call;
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, Capacity, FromHome, Outboxes, RequestId, Requester};
+use crate::mesh::{Answer, AnswerToken, Capacity, FromHome, Outboxes, Requester};
 use crate::rng::Rng;
 use crate::room::table::Rooms;
 use crate::room_name::{RoomName, SecretHash};
@@ -37,18 +37,18 @@ pub(super) struct Host {
     pub(super) directory: Directory,
     pub(super) outboxes: Outboxes,
     pub(super) fanout: Fanout,
-    /// Rooms whose publishers pause, with the connections whose next command waits for the end of it.
+    /// Rooms that are paused, each with the connections whose next command waits for its resumption.
     pub(super) paused_rooms: HashMap<RoomName, WaitQueue, SecretHash>,
     pub(super) timers: Timers,
     pub(super) queues: Queues,
     /// The texts of close frames that the program wrote, with the reasons that they belong to.
     pub(super) close_texts: HashMap<Slot, (Disconnect, Arc<str>)>,
-    /// The heads of event streams whose join is unanswered.
+    /// The heads of event streams whose join has not ended.
     pub(super) heads: HashMap<Slot, Box<[u8]>>,
     pub(super) outputs: Outputs,
     /// Answers to second joins whose connection was sending when they came.
-    pub(super) deferred_joins: BTreeMap<ConnId, Vec<FromHome>>,
-    /// What the next connection that receives bytes may use, if it holds none itself.
+    pub(super) joins_after_send: BTreeMap<ConnId, Vec<FromHome>>,
+    /// For the next connection that receives bytes and has none of its own.
     pub(super) spare_inbound: Option<Box<Inbound>>,
     /// False once commands are read no longer, because the server drains.
     pub(super) reading: bool,
@@ -63,7 +63,7 @@ pub(super) struct Host {
 /// What is to be done when the event ends, or for `ready` in the next turn.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    /// Connections to be sent to for a reason of their own.
+    /// Connections to be sent to without a pass: they have direct frames or are writable again.
     pub(super) ready: VecDeque<Slot>,
     /// Connections whose reason to wait is over.
     pub(super) to_resume: VecDeque<ConnId>,
@@ -89,16 +89,16 @@ pub(super) struct Outputs {
     pub(super) close_steps: VecDeque<CloseStep>,
     pub(super) calls: VecDeque<Call>,
     pub(super) resumed: VecDeque<ConnId>,
-    /// Clients that have gone while their connection goes on.
-    pub(super) gone: VecDeque<ConnId>,
+    /// Connections whose client has hung up, and which are still open.
+    pub(super) hung_up: VecDeque<ConnId>,
     /// Connections that have ended, with the rooms that they were in.
-    pub(super) left: VecDeque<(ConnId, Vec<RoomName>)>,
-    pub(super) answers: VecDeque<(RequestId, Answer)>,
+    pub(super) ended: VecDeque<(ConnId, Vec<RoomName>)>,
+    pub(super) answers: VecDeque<(AnswerToken, Answer)>,
 }
 
 impl Outputs {
-    /// Answers the program, if the join or leave was its; without an answer the connection has ended
-    /// meanwhile.
+    /// Answers the program, if the program asked for the join or leave; without an answer the
+    /// connection has ended meanwhile.
     pub(super) fn answer_program(&mut self, requester: &Requester, answer: Option<Answer>) {
         if let Requester::Program(token) = requester {
             self.answers.push_back((*token, answer.unwrap_or(Answer::Gone)));
@@ -131,7 +131,7 @@ pub enum SendEnd {
 impl Host {
     /// Sends the leaves and updates that are deferred, as far as there is capacity.
     pub(super) fn send_deferred(&mut self) {
-        deferred::send_deferred(&mut self.outboxes, &mut self.directory);
+        deferred_to_home::send_deferred(&mut self.outboxes, &mut self.directory);
     }
 
     pub(super) fn new(id: ShardId, config: Config, hash: SecretHash) -> Host {
@@ -152,7 +152,7 @@ impl Host {
             close_texts: HashMap::new(),
             heads: HashMap::new(),
             outputs: Outputs::default(),
-            deferred_joins: BTreeMap::new(),
+            joins_after_send: BTreeMap::new(),
             spare_inbound: None,
             reading: true,
             open_connections: 0,

@@ -1,4 +1,4 @@
-//! What clients send: bytes become messages, and messages are handled in order, or wait.
+//! What clients send: bytes become messages, and each is handled now or later, in order.
 
 use super::host::Host;
 use crate::close_code::CloseCode;
@@ -79,7 +79,7 @@ impl Intake<'_> {
         if !connection.is_open() || connection.wait().is_some() {
             return;
         }
-        match connection.ended {
+        match connection.input_ended {
             true => self.0.schedule_close(slot, Disconnect::Lost),
             false => self.0.outputs.resumed.push_back(self.0.directory.id(slot)),
         }
@@ -192,7 +192,7 @@ impl Intake<'_> {
             Wait::Paused(room) => {
                 self.0.paused_rooms.get_mut(&**room).expect("it waits for a paused room").push(id);
             }
-            Wait::Answer(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
+            Wait::Change(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
         }
         self.0.set_wait(slot, Some(wait));
     }

@@ -1,9 +1,9 @@
-//! How a connection becomes a member of a room, and ceases to be one.
+//! How a connection becomes a member of a room, and ceases to be one: what a home's answers do.
 
 use super::directory::Left;
 use super::host::Host;
 use crate::connection::table::Slot;
-use crate::connection::{Wait, WriteState};
+use crate::connection::{MembershipIndex, Wait, WriteState};
 use crate::format::{Fact, Reply};
 use crate::id::ConnId;
 use crate::mesh::{Joined, LeaveRequest, Requester};
@@ -19,25 +19,25 @@ impl Host {
         requester: &Requester,
         mut joined: Joined,
     ) -> Option<Joined> {
-        let (slot, place) = self.directory.find_change(name, conn, change_id)?;
-        let membership = self.directory[slot].memberships[place];
+        let (slot, at) = self.directory.find_change(name, conn, change_id)?;
+        let membership = self.directory[slot].memberships[at];
         match membership.listed() {
-            None => self.become_member(slot, place, joined.offset + 1),
+            None => self.become_member(slot, at, joined.offset + 1),
             Some(index) => {
                 let room = &self.directory[membership.room];
                 joined.offset = room.offset_before(&room.members[index]);
             }
         }
-        self.directory[slot].memberships[place].end_join();
+        self.directory[slot].memberships[at].end_join();
         self.push_head(slot);
         self.say(slot, &Fact::Joined { room: name, id: requester.id(), joined: &joined });
-        self.on_answered(slot, membership.room);
+        self.on_change_ended(slot, membership.room);
         Some(joined)
     }
 
-    fn become_member(&mut self, slot: Slot, place: usize, next: u64) {
-        let key = self.directory[slot].memberships[place].room;
-        self.directory.list(slot, place, next);
+    fn become_member(&mut self, slot: Slot, at: MembershipIndex, next: u64) {
+        let key = self.directory[slot].memberships[at].room;
+        self.directory.list(slot, at, next);
         let back_pressure = &mut self.directory[key].back_pressure;
         if back_pressure.announced == Some(true) {
             // If the last member had left meanwhile, the home has forgotten what this shard announced;
@@ -47,7 +47,7 @@ impl Host {
         self.judge_back_pressure(key);
     }
 
-    /// The leave is counted; the client's answer follows the last message. Returns whether the
+    /// The home has counted the leave; the client's answer follows its last message. Returns whether the
     /// connection is still there.
     pub(super) fn on_left(
         &mut self,
@@ -56,10 +56,10 @@ impl Host {
         request: LeaveRequest,
         offset: u64,
     ) -> bool {
-        let Some((slot, place)) = self.directory.find_change(name, conn, request.change_id) else {
+        let Some((slot, at)) = self.directory.find_change(name, conn, request.change_id) else {
             return false;
         };
-        let membership = &mut self.directory[slot].memberships[place];
+        let membership = &mut self.directory[slot].memberships[at];
         membership.end_leave();
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
         self.directory[slot].departing += 1;
@@ -68,31 +68,31 @@ impl Host {
         true
     }
 
-    /// Lets those memberships go whose last message is sent.
+    /// Removes the departing memberships whose last message is sent.
     pub(super) fn finish_departures(&mut self, slot: Slot) {
         let connection = &self.directory[slot];
         if connection.write_state() == WriteState::Begun || connection.departing == 0 {
             return;
         }
-        while let Some((place, left)) = self.directory.finished_departure(slot) {
-            let key = self.directory[slot].memberships[place].room;
-            self.directory.leave(slot, place);
+        while let Some((at, left)) = self.directory.finished_departure(slot) {
+            let key = self.directory[slot].memberships[at].room;
+            self.directory.leave(slot, at);
             let Left { name, id, until } = left;
             self.say(slot, &Fact::Left { room: &name, id: id.as_deref(), offset: until });
-            self.on_answered(slot, key);
+            self.on_change_ended(slot, key);
         }
     }
 
-    /// A join or leave has its answer: what waited for that may go on.
-    fn on_answered(&mut self, slot: Slot, room: RoomKey) {
-        if self.directory[slot].wait() == Some(&Wait::Answer(room)) {
+    /// A join or leave of a room has ended: a command that waited for that may go on.
+    fn on_change_ended(&mut self, slot: Slot, room: RoomKey) {
+        if self.directory[slot].wait() == Some(&Wait::Change(room)) {
             self.resume_later(slot);
         }
     }
 
-    /// An ack, or an answer that had to come behind one.
+    /// An ack, or an error that had to come after one.
     pub(super) fn on_reply(&mut self, slot: Slot, reply: &Reply) {
-        self.directory[slot].note_reply();
+        self.directory[slot].count_reply();
         self.say(slot, &reply.fact());
         let connection = &self.directory[slot];
         if connection.wait() == Some(&Wait::Replies)

@@ -1,24 +1,25 @@
 //! One core's whole state.
 
 mod backpressure;
-mod behind;
+
+mod asked;
 #[cfg(debug_assertions)]
 mod check;
 mod close;
 mod command;
-mod deferred;
-mod deliver;
+mod deferred_to_home;
 mod directory;
 mod fanout;
-mod gone;
+mod from_home;
+mod hang_up;
 mod host;
 mod intake;
 mod membership;
 mod open;
-mod petition;
 mod program;
 mod seam;
 mod send;
+mod send_rooms;
 mod slow;
 mod stats;
 #[cfg(test)]
@@ -44,7 +45,8 @@ pub use program::{Full, Refused, Unsent};
 ///   [`next_direct_send`](Shard::next_direct_send) or [`next_room_send`](Shard::next_room_send),
 ///   read with [`for_each_iovec`](Shard::for_each_iovec) and ended with
 ///   [`end_send`](Shard::end_send);
-/// - *getters* are nouns.
+/// - *questions* change nothing: [`wants_read`](Shard::wants_read), [`has_sends`](Shard::has_sends),
+///   [`stats`](Shard::stats), ….
 ///
 /// Invariant: a shard never locks, never awaits, and learns the time only from its caller.
 #[derive(Debug)]

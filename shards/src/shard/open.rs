@@ -1,13 +1,13 @@
-//! The begin of a connection.
+//! How a connection begins: a WebSocket, or an event stream.
 
 use super::Shard;
 use super::host::Host;
 use super::intake::Intake;
-use crate::call::{Call, CallKind};
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, What};
 use crate::connection::table::Slot;
 use crate::format::{Fact, Format, Welcome};
+use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::permissions::Permissions;
 use crate::room_name::RoomName;
@@ -22,13 +22,13 @@ impl Shard {
     ///
     /// # Panics
     ///
-    /// With [`Format::Sse`]: that is what [`open_events`](Shard::open_events) is for.
+    /// With [`Format::Sse`]: that is what [`open_event_stream`](Shard::open_event_stream) is for.
     pub fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
         self.host.open(permissions, format)
     }
 
     /// Event: a request for the events of one room is granted, and is to be answered with this head:
-    /// a whole HTTP/1.1 response head for a chunked body, and any number of whole chunks behind it
+    /// a whole HTTP/1.1 response head for a chunked body, and any number of whole chunks after it
     /// ([`Format::chunk`]).
     ///
     /// The connection joins the room by its first command, which waits for capacity as any command
@@ -37,8 +37,8 @@ impl Shard {
     /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
     /// replies; bytes of its client are discarded, and the client's end closes it at once. The
     /// program has no hook for it, and can neither emit to it nor move it to other rooms.
-    pub fn open_events(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
-        let slot = self.host.open_events(head);
+    pub fn open_event_stream(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
+        let slot = self.host.open_event_stream(head);
         let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
         let mut intake = Intake(&mut self.host);
         if let Err((wait, pending)) = intake.run(slot, errand) {
@@ -53,7 +53,7 @@ impl Host {
     /// The handshake of a WebSocket connection with these permissions is done.
     pub(super) fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
         assert!(!format.has_head(), "an event stream has a room and a head");
-        let slot = self.claim(permissions, format);
+        let slot = self.new_connection(permissions, format);
         let id = self.directory.id(slot);
         self.directory.join_everybody(slot);
         self.push_welcome(slot, id);
@@ -64,9 +64,9 @@ impl Host {
         id
     }
 
-    /// An event stream is granted, which begins with this head. Its join is the caller's to make.
-    pub(super) fn open_events(&mut self, head: &[u8]) -> Slot {
-        let slot = self.claim(Permissions::default(), Format::Sse);
+    /// An event stream is granted, which begins with this head. The caller has it join its room.
+    pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
+        let slot = self.new_connection(Permissions::default(), Format::Sse);
         self.heads.insert(slot, head.into());
         slot
     }
@@ -78,7 +78,7 @@ impl Host {
         }
     }
 
-    fn claim(&mut self, permissions: Permissions, format: Format) -> Slot {
+    fn new_connection(&mut self, permissions: Permissions, format: Format) -> Slot {
         let slot = self.directory.connections.claim(&mut self.rng);
         self.directory[slot].open(permissions, format, self.now);
         self.open_connections += 1;

@@ -1,20 +1,19 @@
-//! What the embedding program asks for, and callers over HTTP.
+//! The commands of the embedding program and of callers over HTTP: which are taken, which refused.
 
 use super::Shard;
 use super::directory::Seat;
 use super::intake::Intake;
-use crate::call::{Petition, Verdict};
-use crate::close_code::Close;
 use crate::connection::Wait;
-use crate::disconnect::Disconnect;
+use crate::disconnect::{Close, Disconnect};
 use crate::envelope::ErrorCode;
 use crate::format::{Fact, Refusal, RoomMessage};
+use crate::handler::{AskedCommand, Verdict};
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, Origin, Query, RequestId, Requester, ToHome};
+use crate::mesh::{Answer, AnswerToken, Origin, Query, Requester, ToHome};
 use crate::room_name::RoomName;
 
 /// Questions that may wait above the capacity of one ring.
-const LOOKS_OVER_CAPACITY_MAX: usize = 64;
+const QUESTIONS_OVER_CAPACITY_MAX: usize = 64;
 
 /// The message was not accepted, and nothing has happened: the ring has no capacity, or the
 /// room's publishers are too fast. Try again.
@@ -33,11 +32,11 @@ impl std::error::Error for Full {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Not now: the ring has no capacity, an earlier join or leave of the same room is
-    /// unanswered, or the place among the connection's rooms is still taken by one that it leaves.
+    /// Not now: the ring has no capacity, an earlier join or leave of the same room has not ended, or
+    /// a room that the connection leaves still counts among its rooms.
     /// It may be tried again in the next turn.
     Busy,
-    /// The connection has ended.
+    /// The connection is closed or closes, its client has hung up, or the program does not know it.
     Gone,
     /// The connection is in as many rooms as it may, which is this many.
     TooManyRooms(usize),
@@ -49,7 +48,7 @@ pub enum Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unsent {
-    /// The connection has ended.
+    /// The connection is closed or closes, its client has hung up, or the program does not know it.
     Gone,
     /// Too much waits for the client to read it. It may be tried again later.
     Full,
@@ -57,7 +56,7 @@ pub enum Unsent {
     TooLarge(usize),
 }
 
-/// What a client hears of a failure that is none of its business.
+/// What a client is sent of a failure whose details are not for it.
 pub(super) const HANDLER_FAILED: &str = "the server could not handle this message";
 
 impl Shard {
@@ -72,14 +71,14 @@ impl Shard {
         room: &RoomName,
         message: RoomMessage,
         exclude: Option<ConnId>,
-        token: Option<RequestId>,
+        token: Option<AnswerToken>,
     ) -> Result<(), (Full, RoomMessage)> {
         let home = self.home(room);
         if self.host.paused_rooms.contains_key(room) || !self.host.outboxes.has_free_capacity(home)
         {
             return Err((Full, message));
         }
-        let origin = token.map_or(Origin::Nobody, Origin::Caller);
+        let origin = token.map_or(Origin::None, Origin::Caller);
         let (room, accepted) = (room.clone(), self.host.now);
         let request = ToHome::Publish { room, message, exclude, origin, accepted };
         self.host.outboxes.push_to_home(home, request);
@@ -93,9 +92,9 @@ impl Shard {
     /// # Errors
     ///
     /// [`Refused`], and nothing has happened.
-    pub fn join(&mut self, id: ConnId, room: &RoomName, token: RequestId) -> Result<(), Refused> {
+    pub fn join(&mut self, id: ConnId, room: &RoomName, token: AnswerToken) -> Result<(), Refused> {
         let slot = self.host.directory.find_open(id).ok_or(Refused::Gone)?;
-        self.host.directory.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
+        self.host.directory.may_change(slot, room).map_err(|_| Refused::Busy)?;
         let most = self.host.config.limits.rooms_per_connection;
         match self.host.directory.seat(slot, room, most) {
             Seat::Free => {}
@@ -115,9 +114,14 @@ impl Shard {
     /// # Errors
     ///
     /// [`Refused`], and nothing has happened.
-    pub fn leave(&mut self, id: ConnId, room: &RoomName, token: RequestId) -> Result<(), Refused> {
+    pub fn leave(
+        &mut self,
+        id: ConnId,
+        room: &RoomName,
+        token: AnswerToken,
+    ) -> Result<(), Refused> {
         let slot = self.host.directory.find_open(id).ok_or(Refused::Gone)?;
-        self.host.directory.room_is_answered(slot, room).map_err(|_| Refused::Busy)?;
+        self.host.directory.may_change(slot, room).map_err(|_| Refused::Busy)?;
         self.host.directory.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
         if !self.host.outboxes.has_free_capacity(self.home(room)) {
             return Err(Refused::Busy);
@@ -132,7 +136,8 @@ impl Shard {
         slot.map_or_else(Vec::new, |slot| self.host.directory.rooms_of(slot))
     }
 
-    /// Whether the connection is there and open, and its client has not gone; never an event stream.
+    /// Whether the connection is there and open, and its client has not hung up; never an event
+    /// stream.
     pub fn is_open(&self, id: ConnId) -> bool {
         self.host.directory.find_open(id).is_some()
     }
@@ -166,13 +171,13 @@ impl Shard {
         &mut self,
         id: ConnId,
         words: Option<&str>,
-        request: Option<&str>,
+        reply_id: Option<&str>,
         room: Option<&RoomName>,
     ) {
         let refusal = Refusal {
             code: ErrorCode::HandlerFailed,
             message: words.map_or(HANDLER_FAILED.into(), |words| words.to_owned().into()),
-            id: request.map(Into::into),
+            id: reply_id.map(Into::into),
             room: room.cloned(),
         };
         if let Some(slot) = self.host.directory.find_open(id) {
@@ -180,11 +185,11 @@ impl Shard {
         }
     }
 
-    /// Command: the program has decided about a command that it was asked about. It takes its place
+    /// Command: the program has decided about a command that it was asked about. It has its turn
     /// in the order of the connection's commands, as if it had just been read; the next one follows.
-    pub fn decide(&mut self, id: ConnId, petition: Petition, verdict: Verdict) {
+    pub fn decide(&mut self, id: ConnId, asked: AskedCommand, verdict: Verdict) {
         let Some(slot) = self.host.directory.find(id) else { return };
-        Intake(&mut self.host).decide(slot, petition, verdict);
+        Intake(&mut self.host).decide(slot, asked, verdict);
         self.finish_event();
     }
 
@@ -228,16 +233,17 @@ impl Shard {
     /// # Errors
     ///
     /// [`Full`] when the ring has no capacity, with the question; nothing has happened. Questions
-    /// that change nothing may wait for capacity, a few at a time: an operator wants to look above
-    /// all when everything is full.
+    /// that change nothing may wait for capacity, a few at a time: an operator asks above all when
+    /// everything is full.
     pub fn query(
         &mut self,
         to: ShardId,
-        token: RequestId,
+        token: AnswerToken,
         query: Query,
     ) -> Result<(), (Full, Query)> {
-        let looks = matches!(query, Query::Stats | Query::Rooms { .. } | Query::Room(_));
-        let may_wait = looks && self.host.outboxes.over_capacity(to) < LOOKS_OVER_CAPACITY_MAX;
+        let changes_nothing = matches!(query, Query::Stats | Query::Rooms { .. } | Query::Room(_));
+        let may_wait =
+            changes_nothing && self.host.outboxes.over_capacity(to) < QUESTIONS_OVER_CAPACITY_MAX;
         if !may_wait && !self.host.outboxes.has_free_capacity(to) {
             return Err((Full, query));
         }

@@ -3,11 +3,11 @@
 use super::host::Host;
 use super::intake::Intake;
 use super::{CloseStep, SendEnd, Shard};
-use crate::call::Call;
 use crate::config::Config;
+use crate::handler::Call;
 use crate::home::Home;
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, Capacity, FromHome, Loopback, RequestId, ToHome};
+use crate::mesh::{Answer, AnswerToken, Capacity, FromHome, Loopback, ToHome};
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
 
@@ -71,13 +71,13 @@ impl Shard {
         self.finish_event();
     }
 
-    /// Event: the client has ended its side, or the socket is dead; what it sent before may still
-    /// be unread. [`on_end`](Shard::on_end) follows when that is read.
+    /// Event: the client has ended its side, or the socket is dead; what the client sent before may
+    /// still be unread. [`on_end`](Shard::on_end) follows when that is read.
     ///
     /// A client that has ended its side could still read, but it can neither answer a ping nor a
     /// close any more, and RFC 6455 section 7.1.1 has it wait for the server's end instead. So it
-    /// counts as gone: what it sent is handled, and nothing more is begun for it. An event stream is
-    /// closed.
+    /// counts as hung up: what it sent is handled, and nothing more is begun for it. An event stream
+    /// is closed.
     pub fn on_hang_up(&mut self, id: ConnId) {
         let Some(slot) = self.host.directory.find(id) else { return };
         self.host.on_hang_up(slot);
@@ -105,17 +105,17 @@ impl Shard {
         }
     }
 
-    /// Begins the next quantum: of the next rooms in the queue, as many as its budget lasts for. Each
-    /// of those that are in it now has at most one turn. Connections whose end was decided during
-    /// the last quantum are taken out of their rooms first.
+    /// Command: begins the next quantum. It serves the rooms that are in the queue now, in order and
+    /// each at most once, until its budget is used up. Connections whose end was decided during the
+    /// last quantum are taken out of their rooms first.
     pub fn begin_quantum(&mut self) {
         self.finish_event();
         let Host { fanout, config, counters, directory, .. } = &mut self.host;
         fanout.begin_quantum(&config.tuning, counters.offered, &mut directory.rooms);
     }
 
-    /// Whether a room waits for a quantum, or a connection for a send for a reason of its own, or
-    /// for being taken out of its rooms, which the next quantum begins with.
+    /// Whether a quantum has something to do: a room needs a pass, a connection has direct frames or
+    /// is writable again, or one is to leave its rooms.
     pub fn has_sends(&self) -> bool {
         self.host.fanout.has_work() || !self.host.queues.are_empty()
     }
@@ -132,7 +132,7 @@ impl Shard {
         Some(self.host.directory.id(slot))
     }
 
-    /// Calls `each` with the memory of a begun send, in order. It stays where it is until the send
+    /// Output: calls `each` with the memory of a begun send, in order. It stays where it is until the send
     /// is ended.
     pub fn for_each_iovec<'a>(&'a self, id: ConnId, each: impl FnMut(&'a [u8])) {
         if let Some(slot) = self.host.directory.find(id) {
@@ -153,8 +153,8 @@ impl Shard {
         self.host.fanout.has_ended_passes()
     }
 
-    /// Event: every send of the quantum has ended, and this is the time now. What the shard learns
-    /// from it is how long the messages of the passes that ended were on their way.
+    /// Event: every send of the quantum has ended, and this is the time now. From it the shard counts
+    /// how long the messages of the passes that ended were on their way.
     pub fn on_quantum_end(&mut self, now: Time) {
         for accepted in self.host.fanout.take_ended_passes() {
             self.host.counters.latencies.record(now.since(accepted));
@@ -175,8 +175,8 @@ impl Shard {
         self.finish_event();
     }
 
-    /// Event: a message from a home. Always taken; never causes a message to another shard by
-    /// itself.
+    /// Event: a message from a home. Always taken: handling it never needs capacity on a ring. (It can
+    /// lead to a deferred pause.)
     pub fn on_from_home(&mut self, message: FromHome) {
         self.host.on_from_home(message);
         self.finish_event();
@@ -258,20 +258,20 @@ impl Shard {
         self.host.outputs.resumed.pop_front()
     }
 
-    /// Output: a connection whose client has gone. Its end follows when what the client sent before
-    /// is handled; a handler at work may wait for this.
-    pub fn next_gone(&mut self) -> Option<ConnId> {
-        self.host.outputs.gone.pop_front()
+    /// Output: a connection whose client has hung up. Its end follows when what the client sent
+    /// before is handled; a handler at work may wait for this.
+    pub fn next_hung_up(&mut self) -> Option<ConnId> {
+        self.host.outputs.hung_up.pop_front()
     }
 
     /// Output: a connection that has ended, and the rooms that it was a member of, if there were
     /// any. It comes before the connection's [`CloseStep::LeftRooms`], for programs that handle it.
-    pub fn next_left(&mut self) -> Option<(ConnId, Vec<RoomName>)> {
-        self.host.outputs.left.pop_front()
+    pub fn next_ended(&mut self) -> Option<(ConnId, Vec<RoomName>)> {
+        self.host.outputs.ended.pop_front()
     }
 
     /// Output: the next answer to a caller.
-    pub fn next_answer(&mut self) -> Option<(RequestId, Answer)> {
+    pub fn next_answer(&mut self) -> Option<(AnswerToken, Answer)> {
         self.host.outputs.answers.pop_front()
     }
 }

@@ -1,4 +1,4 @@
-//! One send, from begin to end.
+//! One send, from begin to end, and how direct frames are queued for the next one.
 
 use super::host::{Host, SendEnd};
 use crate::connection::table::Slot;
@@ -13,15 +13,15 @@ impl Host {
     /// direct frames, then its rooms' messages. Returns false when nothing waits.
     pub(super) fn begin_send(&mut self, slot: Slot) -> bool {
         debug_assert_eq!(self.directory[slot].write_state(), WriteState::Idle);
-        // A member that lost its place, or has a gap to announce, was blocked and not up to date since.
+        // A member that lost its place, or has a gap to announce, belongs to a slow connection.
         if self.directory[slot].slow && !self.announce_gaps(slot) {
-            self.directory.keep_places(slot);
+            self.directory.pin_behind(slot);
             return false;
         }
         self.finish_departures(slot);
         let connection = &self.directory[slot];
         if connection.close_reason().is_some() && connection.phase() != Phase::Closing {
-            self.directory.keep_places(slot);
+            self.directory.pin_behind(slot);
             return false;
         }
         if let Some(direct) = &mut self.directory[slot].direct {
@@ -38,7 +38,7 @@ impl Host {
         true
     }
 
-    /// Says which messages the send carries, as many as there is space for.
+    /// Begins the part of a send that carries rooms' messages. Returns whether there are any.
     fn begin_rooms(&mut self, slot: Slot) -> bool {
         let tuning = &self.config.tuning;
         let (iovecs, bytes) = (tuning.send_iovecs - DIRECT_IOVECS, tuning.send_bytes);
@@ -59,7 +59,7 @@ impl Host {
         if let Some(direct) = &connection.direct {
             direct.iovecs().into_iter().filter(|iovec| !iovec.is_empty()).for_each(&mut each);
         }
-        for membership in connection.behind.iter().map(|place| &connection.memberships[place]) {
+        for membership in connection.behind.iter().map(|at| &connection.memberships[at]) {
             let index = membership.listed().expect("only members are behind");
             let room = &self.directory[membership.room];
             let member = &room.members[index];
@@ -88,7 +88,7 @@ impl Host {
             (false, _) => WriteState::Blocked,
         };
         self.directory[slot].end_send(state);
-        if complete && account.caught_up && self.deferred_joins.is_empty() {
+        if complete && account.caught_up && self.joins_after_send.is_empty() {
             // By far most sends end here: nothing waited for this one, and nothing is left to do.
             return false;
         }
@@ -102,13 +102,13 @@ impl Host {
         true
     }
 
-    /// The socket took everything. A connection that is up to date needs no place in any log; one
-    /// that is behind is sent to again as soon as it is its turn.
+    /// The socket took everything. A connection that is up to date pins nothing; one that is behind is
+    /// in the queue for its next send.
     fn on_accepted(&mut self, slot: Slot) {
-        self.directory.let_go(slot);
+        self.directory.unpin_up_to_date(slot);
         let behind = !self.directory[slot].behind.is_empty();
         self.directory[slot].slow &= behind;
-        self.directory.keep_places(slot);
+        self.directory.pin_behind(slot);
         if behind || self.directory[slot].has_direct() {
             self.make_ready(slot);
         }
@@ -120,8 +120,8 @@ impl Host {
         let connection = &mut self.directory[slot];
         connection.slow = true;
         connection.direct = None;
-        self.note_gone(slot);
-        self.directory.keep_places(slot);
+        self.note_hang_up(slot);
+        self.directory.pin_behind(slot);
         if self.directory[slot].phase() == Phase::Closing {
             self.close_socket(slot);
         } else if !self.reading {
@@ -131,9 +131,9 @@ impl Host {
 
     /// What waited for the end of the send.
     fn after_send(&mut self, slot: Slot) {
-        if !self.deferred_joins.is_empty() {
+        if !self.joins_after_send.is_empty() {
             let id = self.directory.id(slot);
-            let joins = self.deferred_joins.remove(&id).unwrap_or_default();
+            let joins = self.joins_after_send.remove(&id).unwrap_or_default();
             joins.into_iter().for_each(|joined| self.on_from_home(joined));
         }
         let connection = &self.directory[slot];

@@ -1,13 +1,14 @@
 //! When a slow reader is closed, and what it loses if it is not.
 //!
-//! A connection is slow from the moment its socket blocks until it is up to date. It is closed, or
-//! under [`SlowPolicy::Skip`] made to skip messages:
+//! A connection is slow from the moment its socket blocks or fails until it is up to date. It is
+//! closed, or under [`SlowPolicy::Skip`] made to skip messages:
 //!
-//! - when its socket has taken nothing for `slow_timeout` ([`Host::on_slow_timer`]);
+//! - when its socket has taken nothing for `slow_timeout` while a room has messages for it
+//!   ([`Host::on_slow_timer`]);
 //! - when a room's log drops the messages that it is to be sent next, which a pass
 //!   ([`Host::on_lost_place`]) or its next send ([`Host::announce_gaps`]) notices.
 //!
-//! And whatever the policy, when too many frames for it alone wait ([`Host::limit_direct`],
+//! And whatever the policy, when too many direct bytes wait for it ([`Host::limit_direct`],
 //! [`Host::admit_direct`]): those cannot be skipped.
 
 use std::time::Duration;
@@ -16,16 +17,17 @@ use super::host::Host;
 use super::program::Unsent;
 use crate::config::SlowPolicy;
 use crate::connection::table::Slot;
-use crate::connection::{Phase, WriteState};
+use crate::connection::{MembershipIndex, Phase, WriteState};
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::id::ConnId;
 use crate::log::Pin;
+use crate::room::MemberIndex;
 use crate::room::table::{EVERYBODY, RoomKey};
 use crate::timers::Timer;
 
-/// How long a socket may take nothing while more waits for it than `own_bytes`. Callers over HTTP
-/// wait for five seconds, so that they learn of the end.
+/// How long a socket may take nothing while more direct bytes wait for it than `own_bytes`. Callers
+/// over HTTP wait for five seconds, so that they learn of the end.
 const BLOCKED_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Replies on top of what the program sent may have as much again.
@@ -33,7 +35,7 @@ pub(super) const DIRECT_EXCESS_MAX: usize = 2;
 
 impl Host {
     /// A pass looks at a member that cannot be sent to: closes it if the log dropped its messages.
-    pub(super) fn on_lost_place(&mut self, key: RoomKey, index: usize, slot: Slot) {
+    pub(super) fn on_lost_place(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) {
         let room = &self.directory[key];
         if room.lost_its_place(&room.members[index]) && is_fatal_to_lose(self.config.slow, key) {
             self.schedule_close(slot, Disconnect::Slow);
@@ -42,8 +44,8 @@ impl Host {
 
     /// Announces what the connection lost. Returns false when it ends because of it.
     pub(super) fn announce_gaps(&mut self, slot: Slot) -> bool {
-        for behind in 0..self.directory[slot].behind.len() {
-            let (membership, index) = self.directory.noted(slot, behind);
+        for nth in 0..self.directory[slot].behind.len() {
+            let (membership, index) = self.directory.nth_behind(slot, nth);
             let room = &self.directory[membership.room];
             let lost = room.lost_its_place(&room.members[index]);
             if lost && is_fatal_to_lose(self.config.slow, membership.room) {
@@ -69,7 +71,7 @@ impl Host {
         }
     }
 
-    /// Whether a frame of so many bytes from the program may be queued for this connection. One whose
+    /// Whether a frame of this many bytes from the program may be queued for this connection. One whose
     /// socket has taken nothing for a while is closed instead.
     pub(super) fn admit_direct(&mut self, slot: Slot, bytes: usize) -> Result<(), Unsent> {
         let most = self.config.limits.own_bytes;
@@ -106,15 +108,16 @@ impl Host {
             let due = connection.blocked_since + self.config.limits.slow_timeout;
             self.timers.set(due, Timer::Slow, self.directory.id(slot));
         }
-        self.directory.let_go(slot);
-        self.directory.keep_places(slot);
+        self.directory.unpin_up_to_date(slot);
+        self.directory.pin_behind(slot);
     }
 
     pub(super) fn on_slow_timer(&mut self, slot: Slot, id: ConnId) {
         let timeout = self.config.limits.slow_timeout;
         let connection = &mut self.directory[slot];
-        let is_stuck = matches!(connection.write_state(), WriteState::Blocked | WriteState::Dead);
-        if !is_stuck || !connection.is_in_rooms() {
+        let takes_bytes =
+            !matches!(connection.write_state(), WriteState::Blocked | WriteState::Dead);
+        if takes_bytes || !connection.is_in_rooms() {
             connection.slow_timer = false;
             return;
         }
@@ -122,8 +125,8 @@ impl Host {
         if self.events_until < due {
             return self.timers.set(due, Timer::Slow, id);
         }
-        if connection.ended {
-            // It is only here because what it sent before it went waits for what it does not read.
+        if connection.input_ended {
+            // It is only here because what its client sent before is still to be handled.
             connection.slow_timer = false;
             return self.schedule_close(slot, Disconnect::Lost);
         }
@@ -132,7 +135,7 @@ impl Host {
         self.apply_slow_policy(slot);
         if let Phase::Finishing(reason) = self.directory[slot].phase() {
             // It was to end when everything was sent, and has had the time for that. Its rooms'
-            // messages are given up by the policy; its own frames cannot be skipped.
+            // messages are given up by the policy; its direct frames cannot be skipped.
             let owes = self.directory[slot].direct_bytes() > 0;
             self.schedule_close(slot, if owes { Disconnect::Slow } else { reason });
         }
@@ -140,8 +143,8 @@ impl Host {
 
     /// The socket was blocked for too long.
     fn apply_slow_policy(&mut self, slot: Slot) {
-        for place in 0..self.directory[slot].memberships.len() {
-            let membership = self.directory[slot].memberships[place];
+        for at in (0..self.directory[slot].memberships.len()).map(MembershipIndex::new) {
+            let membership = self.directory[slot].memberships[at];
             let Some(index) = membership.listed() else { continue };
             let fatal = is_fatal_to_lose(self.config.slow, membership.room);
             let (room, pool) = self.directory.rooms.with_pool(membership.room);
@@ -154,8 +157,8 @@ impl Host {
             }
             room.skip(index, end);
             room.pin(index, Pin::Slow);
-            room.release(pool);
-            self.directory[slot].note(place);
+            room.free_log(pool);
+            self.directory[slot].mark_behind(at);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The figures of a shard.
+//! What the figures of a shard are taken from.
 
 use super::Shard;
 use crate::shard_stats::{Counters, ShardStats};
@@ -8,7 +8,7 @@ impl Shard {
     /// whatever the number of rooms and connections.
     pub fn stats(&self) -> ShardStats {
         let host = &self.host;
-        let logs = &host.directory.rooms.pool.sizes;
+        let logs = &host.directory.rooms.pool.totals;
         ShardStats {
             shard: self.id,
             connections: host.open_connections,
@@ -16,9 +16,9 @@ impl Shard {
             rooms: self.home.count(),
             log_bytes: logs.total(),
             log_bytes_max_room: logs.largest() as u64,
-            paused: host.waiting_connections,
+            waiting: host.waiting_connections,
             blocked: host.blocked,
-            pressed_rooms: self.home.paused_count(),
+            paused_rooms: self.home.paused_count(),
             counters: self.counters(),
         }
     }
@@ -46,6 +46,6 @@ impl Shard {
 
     /// Whether nothing is on its way from this shard to another or to itself.
     pub fn is_quiet(&self) -> bool {
-        self.host.outboxes.is_quiet() && self.host.deferred_joins.is_empty()
+        self.host.outboxes.is_quiet() && self.host.joins_after_send.is_empty()
     }
 }

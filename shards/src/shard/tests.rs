@@ -1,24 +1,24 @@
-//! Small stories of one shard; the simulation tells the long ones.
+//! One shard, step by step; whole systems are simulated.
 
+mod asked;
 mod closing;
 mod debts;
 mod direct;
 mod events;
-mod petitions;
 mod sends;
 mod waiting;
 
 use std::time::Duration;
 
 use super::{CloseStep, SendEnd, Shard};
-use crate::close_code::{Close, CloseCode};
+use crate::close_code::CloseCode;
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::disconnect::Disconnect;
+use crate::disconnect::{Close, Disconnect};
 use crate::envelope::Publication;
 use crate::format::{Format, RoomMessage};
 use crate::id::{ConnId, ShardId};
-use crate::mesh::RequestId;
+use crate::mesh::AnswerToken;
 use crate::permissions::{Permission, Permissions};
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -57,7 +57,7 @@ fn send(shard: &mut Shard, end: Option<SendEnd>) -> String {
         shard.begin_quantum();
         while let Some(conn) = shard.next_direct_send().or_else(|| shard.next_room_send()) {
             let before = sent.len();
-            shard.for_each_iovec(conn, |slice| sent.extend_from_slice(slice));
+            shard.for_each_iovec(conn, |iovec| sent.extend_from_slice(iovec));
             shard.end_send(conn, end.unwrap_or(SendEnd::Taken(sent.len() - before)));
         }
     }
@@ -81,7 +81,7 @@ fn close_steps(shard: &mut Shard) -> Vec<CloseStep> {
 }
 
 /// A connection that is in a room, leaves it while its socket refuses a message of the room, and
-/// has said something else about that room, which waits.
+/// has sent another command for that room, which waits.
 fn stalled_leaver(shard: &mut Shard) -> ConnId {
     let conn = shard.open(Permissions::default(), Format::Native);
     say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
@@ -107,7 +107,7 @@ fn nothing_follows_a_close_frame() {
 }
 
 #[test]
-fn whoever_comes_after_a_broadcast_to_nobody_gets_the_next_one() {
+fn a_connection_that_opens_after_a_broadcast_to_none_gets_the_next_one() {
     let mut shard = shard();
     publish(&mut shard, &RoomName::everybody());
     shard.open(Permissions::default(), Format::Native);
@@ -129,7 +129,7 @@ fn a_dead_connection_does_not_wait_for_its_last_message() {
 }
 
 #[test]
-fn whoever_has_gone_and_does_not_read_is_lost() {
+fn a_client_that_hung_up_and_does_not_read_is_lost() {
     let mut shard = shard();
     let conn = stalled_leaver(&mut shard);
     shard.on_end(conn);
@@ -140,7 +140,7 @@ fn whoever_has_gone_and_does_not_read_is_lost() {
 }
 
 #[test]
-fn whoever_has_gone_does_not_hold_up_a_drain() {
+fn a_client_that_hung_up_does_not_hold_up_a_drain() {
     let mut shard = shard();
     let conn = stalled_leaver(&mut shard);
     shard.on_end(conn);
@@ -167,7 +167,7 @@ fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
 }
 
 #[test]
-fn a_slice_waits_for_whoever_is_to_be_taken_out() {
+fn a_quantum_begins_with_the_connections_that_are_to_leave_their_rooms() {
     let mut shard = shard();
     shard.host.config.limits.room_log_bytes = 100;
     let conn = shard.open(Permissions::default(), Format::Native);
@@ -196,7 +196,7 @@ fn pings_are_spread_over_their_interval() {
         shard.on_time(now);
         while let Some(conn) = shard.next_direct_send() {
             let mut bytes = 0;
-            shard.for_each_iovec(conn, |slice| bytes += slice.len());
+            shard.for_each_iovec(conn, |iovec| bytes += iovec.len());
             shard.end_send(conn, SendEnd::Taken(bytes));
             let place = conns.iter().position(|other| *other == conn).expect("it was opened");
             let silence = now.since(heard[place]);
@@ -232,7 +232,7 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
         let sends = std::iter::from_fn(|| {
             let conn = shard.next_room_send()?;
             let mut bytes = 0;
-            shard.for_each_iovec(conn, |slice| bytes += slice.len());
+            shard.for_each_iovec(conn, |iovec| bytes += iovec.len());
             shard.end_send(conn, SendEnd::Taken(bytes));
             Some(())
         });
@@ -296,7 +296,7 @@ fn each_kind_of_command_has_its_own_permission() {
 fn the_program_may_do_what_its_client_may_not() {
     let (mut shard, conn) = forbidden();
     let room = RoomName::new("r").expect("legal");
-    shard.join(conn, &room, RequestId(1)).expect("there is room");
+    shard.join(conn, &room, AnswerToken(1)).expect("there is room");
     take_loopback(&mut shard);
     assert_eq!(shard.rooms_of(conn), [room]);
 }
@@ -317,9 +317,9 @@ fn a_program_closes_in_its_own_words() {
     assert!(shard.host.close_texts.is_empty());
 }
 
-/// A caller that stood still tells first what came meanwhile, up to when it knows it.
+/// A caller that was held up first reports the events up to a moment, and then the time.
 #[test]
-fn nobody_is_judged_by_a_time_that_nobody_has_heard() {
+fn no_client_is_closed_for_a_time_of_which_the_events_are_not_known() {
     let mut shard = shard();
     let conn = shard.open(Permissions::default(), Format::Native);
     send(&mut shard, None);

@@ -1,4 +1,5 @@
-//! What happens to a connection because time passes.
+//! What the timers of a connection do: pings, unfinished messages and closes. Slow ones are in
+//! `slow.rs`.
 
 use std::time::Duration;
 
@@ -70,8 +71,8 @@ impl Host {
         self.say(slot, &Fact::Ping);
     }
 
-    /// A stream says something now and then, so that nothing between it and its client takes it for
-    /// dead. It hears no answer: its client is there as long as its socket takes bytes.
+    /// An event stream is sent a comment per interval, so that no proxy on the way takes it for dead.
+    /// Nothing answers it: a client counts as there while its socket takes bytes.
     fn on_comment_timer(&mut self, slot: Slot, id: ConnId) {
         let (interval, timeout) =
             (self.config.limits.ping_interval, self.config.limits.ping_timeout);
@@ -112,7 +113,7 @@ impl Host {
     fn on_close_timer(&mut self, slot: Slot, id: ConnId) {
         let timeout = self.config.limits.close_timeout;
         let connection = &mut self.directory[slot];
-        if connection.phase() == Phase::Gone || self.now < connection.close_due {
+        if connection.phase() == Phase::Closed || self.now < connection.close_due {
             // The socket is closed already; or it was put off, and has another entry.
             return;
         }
@@ -140,13 +141,13 @@ impl Host {
 fn in_phase(slot: Slot, due: Time, interval: Duration) -> Time {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let interval = interval.as_nanos();
-    let place = u128::from(u64::from(slot.number()).wrapping_mul(GOLDEN));
-    let phase = (place * interval) >> 64;
+    let fraction = u128::from(u64::from(slot.number()).wrapping_mul(GOLDEN));
+    let phase = (fraction * interval) >> 64;
     let due = u128::from(due.as_nanos());
-    let behind = (due + interval - phase) % interval;
-    let in_phase = match behind <= interval / 64 {
-        true => due - behind.min(due),
-        false => due + (interval - behind).min(interval / 4),
+    let late = (due + interval - phase) % interval;
+    let in_phase = match late <= interval / 64 {
+        true => due - late.min(due),
+        false => due + (interval - late).min(interval / 4),
     };
     Time::from_nanos(u64::try_from(in_phase).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,5 @@
-//! Connections whose next command waits.
+//! The bookkeeping of connections whose next command waits. When it has to, `command.rs` and
+//! `intake.rs` decide.
 
 use super::host::Host;
 use crate::connection::Wait;
@@ -27,7 +28,7 @@ impl Host {
             Wait::Paused(room) => {
                 self.paused_rooms.get_mut(&**room).into_iter().for_each(|queue| queue.leave(waits));
             }
-            Wait::Answer(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
+            Wait::Change(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
         }
         true
     }

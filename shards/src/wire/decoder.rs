@@ -457,7 +457,7 @@ mod tests {
                 let at = random.below(bytes.len());
                 bytes[at] = random.next() as u8;
             }
-            // Bytes behind a violation have no meaning, but must do no harm.
+            // Bytes after a violation have no meaning, but must do no harm.
             let mut decoder = Decoder::new();
             while !bytes.is_empty() {
                 let rest = bytes.split_off(bytes.len().min(1 + random.below(40)));

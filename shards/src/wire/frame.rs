@@ -64,7 +64,7 @@ pub fn push_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     out.extend_from_slice(reason.as_bytes());
 }
 
-/// Bytes of the reason in a close frame, behind its code.
+/// Bytes of the reason in a close frame, after its code.
 pub(crate) const CLOSE_REASON_MAX: usize = CONTROL_PAYLOAD_MAX - size_of::<u16>();
 
 /// The header of one unfragmented, unmasked server frame, and how many of its bytes are used

@@ -73,7 +73,7 @@ fn check_second(second: u8, opcode: Opcode) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The length that the seven bits announce and the bytes behind it, if there are enough of them.
+/// The length that the seven bits announce and the bytes after it, if there are enough of them.
 fn parse_len(bits: u8, after: &[u8]) -> Result<Option<(usize, &[u8])>, Violation> {
     let (payload_len, shorter_max, after) = match bits {
         LEN_16 => {

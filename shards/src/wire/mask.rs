@@ -10,7 +10,7 @@ pub(crate) fn unmask(bytes: &mut [u8], mut key: [u8; 4], phase: usize) {
     for word in words {
         *word = (u64::from_ne_bytes(*word) ^ wide_key).to_ne_bytes();
     }
-    // A word is a multiple of the key, so the key starts anew behind the last one.
+    // A word is a multiple of the key, so the key starts anew after the last one.
     for (byte, key) in rest.iter_mut().zip(key.iter().cycle()) {
         *byte ^= key;
     }

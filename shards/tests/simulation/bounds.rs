@@ -41,22 +41,22 @@ impl World {
             }
             let engine = &self.shards[shard];
             if !engine.wants_read(player.conn) {
-                (player.silent_since, player.pinged_by) = (self.told[shard], None);
+                (player.silent_since, player.pinged_by) = (self.time_at[shard], None);
             }
             if engine.close_reason(player.conn).is_some() {
                 if player.ends_since.is_none() {
-                    player.ends_since = Some(self.told[shard]);
+                    player.ends_since = Some(self.time_at[shard]);
                     player.ends_blocked =
-                        player.blocked_at.map(|blocked| self.told[shard].since(blocked));
+                        player.blocked_at.map(|blocked| self.time_at[shard].since(blocked));
                 }
                 self.note_slow(client);
             }
         }
     }
 
-    /// Takes note of who refuses bytes for so long that it may lose what waits for it.
+    /// Marks the clients whose sockets have refused bytes for so long that they may lose what waits.
     pub(crate) fn note_timed_out(&mut self, shard: usize) {
-        let (timeout, now) = (self.setup.config.limits.slow_timeout, self.told[shard]);
+        let (timeout, now) = (self.setup.config.limits.slow_timeout, self.time_at[shard]);
         for client in &self.open {
             let player = &mut self.clients[*client];
             let refuses = player.shard == shard && player.refusing;
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// Finds out why a connection ends as slow, before anything changes that tells.
+    /// Finds out why a connection ends as slow, before the state that shows it changes.
     pub(crate) fn note_slow(&mut self, client: usize) {
         let player = &self.clients[client];
         let ends = self.shards[player.shard].close_reason(player.conn) == Some(Disconnect::Slow);
@@ -73,7 +73,8 @@ impl World {
         }
     }
 
-    /// Who is silent for too long is pinged and then closed. Nobody can be heard who is not read.
+    /// A client that is silent for too long is pinged and then closed. A client that is not read does
+    /// not count as silent.
     fn check_idle(&mut self, client: usize, now: Time) {
         let limits = &self.setup.config.limits;
         let (interval, timeout) = (limits.ping_interval, limits.ping_timeout);
@@ -91,7 +92,7 @@ impl World {
             (player.silent_since, player.pinged_by) = (now, None);
         }
         player.silent_since = player.silent_since.max(player.heard);
-        // Who answers its last ping only behind the interval has the next look when that timed out.
+        // If the last ping is answered only after the interval, the next look is when it timed out.
         let looked_at = (interval + interval / 4).max(timeout.saturating_sub(interval));
         let due = player.silent_since + looked_at + SLACK;
         if now < due {
@@ -104,8 +105,8 @@ impl World {
             let pinged = player.view.pings_seen > player.pings_when_heard;
             assert!(pinged, "client {client} is silent since {:?}, and no ping", player.heard);
         }
-        // The timeout has two parts where a ping is due within it, and each begins when the time is
-        // told that ends what was before.
+        // The timeout has two parts where a ping is due within it. Each begins with the call of
+        // `on_time` that ends the part before.
         if now < pinged_by + interval.min(timeout) + SLACK {
             player.missed_by = None;
             return;
@@ -115,8 +116,8 @@ impl World {
         assert!(!late || ends, "client {client} is silent since {:?} and stays", player.heard);
     }
 
-    /// Whose socket refuses bytes for too long falls under the slow policy; during a drain it goes
-    /// whatever the policy is.
+    /// A client whose socket refuses bytes for too long falls under the slow policy; during a drain it
+    /// is closed whatever the policy is.
     fn check_slow(&mut self, client: usize, now: Time) {
         let timeout = self.setup.config.limits.slow_timeout;
         let disconnects = self.setup.config.slow == SlowPolicy::Disconnect;
@@ -132,7 +133,7 @@ impl World {
         assert!(!late || !goes || ends, "client {client} refuses bytes since {blocked_at:?}");
     }
 
-    /// Who does not end its side after our close frame is cut.
+    /// A client that does not end its side after our close frame is cut.
     fn check_cut(&mut self, client: usize, now: Time) {
         let timeout = self.setup.config.limits.close_timeout;
         let begun = self.begun.iter().any(|send| send.client == client);
@@ -154,7 +155,7 @@ impl World {
             self.slow[player.shard].contains(&client),
             "client {client} is slow, and its socket refused nothing"
         );
-        if self.told[player.shard].since(player.refused_since) >= limits.slow_timeout {
+        if self.time_at[player.shard].since(player.refused_since) >= limits.slow_timeout {
             return Happened::EndedSlowTimer;
         }
         let skips = self.setup.config.slow == SlowPolicy::Skip;
@@ -170,8 +171,8 @@ impl World {
         Happened::LogDroppedUnderBlockedMember
     }
 
-    /// No message is dropped with which there are only so many behind the cursor of who waits for
-    /// it: a log drops whole chunks, of which the member may have had a part.
+    /// A member loses no message while at most this many bytes wait for it: a log drops whole chunks,
+    /// of which the member may have had a part.
     pub(crate) fn log_bytes_kept(&self) -> usize {
         let tuning = &self.setup.config.tuning;
         let chunk = tuning.small_chunk_bytes.max(tuning.large_chunk_bytes);
@@ -179,8 +180,8 @@ impl World {
         self.setup.config.limits.room_log_bytes.saturating_sub(encodings * chunk)
     }
 
-    /// Bytes of a connection's own frames at most: what it was emitted and has not read, and all
-    /// answers that it may wait for.
+    /// The most direct bytes that a connection can have: what was emitted to it and it has not read,
+    /// and all answers that it may wait for.
     fn own_bytes_at_most(&self, player: &Client) -> usize {
         let view = &player.view;
         let unread = player.emits.iter().filter(|said| !view.emitted.contains(said));
@@ -199,7 +200,7 @@ impl World {
             return self.check_stream_ends_idle(client);
         }
         let limits = &self.setup.config.limits;
-        let now = self.told[player.shard];
+        let now = self.time_at[player.shard];
         let silence = limits.ping_interval + limits.ping_timeout;
         let silent = now.since(player.heard) >= silence && !limits.ping_interval.is_zero();
         let lasts = |begun| now.since(begun) >= limits.message_timeout;
@@ -214,7 +215,7 @@ impl World {
         let timeout = self.setup.config.limits.close_timeout;
         let ended = player.end_told || player.dead || parted == Disconnect::Lost;
         let since = player.ends_since.or(player.parted_at).expect("it parted");
-        let waited = self.told[player.shard].since(since);
+        let waited = self.time_at[player.shard].since(since);
         self.count.add_if(!ended, Happened::CloseTimedOut);
         assert!(ended || waited >= timeout, "client {client} was cut after {waited:?}");
     }
@@ -236,7 +237,7 @@ impl World {
     /// Rooms end when they have lingered, and not before.
     pub(crate) fn check_rooms(&mut self, home: usize) {
         let handled = std::mem::take(&mut self.handled[home]);
-        let now = self.told[home];
+        let now = self.time_at[home];
         let limits = &self.setup.config.limits;
         let share = (limits.lingering_rooms / self.shards.len()).max(1);
         let linger = limits.room_linger;

@@ -45,7 +45,7 @@ pub(crate) struct Client {
     pub(crate) stubborn: bool,
     // Towards the server.
     pub(crate) out: Vec<u8>,
-    /// Bytes ever handed in, and where the marks stand, counted alike.
+    /// Bytes ever handed in, and where the marks are, counted alike.
     pub(crate) handed: usize,
     pub(crate) marks: VecDeque<(usize, Mark)>,
     /// The last frame said belongs to a message whose end is not said yet.

@@ -22,7 +22,7 @@ happenings! {
     RingFull QuantumCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
     Slept SpuriousWritable SilentClient StubbornClient Drain DrainUnderFaults StalledInDrain
     // What clients and callers ask for, and get.
-    GuidedIn GuidedOut GuidedToNobody ProgramRefused ExcludedByProgram
+    GuidedIn GuidedOut GuidedButEnded ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
     Forbidden Decided Rewritten

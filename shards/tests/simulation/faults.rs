@@ -32,17 +32,17 @@ pub(crate) struct Faults {
     pub(crate) stubborn: f64,
     /// A client's bytes are cut anywhere.
     pub(crate) split: f64,
-    /// An event of a connection that is gone is told once more.
+    /// An event of a connection that has ended is reported once more.
     pub(crate) stale: f64,
     /// Writability is reported though nothing waited for it.
     pub(crate) spurious: f64,
     /// Outputs stay with the shard for a while.
     pub(crate) late_pull: f64,
-    /// A shard is not told the time.
+    /// A shard does not learn the time.
     pub(crate) late_clock: f64,
-    /// A ring's free room is not told at once.
+    /// A ring's capacity is not reported at once.
     pub(crate) late_room: f64,
-    /// A slice is left before it is over.
+    /// A quantum is left before it is over.
     pub(crate) cut_slice: f64,
     /// A program throws a connection out.
     pub(crate) kick: f64,
@@ -141,7 +141,7 @@ impl Setup {
     }
 
     /// A world in which nothing goes wrong but what the harness lies about, so that every lie
-    /// hurts somebody who is still there to notice.
+    /// changes what a client that is still there sees.
     pub(crate) fn honest(chance: &mut Chance) -> Setup {
         let mut setup = Setup::drawn(chance);
         setup.faults = Faults::none();

@@ -24,7 +24,7 @@ impl World {
             self.note_mid_pass(client, room, Happened::FormatLeftMidPass);
         }
         let player = &mut self.clients[client];
-        (player.parted, player.parted_at) = (Some(reason), Some(self.told[shard]));
+        (player.parted, player.parted_at) = (Some(reason), Some(self.time_at[shard]));
         player.given_up = player.timed_out;
     }
 
@@ -64,7 +64,7 @@ impl World {
         assert!(player.parted.is_some() && !player.shut && !player.closed, "parted, and open");
         assert!(player.view.closed.is_some(), "our side ends behind our close frame");
         player.shut = true;
-        player.sent_to_at = self.told[player.shard];
+        player.sent_to_at = self.time_at[player.shard];
     }
 
     /// The descriptor is released, and the next connection may have it.
@@ -79,13 +79,13 @@ impl World {
         let player = &mut self.clients[client];
         if let Some((code, reason)) = &player.view.closed {
             let code = player.view.stream.is_none().then_some(*code);
-            assert!(code.is_none() || code == parted.close_code(), "the close frame tells why");
+            assert!(code.is_none() || code == parted.close_code(), "the close frame says why");
             let name = parted.name();
-            let told = match parted.reconnect() {
+            let says_so = match parted.reconnect() {
                 true => reason.strip_prefix(name).is_some_and(|rest| rest.starts_with(" retry=")),
                 false => reason == name,
             };
-            assert!(told, "the close frame tells {name} and not {reason}");
+            assert!(says_so, "the close frame says {name} and not {reason}");
         }
         player.closed = true;
         player.refusing = false;

@@ -21,18 +21,18 @@ pub(crate) enum Lie {
     SwapPublishes,
     Lose,
     Double,
-    /// A socket took less than the shard is told.
+    /// A socket took less than is reported.
     TooManyBytes,
     LoseWritable,
     /// The answer to a join is given once more, to the next owner of the slot.
     ReplayJoined,
-    /// A home is told of a member that does not exist.
+    /// A home gets the join of a member that does not exist.
     OneMemberTooMany,
-    /// A joiner is told of one member more than there are.
+    /// The answer to a join counts one member more than there are.
     WrongMembers,
-    /// Somebody whose socket has refused bytes is closed at once, as slow.
+    /// A connection whose socket has refused bytes is closed at once, as slow.
     SlowBeforeItsTime,
-    /// Somebody is closed as idle who was heard.
+    /// A connection whose client was heard is closed as idle.
     IdleBeforeItsTime,
     /// A message is replaced by a gap.
     GapBeforeItsTime,
@@ -42,16 +42,16 @@ pub(crate) enum Lie {
     LoseEvent,
     /// Or a comment.
     LoseComment,
-    /// An ack comes behind a later message of its room.
+    /// An ack comes after a later message of its room.
     LateAck,
     /// A frame for one connection goes to another.
     EmitToAnother,
 }
 
-/// A lie, and whether it was told: once in a seed.
+/// A lie, and whether it was done: once in a seed.
 pub(crate) struct Lying {
     pub(crate) lie: Lie,
-    pub(crate) told: bool,
+    pub(crate) done: bool,
     /// How many occasions are let pass before.
     pub(crate) patience: usize,
     /// What was answered to the former owners of slots: the epoch's carrier is kept whole.
@@ -60,25 +60,25 @@ pub(crate) struct Lying {
 
 impl Lying {
     pub(crate) fn new(lie: Lie, patience: usize) -> Lying {
-        Lying { lie, told: false, patience, joined: BTreeMap::new() }
+        Lying { lie, done: false, patience, joined: BTreeMap::new() }
     }
 
     /// Whether this occasion is the one.
     pub(crate) fn now(&mut self, lie: Lie) -> bool {
-        if self.lie != lie || self.told {
+        if self.lie != lie || self.done {
             return false;
         }
         if self.patience > 0 {
             self.patience -= 1;
             return false;
         }
-        self.told = true;
+        self.done = true;
         true
     }
 }
 
 impl World {
-    /// Whether somebody on this shard is in the first room and stays.
+    /// Whether a client on this shard is in the first room and stays.
     fn has_resident(&self, shard: usize) -> bool {
         self.open.iter().any(|client| {
             let client = &self.clients[*client];
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// Whoever has the slot now, and asks for the room, is given its predecessor's answer.
+    /// The connection that has the slot now, and asks for the room, is given its predecessor's answer.
     fn replay_joined(&mut self, from: usize, to: usize) {
         let last = self.mesh.requests[from][to].queue.back();
         let Some(ToHome::Join { room, conn, change_id, again: false, .. }) = last else { return };
@@ -190,7 +190,7 @@ impl World {
         let FromHome::Joined { joined, .. } = answer else { return };
         let place = self.names.iter().position(|name| name == room).expect("a room");
         let newest = self.model.newest(place, &joined.epoch.to_string().into());
-        // Who has gone already is told nothing, true or not.
+        // A client that has hung up already gets nothing, true or not.
         let talks = self.by_conn.get(conn).is_some_and(|client| self.clients[*client].talks());
         if before == conn || newest <= joined.offset || !talks {
             return;
@@ -279,7 +279,7 @@ impl World {
             }
             _ => {}
         }
-        if self.lying.told {
+        if self.lying.done {
             trace!(self, "LIE: client {client} receives {:.100}", String::from_utf8_lossy(&bytes));
         }
         bytes
@@ -336,7 +336,7 @@ impl World {
         }
     }
 
-    /// To whom a frame for this client goes.
+    /// The client that a frame for this one goes to.
     pub(crate) fn lie_about_emit(&mut self, client: usize) -> usize {
         let shard = self.clients[client].shard;
         let is_other = |other: &&usize| {
@@ -373,7 +373,7 @@ fn gap_for(message: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Whether one connection published both to one room and wants to know where they stand.
+/// Whether one connection published both to one room and asks for their offsets.
 fn by_one(first: &ToHome, second: &ToHome) -> bool {
     use corecast_shards::Origin;
     let publisher = |request: &ToHome| match request {

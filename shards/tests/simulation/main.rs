@@ -13,7 +13,7 @@
 //!    its own (`wire`) and knows what that one client may see; `model` is what all clients share: a
 //!    map from places in rooms to messages. `stream` is the same for clients of event streams.
 //! 5. Every end of a connection must have a reason (`goodbye`).
-//! 6. After the last step there is peace (`quiet`): no faults, no new input, everybody reads. When
+//! 6. After the last step there is peace (`quiet`): no faults, no new input, every client reads. When
 //!    nothing moves any more, everything must have arrived, every command must be answered, every
 //!    log empty and every home's count right. Some seeds end with the server's drain instead.
 //! 7. Everything that the run is for is counted (`count`); a run in which something happened too
@@ -21,7 +21,7 @@
 //! 8. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
-//! asks for them. Whoever sleeps must have nothing to do.
+//! asks for them. A shard that sleeps must have nothing to do.
 //!
 //! An ordinary run is the same on every machine: so many seeds, each the same wherever and whenever
 //! it runs. `CORECAST_SEED=n` replays one and prints its steps; `CORECAST_SEEDS=n` runs the first n.
@@ -64,7 +64,7 @@ use world::World;
 /// Seeds of an ordinary run: about a minute on two cores that have nothing else to do.
 const SEEDS: u64 = 3_000;
 
-/// With fewer seeds than these nobody asks how often everything happened.
+/// With fewer seeds than these it is not checked how often everything happened.
 const SEEDS_MIN: u64 = 1_000;
 
 /// How long clients may be silent where a lie is about that.
@@ -157,19 +157,19 @@ fn every_seed_ends_in_the_quiet_state() {
     }
 }
 
-/// Tells the lie in one seed after the other, until enough of them had an occasion for it.
+/// Lies in one seed after the other, until enough of them had an occasion for it.
 fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
     const TIMES: usize = 10;
     hush();
-    let (mut told, mut seed) = (0, 0);
-    while told < TIMES {
+    let (mut lies, mut seed) = (0, 0);
+    while lies < TIMES {
         seed += 1;
-        assert!(seed < 500, "{lie:?} was told only {told} times");
+        assert!(seed < 500, "there were only {lies} occasions for {lie:?}");
         let world = |lie: Lie| {
             let mut chance = Chance::new(seed);
             let mut setup = Setup::honest(&mut chance);
             prepare(&mut setup);
-            // There are few slots with a new owner who asks for the same room.
+            // There are few slots whose new owner asks for the same room.
             let patience = if lie == Lie::ReplayJoined { 0 } else { chance.below(20) };
             World::new(setup, chance, Lying::new(lie, patience), false)
         };
@@ -177,13 +177,13 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
         QUIET.set(true);
         let noticed = judge(&mut lying);
         QUIET.set(false);
-        if lying.lying.told {
-            told += 1;
-            let what = noticed.expect_err("a lie was told, and nobody noticed");
+        if lying.lying.done {
+            lies += 1;
+            let what = noticed.expect_err("a lie was not noticed");
             println!("{lie:?} in seed {seed}: {what}");
             assert_eq!(judge(&mut world(Lie::None)), Ok(()), "the truth in seed {seed}");
         } else {
-            assert_eq!(noticed, Ok(()), "nobody lied in seed {seed}");
+            assert_eq!(noticed, Ok(()), "there was no lie in seed {seed}");
         }
     }
 }
@@ -255,7 +255,7 @@ fn a_lost_ping_is_noticed() {
         // So that shards come to rest, and time passes.
         (setup.by_turns, setup.pace.client, setup.pace.time) = (true, 2, 20);
         setup.faults.jump = 0.02;
-        // Whoever speaks before the ping is missed needs none.
+        // A client that speaks before the ping is missed needs none.
         (setup.burst, setup.read_bytes, setup.steps) = (1, 64 << 10, setup.steps.max(5_000));
     });
 }
@@ -282,11 +282,11 @@ fn a_lost_comment_is_noticed() {
 }
 
 #[test]
-fn an_ack_behind_its_message_is_noticed() {
+fn an_ack_after_a_later_message_is_noticed() {
     check_noticed(Lie::LateAck, |_| ());
 }
 
 #[test]
-fn a_frame_for_somebody_else_is_noticed() {
+fn a_frame_for_another_connection_is_noticed() {
     check_noticed(Lie::EmitToAnother, |_| ());
 }

@@ -76,7 +76,7 @@ impl Mesh {
         }
     }
 
-    /// Whether a ring to this connection's shard holds something for who had its slot before.
+    /// Whether a ring to this connection's shard holds something for the one that had its slot before.
     pub(crate) fn has_predecessor(&self, conn: ConnId) -> bool {
         let to = conn.shard.index();
         let is_of = |other: &ConnId| other.slot == conn.slot && *other != conn;
@@ -149,13 +149,13 @@ impl World {
         self.note_spill(shard);
     }
 
-    /// A shard never puts more on a ring than it was told there is room for. What was invented
-    /// beside it does not count: that is for the judge to notice.
+    /// A shard never puts more on a ring than the capacity that it last learned of. What a lie adds
+    /// does not count: that is for the judge to notice.
     fn check_fits(&self, len: usize) {
-        assert!(len <= self.mesh.items || self.lying.told, "the ring is full");
+        assert!(len <= self.mesh.items || self.lying.done, "the ring is full");
     }
 
-    /// Tells a shard how much room its rings have.
+    /// Reports the capacity of a shard's rings to it.
     pub(crate) fn tell_rooms(&mut self, shard: usize) {
         for to in (0..self.shards.len()).filter(|to| *to != shard) {
             self.tell_ring_room(shard, to);
@@ -247,11 +247,11 @@ impl World {
         }
     }
 
-    /// A home has handled a request: it counts one more, or one less, and tells what it counts.
+    /// A home has handled a request: it counts one more, or one less, and answers with its count.
     fn note_request(&mut self, from: usize, home: usize, seen: &Seen, before: (u64, u32)) {
         let after = self.members_at_home(home, &seen.room);
         let counted = i64::from(after.1) - i64::from(before.1);
-        assert!(counted == seen.counts || self.lying.told, "members of {:?}", seen.room);
+        assert!(counted == seen.counts || self.lying.done, "members of {:?}", seen.room);
         let place = self.names.iter().position(|name| *name == seen.room);
         if let (Some(conn), Some(place)) = (seen.joins, place) {
             let key = (self.by_conn[&conn], place);

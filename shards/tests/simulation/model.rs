@@ -1,9 +1,9 @@
-//! The dumb model: what was said, and a map from each place in a room to what stands there.
+//! The dumb model: what was said, and a map from each offset of a room to its message.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Who said something.
+/// What said something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Speaker {
     Client(usize),
@@ -21,18 +21,18 @@ pub(crate) struct Saying {
     pub(crate) excluded: Option<usize>,
     /// The step in which it was handed to a client or shard.
     pub(crate) said_at: u64,
-    /// Where its speaker was told that it stands; 0 for a broadcast.
-    pub(crate) told: Option<u64>,
+    /// The offset that its speaker was sent, 0 for a broadcast; of an emit, the client that it is for.
+    pub(crate) known: Option<u64>,
     /// Whether a shard took it from a caller.
     pub(crate) accepted: bool,
-    /// Where it was seen.
+    /// The offset at which it was seen.
     pub(crate) seen: Option<u64>,
 }
 
-/// The place of the room of everybody, behind all others.
+/// The index of the room of everybody, after all others.
 pub(crate) const EVERYBODY: usize = usize::MAX;
-/// The place of what is for one connection alone.
-pub(crate) const NOBODY: usize = usize::MAX - 1;
+/// The index of what is for one connection alone, in no room.
+pub(crate) const NO_ROOM: usize = usize::MAX - 1;
 
 /// Everything that was said and seen.
 #[derive(Default)]
@@ -40,7 +40,7 @@ pub(crate) struct Model {
     /// Whether there are event streams.
     pub(crate) has_streams: bool,
     pub(crate) sayings: Vec<Saying>,
-    /// Room and epoch, and what stands at which offset.
+    /// The messages of each room and epoch, by offset.
     lives: BTreeMap<(usize, Rc<str>), BTreeMap<u64, usize>>,
     /// Which broadcast follows which.
     after: BTreeMap<usize, usize>,
@@ -67,8 +67,8 @@ impl Model {
         // Between two tokens there may be any line break, which an event carries in lines.
         let space = [" ", "", "\n", " ", "\r\n", "\r", "\n\r\n\r"][number % 7];
         let data = format!(r#"{{"c":{number},{space}"pad":"{pad}"}}"#).into();
-        let (told, seen, accepted) = (None, None, false);
-        let saying = Saying { room, by, data, excluded, said_at: now, told, accepted, seen };
+        let (known, seen, accepted) = (None, None, false);
+        let saying = Saying { room, by, data, excluded, said_at: now, known, accepted, seen };
         self.sayings.push(saying);
         number
     }
@@ -103,8 +103,8 @@ impl Model {
     fn numbered(&self, data: &str) -> usize {
         let digits = data.strip_prefix(r#"{"c":"#).and_then(|data| data.split(',').next());
         let number = digits.and_then(|digits| digits.parse::<usize>().ok());
-        let number = number.unwrap_or_else(|| panic!("nobody said {data:.40}"));
-        assert!(number < self.sayings.len(), "nobody said {number}");
+        let number = number.unwrap_or_else(|| panic!("no message has {data:.40}"));
+        assert!(number < self.sayings.len(), "there is no message {number}");
         number
     }
 
@@ -115,7 +115,7 @@ impl Model {
         data + 128 + if self.has_streams { data * 4 / 3 + 256 } else { 0 }
     }
 
-    /// The newest offset that anybody saw in each life of a room.
+    /// The newest offset that a client saw in each life of a room.
     pub(crate) fn newest_by_epoch(&self, room: usize) -> BTreeMap<Rc<str>, u64> {
         let lives = self.lives.iter().filter(|((name, _), _)| *name == room);
         let newest = |life: &BTreeMap<u64, usize>| life.last_key_value().map_or(0, |last| *last.0);
@@ -144,25 +144,25 @@ impl Model {
         (0..self.sayings.len()).filter(waits).map(|number| self.frame_bytes(number)).sum()
     }
 
-    /// Somebody saw this message at this place.
+    /// A client saw this message at this offset.
     pub(crate) fn place(&mut self, room: usize, epoch: &Rc<str>, offset: u64, number: usize) {
         let life = self.lives.entry((room, epoch.clone())).or_default();
         let there = *life.entry(offset).or_insert(number);
-        assert_eq!(there, number, "everybody sees the same at room {room} offset {offset}");
+        assert_eq!(there, number, "every client sees the same at room {room} offset {offset}");
         let saying = &mut self.sayings[number];
-        assert_eq!(*saying.seen.get_or_insert(offset), offset, "message {number} stands once");
-        if let Some(told) = saying.told {
-            assert_eq!(told, offset, "the ack of message {number} told where it stands");
+        assert_eq!(*saying.seen.get_or_insert(offset), offset, "message {number} has one offset");
+        if let Some(known) = saying.known {
+            assert_eq!(known, offset, "the ack of message {number} had its offset");
         }
     }
 
-    /// The speaker is told where its message stands.
-    pub(crate) fn tell(&mut self, number: usize, offset: u64) {
+    /// The speaker was sent the offset of its message.
+    pub(crate) fn acked(&mut self, number: usize, offset: u64) {
         let saying = &mut self.sayings[number];
-        assert_eq!(saying.told, None, "message {number} is answered once");
-        saying.told = Some(offset);
+        assert_eq!(saying.known, None, "message {number} is answered once");
+        saying.known = Some(offset);
         if let Some(seen) = saying.seen {
-            assert_eq!(seen, offset, "the ack of message {number} tells where it stands");
+            assert_eq!(seen, offset, "the ack of message {number} has its offset");
         }
     }
 
@@ -173,12 +173,12 @@ impl Model {
         assert_eq!(rooms, 1, "epoch {epoch} belongs to one room");
     }
 
-    /// How many lives this room had, as far as anybody saw.
+    /// How many lives this room had, as far as clients saw.
     pub(crate) fn lives_of(&self, room: usize) -> usize {
         self.lives.keys().filter(|(name, _)| *name == room).count()
     }
 
-    /// The room's last epoch and offset that anybody saw, if it is in its first life.
+    /// The room's last epoch and offset that a client saw, if it is in its first life.
     pub(crate) fn present(&self, room: usize) -> Option<(String, u64)> {
         let mut lives = self.lives.iter().filter(|((name, _), _)| *name == room);
         let ((_, epoch), life) = lives.next()?;
@@ -186,31 +186,31 @@ impl Model {
         Some((epoch.to_string(), newest))
     }
 
-    /// What stands there, if somebody saw it.
+    /// The message with this offset, if a client saw it.
     pub(crate) fn at(&self, room: usize, epoch: &Rc<str>, offset: u64) -> Option<usize> {
         self.lives.get(&(room, epoch.clone()))?.get(&offset).copied()
     }
 
-    /// The highest offset that anybody saw.
+    /// The highest offset that a client saw.
     pub(crate) fn newest(&self, room: usize, epoch: &Rc<str>) -> u64 {
         let life = self.lives.get(&(room, epoch.clone()));
         life.and_then(|life| life.last_key_value()).map_or(0, |(offset, _)| *offset)
     }
 
-    /// Somebody saw one broadcast directly after another.
+    /// A client saw one broadcast directly after another.
     pub(crate) fn follow(&mut self, before: usize, after: usize) {
         let next = *self.after.entry(before).or_insert(after);
-        assert_eq!(next, after, "after broadcast {before} everybody sees the same");
+        assert_eq!(next, after, "after broadcast {before} every client sees the same");
         let previous = *self.before.entry(after).or_insert(before);
-        assert_eq!(previous, before, "before broadcast {after} everybody sees the same");
+        assert_eq!(previous, before, "before broadcast {after} every client sees the same");
     }
 
-    /// Whether nobody saw another broadcast behind this one.
+    /// Whether no client saw another broadcast after this one.
     pub(crate) fn is_last(&self, broadcast: usize) -> bool {
         !self.after.contains_key(&broadcast)
     }
 
-    /// The broadcasts before this one, the nearest first, as far as anybody saw them.
+    /// The broadcasts before this one, the nearest first, as far as clients saw them.
     pub(crate) fn broadcasts_before(&self, mut number: usize) -> Vec<usize> {
         let mut chain = Vec::new();
         while let Some(&before) = self.before.get(&number) {
@@ -221,7 +221,7 @@ impl Model {
         chain
     }
 
-    /// What one speaker said in one room stands there in the order in which it was said.
+    /// What one speaker said in one room has offsets in the order in which it was said.
     pub(crate) fn check_order(&self) {
         for ((room, _), life) in &self.lives {
             let mut last = BTreeMap::new();

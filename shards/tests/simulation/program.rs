@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use corecast_shards::{
-    Answer, Call, CallKind, CloseStep, ConnId, Disconnect, Petition, Publication, Query, Refused,
-    RequestId, RoomInfo, RoomMessage, RoomName, ShardId, Unsent, Wish, event_frame,
+    Answer, AnswerToken, AskedCommand, AskedKind, Call, CallKind, CloseStep, ConnId, Disconnect,
+    Publication, Query, Refused, RoomInfo, RoomMessage, RoomName, ShardId, Unsent, event_frame,
 };
 
 use crate::count::Happened;
-use crate::model::{EVERYBODY, NOBODY, Speaker};
+use crate::model::{EVERYBODY, NO_ROOM, Speaker};
 use crate::view::{self, Guided};
 use crate::world::{World, trace};
 
@@ -48,9 +48,9 @@ impl World {
         }
     }
 
-    fn token(&mut self) -> RequestId {
+    fn token(&mut self) -> AnswerToken {
         self.asking.next += 1;
-        RequestId(self.asking.next)
+        AnswerToken(self.asking.next)
     }
 
     /// A message for one connection, by itself.
@@ -71,13 +71,13 @@ impl World {
         self.count.add_if(!taken && sent != Err(Unsent::Gone), Happened::EmitDidNotFit);
         if taken {
             self.clients[client].emits.push(said);
-            self.model.sayings[said].told = Some(client as u64);
+            self.model.sayings[said].known = Some(client as u64);
         }
     }
 
     fn make_emit(&mut self, shard: usize) -> (usize, Vec<u8>) {
         let len = self.length().min(3_000);
-        let said = self.model.say(NOBODY, Speaker::Program(shard), len, None, self.step);
+        let said = self.model.say(NO_ROOM, Speaker::Program(shard), len, None, self.step);
         let data = self.model.sayings[said].data.clone();
         (said, event_frame(&Publication { event: "e".into(), data: &data, echo: true }))
     }
@@ -94,7 +94,7 @@ impl World {
         &mut self,
         shard: usize,
         place: usize,
-        token: Option<RequestId>,
+        token: Option<AnswerToken>,
     ) -> bool {
         let len = self.length();
         let name = match place {
@@ -262,21 +262,21 @@ impl World {
         }
     }
 
-    fn guided(&mut self, token: RequestId, client: usize, room: usize, answer: &Answer) {
+    fn guided(&mut self, token: AnswerToken, client: usize, room: usize, answer: &Answer) {
         let rooms = self.clients[client].view.guided.as_mut().expect("it is guided");
         let asked =
             rooms.get_mut(&room).and_then(|all| all.iter_mut().find(|g| g.token == token.0));
         let offset = match answer {
             Answer::Joined(joined) => joined.offset,
             Answer::Left { offset } => *offset,
-            Answer::Gone => return self.count.add(Happened::GuidedToNobody),
+            Answer::Gone => return self.count.add(Happened::GuidedButEnded),
             other => panic!("a join or leave answered with {other:?}"),
         };
         match asked {
             Some(asked) => asked.offset = Some(offset),
             None => {
-                let told = self.clients[client].view.told_first.remove(&token.0);
-                assert_eq!(told, Some(offset), "the client was told the same");
+                let known = self.clients[client].view.known_first.remove(&token.0);
+                assert_eq!(known, Some(offset), "the client was sent the same");
             }
         }
         let joined = matches!(answer, Answer::Joined(_));
@@ -306,8 +306,8 @@ impl World {
         let call = self.calls.swap_remove(place);
         let client = self.by_conn[&call.conn];
         let shard = call.conn.shard.index();
-        if let CallKind::Command(petition) = call.kind {
-            return self.decide(call.conn, petition);
+        if let CallKind::Command(asked) = call.kind {
+            return self.decide(call.conn, asked);
         }
         let failed = matches!(call.kind, CallKind::Event(_)) && self.chance.happens(0.3);
         if failed {
@@ -322,22 +322,22 @@ impl World {
     }
 
     /// The program says what it was to say about this command.
-    fn decide(&mut self, conn: ConnId, mut petition: Petition) {
+    fn decide(&mut self, conn: ConnId, mut asked: AskedCommand) {
         let verdicts = &mut self.clients[self.by_conn[&conn]].verdicts;
         let (verdict, rewritten) = verdicts.pop_front().expect("the program is asked once");
         self.count.add(Happened::Decided);
-        if let (Wish::Publish(said) | Wish::Broadcast(said), Some(data)) =
-            (&mut petition.wish, rewritten)
+        if let (AskedKind::Publish(said) | AskedKind::Broadcast(said), Some(data)) =
+            (&mut asked.kind, rewritten)
         {
             said.data = data;
             self.count.add(Happened::Rewritten);
         }
         trace!(self, "{conn}: the program decides: {verdict:?}");
-        self.shards[conn.shard.index()].decide(conn, petition, verdict);
+        self.shards[conn.shard.index()].decide(conn, asked, verdict);
         self.ring(conn.shard.index());
     }
 
-    /// Pulls everything that a shard has to tell.
+    /// Pulls all outputs of a shard.
     pub(crate) fn pull(&mut self, shard: usize) {
         while let Some(goodbye) = self.shards[shard].next_close_step() {
             match goodbye {
@@ -359,8 +359,11 @@ impl World {
             self.clients[self.by_conn[&conn]].paused = false;
             self.count.add(Happened::Resumed);
         }
-        while let Some(conn) = self.shards[shard].next_gone() {
-            assert!(!self.shards[shard].is_open(conn), "nothing is begun for who has gone");
+        while let Some(conn) = self.shards[shard].next_hung_up() {
+            assert!(
+                !self.shards[shard].is_open(conn),
+                "nothing is begun for a client that has hung up"
+            );
         }
         while let Some(call) = self.shards[shard].next_call() {
             self.called(call);
@@ -384,7 +387,7 @@ impl World {
         self.calls.push(call);
     }
 
-    fn answered(&mut self, shard: usize, token: RequestId, answer: Answer) {
+    fn answered(&mut self, shard: usize, token: AnswerToken, answer: Answer) {
         let question = self.asking.questions.remove(&(shard, token.0));
         let question = question.expect("a question is answered once");
         self.count.add(Happened::CallerAnswered);
@@ -396,7 +399,7 @@ impl World {
                     self.count.add(Happened::PublishedCounted);
                 }
                 let everybody = self.model.sayings[said].room == EVERYBODY;
-                self.model.tell(said, if everybody { 0 } else { offset });
+                self.model.acked(said, if everybody { 0 } else { offset });
             }
             (Question::Stats, Answer::Stats(stats)) => {
                 assert!(stats.connections as usize <= self.clients.len());
@@ -416,7 +419,7 @@ impl World {
             (Question::Emit { client, said }, Answer::Found(found)) => {
                 self.count.add_if(!found, Happened::EmitNotFound);
                 if found {
-                    self.model.sayings[said].told = Some(client as u64);
+                    self.model.sayings[said].known = Some(client as u64);
                 }
             }
             (Question::Emit { .. }, Answer::Full(_) | Answer::TooLarge(_)) => {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, Query, RequestId, Shard, Time};
+use corecast_shards::{AnswerToken, Disconnect, Query, Shard, Time};
 
 use crate::client::Client;
 use crate::count::Happened;
 use crate::faults::Faults;
-use crate::model::{EVERYBODY, NOBODY, Saying, Speaker};
+use crate::model::{EVERYBODY, NO_ROOM, Saying, Speaker};
 use crate::program::Question;
 use crate::world::{World, trace};
 
@@ -19,7 +19,7 @@ impl World {
     pub(crate) fn end_in_peace(&mut self) {
         self.make_peace();
         self.settle();
-        // Whoever is still there sees this one, and from it on back every broadcast.
+        // Each client that is still there sees this one, and with it all broadcasts before.
         let last = self.model.sayings.len();
         assert!(self.say_from_program(0, EVERYBODY, None), "nothing stands in the way");
         self.settle();
@@ -31,10 +31,10 @@ impl World {
         self.check_emits();
         self.model.check_order();
         self.clients.iter().for_each(|client| client.view.check_passed(&self.model));
-        self.everybody_leaves();
+        self.every_client_ends();
     }
 
-    /// The server goes away: what was accepted is still sent to everybody who takes it.
+    /// The server goes away: what was accepted is still sent to every client that takes it.
     pub(crate) fn drain(&mut self) {
         self.count.add(Happened::Drain);
         if self.setup.drains_in_peace {
@@ -60,7 +60,7 @@ impl World {
         for shard in 0..self.shards.len() {
             self.shards[shard].close_all_when_flushed(Disconnect::Shutdown);
             self.ring(shard);
-            self.closing[shard] = Some(self.told[shard]);
+            self.closing[shard] = Some(self.time_at[shard]);
             self.some_steps(30);
         }
         self.some_steps(1_000);
@@ -77,7 +77,7 @@ impl World {
                 assert!(end > info.offset, "room {room}: {end} comes no more");
             }
         }
-        // Nobody missed the last broadcast of those that anybody got.
+        // No client missed the last broadcast of those that any client got.
         for client in self.clients.iter().filter(|client| client.was_served()) {
             let last = client.view.broadcasts.last();
             assert!(last.is_none_or(|last| self.model.is_last(*last)), "more was broadcast");
@@ -106,7 +106,7 @@ impl World {
         self.setup.faults = Faults::none();
     }
 
-    /// A drain lasts no longer for those who read nothing than the slow rules say.
+    /// A drain lasts no longer for clients that read nothing than the slow rules say.
     fn let_the_stalled_time_out(&mut self) {
         for _ in 0..5 {
             self.now = self.now + self.setup.config.limits.slow_timeout / 2;
@@ -184,7 +184,7 @@ impl World {
             moved |= self.send_all(shard);
             self.pull(shard);
             self.note_who_caught_up(shard);
-            self.check_due(shard, self.told[shard]);
+            self.check_due(shard, self.time_at[shard]);
         }
         moved |= !self.calls.is_empty();
         while !self.calls.is_empty() {
@@ -229,7 +229,7 @@ impl World {
     fn ask_for_rooms(&mut self) {
         self.asking.rooms.clear();
         for room in 0..self.names.len() {
-            let token = RequestId(u64::MAX - room as u64);
+            let token = AnswerToken(u64::MAX - room as u64);
             let home = self.shards[0].home(&self.names[room]);
             let query = Query::Room(self.names[room].clone());
             self.shards[0].query(home, token, query).expect("all is quiet");
@@ -239,7 +239,7 @@ impl World {
         }
     }
 
-    /// Rings and logs are empty, nobody waits, and every shard counts what is there.
+    /// Rings and logs are empty, no connection waits, and every shard counts what is there.
     fn check_quiet(&self) {
         assert!(self.mesh.is_empty() && self.begun.is_empty() && self.calls.is_empty());
         assert!(self.asking.questions.is_empty(), "unanswered: {:?}", self.asking.questions);
@@ -247,8 +247,12 @@ impl World {
             let stats = shard.stats();
             assert!(shard.is_quiet() && !shard.has_sends(), "shard {place} is quiet");
             assert_eq!(stats.log_bytes, 0, "the logs of shard {place} are empty");
-            assert_eq!((stats.paused, stats.blocked), (0, 0), "nobody waits on shard {place}");
-            assert_eq!(stats.pressed_rooms, 0, "no room of shard {place} is paused");
+            assert_eq!(
+                (stats.waiting, stats.blocked),
+                (0, 0),
+                "no connection waits on shard {place}"
+            );
+            assert_eq!(stats.paused_rooms, 0, "no room of shard {place} is paused");
             let longest = stats.counters.latencies.max();
             assert!(longest <= self.now.since(Time::default()), "nothing took longer than the run");
             let here = self.clients.iter().filter(|c| c.shard == place && c.lives());
@@ -259,7 +263,7 @@ impl World {
         }
     }
 
-    /// Every begun command is answered, and every member stands at the end of its rooms.
+    /// Every begun command is answered, and every member is at the end of its rooms.
     fn check_commands(&self) {
         for (number, client) in self.clients.iter().enumerate().filter(|(_, c)| c.lives()) {
             assert!(!client.doomed && client.hung_up.is_none(), "client {number} must be gone");
@@ -277,7 +281,7 @@ impl World {
             let guided = client.view.guided.iter().flatten();
             assert!(guided.clone().all(|(_, asked)| asked.is_empty()), "{guided:?}");
             assert!(client.view.pinged.is_empty(), "every ping is answered");
-            assert!(client.view.told_first.is_empty(), "the program is told, too");
+            assert!(client.view.known_first.is_empty(), "the program learns it, too");
             for (line, expected) in &client.view.expected {
                 assert!(expected.is_empty(), "client {number} waits for {expected:?} in {line:?}");
             }
@@ -289,7 +293,7 @@ impl World {
                 let end = info.offset + 1;
                 assert!(
                     stay.next <= end && stay.next + own >= end,
-                    "client {number} stands at {} of {end} in room {room}, {own} its own",
+                    "client {number} is at {} of {end} in room {room}, {own} its own",
                     stay.next
                 );
             }
@@ -327,7 +331,7 @@ impl World {
     fn check_message_count(&self, room: usize, offset: u64) {
         let said = || self.model.sayings.iter().filter(|saying| saying.room == room);
         let accepted = |saying: &&Saying| match saying.by {
-            Speaker::Client(client) => saying.told.is_some() || self.clients[client].lives(),
+            Speaker::Client(client) => saying.known.is_some() || self.clients[client].lives(),
             Speaker::Program(_) => saying.accepted,
         };
         let perhaps =
@@ -337,20 +341,20 @@ impl World {
         assert!((least..=most).contains(&offset), "room {room}: {offset} of {least} to {most}");
     }
 
-    /// Every broadcast reached everybody who was greeted before it was sent.
+    /// Every broadcast reached every client that was greeted before it was sent.
     fn check_broadcasts(&self, last: usize) {
         let mut numbered = self.model.broadcasts_before(last);
         numbered.push(last);
-        let told = |number: &usize| {
+        let was_accepted = |number: &usize| {
             let saying = &self.model.sayings[*number];
             let accepted = match saying.by {
-                // Whoever is still there has said nothing in vain.
+                // What a client that is still there said was accepted.
                 Speaker::Client(client) => self.clients[client].lives(),
                 Speaker::Program(_) => false,
             };
-            saying.room == EVERYBODY && (saying.told.is_some() || accepted)
+            saying.room == EVERYBODY && (saying.known.is_some() || accepted)
         };
-        let accepted: Vec<usize> = (0..self.model.sayings.len()).filter(told).collect();
+        let accepted: Vec<usize> = (0..self.model.sayings.len()).filter(was_accepted).collect();
         for (number, client) in self.clients.iter().enumerate().filter(|(_, c)| c.lives()) {
             if client.view.stream.is_some() {
                 assert!(client.view.broadcasts.is_empty(), "a broadcast is no room's message");
@@ -367,25 +371,25 @@ impl World {
         }
     }
 
-    /// What was queued for one connection reached it and nobody else.
+    /// What was queued for one connection reached it and no other.
     fn check_emits(&self) {
         for (number, client) in self.clients.iter().enumerate() {
             for said in &client.view.emitted {
-                let to = self.model.sayings[*said].told;
-                assert_eq!(to, Some(number as u64), "emit {said} was for somebody else");
+                let to = self.model.sayings[*said].known;
+                assert_eq!(to, Some(number as u64), "emit {said} was for another client");
             }
         }
         for (said, saying) in
-            self.model.sayings.iter().enumerate().filter(|(_, s)| s.room == NOBODY)
+            self.model.sayings.iter().enumerate().filter(|(_, s)| s.room == NO_ROOM)
         {
-            if let Some(to) = saying.told.and_then(|to| self.clients.get(to as usize)) {
+            if let Some(to) = saying.known.and_then(|to| self.clients.get(to as usize)) {
                 assert!(!to.lives() || to.view.emitted.contains(&said), "emit {said} never came");
             }
         }
     }
 
-    /// Everybody goes, in one way or another, and nothing stays behind.
-    fn everybody_leaves(&mut self) {
+    /// Every client ends, in one way or another, and nothing is left.
+    fn every_client_ends(&mut self) {
         for client in self.open.clone() {
             match self.chance.happens(0.5) {
                 true => self.hang_up(client),
@@ -402,7 +406,7 @@ impl World {
         self.check_all_gone();
     }
 
-    /// Those who ignored our close frame are cut.
+    /// The clients that ignored our close frame are cut.
     fn let_close_time_out(&mut self) {
         for _ in 0..3 {
             let timeout = self.setup.config.limits.close_timeout;
@@ -422,7 +426,7 @@ impl World {
                 assert!(gone, "{} is gone", client.conn);
             }
             assert_eq!((stats.connections, stats.memberships), (0, 0), "shard {shard} is empty");
-            assert_eq!((stats.log_bytes, stats.pressed_rooms), (0, 0), "shard {shard} is empty");
+            assert_eq!((stats.log_bytes, stats.paused_rooms), (0, 0), "shard {shard} is empty");
             let closed: u64 = stats.counters.closed.iter().sum();
             assert_eq!(stats.counters.opened, closed, "shard {shard} counts every end once");
             let linger = self.setup.config.limits.room_linger + Duration::from_secs(1);

@@ -2,12 +2,13 @@
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    CallKind, CloseCode, Disconnect, Format, Message, Permission, Petition, Said, Verdict, Wish,
+    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, Message, Permission,
+    Verdict,
 };
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
-use crate::model::{EVERYBODY, NOBODY, Speaker};
+use crate::model::{EVERYBODY, NO_ROOM, Speaker};
 use crate::view::{Awaited, Line};
 use crate::world::{World, trace};
 
@@ -147,15 +148,15 @@ impl World {
     fn will_ask(
         &mut self,
         client: usize,
-        petition: Petition,
+        asked: AskedCommand,
         refusal: Option<&'static str>,
         rewritten: Option<Box<str>>,
     ) {
         let player = &mut self.clients[client];
-        let permission = match petition.wish {
-            Wish::Join(_) => player.permissions.join,
-            Wish::Publish(_) => player.permissions.publish,
-            Wish::Broadcast(_) => player.permissions.broadcast,
+        let permission = match asked.kind {
+            AskedKind::Join(_) => player.permissions.join,
+            AskedKind::Publish(_) => player.permissions.publish,
+            AskedKind::Broadcast(_) => player.permissions.broadcast,
         };
         if permission != Permission::Asked {
             return;
@@ -165,7 +166,7 @@ impl World {
             Some("forbidden") => Verdict::Forbidden("not \"now\"".into()),
             Some(_) => Verdict::Failed,
         };
-        player.said.push_back(CallKind::Command(petition));
+        player.said.push_back(CallKind::Command(asked));
         player.verdicts.push_back((verdict, rewritten));
     }
 
@@ -182,9 +183,9 @@ impl World {
         let asked = permission == Permission::Asked && refusal.is_none();
         let rewrites = asked && self.chance.happens(0.3);
         let by = Speaker::Client(client);
-        let told = if refusal.is_some() || rewrites { NOBODY } else { place };
+        let shown_in = if refusal.is_some() || rewrites { NO_ROOM } else { place };
         let len = self.length();
-        let written = self.model.say(told, by, len, excluded, self.step);
+        let written = self.model.say(shown_in, by, len, excluded, self.step);
         let said = match rewrites {
             true => self.model.say(place, by, len, excluded, self.step),
             false => written,
@@ -204,13 +205,13 @@ impl World {
         let name = &self.written[room];
         let json = format!(r#"{{"event":"cast:join","room":{name}{data}{id_json}}}"#);
         self.speak(client, &json);
-        let wish = Wish::Join(since.clone().map(|(epoch, offset)| (epoch.into(), offset)));
-        let petition = Petition {
-            wish,
+        let kind = AskedKind::Join(since.clone().map(|(epoch, offset)| (epoch.into(), offset)));
+        let asked = AskedCommand {
+            kind,
             room: Some(self.names[room].clone()),
             id: id.as_deref().map(Into::into),
         };
-        self.will_ask(client, petition, refusal, None);
+        self.will_ask(client, asked, refusal, None);
         let answer = match refusal {
             Some(code) => Awaited::Error(code),
             None => Awaited::Joined { since, may_refuse, must_refuse },
@@ -294,14 +295,14 @@ impl World {
             r#"{{"event":"cast:publish","room":{name}{id_json},"data":{{"event":"m","data":{data}{echo_json}}}}}"#
         );
         self.speak(client, &json);
-        let wish = Wish::Publish(Said { event: "m".into(), data: (&*data).into(), echo });
-        let petition = Petition {
-            wish,
+        let kind = AskedKind::Publish(Draft { event: "m".into(), data: (&*data).into(), echo });
+        let asked = AskedCommand {
+            kind,
             room: Some(self.names[room].clone()),
             id: id.as_deref().map(Into::into),
         };
         let Words { refusal, said, rewritten, .. } = words;
-        self.will_ask(client, petition, refusal, rewritten);
+        self.will_ask(client, asked, refusal, rewritten);
         let player = &mut self.clients[client];
         if let Some(code) = refusal {
             return player.view.expect(Line::Room(room), id, Awaited::Error(code));
@@ -323,10 +324,11 @@ impl World {
             r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","data":{data},"echo":false}}}}"#
         );
         self.speak(client, &json);
-        let wish = Wish::Broadcast(Said { event: "b".into(), data: (&*data).into(), echo: false });
-        let petition = Petition { wish, room: None, id: id.as_deref().map(Into::into) };
+        let kind =
+            AskedKind::Broadcast(Draft { event: "b".into(), data: (&*data).into(), echo: false });
+        let asked = AskedCommand { kind, room: None, id: id.as_deref().map(Into::into) };
         let Words { refusal, said, rewritten, .. } = words;
-        self.will_ask(client, petition, refusal, rewritten);
+        self.will_ask(client, asked, refusal, rewritten);
         let view = &mut self.clients[client].view;
         match refusal {
             Some(code) => view.expect(Line::Errors, id, Awaited::Error(code)),

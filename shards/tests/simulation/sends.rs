@@ -51,8 +51,8 @@ impl World {
         for _ in 0..cut {
             let Some(conn) = self.shards[shard].next_room_send() else {
                 self.slicing[shard] = false;
-                let told = self.told[shard];
-                self.shards[shard].on_quantum_end(told);
+                let now = self.time_at[shard];
+                self.shards[shard].on_quantum_end(now);
                 return;
             };
             self.begin(conn);
@@ -117,17 +117,17 @@ impl World {
         let end = self.what_the_socket_does(client, total);
         trace!(self, "client {client}: send of {total} bytes ends: {end:?}");
         let taken = if let SendEnd::Taken(bytes) = end { bytes } else { 0 };
-        let told = self.told[send.conn.shard.index()];
+        let now = self.time_at[send.conn.shard.index()];
         let refuses = taken < total && end != SendEnd::Failed;
-        self.clients[client].sent_to_at = told;
+        self.clients[client].sent_to_at = now;
         let was_slow = self.slow[send.conn.shard.index()].contains(&client);
         let socket = &mut self.clients[client];
         socket.buffered += taken;
         if refuses {
             socket.refusing = true;
-            socket.blocked_at = Some(told);
+            socket.blocked_at = Some(now);
             if taken > 0 || !was_slow {
-                socket.refused_since = told;
+                socket.refused_since = now;
             }
             self.slow[send.conn.shard.index()].insert(client);
         }
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// Tells the shard that a socket which refused bytes takes them again.
+    /// Reports to the shard that a socket which refused bytes takes them again.
     pub(crate) fn tell_writable(&mut self, client: usize) -> bool {
         let socket = &mut self.clients[client];
         let writable = socket.free() > 0 || socket.dead;
@@ -225,7 +225,7 @@ impl World {
         trace!(self, "client {client}: writable");
         self.clients[client].blocked_at = None;
         if self.clients[client].view.stream.is_some() {
-            self.clients[client].commented_at = self.told[shard];
+            self.clients[client].commented_at = self.time_at[shard];
         }
         self.shards[shard].on_writable(conn);
         self.ring(shard);
@@ -258,7 +258,7 @@ impl World {
         sender.paused |= !shard.wants_read(sender.conn);
         if sender.paused {
             if excused && shard.close_reason(sender.conn).is_none() {
-                self.excused.push((client, self.told[sender.shard]));
+                self.excused.push((client, self.time_at[sender.shard]));
             }
             return false;
         }
@@ -266,8 +266,8 @@ impl World {
         let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
         sender.handed += bytes;
         if shard.close_reason(sender.conn).is_none() {
-            sender.heard = self.told[sender.shard];
-            sender.note_begun(self.told[sender.shard]);
+            sender.heard = self.time_at[sender.shard];
+            sender.note_begun(self.time_at[sender.shard]);
             sender.pings_when_heard = sender.view.pings_seen;
             sender.pinged_by = None;
         }
@@ -304,8 +304,8 @@ impl World {
     /// The end of a client's stream, once everything before it was handed in.
     fn maybe_tell_end(&mut self, client: usize) {
         let sender = &self.clients[client];
-        let told = sender.end_told || sender.closed || !sender.out.is_empty();
-        if sender.hung_up.is_some() && !told && self.chance.happens(0.5) {
+        let is_over = sender.end_told || sender.closed || !sender.out.is_empty();
+        if sender.hung_up.is_some() && !is_over && self.chance.happens(0.5) {
             self.tell_end(client);
         }
     }
@@ -338,7 +338,7 @@ impl World {
         }
     }
 
-    /// Something is told about a connection that is gone.
+    /// An event is reported for a connection that has ended.
     pub(crate) fn stale_event(&mut self) {
         if self.clients.is_empty() {
             return;

@@ -25,8 +25,8 @@ pub(crate) struct Stream {
     pub(crate) room: usize,
     /// The room's offset when its home counted the member, where the harness saw that.
     pub(crate) joined_at: Option<u64>,
-    /// The newest offsets that anybody saw, by epoch, before it asked.
-    floors: BTreeMap<Rc<str>, u64>,
+    /// The newest offsets that a client saw, by epoch, before it asked.
+    seen_before: BTreeMap<Rc<str>, u64>,
     /// The first offset that it heard of, and what comes next while it has heard of no message.
     first: Option<u64>,
     next: Option<u64>,
@@ -46,11 +46,11 @@ struct Event<'a> {
 
 impl Stream {
     fn new(room: usize, model: &Model) -> Stream {
-        let floors = model.newest_by_epoch(room);
+        let seen_before = model.newest_by_epoch(room);
         Stream {
             room,
             joined_at: None,
-            floors,
+            seen_before,
             first: None,
             next: None,
             retries: false,
@@ -188,7 +188,7 @@ impl View {
         assert!(stream.reason.is_none(), "only the last chunk follows the reason");
         let is_first = !std::mem::replace(&mut stream.retries, true);
         if payload == RETRY {
-            return assert!(is_first, "the delay is told once");
+            return assert!(is_first, "the delay is sent once");
         }
         if let Some(comment) = payload.strip_prefix(": ") {
             let comment = comment.strip_suffix("\n\n").expect("a comment has an end");
@@ -246,7 +246,7 @@ impl View {
         self.room_message(room, offset, said, court);
     }
 
-    /// The first message tells where it is.
+    /// The first message shows the epoch and the offset.
     fn enter(&mut self, room: usize, epoch: &Rc<str>, offset: u64, court: &mut Court<'_>) {
         if let Some(stay) = self.rooms.get(&room) {
             return assert_eq!(stay.epoch, *epoch, "a room does not end under its members");
@@ -255,8 +255,8 @@ impl View {
         let stream = self.stream_mut();
         let next = stream.next.or(stream.joined_at.map(|joined| joined + 1)).unwrap_or(offset);
         let first = *stream.first.get_or_insert(next);
-        let floor = stream.floors.get(epoch).copied().unwrap_or(0);
-        assert!(first > floor, "room {room}: {first} is older than the stream, {floor} was seen");
+        let seen = stream.seen_before.get(epoch).copied().unwrap_or(0);
+        assert!(first > seen, "room {room}: {first} is older than the stream, {seen} was seen");
         self.rooms.insert(room, Stay { epoch: epoch.clone(), next });
     }
 
@@ -302,15 +302,15 @@ impl World {
             true => 0,
             false => self.chance.below(self.names.len()),
         };
-        let before = self.shards[shard].stats().paused;
+        let before = self.shards[shard].stats().waiting;
         let head = [HEAD, &Format::chunk(RETRY.as_bytes())].concat();
-        let conn = self.shards[shard].open_events(&self.names[room], &head);
-        let waits = self.shards[shard].stats().paused > before;
+        let conn = self.shards[shard].open_event_stream(&self.names[room], &head);
+        let waits = self.shards[shard].stats().waiting > before;
         self.count.add_if(waits, Happened::StreamWaited);
         (conn, room)
     }
 
-    /// Says what nobody listens to, or goes.
+    /// Sends bytes that are discarded, or hangs up.
     pub(crate) fn act_on_stream(&mut self, client: usize) {
         if self.chance.happens(self.setup.faults.hang_up) {
             self.hang_up(client);
@@ -364,7 +364,7 @@ impl World {
         let limits = &self.setup.config.limits;
         let player = &self.clients[client];
         let patience = limits.ping_interval + limits.ping_timeout;
-        let now = self.told[player.shard];
+        let now = self.time_at[player.shard];
         let blocked = player.blocked_at.map(|since| now.since(since));
         let late = player.ends_blocked.or(blocked).is_some_and(|blocked| blocked >= patience);
         assert!(late, "client {client} takes bytes and ends as idle");

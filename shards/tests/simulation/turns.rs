@@ -2,7 +2,7 @@
 //! for what happens.
 //!
 //! A shard wakes when something rings: a ring that it reads or waits for, one of its sockets, its
-//! next deadline, a task of the program. In each turn it is told the time and the room on its rings,
+//! next deadline, a task of the program. In each turn it learns the time and the capacity of its rings,
 //! and then everything has its budget. Before it sleeps it is asked what it wants to hear of, and it
 //! hears of nothing else.
 
@@ -105,7 +105,7 @@ impl World {
         self.give_to_rings(shard);
         self.note_who_caught_up(shard);
         self.fall_asleep(shard);
-        self.check_due(shard, self.told[shard]);
+        self.check_due(shard, self.time_at[shard]);
         self.check_shard(shard);
     }
 
@@ -179,8 +179,8 @@ impl World {
             }
         }
         if self.shards[shard].wants_quantum_end() {
-            let told = self.told[shard];
-            self.shards[shard].on_quantum_end(told);
+            let now = self.time_at[shard];
+            self.shards[shard].on_quantum_end(now);
         }
     }
 
@@ -228,7 +228,7 @@ impl World {
         self.count.add_if(!self.is_awake(shard), Happened::Slept);
     }
 
-    /// Whoever sleeps has nothing to do: to hear of what it did not ask for changes nothing.
+    /// A shard that sleeps has nothing to do: an event that it did not ask for changes nothing.
     fn check_sleepers(&mut self) {
         let time_passed = self.slept_until < self.now;
         self.slept_until = self.now;
@@ -246,9 +246,9 @@ impl World {
             assert!(!engine.has_loopback(), "shard {shard} sleeps with messages to itself");
             assert!(!engine.has_sends(), "shard {shard} sleeps with something to send");
             let resumed = engine.next_resumed();
-            assert_eq!(resumed, None, "shard {shard} sleeps, and somebody could be read");
-            let told = (engine.next_close_step(), engine.next_answer().map(|(token, _)| token));
-            assert_eq!(told, (None, None), "shard {shard} sleeps with something to tell");
+            assert_eq!(resumed, None, "shard {shard} sleeps, and a connection could be read");
+            let outputs = (engine.next_close_step(), engine.next_answer().map(|(token, _)| token));
+            assert_eq!(outputs, (None, None), "shard {shard} sleeps with outputs");
             assert_eq!(engine.next_call(), None, "shard {shard} sleeps with a message");
             for peer in (0..self.shards.len()).filter(|peer| *peer != shard) {
                 let id = ShardId::new(peer as u16);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use crate::count::{Count, Happened};
-use crate::model::{EVERYBODY, Model, NOBODY};
+use crate::model::{EVERYBODY, Model, NO_ROOM};
 use crate::stream::Stream;
 use crate::wire::{self, member, read_frame};
 
@@ -42,7 +42,7 @@ pub(crate) enum Awaited {
 pub(crate) struct Guided {
     pub(crate) joins: bool,
     pub(crate) token: u64,
-    /// What the program was told.
+    /// The offset that the program was sent.
     pub(crate) offset: Option<u64>,
 }
 
@@ -65,18 +65,18 @@ pub(crate) struct View {
     pub(crate) partial: Vec<u8>,
     pub(crate) rooms: BTreeMap<usize, Stay>,
     pub(crate) expected: BTreeMap<Line, VecDeque<Expected>>,
-    /// What the program asked for and the client was not told yet, by room. Such a client gives
+    /// What the program asked for and the client has not learned of yet, by room. Such a client gives
     /// each join and leave of its own an id.
     pub(crate) guided: Option<BTreeMap<usize, VecDeque<Guided>>>,
     /// Offsets that it heard of before the program did, by the program's token.
-    pub(crate) told_first: BTreeMap<u64, u64>,
+    pub(crate) known_first: BTreeMap<u64, u64>,
     ids: BTreeMap<String, Line>,
     /// Where each room was left, to come back to.
     pub(crate) left: BTreeMap<usize, (Rc<str>, u64)>,
-    /// Offsets of its own messages that it does not get, as far as acks tell.
+    /// Offsets of its own messages that it does not get, as far as acks say.
     excluded: BTreeSet<(usize, u64)>,
     /// Those of them that may be of the room's present life.
-    holes: BTreeSet<(usize, u64)>,
+    absent: BTreeSet<(usize, u64)>,
     /// How many such messages it sent without asking for an ack, by room.
     pub(crate) unasked: BTreeMap<usize, usize>,
     /// Offsets that never came; each must be one of its own.
@@ -120,11 +120,11 @@ impl View {
             rooms: BTreeMap::new(),
             expected: BTreeMap::new(),
             guided: guided.then(BTreeMap::new),
-            told_first: BTreeMap::new(),
+            known_first: BTreeMap::new(),
             ids: BTreeMap::new(),
             left: BTreeMap::new(),
             excluded: BTreeSet::new(),
-            holes: BTreeSet::new(),
+            absent: BTreeSet::new(),
             unasked: BTreeMap::new(),
             passed: Vec::new(),
             broadcasts: Vec::new(),
@@ -237,14 +237,14 @@ impl View {
             }
             r#""b""# => self.broadcast(data, court),
             r#""e""# => {
-                let number = court.model.recognise(data, NOBODY);
+                let number = court.model.recognise(data, NO_ROOM);
                 assert!(self.emitted.insert(number), "emit {number} comes once");
             }
             _ => panic!("unknown event {event}"),
         }
     }
 
-    /// A message in the program's own format, which tells neither its room nor its offset.
+    /// A message in the program's own format, which has neither its room nor its offset.
     fn verbatim(&mut self, data: &str, court: &mut Court<'_>) {
         assert!(self.welcomed_at.is_some(), "welcome comes first");
         let room = court.model.room_of(data);
@@ -253,7 +253,7 @@ impl View {
         }
         let stay = self.rooms.get(&room);
         let mut offset = stay.unwrap_or_else(|| panic!("a message of room {room}")).next;
-        while self.holes.contains(&(room, offset)) {
+        while self.absent.contains(&(room, offset)) {
             offset += 1;
         }
         let number = court.model.recognise(data, room);
@@ -269,7 +269,7 @@ impl View {
     /// Takes the next answer of a line out of it.
     fn answer(&mut self, line: Line, id: Option<&str>) -> Awaited {
         let next = self.expected.get_mut(&line).and_then(VecDeque::pop_front);
-        let next = next.unwrap_or_else(|| panic!("an answer {id:?} nobody waits for in {line:?}"));
+        let next = next.unwrap_or_else(|| panic!("an answer {id:?} to nothing in {line:?}"));
         assert_eq!(next.id.as_deref(), id, "answers in {line:?} come in order, {:?}", next.answer);
         if let Some(id) = id {
             self.ids.remove(id);
@@ -282,11 +282,12 @@ impl View {
     fn guide(&mut self, room: usize, id: Option<&str>, joins: bool, offset: u64) -> bool {
         let Some(guided) = self.guided.as_mut().filter(|_| id.is_none()) else { return false };
         let next = guided.get_mut(&room).and_then(VecDeque::pop_front);
-        let next = next.unwrap_or_else(|| panic!("nobody asked for this in room {room}"));
+        let next =
+            next.unwrap_or_else(|| panic!("the program did not ask for this in room {room}"));
         assert_eq!(next.joins, joins, "answers in room {room} come in order");
         match next.offset {
-            Some(told) => assert_eq!(told, offset, "the program was told the same"),
-            None => self.told_first.extend([(next.token, offset)]),
+            Some(known) => assert_eq!(known, offset, "the program was sent the same"),
+            None => self.known_first.extend([(next.token, offset)]),
         }
         true
     }
@@ -322,7 +323,7 @@ impl View {
             return;
         }
         assert!(!must_refuse, "a room too many");
-        assert_eq!(recovered.is_some(), since.is_some(), "recovered is for those who ask");
+        assert_eq!(recovered.is_some(), since.is_some(), "recovered is for clients that ask");
         if let Some((since_epoch, since_offset)) = since {
             let present = *since_epoch == *epoch && since_offset == offset;
             assert_eq!(recovered, Some(if present { "true" } else { "false" }));
@@ -332,8 +333,8 @@ impl View {
         if let Some((left_epoch, left_at)) = self.left.get(&room) {
             assert!(*left_epoch != epoch || *left_at <= offset, "offsets only grow");
         }
-        // Acks do not tell the room's life: those of higher offsets were of former ones.
-        self.holes.retain(|(other, at)| *other != room || *at <= offset);
+        // Acks do not say which life of the room it is: those of higher offsets were of former ones.
+        self.absent.retain(|(other, at)| *other != room || *at <= offset);
         self.rooms.insert(room, Stay { epoch, next: offset + 1 });
     }
 
@@ -350,21 +351,21 @@ impl View {
     }
 
     fn ack(&mut self, id: &str, data: &str, court: &mut Court<'_>) {
-        let line = *self.ids.get(id).unwrap_or_else(|| panic!("an ack {id} nobody waits for"));
+        let line = *self.ids.get(id).unwrap_or_else(|| panic!("an ack {id} to nothing"));
         let answer = self.answer(line, Some(id));
         let Awaited::Ack(said) = answer else { panic!("{answer:?} answered with an ack") };
         let Line::Room(room) = line else {
-            assert_eq!(data, "null", "a broadcast's offset is nobody's business");
-            return court.model.tell(said, 0);
+            assert_eq!(data, "null", "a broadcast has no offset");
+            return court.model.acked(said, 0);
         };
         let offset = number(data, "offset");
-        court.model.tell(said, offset);
+        court.model.acked(said, offset);
         if let Some(stay) = self.rooms.get(&room) {
             assert!(stay.next <= offset + 1, "an ack precedes every later message of its room");
         }
         if court.model.sayings[said].excluded.is_some() {
             self.excluded.insert((room, offset));
-            self.holes.insert((room, offset));
+            self.absent.insert((room, offset));
         }
     }
 
@@ -429,11 +430,11 @@ impl View {
         court.model.place(room, &stay.epoch, offset, number);
         let saying = &court.model.sayings[number];
         let excluded = saying.excluded == Some(self.client);
-        assert!(!excluded, "message {number} comes to the one whom it leaves out");
+        assert!(!excluded, "message {number} comes to the client that it leaves out");
         court.count.add_if(saying.data.len() > 16 << 10, Happened::LargeMessage);
     }
 
-    /// The next message will be `next`: whatever lies before is its own and not for itself.
+    /// The next message will be `next`: the messages before it are the client's own and not for itself.
     fn advance(&mut self, room: usize, next: u64) {
         let stay = self.rooms.get_mut(&room);
         let stay = stay.unwrap_or_else(|| panic!("something of room {room} it is not in"));
@@ -456,12 +457,12 @@ impl View {
         self.broadcasts.push(number);
     }
 
-    /// How many messages from `next` on acks told it that it will not get.
+    /// How many messages from `next` on are its own, as acks said, so that it will not get them.
     pub(crate) fn known_excluded(&self, room: usize, next: u64) -> u64 {
         self.excluded.range((room, next)..(room + 1, 0)).count() as u64
     }
 
-    /// Whatever it did not get of its rooms was its own.
+    /// The messages of its rooms that it did not get were its own.
     pub(crate) fn check_passed(&self, model: &Model) {
         let mut unasked = self.unasked.clone();
         for (room, epoch, offset) in &self.passed {

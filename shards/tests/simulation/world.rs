@@ -25,8 +25,8 @@ pub(crate) struct World {
     pub(crate) chance: Chance,
     pub(crate) step: u64,
     pub(crate) now: Time,
-    /// What each shard was told last.
-    pub(crate) told: Vec<Time>,
+    /// The time that each shard learned last.
+    pub(crate) time_at: Vec<Time>,
     pub(crate) shards: Vec<Shard>,
     pub(crate) mesh: Mesh,
     /// Whether each shard sleeps, where they are driven by turns.
@@ -39,16 +39,16 @@ pub(crate) struct World {
     pub(crate) descriptors: Vec<Option<usize>>,
     pub(crate) open: Vec<usize>,
     pub(crate) begun: Vec<Begun>,
-    /// Whether a slice was started and not finished.
+    /// Whether a quantum was begun and not finished.
     pub(crate) slicing: Vec<bool>,
-    /// Whose socket refused bytes, and who may not have caught up since; by shard.
+    /// Clients whose sockets refused bytes and that may not have caught up since; by shard.
     pub(crate) slow: Vec<BTreeSet<usize>>,
-    /// Who would have been heard if it had been read, and when.
+    /// Clients that would have been heard if they had been read, and when.
     pub(crate) excused: Vec<(usize, Time)>,
     pub(crate) calls: Vec<Call>,
     pub(crate) asking: Asking,
     pub(crate) draining: bool,
-    /// Which shards were told to close everybody, and when.
+    /// Which shards drain, and since when.
     pub(crate) closing: Vec<Option<Time>>,
     /// The home of each room, how it was shown last, and which homes handled requests since.
     pub(crate) homes: Vec<usize>,
@@ -58,7 +58,7 @@ pub(crate) struct World {
     /// How many members a room had when it answered this client's joins. All joins are seen that
     /// travel between shards.
     pub(crate) members: BTreeMap<(usize, usize), VecDeque<u64>>,
-    /// What a caller of this shard must be told about its publish, by its token.
+    /// The answer that a caller of this shard must get to its publish, by its token.
     pub(crate) published: BTreeMap<(usize, u64), (u64, u32)>,
     pub(crate) count: Count,
     pub(crate) lying: Lying,
@@ -95,7 +95,7 @@ impl World {
             chance,
             step: 0,
             now: Time::default(),
-            told: vec![Time::default(); shards],
+            time_at: vec![Time::default(); shards],
             shards: (0..setup.config.shards)
                 .map(|shard| Shard::new(ShardId::new(shard), setup.config.clone()))
                 .collect(),
@@ -183,7 +183,7 @@ impl World {
         } else {
             self.pull(shard);
             self.note_who_caught_up(shard);
-            self.check_due(shard, self.told[shard]);
+            self.check_due(shard, self.time_at[shard]);
         }
         self.check_shard(shard);
     }
@@ -205,7 +205,7 @@ impl World {
 
     pub(crate) fn tell_time(&mut self, shard: usize) {
         self.note_ends(shard);
-        self.told[shard] = self.now;
+        self.time_at[shard] = self.now;
         self.shards[shard].on_time(self.now);
         self.note_timed_out(shard);
         self.note_ends(shard);
@@ -252,16 +252,16 @@ impl World {
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, permissions, descriptor, faults, &mut self.chance);
         new.format = format;
-        new.commented_at = self.told[shard];
+        new.commented_at = self.time_at[shard];
         if let Some(view) = stream {
             (new.resident, new.view) = (false, view);
         }
         if format == Format::Verbatim {
-            // Nobody is greeted, and only the program joins rooms.
+            // There is no welcome, and only the program joins rooms.
             new.view.welcomed_at = Some(self.step);
             new.view.guided.get_or_insert_default();
         }
-        (new.heard, new.silent_since) = (self.told[shard], self.told[shard]);
+        (new.heard, new.silent_since) = (self.time_at[shard], self.time_at[shard]);
         self.count.add_if(new.silent, Happened::SilentClient);
         self.count.add_if(new.stubborn, Happened::StubbornClient);
         self.clients.push(new);
@@ -327,13 +327,13 @@ impl World {
         let before = (player.view.pings_seen, player.view.welcomed_at);
         player.view.take(bytes, &mut court);
         if before != (player.view.pings_seen, player.view.welcomed_at) {
-            player.commented_at = self.told[player.shard];
+            player.commented_at = self.time_at[player.shard];
         }
     }
 
     /// A connection is slow from the moment its socket refuses bytes until it has caught up: when
-    /// its shard has nothing to send to anybody, everybody who is writable has. To be called when
-    /// the shard's outputs are pulled, so that whoever has not caught up in time has parted.
+    /// its shard has nothing to send, every writable connection has. To be called when the shard's
+    /// outputs are pulled, so that a connection that has not caught up in time has parted.
     pub(crate) fn note_who_caught_up(&mut self, shard: usize) {
         if self.slow[shard].is_empty() || self.shards[shard].has_sends() {
             return;

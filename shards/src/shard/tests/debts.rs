@@ -29,7 +29,7 @@ fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
     conn
 }
 
-/// More than half a log of messages that nobody was sent yet.
+/// More than half a log of messages that no member was sent yet.
 fn overflow(shard: &mut Shard, room: &RoomName, from: u64) {
     for offset in from..from + 6 {
         let frames = Frames::one(Encoding::WebSocket, &frame_of(1_000));
@@ -53,14 +53,14 @@ fn three_shards() -> Shard {
 fn a_full_lane_holds_back_no_debt_for_another_home() {
     let mut shard = three_shards();
     let (one, two) = (room_at(&shard, 1), room_at(&shard, 2));
-    let gone = member(&mut shard, &one);
+    let closed = member(&mut shard, &one);
     member(&mut shard, &two);
     shard.on_to_home_capacity(ShardId::new(1), FULL);
-    shard.close(gone, Disconnect::Kicked);
+    shard.close(closed, Disconnect::Kicked);
     send(&mut shard, None);
     overflow(&mut shard, &two, 1);
-    let told = requests(&mut shard, 2);
-    assert!(matches!(told[..], [ToHome::Pause { paused: true, .. }]), "{told:?}");
+    let updates = requests(&mut shard, 2);
+    assert!(matches!(updates[..], [ToHome::Pause { paused: true, .. }]), "{updates:?}");
     assert!(requests(&mut shard, 1).is_empty());
     shard.on_to_home_capacity(ShardId::new(1), FREE);
     let left = requests(&mut shard, 1);
@@ -71,32 +71,32 @@ fn a_full_lane_holds_back_no_debt_for_another_home() {
 fn the_shard_wants_room_for_each_home_to_which_it_owes_something() {
     let mut shard = three_shards();
     let (one, two) = (room_at(&shard, 1), room_at(&shard, 2));
-    let gone = member(&mut shard, &one);
+    let closed = member(&mut shard, &one);
     member(&mut shard, &two);
     for home in 1..3 {
         assert!(!shard.wants_to_home_capacity(ShardId::new(home)), "nothing is owed yet");
         shard.on_to_home_capacity(ShardId::new(home), FULL);
     }
-    shard.close(gone, Disconnect::Kicked);
+    shard.close(closed, Disconnect::Kicked);
     overflow(&mut shard, &two, 1);
     for home in 1..3 {
         assert!(shard.wants_to_home_capacity(ShardId::new(home)), "something is owed to {home}");
         shard.on_to_home_capacity(ShardId::new(home), FREE);
         assert_eq!(requests(&mut shard, home).len(), 1);
-        assert!(!shard.wants_to_home_capacity(ShardId::new(home)), "{home} was told");
+        assert!(!shard.wants_to_home_capacity(ShardId::new(home)), "{home} knows it");
     }
 }
 
 #[test]
 fn a_room_that_is_gone_hides_no_other_that_has_news() {
     let mut shard = three_shards();
-    let (gone, stays) = (room_at(&shard, 1), room_at(&shard, 2));
-    let conn = member(&mut shard, &gone);
+    let (forgotten, stays) = (room_at(&shard, 1), room_at(&shard, 2));
+    let conn = member(&mut shard, &forgotten);
     member(&mut shard, &stays);
     for home in 1..3 {
         shard.on_to_home_capacity(ShardId::new(home), FULL);
     }
-    overflow(&mut shard, &gone, 1);
+    overflow(&mut shard, &forgotten, 1);
     overflow(&mut shard, &stays, 1);
     shard.close(conn, Disconnect::Kicked);
     shard.begin_quantum();

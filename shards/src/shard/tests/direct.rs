@@ -96,7 +96,7 @@ fn acks_on_their_way_count_as_unread() {
     }
     assert_eq!(acks, 200);
     let connection = connection(&shard, conn);
-    assert_eq!((connection.unanswered, connection.unanswered_bytes), (0, 0));
+    assert_eq!((connection.owed_replies, connection.owed_bytes), (0, 0));
     assert!(shard.wants_read(conn));
 }
 

@@ -33,7 +33,7 @@ fn chunks(sent: &str) -> Vec<Option<&str>> {
 }
 
 fn stream(shard: &mut Shard) -> ConnId {
-    let conn = shard.open_events(&lobby(), HEAD.as_bytes());
+    let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes());
     take_loopback(shard);
     conn
 }
@@ -49,8 +49,8 @@ fn members(shard: &mut Shard) -> u32 {
 #[test]
 fn a_stream_is_its_head_and_then_the_rooms_messages() {
     let mut shard = with_policy(SlowPolicy::Disconnect);
-    let conn = shard.open_events(&lobby(), HEAD.as_bytes());
-    assert!(!shard.has_sends(), "the head tells that the join is answered");
+    let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes());
+    assert!(!shard.has_sends(), "the head waits for the answer to the join");
     take_loopback(&mut shard);
     assert_eq!(send(&mut shard, None), HEAD);
     publish_data(&mut shard, &lobby(), "[1,\r\n2]");
@@ -78,7 +78,7 @@ fn a_stream_discards_what_its_client_sends_and_ends_with_it() {
         assert_eq!(members(&mut shard), 1);
         ends(&mut shard, conn);
         assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Lost));
-        assert_eq!(members(&mut shard), 0, "it is gone at once");
+        assert_eq!(members(&mut shard), 0, "it is a member no longer, at once");
     }
 }
 
@@ -86,7 +86,7 @@ fn a_stream_discards_what_its_client_sends_and_ends_with_it() {
 fn a_stream_that_waits_for_its_join_ends_with_its_client() {
     let mut shard = shard_of(2, Limits::default());
     let room = room_at(&shard, 1);
-    let conn = shard.open_events(&room, HEAD.as_bytes());
+    let conn = shard.open_event_stream(&room, HEAD.as_bytes());
     assert!(shard.wants_read(conn) && shard.next_to_home(ShardId::new(1)).is_none());
     shard.on_end(conn);
     assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Lost));
@@ -98,7 +98,7 @@ fn a_stream_that_waits_for_its_join_ends_with_its_client() {
 fn a_join_that_waited_for_room_is_made_up_for() {
     let mut shard = shard_of(2, Limits::default());
     let room = room_at(&shard, 1);
-    shard.open_events(&room, HEAD.as_bytes());
+    shard.open_event_stream(&room, HEAD.as_bytes());
     shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 9, bytes: 9_000 });
     let request = shard.next_to_home(ShardId::new(1));
     assert!(matches!(request, Some(ToHome::Join { .. })), "{request:?}");
@@ -183,8 +183,8 @@ fn the_program_knows_nothing_of_streams() {
     assert!(shard.next_call().is_none() && !shard.is_open(conn));
     let emitted = shard.emit(conn, b"\x81\x00");
     assert_eq!(emitted, Err(crate::shard::Unsent::Gone));
-    assert!(shard.join(conn, &RoomName::new("other").expect("legal"), RequestId(1)).is_err());
-    assert!(shard.leave(conn, &lobby(), RequestId(2)).is_err());
+    assert!(shard.join(conn, &RoomName::new("other").expect("legal"), AnswerToken(1)).is_err());
+    assert!(shard.leave(conn, &lobby(), AnswerToken(2)).is_err());
     shard.on_end(conn);
-    assert!(shard.next_left().is_none());
+    assert!(shard.next_ended().is_none());
 }

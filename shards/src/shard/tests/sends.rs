@@ -32,7 +32,7 @@ fn send_in_batches(shard: &mut Shard) -> HashMap<ConnId, String> {
         for conn in begun {
             let sent = sent.entry(conn).or_default();
             let before = sent.len();
-            shard.for_each_iovec(conn, |slice| sent.extend_from_slice(slice));
+            shard.for_each_iovec(conn, |iovec| sent.extend_from_slice(iovec));
             let taken = sent.len() - before;
             shard.end_send(conn, SendEnd::Taken(taken));
             check(shard);
@@ -42,10 +42,10 @@ fn send_in_batches(shard: &mut Shard) -> HashMap<ConnId, String> {
     sent.into_iter().map(|(conn, sent)| (conn, text(sent))).collect()
 }
 
-/// One member's every second message is not for it: so many runs of memory that one send cannot
-/// carry them.
+/// One member's every second message is not for it: more runs of memory than one send can
+/// carry.
 #[test]
-fn whoever_has_more_runs_than_a_send_has_slices_keeps_its_place() {
+fn a_member_with_more_runs_than_a_send_has_iovecs_keeps_its_place() {
     let mut shard = shard();
     let conn = shard.open(Permissions::default(), Format::Native);
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
@@ -61,10 +61,10 @@ fn whoever_has_more_runs_than_a_send_has_slices_keeps_its_place() {
     assert_eq!(sent[&conn].matches(r#""event":"m""#).count(), 300);
 }
 
-/// The rooms that come first use up the slices, so that a send carries nothing of the room whose
+/// The rooms that come first use up the iovecs, so that a send carries nothing of the room whose
 /// pass began it.
 #[test]
-fn whoever_is_in_more_rooms_than_a_send_has_slices_keeps_its_places() {
+fn a_connection_in_more_rooms_than_a_send_has_iovecs_keeps_its_places() {
     const ROOMS: usize = 300;
     let mut shard = shard();
     shard.host.config.limits.rooms_per_connection = ROOMS;
@@ -97,7 +97,7 @@ fn backlog(connections: usize, messages: usize, bytes: usize) -> Shard {
 
 fn offer(shard: &Shard, conn: ConnId) -> usize {
     let mut bytes = 0;
-    shard.for_each_iovec(conn, |slice| bytes += slice.len());
+    shard.for_each_iovec(conn, |iovec| bytes += iovec.len());
     bytes
 }
 
@@ -111,7 +111,7 @@ fn a_slice_ends_after_a_bounded_number_of_bytes() {
         shard.begin_quantum();
         let begun: Vec<ConnId> = std::iter::from_fn(|| shard.next_room_send()).collect();
         let bytes: usize = begun.iter().map(|conn| offer(&shard, *conn)).sum();
-        assert!(bytes < quantum_bytes + MESSAGE + 100, "{bytes} bytes in one slice");
+        assert!(bytes < quantum_bytes + MESSAGE + 100, "{bytes} bytes in one iovec");
         for conn in begun {
             shard.end_send(conn, SendEnd::Taken(offer(&shard, conn)));
         }
@@ -158,7 +158,7 @@ fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
         let conn =
             shard.next_direct_send().or_else(|| shard.next_room_send()).expect("it is behind");
         let mut all = Vec::new();
-        shard.for_each_iovec(conn, |slice| all.extend_from_slice(slice));
+        shard.for_each_iovec(conn, |iovec| all.extend_from_slice(iovec));
         sent.extend_from_slice(&all[..300]);
         shard.end_send(conn, SendEnd::Taken(300));
         check(&shard);
@@ -169,7 +169,7 @@ fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
 
 /// One member misses every second of very many messages while its socket refuses bytes.
 #[test]
-fn whoever_misses_every_second_of_very_many_messages_gets_the_others() {
+fn a_member_that_misses_every_second_of_very_many_messages_gets_the_others() {
     let mut shard = shard();
     let conn = shard.open(Permissions::default(), Format::Native);
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
@@ -188,7 +188,7 @@ fn whoever_misses_every_second_of_very_many_messages_gets_the_others() {
 
 /// A socket that says it is writable and then refuses everything again has refused bytes all along.
 #[test]
-fn whoever_takes_nothing_is_slow_after_one_timeout_whatever_its_socket_says() {
+fn a_socket_that_takes_nothing_is_slow_after_one_timeout_whatever_it_reports() {
     let mut shard = backlog(1, 1, 100);
     shard.begin_quantum();
     let conn = shard.next_room_send().expect("it is behind");

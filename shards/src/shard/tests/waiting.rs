@@ -1,4 +1,4 @@
-//! Who waits, in which order, and what it costs.
+//! Which commands wait, in which order, and what it costs.
 
 use super::*;
 use crate::config::Config;
@@ -70,7 +70,7 @@ fn a_home_serves_its_own_shard_while_others_saturate_it() {
 fn foreign_publish(room: &RoomName) -> ToHome {
     let publication = Publication { event: "m".into(), data: "1", echo: true };
     let message = RoomMessage::event(&publication);
-    let (origin, accepted) = (Origin::Nobody, Time::default());
+    let (origin, accepted) = (Origin::None, Time::default());
     ToHome::Publish { room: room.clone(), message, exclude: None, origin, accepted }
 }
 
@@ -104,11 +104,11 @@ fn a_release_takes_up_no_more_than_the_lane_has_room_for() {
         let conn = open(&mut shard);
         say_all(&mut shard, conn, [publish_of(&room, "1").as_str()]);
     }
-    assert_eq!(shard.stats().paused, PUBLISHERS);
+    assert_eq!(shard.stats().waiting, PUBLISHERS);
     pause(&mut shard, &room, false);
-    assert_eq!(shard.stats().paused, PUBLISHERS - 4);
+    assert_eq!(shard.stats().waiting, PUBLISHERS - 4);
     take_loopback(&mut shard);
-    assert_eq!((shard.stats().paused, shard.counters().published), (0, PUBLISHERS));
+    assert_eq!((shard.stats().waiting, shard.counters().published), (0, PUBLISHERS));
     assert_eq!(shard.counters().envelopes_read - read, PUBLISHERS, "each is read once");
 }
 
@@ -167,7 +167,7 @@ fn who_goes_away_leaves_no_trace_in_line() {
     }
     assert!(shard.host.paused_rooms[&paused].ids().count() <= 2);
     assert!(shard.host.outboxes.waiting(ShardId::new(1)).ids().count() <= 2);
-    assert_eq!(shard.stats().paused, 0);
+    assert_eq!(shard.stats().waiting, 0);
 }
 
 #[test]
@@ -220,9 +220,9 @@ fn a_command_that_waited_is_judged_by_what_is_so_when_it_runs() {
     shard.on_writable(conn);
     assert_eq!(shard.next_direct_send(), Some(conn));
     take_loopback(&mut shard);
-    shard.join(conn, &room, RequestId(1)).expect("the outbox has room");
+    shard.join(conn, &room, AnswerToken(1)).expect("the outbox has room");
     let mut welcome = 0;
-    shard.for_each_iovec(conn, |slice| welcome += slice.len());
+    shard.for_each_iovec(conn, |iovec| welcome += iovec.len());
     shard.end_send(conn, SendEnd::Taken(welcome));
     take_loopback(&mut shard);
     let sent = send(&mut shard, None);

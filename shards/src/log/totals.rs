@@ -1,22 +1,22 @@
-//! How much the logs of a shard hold.
+//! How many bytes the logs of a shard hold, and the largest of them.
 
 /// The bytes of every log, and of the largest: a tournament in which each node has the larger of the
 /// two below it. So both are known at any time, and a log that changes costs a few steps.
 #[derive(Debug, Default)]
-pub(crate) struct LogSizes {
-    /// Node 1 is the root, node n stands above 2n and 2n + 1; the second half are the logs.
+pub(crate) struct LogTotals {
+    /// Node 1 is the root, node n is the parent of 2n and 2n + 1; the second half are the logs.
     nodes: Vec<usize>,
     total: u64,
 }
 
-impl LogSizes {
-    /// The log at this place holds so many bytes now.
-    pub(super) fn set(&mut self, place: u32, bytes: usize) {
-        let place = place as usize;
-        if place >= self.nodes.len() / 2 {
-            self.grow(place);
+impl LogTotals {
+    /// The log with this index holds this many bytes now.
+    pub(super) fn set(&mut self, index: u32, bytes: usize) {
+        let index = index as usize;
+        if index >= self.nodes.len() / 2 {
+            self.grow(index);
         }
-        let mut node = self.nodes.len() / 2 + place;
+        let mut node = self.nodes.len() / 2 + index;
         self.total = self.total + bytes as u64 - self.nodes[node] as u64;
         self.nodes[node] = bytes;
         while node > 1 {
@@ -38,8 +38,8 @@ impl LogSizes {
         self.nodes.get(1).copied().unwrap_or(0)
     }
 
-    fn grow(&mut self, place: usize) {
-        let (before, leaves) = (self.nodes.len() / 2, (place + 1).next_power_of_two());
+    fn grow(&mut self, index: usize) {
+        let (before, leaves) = (self.nodes.len() / 2, (index + 1).next_power_of_two());
         let mut nodes = vec![0; 2 * leaves];
         nodes[leaves..leaves + before].copy_from_slice(&self.nodes[before..]);
         for node in (1..leaves).rev() {
@@ -54,19 +54,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn total_and_largest_are_those_of_a_walk() {
-        let (mut sizes, mut walked) = (LogSizes::default(), vec![0; 1_000]);
-        assert_eq!((sizes.total(), sizes.largest()), (0, 0));
+    fn total_and_largest_are_those_of_a_count() {
+        let (mut totals, mut counted) = (LogTotals::default(), vec![0; 1_000]);
+        assert_eq!((totals.total(), totals.largest()), (0, 0));
         let mut random = 7_usize;
         for step in 1..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             // More and more logs, of which many are empty at any time.
-            let place = (random >> 33) % (1 + step / 20);
+            let index = (random >> 33) % (1 + step / 20);
             let bytes = if random & (1 << 20) == 0 { 0 } else { (random >> 40) % 5_000 };
-            sizes.set(place as u32, bytes);
-            walked[place] = bytes;
-            assert_eq!(sizes.total(), walked.iter().sum::<usize>() as u64, "step {step}");
-            assert_eq!(Some(&sizes.largest()), walked.iter().max(), "step {step}");
+            totals.set(index as u32, bytes);
+            counted[index] = bytes;
+            assert_eq!(totals.total(), counted.iter().sum::<usize>() as u64, "step {step}");
+            assert_eq!(Some(&totals.largest()), counted.iter().max(), "step {step}");
         }
     }
 }

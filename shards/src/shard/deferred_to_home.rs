@@ -1,4 +1,5 @@
-//! Leaves and updates for homes that wait until there is capacity.
+//! What is deferred until a home's ring has capacity: leaves of closed connections, and updates of
+//! back-pressure.
 
 use super::directory::Directory;
 use crate::id::ShardId;
@@ -20,7 +21,7 @@ pub(super) fn send_deferred(outboxes: &mut Outboxes, directory: &mut Directory) 
 fn send_leave(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId) -> bool {
     let Some((conn, key)) = outboxes.next_deferred_leave(home) else { return false };
     let room = directory[key].name.clone();
-    directory.rooms.release(key);
+    directory.rooms.unrefer(key);
     let slot = directory.find(conn).expect("a slot is kept while a leave is deferred");
     let encoding = directory[slot].format.encoding();
     outboxes.push_to_home(home, ToHome::Leave { room, conn, encoding, request: None });
@@ -29,11 +30,11 @@ fn send_leave(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId)
     true
 }
 
-/// Sends this home the first update, if there is capacity. Rooms that are gone, or whose state is
-/// what the home knows, need none.
+/// Sends this home the first update, if there is capacity. Rooms that are forgotten, or whose state the
+/// home knows, need none.
 fn send_update(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId) -> bool {
     let Some((key, has_capacity)) = outboxes.first_deferred_update(home) else { return false };
-    // The key may belong to another room now, which has an entry of its own.
+    // The room may be forgotten, and its key may be another room's, which has its own entry.
     let room = directory.rooms.get_mut(key);
     if let Some(room) = room.filter(|room| room.back_pressure.queued && room.home == home) {
         let paused = room.back_pressure.wanted;

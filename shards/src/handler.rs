@@ -1,4 +1,4 @@
-//! What the embedding program is asked to handle.
+//! What handlers of the embedding program are given, and how they may decide.
 
 use crate::id::ConnId;
 use crate::room_name::RoomName;
@@ -27,7 +27,7 @@ pub enum CallKind {
     Binary(Vec<u8>),
     /// A command for which the connection's permission is [`Asked`](crate::Permission::Asked). It
     /// ends with [`Shard::decide`](crate::Shard::decide) instead.
-    Command(Petition),
+    Command(AskedCommand),
 }
 
 /// An application's event, as the client sent it.
@@ -43,31 +43,31 @@ pub struct Message {
     pub id: Option<Box<str>>,
 }
 
-/// A command that its client may give only if the program agrees.
+/// A command for which the connection's permission is to ask the program each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Petition {
-    /// What is asked for. The program may change what a client wants to say.
-    pub wish: Wish,
+pub struct AskedCommand {
+    /// What is asked for. The program may change what a client wants to have published.
+    pub kind: AskedKind,
     /// The room that it names; none for a broadcast.
     pub room: Option<RoomName>,
     /// The client's id, as written.
     pub id: Option<Box<str>>,
 }
 
-/// What a client asks for in a [`Petition`].
+/// What a client asks for in an [`AskedCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// To join the room, from behind this epoch and offset if it says where it stopped.
+pub enum AskedKind {
+    /// To join the room, after this epoch and offset if the client says where it stopped.
     Join(Option<(Box<str>, u64)>),
     /// To publish this to the room.
-    Publish(Said),
+    Publish(Draft),
     /// To broadcast this.
-    Broadcast(Said),
+    Broadcast(Draft),
 }
 
 /// An event with its data, as a client wants to have it published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Draft {
     /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
     pub event: Box<str>,
     /// Any JSON value.
@@ -76,7 +76,7 @@ pub struct Said {
     pub echo: bool,
 }
 
-/// What the program decided about a [`Petition`].
+/// What the program decided about an [`AskedCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is carried out as it is now.

@@ -1,8 +1,8 @@
 //! Whether limits can work: each within its bounds, and all of them together.
 
-use crate::limits::Limits;
+use super::Limits;
 
-/// The share of a room log that a ring of the mesh takes at most. A room is pressed at half its
+/// The share of a room log that a ring of the mesh takes at most. A room is paused at half its
 /// log's limit, and what is on its way already comes on top.
 const MESH_SHARE: usize = 8;
 
@@ -65,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limit::{Amount, Limit, Preset};
+    use crate::limits::{Amount, Limit, Preset};
 
     /// Limits in which each may have every amount within its own bounds: no ping can be late,
     /// because there is none.

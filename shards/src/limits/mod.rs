@@ -3,11 +3,15 @@
 //!
 //! From a row come the field of [`Limits`] with its documentation and default, the check of its
 //! bounds, the flag with its help and environment variable, and the key in `/v1/stats`; a test
-//! compares it with its row in `README.md`. Rules between limits are in `bounds.rs`.
+//! compares it with its row in `README.md`. Rules between limits are in `check.rs`.
+
+mod check;
+mod row;
 
 use std::time::Duration;
 
-use crate::limit::{Amount, Field, Limit, Preset};
+use row::Field;
+pub use row::{Amount, Limit, Preset};
 
 /// The type of a field whose limit is an [`Amount`] of this kind.
 macro_rules! field_type {
@@ -218,7 +222,7 @@ limits! {
     mesh_items: Count {
         flag: "mesh-items",
         default: 1024,
-        // Each ring has its places from the start.
+        // Each ring has the memory of its items from the start.
         bounds: 1 => 1 << 16,
         what: "Messages that fit one ring between two shards",
         beyond: "publishers pause",

@@ -2,7 +2,7 @@
 
 use super::waiting::{room_at, shard_of};
 use super::*;
-use crate::call::{CallKind, Petition, Verdict, Wish};
+use crate::handler::{AskedCommand, AskedKind, CallKind, Verdict};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 use crate::mesh::{Origin, ToHome};
@@ -20,9 +20,9 @@ fn asked(shard: &mut Shard) -> ConnId {
 }
 
 /// What the program is asked now.
-fn next_petition(shard: &mut Shard) -> Petition {
+fn next_asked(shard: &mut Shard) -> AskedCommand {
     match shard.next_call().expect("the program is asked").kind {
-        CallKind::Command(petition) => petition,
+        CallKind::Command(asked) => asked,
         other => panic!("a command, and not {other:?}"),
     }
 }
@@ -31,8 +31,8 @@ fn next_petition(shard: &mut Shard) -> Petition {
 fn decided(shard: &mut Shard, conn: ConnId, json: &str, verdict: Verdict) -> String {
     say(shard, conn, json);
     assert_eq!(send(shard, None), "", "nothing happens before the verdict");
-    let petition = next_petition(shard);
-    shard.decide(conn, petition, verdict);
+    let asked = next_asked(shard);
+    shard.decide(conn, asked, verdict);
     take_loopback(shard);
     send(shard, None)
 }
@@ -87,13 +87,13 @@ fn the_program_may_change_what_a_client_says() {
     for json in [PUBLISH.replace("false", "true"), BROADCAST.to_owned()] {
         decided(&mut shard, conn, JOIN, Verdict::Granted);
         say(&mut shard, conn, &json);
-        let mut petition = next_petition(&mut shard);
-        let (Wish::Publish(said) | Wish::Broadcast(said)) = &mut petition.wish else {
-            panic!("{petition:?}")
+        let mut asked = next_asked(&mut shard);
+        let (AskedKind::Publish(draft) | AskedKind::Broadcast(draft)) = &mut asked.kind else {
+            panic!("{asked:?}")
         };
-        assert_eq!((&*said.event, &*said.data), ("m", "1"));
-        said.data = r#"{"author":"ann"}"#.into();
-        shard.decide(conn, petition, Verdict::Granted);
+        assert_eq!((&*draft.event, &*draft.data), ("m", "1"));
+        draft.data = r#"{"author":"ann"}"#.into();
+        shard.decide(conn, asked, Verdict::Granted);
         take_loopback(&mut shard);
         let sent = send(&mut shard, None);
         assert!(sent.contains(r#"{"event":"m","data":{"author":"ann"}"#), "{sent}");
@@ -107,8 +107,8 @@ fn the_next_command_waits_for_the_verdict_about_the_one_before() {
     say(&mut shard, conn, PUBLISH);
     say(&mut shard, conn, r#"{"event":"cast:ping","id":"after"}"#);
     assert!(!shard.wants_read(conn));
-    let petition = next_petition(&mut shard);
-    shard.decide(conn, petition, Verdict::Granted);
+    let asked = next_asked(&mut shard);
+    shard.decide(conn, asked, Verdict::Granted);
     take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     assert!(sent.contains("cast:ack") && sent.contains("cast:pong"), "{sent}");
@@ -120,8 +120,8 @@ fn what_is_granted_and_finds_no_room_waits_and_is_not_asked_about_again() {
     let mut shard = shard_of(2, Limits::default());
     let (conn, room) = (asked(&mut shard), room_at(&shard, 1));
     say(&mut shard, conn, &PUBLISH.replace(r#""r""#, &format!(r#""{room}""#)));
-    let petition = next_petition(&mut shard);
-    shard.decide(conn, petition, Verdict::Granted);
+    let asked = next_asked(&mut shard);
+    shard.decide(conn, asked, Verdict::Granted);
     assert!(!shard.wants_read(conn) && shard.next_to_home(ShardId::new(1)).is_none());
     shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 10, bytes: 10_000 });
     let request = shard.next_to_home(ShardId::new(1)).expect("there is room now");
@@ -137,7 +137,7 @@ fn a_join_that_is_granted_still_knows_where_it_stopped() {
     let mut shard = shard();
     let conn = asked(&mut shard);
     let joined = decided(&mut shard, conn, JOIN, Verdict::Granted);
-    let (_, epoch) = joined.split_once(r#""epoch":""#).expect("it is told");
+    let (_, epoch) = joined.split_once(r#""epoch":""#).expect("it has an epoch");
     let epoch = epoch.split('"').next().expect("it ends");
     let other = asked(&mut shard);
     let since = format!(r#"{{"since":{{"epoch":"{epoch}","offset":0}}}}"#);
@@ -151,9 +151,9 @@ fn what_the_program_was_asked_before_a_drain_may_still_happen() {
     let mut shard = shard();
     let conn = asked(&mut shard);
     say(&mut shard, conn, PUBLISH);
-    let petition = next_petition(&mut shard);
+    let asked = next_asked(&mut shard);
     shard.stop_reading();
-    shard.decide(conn, petition, Verdict::Granted);
+    shard.decide(conn, asked, Verdict::Granted);
     take_loopback(&mut shard);
     assert!(send(&mut shard, None).contains("cast:ack"));
 }
@@ -163,11 +163,11 @@ fn a_verdict_about_a_connection_that_has_gone_changes_nothing() {
     let mut shard = shard();
     let conn = asked(&mut shard);
     say(&mut shard, conn, PUBLISH);
-    let petition = next_petition(&mut shard);
+    let asked = next_asked(&mut shard);
     shard.close(conn, Disconnect::Kicked);
-    shard.decide(conn, petition.clone(), Verdict::Granted);
+    shard.decide(conn, asked.clone(), Verdict::Granted);
     send(&mut shard, None);
     shard.on_end(conn);
-    shard.decide(conn, petition, Verdict::Granted);
+    shard.decide(conn, asked, Verdict::Granted);
     assert_eq!(shard.counters().published, 0);
 }

@@ -1,4 +1,4 @@
-//! A client that has gone.
+//! A client that has hung up, and whether a connection is read.
 
 use super::host::Host;
 use crate::connection::Phase;
@@ -9,36 +9,36 @@ impl Host {
     /// The client has ended its side, or the socket is dead.
     pub(super) fn on_hang_up(&mut self, slot: Slot) {
         match self.directory[slot].format.is_read() {
-            true => self.note_gone(slot),
+            true => self.note_hang_up(slot),
             // Nothing that the client sent is to be handled first.
             false => self.on_end(slot),
         }
     }
 
-    /// Tells the program that a client has gone, which it may wait for. An event stream ends: its
-    /// client has sent nothing that is to be handled first.
-    pub(super) fn note_gone(&mut self, slot: Slot) {
+    /// Lets the program know that a client has hung up, which a handler may wait for. A connection
+    /// that is not read ends: its client has sent nothing that is to be handled first.
+    pub(super) fn note_hang_up(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];
         if !connection.format.is_read() {
             return self.schedule_close(slot, Disconnect::Lost);
         }
-        if connection.is_open() && !connection.gone {
-            connection.gone = true;
-            self.outputs.gone.push_back(self.directory.id(slot));
+        if connection.is_open() && !connection.hung_up {
+            connection.hung_up = true;
+            self.outputs.hung_up.push_back(self.directory.id(slot));
         }
     }
 
     /// The client's end of the stream was read, or reading failed.
     pub(super) fn on_end(&mut self, slot: Slot) {
-        self.note_gone(slot);
-        self.directory[slot].ended = true;
+        self.note_hang_up(slot);
+        self.directory[slot].input_ended = true;
         match self.directory[slot].phase() {
             Phase::HalfClosed => self.close_socket(slot),
             // What arrived before the end is handled first.
             Phase::Open | Phase::Finishing(_)
                 if self.directory[slot].wait().is_some() && self.reading => {}
             Phase::Open | Phase::Finishing(_) => self.schedule_close(slot, Disconnect::Lost),
-            Phase::Closing | Phase::Gone | Phase::Vacant => {}
+            Phase::Closing | Phase::Closed | Phase::Vacant => {}
         }
     }
 
@@ -47,7 +47,7 @@ impl Host {
         let connection = &self.directory[slot];
         match connection.is_open() && connection.format.is_read() {
             true => connection.wait().is_none() && self.reading,
-            false => !connection.ended && connection.phase() != Phase::Gone,
+            false => !connection.input_ended && connection.phase() != Phase::Closed,
         }
     }
 }

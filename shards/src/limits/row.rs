@@ -1,9 +1,9 @@
-//! What a limit is: its texts, its bounds, and its amounts as they are written.
+//! What a row of the table is: its texts, its bounds, and its amounts as they are written.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::limits::Limits;
+use super::Limits;
 
 /// One row of the table of limits. In its texts, backticks mark what is code.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +157,7 @@ impl Amount {
     }
 }
 
-/// As it is typed behind a flag, or in words.
+/// As it is typed after a flag, or in words.
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,7 +167,7 @@ impl fmt::Display for Preset {
     }
 }
 
-/// As it is typed behind a flag: `16KiB`, `128`, `10s`.
+/// As it is typed after a flag: `16KiB`, `128`, `10s`.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

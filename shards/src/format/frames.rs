@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Encoding, Placed, RoomMessage};
 
-/// One message of a room, encoded: a frame for each encoding that somebody needs. From here on their
+/// One message of a room, encoded: a frame for each encoding that a member needs. From here on their
 /// bytes never change.
 #[derive(Clone, Debug, Default)]
 pub struct Frames([Option<Arc<[u8]>>; Encoding::COUNT]);
@@ -23,7 +23,7 @@ impl Frames {
         frames
     }
 
-    /// Bytes of these of them, and of the largest.
+    /// Bytes of the frames of these encodings, and of the largest of them.
     pub(crate) fn sizes(&self, wanted: Encodings) -> (usize, usize) {
         let frames = wanted.iter().filter_map(|encoding| self.get(encoding));
         frames.fold((0, 0), |(sum, most), frame| (sum + frame.len(), most.max(frame.len())))
@@ -34,7 +34,7 @@ impl Frames {
         self.0.iter().flatten().map(|frame| frame.len()).sum()
     }
 
-    /// The same bytes for every encoding, for tests of what does not look at them.
+    /// One frame of these bytes.
     #[cfg(test)]
     pub(crate) fn one(encoding: Encoding, bytes: &[u8]) -> Frames {
         let mut frames = Frames::default();
@@ -53,7 +53,7 @@ impl Frames {
 /// Encodes messages, each once per encoding.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
-    /// Where a frame is built before it has its length; so that its own memory is taken once.
+    /// Where a frame is built until its length is known, so that memory of that length is taken once.
     scratch: Vec<u8>,
 }
 
@@ -117,10 +117,10 @@ impl EncodingCounts {
 
     pub(crate) fn remove(&mut self, encoding: Encoding) {
         let count = &mut self.0[encoding.index()];
-        *count = count.checked_sub(1).expect("who goes has come");
+        *count = count.checked_sub(1).expect("a member that leaves was counted");
     }
 
-    /// Those that anybody needs.
+    /// Those that a member needs.
     pub(crate) fn needed(&self) -> Encodings {
         Encodings::of(Encoding::ALL.into_iter().filter(|encoding| self.0[encoding.index()] > 0))
     }

@@ -1,4 +1,4 @@
-//! Messages from homes.
+//! What each message from a home does.
 
 use super::host::Host;
 use crate::format::Frames;
@@ -9,13 +9,13 @@ use crate::room_name::RoomName;
 use crate::time::Time;
 
 impl Host {
-    /// Handles a message from a home. It causes no message to another shard by itself.
+    /// Handles a message from a home, which never needs capacity on a ring.
     pub(super) fn on_from_home(&mut self, message: FromHome) {
         if let FromHome::Joined { conn, ref room, .. } = message
             && self.directory.rejoins_while_sending(conn, room)
         {
-            // Where a second join finds its connection is known only when the send has ended.
-            self.deferred_joins.entry(conn).or_default().push(message);
+            // The cursor that the answer to a second join reports is known when the send has ended.
+            self.joins_after_send.entry(conn).or_default().push(message);
             return;
         }
         self.counters.mesh_handled += 1;
@@ -55,16 +55,17 @@ impl Host {
         let Some(key) = self.directory.rooms.find(name.as_str()) else { return };
         let (room, pool) = self.directory.rooms.with_pool(key);
         if key == EVERYBODY && room.members.is_empty() {
-            // No answer of a home says where the next connection begins.
+            // Connections enter this room without asking its home: so the next offset is learned
+            // from the broadcast that follows.
             room.resume_at(offset + 1);
         }
         if !room.is_awaited() {
-            // The members that it is for have left; their leaves are still on the way to the home.
+            // Its members here have left; their leaves are still on the way to the home.
             return;
         }
         assert_eq!(offset, room.next_offset(), "a room's messages come in order, without gaps");
         let copied = room.append(frames, pool);
-        room.note_accepted(accepted);
+        room.keep_accepted(accepted);
         self.counters.log_bytes_copied += copied as u64;
         if let Some(slot) = exclude.and_then(|conn| self.directory.find(conn)) {
             self.directory.exclude(slot, key);

@@ -1,0 +1,71 @@
+//! Commands that the program must permit: how it is asked, and what its verdict does.
+
+use super::intake::Intake;
+use super::program::HANDLER_FAILED;
+use crate::connection::Wait;
+use crate::connection::inbound::{Errand, Pending, What};
+use crate::connection::table::Slot;
+use crate::envelope::{Command, ErrorCode, Publication};
+use crate::format::RoomMessage;
+use crate::handler::{AskedCommand, AskedKind, Draft, Verdict};
+
+/// What a command that needs a permission asks for.
+pub(super) fn asked_kind(command: Command<'_>) -> AskedKind {
+    match command {
+        Command::Join { since } => {
+            AskedKind::Join(since.map(|since| (since.epoch.as_ref().into(), since.offset)))
+        }
+        Command::Publish(publication) => AskedKind::Publish(draft(publication)),
+        Command::Broadcast(publication) => AskedKind::Broadcast(draft(publication)),
+        Command::Leave | Command::Ping | Command::Application => {
+            unreachable!("it needs no permission")
+        }
+    }
+}
+
+fn draft(publication: Publication<'_>) -> Draft {
+    let Publication { event, data, echo } = publication;
+    Draft { event: event.into(), data: data.into(), echo }
+}
+
+impl Intake<'_> {
+    /// The program has decided about a command. It has its turn in the order of the connection's
+    /// commands, as if it had just been read; the next one follows.
+    pub(super) fn decide(&mut self, slot: Slot, asked: AskedCommand, verdict: Verdict) {
+        if self.0.directory[slot].wait() != Some(&Wait::Handler) {
+            return;
+        }
+        let errand = errand(asked, verdict);
+        if self.0.reading {
+            let inbound = self.0.directory[slot].inbound.get_or_insert_default();
+            debug_assert!(inbound.pending.is_none(), "it waits for the one command");
+            inbound.pending = Some(Pending::Errand(errand.into()));
+            self.resume(slot);
+        } else if self.0.directory[slot].is_open() {
+            // It was begun before the drain, in which nothing waits for capacity.
+            let _ = self.run(slot, errand);
+        }
+    }
+}
+
+fn errand(asked: AskedCommand, verdict: Verdict) -> Errand {
+    let AskedCommand { kind, room, id } = asked;
+    let what = match verdict {
+        Verdict::Granted => granted(kind),
+        Verdict::Forbidden(words) => What::Refuse(ErrorCode::Forbidden, words.into()),
+        Verdict::Failed => What::Refuse(ErrorCode::HandlerFailed, HANDLER_FAILED.into()),
+    };
+    Errand { room, id, what }
+}
+
+fn granted(kind: AskedKind) -> What {
+    let message = |draft: &Draft| {
+        let event = draft.event.as_ref().into();
+        RoomMessage::event(&Publication { event, data: &draft.data, echo: draft.echo })
+    };
+    match kind {
+        AskedKind::Join(since) => What::Join(since),
+        AskedKind::Publish(draft) => What::Publish { message: message(&draft), echo: draft.echo },
+        AskedKind::Broadcast(draft) => What::Broadcast(message(&draft)),
+    }
+}
