@@ -114,6 +114,13 @@ fn unsafe_stands_where_it_is_argued() {
 }
 
 #[test]
+fn only_the_begin_of_a_connection_knows_formats() {
+    let allowed = ["shards/src/format/", "shards/src/shard/open.rs", "shards/src/shard/tests"];
+    let why = "a method of Format answers what is decided about its connections";
+    forbid("shards/src", &["Format::Sse", "Format::Verbatim"], &allowed, why);
+}
+
+#[test]
 fn the_wire_code_knows_nothing_of_rooms() {
     let words = ["crate::room", "crate::shard", "crate::home", "crate::connection", "crate::mesh"];
     forbid("shards/src/wire", &words, &[], "frames are bytes");

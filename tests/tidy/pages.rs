@@ -193,6 +193,26 @@ fn the_architecture_page_names_all_of_the_seam() {
 }
 
 #[test]
+fn the_page_of_the_engine_names_each_of_its_files_and_modules() {
+    let page = ticked(&read("shards/README.md"));
+    let mut missing = Vec::new();
+    for path in sources("shards/src") {
+        let within = path.strip_prefix(root().join("shards/src")).unwrap();
+        let parts: Vec<&str> = within.iter().map(|part| part.to_str().unwrap()).collect();
+        let name = match parts[..] {
+            ["lib.rs"] | ["shard", "tests.rs"] => continue,
+            ["shard", file] => file.to_owned(),
+            [module, ..] => module.trim_end_matches(".rs").to_owned(),
+            [] => continue,
+        };
+        if !page.contains(&name) {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "shards/README.md lacks {missing:?}");
+}
+
+#[test]
 fn the_architecture_page_names_what_the_engine_needs() {
     let manifest = read("shards/Cargo.toml");
     let needs = manifest.split_once("[dependencies]\n").unwrap().1.split("\n[").next().unwrap();
