@@ -282,9 +282,10 @@ impl Connection {
         self.changes_begun
     }
 
-    /// Whether its socket is blocked and has taken nothing for at least `patience`.
-    pub(crate) fn is_stuck(&self, now: Time, patience: Duration) -> bool {
-        self.write_state == WriteState::Blocked && now.since(self.blocked_since) >= patience
+    /// Whether its socket is blocked and had taken nothing for at least `patience` up to this time.
+    pub(crate) fn is_stuck(&self, events_until: Time, patience: Duration) -> bool {
+        let is_blocked = self.write_state == WriteState::Blocked;
+        is_blocked && events_until.since(self.blocked_since) >= patience
     }
 
     /// A connection that is not read cannot be heard from: its idle clock does not run. Exception:

@@ -3,8 +3,9 @@
 //! A connection is slow from the moment its socket blocks or fails until it is up to date. It is
 //! closed, or under [`SlowPolicy::Skip`] made to skip messages:
 //!
-//! - when its socket has taken nothing for `slow_timeout` while a room has messages for it
-//!   ([`Host::on_slow_timer`]);
+//! - when its socket has taken nothing for `slow_timeout` and a room has messages for it
+//!   ([`Host::on_slow_timer`]): without any there is nothing to skip, and `own_bytes` and
+//!   `ping_timeout` bound what its own frames cost;
 //! - when a room's log drops the messages that it is to be sent next, which a pass
 //!   ([`Host::on_lost_place`]) or its next send ([`Host::announce_gaps`]) notices.
 //!
@@ -90,7 +91,7 @@ impl Host {
 
     fn is_stuck(&self, slot: Slot) -> bool {
         let patience = BLOCKED_PATIENCE.min(self.config.limits.slow_timeout);
-        self.directory[slot].is_stuck(self.now, patience)
+        self.directory[slot].is_stuck(self.events_until, patience)
     }
 
     /// The socket blocked: it is not touched until it is writable.
@@ -141,7 +142,8 @@ impl Host {
         }
     }
 
-    /// The socket was blocked for too long.
+    /// The socket was blocked for too long: each room that has messages for the member applies its
+    /// policy.
     fn apply_slow_policy(&mut self, slot: Slot) {
         for at in (0..self.directory[slot].memberships.len()).map(MembershipIndex::new) {
             let membership = self.directory[slot].memberships[at];

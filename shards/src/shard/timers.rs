@@ -113,7 +113,7 @@ impl Host {
     fn on_close_timer(&mut self, slot: Slot, id: ConnId) {
         let timeout = self.config.limits.close_timeout;
         let connection = &mut self.directory[slot];
-        if connection.phase() == Phase::Closed || self.now < connection.close_due {
+        if connection.phase() == Phase::Closed || self.events_until < connection.close_due {
             // The socket is closed already; or it was put off, and has another entry.
             return;
         }
@@ -122,7 +122,7 @@ impl Host {
             return self.timers.set(self.now + RETRY, Timer::Close, id);
         }
         let due = connection.blocked_since + timeout;
-        let gets_on = connection.phase() == Phase::Closing && self.now < due;
+        let gets_on = connection.phase() == Phase::Closing && self.events_until < due;
         if gets_on && connection.close_delays < CLOSE_DELAYS_MAX {
             connection.close_delays += 1;
             connection.close_due = due;

@@ -209,6 +209,40 @@ fn a_message_is_not_late_while_its_rest_waits_to_be_read() {
     assert!(close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Idle)));
 }
 
+/// The machine was paused up to a minute, and what clients did is handled up to `events_until`.
+fn at_with_backlog(shard: &mut Shard, events_until: u64) {
+    let time = |millis: u64| Time::from_nanos(millis * 1_000_000);
+    shard.on_time_with_backlog(time(60_000), time(events_until));
+}
+
+#[test]
+fn the_end_of_a_client_is_not_late_while_it_waits_to_be_read() {
+    let (mut shard, conn) = stalled_at_a_drain(SlowPolicy::Disconnect, Waits::RoomMessages);
+    at(&mut shard, 10_100);
+    assert_eq!(close_steps(&mut shard), [CloseStep::LeftRooms(conn, Slow)]);
+    at(&mut shard, 14_000);
+    shard.on_writable(conn);
+    send(&mut shard, None);
+    assert_eq!(close_steps(&mut shard), [CloseStep::ShutdownWrite(conn)]);
+    // The first entry falls due, and the time runs from the close frame.
+    at_with_backlog(&mut shard, 16_000);
+    assert_eq!(close_steps(&mut shard), []);
+    at_with_backlog(&mut shard, 19_100);
+    assert_eq!(close_steps(&mut shard), [CloseStep::Close(conn)]);
+}
+
+#[test]
+fn the_frame_in_progress_is_not_cut_while_its_progress_waits_to_be_read() {
+    let (mut shard, conn, _) = closed_within_a_frame();
+    at(&mut shard, 4_000);
+    shard.on_writable(conn);
+    send(&mut shard, Some(SendEnd::Taken(20_000)));
+    at_with_backlog(&mut shard, 6_000);
+    assert_eq!(close_steps(&mut shard), []);
+    at_with_backlog(&mut shard, 9_100);
+    assert_eq!(close_steps(&mut shard), [CloseStep::Close(conn)]);
+}
+
 #[test]
 fn a_message_may_take_for_ever_where_the_limit_is_zero() {
     let mut shard = shard();

@@ -63,6 +63,22 @@ fn a_client_that_takes_nothing_is_closed_when_more_comes_than_may_wait() {
 }
 
 #[test]
+fn a_client_is_not_stuck_while_what_it_took_waits_to_be_noticed() {
+    let mut shard = shard();
+    let conn = open(&mut shard);
+    let message = frame(200_000);
+    shard.emit(conn, &message).expect("it fits");
+    send(&mut shard, Some(SendEnd::Blocked));
+    shard.emit(conn, &message).expect("it fits");
+    // The machine was paused for a minute.
+    let time = |seconds: u64| Time::from_nanos(seconds * 1_000_000_000);
+    shard.on_time_with_backlog(time(60), time(3));
+    assert_eq!(shard.emit(conn, &message), Err(Unsent::Full));
+    shard.on_time_with_backlog(time(60), time(4));
+    assert_eq!(shard.emit(conn, &message), Err(Unsent::Gone));
+}
+
+#[test]
 fn what_can_never_fit_is_refused_at_once() {
     let mut shard = shard();
     let conn = open(&mut shard);
