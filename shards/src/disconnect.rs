@@ -14,7 +14,8 @@ use crate::wire::{CLOSE_REASON_MAX, Violation};
 pub enum Disconnect {
     /// Either side is done. Carries 1000, or the code that the client or the program closed with.
     Normal(CloseCode),
-    /// The socket ended or failed without a close frame: no client is left to read one.
+    /// The socket ended or failed without a close frame: no client is left to read one. The client
+    /// of an event stream may have ended its side alone: its last comment is sent.
     Lost,
     /// Nothing arrived for a whole `ping_timeout` after a ping.
     Idle,
@@ -30,7 +31,9 @@ pub enum Disconnect {
     Kicked,
     /// A message was larger than `message_bytes`.
     TooBig,
-    /// The client does not read what waits for it: messages of its rooms, replies or emits.
+    /// The client reads too slowly: its socket took nothing for `slow_timeout` while a room had
+    /// messages for it, a room's log dropped messages that it was still to be sent, or more replies
+    /// and direct messages waited for it than `own_bytes` allows.
     Slow,
 }
 

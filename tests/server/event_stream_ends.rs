@@ -16,7 +16,7 @@ fn a_client_that_goes_away_is_a_member_no_longer() {
     let mut member = Client::connect(&server);
     assert_eq!(member.join("r").members, 1);
     let mut end: Vec<fn(Raw)> = vec![drop, Raw::reset];
-    // One that ends its half could listen on, but no client of HTTP does.
+    // One that ends its half is a member no longer either, and may still read why.
     end.push(|mut raw| {
         raw.half_close();
         raw.read_to_end();
@@ -31,6 +31,24 @@ fn a_client_that_goes_away_is_a_member_no_longer() {
     }
     assert_eq!(server.closed("lost"), 3);
     assert_eq!(member.publish("r", "chat", json!(null)), 1);
+}
+
+#[test]
+fn a_client_that_ends_its_side_is_answered_to_the_end() {
+    let server = Server::start(&[]);
+    // The rooms have their homes on either shard, that of the connection or the other.
+    for n in 0..100 {
+        let mut raw = Raw::dial(server.address());
+        raw.write(events_head(&format!("r{n}"), "").as_bytes());
+        if n % 3 == 0 {
+            raw.write(b"bytes that belong to no request");
+        }
+        raw.half_close();
+        let mut stream = Events::begun(raw);
+        assert_eq!(stream.event_or_close().expect_err("the end"), "lost", "stream {n}");
+    }
+    wait_until("none is a connection", || server.stats()["connections"] == json!(0));
+    assert_eq!(server.closed("lost"), 100);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::host::{CloseStep, Host};
 use crate::connection::table::Slot;
-use crate::connection::{Phase, WriteState};
-use crate::disconnect::{Close, Disconnect};
+use crate::connection::{Connection, Phase, WriteState};
+use crate::disconnect::{Close, CloseCode, Disconnect};
 use crate::format::Fact;
 use crate::timers::Timer;
 
@@ -117,9 +117,7 @@ impl Host {
         let words = self.close_texts.remove(&slot).filter(|(of, _)| *of == reason);
         let head = self.heads.remove(&slot);
         let connection = &mut self.directory[slot];
-        let Some(code) =
-            reason.close_code().filter(|_| connection.write_state() != WriteState::Dead)
-        else {
+        let Some(code) = code_to_send(connection, reason) else {
             connection.direct = None;
             return;
         };
@@ -163,4 +161,16 @@ impl Host {
         self.outputs.close_steps.push_back(CloseStep::Close(self.directory.id(slot)));
         self.directory.vacate(slot);
     }
+}
+
+/// The code of the close frame; none when no close frame is sent.
+///
+/// A client that has ended its side of an event stream may still read: its response gets its head
+/// and its end, in which a code has no place.
+fn code_to_send(connection: &Connection, reason: Disconnect) -> Option<u16> {
+    if connection.write_state() == WriteState::Dead {
+        return None;
+    }
+    let of_response = connection.format.has_head().then_some(CloseCode::NORMAL.get());
+    reason.close_code().or(of_response)
 }

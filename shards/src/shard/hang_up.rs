@@ -6,16 +6,7 @@ use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
 
 impl Host {
-    /// The client has ended its side, or the socket is dead.
-    pub(super) fn on_hang_up(&mut self, slot: Slot) {
-        match self.directory[slot].format.is_read() {
-            true => self.note_hang_up(slot),
-            // Nothing that the client sent is to be handled first.
-            false => self.on_end(slot),
-        }
-    }
-
-    /// Lets the program know that a client has hung up, which a handler may wait for. A connection
+    /// The client has ended its side, or the socket is dead, which a handler may wait for. A connection
     /// that is not read ends: its client has sent nothing that is to be handled first.
     pub(super) fn note_hang_up(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];

@@ -35,7 +35,7 @@ impl Shard {
     /// does. The head is sent when the join is answered, so that a client which has read it gets
     /// every later message of the room. The connection is in no other room, and not in that of
     /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
-    /// replies; bytes of its client are discarded, and the client's end closes it at once. The
+    /// replies; bytes of its client are discarded, and the client's end is its end. The
     /// program has no hook for it, and can neither emit to it nor move it to other rooms.
     pub fn open_event_stream(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
         let slot = self.host.open_event_stream(head);

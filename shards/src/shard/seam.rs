@@ -77,10 +77,10 @@ impl Shard {
     /// A client that has ended its side could still read, but it can neither answer a ping nor a
     /// close any more, and RFC 6455 section 7.1.1 has it wait for the server's end instead. So it
     /// counts as hung up: what it sent is handled, and nothing more is begun for it. An event stream
-    /// is closed.
+    /// leaves its room and ends: its client is sent the head, unless it has it, and the last comment.
     pub fn on_hang_up(&mut self, id: ConnId) {
         let Some(slot) = self.host.directory.find(id) else { return };
-        self.host.on_hang_up(slot);
+        self.host.note_hang_up(slot);
         self.finish_event();
     }
 

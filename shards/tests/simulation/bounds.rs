@@ -213,7 +213,9 @@ impl World {
     pub(crate) fn check_cut_in_time(&mut self, client: usize, parted: Disconnect) {
         let player = &self.clients[client];
         let timeout = self.setup.config.limits.close_timeout;
-        let ended = player.end_told || player.dead || parted == Disconnect::Lost;
+        let is_answered = player.view.stream.is_none() || player.view.closed.is_some();
+        let lost = parted == Disconnect::Lost && is_answered;
+        let ended = (player.end_told && is_answered) || player.dead || lost;
         let since = player.ends_since.or(player.parted_at).expect("it parted");
         let waited = self.time_at[player.shard].since(since);
         self.count.add_if(!ended, Happened::CloseTimedOut);

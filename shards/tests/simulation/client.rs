@@ -57,6 +57,8 @@ pub(crate) struct Client {
     /// Its shard did not want to read, and has not said that it wants to again.
     pub(crate) paused: bool,
     pub(crate) hung_up: Option<HangUp>,
+    /// Its shard knows that it hung up, and may not have read up to that.
+    pub(crate) hang_up_told: bool,
     pub(crate) end_told: bool,
     /// It has said its last word.
     pub(crate) doomed: bool,
@@ -141,6 +143,7 @@ impl Client {
             begun: None,
             paused: false,
             hung_up: None,
+            hang_up_told: false,
             end_told: false,
             doomed: false,
             next_id: 0,

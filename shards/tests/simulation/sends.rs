@@ -312,13 +312,14 @@ impl World {
 
     pub(crate) fn tell_end(&mut self, client: usize) {
         let sender = &mut self.clients[client];
-        sender.end_told = true;
-        let (conn, shard) = (sender.conn, sender.shard);
+        let (conn, shard, streams) = (sender.conn, sender.shard, sender.view.stream.is_some());
         trace!(self, "client {client}: end of stream");
-        let streams = self.clients[client].view.stream.is_some();
-        match streams && self.chance.happens(0.5) {
-            true => self.shards[shard].on_hang_up(conn),
-            false => self.shards[shard].on_end(conn),
+        if streams && !sender.hang_up_told && self.chance.happens(0.5) {
+            sender.hang_up_told = true;
+            self.shards[shard].on_hang_up(conn);
+        } else {
+            sender.end_told = true;
+            self.shards[shard].on_end(conn);
         }
         if streams {
             let joining = self.mesh.joining.iter().any(|(joining, _)| *joining == conn);

@@ -82,6 +82,61 @@ fn a_stream_discards_what_its_client_sends_and_ends_with_it() {
     }
 }
 
+/// What was sent to a client before it ended its side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// Nothing, because the join is unanswered.
+    Joining,
+    /// Nothing, though the head waits for its send.
+    Joined,
+    /// The head.
+    Answered,
+}
+
+#[test]
+fn a_client_that_ends_its_side_gets_its_head_and_the_reason() {
+    for before in [Before::Joining, Before::Joined, Before::Answered] {
+        for is_announced in [true, false] {
+            let mut shard = with_policy(SlowPolicy::Disconnect);
+            let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes());
+            if before != Before::Joining {
+                take_loopback(&mut shard);
+            }
+            if before == Before::Answered {
+                assert_eq!(send(&mut shard, None), HEAD);
+            }
+            if is_announced {
+                shard.on_hang_up(conn);
+                assert!(shard.wants_read(conn), "what is unread would tear the answer away");
+            } else {
+                shard.on_end(conn);
+            }
+            let sent = send(&mut shard, None);
+            assert_eq!(sent.starts_with(HEAD_LINE), before != Before::Answered, "{before:?}");
+            assert!(tail(&sent).ends_with("8\r\n: lost\n\n\r\n0\r\n\r\n"), "{before:?}: {sent}");
+            let mut steps = close_steps(&mut shard);
+            if is_announced {
+                assert_eq!(steps.pop(), Some(CloseStep::ShutdownWrite(conn)), "{before:?}");
+                shard.on_end(conn);
+                steps.extend(close_steps(&mut shard));
+            }
+            assert_eq!(steps, [CloseStep::LeftRooms(conn, Lost), CloseStep::Close(conn)]);
+            assert_eq!(members(&mut shard), 0, "{before:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_whose_socket_is_dead_ends_without_words() {
+    let mut shard = with_policy(SlowPolicy::Disconnect);
+    let conn = stream(&mut shard);
+    send(&mut shard, Some(SendEnd::Failed));
+    assert_eq!(send(&mut shard, None), "");
+    shard.on_end(conn);
+    let expected = [CloseStep::LeftRooms(conn, Lost), CloseStep::Close(conn)];
+    assert_eq!(close_steps(&mut shard), expected);
+}
+
 #[test]
 fn a_stream_that_waits_for_its_join_ends_with_its_client() {
     let mut shard = shard_of(2, Limits::default());
