@@ -73,6 +73,20 @@ fn too_many_lingering_rooms_cost_the_oldest() {
 }
 
 #[test]
+fn fewer_rooms_linger_than_there_are_shards_where_that_is_said() {
+    for (most, lingering) in [("0", 0), ("1", 1), ("3", 3)] {
+        let server = Server::start_with_shards(4, &["--max-lingering-rooms", most]);
+        let mut client = Client::connect(&server);
+        client.join("inhabited");
+        for n in 0..50 {
+            client.publish(&format!("room-{n:02}"), "chat", json!(n));
+        }
+        let rooms = server.get("/v1/rooms").json()["rooms"].as_array().unwrap().len();
+        assert_eq!(rooms, 1 + lingering, "with --max-lingering-rooms {most}");
+    }
+}
+
+#[test]
 fn two_servers_never_share_an_epoch() {
     let epoch = || {
         let server = Server::start(&[]);

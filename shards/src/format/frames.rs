@@ -128,4 +128,10 @@ impl EncodingCounts {
     pub(crate) fn is_empty(&self) -> bool {
         self.0 == [0; Encoding::COUNT]
     }
+
+    /// The members of all encodings.
+    #[cfg(debug_assertions)]
+    pub(crate) fn sum(&self) -> u32 {
+        self.0.iter().sum()
+    }
 }

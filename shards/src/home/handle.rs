@@ -33,8 +33,8 @@ impl Home {
         if is_home_of_everybody {
             rooms.open_everybody((0..config.shards).map(ShardId::new));
         }
-        let share = config.limits.lingering_rooms / usize::from(config.shards);
-        let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max: share.max(1) };
+        let rooms_max = share(config.limits.lingering_rooms, id, config.shards);
+        let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max };
         let encoder = Encoder::default();
         Home { rooms, encoder, shards: config.shards, ttl, paused: 0 }
     }
@@ -205,9 +205,64 @@ impl Home {
     }
 }
 
+/// This shard's part of an amount. The parts of all shards are the amount, and differ by one at most.
+fn share(amount: usize, id: ShardId, shards: u16) -> usize {
+    let shards = usize::from(shards);
+    amount / shards + usize::from(id.index() < amount % shards)
+}
+
 /// A message on its way through its home.
 struct Publish {
     message: RoomMessage,
     exclude: Option<ConnId>,
     accepted: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::mesh::Capacity;
+
+    /// Rooms that linger after many were published to, each at one of so many homes.
+    fn lingering(shards: u16, most: usize) -> u64 {
+        let limits = Limits { lingering_rooms: most, ..Limits::default() };
+        let config = Config { shards, limits, ..Config::default() };
+        let counts = (0..shards).map(|id| {
+            let id = ShardId::new(id);
+            let mut home = Home::new(id, &config, SecretHash::new(config.seed));
+            let mut outboxes = Outboxes::new(id, shards, Capacity::default());
+            for n in 0..20 {
+                let room = RoomName::new(&format!("room-{n}")).expect("legal");
+                let (message, accepted) = (RoomMessage::text("x"), Time::default());
+                let origin = Origin::None;
+                let publish = ToHome::Publish { room, message, exclude: None, origin, accepted };
+                home.handle(id, publish, accepted, &mut outboxes);
+                #[cfg(debug_assertions)]
+                home.check();
+            }
+            home.count()
+        });
+        counts.sum()
+    }
+
+    #[test]
+    fn no_more_rooms_linger_than_may_however_many_shards_there_are() {
+        for (shards, most) in [(1, 0), (1, 3), (4, 0), (4, 1), (4, 3), (4, 4), (4, 9)] {
+            assert_eq!(lingering(shards, most), most as u64, "{most} of {shards} shards");
+        }
+    }
+
+    #[test]
+    fn the_shares_of_all_shards_are_the_whole() {
+        for shards in [1, 2, 3, 7, 256] {
+            for amount in [0, 1, 2, 255, 256, 257, 100_000, usize::MAX] {
+                let shares = (0..shards).map(|id| share(amount, ShardId::new(id), shards));
+                let (least, most) = (shares.clone().min(), shares.clone().max());
+                assert_eq!(shares.sum::<usize>(), amount, "{amount} over {shards}");
+                let differ = most.zip(least).map(|(most, least)| most - least);
+                assert!(differ <= Some(1), "{amount} over {shards}");
+            }
+        }
+    }
 }

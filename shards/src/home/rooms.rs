@@ -14,8 +14,9 @@ use crate::time::Time;
 
 /// One room, as its home keeps it: where its messages have got to, and which shards need them.
 ///
-/// Invariant: `members` is the sum of the interest's counts, but 0 in the room of everybody; and a
-/// shard that asks for a pause has members.
+/// Invariant: every shard with interest has members, and a shard that asks for a pause has interest.
+/// `members` is the sum of the interest's counts, but 0 for the room of everybody: its interest does
+/// not count connections.
 #[derive(Debug)]
 pub(crate) struct HomeRoom {
     pub(crate) epoch: Epoch,
@@ -97,6 +98,21 @@ impl HomeRoom {
         (before != after).then_some(after)
     }
 
+    /// Asserts the invariant.
+    #[cfg(debug_assertions)]
+    fn check(&self, is_everybody: bool) {
+        let has_members = |(_, counts): &(ShardId, EncodingCounts)| !counts.is_empty();
+        assert!(self.interest.iter().all(has_members), "shards without members are absent");
+        let mut paused_by = self.paused_by.iter();
+        assert!(
+            paused_by.all(|shard| self.index_of(*shard).is_some()),
+            "a shard that asks for a pause has members"
+        );
+        let counted: u32 = self.interest.iter().map(|(_, counts)| counts.sum()).sum();
+        let members = if is_everybody { 0 } else { counted };
+        assert_eq!(self.members, members, "members are counted per shard and encoding");
+    }
+
     fn info(&self, room: &RoomName) -> RoomInfo {
         RoomInfo {
             room: room.clone(),
@@ -165,9 +181,11 @@ impl HomeRooms {
         self.rooms.values().filter(|room| !room.paused_by.is_empty()).count()
     }
 
-    /// Asserts that exactly the rooms without members linger, and no more of them than may.
+    /// Asserts the invariant of each room, that exactly the rooms without members linger, and no
+    /// more of them than may.
     #[cfg(debug_assertions)]
     pub(crate) fn check(&self, rooms_max: usize) {
+        self.rooms.iter().for_each(|(name, home)| home.check(name.is_everybody()));
         let without =
             |(name, room): &(&RoomName, &HomeRoom)| room.members == 0 && !name.is_everybody();
         let without = self.rooms.iter().filter(without).count();

@@ -218,6 +218,8 @@ limits! {
         bounds: 0 => usize::MAX,
         what: "Rooms that linger",
         beyond: "the oldest goes first",
+        more: "They are divided among the shards; with fewer than these, rooms of some shards do \
+               not linger.",
     }
     mesh_items: Count {
         flag: "mesh-items",

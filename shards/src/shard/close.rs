@@ -1,9 +1,10 @@
 //! The end of a connection: its steps, from the decision to the closed socket.
 
 use super::host::{CloseStep, Host};
+use crate::close_code::CloseCode;
 use crate::connection::table::Slot;
 use crate::connection::{Connection, Phase, WriteState};
-use crate::disconnect::{Close, CloseCode, Disconnect};
+use crate::disconnect::{Close, Disconnect};
 use crate::format::Fact;
 use crate::timers::Timer;
 

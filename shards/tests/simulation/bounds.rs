@@ -241,7 +241,9 @@ impl World {
         let handled = std::mem::take(&mut self.handled[home]);
         let now = self.time_at[home];
         let limits = &self.setup.config.limits;
-        let share = (limits.lingering_rooms / self.shards.len()).max(1);
+        let (most, shards) = (limits.lingering_rooms, self.shards.len());
+        let share = most / shards + usize::from(home < most % shards);
+        let mut lingering = 0;
         let linger = limits.room_linger;
         for room in 0..self.names.len() {
             if self.homes[room] != home {
@@ -263,6 +265,7 @@ impl World {
                 self.count.add(Happened::RoomEnded);
             }
             let Some(info) = info else { continue };
+            lingering += usize::from(info.members == 0);
             let epoch = info.epoch.to_string();
             let same = before.filter(|before| before.epoch == epoch);
             let changed = same.as_ref().is_none_or(|before| {
@@ -279,5 +282,9 @@ impl World {
             let (offset, members) = (info.offset, info.members);
             self.touched[room] = Some(Touched { epoch, offset, members, at, perhaps_at });
         }
+        assert!(
+            lingering <= share,
+            "{lingering} rooms linger at home {home}, which may have {share}"
+        );
     }
 }

@@ -192,7 +192,7 @@ fn limits(chance: &mut Chance) -> Limits {
     limits.close_timeout = secs(chance, 1, 5);
     limits.message_timeout = secs(chance, 2, 20);
     limits.room_linger = secs(chance, 1, 60);
-    limits.lingering_rooms = chance.pick(&[1, 8, 1000]);
+    limits.lingering_rooms = chance.pick(&[0, 1, 8, 1000]);
     limits.mesh_items = if chance.happens(0.8) { chance.within(1, 8) } else { 1_024 };
     limits.mesh_bytes = chance.pick(&[200, 1 << 10, 8 << 10, 256 << 10]);
     if chance.happens(0.1) {

@@ -261,7 +261,8 @@ impl World {
             }
         }
         if let Some(token) = seen.asks {
-            self.published.insert((from, token), after);
+            // Where no room lingers, it has ended again.
+            self.published.insert((from, token), (before.0 + 1, before.1));
         }
     }
 
