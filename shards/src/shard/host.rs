@@ -138,7 +138,7 @@ impl Host {
         let mut rng = Rng::new(config.seed, id.index() as u64);
         let rng = Rng::new(u128::from(rng.next()), id.index() as u64);
         let limits = &config.limits;
-        let loopback = Capacity { items: limits.mesh_items, bytes: limits.mesh_bytes };
+        let loopback = Capacity { items: limits.mesh_items, bytes: limits.ring_bytes() };
         Host {
             now: Time::default(),
             events_until: Time::default(),

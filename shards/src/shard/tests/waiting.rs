@@ -40,6 +40,23 @@ fn pause(shard: &mut Shard, room: &RoomName, paused: bool) {
 }
 
 #[test]
+fn the_loopback_holds_as_much_as_a_ring() {
+    let ring = 4 << 10;
+    let log = Limits { room_log_bytes: 8 * ring, mesh_bytes: 1 << 20, ..Limits::default() };
+    let mesh = Limits { mesh_bytes: ring, ..Limits::default() };
+    for limits in [log, mesh] {
+        assert_eq!(limits.ring_bytes(), ring);
+        let mut shard = shard_of(1, limits);
+        let room = room_at(&shard, 0);
+        let data = "x".repeat(1_000);
+        let publish =
+            |shard: &mut Shard| shard.publish(&room, RoomMessage::text(&data), None, None).is_ok();
+        let taken = (0..100).take_while(|_| publish(&mut shard)).count();
+        assert!((4..=5).contains(&taken), "{taken} messages of 1,000 bytes in {ring}");
+    }
+}
+
+#[test]
 fn a_home_serves_its_own_shard_while_others_saturate_it() {
     let mut shard = shard_of(8, Limits::default());
     let room = room_at(&shard, 0);
