@@ -15,7 +15,7 @@ pub struct Config {
     /// The one random seed of the process: for epochs, for the hash of room names, for the first
     /// generation of each slot, for the spread of retries.
     pub seed: u128,
-    /// What happens to a member that lost its place in a room log.
+    /// What happens to a member that reads more slowly than its rooms publish.
     pub slow: SlowPolicy,
     /// All limits.
     pub limits: Limits,
@@ -33,8 +33,8 @@ impl Config {
     }
 }
 
-/// What happens to a member whose socket refuses its messages for too long, or that lost its place
-/// in a room log.
+/// What happens to a member for which a room has messages while its socket takes nothing for
+/// `slow_timeout`, or whose next message the room log has dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowPolicy {

@@ -59,6 +59,14 @@ pub(super) fn check_descriptors(shards: usize, limits: &mut Limits) -> Result<()
             limits.connections
         );
     }
+    if limits.http_connections > connections && limits.http_connections != usize::MAX {
+        tracing::warn!(
+            "--max-http-connections is {} and the process may open only {descriptors} \
+             descriptors, for all connections together; raise the limit with `ulimit -n` or \
+             LimitNOFILE",
+            limits.http_connections
+        );
+    }
     limits.connections = limits.connections.min(connections);
     if limits.http_connections == usize::MAX {
         limits.http_connections = (limits.connections / HTTP_SHARE).clamp(HTTP_MIN, HTTP_MAX);

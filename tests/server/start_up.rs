@@ -62,13 +62,15 @@ fn a_host_name_or_a_port_is_an_address() {
 #[test]
 fn limits_that_do_not_go_together_are_told() {
     let flags = ["--max-message", "8MiB", "--mesh-bytes", "1MiB", "--max-connections", "999999999"];
-    let mut server = Server::start(&flags);
+    let http = ["--max-http-connections", "999999999"];
+    let mut server = Server::start(&[&flags[..], &http].concat());
     server.terminate();
     for words in [
         "--max-message is 8388608 and --room-log",
         "--max-message is 8388608 and --own-bytes",
         "--mesh-bytes is 1048576 and works as",
         "--max-connections is 999999999 and works as",
+        "--max-http-connections is 999999999 and the process may open only",
     ] {
         wait_until(words, || server.log().contains(words));
     }

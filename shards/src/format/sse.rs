@@ -166,6 +166,7 @@ mod tests {
     use crate::envelope::Publication;
     use crate::epoch::Epoch;
     use crate::id::ShardId;
+    use crate::limits::LINE_BREAK_BYTES;
     use crate::room_name::RoomName;
 
     fn encoded(message: &RoomMessage) -> Vec<u8> {
@@ -209,6 +210,20 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(fields(&RoomMessage::text(text)), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_message_grows_as_much_as_a_line_break() {
+        let empty = encoded(&RoomMessage::text("")).len();
+        let growth = |message: &RoomMessage| encoded(message).len() - empty;
+        let breaks = RoomMessage::text(&"\n".repeat(15));
+        assert_eq!(growth(&breaks), 15 * LINE_BREAK_BYTES);
+        let others = ["\r".repeat(1_000), "\r\n".repeat(500), "x".repeat(1_000)];
+        let others = others.iter().map(|text| RoomMessage::text(text));
+        for message in others.chain([RoomMessage::binary(&[0; 1_000])]) {
+            // The length of the chunk has a few digits more.
+            assert!(growth(&message) <= 1_000 * LINE_BREAK_BYTES + 4, "{}", growth(&message));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether limits can work: each within its bounds, and all of them together.
 
-use super::Limits;
+use super::{LINE_BREAK_BYTES, Limits};
 
 /// The share of a room log that a ring of the mesh takes at most. A room is paused at half its
 /// log's limit, and what is on its way already comes on top.
@@ -32,9 +32,10 @@ impl Limits {
         if message > log {
             remarks.push(format!(
                 "--max-message is {message} and --room-log {log}: a room keeps 4 messages of any \
-                 size, which may take {} bytes on each shard; raise --room-log, or lower \
-                 --max-message",
-                message.saturating_mul(4)
+                 size, which may take {} bytes on each shard, and {} more for event streams if \
+                 they are line breaks; raise --room-log, or lower --max-message",
+                message.saturating_mul(4),
+                message.saturating_mul(4 * LINE_BREAK_BYTES)
             ));
         }
         if message > own {
@@ -135,6 +136,18 @@ mod tests {
         assert!(words.contains("--ping-timeout is 0") && words.contains("--ping-interval 0"));
         limits.ping_interval = Duration::ZERO;
         assert_eq!(limits.check(), Ok(()), "without pings no answer is late");
+    }
+
+    #[test]
+    fn what_four_messages_may_take_is_said_for_both_encodings() {
+        let limits = Limits { message_bytes: 5 << 20, ..Limits::default() };
+        let remarks = limits.remarks().join("\n");
+        let (frames, events) = (20 << 20, (20 << 20) * LINE_BREAK_BYTES);
+        assert!(remarks.contains(&format!("take {frames} bytes on each shard")), "{remarks}");
+        assert!(remarks.contains(&format!("{events} more for event streams")), "{remarks}");
+        let row = Limits::TABLE.iter().find(|limit| limit.flag == "room-log").expect("a limit");
+        let said = format!("a line break of a message takes {LINE_BREAK_BYTES} bytes");
+        assert!(row.more.is_some_and(|more| more.contains(&said)), "{row:?}");
     }
 
     #[test]

@@ -135,8 +135,8 @@ limits! {
         bounds: 4 << 10 => usize::MAX,
         what: "Size of one room's log on one shard",
         beyond: "`--slow`, for members whose socket refuses bytes",
-        more: "It keeps 4 messages of any size. Publishers that are faster than the members pause \
-               from half of it on.",
+        more: "It keeps 4 messages of any size. In event streams a line break of a message takes 7 \
+               bytes. Publishers that are faster than the members pause from half of it on.",
     }
     slow_timeout: Time {
         flag: "slow-timeout",
@@ -144,8 +144,9 @@ limits! {
         bounds: Duration::ZERO => Duration::MAX,
         what: "How long a member's socket may refuse bytes",
         beyond: "`--slow`",
-        more: "It counts from when the socket last took some. A member that takes bytes, however \
-               few, is bounded by its rooms' logs instead.",
+        more: "It counts from when the socket last took some. Where no room has a message for the \
+               member, `--own-bytes` and `--ping-timeout` apply instead. A member that takes bytes, \
+               however few, is bounded by its rooms' logs.",
     }
     own_bytes: Bytes {
         flag: "own-bytes",
@@ -316,6 +317,10 @@ pub(crate) const EPOCH_BYTES_MAX: usize = 32;
 
 /// The largest integer that a JSON number carries exactly everywhere (RFC 8259 section 6).
 pub(crate) const ID_INTEGER_MAX: i64 = (1 << 53) - 1;
+
+/// What a line break of a message takes in an event stream: it ends one line of data and begins the
+/// next. Nothing else in a message grows as much.
+pub(crate) const LINE_BREAK_BYTES: usize = 7;
 
 /// How deep `data` may be nested.
 pub(crate) const DATA_DEPTH_MAX: usize = 128;

@@ -19,7 +19,7 @@ pub enum ToHome {
         message: RoomMessage,
         /// The one connection that does not get it.
         exclude: Option<ConnId>,
-        /// What learns the offset.
+        /// Where the offset is awaited.
         origin: Origin,
         /// When it was accepted, on the clock of all shards.
         accepted: Time,
@@ -108,10 +108,10 @@ impl Requester {
     }
 }
 
-/// What learns the offset of a published message.
+/// Where the offset of a published message is awaited.
 #[derive(Debug)]
 pub enum Origin {
-    /// Nothing.
+    /// Nowhere.
     None,
     /// A connection that wants an ack with its id.
     Connection {
