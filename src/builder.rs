@@ -11,6 +11,7 @@ use crate::anonymous::Anonymous;
 use crate::claims::Claims;
 use crate::client::Client;
 use crate::event::Event;
+use crate::executor_choice::Executor;
 use crate::handler::{HandlerResult, binary, unary};
 use crate::handshake::{Handshake, Refusal};
 use crate::http::Route;
@@ -18,7 +19,7 @@ use crate::http_api::HttpApi;
 use crate::program::Program;
 use crate::publication::Publication;
 use crate::route::{HttpRequest, RouteResult};
-use crate::runtime::{StartError, start};
+use crate::runtime::{StartError, Trial, start};
 use crate::server::Server;
 use crate::settings::{Sends, Settings};
 use crate::shard_state::ShardState;
@@ -83,9 +84,24 @@ impl Builder {
         self
     }
 
-    /// How bytes are handed to sockets. Default: over an io_uring if the kernel gives one.
+    /// How bytes are handed to sockets. Default: [`Sends::Auto`].
     pub fn sends(mut self, sends: Sends) -> Builder {
         self.settings.sends = sends;
+        self
+    }
+
+    /// What runs the threads of shards. Default: [`Executor::Auto`]. What became of it is
+    /// [`Server::executor`].
+    pub fn executor(mut self, executor: Executor) -> Builder {
+        self.settings.executor = executor;
+        self
+    }
+
+    /// How [`Executor::Auto`] starts a process that runs [`try_executor`](crate::try_executor), for
+    /// programs that can be started for that alone.
+    #[doc(hidden)]
+    pub fn executor_trial(mut self, trial: Trial) -> Builder {
+        self.settings.trial = Some(trial);
         self
     }
 

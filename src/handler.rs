@@ -153,5 +153,17 @@ pub(crate) async fn finish<A, T>(
 fn in_words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panicked: {}", text.unwrap_or("without words"))
+    let text = text.unwrap_or("without words");
+    match NO_GLOMMIO.iter().any(|words| text.contains(words)) {
+        true => format!("panicked: {text} ({ASK_FOR_GLOMMIO})"),
+        false => format!("panicked: {text}"),
+    }
 }
+
+/// What glommio 0.9 says on a thread without its executor, depending on its features.
+const NO_GLOMMIO: [&str; 2] =
+    ["cannot access a scoped thread local variable", "this thread doesn't have a LocalExecutor"];
+
+const ASK_FOR_GLOMMIO: &str = "if that was a call of glommio: its executor does not run here; ask for it with \
+     Builder::executor(Executor::Glommio) or --executor glommio, or use corecast::sleep and \
+     corecast::spawn";

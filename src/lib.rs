@@ -69,10 +69,20 @@
 //!   logged, and only the words of a [`ClientError`] reach the client. One that blocks its thread
 //!   stops its shard, so it should not.
 //!
-//! Handlers may use glommio's timers, tasks and sockets; each shard's thread runs a glommio
-//! executor, which is visited at least once per millisecond while a handler waits. A panic in a task
-//! of `glommio::spawn_local` is nobody's to catch: it takes the executor along, and the process ends
-//! with 70, as after any panic of a shard. [`Client::spawn`] contains it.
+//! # What runs a shard
+//!
+//! Each shard has a thread of its own. Where the kernel allows io_uring, a glommio executor runs it;
+//! elsewhere, as in a container with Docker's default profile, a plain thread does, and sends go one
+//! by one. [`Server::executor`] says which and why. Handlers are the same on both: [`sleep`] waits,
+//! [`spawn`] runs a task beside, and a handler may wait for whatever other threads wake.
+//!
+//! A program whose handlers use glommio's own timers, tasks or sockets asks for it:
+//! `.executor(Executor::Glommio)`. Then a shard yields to its executor once per millisecond while a
+//! handler waits, and the server does not start where glommio does not. A program that did not ask
+//! has nothing to pay for; a call of glommio's in a handler panics on a plain thread, which is logged
+//! with this remedy, and on glommio it never completes. A panic in a task of `glommio::spawn_local`
+//! takes the executor along, and the process ends with 70, as after any panic of a shard;
+//! [`spawn`] contains it.
 //!
 //! # What clients may do
 //!
@@ -136,6 +146,7 @@ mod client;
 mod command_hooks;
 mod error;
 mod event;
+mod executor_choice;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -154,6 +165,7 @@ mod session;
 mod settings;
 mod shard_state;
 mod target;
+mod task;
 
 pub use anonymous::Anonymous;
 pub use broadcaster::Broadcaster;
@@ -167,6 +179,7 @@ pub use corecast_shards::{
 };
 pub use error::{ClientError, ControlError, JoinError, PublishError};
 pub use event::Event;
+pub use executor_choice::{Executor, ExecutorChoice, Obstacle};
 pub use handler::HandlerResult;
 pub use handshake::{Handshake, Refusal};
 pub use http_api::{ApiRequest, HttpApi};
@@ -179,9 +192,12 @@ pub use runtime::StartError;
 #[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub use runtime::injected_faults;
+#[doc(hidden)]
+pub use runtime::try_executor;
 pub use server::{Drained, Server, Sizing};
 pub use settings::Sends;
 pub use target::Target;
+pub use task::{Spawned, sleep, spawn};
 
 /// The README's program compiles.
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ use corecast_shards::{Disconnect, ShardId};
 
 use crate::broadcaster::Broadcaster;
 use crate::builder::Builder;
+use crate::executor_choice::ExecutorChoice;
 use crate::runtime::{External, Started, oneshot};
 
 /// A running server. [`Server::shutdown`] ends it so that nothing is lost. Dropping it ends it at
@@ -93,6 +94,11 @@ impl Server {
     /// Why there are as many shards.
     pub fn sizing(&self) -> Sizing {
         self.started.sizing
+    }
+
+    /// What runs the threads of the shards, and why.
+    pub fn executor(&self) -> &ExecutorChoice {
+        self.started.state.executor()
     }
 
     /// Sends from any thread.

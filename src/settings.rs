@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use corecast_shards::{Limits, SEND_BUFFER_BYTES, SlowPolicy};
 
 use crate::anonymous::Anonymous;
+use crate::executor_choice::Executor;
 use crate::http::{AccessRules, ApiAccess};
-use crate::runtime::StartError;
+use crate::runtime::{StartError, Trial};
 
 /// All settings of a server, with their defaults.
 #[derive(Clone, Debug)]
@@ -20,6 +21,9 @@ pub(crate) struct Settings {
     /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
     pub(crate) send_buffer: usize,
     pub(crate) sends: Sends,
+    pub(crate) executor: Executor,
+    /// How [`Executor::Auto`] tries glommio without harm.
+    pub(crate) trial: Option<Trial>,
     pub(crate) access: AccessRules,
     /// Whether everybody who can reach the server may do everything.
     pub(crate) open: bool,
@@ -37,7 +41,8 @@ struct Exposure {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sends {
-    /// Over an io_uring of each shard's own if the kernel gives one, else plainly.
+    /// Over an io_uring of each shard's own if the kernel gives one, else plainly; on
+    /// [`Executor::Plain`] plainly in any case.
     #[default]
     Auto,
     /// Over an io_uring, several with one system call; without one the server does not start.
@@ -55,6 +60,8 @@ impl Default for Settings {
             limits: Limits::default(),
             send_buffer: SEND_BUFFER_BYTES,
             sends: Sends::Auto,
+            executor: Executor::Auto,
+            trial: None,
             access: AccessRules::default(),
             open: false,
             anonymous: None,

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::process;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use corecast::{Anonymous, SlowPolicy};
+use corecast::{Anonymous, Executor, SlowPolicy};
 use corecast_shards::Limit;
 
 use super::limit_args::{LimitArgs, help, long_help};
@@ -36,6 +37,10 @@ pub(super) enum Command {
     /// Without a scenario it is `broadcast`: members of a room receive what publishers send, each
     /// message is checked, and latency counts from the moment a message was due.
     Load(Box<LoadArgs>),
+
+    /// Start glommio and end it again; `serve` runs this to learn whether that works here
+    #[command(hide = true)]
+    TryExecutor,
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,6 +127,10 @@ pub(super) struct ServeArgs {
     )]
     send_buffer: usize,
 
+    /// What runs the threads of shards
+    #[arg(long, env = "CORECAST_EXECUTOR", value_name = "EXECUTOR", default_value = "auto")]
+    executor: ExecutorFlag,
+
     /// How bytes are handed to sockets
     #[arg(long, env = "CORECAST_SENDS", value_name = "HOW", default_value = "auto")]
     sends: SendsFlag,
@@ -139,13 +148,31 @@ enum SlowFlag {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ExecutorFlag {
+    /// glommio if it starts here, else plain threads; the log says which and why
+    Auto,
+    /// A glommio executor on each; without io_uring the server does not start
+    Glommio,
+    /// Nothing else, which needs no io_uring and locks no memory
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SendsFlag {
-    /// Over a ring if the kernel gives one, else plainly
+    /// Over a ring if the kernel gives one, else plainly; plainly on plain threads
     Auto,
     /// Several with one system call over an io_uring; without one the server does not start
     Ring,
     /// One system call for each
     Plain,
+}
+
+/// This program, started for nothing but the trial.
+fn executor_trial() -> process::Command {
+    // Not by its path, where another may be by now.
+    let mut command = process::Command::new("/proc/self/exe");
+    command.arg("try-executor");
+    command
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -172,7 +199,14 @@ impl ServeArgs {
             SendsFlag::Ring => corecast::Sends::Ring,
             SendsFlag::Plain => corecast::Sends::Plain,
         };
+        let executor = match self.executor {
+            ExecutorFlag::Auto => Executor::Auto,
+            ExecutorFlag::Glommio => Executor::Glommio,
+            ExecutorFlag::Plain => Executor::Plain,
+        };
         let mut builder = corecast::Server::builder()
+            .executor(executor)
+            .executor_trial(executor_trial)
             .listen(self.addresses()?.as_slice())
             .sends(sends)
             .slow(slow)

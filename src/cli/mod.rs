@@ -17,12 +17,25 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match parse().command {
         args::Command::Serve(args) => serve::serve(&args),
         args::Command::Load(args) => load::load(*args),
+        args::Command::TryExecutor => return try_executor(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed or full; the exit code says it all the same.
             let _ = output::print_error(format!("corecast: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What keeps glommio from starting goes to the process that wants to know.
+fn try_executor() -> ExitCode {
+    match corecast::try_executor() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(obstacle) => {
+            // Without these words its exit code counts.
+            let _ = output::print(obstacle);
             ExitCode::FAILURE
         }
     }

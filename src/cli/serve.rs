@@ -136,6 +136,7 @@ fn announcement(server: &Server, args: &ServeArgs) -> String {
     lines.push(args.access());
     let shards = server.cores().len();
     let plural = if shards == 1 { "" } else { "s" };
-    lines.push(format!("{shards} shard{plural} ({})\n", server.sizing()));
+    lines.push(format!("{shards} shard{plural} ({})", server.sizing()));
+    lines.push(format!("executor: {}\n", server.executor()));
     lines.join("\n")
 }

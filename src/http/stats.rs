@@ -29,6 +29,8 @@ pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError>
         "limits": limits(hub.limits()),
         "http_connections": hub.http_connections(),
         "anonymous": hub.rules().anonymous.to_string(),
+        "executor": hub.executor().name(),
+        "executor_reason": hub.executor().reason(),
     }))
 }
 

@@ -11,7 +11,7 @@ use crate::server::Sizing;
 pub(super) fn choose_cores(
     wanted: Option<usize>,
 ) -> Result<(Vec<Option<usize>>, Sizing), StartError> {
-    // Unlike glommio's own list this one respects the process's affinity mask.
+    // Unlike the list of the executor this one respects the process's affinity mask.
     let allowed = core_affinity::get_core_ids().unwrap_or_default();
     let allowed: Vec<usize> = allowed.into_iter().map(|core| core.id).collect();
     let (mut cores, sizing) = choose(wanted, &allowed, cpu_quota())?;

@@ -1,18 +1,25 @@
-//! The executor of a shard's thread, and the memory that it locks.
+//! The executor of a shard's thread: the one file that knows glommio.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use core_affinity::CoreId;
+use futures_lite::future;
+use glommio::timer::Timer;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
 
-use super::executor_yield::SPIN_BEFORE_PARK;
+use super::obstacle::io_uring_obstacle;
 use super::start_error::StartError;
+use crate::executor_choice::ExecutorChoice;
 
 /// The size of the executor's three rings. They carry what futures of the program wait for and
 /// nothing of the server's own, so that they are small: the kernel counts 16 KiB for each (at
 /// 4,096 entries it was 410 KiB).
-const RING_DEPTH: usize = 128;
+pub(super) const RING_DEPTH: u32 = 128;
 
 /// The smallest that the executor accepts: no file is read here. It is locked once for each of the
 /// three rings.
@@ -22,44 +29,203 @@ const IO_MEMORY: usize = 64 << 10;
 /// registered memory, and the ring for sends. On Linux 6.18 an ordinary user with 8 MiB starts 32.
 pub(super) const LOCKED_PER_SHARD: u64 = 256 << 10;
 
+/// glommio refuses to start with less locked memory than this, even as root
+/// (glommio 0.9.0 src/sys/uring.rs:1293).
+pub(super) const MEMLOCK_MIN: u64 = 512 << 10;
+
 /// The executor's default, and not less: the hub comes back to it by itself, and the shorter this
-/// is, the more often glommio 0.9 parks by mistake (see [`yield_to_executor`](super::executor_yield::yield_to_executor)). Of 8 executors on
+/// is, the more often glommio 0.9 parks by mistake (see [`yield_to_executor`]). Of 8 executors on
 /// two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 
 /// The kernel gives locked memory of a process that has ended back a little late, up to some
 /// seconds. A restart near the limit waits for it, up to here.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const MEMORY_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often it is tried: each try that fails takes a part and gives it back late, too.
 const MEMORY_RETRY: Duration = Duration::from_millis(250);
 
-/// Makes the executor of the calling thread, on this core if one is given.
-pub(super) fn executor(core: Option<usize>) -> Result<LocalExecutor, StartError> {
+/// While a future of a program that asked for glommio is pending, the loop yields at least this
+/// often: for something of glommio's, which only its own loop can complete.
+pub(super) const YIELD_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How long the executor looks for something to do before it parks. Longer than a yield, so that a
+/// yield costs no sleep.
+const SPIN_BEFORE_PARK: Duration = Duration::from_micros(100);
+
+/// When the yielding task is called back: at once, and in case that goes wrong, later.
+///
+/// glommio 0.9 takes "preempted before the first task ran" for "no task wants to run" and parks,
+/// with tasks in its queue (`run_task_queues`, glommio 0.9.0 src/executor/mod.rs:1323). It happens
+/// when the thread loses its core for as long as the preemption timer between setting that timer
+/// and looking at it. A timer that is still to come ends such a sleep.
+const CALLBACKS: [Duration; 5] = [
+    Duration::from_micros(5),
+    Duration::from_millis(1),
+    Duration::from_millis(8),
+    Duration::from_millis(64),
+    Duration::from_millis(512),
+];
+
+/// Runs a shard on the calling thread until it ends, on this core if one is given.
+///
+/// A plain thread polls it once: a shard waits in the system calls of its own loop, and is pending
+/// only while it yields to glommio.
+///
+/// # Errors
+///
+/// When the executor cannot be made, or the thread not be pinned. The shard has not begun then.
+pub(super) fn run(
+    executor: &ExecutorChoice,
+    core: Option<usize>,
+    shard: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    match executor {
+        ExecutorChoice::Glommio { .. } => glommio_executor(core)?.run(shard),
+        ExecutorChoice::Plain { .. } => {
+            pin(core)?;
+            future::block_on(shard);
+        }
+    }
+    Ok(())
+}
+
+/// Makes an executor and lets it run once.
+pub(super) fn try_glommio() -> Result<(), StartError> {
+    glommio_executor(None)?.run(future::yield_now());
+    Ok(())
+}
+
+fn pin(core: Option<usize>) -> Result<(), StartError> {
+    let pinned = core.is_none_or(|id| core_affinity::set_for_current(CoreId { id }));
+    pinned.then_some(()).ok_or_else(|| {
+        StartError::Executor(format!("its thread cannot be pinned: {}", io::Error::last_os_error()))
+    })
+}
+
+/// Makes the executor of the calling thread.
+fn glommio_executor(core: Option<usize>) -> Result<LocalExecutor, StartError> {
     let deadline = Instant::now() + MEMORY_PATIENCE;
     loop {
-        let error = match make(core) {
+        match make(core) {
             Ok(executor) => return Ok(executor),
-            Err(GlommioError::IoError(error)) if is_out_of_memory(&error) => error,
+            Err(GlommioError::IoError(error)) => {
+                if !is_out_of_memory(&error) || Instant::now() >= deadline {
+                    return Err(StartError::IoUring(io_uring_obstacle(&error)));
+                }
+            }
             Err(error) => return Err(StartError::Executor(error.to_string())),
-        };
-        if Instant::now() >= deadline {
-            return Err(StartError::IoUring(error));
         }
         thread::sleep(MEMORY_RETRY);
     }
 }
 
-fn is_out_of_memory(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENOMEM)
-}
-
 fn make(core: Option<usize>) -> Result<LocalExecutor, GlommioError<()>> {
     LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
-        .ring_depth(RING_DEPTH)
+        .ring_depth(RING_DEPTH as usize)
         .io_memory(IO_MEMORY)
         .preempt_timer(PREEMPT_TIMER)
         .spin_before_park(SPIN_BEFORE_PARK)
         .blocking_thread_pool_placement(PoolPlacement::Unbound(1))
         .make()
+}
+
+pub(super) fn is_out_of_memory(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENOMEM)
+}
+
+/// Lets glommio look at its rings and timers and run its other tasks, then comes back.
+pub(super) async fn yield_to_executor() {
+    let mut callbacks = CALLBACKS.map(Timer::new);
+    poll_fn(|cx| {
+        let called = callbacks.iter_mut().any(|callback| Pin::new(callback).poll(cx).is_ready());
+        if called { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use futures_lite::{AsyncReadExt, AsyncWriteExt};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Builder, Client, Event, Executor, Message, Server};
+
+    type Socket = tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<std::net::TcpStream>>;
+
+    fn builder(executor: Executor) -> Builder {
+        Server::builder().listen("127.0.0.1:0").shards(1).executor(executor)
+    }
+
+    fn connect(server: &Server) -> Socket {
+        let (mut socket, _) =
+            tungstenite::connect(format!("ws://{}/ws", server.local_addr())).unwrap();
+        let _welcome = socket.read().unwrap();
+        socket
+    }
+
+    fn ask(socket: &mut Socket, event: Value) -> Value {
+        socket.send(tungstenite::Message::text(event.to_string())).unwrap();
+        serde_json::from_str(socket.read().unwrap().to_text().unwrap()).unwrap()
+    }
+
+    /// A handler that waits for a timer, a task and a socket of glommio's, as programs that know
+    /// glommio expect to.
+    async fn visit_glommio(client: Client, event: Event) -> crate::HandlerResult {
+        let port: u16 = event.parse()?;
+        glommio::timer::sleep(Duration::from_millis(3)).await;
+        let doubled = glommio::spawn_local(async move {
+            glommio::timer::sleep(Duration::from_millis(3)).await;
+            u32::from(port) * 2
+        });
+        let mut stream = glommio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(b"ping").await?;
+        let mut reply = [0; 4];
+        stream.read_exact(&mut reply).await?;
+        assert_eq!(&reply, b"pong");
+        Ok(client.try_publish(Message::event("done", doubled.await)?)?)
+    }
+
+    #[test]
+    fn handlers_wait_for_timers_tasks_and_sockets_of_glommio_where_the_program_asked_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut ping) = (stream.unwrap(), [0; 4]);
+                stream.read_exact(&mut ping).unwrap();
+                stream.write_all(b"pong").unwrap();
+            }
+        });
+        let server = match builder(Executor::Glommio).on("visit", visit_glommio).start() {
+            Ok(server) => server,
+            // This machine cannot show it.
+            Err(StartError::IoUring(_) | StartError::Memlock { .. }) => return,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(server.executor().serves_handlers());
+        let mut socket = connect(&server);
+        for _ in 0..20 {
+            let reply = ask(&mut socket, json!({"event": "visit", "data": port}));
+            assert_eq!(reply, json!({"event": "done", "data": u32::from(port) * 2}));
+        }
+        server.shutdown(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_call_of_glommio_on_a_plain_thread_costs_its_message_an_error_that_names_the_remedy() {
+        let server = builder(Executor::Plain).on("visit", visit_glommio).start().unwrap();
+        let mut socket = connect(&server);
+        for _ in 0..2 {
+            let reply = ask(&mut socket, json!({"event": "visit", "data": 1}));
+            assert_eq!(reply["data"]["code"], "handler_failed");
+        }
+        server.shutdown(Duration::from_secs(1));
+        let words = crate::handler::catch_panic_now(|| glommio::executor().id()).unwrap_err();
+        assert!(words.contains("Executor::Glommio"), "{words}");
+    }
 }

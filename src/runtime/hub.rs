@@ -15,7 +15,7 @@ use corecast_shards::{
 use futures_lite::future;
 
 use super::driver::{ShardDriver, SpawnRequest};
-use super::executor_yield::{YIELD_INTERVAL, yield_to_executor};
+use super::executor::{YIELD_INTERVAL, yield_to_executor};
 use super::fatal::{AtWork, catch_and_log};
 use super::http_server;
 use super::http_stream::HttpStream;
@@ -26,6 +26,7 @@ use super::tasks::Tasks;
 use super::timers::Sleep;
 use crate::broadcaster::Broadcaster;
 use crate::error::{JoinError, NotAccepted};
+use crate::executor_choice::ExecutorChoice;
 use crate::handler::{Failure, catch_panic};
 use crate::handshake::Refusal;
 use crate::http::{AccessRules, EventStream, HttpError, Router};
@@ -103,7 +104,7 @@ impl Hub {
             self.0.awaiting_turn.borrow_mut().drain(..).for_each(Waker::wake);
             // Those that the turn has woken ask the driver for what they want.
             self.0.tasks.run_woken();
-            if self.0.tasks.has_user_tasks() && yielded.elapsed() >= YIELD_INTERVAL {
+            if self.wants_yields() && yielded.elapsed() >= YIELD_INTERVAL {
                 yield_to_executor().await;
                 yielded = Instant::now();
             }
@@ -133,6 +134,11 @@ impl Hub {
         }
     }
 
+    /// Whether a future may wait for something that only the executor's own loop completes.
+    fn wants_yields(&self) -> bool {
+        self.0.tasks.has_user_tasks() && self.executor().serves_handlers()
+    }
+
     /// Waits until there is work. What brings some wakes the shard.
     fn sleep(&self) -> io::Result<()> {
         let mut driver = self.driver();
@@ -140,7 +146,7 @@ impl Hub {
         let timeout = if driver.has_work() || self.0.tasks.take_notification() {
             Some(Duration::ZERO)
         } else {
-            let next_yield = self.0.tasks.has_user_tasks().then_some(YIELD_INTERVAL);
+            let next_yield = self.wants_yields().then_some(YIELD_INTERVAL);
             next_yield.into_iter().chain(driver.set_timer()).min()
         };
         let woken = driver.poll(timeout);
@@ -529,6 +535,10 @@ impl Hub {
 
     pub(crate) fn core_of(&self, shard: ShardId) -> Option<usize> {
         self.0.state.core_of(shard)
+    }
+
+    pub(crate) fn executor(&self) -> &ExecutorChoice {
+        self.0.state.executor()
     }
 
     pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {

@@ -1,9 +1,9 @@
-//! How shards meet the kernel: everything that names glommio, and all `unsafe`.
+//! How shards meet the kernel: the executor that runs them, and all `unsafe`.
 //!
 //! ```text
-//!  start ──▶ one thread per shard ──▶ executor (glommio) ──▶ hub: turn, turn, sleep, turn, …
-//!                                          ▲                   └─▶ tasks: HTTP requests, handlers
-//!                                          └── a yield per millisecond while a handler waits
+//!  start ──▶ one thread per shard ──▶ executor (glommio or none) ──▶ hub: turn, turn, sleep, turn, …
+//!                                          ▲                          └─▶ tasks: HTTP, handlers
+//!                                          └── a yield per millisecond, if the program asked for it
 //! ```
 //!
 //! A shard's sockets are plain descriptors in one epoll ([`poller`]); the [`hub`] owns them and the
@@ -14,11 +14,12 @@ mod accept;
 mod cores;
 mod counts;
 mod cpu_quota;
+mod current_hub;
 mod driver;
 mod event_progress;
 mod eviction;
 mod executor;
-mod executor_yield;
+mod executor_trial;
 mod fatal;
 mod flush;
 mod held_back;
@@ -26,9 +27,11 @@ mod http_server;
 mod http_stream;
 mod hub;
 mod inbox;
+mod io_uring_probe;
 mod kernel;
 mod listen;
 mod mesh;
+mod obstacle;
 mod oneshot;
 mod pending;
 mod poller;
@@ -47,6 +50,9 @@ mod tasks;
 mod threads;
 mod timers;
 
+pub(crate) use current_hub::current_hub;
+pub(crate) use executor_trial::Trial;
+pub use executor_trial::try_executor;
 pub(crate) use hub::Hub;
 pub(crate) use inbox::{External, Inboxes, Unsent};
 #[cfg(feature = "fault-injection")]
@@ -56,3 +62,4 @@ pub(crate) use server_state::{Gauges, ServerState};
 pub(crate) use start::{Started, start};
 pub use start_error::StartError;
 pub(crate) use threads::is_shard_thread;
+pub(crate) use timers::Sleep;

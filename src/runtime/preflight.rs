@@ -2,14 +2,11 @@
 
 use corecast_shards::Limits;
 
-use super::executor::LOCKED_PER_SHARD;
-use super::send_ring::SendRing;
+use super::executor::{LOCKED_PER_SHARD, MEMLOCK_MIN};
+use super::executor_trial::{self, Trial};
 use super::start_error::StartError;
-use super::sys;
-
-/// glommio refuses to start with less locked memory than this, even as root
-/// (glommio 0.9.0 src/sys/uring.rs:1293).
-const MEMLOCK_MIN: u64 = 512 << 10;
+use super::{io_uring_probe, sys};
+use crate::executor_choice::{Executor, ExecutorChoice};
 
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;
@@ -25,11 +22,38 @@ const HTTP_MAX: usize = 4096;
 /// opens for a moment.
 const DESCRIPTORS_PER_SHARD: u64 = 15;
 
-/// Whether the kernel lets this process have an io_uring, and enough locked memory for one set of
-/// them per shard.
-pub(super) fn check_io_uring(shards: usize) -> Result<(), StartError> {
-    SendRing::probe().map_err(StartError::IoUring)?;
-    let memlock = sys::resource_limit(libc::RLIMIT_MEMLOCK).map_err(StartError::IoUring)?;
+/// Which executor runs so many shards.
+///
+/// # Errors
+///
+/// When it has to be glommio, and glommio does not start here.
+pub(super) fn choose_executor(
+    asked: Executor,
+    shards: usize,
+    trial: Option<Trial>,
+) -> Result<ExecutorChoice, StartError> {
+    match asked {
+        Executor::Plain => Ok(ExecutorChoice::Plain { obstacle: None }),
+        Executor::Glommio => {
+            io_uring_probe::probe().map_err(StartError::IoUring)?;
+            check_memlock(shards)?;
+            Ok(ExecutorChoice::Glommio { asked: true })
+        }
+        Executor::Auto => {
+            // It raises the limit, for the trial as well.
+            let memlock = check_memlock(shards).map_err(StartError::obstacle);
+            let tried = trial.and_then(executor_trial::run).unwrap_or_else(io_uring_probe::probe);
+            Ok(match tried.and(memlock) {
+                Ok(()) => ExecutorChoice::Glommio { asked: false },
+                Err(obstacle) => ExecutorChoice::Plain { obstacle: Some(obstacle) },
+            })
+        }
+    }
+}
+
+/// Whether this process may lock enough memory for the rings of so many shards.
+fn check_memlock(shards: usize) -> Result<(), StartError> {
+    let memlock = sys::resource_limit(libc::RLIMIT_MEMLOCK).map_err(StartError::System)?;
     let needed = match sys::locks_without_limit() {
         true => MEMLOCK_MIN,
         false => MEMLOCK_MIN.max(LOCKED_PER_SHARD * shards as u64),

@@ -15,8 +15,8 @@ use super::sender::{BATCH_SENDS_MAX, PendingSend};
 /// A ring on which only sends are submitted, and of which none is under way between two calls.
 ///
 /// It belongs to the thread that made it, which alone submits (`SINGLE_ISSUER`), and the kernel
-/// does its work within our system call and nowhere else (`DEFER_TASKRUN`). glommio's own rings
-/// can be neither, because it looks at them without entering the kernel.
+/// does its work within our system call and nowhere else (`DEFER_TASKRUN`). The executor's own
+/// rings can be neither, because it looks at them without entering the kernel.
 pub(super) struct SendRing {
     ends: ManuallyDrop<Ends>,
     /// What the ends borrow; freed after them.
@@ -38,18 +38,6 @@ struct Ends {
 const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 impl SendRing {
-    /// Makes the smallest ring and lets it do nothing once: what a filter of system calls refuses
-    /// is found out before an executor trips over it.
-    pub(super) fn probe() -> io::Result<()> {
-        let mut ring = IoUring::new(2)?;
-        ring.submitter().register_probe(&mut Probe::new())?;
-        // SAFETY: it refers to no memory.
-        unsafe { ring.submission().push(&opcode::Nop::new().build()) }
-            .expect("an empty ring takes one entry");
-        ring.submit_and_wait(1)?;
-        Ok(())
-    }
-
     /// Makes a ring, or says why there is none.
     pub(super) fn new() -> io::Result<SendRing> {
         let ring = IoUring::builder()

@@ -9,6 +9,7 @@ use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 
 use super::counts::{Counts, SharedCounts};
 use super::kernel::Failures;
+use crate::executor_choice::ExecutorChoice;
 use crate::http::AccessRules;
 
 /// What the threads of one server share. Nothing here is on the way of a message.
@@ -17,6 +18,7 @@ pub(crate) struct ServerState {
     config: Config,
     rules: AccessRules,
     cores: Vec<Option<usize>>,
+    executor: ExecutorChoice,
     gauges: Vec<Gauges>,
     /// When the clock of all shards started.
     started: Instant,
@@ -95,12 +97,14 @@ impl ServerState {
         config: Config,
         rules: AccessRules,
         cores: Vec<Option<usize>>,
+        executor: ExecutorChoice,
     ) -> ServerState {
         ServerState {
             config,
             rules,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
+            executor,
             started: Instant::now(),
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
@@ -134,6 +138,11 @@ impl ServerState {
 
     pub(crate) fn core_of(&self, shard: ShardId) -> Option<usize> {
         self.cores[shard.index()]
+    }
+
+    /// What runs the threads.
+    pub(crate) fn executor(&self) -> &ExecutorChoice {
+        &self.executor
     }
 
     pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {

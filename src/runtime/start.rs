@@ -11,8 +11,9 @@ use corecast_shards::{Config, Permissions, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
 use super::cores::choose_cores;
+use super::current_hub::enter;
 use super::driver::{DriverInit, SessionPolicy, ShardDriver};
-use super::executor::executor;
+use super::executor;
 use super::fatal::or_die;
 use super::hub::Hub;
 use super::inbox::{Inbox, Inboxes};
@@ -25,6 +26,7 @@ use super::start_error::StartError;
 use super::threads::{Threads, become_shard_thread};
 use super::{preflight, sys};
 use crate::broadcaster::Broadcaster;
+use crate::executor_choice::{Executor, ExecutorChoice};
 use crate::handler::catch_panic_now;
 use crate::http::check_routes;
 use crate::program::{Handlers, Program};
@@ -45,7 +47,32 @@ pub(crate) struct Started {
 pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, StartError> {
     check_routes(&program.routes).map_err(|message| StartError::Route { message })?;
     let (cores, sizing) = choose_cores(settings.shards)?;
-    preflight::check_io_uring(cores.len())?;
+    let executor = preflight::choose_executor(settings.executor, cores.len(), settings.trial)?;
+    let started = start_on(executor, &settings, program, &cores, sizing);
+    let started = match started {
+        Err(error @ (StartError::IoUring(_) | StartError::Executor(_)))
+            if settings.executor == Executor::Auto =>
+        {
+            let executor = ExecutorChoice::Plain { obstacle: Some(error.obstacle()) };
+            start_on(executor, &settings, program, &cores, sizing)
+        }
+        started => started,
+    }?;
+    tracing::info!("executor: {}", started.state.executor());
+    Ok(started)
+}
+
+fn start_on(
+    executor: ExecutorChoice,
+    settings: &Settings,
+    program: &Program,
+    cores: &[Option<usize>],
+    sizing: Sizing,
+) -> Result<Started, StartError> {
+    let sends = match (settings.sends, &executor) {
+        (Sends::Auto, ExecutorChoice::Plain { .. }) => Sends::Plain,
+        (sends, _) => sends,
+    };
     let mut limits = settings.limits.clone();
     limits.mesh_bytes = limits.ring_bytes();
     Mesh::divide(&mut limits, cores.len());
@@ -59,8 +86,9 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
         hooks: program.hooks(),
         ..Config::default()
     };
-    let state = Arc::new(ServerState::new(config.clone(), settings.rules(address), cores));
-    let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, settings.sends)?;
+    let rules = settings.rules(address);
+    let state = Arc::new(ServerState::new(config.clone(), rules, cores.to_vec(), executor));
+    let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, sends)?;
     kernel::arm();
     Ok(Started { address, sizing, state, inboxes, threads })
 }
@@ -191,22 +219,25 @@ struct ShardSeed {
 
 impl ShardSeed {
     fn run(self) {
-        let executor = match executor(self.state.core_of(self.id)) {
-            Ok(executor) => executor,
-            Err(error) => return self.report(Err(error)),
-        };
+        let (state, ready) = (Arc::clone(&self.state), self.ready.clone());
+        if let Err(error) = executor::run(state.executor(), state.core_of(self.id), self.serve()) {
+            // Nothing receives it only when another shard has failed already.
+            let _ = ready.send(Err(error));
+        }
+    }
+
+    async fn serve(self) {
         let ready = self.ready.clone();
-        executor.run(async move {
-            let hub = match self.into_hub() {
-                Ok(hub) => hub,
-                Err(error) => return drop(ready.send(Err(error))),
-            };
-            // Nobody listens for the answer only when another shard has failed already.
-            let _ = ready.send(Ok(()));
-            drop(ready);
-            hub.run().await.expect("the kernel's event queue works as long as the process has it");
-            hub.end();
-        });
+        let hub = match self.into_hub() {
+            Ok(hub) => hub,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let _entered = enter(&hub);
+        // Nothing receives it only when another shard has failed already.
+        let _ = ready.send(Ok(()));
+        drop(ready);
+        hub.run().await.expect("the kernel's event queue works as long as the process has it");
+        hub.end();
     }
 
     fn into_hub(self) -> Result<Hub, StartError> {
@@ -237,10 +268,5 @@ impl ShardSeed {
         };
         let driver = ShardDriver::new(init).map_err(StartError::System)?;
         Ok(Hub::new(driver, self.shard_waker, handlers, self.state, self.broadcaster))
-    }
-
-    fn report(&self, result: Result<(), StartError>) {
-        // Nobody listens only when another shard has failed already.
-        let _ = self.ready.send(result);
     }
 }

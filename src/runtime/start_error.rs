@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 
 use corecast_shards::SHARDS_MAX;
 
+use super::obstacle::memlock_obstacle;
+use crate::executor_choice::Obstacle;
+
 /// Why a server did not start. Each message says what to do.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -51,9 +54,9 @@ pub enum StartError {
         /// Everybody could connect, and send to everybody.
         connections: bool,
     },
-    /// The kernel refuses io_uring.
-    IoUring(io::Error),
-    /// The process may lock too little memory for so many shards.
+    /// The kernel refuses io_uring, without which glommio does not start.
+    IoUring(Obstacle),
+    /// The process may lock too little memory for the io_urings of so many shards.
     Memlock {
         /// How much it may.
         bytes: u64,
@@ -112,14 +115,10 @@ impl fmt::Display for StartError {
             StartError::Exposed { address, http_api, connections } => {
                 fmt_exposed(f, *address, *http_api, *connections)
             }
-            StartError::IoUring(error) => fmt_io_uring(f, error),
-            StartError::Memlock { bytes, needed } => write!(
-                f,
-                "the process may lock only {bytes} bytes of memory (memlock), and io_uring needs \
-                 {needed} for its shards; raise it with `ulimit -l {}`, LimitMEMLOCK={needed} in \
-                 systemd or --ulimit memlock={needed} in a container, or choose fewer --shards",
-                needed.div_ceil(1024)
-            ),
+            StartError::IoUring(obstacle) => fmt_obstacle(f, obstacle),
+            StartError::Memlock { bytes, needed } => {
+                fmt_obstacle(f, &memlock_obstacle(*bytes, *needed))
+            }
             StartError::Descriptors { descriptors, needed } => write!(
                 f,
                 "the process may open only {descriptors} descriptors, and it takes {needed} to \
@@ -167,32 +166,28 @@ fn fmt_exposed(
     f.write_str("or call Builder::open if that is meant")
 }
 
-fn fmt_io_uring(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
-    let remedy = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => {
-            "either `sysctl kernel.io_uring_disabled` is not 0, or a seccomp profile forbids it: \
-             in a container allow io_uring_setup, io_uring_enter and io_uring_register, for \
-             example with --security-opt seccomp=unconfined"
+fn fmt_obstacle(f: &mut fmt::Formatter<'_>, obstacle: &Obstacle) -> fmt::Result {
+    let Obstacle { reason, remedy } = obstacle;
+    write!(f, "{reason}; {remedy}; or do without glommio: --executor plain")
+}
+
+impl StartError {
+    /// What keeps glommio from starting.
+    pub(super) fn obstacle(self) -> Obstacle {
+        match self {
+            StartError::IoUring(obstacle) => obstacle,
+            StartError::Memlock { bytes, needed } => memlock_obstacle(bytes, needed),
+            other => {
+                Obstacle { reason: other.to_string(), remedy: "see the kernel's log".to_owned() }
+            }
         }
-        Some(libc::ENOSYS) => {
-            "this kernel has none, or a seccomp profile hides it; Linux 5.11 or newer is needed"
-        }
-        Some(libc::ENOMEM) => {
-            "the user may lock no more memory, which all programs of one user share; raise the \
-             limit with `ulimit -l`, LimitMEMLOCK= in systemd or --ulimit memlock= in a \
-             container, or choose fewer --shards"
-        }
-        _ => "see the kernel's log",
-    };
-    write!(f, "the kernel refuses io_uring ({error}): {remedy}")
+    }
 }
 
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            StartError::Listen { error, .. }
-            | StartError::IoUring(error)
-            | StartError::System(error) => Some(error),
+            StartError::Listen { error, .. } | StartError::System(error) => Some(error),
             _ => None,
         }
     }

@@ -60,7 +60,7 @@ impl Tasks {
         self.insert(Box::pin(future), false);
     }
 
-    /// The same for a future of the program, which may wait for something of the executor's.
+    /// The same for a future of the program.
     pub(crate) fn spawn_user(&self, future: impl Future<Output = ()> + 'static) {
         self.insert(Box::pin(future), true);
     }

@@ -6,6 +6,7 @@ mod authorize;
 mod commands;
 mod ending;
 mod event_streams;
+mod executors;
 mod failing;
 mod gone;
 mod handlers;

@@ -8,18 +8,34 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use corecast::{Builder, Limits, Server};
+use corecast::{Builder, Executor, Limits, Server};
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::Response;
 use tungstenite::{Message as Frame, WebSocket};
+
+use crate::support::filter;
 
 /// Every step of these tests takes milliseconds; whoever waits this long waits in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server on a port of the system's choice that does not wait long for clients to go.
 pub(crate) fn builder() -> Builder {
-    Server::builder().listen("127.0.0.1:0").limits(limits())
+    if let Some(action) = filter::ambient() {
+        // This thread, and with it those of its servers.
+        seccompiler::apply_filter(&filter::program(&filter::IO_URING, action)).unwrap();
+    }
+    Server::builder().listen("127.0.0.1:0").limits(limits()).executor(executor())
+}
+
+/// What the servers of this run are to run on: `CORECAST_EXECUTOR`, as for those of the command.
+fn executor() -> Executor {
+    match std::env::var("CORECAST_EXECUTOR").as_deref() {
+        Ok("plain") => Executor::Plain,
+        Ok("glommio") => Executor::Glommio,
+        Ok("auto") | Err(_) => Executor::Auto,
+        Ok(other) => panic!("no executor is called {other}"),
+    }
 }
 
 pub(crate) fn limits() -> Limits {

@@ -161,13 +161,6 @@ fn too_low_a_descriptor_limit_is_refused() {
 }
 
 #[test]
-fn too_low_a_memlock_limit_is_refused() {
-    let flags = ["--listen", "127.0.0.1:0", "--shards", "2"];
-    let outcome = refused(serve_limited(&flags, libc::RLIMIT_MEMLOCK, 4096, 4096));
-    outcome.assert_readable(&["memlock"]);
-}
-
-#[test]
 fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     let flags = ["--listen", "127.0.0.1:0", "--shards", "2"];
     let server = Server::spawn(serve_limited(&flags, libc::RLIMIT_NOFILE, 256, 1024), 2);
@@ -179,6 +172,7 @@ fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
 fn bad_values_are_refused_before_anything_starts() {
     let rows = [
         ["--slow", "sometimes"],
+        ["--executor", "tokio"],
         ["--shards", "0"],
         ["--shards", "many"],
         ["--max-message", "lots"],

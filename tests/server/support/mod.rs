@@ -4,6 +4,7 @@ mod client;
 mod crowd;
 mod envelope;
 mod events;
+pub(crate) mod filter;
 pub(crate) mod frames;
 mod http;
 mod raw;
@@ -15,7 +16,7 @@ pub(crate) use envelope::Envelope;
 pub(crate) use events::{Events, Said, assert_retry, events_head};
 pub(crate) use http::{Response, http};
 pub(crate) use raw::{Raw, upgrade_head};
-pub(crate) use server::{Outcome, Server, refused, serve, serve_limited};
+pub(crate) use server::{Outcome, Server, corecast, refused, serve, serve_limited};
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;

@@ -1,6 +1,6 @@
 //! One `corecast serve` process per test, ended with the test, its log shown when the test fails.
 
-use super::{PATIENCE, Response, http, wait_until};
+use super::{PATIENCE, Response, filter, http, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -183,13 +183,22 @@ pub(crate) fn refused(mut command: Command) -> Outcome {
     Outcome { code: status.code(), stderr: log.join().unwrap() }
 }
 
-/// The command with captured output, without settings from outside.
+/// `corecast serve` with captured output, without settings from outside.
 pub(crate) fn serve(flags: &[&str]) -> Command {
+    let mut command = corecast("serve");
+    command.args(flags);
+    command
+}
+
+/// A command of the binary. Of the settings from outside only `CORECAST_EXECUTOR` reaches it, so that
+/// one variable runs all of these tests on another executor, and the filter of this run.
+pub(crate) fn corecast(subcommand: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_corecast"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CORECAST_")) {
+    let is_from_outside = |name: &str| name.starts_with("CORECAST_") && name != "CORECAST_EXECUTOR";
+    for (name, _) in std::env::vars().filter(|(name, _)| is_from_outside(name)) {
         command.env_remove(name);
     }
-    command.arg("serve").args(flags);
+    command.arg(subcommand);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: prctl is async-signal-safe and touches nothing of the parent.
     unsafe {
@@ -200,7 +209,10 @@ pub(crate) fn serve(flags: &[&str]) -> Command {
             Ok(())
         });
     }
-    command
+    match filter::ambient() {
+        Some(action) => filter::without(command, &filter::IO_URING, action),
+        None => command,
+    }
 }
 
 /// The command under a limit of the operating system that neither it nor we can raise again.

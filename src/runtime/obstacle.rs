@@ -1,0 +1,146 @@
+//! Why glommio does not start here, in words for the operator.
+
+use std::{fs, io};
+
+use crate::executor_choice::Obstacle;
+
+pub(super) const NEWER_KERNEL: &str = "run Linux 5.11 or newer";
+
+const ALLOW: &str = "allow io_uring_setup, io_uring_enter and io_uring_register in it (systemd: \
+                     SystemCallFilter=, Docker: --security-opt seccomp=, Kubernetes: \
+                     seccompProfile)";
+
+const LOCK_MORE: &str = "raise the limit, which all programs of one user share (`ulimit -l`, \
+                         LimitMEMLOCK= in systemd, --ulimit memlock= in a container), or choose \
+                         fewer --shards";
+
+/// What an error of one of io_uring's calls means on this machine.
+pub(super) fn io_uring_obstacle(error: &io::Error) -> Obstacle {
+    let (reason, remedy) = Refusal::of(error, Host::read()).in_words();
+    Obstacle { reason: format!("{reason}: {}", name(error)), remedy: remedy.to_owned() }
+}
+
+/// A filter that kills a process for a call of io_uring.
+pub(super) fn deadly_filter() -> Obstacle {
+    let reason = "a seccomp filter kills a process that uses io_uring".to_owned();
+    Obstacle { reason, remedy: ALLOW.to_owned() }
+}
+
+/// The process may lock so many bytes, and so many are needed.
+pub(super) fn memlock_obstacle(bytes: u64, needed: u64) -> Obstacle {
+    Obstacle {
+        reason: format!(
+            "the process may lock only {bytes} bytes of memory (memlock), and the io_urings of its \
+             shards need {needed}"
+        ),
+        remedy: format!(
+            "raise the limit with `ulimit -l {}`, LimitMEMLOCK={needed} in systemd or --ulimit \
+             memlock={needed} in a container, or choose fewer --shards",
+            needed.div_ceil(1024)
+        ),
+    }
+}
+
+/// What bears on io_uring here.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    /// `kernel.io_uring_disabled`, which kernels without io_uring do not have, nor those before 6.6.
+    disabled: Option<u8>,
+    has_filter: bool,
+}
+
+/// Why one of io_uring's calls failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Disabled,
+    Filter,
+    Policy,
+    FilterOrKernel,
+    Kernel,
+    Memory,
+    Unknown,
+}
+
+impl Host {
+    fn read() -> Host {
+        let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
+        Host {
+            disabled: disabled.ok().and_then(|text| text.trim().parse().ok()),
+            has_filter: mode.is_some_and(|mode| mode.trim() != "0"),
+        }
+    }
+}
+
+impl Refusal {
+    fn of(error: &io::Error, host: Host) -> Refusal {
+        match (error.raw_os_error(), host) {
+            (Some(libc::ENOMEM), _) => Refusal::Memory,
+            (Some(libc::EPERM), Host { disabled: Some(1..), .. }) => Refusal::Disabled,
+            (Some(libc::EPERM | libc::EACCES), Host { has_filter: true, .. }) => Refusal::Filter,
+            (Some(libc::EPERM | libc::EACCES), _) => Refusal::Policy,
+            (Some(libc::ENOSYS), Host { disabled: Some(_), .. }) => Refusal::Filter,
+            (Some(libc::ENOSYS), Host { has_filter: true, .. }) => Refusal::FilterOrKernel,
+            (Some(libc::ENOSYS), _) => Refusal::Kernel,
+            _ => Refusal::Unknown,
+        }
+    }
+
+    /// What is missing, and what would provide it.
+    fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Refusal::Disabled => (
+                "io_uring is switched off on this host (kernel.io_uring_disabled)",
+                "set it to 0 with `sysctl kernel.io_uring_disabled=0`",
+            ),
+            Refusal::Filter => ("io_uring is refused by a seccomp filter", ALLOW),
+            Refusal::Policy => {
+                ("io_uring is refused by a policy of this host", "look into the host's audit log")
+            }
+            Refusal::FilterOrKernel => {
+                ("io_uring is hidden by a seccomp filter, or this kernel has none", ALLOW)
+            }
+            Refusal::Kernel => ("this kernel has no io_uring", NEWER_KERNEL),
+            Refusal::Memory => ("no more memory can be locked for io_uring (memlock)", LOCK_MORE),
+            Refusal::Unknown => ("the kernel refuses io_uring", "see the kernel's log"),
+        }
+    }
+}
+
+/// The name of an error of the system, as manuals have it.
+fn name(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => "EPERM".to_owned(),
+        Some(libc::EACCES) => "EACCES".to_owned(),
+        Some(libc::ENOSYS) => "ENOSYS".to_owned(),
+        Some(libc::ENOMEM) => "ENOMEM".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_io_uring_is_explained_by_what_bears_on_it_here() {
+        use Refusal::*;
+        let rows = [
+            (libc::EPERM, Some(0), true, Filter),
+            (libc::EPERM, None, false, Policy),
+            (libc::EPERM, Some(2), true, Disabled),
+            (libc::EPERM, Some(1), false, Disabled),
+            (libc::EACCES, Some(0), true, Filter),
+            (libc::ENOSYS, Some(0), true, Filter),
+            (libc::ENOSYS, None, true, FilterOrKernel),
+            (libc::ENOSYS, None, false, Kernel),
+            (libc::ENOMEM, Some(0), true, Memory),
+            (libc::EINVAL, Some(0), false, Unknown),
+        ];
+        for (errno, disabled, has_filter, refusal) in rows {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(Refusal::of(&error, Host { disabled, has_filter }), refusal, "{error}");
+        }
+    }
+}

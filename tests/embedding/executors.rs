@@ -1,0 +1,138 @@
+//! Proves that handlers wait, and run tasks beside, the same on every executor, and that they cost
+//! an executor nothing that the program did not ask for.
+
+use std::cell::Cell;
+use std::panic::catch_unwind;
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use corecast::{Client, Event, Executor, ExecutorChoice, Message, Server};
+use serde_json::json;
+
+use crate::socket::{PATIENCE, Socket, builder};
+use crate::support::{filter, http};
+
+/// Those that start here, each with whether the program has asked for it.
+fn executors() -> Vec<Executor> {
+    match filter::glommio_starts() {
+        true => vec![Executor::Auto, Executor::Plain, Executor::Glommio],
+        false => vec![Executor::Auto, Executor::Plain],
+    }
+}
+
+/// A handler that waits for a timer and a task.
+async fn wait(client: Client, event: Event) -> corecast::HandlerResult {
+    let number: u32 = event.parse()?;
+    corecast::sleep(Duration::from_millis(3)).await;
+    // None of it need be sent to another thread.
+    let left = Rc::new(Cell::new(3));
+    let counted = Rc::clone(&left);
+    let doubled = corecast::spawn(async move {
+        while counted.get() > 0 {
+            corecast::sleep(Duration::from_millis(1)).await;
+            counted.set(counted.get() - 1);
+        }
+        number * 2
+    });
+    let doubled = doubled.await.ok_or("the task has ended")?;
+    assert_eq!(left.get(), 0);
+    Ok(client.try_publish(Message::event("done", doubled)?)?)
+}
+
+#[test]
+fn handlers_wait_for_timers_and_tasks_on_every_executor() {
+    for executor in executors() {
+        let server = builder().shards(1).executor(executor).on("wait", wait).start().unwrap();
+        let mut socket = Socket::connect(server.local_addr());
+        for number in 0..20 {
+            socket.send(&json!({"event": "wait", "data": number}));
+            socket.expect(json!({"event": "done", "data": number * 2}));
+        }
+        server.shutdown(PATIENCE);
+    }
+}
+
+#[test]
+fn a_server_knows_what_it_runs_on() {
+    for executor in executors() {
+        let server = builder().executor(executor).start().unwrap();
+        match (executor, server.executor()) {
+            (Executor::Plain, ExecutorChoice::Plain { obstacle: None })
+            | (Executor::Glommio, ExecutorChoice::Glommio { asked: true }) => {}
+            (Executor::Auto, ExecutorChoice::Glommio { asked: false }) => {
+                assert!(filter::glommio_starts());
+            }
+            (Executor::Auto, ExecutorChoice::Plain { obstacle: Some(obstacle) }) => {
+                assert!(!filter::glommio_starts());
+                assert!(obstacle.reason.contains("io_uring"), "{obstacle:?}");
+            }
+            (asked, choice) => panic!("{asked:?} became {choice:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_spawned_task_goes_on_unless_it_panics_whether_or_not_it_is_awaited() {
+    for executor in executors() {
+        let (ran, runs) = channel();
+        let server = builder()
+            .shards(1)
+            .executor(executor)
+            .on("spawn", async move |client: Client, event: Event| {
+                let ran = ran.clone();
+                drop(corecast::spawn(async move {
+                    corecast::sleep(Duration::from_millis(1)).await;
+                    ran.send(())
+                }));
+                let ended = corecast::spawn(async { panic!("on purpose") }).await;
+                let said = Message::event("ended", ended.is_none())?;
+                Ok(client.reply_to(&event).try_publish(said)?)
+            })
+            .start()
+            .unwrap();
+        let mut socket = Socket::connect(server.local_addr());
+        let answer = socket.ask(json!({"event": "spawn"}));
+        assert_eq!(answer["data"], json!(true));
+        runs.recv_timeout(PATIENCE).unwrap();
+        server.shutdown(PATIENCE);
+    }
+}
+
+#[test]
+fn other_threads_have_their_own_ways_to_wait() {
+    let panic = catch_unwind(|| drop(corecast::sleep(Duration::ZERO))).unwrap_err();
+    let words = panic.downcast_ref::<String>().unwrap();
+    assert!(words.contains("corecast::sleep works on the threads of shards"), "{words}");
+    let panic = catch_unwind(|| drop(corecast::spawn(async {}))).unwrap_err();
+    assert!(panic.downcast_ref::<String>().unwrap().contains("corecast::spawn"));
+}
+
+/// Turns of a shard while a handler waits for a fifth of a second.
+fn turns_of_a_wait(executor: Executor) -> u64 {
+    let server = builder()
+        .shards(1)
+        .executor(executor)
+        .on("wait", async |client: Client, event: Event| {
+            corecast::sleep(Duration::from_millis(200)).await;
+            Ok(client.reply_to(&event).try_publish(Message::event("done", ())?)?)
+        })
+        .start()
+        .unwrap();
+    let turns = |server: &Server| {
+        let stats = http(server.local_addr(), "GET", "/v1/stats", &[], "").json();
+        stats["shards"][0]["runtime"]["turns"].as_u64().unwrap()
+    };
+    let mut socket = Socket::connect(server.local_addr());
+    let before = turns(&server);
+    socket.ask(json!({"event": "wait"}));
+    turns(&server) - before
+}
+
+#[test]
+fn a_program_that_did_not_ask_for_glommio_pays_for_no_yields() {
+    for executor in [Executor::Auto, Executor::Plain] {
+        let turns = turns_of_a_wait(executor);
+        assert!(turns < 50, "{turns} turns for one message on {executor:?}");
+    }
+}
