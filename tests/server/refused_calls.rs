@@ -6,6 +6,7 @@ use crate::support::{Client, Server, refused, serve, serve_limited, wait_until};
 use serde_json::json;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 fn command(shards: usize) -> Command {
     serve(&["--listen", "127.0.0.1:0", "--shards", &shards.to_string()])
@@ -22,6 +23,13 @@ fn on_glommio(shards: usize) -> Command {
 const MEMLOCK: u64 = 8 << 20;
 
 const NOBODY: u32 = 65_534;
+
+/// What one user may lock, all processes of that user share: of the tests that need most of it, one
+/// runs at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALLOWANCE: Mutex<()> = Mutex::new(());
+    ALLOWANCE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The command as an ordinary user would run it: without privileges, as far as the test has them
 /// to give up, and with this much memory to lock.
@@ -50,6 +58,7 @@ fn either(shards: usize) -> Command {
 
 #[test]
 fn many_shards_start_for_an_ordinary_user() {
+    let _alone = alone();
     for shards in [8, 16] {
         let mut server = Server::spawn(ordinary(either(shards)), shards);
         Client::connect(&server).assert_alive();
@@ -60,6 +69,7 @@ fn many_shards_start_for_an_ordinary_user() {
 /// The kernel gives locked memory back some time after its process has ended.
 #[test]
 fn a_restart_at_once_works_near_the_limit() {
+    let _alone = alone();
     const SHARDS: usize = 24;
     for _ in 0..4 {
         let mut server = Server::spawn(ordinary(either(SHARDS)), SHARDS);
@@ -70,6 +80,7 @@ fn a_restart_at_once_works_near_the_limit() {
 
 #[test]
 fn more_shards_than_memory_can_be_locked_for_are_refused_on_glommio_and_start_plainly() {
+    let _alone = alone();
     let outcome = refused(ordinary(on_glommio(64)));
     outcome.assert_readable(&["memlock", "--shards", "limitmemlock", "ulimit -l"]);
     check_plain(ordinary(command(64)), 64, "memlock");
