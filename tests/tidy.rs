@@ -114,6 +114,7 @@ fn unsafe_stands_where_it_is_argued() {
     forbid("src", &words, &["src/runtime/"], "unsafe belongs in src/runtime");
     forbid("shards/src", &words, &[], "the engine is safe");
     forbid("benches/src", &words, &["benches/src/floor/"], "unsafe belongs in the floor");
+    forbid("benches/load/src", &words, &[], "the load generator is safe");
 }
 
 #[test]
@@ -161,8 +162,22 @@ fn the_library_alone_needs_no_command_line() {
     assert!(tree.contains(&"glommio".to_owned()), "the tree was read: {tree:?}");
     assert_none(
         &tree,
-        &["clap", "clap_builder", "hdrhistogram", "indicatif", "tracing-subscriber"],
+        &[
+            "clap",
+            "clap_builder",
+            "corecast-load",
+            "hdrhistogram",
+            "indicatif",
+            "tracing-subscriber",
+        ],
     );
+}
+
+#[test]
+fn the_load_generator_needs_no_server() {
+    let tree = dependencies(&["-p", "corecast-load"]);
+    assert!(tree.contains(&"corecast-shards".to_owned()), "the tree was read: {tree:?}");
+    assert_none(&tree, &["corecast", "glommio", "tokio", "hyper", "futures-lite", "io-uring"]);
 }
 
 #[test]

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use corecast::{Anonymous, Executor, SlowPolicy};
+use corecast_load::LoadArgs;
+use corecast_load::units::parse::{duration, size, whole};
 use corecast_shards::Limit;
 
+use super::address::address;
 use super::limit_args::{LimitArgs, help, long_help};
-use super::load::LoadArgs;
-use super::units::{address, duration, size, whole};
 
 /// A sharded, thread-per-core WebSocket broadcast engine for Linux.
 #[derive(Debug, Parser)]

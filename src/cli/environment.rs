@@ -3,8 +3,6 @@
 use clap::builder::{OsStr, Resettable};
 use clap::{Arg, ArgAction, Command};
 
-use super::units::boolean;
-
 /// Gives every flag of a command, and of those below it, the same understanding of its variable:
 /// an empty one is not set, and a switch knows the usual words for yes and no.
 pub(super) fn prepare(command: Command) -> Command {
@@ -19,5 +17,29 @@ fn prepare_flag(flag: Arg) -> Arg {
     match flag.get_action() {
         ArgAction::SetTrue | ArgAction::SetFalse => flag.value_parser(boolean),
         _ => flag,
+    }
+}
+
+/// Reads yes or no, as people write them into environments.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "on" | "true" => Ok(true),
+        "0" | "no" | "off" | "false" => Ok(false),
+        _ => Err("write 1 or 0, yes or no, on or off, true or false".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_know_the_usual_words() {
+        for (yes, no) in [("1", "0"), ("yes", "no"), ("ON", "Off"), ("true", "FALSE")] {
+            assert_eq!((boolean(yes), boolean(no)), (Ok(true), Ok(false)), "{yes}, {no}");
+        }
+        for text in ["", "2", "y", "maybe", " yes"] {
+            assert!(boolean(text).is_err(), "{text}");
+        }
     }
 }

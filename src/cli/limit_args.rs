@@ -1,9 +1,8 @@
 //! The flags that come from the table of limits.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use corecast_load::units::parse::{duration, size, whole};
 use corecast_shards::{Amount, Limit, Limits, Preset};
-
-use super::units::{duration, size, whole};
 
 /// One flag for each limit.
 #[derive(Clone, Debug)]

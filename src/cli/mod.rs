@@ -1,12 +1,11 @@
 //! The command line: what was typed, what it means, what is done.
 
+mod address;
 mod args;
 mod environment;
 mod limit_args;
-mod load;
 mod output;
 mod serve;
-mod units;
 
 use std::process::ExitCode;
 
@@ -16,7 +15,7 @@ use clap::{CommandFactory, FromArgMatches};
 pub(crate) fn run() -> ExitCode {
     let outcome = match parse().command {
         args::Command::Serve(args) => serve::serve(&args),
-        args::Command::Load(args) => load::load(*args),
+        args::Command::Load(args) => corecast_load::load(*args),
         args::Command::TryExecutor => return try_executor(),
     };
     match outcome {
@@ -46,9 +45,4 @@ fn parse() -> args::Args {
     let mut command = environment::prepare(args::Args::command());
     let matches = command.get_matches_mut();
     args::Args::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
-}
-
-/// The words of the command line, for people: what is no UTF-8 is shown as well as it can be.
-fn words() -> Vec<String> {
-    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }

@@ -64,16 +64,39 @@ fn modules_of_the_engine_import_what_the_page_says() {
 #[test]
 fn the_load_generator_knows_frames_and_nothing_else_of_the_server() {
     let mut wrong = Vec::new();
-    for path in sources("src/cli/load") {
+    for path in sources("benches/load/src") {
         let text = fs::read_to_string(&path).unwrap();
         let foreign = |rest: &&str| {
             rest.starts_with("corecast::")
                 || (rest.starts_with("corecast_shards::")
                     && !rest.starts_with("corecast_shards::wire::"))
-                || (rest.starts_with("crate::") && !rest.starts_with("crate::cli"))
         };
         let words = text.split([' ', '(', '{', '<', '&', '[']).filter(foreign);
         wrong.extend(words.map(|word| format!("{}: {word}", path.display())));
     }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The folders of the load generator; each may import those before it.
+const LOAD_FOLDERS: [&str; 8] =
+    ["units", "setup", "client", "watch", "receive", "publish", "lead", "report"];
+
+#[test]
+fn folders_of_the_load_generator_import_downwards() {
+    let (mut wrong, mut found) = (Vec::new(), 0);
+    for (place, folder) in LOAD_FOLDERS.iter().enumerate() {
+        for path in sources(&format!("benches/load/src/{folder}")) {
+            let text = fs::read_to_string(&path).unwrap();
+            for rest in text.split("crate::").skip(1) {
+                let name = rest.split("::").next().unwrap();
+                let other = LOAD_FOLDERS.iter().position(|known| *known == name);
+                found += 1;
+                if other.is_none_or(|other| other > place) {
+                    wrong.push(format!("{}: crate::{name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(found > 0, "imports were read");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -1,0 +1,199 @@
+//! The upgrade request and its answer (RFC 6455 section 4.1), and the request for events.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sha1::{Digest, Sha1};
+
+use crate::setup::plan::Plan;
+
+/// The same for every connection of a run.
+#[derive(Debug)]
+pub(crate) struct ClientHandshake {
+    pub(crate) request: Vec<u8>,
+    accept: String,
+    /// The lines of a request that is no upgrade.
+    lines: String,
+    /// Nothing but the root of the server was asked for.
+    is_root: bool,
+}
+
+/// What the bytes of an answer amount to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// More will come.
+    Partial,
+    /// It is what was asked for; frames or chunks begin after so many bytes.
+    Upgraded(usize),
+    Refused(String),
+}
+
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const HEAD_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+
+impl ClientHandshake {
+    pub(crate) fn new(plan: &Plan, nonce: &[u8]) -> Self {
+        let given = &plan.common.header;
+        let ours = [
+            ("Host", plan.target.authority.clone()),
+            ("Upgrade", "websocket".to_owned()),
+            ("Connection", "Upgrade".to_owned()),
+            (KEY, BASE64.encode(nonce)),
+            ("Sec-WebSocket-Version", "13".to_owned()),
+        ];
+        // What was given takes the place of what is ours.
+        let ours = ours.into_iter().filter(|(name, _)| value_of(given, name).is_none());
+        let ours: Vec<_> = ours.map(|(name, value)| format!("{name}: {value}")).collect();
+        let key = value_of(&ours, KEY).or_else(|| value_of(given, KEY)).unwrap_or_default();
+        let (path, accept) = (&plan.target.path, accept(key));
+        let lines = ours.iter().chain(given).map(|line| format!("{line}\r\n"));
+        let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
+        let host = ours.iter().filter(|line| line.starts_with("Host:"));
+        let lines = host.chain(given).map(|line| format!("{line}\r\n")).collect();
+        Self { request: request.into_bytes(), accept, lines, is_root: path == "/" }
+    }
+
+    /// Asks for the events of a room.
+    pub(crate) fn events_request(&self, room: &str) -> Vec<u8> {
+        let room = utf8_percent_encode(room, NON_ALPHANUMERIC);
+        let accept = "Accept: text/event-stream";
+        let lines = &self.lines;
+        format!("GET /v1/rooms/{room}/events HTTP/1.1\r\n{accept}\r\n{lines}\r\n").into_bytes()
+    }
+
+    pub(crate) fn read(&self, bytes: &[u8]) -> Answer {
+        read(bytes, |response, used| self.judge(response, used))
+    }
+
+    /// The same for the request for events.
+    pub(crate) fn read_events(&self, bytes: &[u8]) -> Answer {
+        read(bytes, judge_events)
+    }
+
+    fn judge(&self, response: &httparse::Response<'_, '_>, used: usize) -> Answer {
+        let status = response.code.unwrap_or_default();
+        if status != 101 {
+            let reason = response.reason.unwrap_or_default();
+            let refused = format!("upgrade refused with {status} {reason}").trim_end().to_owned();
+            return Answer::Refused(match (status, self.is_root) {
+                (200 | 404, true) => refused + "; the address has no path: corecast serves /ws",
+                _ => refused,
+            });
+        }
+        let accepts = |header: &&httparse::Header<'_>| {
+            header.name.eq_ignore_ascii_case("sec-websocket-accept")
+                && header.value.trim_ascii() == self.accept.as_bytes()
+        };
+        match response.headers.iter().find(accepts) {
+            Some(_) => Answer::Upgraded(used),
+            None => Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()),
+        }
+    }
+}
+
+fn read(bytes: &[u8], judge: impl Fn(&httparse::Response<'_, '_>, usize) -> Answer) -> Answer {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(bytes) {
+        Ok(httparse::Status::Complete(used)) => match judge(&response, used) {
+            Answer::Refused(why) => Answer::Refused(why + &said(&bytes[used..])),
+            answer => answer,
+        },
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX => Answer::Partial,
+        _ => Answer::Refused("the answer to the request is not HTTP".to_owned()),
+    }
+}
+
+/// A stream without chunks would end with its connection, which could not be told from a cut.
+fn judge_events(response: &httparse::Response<'_, '_>, used: usize) -> Answer {
+    let status = response.code.unwrap_or_default();
+    let has = |name: &str, value: &[u8]| {
+        let mut headers = response.headers.iter();
+        headers.any(|header| header.name.eq_ignore_ascii_case(name) && header.value == value)
+    };
+    let is_stream = has("content-type", b"text/event-stream");
+    match (status, is_stream && has("transfer-encoding", b"chunked")) {
+        (200, true) => Answer::Upgraded(used),
+        (200, false) => Answer::Refused("the answer is no event stream in chunks".to_owned()),
+        _ => Answer::Refused(format!("the request for events was refused with {status}")),
+    }
+}
+
+const KEY: &str = "Sec-WebSocket-Key";
+
+/// The value of the first header line of that name.
+fn value_of<'a>(lines: &'a [String], name: &str) -> Option<&'a str> {
+    let mut fields = lines.iter().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim())
+}
+
+fn accept(key: &str) -> String {
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(GUID);
+    BASE64.encode(hash.finalize())
+}
+
+/// The words of an error of corecast's, as far as they have arrived.
+fn said(body: &[u8]) -> String {
+    let error: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let message = error.as_ref().and_then(|error| error["error"]["message"].as_str());
+    message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_answer_upgrades() {
+        // The key and its answer are those of RFC 6455 section 1.3.
+        let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let handshake =
+            ClientHandshake { request: Vec::new(), accept, lines: String::new(), is_root: true };
+        let good = b"HTTP/1.1 101 Switching Protocols\r\n\
+                     sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
+        assert_eq!(handshake.read(&good[..40]), Answer::Partial);
+        let rows: [(&[u8], &str); 6] = [
+            (b"HTTP/1.1 200 OK\r\n\r\n", "200 OK; the address has no path"),
+            (
+                b"HTTP/1.1 403 Forbidden\r\n\r\n{\"error\":{\"code\":\"forbidden\",\"message\":\"no\"}}",
+                "403 Forbidden: no",
+            ),
+            (b"HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found; the address has no path"),
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "upgrade refused with 503 Service"),
+            (b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: no\r\n\r\n", "wrong"),
+            (b"\x16\x03\x01\x00", "not HTTP"),
+        ];
+        for (bytes, expected) in rows {
+            match handshake.read(bytes) {
+                Answer::Refused(why) => assert!(why.contains(expected), "{why}"),
+                other => panic!("{other:?} for {expected}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_stream_in_chunks_is_one() {
+        let check = |bytes: &[u8]| read(bytes, judge_events);
+        let good = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                     Transfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(check(good), Answer::Upgraded(good.len()));
+        assert_eq!(check(&good[..40]), Answer::Partial);
+        let rows: [(&[u8], &str); 3] = [
+            (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", "no event stream"),
+            (b"HTTP/1.1 404 Not Found\r\n\r\n", "refused with 404"),
+            (b"\x16\x03\x01\x00", "not HTTP"),
+        ];
+        for (bytes, expected) in rows {
+            match check(bytes) {
+                Answer::Refused(why) => assert!(why.contains(expected), "{why}"),
+                other => panic!("{other:?} for {expected}"),
+            }
+        }
+    }
+}

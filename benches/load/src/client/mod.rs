@@ -1,0 +1,9 @@
+//! What goes over the wire.
+
+pub(crate) mod announcement;
+pub(crate) mod chunks;
+pub(crate) mod frames;
+pub(crate) mod handshake;
+pub(crate) mod poller;
+pub(crate) mod socket;
+pub(crate) mod wire;

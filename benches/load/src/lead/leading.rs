@@ -1,0 +1,219 @@
+//! What the leading thread does in turn: connect, warm up, measure, drain.
+
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+use super::run::Run;
+use crate::setup::plan::Traffic;
+use crate::units::print::count;
+use crate::watch::clock::{nanos, seconds};
+use crate::watch::sampler::{Snapshot, tick};
+use crate::watch::shared::{Phase, Shared};
+
+/// How often the leading thread looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often it tells.
+const SHOW: Duration = Duration::from_millis(200);
+/// Threads get this time to begin before the first message is due.
+const HEAD_START: Duration = Duration::from_millis(50);
+/// Waiting for the last messages ends here even if some still arrive.
+const DRAIN_MAX: Duration = Duration::from_secs(120);
+
+impl Run {
+    /// Opens all connections and waits until each is ready or has failed.
+    pub(crate) fn connect(&mut self) {
+        self.progress.begin("connecting", u64::from(self.shared.plan.members));
+        self.wait_for_publishers();
+        self.shared.wave.store(1, Release);
+        self.wait_for_members(0);
+        self.record.connected = self.snapshot();
+        self.shared
+            .clock
+            .sleep_until(self.shared.clock.now() + nanos(self.shared.plan.common.settle));
+        if self.process.is_some() {
+            // Memory settles a little later than connections do.
+            self.record.connected = Snapshot { at: self.record.connected.at, ..self.snapshot() };
+        }
+    }
+
+    fn wait_for_publishers(&self) {
+        let is_needed = self.publisher.is_some();
+        while is_needed && !self.shared.publisher.ready.load(Acquire) && !self.has_failed() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until so many more than before have become ready or failed as there are members.
+    pub(crate) fn wait_for_members(&mut self, before: u64) {
+        let members = u64::from(self.shared.plan.members);
+        let step = (members / 50).max(1);
+        let mut next = step;
+        while !self.shared.is_interrupted() && !self.has_failed() {
+            let failed = self.shared.sum(|gauges| &gauges.failed);
+            let ready = self.shared.sum(|gauges| &gauges.ready);
+            let done = (ready + failed).saturating_sub(before);
+            self.progress.show(done, &format!("{ready} connected, {failed} failed"));
+            if done >= members {
+                return;
+            }
+            if done >= next {
+                next = done + step;
+                let snapshot = self.snapshot();
+                self.record.climb.push(snapshot);
+            }
+            std::thread::sleep(LOOK.min(Duration::from_millis(5)));
+        }
+    }
+
+    pub(crate) fn broadcast(&mut self) {
+        let shared = self.shared.clone();
+        let Some(traffic) = &shared.plan.traffic else { return };
+        let times = &shared.timetable;
+        let start = shared.clock.now() + nanos(HEAD_START);
+        let mark = start + nanos(traffic.warm_up);
+        let end = mark + nanos(traffic.duration);
+        times.start.store(start, Release);
+        times.mark.store(mark, Release);
+        times.end.store(end, Release);
+        shared.enter(Phase::Publish);
+        self.watch(mark, "warm-up");
+        self.measure(mark, end, "measuring");
+        self.drain(traffic);
+    }
+
+    /// Keeps connections for so long.
+    pub(crate) fn keep(&mut self, duration: Duration) {
+        let mark = self.shared.clock.now();
+        self.measure(mark, mark + nanos(duration), "holding");
+        self.record.drained = self.snapshot();
+    }
+
+    /// Takes snapshots from the mark to the end.
+    pub(crate) fn measure(&mut self, mark: u64, end: u64, title: &str) {
+        let tick = nanos(tick(&self.shared.plan));
+        self.progress.begin(title, (end - mark) / 1_000_000);
+        let first = self.snapshot();
+        self.record.series.push(first);
+        let mut next = mark;
+        while next < end && !self.shared.is_interrupted() {
+            next = tick_end(next, tick, end);
+            self.show_until(next, mark);
+            let snapshot = self.snapshot();
+            self.record.series.push(snapshot);
+        }
+    }
+
+    /// Shows what goes on until then, or until interrupted.
+    fn show_until(&mut self, then: u64, mark: u64) {
+        let shared = self.shared.clone();
+        while let now = shared.clock.now()
+            && !shared.is_interrupted()
+        {
+            let message = speed(&shared, now, self.some_time_ago(now), self.dropped);
+            self.progress.show(now.saturating_sub(mark) / 1_000_000, &message);
+            if now >= then {
+                return;
+            }
+            shared.clock.sleep_until(then.min(now + nanos(SHOW)));
+        }
+    }
+
+    /// The last snapshot that is old enough to tell a rate from.
+    fn some_time_ago(&self, now: u64) -> Option<&Snapshot> {
+        let series = &self.record.series;
+        let is_old = |snapshot: &&Snapshot| now.saturating_sub(snapshot.at) >= nanos(SHOW);
+        series.iter().rev().find(is_old).or(series.first())
+    }
+
+    fn watch(&mut self, until: u64, title: &str) {
+        let now = self.shared.clock.now();
+        self.progress.begin(title, 1);
+        let seconds = seconds(until.saturating_sub(now));
+        self.progress.show(0, &format!("{seconds:.1} s"));
+        self.wait_until(until);
+    }
+
+    /// Sleeps until then, or until interrupted.
+    fn wait_until(&self, then: u64) {
+        let clock = self.shared.clock;
+        while !self.shared.is_interrupted() {
+            let now = clock.now();
+            if now >= then {
+                return;
+            }
+            clock.sleep_until(then.min(now + nanos(LOOK)));
+        }
+    }
+
+    /// Waits until everything published has arrived, or nothing has for too long.
+    fn drain(&mut self, traffic: &Traffic) {
+        self.progress.begin("draining", 1);
+        let (clock, patience) = (self.shared.clock, nanos(traffic.drain));
+        let began = clock.now();
+        let (mut last, mut quiet_since) = (0, began);
+        self.wait_for_publisher(patience);
+        self.shared.enter(Phase::Drain);
+        loop {
+            std::thread::sleep(LOOK);
+            let now = clock.now();
+            let outstanding = self.shared.sum(|gauges| &gauges.outstanding);
+            let received = self.shared.sum(|gauges| &gauges.received);
+            if received != last {
+                (last, quiet_since) = (received, now);
+            }
+            self.progress.show(0, &format!("{outstanding} messages have not arrived yet"));
+            let is_over = now - quiet_since > patience || now - began > nanos(DRAIN_MAX);
+            if outstanding == 0 || is_over {
+                break;
+            }
+        }
+        self.record.drained = self.snapshot();
+    }
+
+    /// Everything due is to be with the kernel first.
+    fn wait_for_publisher(&self, patience: u64) {
+        let by = self.shared.clock.now() + patience;
+        while !self.shared.publisher.done.load(Acquire) && self.shared.clock.now() < by {
+            std::thread::sleep(LOOK.min(Duration::from_millis(2)));
+        }
+    }
+}
+
+/// When the interval that begins now ends. A rest that is shorter than half an interval is part of
+/// the last one: rates of a few microseconds are noise, and would end every chart with a cliff.
+fn tick_end(begin: u64, tick: u64, end: u64) -> u64 {
+    match begin + tick + tick / 2 < end {
+        true => begin + tick,
+        false => end,
+    }
+}
+
+fn speed(shared: &Shared, now: u64, since: Option<&Snapshot>, dropped: u64) -> String {
+    let (before, at) = since.map_or((0, now), |since| (since.received, since.at));
+    let received = shared.sum(|gauges| &gauges.received) - before;
+    let rate = received as f64 / seconds(now.saturating_sub(at)).max(f64::MIN_POSITIVE);
+    let gone = dropped + shared.sum(|gauges| &gauges.closed);
+    let connected = shared.sum(|gauges| &gauges.ready).saturating_sub(gone);
+    format!("{connected} connections, {} messages/s received", count(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_interval_is_a_sliver() {
+        let ends = |tick: u64, end: u64| {
+            let next = |&begin: &u64| (begin < end).then(|| tick_end(begin, tick, end));
+            std::iter::successors(Some(0), next).skip(1).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(10, 30), [10, 20, 30]);
+        assert_eq!(ends(10, 31), [10, 20, 31]);
+        assert_eq!(ends(10, 28), [10, 20, 28]);
+        assert_eq!(ends(10, 24), [10, 24]);
+        assert_eq!(ends(10, 5), [5]);
+        // Ten seconds in sixty parts leave 40 ns.
+        let ten_seconds = ends(10_000_000_000 / 60, 10_000_000_000);
+        assert_eq!((ten_seconds.len(), ten_seconds.last()), (60, Some(&10_000_000_000)));
+    }
+}

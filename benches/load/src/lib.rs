@@ -1,0 +1,106 @@
+//! `corecast load`: puts load on a WebSocket server and checks every message that comes back.
+//!
+//! ```text
+//! setup ─▶ lead ─┬─▶ publish (one thread): timetable or window ─▶ connections ─▶ server
+//!                ├─▶ receive (threads): server ─▶ members ─▶ every message checked, latencies
+//!                └─▶ watch: snapshots of what they share ─▶ report: table, JSON, page
+//! ```
+//!
+//! | folder | question |
+//! |---|---|
+//! | `setup` | what was typed, and what will be done? |
+//! | `client` | what goes over the wire? |
+//! | `watch` | what do threads share, and what do they and the server cost? |
+//! | `receive` | what has arrived, and what is missing? |
+//! | `publish` | what is sent, and when? |
+//! | `lead` | when does which part of a run begin and end? |
+//! | `report` | what do people and programs get to read? |
+//!
+//! Each folder imports only those above it, and [`units`].
+//!
+//! Invariant: every message that arrives is judged (lost, repeated, out of order); only latency is
+//! recorded for a sample.
+//!
+//! Invariant: in the open loop, latency counts from when a message was due, whatever the server or
+//! the generator did; a generator that had no time to be punctual says so.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "in a test a panic is the report"))]
+
+mod client;
+mod lead;
+mod publish;
+mod receive;
+mod report;
+mod setup;
+pub mod units;
+mod watch;
+
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+pub use crate::setup::args::LoadArgs;
+
+use crate::lead::record::Figures;
+use crate::lead::run::Run;
+use crate::report::{json, page, table};
+use crate::setup::plan::Plan;
+
+/// The exit code of a program that SIGINT ended, as shells have it.
+const EXIT_INTERRUPTED: i32 = 130;
+/// As a file name: standard output.
+const STANDARD_OUTPUT: &str = "-";
+
+/// Runs a scenario, and writes what came of it where the arguments say: a table on standard output,
+/// a page, JSON. SIGINT and SIGTERM end it early, and the second one at once.
+///
+/// # Errors
+///
+/// When the arguments make no sense together, no connection came to be, a file cannot be written,
+/// or `--strict` found a fault. It is a sentence for people.
+pub fn load(args: LoadArgs) -> Result<(), Box<dyn Error>> {
+    let plan = Plan::new(args)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second one ends at once; the first one only asks to come to an end.
+        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED, interrupted.clone())?;
+        flag::register(signal, interrupted.clone())?;
+    }
+    let figures = Run::start(plan, interrupted)?.go()?;
+    tell(&figures)?;
+    if figures.shared.plan.common.strict && !figures.is_clean() {
+        return Err("something went wrong with the messages or connections (--strict)".into());
+    }
+    Ok(())
+}
+
+fn tell(figures: &Figures) -> Result<(), Box<dyn Error>> {
+    let common = &figures.shared.plan.common;
+    let json = common.json.as_deref();
+    let is_json_shown = json.is_some_and(|path| path.as_os_str() == STANDARD_OUTPUT);
+    let mut out = std::io::stdout().lock();
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&json::json(figures))? + "\n";
+        match is_json_shown {
+            true => out.write_all(text.as_bytes())?,
+            false => write_file(path, &text)?,
+        }
+    }
+    if let Some(path) = &common.report {
+        write_file(path, &page::page(figures))?;
+    }
+    if !is_json_shown {
+        out.write_all(table::text(figures).as_bytes())?;
+    }
+    Ok(out.flush()?)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}

@@ -1,0 +1,135 @@
+//! One connection that publishes.
+
+use std::io::{self, Read};
+use std::net::TcpStream;
+
+use crate::client::announcement::{Said, contains, violation};
+use crate::client::frames::{BINARY, Frames, TEXT, close_kind};
+use crate::client::handshake::{Answer, ClientHandshake};
+use crate::client::socket::{connect_now, error_kind, write};
+use crate::client::wire;
+use crate::setup::plan::{Plan, Traffic};
+use crate::setup::template::Fill;
+use crate::watch::tally::Tally;
+
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    /// `None` once it has ended.
+    pub(crate) stream: Option<TcpStream>,
+    pub(crate) unsent: Vec<u8>,
+    /// The socket takes no more; it is watched for when it does.
+    pub(crate) is_blocked: bool,
+    /// Messages that were not answered yet, if answers were asked for.
+    pub(crate) unacked: u64,
+    pub(crate) id: u64,
+    pub(crate) number: u32,
+    partial: Vec<u8>,
+}
+
+const BUFFER: usize = 64 * 1024;
+
+impl Outlet {
+    /// Connects, upgrades, and says hello; what went wrong is a sentence.
+    pub(crate) fn open(
+        plan: &Plan,
+        traffic: &Traffic,
+        handshake: &ClientHandshake,
+        number: u32,
+    ) -> Result<Self, String> {
+        let stream = connect_now(plan, plan.members + number).map_err(|e| error_kind(&e))?;
+        let (stream, partial) = upgrade(stream, plan, handshake)?;
+        let mut unsent = Vec::new();
+        for (id, hello) in (1..).zip(&traffic.hello) {
+            let mut text = Vec::new();
+            hello.render(&mut text, &Fill { room: "", payload: &[], id, number });
+            wire::push_message(&mut unsent, plan.common.binary, &text);
+        }
+        let id = traffic.hello.len() as u64;
+        let stream = Some(stream);
+        Ok(Self { stream, unsent, is_blocked: false, unacked: 0, id, number, partial })
+    }
+
+    /// Reads answers; an error says how the connection ended.
+    pub(crate) fn read(&mut self, ack: &[u8], tally: &mut Tally) -> Result<(), String> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let kept = self.partial.len();
+        self.partial.resize(kept + BUFFER, 0);
+        let count = match stream.read(&mut self.partial[kept..]) {
+            Ok(0) => return Err("ended without a close frame".to_owned()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error_kind(&error)),
+        };
+        self.partial.truncate(kept + count);
+        self.take(ack, tally)
+    }
+
+    fn take(&mut self, ack: &[u8], tally: &mut Tally) -> Result<(), String> {
+        let bytes = std::mem::take(&mut self.partial);
+        let mut frames = Frames::new(&bytes);
+        for frame in frames.by_ref() {
+            match frame.first {
+                TEXT | BINARY => self.on_message(frame.payload, ack, tally),
+                0x88 => return Err(close_kind(frame.payload)),
+                0x89 => wire::push_pong(&mut self.unsent, frame.payload),
+                _ => {}
+            }
+        }
+        if let Some(fault) = frames.fault {
+            return Err(violation(fault));
+        }
+        let rest = frames.rest.len();
+        self.partial = bytes;
+        self.partial.drain(..self.partial.len() - rest);
+        Ok(())
+    }
+
+    fn on_message(&mut self, message: &[u8], ack: &[u8], tally: &mut Tally) {
+        if self.unacked > 0 && contains(message, ack) {
+            self.unacked -= 1;
+            tally.acked += 1;
+            return;
+        }
+        if let Some(Said::Error(kind)) = Said::read(message) {
+            // A refusal is an answer too.
+            self.unacked = self.unacked.saturating_sub(1);
+            tally.errors.add(&kind);
+        }
+    }
+
+    /// Sends what the socket takes; whether that is everything.
+    pub(crate) fn flush(&mut self) -> Result<bool, String> {
+        let Some(stream) = &mut self.stream else { return Ok(true) };
+        write(stream, &mut self.unsent).map_err(|error| error_kind(&error))
+    }
+}
+
+/// Waits for the answer; what came behind it is the beginning of the first frames.
+fn upgrade(
+    mut stream: TcpStream,
+    plan: &Plan,
+    handshake: &ClientHandshake,
+) -> Result<(TcpStream, Vec<u8>), String> {
+    let io = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock => "the upgrade was not answered in time".to_owned(),
+        _ => error_kind(&error),
+    };
+    stream.set_read_timeout(Some(plan.common.connect_timeout)).map_err(io)?;
+    write(&mut stream, &mut handshake.request.clone()).map_err(io)?;
+    let mut bytes = Vec::new();
+    loop {
+        let mut some = [0; 4096];
+        match stream.read(&mut some).map_err(io)? {
+            0 => return Err("ended instead of answering the upgrade".to_owned()),
+            count => bytes.extend_from_slice(&some[..count]),
+        }
+        match handshake.read(&bytes) {
+            Answer::Partial => {}
+            Answer::Refused(why) => return Err(why),
+            Answer::Upgraded(used) => {
+                stream.set_nonblocking(true).map_err(io)?;
+                return Ok((stream, bytes.split_off(used)));
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The thread that publishes, for all publishers: it keeps their timetable whatever the server
+//! does, or keeps a window full.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::outlet::Outlet;
+use crate::client::handshake::ClientHandshake;
+use crate::client::poller::{Interest, LoadPoller};
+use crate::client::wire;
+use crate::setup::payload::{Stamp, TestPayload, stream_code};
+use crate::setup::plan::{Pace, Traffic};
+use crate::setup::template::Fill;
+use crate::watch::histogram::histogram;
+use crate::watch::process::thread_id;
+use crate::watch::shared::{Phase, Shared};
+use crate::watch::tally::Tally;
+
+pub(crate) struct Publisher {
+    pub(crate) shared: Arc<Shared>,
+    poller: LoadPoller,
+    pub(crate) outlets: Vec<Outlet>,
+    pub(crate) feeds: Vec<Feed>,
+    payload: TestPayload,
+    text: Vec<u8>,
+    /// Outlets that have something to send.
+    dirty: Vec<usize>,
+    pub(crate) sent: Sent,
+}
+
+/// One stream: a publisher in a room.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) room: u32,
+    room_name: String,
+    /// Among the publishers of the room.
+    nth: u32,
+    pub(crate) outlet: usize,
+    /// Of the next message.
+    pub(crate) sequence: u32,
+    /// Streams that share the rate of this room.
+    pub(crate) sharers: u32,
+}
+
+/// What became of publishing.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) tally: Tally,
+    pub(crate) published: u64,
+    /// Due, but never handed to the socket.
+    pub(crate) unsent: u64,
+    /// From when a message was due until it was handed over.
+    pub(crate) delays: Histogram<u64>,
+}
+
+/// One of the two parts of the timetable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leg {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) is_warm_up: bool,
+}
+
+/// How soon this thread notices that something else than its sockets has changed.
+pub(crate) const IDLE: Duration = Duration::from_millis(10);
+
+impl Publisher {
+    /// Connects all publishers.
+    pub(crate) fn open(shared: Arc<Shared>, handshake: &ClientHandshake) -> Result<Self, String> {
+        let io = |error: io::Error| error.to_string();
+        let (plan, traffic) = (&shared.plan, traffic(&shared));
+        let poller = LoadPoller::new().map_err(io)?;
+        let mut outlets = Vec::new();
+        for number in 0..plan.streams.publishers {
+            let outlet = Outlet::open(plan, traffic, handshake, number)
+                .map_err(|why| format!("publisher {number} cannot connect: {why}"))?;
+            if let Some(stream) = &outlet.stream {
+                poller.add(stream, u64::from(number), Interest::Read).map_err(io)?;
+            }
+            outlets.push(outlet);
+        }
+        Ok(Self {
+            poller,
+            dirty: (0..outlets.len()).collect(),
+            outlets,
+            feeds: feeds(&shared),
+            payload: TestPayload::new(traffic.size, shared.marker),
+            text: Vec::new(),
+            sent: Sent::new(),
+            shared,
+        })
+    }
+
+    /// Publishes when the phase says so, until everything due is published or it is interrupted.
+    pub(crate) fn run(mut self) -> io::Result<Sent> {
+        // Without this the kernel rounds waits by 50 µs, which would count as latency.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
+        self.shared.publisher.thread.store(thread_id(), Release);
+        self.shared.publisher.ready.store(true, Release);
+        while self.shared.phase() == Phase::Open {
+            self.turn(IDLE)?;
+        }
+        let times = &self.shared.timetable;
+        let (start, mark, end) =
+            (times.start.load(Acquire), times.mark.load(Acquire), times.end.load(Acquire));
+        let legs = [
+            Leg { from: start, to: mark, is_warm_up: true },
+            Leg { from: mark, to: end, is_warm_up: false },
+        ];
+        for leg in legs {
+            self.publish_leg(leg)?;
+        }
+        while self.shared.phase() < Phase::End {
+            self.shared.publisher.done.store(self.is_flushed(), Release);
+            self.turn(IDLE)?;
+        }
+        self.say_goodbye();
+        Ok(self.sent)
+    }
+
+    fn publish_leg(&mut self, leg: Leg) -> io::Result<()> {
+        for feed in &mut self.feeds {
+            feed.sequence = 0;
+        }
+        match traffic(&self.shared).pace {
+            Pace::Rate(rate) => self.keep_rate(leg, rate),
+            Pace::Window(window, by) => self.keep_window(leg, window, by),
+        }
+    }
+
+    /// Appends one message to its outlet.
+    pub(crate) fn publish(&mut self, nth: usize, due: u64, is_warm_up: bool) {
+        let traffic = traffic(&self.shared);
+        let feed = &mut self.feeds[nth];
+        let outlet = &mut self.outlets[feed.outlet];
+        if outlet.stream.is_none() {
+            self.sent.unsent += u64::from(!is_warm_up);
+            return;
+        }
+        let stream = stream_code(feed.room, feed.nth, is_warm_up);
+        let payload = self.payload.stamp(Stamp { stream, sequence: feed.sequence }, due);
+        outlet.id += 1;
+        let (id, number) = (outlet.id, outlet.number);
+        self.text.clear();
+        traffic
+            .publish
+            .render(&mut self.text, &Fill { room: &feed.room_name, payload, id, number });
+        wire::push_message(&mut outlet.unsent, self.shared.plan.common.binary, &self.text);
+        outlet.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
+        feed.sequence += 1;
+        if !is_warm_up {
+            self.sent.published += 1;
+            self.shared.published[nth].store(feed.sequence, Release);
+        }
+        if self.dirty.last() != Some(&feed.outlet) {
+            self.dirty.push(feed.outlet);
+        }
+    }
+
+    /// Sends, waits for sockets at most so long, and reads answers.
+    pub(crate) fn turn(&mut self, timeout: Duration) -> io::Result<()> {
+        for nth in std::mem::take(&mut self.dirty) {
+            self.flush(nth)?;
+        }
+        self.shared.publisher.published.store(self.sent.published, Release);
+        for event in 0..self.poller.wait(timeout)? {
+            let ready = self.poller.ready(event);
+            let nth = ready.token as usize;
+            let shared = self.shared.clone();
+            let ended = self.outlets[nth].read(&traffic(&shared).ack, &mut self.sent.tally).err();
+            match ended {
+                Some(why) => self.end(nth, &why),
+                None => self.flush(nth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, nth: usize) -> io::Result<()> {
+        let outlet = &mut self.outlets[nth];
+        let is_blocked = match outlet.flush() {
+            Ok(is_gone) => !is_gone,
+            Err(why) => {
+                self.end(nth, &why);
+                return Ok(());
+            }
+        };
+        if let Some(stream) = outlet.stream.as_ref().filter(|_| is_blocked != outlet.is_blocked) {
+            let interest = if is_blocked { Interest::Write } else { Interest::Read };
+            self.poller.modify(stream, nth as u64, interest)?;
+            outlet.is_blocked = is_blocked;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, nth: usize, why: &str) {
+        self.sent.tally.errors.add(&format!("publisher: {why}"));
+        let outlet = &mut self.outlets[nth];
+        outlet.stream = None;
+        outlet.unsent.clear();
+        (outlet.unacked, outlet.is_blocked) = (0, false);
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.outlets.iter().all(|outlet| outlet.unsent.is_empty())
+    }
+
+    fn say_goodbye(&mut self) {
+        for outlet in &mut self.outlets {
+            wire::push_close(&mut outlet.unsent, &wire::DONE);
+            // The connection goes either way.
+            let _ = outlet.flush();
+        }
+    }
+}
+
+impl Sent {
+    pub(crate) fn new() -> Self {
+        Self { tally: Tally::default(), published: 0, unsent: 0, delays: histogram(3) }
+    }
+}
+
+pub(crate) fn traffic(shared: &Shared) -> &Traffic {
+    shared.plan.traffic.as_ref().expect("without traffic nobody publishes")
+}
+
+fn feeds(shared: &Shared) -> Vec<Feed> {
+    let streams = shared.plan.streams;
+    let of_room = |room: u32| {
+        let sharers = streams.of(room).len() as u32;
+        (0..sharers).map(move |nth| Feed {
+            room,
+            room_name: shared.plan.room_name(room),
+            nth,
+            outlet: streams.publisher(room, nth) as usize,
+            sequence: 0,
+            sharers,
+        })
+    };
+    (0..streams.rooms).flat_map(of_room).collect()
+}

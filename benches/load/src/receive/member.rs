@@ -1,0 +1,91 @@
+//! One connection that receives.
+
+use std::net::TcpStream;
+
+use crate::setup::plan::Wire;
+
+/// Its place in its thread's list is its token.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Among all members of the run.
+    pub(crate) number: u32,
+    pub(crate) room: u32,
+    pub(crate) wire: Wire,
+    /// Where its judges begin; one for each stream of its room.
+    pub(crate) judges: usize,
+    pub(crate) streams: u32,
+    /// Where the payload stood in the last frame.
+    pub(crate) distance: usize,
+    pub(crate) stage: MemberStage,
+    pub(crate) stream: Option<TcpStream>,
+    pub(crate) is_slow: bool,
+    /// The beginning of a frame or chunk, or of the answer to the request.
+    pub(crate) partial: Vec<u8>,
+    /// The beginning of a message in several frames.
+    pub(crate) fragments: Vec<u8>,
+    /// Such a message has begun.
+    pub(crate) is_fragmented: bool,
+    /// What the socket did not take.
+    pub(crate) unsent: Vec<u8>,
+    /// When it began to connect.
+    pub(crate) began: u64,
+    /// It was ready when publishing began, so that everything published is owed to it.
+    pub(crate) is_judged: bool,
+    pub(crate) end: Option<End>,
+    /// Messages that gaps announced as skipped.
+    pub(crate) skipped: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemberStage {
+    Absent,
+    Connecting,
+    /// The request to upgrade, or for events, is sent.
+    Upgrading,
+    /// Hello is sent.
+    Greeting,
+    Ready,
+}
+
+/// How the server ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a close frame: what was published after that is not lost but cut off.
+    Announced,
+    /// Without.
+    Sudden,
+}
+
+impl Member {
+    pub(crate) fn new(number: u32, room: u32, judges: usize, streams: u32) -> Self {
+        Self {
+            number,
+            room,
+            wire: Wire::WebSocket,
+            judges,
+            streams,
+            distance: 0,
+            stage: MemberStage::Absent,
+            stream: None,
+            is_slow: false,
+            partial: Vec::new(),
+            fragments: Vec::new(),
+            is_fragmented: false,
+            unsent: Vec::new(),
+            began: 0,
+            is_judged: false,
+            end: None,
+            skipped: 0,
+        }
+    }
+
+    /// Forgets everything about a connection that is over.
+    pub(crate) fn reset(&mut self) {
+        self.stage = MemberStage::Absent;
+        self.stream = None;
+        self.is_fragmented = false;
+        for buffer in [&mut self.partial, &mut self.fragments, &mut self.unsent] {
+            *buffer = Vec::new();
+        }
+    }
+}

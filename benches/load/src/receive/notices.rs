@@ -1,0 +1,61 @@
+//! What the server says beside messages: greetings, answers, gaps, errors, pings and farewells.
+
+use super::intake::Notice;
+use super::member::{End, MemberStage};
+use super::reader::Reader;
+use crate::client::announcement::{Said, contains, violation};
+use crate::client::chunks::data;
+use crate::client::frames::close_kind;
+use crate::client::wire;
+use crate::setup::plan::Wire;
+
+impl Reader {
+    pub(crate) fn on_notice(&mut self, nth: usize, notice: Notice) {
+        match notice {
+            Notice::Text(text) => self.on_text(nth, &text),
+            Notice::Ping(payload) => {
+                self.intake.tally.pings += 1;
+                let mut pong = Vec::new();
+                wire::push_pong(&mut pong, &payload);
+                self.send(nth, &pong);
+            }
+            Notice::Close(payload) => {
+                let mut answer = Vec::new();
+                wire::push_close(&mut answer, payload.get(..2).unwrap_or_default());
+                self.send(nth, &answer);
+                self.leave(nth, End::Announced, &close_kind(&payload));
+            }
+            Notice::End(reason) => self.leave(nth, End::Announced, &end_kind(&reason)),
+            Notice::Violation(what) => self.leave(nth, End::Sudden, &violation(what)),
+        }
+    }
+
+    fn on_text(&mut self, nth: usize, text: &[u8]) {
+        let text = match self.members[nth].wire {
+            Wire::WebSocket => text,
+            Wire::Events => data(text).unwrap_or_default(),
+        };
+        let ready = self.shared.plan.ready.as_deref();
+        if self.members[nth].stage == MemberStage::Greeting
+            && ready.is_some_and(|it| contains(text, it))
+        {
+            return self.on_joined(nth);
+        }
+        match Said::read(text) {
+            Some(Said::Gap(skipped)) => {
+                self.intake.tally.gaps += 1;
+                self.intake.tally.skipped += skipped;
+                self.members[nth].skipped += skipped;
+            }
+            Some(Said::Error(kind)) => self.intake.tally.errors.add(&kind),
+            None => {}
+        }
+    }
+}
+
+/// How it is counted that an event stream ended.
+fn end_kind(reason: &str) -> String {
+    let name = reason.split(" retry=").next().unwrap_or_default();
+    let short: String = name.chars().take(40).collect();
+    format!("event stream ended: {short}")
+}

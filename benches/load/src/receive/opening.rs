@@ -1,0 +1,184 @@
+//! How members connect: so many at once, each until it is ready, refused or too late.
+
+use std::sync::atomic::Ordering::AcqRel;
+
+use super::member::{End, MemberStage};
+use super::reader::Reader;
+use crate::client::handshake::Answer;
+use crate::client::poller::Interest;
+use crate::client::socket;
+use crate::client::wire;
+use crate::setup::plan::Wire;
+use crate::setup::template::Fill;
+use crate::watch::clock::nanos;
+use crate::watch::shared::Phase;
+
+impl Reader {
+    /// Begins to connect as many as may be opening at once.
+    pub(crate) fn open_more(&mut self) {
+        let plan = &self.shared.plan;
+        let most = plan.common.opening.div_ceil(plan.threads).max(1);
+        while self.opening < most
+            && let Some(nth) = self.waiting.pop_front()
+        {
+            self.open(nth);
+        }
+    }
+
+    fn open(&mut self, nth: usize) {
+        let now = self.shared.clock.now();
+        let timeout = nanos(self.shared.plan.common.connect_timeout);
+        let stream = socket::connect(&self.shared.plan, self.members[nth].number);
+        let watched = stream.and_then(|stream| {
+            self.poller.add(&stream, nth as u64, Interest::Write)?;
+            Ok(stream)
+        });
+        self.opening += 1;
+        match watched {
+            Ok(stream) => {
+                let member = &mut self.members[nth];
+                (member.stream, member.began, member.end) = (Some(stream), now, None);
+                member.stage = MemberStage::Connecting;
+                self.deadlines.push_back((nth, now.saturating_add(timeout)));
+            }
+            Err(error) => self.fail(nth, &socket::error_kind(&error)),
+        }
+    }
+
+    /// The socket became writable: connected, or not.
+    pub(crate) fn on_connected(&mut self, nth: usize) {
+        let member = &mut self.members[nth];
+        let Some(stream) = &member.stream else { return };
+        match stream.take_error() {
+            Ok(None) => {
+                member.stage = MemberStage::Upgrading;
+                let handshake = self.handshake.clone();
+                match member.wire {
+                    Wire::WebSocket => self.send(nth, &handshake.request),
+                    Wire::Events => {
+                        let room = self.shared.plan.room_name(member.room);
+                        self.send(nth, &handshake.events_request(&room));
+                    }
+                }
+            }
+            Ok(Some(error)) | Err(error) => self.fail(nth, &socket::error_kind(&error)),
+        }
+    }
+
+    /// The answer has come so far; where frames or chunks begin, if it is a good one.
+    pub(crate) fn on_answer(&mut self, nth: usize, filled: usize) -> Option<usize> {
+        let answer = match self.members[nth].wire {
+            Wire::WebSocket => self.handshake.read(self.answer(filled)),
+            Wire::Events => self.handshake.read_events(self.answer(filled)),
+        };
+        match answer {
+            Answer::Partial => {
+                let answer = self.answer(filled).to_vec();
+                self.members[nth].partial = answer;
+                None
+            }
+            Answer::Refused(why) => {
+                self.fail(nth, &why);
+                None
+            }
+            Answer::Upgraded(used) => {
+                let took = self.shared.clock.now() - self.members[nth].began;
+                self.handshakes.saturating_record(took);
+                self.greet(nth);
+                Some(used)
+            }
+        }
+    }
+
+    fn greet(&mut self, nth: usize) {
+        let member = &mut self.members[nth];
+        member.stage = MemberStage::Greeting;
+        if member.wire == Wire::Events {
+            return self.on_joined(nth);
+        }
+        let plan = &self.shared.plan;
+        let room = plan.room_name(member.room);
+        let mut out = Vec::new();
+        for (id, hello) in (1..).zip(&plan.hello) {
+            let mut text = Vec::new();
+            let fill = Fill { room: &room, payload: &[], id, number: member.number };
+            hello.render(&mut text, &fill);
+            wire::push_message(&mut out, plan.common.binary, &text);
+        }
+        let is_ready = plan.ready.is_none();
+        self.send(nth, &out);
+        // Unless sending has just failed.
+        if is_ready && self.members[nth].stage == MemberStage::Greeting {
+            self.on_joined(nth);
+        }
+    }
+
+    /// The member is where it should be.
+    pub(crate) fn on_joined(&mut self, nth: usize) {
+        self.opening -= 1;
+        self.counts.ready += 1;
+        let member = &mut self.members[nth];
+        member.stage = MemberStage::Ready;
+        member.is_judged = self.shared.phase() == Phase::Open;
+        if member.is_slow {
+            self.slow_down(nth);
+        } else {
+            self.shared.present[member.room as usize].fetch_add(1, AcqRel);
+        }
+    }
+
+    /// A connection did not come to be.
+    pub(crate) fn fail(&mut self, nth: usize, kind: &str) {
+        self.opening -= 1;
+        self.counts.failed += 1;
+        self.intake.tally.errors.add(kind);
+        self.members[nth].reset();
+    }
+
+    /// A connection ended that we did not end.
+    pub(crate) fn leave(&mut self, nth: usize, end: End, kind: &str) {
+        match self.members[nth].stage {
+            MemberStage::Absent => return,
+            MemberStage::Ready => {}
+            _ => return self.fail(nth, kind),
+        }
+        self.counts.closed += 1;
+        self.intake.tally.errors.add(kind);
+        self.write_off(nth);
+        let member = &mut self.members[nth];
+        member.end = Some(end);
+        member.reset();
+    }
+
+    /// Who waits for deliveries shall not wait for a member that has gone.
+    fn write_off(&mut self, nth: usize) {
+        let member = &self.members[nth];
+        if member.is_slow {
+            return;
+        }
+        self.shared.present[member.room as usize].fetch_sub(1, AcqRel);
+        let streams = self.shared.plan.streams.of(member.room);
+        for (stream, judge) in streams.zip(&self.intake.judges[member.judges..]) {
+            self.intake.tally.progress += judge.tail(self.shared.published_in(stream));
+        }
+    }
+
+    /// Gives up on those that take too long.
+    pub(crate) fn expire(&mut self) {
+        let Some(&(_, first)) = self.deadlines.front() else { return };
+        let now = self.shared.clock.now();
+        if now < first {
+            return;
+        }
+        while let Some((nth, _)) = self.deadlines.pop_front_if(|&mut (_, by)| by <= now) {
+            match self.members[nth].stage {
+                MemberStage::Connecting => self.fail(nth, "connecting timed out"),
+                MemberStage::Upgrading => self.fail(nth, "the upgrade was not answered in time"),
+                MemberStage::Greeting => {
+                    self.fail(nth, "hello was not answered in time (see --ready)")
+                }
+                MemberStage::Absent | MemberStage::Ready => {}
+            }
+        }
+    }
+}

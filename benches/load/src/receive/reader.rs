@@ -1,0 +1,275 @@
+//! A thread that receives: it opens its share of the members, reads what is there, and repeats.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+use corecast_shards::wire::server_frame_len;
+use hdrhistogram::Histogram;
+
+use super::intake::{Notice, ReceivePath};
+use super::member::{End, Member, MemberStage};
+use super::recorder::Ticks;
+use super::result::{ReaderCounts, ReaderResult};
+use crate::client::chunks::chunk_len;
+use crate::client::handshake::ClientHandshake;
+use crate::client::poller::{Interest, LoadPoller, Ready};
+use crate::client::socket::{error_kind, write};
+use crate::setup::payload::{PAYLOAD_MIN, PayloadContent};
+use crate::setup::plan::Wire;
+use crate::watch::clock::nanos;
+use crate::watch::histogram::histogram;
+use crate::watch::process::thread_id;
+use crate::watch::sampler::tick;
+use crate::watch::shared::{Phase, Shared};
+
+pub(crate) struct Reader {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) handshake: Arc<ClientHandshake>,
+    /// Which of the receiving threads this is.
+    index: usize,
+    pub(crate) poller: LoadPoller,
+    buffer: Vec<u8>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) intake: ReceivePath,
+    notices: Vec<Notice>,
+    /// Members that are to be connected.
+    pub(crate) waiting: VecDeque<usize>,
+    /// Members that began, and by when they must be ready; those that are stay until then.
+    pub(crate) deadlines: VecDeque<(usize, u64)>,
+    /// Members between connecting and ready.
+    pub(crate) opening: usize,
+    pub(crate) counts: ReaderCounts,
+    pub(crate) handshakes: Histogram<u64>,
+    pub(crate) wave: u32,
+    pub(crate) slow_read_next: u64,
+    phase: Phase,
+    /// When what is outstanding is to be counted again, which takes a look at every member.
+    count_next: u64,
+}
+
+/// What a socket holds after a batch of messages fits one read, and a second-level cache.
+const BUFFER: usize = 256 * 1024;
+/// How soon a thread without work notices that the phase has changed.
+const IDLE: Duration = Duration::from_millis(10);
+
+impl Reader {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        handshake: Arc<ClientHandshake>,
+        index: usize,
+    ) -> io::Result<Self> {
+        let traffic = shared.plan.traffic.as_ref();
+        let (size, one_in) = traffic.map_or((PAYLOAD_MIN, 1), |t| (t.size, t.sampled_one_in));
+        let content = shared.plan.common.strict.then(|| PayloadContent::new(size));
+        let mut reader = Self {
+            intake: ReceivePath::new(shared.marker, size, one_in, content),
+            poller: LoadPoller::new()?,
+            buffer: vec![0; BUFFER],
+            members: Vec::new(),
+            notices: Vec::new(),
+            waiting: VecDeque::new(),
+            deadlines: VecDeque::new(),
+            opening: 0,
+            counts: ReaderCounts::default(),
+            handshakes: histogram(3),
+            wave: 0,
+            slow_read_next: 0,
+            phase: Phase::Open,
+            count_next: 0,
+            shared,
+            handshake,
+            index,
+        };
+        reader.enlist();
+        Ok(reader)
+    }
+
+    /// Members are dealt out to threads one by one.
+    fn enlist(&mut self) {
+        let plan = &self.shared.plan;
+        for number in (self.index as u32..plan.members).step_by(plan.threads) {
+            let room = number % plan.streams.rooms;
+            let streams = plan.streams.of(room).len();
+            let judges = self.intake.judges.len();
+            self.intake.judges.resize_with(judges + streams, Default::default);
+            let mut member = Member::new(number, room, judges, streams as u32);
+            member.is_slow = plan.slow.has(number);
+            member.wire = plan.wire(number);
+            self.members.push(member);
+        }
+    }
+
+    /// Runs until the phase says so; what it found out.
+    pub(crate) fn run(mut self) -> io::Result<ReaderResult> {
+        self.shared.readers[self.index].thread.store(thread_id(), Release);
+        loop {
+            self.follow_phase();
+            if self.phase == Phase::End {
+                return Ok(self.finish());
+            }
+            self.follow_wave();
+            self.open_more();
+            self.expire();
+            for nth in 0..self.poller.wait(IDLE)? {
+                let ready = self.poller.ready(nth);
+                self.on_ready_socket(ready);
+            }
+            self.read_slowly();
+            self.publish_gauges();
+        }
+    }
+
+    fn follow_phase(&mut self) {
+        let phase = self.shared.phase();
+        if phase == self.phase {
+            return;
+        }
+        if self.phase == Phase::Open {
+            let mark = self.shared.timetable.mark.load(Acquire);
+            self.intake.recorder.start(Ticks { mark, every: nanos(tick(&self.shared.plan)) });
+        }
+        self.phase = phase;
+        if phase == Phase::Drain {
+            self.hurry_slow();
+        }
+    }
+
+    /// A storm's wave comes or goes; in the other scenarios the first one comes and stays.
+    fn follow_wave(&mut self) {
+        let wave = self.shared.wave.load(Acquire);
+        if wave == self.wave {
+            return;
+        }
+        self.wave = wave;
+        // Also when a wave comes so soon that the end of the one before was not noticed.
+        self.drop_all();
+        if wave % 2 == 1 {
+            self.waiting.extend(0..self.members.len());
+        }
+    }
+
+    fn on_ready_socket(&mut self, ready: Ready) {
+        let nth = ready.token as usize;
+        match self.members[nth].stage {
+            MemberStage::Absent => {}
+            MemberStage::Connecting if ready.writable => self.on_connected(nth),
+            MemberStage::Connecting => {}
+            _ => {
+                if ready.writable && !self.members[nth].unsent.is_empty() {
+                    self.send_unsent(nth);
+                }
+                if ready.readable {
+                    self.read(nth, BUFFER);
+                }
+            }
+        }
+    }
+
+    /// Reads once, at most so much.
+    pub(crate) fn read(&mut self, nth: usize, limit: usize) {
+        let member = &mut self.members[nth];
+        let Some(stream) = &mut member.stream else { return };
+        let kept = member.partial.len();
+        let end = self.buffer.len().min(kept.saturating_add(limit));
+        self.buffer[..kept].copy_from_slice(&member.partial);
+        match stream.read(&mut self.buffer[kept..end]) {
+            Ok(0) => self.leave(nth, End::Sudden, "ended without a close frame"),
+            Ok(count) => {
+                self.intake.tally.bytes += count as u64;
+                self.intake.tally.reads += 1;
+                self.take(nth, kept + count);
+            }
+            Err(error) if is_passing(&error) => {}
+            Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
+        }
+    }
+
+    /// Takes what stands in the buffer.
+    fn take(&mut self, nth: usize, filled: usize) {
+        let mut from = 0;
+        if self.members[nth].stage == MemberStage::Upgrading {
+            match self.on_answer(nth, filled) {
+                Some(used) => from = used,
+                None => return,
+            }
+        }
+        if self.members[nth].stage == MemberStage::Absent {
+            return;
+        }
+        let (now, member) = (self.shared.clock.now(), &mut self.members[nth]);
+        let bytes = &self.buffer[from..filled];
+        let rest = self.intake.receive(member, bytes, now, &mut self.notices);
+        member.partial.clear();
+        member.partial.extend_from_slice(rest);
+        // What is beyond any sense has been refused by its header.
+        let needed = match member.wire {
+            Wire::WebSocket => server_frame_len(rest),
+            Wire::Events => chunk_len(rest),
+        };
+        if let Some(needed) = needed.filter(|&len| len > self.buffer.len()) {
+            self.buffer.resize(needed, 0);
+        }
+        for notice in std::mem::take(&mut self.notices) {
+            self.on_notice(nth, notice);
+        }
+    }
+
+    /// The answer to the request, as far as it has come, at the beginning of the buffer.
+    pub(crate) fn answer(&self, filled: usize) -> &[u8] {
+        &self.buffer[..filled]
+    }
+
+    /// Sends, or keeps what the socket does not take.
+    pub(crate) fn send(&mut self, nth: usize, bytes: &[u8]) {
+        self.members[nth].unsent.extend_from_slice(bytes);
+        self.send_unsent(nth);
+    }
+
+    pub(crate) fn send_unsent(&mut self, nth: usize) {
+        let member = &mut self.members[nth];
+        let Some(stream) = &mut member.stream else { return };
+        match write(stream, &mut member.unsent) {
+            Ok(is_gone) => self.watch(nth, if is_gone { Interest::Read } else { Interest::Write }),
+            Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
+        }
+    }
+
+    pub(crate) fn watch(&mut self, nth: usize, interest: Interest) {
+        let Some(stream) = &self.members[nth].stream else { return };
+        // A slow member that is ready is not watched at all, and stays so.
+        if let Err(error) = self.poller.modify(stream, nth as u64, interest)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            self.leave(nth, End::Sudden, &error_kind(&error));
+        }
+    }
+
+    fn publish_gauges(&mut self) {
+        let (gauges, tally) = (&self.shared.readers[self.index], &self.intake.tally);
+        let rows = [
+            (&gauges.ready, self.counts.ready),
+            (&gauges.failed, self.counts.failed),
+            (&gauges.closed, self.counts.closed),
+            (&gauges.received, tally.received),
+            (&gauges.bytes, tally.bytes),
+            (&gauges.reads, tally.reads),
+            (&gauges.warm_up, tally.warm_up),
+            (&gauges.progress, tally.progress),
+        ];
+        for (gauge, value) in rows {
+            gauge.store(value, Release);
+        }
+        let now = self.shared.clock.now();
+        if self.phase == Phase::Drain && now >= self.count_next {
+            gauges.outstanding.store(self.outstanding(), Release);
+            self.count_next = now + nanos(IDLE);
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

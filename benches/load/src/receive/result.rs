@@ -1,0 +1,100 @@
+//! What a receiving thread found out.
+
+use hdrhistogram::Histogram;
+
+use super::member::Member;
+use super::recorder::Recorder;
+use crate::watch::histogram::{add, histogram};
+use crate::watch::tally::Tally;
+
+#[derive(Debug)]
+pub(crate) struct ReaderResult {
+    pub(crate) tally: Tally,
+    pub(crate) recorder: Recorder,
+    pub(crate) handshakes: Histogram<u64>,
+    pub(crate) counts: ReaderCounts,
+    pub(crate) verdict: Tallied,
+}
+
+/// See [`LoadGauges`](crate::watch::shared::LoadGauges).
+#[derive(Debug, Default)]
+pub(crate) struct ReaderCounts {
+    pub(crate) ready: u64,
+    pub(crate) failed: u64,
+    pub(crate) closed: u64,
+}
+
+/// Invariant: `expected` is what was delivered for the first time, plus `lost`, `skipped` and
+/// `cut_off`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tallied {
+    /// What was published, times the members it was for.
+    pub(crate) expected: u64,
+    pub(crate) lost: u64,
+    /// Missing, and announced as skipped.
+    pub(crate) skipped: u64,
+    /// Of these, what was skipped for members that read as fast as they can.
+    pub(crate) skipped_readers: u64,
+    /// Published after the server had ended the connection with a close frame.
+    pub(crate) cut_off: u64,
+    pub(crate) slow: SlowMembers,
+}
+
+/// What became of the members that read slowly or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlowMembers {
+    pub(crate) members: u64,
+    /// Whose connection the server ended.
+    pub(crate) closed: u64,
+    /// Who were told that messages were skipped.
+    pub(crate) skipped: u64,
+}
+
+impl SlowMembers {
+    pub(crate) fn count(&mut self, member: &Member) {
+        if member.is_slow {
+            self.members += 1;
+            self.closed += u64::from(member.end.is_some());
+            self.skipped += u64::from(member.skipped > 0);
+        }
+    }
+
+    /// Whether none of them was treated as slow.
+    pub(crate) fn were_not_slow(self) -> bool {
+        self.members > 0 && self.closed == 0 && self.skipped == 0
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.members += other.members;
+        self.closed += other.closed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl ReaderResult {
+    pub(crate) fn new() -> Self {
+        Self {
+            tally: Tally::default(),
+            recorder: Recorder::new(),
+            handshakes: histogram(3),
+            counts: ReaderCounts::default(),
+            verdict: Tallied::default(),
+        }
+    }
+
+    /// Adds what another thread found out.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.tally.merge(&other.tally);
+        self.recorder.merge(&other.recorder);
+        add(&mut self.handshakes, &other.handshakes);
+        self.counts.ready += other.counts.ready;
+        self.counts.failed += other.counts.failed;
+        self.counts.closed += other.counts.closed;
+        self.verdict.expected += other.verdict.expected;
+        self.verdict.lost += other.verdict.lost;
+        self.verdict.skipped += other.verdict.skipped;
+        self.verdict.skipped_readers += other.verdict.skipped_readers;
+        self.verdict.cut_off += other.verdict.cut_off;
+        self.verdict.slow.merge(other.verdict.slow);
+    }
+}

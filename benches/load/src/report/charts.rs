@@ -1,0 +1,153 @@
+//! Which charts tell the story of a run.
+
+use hdrhistogram::Histogram;
+
+use super::chart::{Axis, Chart, Line, Scale};
+use super::points::Point;
+use crate::lead::record::Figures;
+use crate::units::print::{count, time};
+use crate::watch::clock::seconds;
+
+const SINCE: &str = "time since measuring began (s)";
+/// Beyond 99.9999 % a curve says how often was measured, not how long it took.
+const NINES_MAX: f64 = 6.0;
+const MEBIBYTE: f64 = 1_048_576.0;
+/// Points of a percentile curve, for each further nine.
+const POINTS_PER_NINE: u32 = 40;
+
+pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
+    let points = figures.points();
+    let mut charts = Vec::new();
+    if figures.shared.plan.traffic.is_some() {
+        charts.push(percentiles("Latency percentiles", figures.outcome.recorder.whole()));
+        charts.push(latency_over_time(&points));
+        charts.push(throughput(&points));
+    } else {
+        charts.push(percentiles("ClientHandshake percentiles", &figures.outcome.handshakes));
+        charts.push(connections(&points));
+        charts.push(memory(figures));
+    }
+    charts.push(cpu(&points));
+    charts
+}
+
+fn percentiles(title: &'static str, histogram: &Histogram<u64>) -> Chart {
+    let nines = (histogram.len().max(2) as f64).log10().min(NINES_MAX);
+    let steps = (nines * f64::from(POINTS_PER_NINE)).ceil() as u32;
+    let quantiles = (0..=steps)
+        .map(|step| 1.0 - 10f64.powf(-(f64::from(step) / f64::from(POINTS_PER_NINE)).min(nines)));
+    let points = quantiles.map(|q| Some((q, histogram.value_at_quantile(q) as f64)));
+    let points = if histogram.is_empty() { Vec::new() } else { points.collect() };
+    Chart {
+        title,
+        x: Axis { label: "percentile (%)", scale: Scale::Nines, write: write_percentile },
+        y: latency_axis(),
+        lines: vec![Line { name: "latency", points }],
+    }
+}
+
+fn write_percentile(quantile: f64) -> String {
+    let text = format!("{:.6}", quantile * 100.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn latency_axis() -> Axis {
+    // Decades are round: the digits behind the point say nothing.
+    let write = |nanos| time(nanos).replace(".00", "").replace(".0 ", " ");
+    Axis { label: "latency (logarithmic)", scale: Scale::Decades, write }
+}
+
+fn time_axis() -> Axis {
+    Axis { label: SINCE, scale: Scale::Exact, write: plain }
+}
+
+/// Up to four digits behind the point.
+fn plain(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn write_count(value: f64) -> String {
+    count(value).replace(".00", "").replace(".0", "")
+}
+
+fn over_time(name: &'static str, points: &[Point], value: impl Fn(&Point) -> Option<f64>) -> Line {
+    let points = points.iter().filter_map(|point| Some((seconds(point.at), value(point)?)));
+    Line { name, points: points.map(Some).collect() }
+}
+
+/// The line is interrupted where something was published and nothing arrived. Where nothing was
+/// published either there is nothing to be late.
+fn latency(name: &'static str, points: &[Point], of: impl Fn(&Point) -> Option<u64>) -> Line {
+    let points = points.iter().filter_map(|point| match of(point) {
+        Some(nanos) => Some(Some((seconds(point.at), nanos as f64))),
+        None => (point.published > 0.0).then_some(None),
+    });
+    Line { name, points: points.collect() }
+}
+
+fn latency_over_time(points: &[Point]) -> Chart {
+    Chart {
+        title: "Latency over time",
+        x: time_axis(),
+        y: latency_axis(),
+        lines: vec![
+            latency("p50", points, |point| point.p50),
+            latency("p99", points, |point| point.p99),
+            latency("max", points, |point| point.max),
+        ],
+    }
+}
+
+fn throughput(points: &[Point]) -> Chart {
+    Chart {
+        title: "Throughput",
+        x: time_axis(),
+        y: Axis { label: "deliveries (messages/s)", scale: Scale::Linear, write: write_count },
+        lines: vec![over_time("deliveries", points, |point| Some(point.deliveries))],
+    }
+}
+
+fn connections(points: &[Point]) -> Chart {
+    Chart {
+        title: "Connections",
+        x: time_axis(),
+        y: Axis { label: "open connections (number)", scale: Scale::Linear, write: write_count },
+        lines: vec![over_time("connections", points, |point| Some(point.connections as f64))],
+    }
+}
+
+/// While connecting: what each further connection adds.
+fn memory(figures: &Figures) -> Chart {
+    let climb = figures.record.climb.iter().filter_map(|snapshot| {
+        Some((snapshot.connected as f64, snapshot.server?.resident as f64 / MEBIBYTE))
+    });
+    let climb = climb.map(Some);
+    Chart {
+        title: "Memory of the server while connections open",
+        x: Axis { label: "open connections (number)", scale: Scale::Exact, write: write_count },
+        y: Axis { label: "resident memory (MiB)", scale: Scale::Linear, write: plain },
+        lines: vec![Line { name: "memory", points: climb.collect() }],
+    }
+}
+
+fn cpu(points: &[Point]) -> Chart {
+    let mut lines = vec![over_time("busiest thread of the generator", points, |point| {
+        Some(point.generator_busy)
+    })];
+    let server = over_time("server", points, |point| point.server_cores);
+    let is_server_watched = !server.is_empty();
+    if is_server_watched {
+        lines.insert(0, server);
+    }
+    Chart {
+        // A single line has no legend.
+        title: match is_server_watched {
+            true => "CPU",
+            false => "CPU of the load generator (with --pid of the server, too)",
+        },
+        x: time_axis(),
+        y: Axis { label: "CPU in use (cores)", scale: Scale::Linear, write: plain },
+        lines,
+    }
+}

@@ -1,0 +1,216 @@
+//! The figures of a run: what is derived from what was counted.
+
+use hdrhistogram::Histogram;
+
+use crate::lead::record::Figures;
+use crate::watch::clock::seconds;
+use crate::watch::sampler::Snapshot;
+use crate::watch::tally::Errors;
+
+/// Latencies in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
+    pub(crate) mean: f64,
+    pub(crate) p50: u64,
+    pub(crate) p90: u64,
+    pub(crate) p99: u64,
+    pub(crate) p999: u64,
+    pub(crate) max: u64,
+}
+
+/// What the server cost.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerFigures {
+    /// While measuring.
+    pub(crate) cpu_seconds: f64,
+    /// Cores in use while measuring.
+    pub(crate) cores: f64,
+    pub(crate) cpu_per_delivery: Option<f64>,
+    pub(crate) cpu_per_connect: Option<f64>,
+    pub(crate) resident_before: u64,
+    pub(crate) resident_connected: u64,
+    pub(crate) resident_end: u64,
+    pub(crate) resident_max: u64,
+    pub(crate) resident_per_connection: Option<f64>,
+    /// Growth per connection while connecting, by least squares.
+    pub(crate) resident_slope: Option<f64>,
+}
+
+/// What the generator itself did, and could.
+#[derive(Clone, Debug)]
+pub(crate) struct GeneratorFigures {
+    /// Name, share of its time on a CPU, share of waiting for one.
+    pub(crate) threads: Vec<(String, f64, f64)>,
+    pub(crate) busiest: f64,
+    pub(crate) is_limited: bool,
+    pub(crate) verified_per_second: f64,
+    /// CPU of the receiving threads, per message that they verified.
+    pub(crate) nanos_per_message: Option<f64>,
+    /// How many messages came with one call; the more, the less each costs.
+    pub(crate) messages_per_read: Option<f64>,
+    /// What the receiving threads could verify if they had nothing left to wait for.
+    pub(crate) capacity_per_second: Option<f64>,
+}
+
+/// A thread that is busier than this has nothing left for punctuality.
+const LIMITED_FROM: f64 = 0.9;
+/// Below this share the capacity would be a guess.
+const CAPACITY_FROM: f64 = 0.02;
+/// Fewer points make no line.
+const SLOPE_POINTS_MIN: usize = 3;
+
+impl Figures {
+    /// The measured span.
+    pub(crate) fn span(&self) -> (&Snapshot, &Snapshot) {
+        let series = &self.record.series;
+        (
+            series.first().unwrap_or(&self.record.before),
+            series.last().unwrap_or(&self.record.before),
+        )
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        let (from, to) = self.span();
+        seconds(to.at - from.at)
+    }
+
+    /// Messages that arrived, each counted once.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.outcome.tally.received - self.outcome.tally.repeated
+    }
+
+    /// A figure of the snapshots, per second of the measured span.
+    pub(crate) fn per_second(&self, figure: impl Fn(&Snapshot) -> u64) -> f64 {
+        let (from, to) = self.span();
+        to.rate(from, figure)
+    }
+
+    pub(crate) fn connect_seconds(&self) -> f64 {
+        match self.record.waves.as_slice() {
+            [] => seconds(self.record.connected.at - self.record.before.at),
+            waves => waves.iter().map(|wave| wave.seconds).sum(),
+        }
+    }
+
+    pub(crate) fn connects_per_second(&self) -> f64 {
+        let seconds = self.connect_seconds();
+        if seconds > 0.0 { self.outcome.counts.ready as f64 / seconds } else { 0.0 }
+    }
+
+    /// What went wrong, of members and publishers.
+    pub(crate) fn errors(&self) -> Errors {
+        let mut errors = self.outcome.tally.errors.clone();
+        for (kind, count) in &self.sent.tally.errors.kinds {
+            errors.add_many(kind, *count);
+        }
+        errors
+    }
+
+    /// Whether every message came once, whole and in order, and nothing else went wrong.
+    pub(crate) fn is_clean(&self) -> bool {
+        let (tally, verdict) = (&self.outcome.tally, &self.outcome.verdict);
+        let faults = verdict.lost + tally.repeated + tally.disordered + tally.damaged;
+        faults == 0 && self.sent.unsent == 0 && self.errors().total() == 0
+    }
+
+    pub(crate) fn server(&self) -> Option<ServerFigures> {
+        let (from, to) = self.span();
+        let (first, last) = (from.server?, to.server?);
+        let (before, connected) = (self.record.before.server?, self.record.connected.server?);
+        let cpu = last.cpu - first.cpu;
+        let end = self.record.drained.server.unwrap_or(last);
+        let opened = self.outcome.counts.ready;
+        let connecting = if self.record.waves.is_empty() { connected.cpu } else { end.cpu };
+        let in_wave = self.record.waves.last().map_or(opened, |wave| wave.opened);
+        let residents = self.record.series.iter().filter_map(|snapshot| snapshot.server);
+        let growth = connected.resident as f64 - before.resident as f64;
+        Some(ServerFigures {
+            cpu_seconds: seconds(cpu),
+            cores: to.server_cores(from)?,
+            cpu_per_delivery: ratio(cpu as f64, to.received - from.received),
+            cpu_per_connect: ratio((connecting - before.cpu) as f64, opened),
+            resident_before: before.resident,
+            resident_connected: connected.resident,
+            resident_end: end.resident,
+            resident_max: residents.map(|cost| cost.resident).max().unwrap_or(end.resident),
+            resident_per_connection: ratio(growth, in_wave),
+            resident_slope: self.resident_slope(),
+        })
+    }
+
+    fn resident_slope(&self) -> Option<f64> {
+        let points = self.record.climb.iter().filter_map(|snapshot| {
+            Some((snapshot.connected as f64, snapshot.server?.resident as f64))
+        });
+        slope(&points.collect::<Vec<_>>())
+    }
+
+    pub(crate) fn generator(&self) -> GeneratorFigures {
+        let (from, to) = self.span();
+        let readers = self.shared.plan.threads;
+        let threads: Vec<_> = (0..to.threads.len())
+            .map(|nth| {
+                let name = if nth < readers { format!("reader {nth}") } else { "publisher".into() };
+                let (busy, waited) = to.busy(from, nth);
+                (name, busy, waited)
+            })
+            .collect();
+        let received = to.received - from.received;
+        let busiest = to.busiest(from);
+        let reading: f64 = threads.iter().take(readers).map(|(_, busy, _)| busy).sum();
+        let verified_per_second = self.per_second(|snapshot| snapshot.received);
+        let spare = (reading > CAPACITY_FROM).then(|| verified_per_second / reading);
+        GeneratorFigures {
+            busiest,
+            is_limited: busiest > LIMITED_FROM,
+            verified_per_second,
+            nanos_per_message: ratio(reading * self.seconds() * 1e9, received),
+            messages_per_read: ratio(received as f64, to.reads - from.reads),
+            capacity_per_second: spare.filter(|_| received > 0).map(|one| one * readers as f64),
+            threads,
+        }
+    }
+}
+
+impl Latency {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Self> {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        (!histogram.is_empty()).then(|| Self {
+            mean: histogram.mean(),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max(),
+        })
+    }
+}
+
+fn ratio(sum: f64, count: u64) -> Option<f64> {
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// Of the line that is nearest to the points, by least squares.
+fn slope(points: &[(f64, f64)]) -> Option<f64> {
+    if points.len() < SLOPE_POINTS_MIN {
+        return None;
+    }
+    let count = points.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let products: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
+    let squares: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    (squares > 0.0).then(|| products / squares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_its_slope() {
+        assert_eq!(slope(&[(0.0, 5.0), (10.0, 25.0), (20.0, 45.0)]), Some(2.0));
+        assert_eq!(slope(&[(1.0, 1.0), (1.0, 2.0), (1.0, 3.0)]), None);
+        assert_eq!(slope(&[(0.0, 0.0), (1.0, 1.0)]), None);
+    }
+}

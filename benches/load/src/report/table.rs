@@ -1,0 +1,288 @@
+//! The figures for people, as rows of a name and a value.
+
+use hdrhistogram::Histogram;
+
+use super::figures::Latency;
+use crate::lead::record::Figures;
+use crate::setup::payload::compared_one_in;
+use crate::setup::plan::{Pace, Scenario};
+use crate::units::print::{bytes, count, percent, time, whole};
+
+/// A heading and its rows.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    pub(crate) rows: Vec<(String, String)>,
+}
+
+const NAME_WIDTH: usize = 26;
+
+/// The table as text.
+pub(crate) fn text(figures: &Figures) -> String {
+    let mut out = format!("\n{}\n", headline(figures));
+    for section in sections(figures) {
+        out.push_str(&format!("\n{}\n", section.title));
+        for (name, value) in section.rows {
+            out.push_str(&format!("  {name:<NAME_WIDTH$}{value}\n"));
+        }
+    }
+    for remark in remarks(figures) {
+        out.push_str(&format!("\n! {remark}\n"));
+    }
+    out
+}
+
+/// What was done, in one line.
+pub(crate) fn headline(figures: &Figures) -> String {
+    let plan = &figures.shared.plan;
+    let (name, url, members) = (plan.scenario.name(), &plan.target.url, whole(plan.members.into()));
+    let Some(traffic) = &plan.traffic else {
+        return format!("{name}: {members} connections to {url}");
+    };
+    let pace = match traffic.pace {
+        Pace::Rate(rate) => format!("{} messages/s per room", count(rate)),
+        Pace::Window(window, _) => format!("a window of {window} messages per room"),
+    };
+    let rooms = counted(plan.streams.rooms, "room");
+    let publishers = counted(plan.publishers(), "publisher");
+    let size = bytes(traffic.size as f64);
+    let streams = match plan.event_streams() {
+        0 => String::new(),
+        streams => format!(" ({} over event streams)", whole(streams as u64)),
+    };
+    format!(
+        "{name}: {members} members{streams} in {rooms}, {publishers}, {pace}, {size} payloads, {url}"
+    )
+}
+
+/// `1 room`, `2 rooms`.
+fn counted(number: u32, noun: &str) -> String {
+    format!("{} {noun}{}", whole(number.into()), if number == 1 { "" } else { "s" })
+}
+
+/// What must be known to read the figures.
+pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if figures.generator().is_limited {
+        remarks.push(
+            "limited by the generator: one of its threads was more than 90 % busy; use more \
+             --threads or cores, or a lower rate"
+                .to_owned(),
+        );
+    }
+    if figures.shared.is_interrupted() {
+        remarks.push("interrupted: the figures are of the time until then".to_owned());
+    }
+    if figures.outcome.verdict.slow.were_not_slow() {
+        remarks.push(
+            "the slow members were not slow: what was published for one of them fits the buffers \
+             of its socket and of the server; use a larger --size, a higher --rate or a longer \
+             --duration"
+                .to_owned(),
+        );
+    }
+    if figures.outcome.verdict.lost > 0 {
+        remarks.push("messages were lost: the server did not deliver what it took".to_owned());
+    }
+    remarks
+}
+
+pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
+    let is_storm = matches!(figures.shared.plan.scenario, Scenario::Storm { .. });
+    let mut sections = vec![connections(figures)];
+    if is_storm {
+        sections.push(waves(figures));
+    }
+    if figures.outcome.verdict.slow.members > 0 {
+        sections.push(slow_members(figures));
+    }
+    if figures.shared.plan.traffic.is_some() {
+        sections.push(messages(figures));
+        sections.push(latencies(figures));
+    }
+    sections.extend(server(figures));
+    sections.push(generator(figures));
+    sections.push(errors(figures));
+    sections.retain(|section| !section.rows.is_empty());
+    sections
+}
+
+fn row(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
+}
+
+fn connections(figures: &Figures) -> Section {
+    let counts = &figures.outcome.counts;
+    let mut rows = vec![
+        row("opened", whole(counts.ready)),
+        row("failed", whole(counts.failed)),
+        row("closed by the server", whole(counts.closed)),
+        row("connects per second", count(figures.connects_per_second())),
+    ];
+    rows.extend(latency_row("handshake", &figures.outcome.handshakes));
+    if figures.outcome.tally.pings > 0 {
+        rows.push(row("pings answered", whole(figures.outcome.tally.pings)));
+    }
+    Section { title: "Connections", rows }
+}
+
+fn waves(figures: &Figures) -> Section {
+    let rows = figures.record.waves.iter().enumerate().map(|(nth, wave)| {
+        let value = format!(
+            "{} opened, {} failed in {}, {}/s",
+            whole(wave.opened),
+            whole(wave.failed),
+            time(wave.seconds * 1e9),
+            count(wave.connects_per_second())
+        );
+        (format!("wave {}", nth + 1), value)
+    });
+    Section { title: "Waves", rows: rows.collect() }
+}
+
+fn slow_members(figures: &Figures) -> Section {
+    let slow = figures.outcome.verdict.slow;
+    let rate = match figures.shared.plan.slow.read_rate {
+        0 => "read nothing".to_owned(),
+        rate => format!("read {}/s each", bytes(rate as f64)),
+    };
+    let rows = vec![
+        row(
+            "slow members",
+            format!("{}, {rate} while messages were published", whole(slow.members)),
+        ),
+        row("closed by the server", whole(slow.closed)),
+        row("told of a gap", whole(slow.skipped)),
+    ];
+    Section { title: "Slow members", rows }
+}
+
+fn messages(figures: &Figures) -> Section {
+    let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
+    let per_second = count(figures.per_second(|snapshot| snapshot.received));
+    let mut rows = vec![
+        row("published", whole(figures.sent.published)),
+        row("delivered", format!("{} of {}", whole(figures.delivered()), whole(verdict.expected))),
+        row("deliveries per second", per_second),
+        row("lost", whole(verdict.lost)),
+        row("repeated", whole(tally.repeated)),
+        row("out of order", whole(tally.disordered)),
+    ];
+    let seldom = [
+        ("damaged or misdelivered", tally.damaged),
+        ("skipped, as announced", verdict.skipped),
+        ("cut off by a close", verdict.cut_off),
+        ("due but not sent", figures.sent.unsent),
+        ("acknowledged", figures.sent.tally.acked),
+    ];
+    rows.extend(seldom.iter().filter(|(_, n)| *n > 0).map(|(name, n)| row(name, whole(*n))));
+    rows.extend(content(figures));
+    Section { title: "Messages", rows }
+}
+
+/// How much of what arrived was compared byte by byte.
+fn content(figures: &Figures) -> Option<(String, String)> {
+    let plan = &figures.shared.plan;
+    let size = plan.traffic.as_ref().filter(|_| plan.common.strict)?.size;
+    let of = match compared_one_in(size) {
+        1 => "every byte of every message".to_owned(),
+        one_in => format!("every byte of one message in {one_in}, head and end of all"),
+    };
+    Some(row("content compared", format!("{of}: {}", whole(figures.outcome.tally.compared))))
+}
+
+fn latencies(figures: &Figures) -> Section {
+    let Some(it) = Latency::of(figures.outcome.recorder.whole()) else {
+        return Section { title: "Latency", rows: Vec::new() };
+    };
+    let is_open = figures.shared.plan.traffic.as_ref();
+    let is_open = is_open.is_some_and(|traffic| matches!(traffic.pace, Pace::Rate(_)));
+    let values = [("p50", it.p50), ("p90", it.p90), ("p99", it.p99), ("p99.9", it.p999)];
+    let mut rows: Vec<_> = values.map(|(name, nanos)| row(name, time(nanos as f64))).into();
+    rows.push(row("max", time(it.max as f64)));
+    rows.extend(latency_row("published late by", &figures.sent.delays));
+    let title = if is_open {
+        "Latency, since due (open loop)"
+    } else {
+        "Latency, since sent (closed loop)"
+    };
+    Section { title, rows }
+}
+
+fn latency_row(name: &str, histogram: &Histogram<u64>) -> Option<(String, String)> {
+    let it = Latency::of(histogram)?;
+    let [p50, p99, max] = [it.p50, it.p99, it.max].map(|nanos| time(nanos as f64));
+    Some(row(name, format!("p50 {p50}, p99 {p99}, max {max}")))
+}
+
+fn server(figures: &Figures) -> Option<Section> {
+    let server = figures.server()?;
+    let mut rows = vec![row("CPU", format!("{:.2} cores", server.cores))];
+    let costs = [
+        ("CPU per delivery", server.cpu_per_delivery.map(time)),
+        ("CPU per connect", server.cpu_per_connect.map(time)),
+        ("memory per connection", server.resident_per_connection.map(growth)),
+        ("memory per further one", server.resident_slope.map(growth)),
+    ];
+    rows.extend(costs.into_iter().filter_map(|(name, value)| Some(row(name, value?))));
+    let memory = [server.resident_before, server.resident_connected, server.resident_max];
+    let [before, connected, max] = memory.map(|it| bytes(it as f64));
+    rows.push(row("memory", format!("{before} before, {connected} connected, {max} at most")));
+    Some(Section { title: "Server", rows })
+}
+
+/// What a connection added. Less than any server can do with says only that it had the memory from
+/// before.
+fn growth(per_connection: f64) -> String {
+    match per_connection < PER_CONNECTION_MIN {
+        true => "n/a: the server had the memory already".to_owned(),
+        false => bytes(per_connection),
+    }
+}
+
+const PER_CONNECTION_MIN: f64 = 64.0;
+
+fn generator(figures: &Figures) -> Section {
+    let generator = figures.generator();
+    let mut rows = Vec::new();
+    for (name, busy, waited) in &generator.threads {
+        rows.push(row(
+            name,
+            format!("{} busy, {} waiting for a CPU", percent(*busy), percent(*waited)),
+        ));
+    }
+    if figures.shared.plan.traffic.is_some() {
+        let speed = count(generator.verified_per_second);
+        let busy = percent(generator.busiest);
+        rows.push(row("verified", format!("{speed} messages/s at {busy} busy")));
+    }
+    if let (Some(nanos), Some(batch)) = (generator.nanos_per_message, generator.messages_per_read) {
+        let value = format!("{} of CPU, {batch:.1} messages per read", time(nanos));
+        rows.push(row("per message", value));
+    }
+    if let Some(capacity) = generator.capacity_per_second {
+        rows.push(row("capacity at this batching", format!("{} messages/s", count(capacity))));
+    }
+    Section { title: "Generator", rows }
+}
+
+fn errors(figures: &Figures) -> Section {
+    let errors = figures.errors();
+    let rows = errors.kinds.iter().map(|(kind, count)| row(kind, whole(*count)));
+    // A long kind pushes its number aside; a space keeps them apart.
+    let rows = rows.map(|(kind, count)| (format!("{kind} "), count));
+    Section { title: "Errors", rows: rows.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_memory_is_no_figure() {
+        for nothing in [-300.0, 0.0, 18.8] {
+            assert!(growth(nothing).starts_with("n/a"), "{nothing}");
+        }
+        assert_eq!(growth(300.0), "300 B");
+    }
+}

@@ -1,0 +1,344 @@
+//! What can be typed after `corecast load`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
+
+use super::sources::Sources;
+use super::target::LoadTarget;
+use super::template::MessageTemplate;
+use crate::units::parse::{duration, number, size, whole};
+
+/// The arguments of `corecast load`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(next_line_help = true)]
+pub struct LoadArgs {
+    #[command(subcommand)]
+    pub(crate) scenario: Option<ScenarioArgs>,
+
+    #[command(flatten)]
+    pub(crate) default: DefaultScenario,
+}
+
+/// `broadcast`, when no scenario was named: then, and only then, there is a URL here.
+///
+/// By hand, because an optional `flatten` does not notice arguments of structs that flatten others.
+#[derive(Debug)]
+pub(crate) struct DefaultScenario(pub(crate) Option<Box<BroadcastArgs>>);
+
+impl clap::Args for DefaultScenario {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        BroadcastArgs::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        BroadcastArgs::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for DefaultScenario {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let has_url = matches.contains_id("url");
+        let args = has_url.then(|| BroadcastArgs::from_arg_matches(matches)).transpose()?;
+        Ok(Self(args.map(Box::new)))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScenarioArgs {
+    /// Members of rooms receive what publishers send
+    Broadcast(Box<BroadcastArgs>),
+    /// Open connections and keep them
+    Hold(Box<HoldArgs>),
+    /// Connect and drop in waves
+    Storm(Box<StormArgs>),
+    /// As broadcast, with a share of members that read slowly or not at all
+    Slow(Box<SlowArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(crate) struct BroadcastArgs {
+    /// Where the server listens: ws://HOST:PORT/PATH
+    pub(crate) url: LoadTarget,
+
+    /// Connections that receive
+    #[arg(
+        long,
+        short = 'n',
+        visible_alias = "subscribers",
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = whole::<u32>
+    )]
+    pub(crate) members: u32,
+
+    /// Rooms; members are spread over them evenly, each in one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
+    pub(crate) rooms: u32,
+
+    /// Share of the members that receive Server-Sent Events, in percent
+    ///
+    /// They ask for /v1/rooms/{room}/events at the same host and port, instead of saying hello.
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
+    pub(crate) event_streams: f64,
+
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Defaults of its own: enough bytes to fill the buffers of a socket and the log of a room, and long
+/// enough for a server that waits ten seconds before it calls a member slow.
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+#[command(mut_arg("size", |arg| arg.default_value("4KiB")))]
+#[command(mut_arg("duration", |arg| arg.default_value("20s")))]
+pub(crate) struct SlowArgs {
+    #[command(flatten)]
+    pub(crate) broadcast: BroadcastArgs,
+
+    /// Share of the members that is slow, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent)]
+    pub(crate) share: f64,
+
+    /// What a slow member reads per second; 0 means that it does not read
+    ///
+    /// When nothing more is published, slow members read what is left at full speed, so that what
+    /// became of them can be told.
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+    pub(crate) read_rate: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(crate) struct HoldArgs {
+    /// Where the server listens: ws://HOST:PORT/PATH
+    pub(crate) url: LoadTarget,
+
+    /// Connections to open and keep
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = whole::<u32>)]
+    pub(crate) connections: u32,
+
+    /// Rooms to join, one per connection; 0 joins none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>)]
+    pub(crate) rooms: u32,
+
+    /// How long to keep them
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) duration: Duration,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_line_help = true)]
+pub(crate) struct StormArgs {
+    /// Where the server listens: ws://HOST:PORT/PATH
+    pub(crate) url: LoadTarget,
+
+    /// Connections of one wave
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1000, value_parser = whole::<u32>)]
+    pub(crate) connections: u32,
+
+    /// Rooms to join, one per connection; 0 joins none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole::<u32>)]
+    pub(crate) rooms: u32,
+
+    /// Waves
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<u32>)]
+    pub(crate) waves: u32,
+
+    /// How long a wave stays once it is connected
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) stay: Duration,
+
+    /// Time between two waves
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) pause: Duration,
+
+    /// How connections go
+    #[arg(long, value_name = "HOW", default_value = "reset")]
+    pub(crate) goodbye: Goodbye,
+
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Goodbye {
+    /// As if the machine died: TCP reset
+    Reset,
+    /// With a close frame
+    Close,
+}
+
+/// What is published, and when.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Traffic")]
+pub(crate) struct TrafficArgs {
+    /// Connections that publish; each serves its rooms, several share one
+    #[arg(long, short = 'p', value_name = "N", default_value_t = 1, value_parser = whole::<u32>)]
+    pub(crate) publishers: u32,
+
+    /// Messages per second and room, whatever the server does (open loop)
+    #[arg(long, short = 'r', value_name = "N", default_value_t = 100.0, conflicts_with = "window", value_parser = number)]
+    pub(crate) rate: f64,
+
+    /// As fast as so many messages per room in flight allow (closed loop)
+    ///
+    /// Latency then counts from the moment of sending.
+    #[arg(long, short = 'w', value_name = "N", value_parser = whole::<u32>)]
+    pub(crate) window: Option<u32>,
+
+    /// What takes a message out of the window
+    #[arg(long, value_name = "WHAT", default_value = "deliveries", requires = "window")]
+    pub(crate) window_by: WindowBy,
+
+    /// Size of {payload}
+    #[arg(long, short = 's', value_name = "SIZE", default_value = "128", value_parser = size)]
+    pub(crate) size: usize,
+
+    /// How long to measure
+    #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) duration: Duration,
+
+    /// How long to publish before that
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) warm_up: Duration,
+
+    /// Silence after which what has not arrived is lost
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) drain: Duration,
+
+    /// Record the latency of one delivery in N [default: all, or one in 16 from 100,000/s on]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>)]
+    pub(crate) sample: Option<u32>,
+
+    /// What a publisher sends; {room}, {payload}, {id} and {publisher} are filled in
+    ///
+    /// {payload} is text without quotes; {id} is a number that counts from 1 on each connection.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) publish: Option<MessageTemplate>,
+
+    /// What a publisher sends first, as --hello does for members; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) publisher_hello: Vec<MessageTemplate>,
+
+    /// What the answer to a publish contains, for --window-by acks
+    #[arg(long, value_name = "TEXT", default_value = "\"cast:ack\"")]
+    pub(crate) ack: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WindowBy {
+    /// Its delivery to all members
+    Deliveries,
+    /// The answer to the publisher
+    Acks,
+}
+
+/// What all scenarios share.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connections and reports")]
+pub(crate) struct CommonArgs {
+    /// Threads that receive [default: one less than cores, at most 4]; one more publishes
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
+    pub(crate) threads: Option<usize>,
+
+    /// Addresses to connect from, such as 127.0.0.1-8 [default: one per 20,000 connections]
+    ///
+    /// One address has about 28,000 ports. Lists take commas: 127.0.0.1,127.0.0.2.
+    #[arg(long, value_name = "ADDRESSES")]
+    pub(crate) sources: Option<Sources>,
+
+    /// Connections that may be in their handshake at once
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
+    pub(crate) opening: usize,
+
+    /// How long a handshake may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub(crate) connect_timeout: Duration,
+
+    /// What a connection sends first; may be given several times; {room} and {member} are filled in
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) hello: Vec<MessageTemplate>,
+
+    /// What the frame contains that says that hello was understood
+    ///
+    /// Without --hello it is "cast:joined"; with --hello a connection counts at once.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) ready: Option<String>,
+
+    /// Time between the last hello and the first publish
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = duration)]
+    pub(crate) settle: Duration,
+
+    /// Room names begin with this; a number follows
+    #[arg(long, value_name = "TEXT", default_value = "load-")]
+    pub(crate) room_name: String,
+
+    /// Further line of the upgrade request, such as 'Authorization: Bearer KEY'
+    ///
+    /// A line that is there by itself, such as Host, is replaced.
+    #[arg(long, value_name = "LINE", value_parser = header_line)]
+    pub(crate) header: Vec<String>,
+
+    /// Send binary frames instead of text
+    #[arg(long)]
+    pub(crate) binary: bool,
+
+    /// Process id of the server on this machine, to measure its CPU and memory; several take commas
+    #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = whole::<u32>)]
+    pub(crate) pid: Vec<u32>,
+
+    /// Write all figures as JSON; `-` writes them to standard output instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write a page with charts
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Show no progress
+    #[arg(long, short = 'q')]
+    pub(crate) quiet: bool,
+
+    /// Exit with 1 if anything was lost, repeated, changed, out of order or went wrong
+    ///
+    /// Every byte of a payload is compared then; of payloads above 4 KiB that of one message in
+    /// several, as the report says, so that comparing does not become what is measured.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// The words of the command line, for people: what is no UTF-8 is shown as well as it can be.
+pub(crate) fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("a share looks like 10%, between 0 and 100".to_owned()),
+    }
+}
+
+fn header_line(text: &str) -> Result<String, String> {
+    let named = text.split_once(':').is_some_and(|(name, _)| !name.trim().is_empty());
+    if !named || text.contains(['\r', '\n']) {
+        return Err("a header looks like 'Name: value' and is one line".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,9 @@
+//! What was typed, and what will be done.
+
+pub(crate) mod args;
+pub(crate) mod payload;
+pub(crate) mod plan;
+pub(crate) mod sources;
+pub(crate) mod streams;
+pub(crate) mod target;
+pub(crate) mod template;

@@ -1,0 +1,226 @@
+//! The text that every message carries, from which it is recognised and judged.
+//!
+//! ```text
+//! ~c1f09a3 00000000 0000002a 00000000075bcd15 abcd…xyz .
+//! marker   stream   sequence due (ns)         padding  end       (without the spaces)
+//! ```
+//!
+//! Everything has a fixed width, so that a receiver finds it without parsing. The marker differs
+//! between runs; what another generator publishes into the same room is not ours.
+
+/// The fixed part, in front of the padding.
+pub(crate) const HEAD: usize = 40;
+/// The smallest payload: head and end.
+pub(crate) const PAYLOAD_MIN: usize = HEAD + 1;
+/// Rooms that a stamp can name.
+pub(crate) const ROOMS_MAX: u32 = 1 << 19;
+/// Publishers of one room that a stamp can name.
+pub(crate) const PUBLISHERS_MAX: u32 = 1 << NTH_BITS;
+
+const NTH_BITS: u32 = 12;
+const WARM_UP: u32 = 1 << 31;
+const END: u8 = b'.';
+
+/// Eight bytes that no other text begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marker {
+    bytes: [u8; 8],
+}
+
+impl Marker {
+    /// The marker of a run.
+    pub(crate) fn new(run: u32) -> Self {
+        let mut bytes = *b"~c000000";
+        bytes[2..].copy_from_slice(&hex16(u64::from(run))[10..]);
+        Self { bytes }
+    }
+
+    /// Where the first marker stands.
+    pub(crate) fn find(self, text: &[u8]) -> Option<usize> {
+        let mut from = 0;
+        loop {
+            from += text.get(from..)?.iter().position(|&byte| byte == self.bytes[0])?;
+            match text[from..].starts_with(&self.bytes) {
+                true => return Some(from),
+                false => from += 1,
+            }
+        }
+    }
+}
+
+/// What the head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// See [`stream_code`].
+    pub(crate) stream: u32,
+    /// Counted from 0 in each stream, for the warm-up apart.
+    pub(crate) sequence: u32,
+}
+
+/// Room, number among its publishers, and whether this is the warm-up, in 32 bits.
+pub(crate) fn stream_code(room: u32, nth: u32, warm_up: bool) -> u32 {
+    debug_assert!(room < ROOMS_MAX && nth < PUBLISHERS_MAX);
+    (room << NTH_BITS) | nth | if warm_up { WARM_UP } else { 0 }
+}
+
+impl Stamp {
+    /// Reads what stands at the beginning; `None` unless it begins with the marker.
+    #[inline]
+    pub(crate) fn read(text: &[u8], marker: Marker) -> Option<Self> {
+        let head: &[u8; HEAD] = text.first_chunk()?;
+        let (mark, rest) = head.split_first_chunk::<8>()?;
+        if *mark != marker.bytes {
+            return None;
+        }
+        let (stream, rest) = rest.split_first_chunk()?;
+        let sequence = rest.first_chunk()?;
+        Some(Self { stream: unhex(*stream), sequence: unhex(*sequence) })
+    }
+
+    pub(crate) fn is_warm_up(self) -> bool {
+        self.stream & WARM_UP != 0
+    }
+
+    #[inline]
+    pub(crate) fn room(self) -> u32 {
+        self.stream >> NTH_BITS
+    }
+
+    #[inline]
+    pub(crate) fn nth(self) -> u32 {
+        self.stream & (PUBLISHERS_MAX - 1)
+    }
+}
+
+/// When the message that begins here was due.
+#[inline]
+pub(crate) fn due(text: &[u8]) -> u64 {
+    let half = |at: usize| {
+        text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |hex| u64::from(unhex(*hex)))
+    };
+    half(24) << 32 | half(32)
+}
+
+/// Whether the payload of this size that begins here has its end.
+#[inline]
+pub(crate) fn is_whole(text: &[u8], size: usize) -> bool {
+    text.get(size - 1) == Some(&END)
+}
+
+/// What stands between head and end, for runs that compare it.
+#[derive(Debug)]
+pub(crate) struct PayloadContent {
+    /// From the head to the end.
+    padding: Vec<u8>,
+    one_in: u32,
+}
+
+/// Bytes that comparing may cost a message on the average: about 50 ns, which is what the rest of
+/// receiving it takes.
+const COMPARED_BYTES: usize = 4096;
+
+impl PayloadContent {
+    pub(crate) fn new(size: usize) -> Self {
+        Self { padding: alphabet(size)[HEAD..size - 1].to_vec(), one_in: compared_one_in(size) }
+    }
+
+    /// Whether it is this message's turn; the members take turns, too.
+    #[inline]
+    pub(crate) fn has_turn(&self, stamp: Stamp, member: u32) -> bool {
+        stamp.sequence.wrapping_add(member) & (self.one_in - 1) == 0
+    }
+
+    /// Whether the payload that begins here has the right content, and a time that is not to come.
+    pub(crate) fn is_in(&self, text: &[u8], now: u64) -> bool {
+        text[HEAD..].starts_with(&self.padding) && is_time(text) && due(text) <= now
+    }
+}
+
+fn is_time(text: &[u8]) -> bool {
+    text[24..HEAD].iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Of how many messages of this size the content of one is compared; a power of two.
+pub(crate) fn compared_one_in(size: usize) -> u32 {
+    u32::try_from(size.div_ceil(COMPARED_BYTES).next_power_of_two()).unwrap_or(1 << 31)
+}
+
+fn alphabet(size: usize) -> Vec<u8> {
+    (b'a'..=b'z').cycle().take(size).collect()
+}
+
+/// A payload that is rewritten for every message.
+#[derive(Debug)]
+pub(crate) struct TestPayload {
+    bytes: Vec<u8>,
+}
+
+impl TestPayload {
+    pub(crate) fn new(size: usize, marker: Marker) -> Self {
+        assert!(size >= PAYLOAD_MIN, "checked when arguments were");
+        let mut bytes = alphabet(size);
+        bytes[..8].copy_from_slice(&marker.bytes);
+        bytes[size - 1] = END;
+        Self { bytes }
+    }
+
+    pub(crate) fn stamp(&mut self, stamp: Stamp, due: u64) -> &[u8] {
+        let stream_and_sequence = u64::from(stamp.stream) << 32 | u64::from(stamp.sequence);
+        self.bytes[8..24].copy_from_slice(&hex16(stream_and_sequence));
+        self.bytes[24..HEAD].copy_from_slice(&hex16(due));
+        &self.bytes
+    }
+}
+
+fn hex16(value: u64) -> [u8; 16] {
+    std::array::from_fn(|i| b"0123456789abcdef"[(value >> (60 - 4 * i) & 0xf) as usize])
+}
+
+/// Eight hexadecimal digits at once: each byte becomes its digit, then neighbours are joined.
+#[inline]
+fn unhex(digits: [u8; 8]) -> u32 {
+    let text = u64::from_be_bytes(digits);
+    let mut value = (text & 0x0f0f_0f0f_0f0f_0f0f) + 9 * (text >> 6 & 0x0101_0101_0101_0101);
+    value = (value | value >> 4) & 0x00ff_00ff_00ff_00ff;
+    value = (value | value >> 8) & 0x0000_ffff_0000_ffff;
+    (value | value >> 16) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_read_as_it_was_written() {
+        let marker = Marker::new(0xabcdef);
+        let mut payload = TestPayload::new(64, marker);
+        for (room, nth, warm_up, sequence, time) in
+            [(0, 0, false, 0, 0), (524_287, 4095, true, u32::MAX, u64::MAX), (9, 3, false, 42, 77)]
+        {
+            let stamp = Stamp { stream: stream_code(room, nth, warm_up), sequence };
+            let text = payload.stamp(stamp, time);
+            assert_eq!(Stamp::read(text, marker), Some(stamp));
+            assert_eq!((due(text), stamp.is_warm_up(), stamp.nth()), (time, warm_up, nth));
+            assert_eq!(stamp.room() & (ROOMS_MAX - 1), room);
+            assert!(is_whole(text, 64) && !is_whole(&text[..63], 64) && !is_whole(text, 63));
+        }
+    }
+
+    #[test]
+    fn comparing_is_kept_cheap() {
+        let rows = [(41, 1), (4096, 1), (4097, 2), (64 << 10, 16), (1 << 20, 256)];
+        for (size, one_in) in rows {
+            assert_eq!(compared_one_in(size), one_in, "{size}");
+        }
+    }
+
+    #[test]
+    fn only_the_own_marker_counts() {
+        let (ours, theirs) = (Marker::new(1), Marker::new(2));
+        let mut payload = TestPayload::new(PAYLOAD_MIN, theirs);
+        let text = payload.stamp(Stamp { stream: 0, sequence: 0 }, 0).to_vec();
+        assert_eq!(Stamp::read(&text, ours), None);
+        assert_eq!(theirs.find(&[b"~~c".as_slice(), &text].concat()), Some(3));
+        assert_eq!(ours.find(&text), None);
+    }
+}

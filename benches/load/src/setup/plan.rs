@@ -1,0 +1,336 @@
+//! What will be done: arguments, checked and completed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::args::{
+    BroadcastArgs, CommonArgs, Goodbye, HoldArgs, LoadArgs, ScenarioArgs, SlowArgs, StormArgs,
+    TrafficArgs, WindowBy,
+};
+use super::payload::{PAYLOAD_MIN, PUBLISHERS_MAX, ROOMS_MAX};
+use super::sources::Sources;
+use super::streams::Streams;
+use super::target::LoadTarget;
+use super::template::MessageTemplate;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) scenario: Scenario,
+    pub(crate) target: LoadTarget,
+    pub(crate) address: SocketAddr,
+    pub(crate) sources: Sources,
+    pub(crate) threads: usize,
+    /// Connections that receive.
+    pub(crate) members: u32,
+    /// The first so many of every hundred thousand members are slow, spread evenly.
+    pub(crate) slow: SlowShare,
+    /// The share of members that receive Server-Sent Events.
+    pub(crate) event_streams: f64,
+    pub(crate) streams: Streams,
+    /// What each member says first; empty: nothing.
+    pub(crate) hello: Vec<MessageTemplate>,
+    /// What says that it was understood; `None`: nothing does.
+    pub(crate) ready: Option<Vec<u8>>,
+    pub(crate) traffic: Option<Traffic>,
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scenario {
+    Broadcast,
+    Hold { duration: Duration },
+    Storm { waves: u32, stay: Duration, pause: Duration, goodbye: Goodbye },
+    Slow,
+}
+
+impl Scenario {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Broadcast => "broadcast",
+            Self::Hold { .. } => "hold",
+            Self::Storm { .. } => "storm",
+            Self::Slow => "slow",
+        }
+    }
+}
+
+/// How a member receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Frames of a WebSocket.
+    WebSocket,
+    /// Server-Sent Events, in chunks of an HTTP answer.
+    Events,
+}
+
+/// Members that read slowly.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SlowShare {
+    pub(crate) share: f64,
+    /// Bytes per second; 0 means that they do not read.
+    pub(crate) read_rate: usize,
+}
+
+impl SlowShare {
+    /// Whether this member is slow.
+    pub(crate) fn has(self, member: u32) -> bool {
+        is_of_share(self.share, member)
+    }
+}
+
+/// Whether this member is one of a share of them: those are spread evenly, also over rooms.
+fn is_of_share(share: f64, member: u32) -> bool {
+    let before = |members: u32| (f64::from(members) * share).floor();
+    before(member + 1) > before(member)
+}
+
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) pace: Pace,
+    pub(crate) size: usize,
+    pub(crate) publish: MessageTemplate,
+    pub(crate) hello: Vec<MessageTemplate>,
+    pub(crate) ack: Vec<u8>,
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) drain: Duration,
+    /// A power of two.
+    pub(crate) sampled_one_in: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Pace {
+    /// Messages per second and room.
+    Rate(f64),
+    /// Messages per room in flight.
+    Window(u32, WindowBy),
+}
+
+const HELLO: &str = r#"{"event":"cast:join","room":"{room}","id":1}"#;
+const JOINED: &str = r#""cast:joined""#;
+const PUBLISH: &str =
+    r#"{"event":"cast:publish","room":"{room}","data":{"event":"load","data":"{payload}"}}"#;
+const PUBLISH_WITH_ID: &str = r#"{"event":"cast:publish","room":"{room}","id":{id},"data":{"event":"load","data":"{payload}"}}"#;
+
+/// More threads than this only share what the kernel does for one.
+const THREADS_MAX_BY_DEFAULT: usize = 4;
+/// Below so many deliveries a second each latency is recorded: it costs 20 ns then.
+const ALL_RECORDED_BELOW: f64 = 100_000.0;
+const SAMPLED_ONE_IN: u32 = 16;
+
+impl Plan {
+    pub(crate) fn new(args: LoadArgs) -> Result<Self, String> {
+        let scenario = args.scenario.or(args.default.0.map(ScenarioArgs::Broadcast));
+        match scenario.ok_or("give the server's address: corecast load ws://127.0.0.1:8080/ws")? {
+            ScenarioArgs::Broadcast(args) => {
+                Self::with_traffic(Scenario::Broadcast, *args, SlowShare::default())
+            }
+            ScenarioArgs::Slow(args) => {
+                let SlowArgs { broadcast, share, read_rate } = *args;
+                Self::with_traffic(Scenario::Slow, broadcast, SlowShare { share, read_rate })
+            }
+            ScenarioArgs::Hold(args) => Self::hold(*args),
+            ScenarioArgs::Storm(args) => Self::storm(*args),
+        }
+    }
+
+    fn with_traffic(
+        scenario: Scenario,
+        args: BroadcastArgs,
+        slow: SlowShare,
+    ) -> Result<Self, String> {
+        let BroadcastArgs { url, members, rooms, event_streams, traffic, common } = args;
+        let streams = Streams { rooms, publishers: traffic.publishers };
+        check_streams(streams, members)?;
+        let traffic = Traffic::new(traffic, members)?;
+        let crowd = Crowd { members, streams, joins: true };
+        let base = Self::base(scenario, url, crowd, common)?;
+        Ok(Self { traffic: Some(traffic), slow, event_streams, ..base })
+    }
+
+    fn hold(args: HoldArgs) -> Result<Self, String> {
+        let scenario = Scenario::Hold { duration: args.duration };
+        Self::base(scenario, args.url, Crowd::quiet(args.connections, args.rooms), args.common)
+    }
+
+    fn storm(args: StormArgs) -> Result<Self, String> {
+        let StormArgs { url, connections, rooms, waves, stay, pause, goodbye, common } = args;
+        let scenario = Scenario::Storm { waves, stay, pause, goodbye };
+        Self::base(scenario, url, Crowd::quiet(connections, rooms), common)
+    }
+
+    fn base(
+        scenario: Scenario,
+        target: LoadTarget,
+        crowd: Crowd,
+        mut common: CommonArgs,
+    ) -> Result<Self, String> {
+        if crowd.members == 0 {
+            return Err("give at least one connection".to_owned());
+        }
+        let address = target.address(common.connect_timeout)?;
+        let threads = common.threads.unwrap_or_else(default_threads).max(1);
+        let sources = common.sources.take();
+        let hello = std::mem::take(&mut common.hello);
+        let (hello, ready) = greeting(hello, common.ready.take(), crowd.joins)?;
+        Ok(Self {
+            scenario,
+            address,
+            sources: sources.unwrap_or_else(|| Sources::enough(crowd.members, address.ip())),
+            target,
+            threads: threads.min(crowd.members as usize),
+            members: crowd.members,
+            slow: SlowShare::default(),
+            event_streams: 0.0,
+            streams: crowd.streams,
+            hello,
+            ready,
+            traffic: None,
+            common,
+        })
+    }
+
+    /// The name of a room by its number.
+    pub(crate) fn room_name(&self, room: u32) -> String {
+        format!("{}{room}", self.common.room_name)
+    }
+
+    /// How a member receives; each room has the same share of both kinds.
+    pub(crate) fn wire(&self, member: u32) -> Wire {
+        match is_of_share(self.event_streams, member / self.streams.rooms) {
+            true => Wire::Events,
+            false => Wire::WebSocket,
+        }
+    }
+
+    /// How many members receive Server-Sent Events.
+    pub(crate) fn event_streams(&self) -> usize {
+        (0..self.members).filter(|&member| self.wire(member) == Wire::Events).count()
+    }
+
+    pub(crate) fn publishers(&self) -> u32 {
+        if self.traffic.is_some() { self.streams.publishers } else { 0 }
+    }
+}
+
+/// Who connects.
+struct Crowd {
+    members: u32,
+    streams: Streams,
+    /// Whether they join a room unless told otherwise.
+    joins: bool,
+}
+
+impl Crowd {
+    fn quiet(members: u32, rooms: u32) -> Self {
+        Self { members, streams: Streams { rooms: rooms.max(1), publishers: 1 }, joins: rooms > 0 }
+    }
+}
+
+impl Traffic {
+    fn new(args: TrafficArgs, members: u32) -> Result<Self, String> {
+        if args.size < PAYLOAD_MIN {
+            return Err(format!("--size is at least {PAYLOAD_MIN}: sequence and time stand in it"));
+        }
+        let pace = match args.window {
+            Some(0) => return Err("--window is at least 1".to_owned()),
+            Some(window) => Pace::Window(window, args.window_by),
+            None if args.rate > 0.0 && args.rate.is_finite() => Pace::Rate(args.rate),
+            None => return Err("--rate is above 0; --window publishes without a rate".to_owned()),
+        };
+        Ok(Self {
+            pace,
+            size: args.size,
+            publish: publish_template(args.publish, pace)?,
+            hello: args.publisher_hello,
+            ack: args.ack.into_bytes(),
+            warm_up: args.warm_up,
+            duration: args.duration,
+            drain: args.drain,
+            sampled_one_in: sampled_one_in(args.sample, pace, members),
+        })
+    }
+}
+
+fn check_streams(streams: Streams, members: u32) -> Result<(), String> {
+    if streams.publishers == 0 || streams.rooms == 0 {
+        return Err("there is at least one publisher and one room".to_owned());
+    }
+    if streams.rooms > ROOMS_MAX {
+        return Err(format!("--rooms is at most {ROOMS_MAX}"));
+    }
+    if streams.publishers.div_ceil(streams.rooms) > PUBLISHERS_MAX {
+        return Err(format!("one room has at most {PUBLISHERS_MAX} publishers; give more --rooms"));
+    }
+    if streams.rooms > members {
+        return Err(format!(
+            "{} rooms need as many members; give --members {0} or fewer --rooms",
+            streams.rooms
+        ));
+    }
+    Ok(())
+}
+
+fn publish_template(given: Option<MessageTemplate>, pace: Pace) -> Result<MessageTemplate, String> {
+    let by_acks = matches!(pace, Pace::Window(_, WindowBy::Acks));
+    let Some(template) = given else {
+        return if by_acks { PUBLISH_WITH_ID.parse() } else { PUBLISH.parse() };
+    };
+    if !template.has_payload() {
+        return Err("--publish needs {payload}: messages are recognised by it".to_owned());
+    }
+    if by_acks && !template.has_id() {
+        return Err("--window-by acks needs {id} in --publish, so that it is answered".to_owned());
+    }
+    Ok(template)
+}
+
+/// What members say and wait for: what was given, or what corecast understands.
+fn greeting(
+    hello: Vec<MessageTemplate>,
+    ready: Option<String>,
+    joins: bool,
+) -> Result<(Vec<MessageTemplate>, Option<Vec<u8>>), String> {
+    let ready = ready.map(String::into_bytes);
+    Ok(match (hello.is_empty(), joins) {
+        (false, _) => (hello, ready),
+        (true, true) => (vec![HELLO.parse()?], ready.or_else(|| Some(JOINED.into()))),
+        (true, false) => (hello, ready),
+    })
+}
+
+fn sampled_one_in(asked: Option<u32>, pace: Pace, members: u32) -> u32 {
+    let one_in = match (asked, pace) {
+        (Some(one_in), _) => one_in.max(1),
+        (None, Pace::Rate(rate)) if rate * f64::from(members) < ALL_RECORDED_BELOW => 1,
+        (None, _) => SAMPLED_ONE_IN,
+    };
+    one_in.checked_next_power_of_two().unwrap_or(1 << 31)
+}
+
+fn default_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.saturating_sub(1).clamp(1, THREADS_MAX_BY_DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_members_are_spread_evenly() {
+        let slow = |share, members| {
+            (0..members).filter(|&member| SlowShare { share, read_rate: 0 }.has(member)).count()
+        };
+        assert_eq!((slow(0.1, 1000), slow(0.0, 10), slow(1.0, 10)), (100, 0, 10));
+        assert_eq!((slow(0.5, 3), slow(0.1, 9)), (1, 0));
+    }
+
+    #[test]
+    fn one_delivery_in_a_power_of_two_is_recorded() {
+        assert_eq!(sampled_one_in(None, Pace::Rate(10.0), 100), 1);
+        assert_eq!(sampled_one_in(None, Pace::Rate(1000.0), 1000), 16);
+        assert_eq!(sampled_one_in(Some(100), Pace::Rate(10.0), 100), 128);
+        assert_eq!(sampled_one_in(None, Pace::Window(1, WindowBy::Acks), 1), 16);
+    }
+}

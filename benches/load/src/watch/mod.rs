@@ -1,0 +1,9 @@
+//! What the threads of a run share, and what is measured of them and of the server.
+
+pub(crate) mod clock;
+pub(crate) mod histogram;
+pub(crate) mod machine;
+pub(crate) mod process;
+pub(crate) mod sampler;
+pub(crate) mod shared;
+pub(crate) mod tally;

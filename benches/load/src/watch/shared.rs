@@ -1,0 +1,135 @@
+//! What the threads of a run tell one another: plain counters, each written by one thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+
+use super::clock::Clock;
+use crate::setup::payload::Marker;
+use crate::setup::plan::Plan;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) plan: Plan,
+    pub(crate) clock: Clock,
+    pub(crate) marker: Marker,
+    phase: AtomicU8,
+    /// Set by Ctrl-C.
+    pub(crate) interrupted: Arc<AtomicBool>,
+    pub(crate) timetable: SharedTimetable,
+    /// Measured messages of each stream so far.
+    pub(crate) published: Vec<AtomicU32>,
+    /// Members of each room that are connected.
+    pub(crate) present: Vec<AtomicU32>,
+    /// Odd: members are to be connected; even: not. Only storms count past one.
+    pub(crate) wave: AtomicU32,
+    pub(crate) readers: Vec<LoadGauges>,
+    pub(crate) publisher: PublisherGauges,
+}
+
+/// What everybody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Connections are opened and kept.
+    Open = 0,
+    /// Messages are published.
+    Publish = 1,
+    /// What was published is waited for.
+    Drain = 2,
+    /// Threads end.
+    End = 3,
+}
+
+/// When what happens, in the clock's time; 0 until it is known.
+#[derive(Debug, Default)]
+pub(crate) struct SharedTimetable {
+    pub(crate) start: AtomicU64,
+    /// The warm-up is over.
+    pub(crate) mark: AtomicU64,
+    pub(crate) end: AtomicU64,
+}
+
+/// The figures of one receiving thread while it runs; a cache line pair of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct LoadGauges {
+    /// The kernel's number of the thread.
+    pub(crate) thread: AtomicU32,
+    /// Connections that have said hello and been understood.
+    pub(crate) ready: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    /// Connections that ended by themselves after they had been ready.
+    pub(crate) closed: AtomicU64,
+    /// Measured messages, repeated ones too.
+    pub(crate) received: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// Calls that read something.
+    pub(crate) reads: AtomicU64,
+    pub(crate) warm_up: AtomicU64,
+    /// How far members have come in their streams, together.
+    pub(crate) progress: AtomicU64,
+    /// While draining: messages that have not arrived; the maximum until counted.
+    pub(crate) outstanding: AtomicU64,
+}
+
+/// The figures of the publishing thread while it runs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct PublisherGauges {
+    pub(crate) thread: AtomicU32,
+    pub(crate) ready: AtomicBool,
+    pub(crate) published: AtomicU64,
+    /// Everything due was handed to the kernel.
+    pub(crate) done: AtomicBool,
+}
+
+impl Shared {
+    /// `run` is random, so that no two runs have the same marker.
+    pub(crate) fn new(plan: Plan, interrupted: Arc<AtomicBool>, run: &[u8]) -> Self {
+        let run = run.iter().fold(0, |run, &byte| run << 8 | u32::from(byte));
+        let (rooms, streams) = (plan.streams.rooms, plan.streams.count());
+        let gauges =
+            || LoadGauges { outstanding: AtomicU64::new(u64::MAX), ..LoadGauges::default() };
+        Self {
+            clock: Clock::start(),
+            marker: Marker::new(run & 0x00ff_ffff),
+            phase: AtomicU8::new(Phase::Open as u8),
+            interrupted,
+            timetable: SharedTimetable::default(),
+            published: (0..streams).map(|_| AtomicU32::new(0)).collect(),
+            present: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
+            wave: AtomicU32::new(0),
+            readers: (0..plan.threads).map(|_| gauges()).collect(),
+            publisher: PublisherGauges::default(),
+            plan,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Acquire) {
+            0 => Phase::Open,
+            1 => Phase::Publish,
+            2 => Phase::Drain,
+            _ => Phase::End,
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Release);
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+
+    /// One figure, summed over the receiving threads.
+    pub(crate) fn sum(&self, figure: impl Fn(&LoadGauges) -> &AtomicU64) -> u64 {
+        let values = self.readers.iter().map(|gauges| figure(gauges).load(Acquire));
+        values.fold(0, u64::saturating_add)
+    }
+
+    pub(crate) fn published_in(&self, stream: u32) -> u32 {
+        self.published[stream as usize].load(Acquire)
+    }
+}

@@ -1,0 +1,84 @@
+//! What one thread has counted.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// Measured messages, repeated ones too.
+    pub(crate) received: u64,
+    pub(crate) repeated: u64,
+    /// Messages that came after one that was published later.
+    pub(crate) disordered: u64,
+    /// Messages without their end, or of a stream that the member is not in.
+    pub(crate) damaged: u64,
+    /// Messages whose content was compared.
+    pub(crate) compared: u64,
+    /// Other messages: answers, and what somebody else published.
+    pub(crate) other: u64,
+    pub(crate) warm_up: u64,
+    pub(crate) bytes: u64,
+    /// Calls that read something.
+    pub(crate) reads: u64,
+    /// How far the members have come in their streams, together.
+    pub(crate) progress: u64,
+    pub(crate) gaps: u64,
+    /// Messages that gaps announced as skipped.
+    pub(crate) skipped: u64,
+    pub(crate) pings: u64,
+    pub(crate) acked: u64,
+    pub(crate) errors: Errors,
+}
+
+/// How often what went wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Errors {
+    pub(crate) kinds: BTreeMap<String, u64>,
+}
+
+/// Kinds beyond this are counted together: a server may put anything into its reasons.
+const KINDS_MAX: usize = 64;
+
+impl Errors {
+    pub(crate) fn add(&mut self, kind: &str) {
+        self.add_many(kind, 1);
+    }
+
+    pub(crate) fn add_many(&mut self, kind: &str, count: u64) {
+        let known = self.kinds.contains_key(kind) || self.kinds.len() < KINDS_MAX;
+        let kind = if known { kind } else { "others" };
+        *self.kinds.entry(kind.to_owned()).or_default() += count;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.kinds.values().sum()
+    }
+
+    /// The most frequent one.
+    pub(crate) fn first(&self) -> Option<&str> {
+        let most = self.kinds.iter().max_by_key(|(_, count)| **count);
+        most.map(|(kind, _)| kind.as_str())
+    }
+}
+
+impl Tally {
+    /// Adds what another thread counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.received += other.received;
+        self.repeated += other.repeated;
+        self.disordered += other.disordered;
+        self.damaged += other.damaged;
+        self.compared += other.compared;
+        self.other += other.other;
+        self.warm_up += other.warm_up;
+        self.bytes += other.bytes;
+        self.reads += other.reads;
+        self.progress += other.progress;
+        self.gaps += other.gaps;
+        self.skipped += other.skipped;
+        self.pings += other.pings;
+        self.acked += other.acked;
+        for (kind, count) in &other.errors.kinds {
+            self.errors.add_many(kind, *count);
+        }
+    }
+}
