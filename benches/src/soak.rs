@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::load::{Broadcast, Load, Pace, Run, Storm};
+use crate::load::{Broadcast, Load, Pace, Storm, fault, fault_among_slow};
 use crate::process::{Server, sibling, stats};
 
 /// What the soak is told.
@@ -121,9 +121,9 @@ impl Loads {
             [rooms, waves, slow].map(|load| load.join().map_err(|_| io::Error::other("panic"))?)
         });
         let faults = [
-            ("rooms", rooms?.fault()),
-            ("waves", waves?.fault()),
-            ("slow", Run::fault_among_slow(&slow?)),
+            ("rooms", fault(&rooms?)),
+            ("waves", fault(&waves?)),
+            ("slow", fault_among_slow(&slow?)),
         ];
         let named = faults.into_iter().filter_map(|(load, fault)| Some((load, fault?)));
         Ok(named.map(|(load, fault)| format!("cycle {cycle}, {load}: {fault}")).collect())

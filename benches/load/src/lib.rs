@@ -30,7 +30,7 @@ mod client;
 mod lead;
 mod publish;
 mod receive;
-mod report;
+pub mod report;
 mod setup;
 pub mod units;
 mod watch;
@@ -49,7 +49,7 @@ pub use crate::setup::args::LoadArgs;
 
 use crate::lead::record::Figures;
 use crate::lead::run::Run;
-use crate::report::{json, page, table};
+use crate::report::{page, table};
 use crate::setup::plan::Plan;
 
 /// The exit code of a program that SIGINT ended, as shells have it.
@@ -86,7 +86,7 @@ fn tell(figures: &Figures) -> Result<(), Box<dyn Error>> {
     let is_json_shown = json.is_some_and(|path| path.as_os_str() == STANDARD_OUTPUT);
     let mut out = std::io::stdout().lock();
     if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&json::json(figures))? + "\n";
+        let text = figures.report().text()?;
         match is_json_shown {
             true => out.write_all(text.as_bytes())?,
             false => write_file(path, &text)?,

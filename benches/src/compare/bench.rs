@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use corecast_load::report::Report;
+
 use super::Failure;
 use super::metric::Metric;
 use super::plan::{Cores, Plan, QUIET_RATE, RoomPlan};
 use super::system::{Counters, System};
 use super::table::{Column, Table};
-use crate::load::{Broadcast, Crowd, Load, Pace, Run};
+use crate::load::{Broadcast, Crowd, Load, Pace, fault};
 use crate::process::Server;
 
 /// Everything that a comparison needs while it runs.
@@ -140,7 +142,7 @@ impl<'a> Bench<'a> {
             &run,
             &[
                 (Metric::DeliveriesPerSecond, Some(most)),
-                (Metric::CpuAtSaturation, run.cpu_per_delivery()),
+                (Metric::CpuAtSaturation, cpu_per_delivery(&run)),
                 (Metric::MessagesPerSend, per_send),
             ],
         );
@@ -152,15 +154,15 @@ impl<'a> Bench<'a> {
             column,
             &run,
             &[
-                (Metric::LatencyHalf, run.latency_us.p50.map(from_micros)),
-                (Metric::LatencyHalfP99, run.latency_us.p99.map(from_micros)),
-                (Metric::CpuAtHalf, run.cpu_per_delivery()),
+                (Metric::LatencyHalf, run.latency_us.latency.p50.map(from_micros)),
+                (Metric::LatencyHalfP99, run.latency_us.latency.p99.map(from_micros)),
+                (Metric::CpuAtHalf, cpu_per_delivery(&run)),
             ],
         );
         if self.plan.quiet {
             let run =
                 self.load(place, &server, room, Pace::Rate(QUIET_RATE / room.rooms as f64))?;
-            self.note(turn, column, &run, &[(Metric::CpuQuiet, run.cpu_per_delivery())]);
+            self.note(turn, column, &run, &[(Metric::CpuQuiet, cpu_per_delivery(&run))]);
         }
         Ok(())
     }
@@ -174,7 +176,13 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn load(&self, place: &Place, server: &Server, room: &RoomPlan, pace: Pace) -> io::Result<Run> {
+    fn load(
+        &self,
+        place: &Place,
+        server: &Server,
+        room: &RoomPlan,
+        pace: Pace,
+    ) -> io::Result<Report> {
         let RoomPlan { members, rooms, payload_bytes, window: _ } = *room;
         let Plan { warm_up, duration, .. } = *self.plan;
         let broadcast = Broadcast {
@@ -205,7 +213,8 @@ impl<'a> Bench<'a> {
         };
         let few = hold(self, counts.few)?;
         let many = hold(self, counts.many)?;
-        let bytes = |run: &Run| run.server.as_ref().map(|server| server.rss_connected_bytes);
+        let bytes =
+            |run: &Report| run.server.as_ref().map(|server| server.rss_connected_bytes as f64);
         let slope = bytes(&many)
             .zip(bytes(&few))
             .map(|(many, few)| (many - few) / (counts.many - counts.few) as f64);
@@ -226,10 +235,10 @@ impl<'a> Bench<'a> {
         &mut self,
         turn: Turn<'_>,
         column: &mut Column,
-        run: &Run,
+        run: &Report,
         figures: &[(Metric, Option<f64>)],
     ) {
-        if let Some(fault) = run.fault() {
+        if let Some(fault) = fault(run) {
             return self.fail(turn, column, fault);
         }
         for &(metric, value) in figures {
@@ -260,10 +269,8 @@ impl Cores {
     }
 }
 
-impl Run {
-    fn cpu_per_delivery(&self) -> Option<f64> {
-        self.server.as_ref()?.cpu_per_delivery_ns.map(from_nanos)
-    }
+fn cpu_per_delivery(run: &Report) -> Option<f64> {
+    run.server.as_ref()?.cpu_per_delivery_ns.map(from_nanos)
 }
 
 fn from_micros(micros: f64) -> f64 {
@@ -278,6 +285,7 @@ fn from_nanos(nanos: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::compare::Size;
+    use crate::load::report_of_lost;
 
     #[test]
     fn a_run_with_a_lost_message_gives_no_figure() {
@@ -289,7 +297,7 @@ mod tests {
         let figures = [(Metric::CpuAtHalf, Some(1.0))];
         for (round, lost) in [(1, 0), (2, 1), (3, 0)] {
             let turn = Turn { system, subject: "load", round };
-            bench.note(turn, &mut column, &Run::sample(lost), &figures);
+            bench.note(turn, &mut column, &report_of_lost(lost), &figures);
         }
         assert_eq!(column.figures[&Metric::CpuAtHalf], [Some(1.0), None, Some(1.0)]);
         let failures = bench.into_failures();

@@ -1,6 +1,6 @@
 //! Runs the load generator, `corecast load`, and reads what it reports.
 
-mod report;
+mod fault;
 
 use std::fs;
 use std::io;
@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub use report::{ConnectionsReport, Gaps, Generator, Latency, Messages, Point, Run, ServerSide};
+use corecast_load::report::Report;
+
+#[cfg(test)]
+pub(crate) use fault::report_of_lost;
+pub use fault::{fault, fault_among_slow};
 
 use crate::process::{Server, pinned, sibling};
 
@@ -125,7 +129,7 @@ impl Load {
     /// # Errors
     ///
     /// When the generator fails; its own words are on standard error.
-    pub fn broadcast(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Run> {
+    pub fn broadcast(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Report> {
         let mut command = self.command("broadcast", server);
         push_traffic(&mut command, broadcast);
         self.run(command)
@@ -136,7 +140,7 @@ impl Load {
     /// # Errors
     ///
     /// As for [`broadcast`](Load::broadcast).
-    pub fn slow(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Run> {
+    pub fn slow(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Report> {
         let mut command = self.command("slow", server);
         command.args(["--share", "10%", "--read-rate", "0"]);
         push_traffic(&mut command, broadcast);
@@ -148,7 +152,7 @@ impl Load {
     /// # Errors
     ///
     /// As for [`broadcast`](Load::broadcast).
-    pub fn storm(&self, server: &Server, storm: &Storm) -> io::Result<Run> {
+    pub fn storm(&self, server: &Server, storm: &Storm) -> io::Result<Report> {
         let mut command = self.command("storm", server);
         command.args(["--connections", &storm.connections.to_string()]);
         command.args(["--rooms", &storm.rooms.to_string()]);
@@ -163,7 +167,7 @@ impl Load {
     /// # Errors
     ///
     /// As for [`broadcast`](Load::broadcast).
-    pub fn hold(&self, server: &Server, crowd: Crowd, time: Duration) -> io::Result<Run> {
+    pub fn hold(&self, server: &Server, crowd: Crowd, time: Duration) -> io::Result<Report> {
         let mut command = self.command("hold", server);
         push_crowd(&mut command, crowd, time);
         self.run(command)
@@ -202,7 +206,7 @@ impl Load {
         load.args(["--room-name", &format!("{}-", self.name)]);
     }
 
-    fn run(&self, mut command: Command) -> io::Result<Run> {
+    fn run(&self, mut command: Command) -> io::Result<Report> {
         let output = command.output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);

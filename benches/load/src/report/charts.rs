@@ -3,10 +3,9 @@
 use hdrhistogram::Histogram;
 
 use super::chart::{Axis, Chart, Line, Scale};
-use super::points::Point;
+use super::json::IntervalReport;
 use crate::lead::record::Figures;
 use crate::units::print::{count, time};
-use crate::watch::clock::seconds;
 
 const SINCE: &str = "time since measuring began (s)";
 /// Beyond 99.9999 % a curve says how often was measured, not how long it took.
@@ -16,18 +15,18 @@ const MEBIBYTE: f64 = 1_048_576.0;
 const POINTS_PER_NINE: u32 = 40;
 
 pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
-    let points = figures.points();
+    let intervals = figures.intervals();
     let mut charts = Vec::new();
     if figures.shared.plan.traffic.is_some() {
         charts.push(percentiles("Latency percentiles", figures.outcome.recorder.whole()));
-        charts.push(latency_over_time(&points));
-        charts.push(throughput(&points));
+        charts.push(latency_over_time(&intervals));
+        charts.push(throughput(&intervals));
     } else {
         charts.push(percentiles("ClientHandshake percentiles", &figures.outcome.handshakes));
-        charts.push(connections(&points));
+        charts.push(connections(&intervals));
         charts.push(memory(figures));
     }
-    charts.push(cpu(&points));
+    charts.push(cpu(&intervals));
     charts
 }
 
@@ -71,49 +70,57 @@ fn write_count(value: f64) -> String {
     count(value).replace(".00", "").replace(".0", "")
 }
 
-fn over_time(name: &'static str, points: &[Point], value: impl Fn(&Point) -> Option<f64>) -> Line {
-    let points = points.iter().filter_map(|point| Some((seconds(point.at), value(point)?)));
+fn over_time(
+    name: &'static str,
+    intervals: &[IntervalReport],
+    value: impl Fn(&IntervalReport) -> Option<f64>,
+) -> Line {
+    let points = intervals.iter().filter_map(|it| Some((it.at_seconds, value(it)?)));
     Line { name, points: points.map(Some).collect() }
 }
 
 /// The line is interrupted where something was published and nothing arrived. Where nothing was
 /// published either there is nothing to be late.
-fn latency(name: &'static str, points: &[Point], of: impl Fn(&Point) -> Option<u64>) -> Line {
-    let points = points.iter().filter_map(|point| match of(point) {
-        Some(nanos) => Some(Some((seconds(point.at), nanos as f64))),
-        None => (point.published > 0.0).then_some(None),
+fn latency(
+    name: &'static str,
+    intervals: &[IntervalReport],
+    of: impl Fn(&IntervalReport) -> Option<f64>,
+) -> Line {
+    let points = intervals.iter().filter_map(|it| match of(it) {
+        Some(micros) => Some(Some((it.at_seconds, micros * 1e3))),
+        None => (it.published_per_second > 0.0).then_some(None),
     });
     Line { name, points: points.collect() }
 }
 
-fn latency_over_time(points: &[Point]) -> Chart {
+fn latency_over_time(intervals: &[IntervalReport]) -> Chart {
     Chart {
         title: "Latency over time",
         x: time_axis(),
         y: latency_axis(),
         lines: vec![
-            latency("p50", points, |point| point.p50),
-            latency("p99", points, |point| point.p99),
-            latency("max", points, |point| point.max),
+            latency("p50", intervals, |it| it.p50_us),
+            latency("p99", intervals, |it| it.p99_us),
+            latency("max", intervals, |it| it.max_us),
         ],
     }
 }
 
-fn throughput(points: &[Point]) -> Chart {
+fn throughput(intervals: &[IntervalReport]) -> Chart {
     Chart {
         title: "Throughput",
         x: time_axis(),
         y: Axis { label: "deliveries (messages/s)", scale: Scale::Linear, write: write_count },
-        lines: vec![over_time("deliveries", points, |point| Some(point.deliveries))],
+        lines: vec![over_time("deliveries", intervals, |it| Some(it.deliveries_per_second))],
     }
 }
 
-fn connections(points: &[Point]) -> Chart {
+fn connections(intervals: &[IntervalReport]) -> Chart {
     Chart {
         title: "Connections",
         x: time_axis(),
         y: Axis { label: "open connections (number)", scale: Scale::Linear, write: write_count },
-        lines: vec![over_time("connections", points, |point| Some(point.connections as f64))],
+        lines: vec![over_time("connections", intervals, |it| Some(it.connections as f64))],
     }
 }
 
@@ -131,11 +138,10 @@ fn memory(figures: &Figures) -> Chart {
     }
 }
 
-fn cpu(points: &[Point]) -> Chart {
-    let mut lines = vec![over_time("busiest thread of the generator", points, |point| {
-        Some(point.generator_busy)
-    })];
-    let server = over_time("server", points, |point| point.server_cores);
+fn cpu(intervals: &[IntervalReport]) -> Chart {
+    let mut lines =
+        vec![over_time("busiest thread of the generator", intervals, |it| Some(it.generator_busy))];
+    let server = over_time("server", intervals, |it| it.server_cpu);
     let is_server_watched = !server.is_empty();
     if is_server_watched {
         lines.insert(0, server);

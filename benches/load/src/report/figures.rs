@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use super::json::{GeneratorReport, ServerReport, ThreadReport};
 use crate::lead::record::Figures;
 use crate::watch::clock::seconds;
 use crate::watch::sampler::Snapshot;
@@ -16,40 +17,6 @@ pub(crate) struct Latency {
     pub(crate) p99: u64,
     pub(crate) p999: u64,
     pub(crate) max: u64,
-}
-
-/// What the server cost.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerFigures {
-    /// While measuring.
-    pub(crate) cpu_seconds: f64,
-    /// Cores in use while measuring.
-    pub(crate) cores: f64,
-    pub(crate) cpu_per_delivery: Option<f64>,
-    pub(crate) cpu_per_connect: Option<f64>,
-    pub(crate) resident_before: u64,
-    pub(crate) resident_connected: u64,
-    pub(crate) resident_end: u64,
-    pub(crate) resident_max: u64,
-    pub(crate) resident_per_connection: Option<f64>,
-    /// Growth per connection while connecting, by least squares.
-    pub(crate) resident_slope: Option<f64>,
-}
-
-/// What the generator itself did, and could.
-#[derive(Clone, Debug)]
-pub(crate) struct GeneratorFigures {
-    /// Name, share of its time on a CPU, share of waiting for one.
-    pub(crate) threads: Vec<(String, f64, f64)>,
-    pub(crate) busiest: f64,
-    pub(crate) is_limited: bool,
-    pub(crate) verified_per_second: f64,
-    /// CPU of the receiving threads, per message that they verified.
-    pub(crate) nanos_per_message: Option<f64>,
-    /// How many messages came with one call; the more, the less each costs.
-    pub(crate) messages_per_read: Option<f64>,
-    /// What the receiving threads could verify if they had nothing left to wait for.
-    pub(crate) capacity_per_second: Option<f64>,
 }
 
 /// A thread that is busier than this has nothing left for punctuality.
@@ -113,7 +80,7 @@ impl Figures {
         faults == 0 && self.sent.unsent == 0 && self.errors().total() == 0
     }
 
-    pub(crate) fn server(&self) -> Option<ServerFigures> {
+    pub(crate) fn server(&self) -> Option<ServerReport> {
         let (from, to) = self.span();
         let (first, last) = (from.server?, to.server?);
         let (before, connected) = (self.record.before.server?, self.record.connected.server?);
@@ -124,17 +91,18 @@ impl Figures {
         let in_wave = self.record.waves.last().map_or(opened, |wave| wave.opened);
         let residents = self.record.series.iter().filter_map(|snapshot| snapshot.server);
         let growth = connected.resident as f64 - before.resident as f64;
-        Some(ServerFigures {
+        Some(ServerReport {
+            pids: self.pids.clone()?,
             cpu_seconds: seconds(cpu),
-            cores: to.server_cores(from)?,
-            cpu_per_delivery: ratio(cpu as f64, to.received - from.received),
-            cpu_per_connect: ratio((connecting - before.cpu) as f64, opened),
-            resident_before: before.resident,
-            resident_connected: connected.resident,
-            resident_end: end.resident,
-            resident_max: residents.map(|cost| cost.resident).max().unwrap_or(end.resident),
-            resident_per_connection: ratio(growth, in_wave),
-            resident_slope: self.resident_slope(),
+            cpu_share: to.server_cores(from)?,
+            cpu_per_delivery_ns: ratio(cpu as f64, to.received - from.received),
+            cpu_per_connect_ns: ratio((connecting - before.cpu) as f64, opened),
+            rss_before_bytes: before.resident,
+            rss_connected_bytes: connected.resident,
+            rss_end_bytes: end.resident,
+            rss_max_bytes: residents.map(|cost| cost.resident).max().unwrap_or(end.resident),
+            rss_per_connection_bytes: ratio(growth, in_wave),
+            rss_slope_bytes: self.resident_slope(),
         })
     }
 
@@ -145,26 +113,26 @@ impl Figures {
         slope(&points.collect::<Vec<_>>())
     }
 
-    pub(crate) fn generator(&self) -> GeneratorFigures {
+    pub(crate) fn generator(&self) -> GeneratorReport {
         let (from, to) = self.span();
         let readers = self.shared.plan.threads;
         let threads: Vec<_> = (0..to.threads.len())
             .map(|nth| {
                 let name = if nth < readers { format!("reader {nth}") } else { "publisher".into() };
                 let (busy, waited) = to.busy(from, nth);
-                (name, busy, waited)
+                ThreadReport { name, busy, waited }
             })
             .collect();
         let received = to.received - from.received;
         let busiest = to.busiest(from);
-        let reading: f64 = threads.iter().take(readers).map(|(_, busy, _)| busy).sum();
+        let reading: f64 = threads.iter().take(readers).map(|thread| thread.busy).sum();
         let verified_per_second = self.per_second(|snapshot| snapshot.received);
         let spare = (reading > CAPACITY_FROM).then(|| verified_per_second / reading);
-        GeneratorFigures {
-            busiest,
-            is_limited: busiest > LIMITED_FROM,
+        GeneratorReport {
+            busy: busiest,
+            limited: busiest > LIMITED_FROM,
             verified_per_second,
-            nanos_per_message: ratio(reading * self.seconds() * 1e9, received),
+            ns_per_message: ratio(reading * self.seconds() * 1e9, received),
             messages_per_read: ratio(received as f64, to.reads - from.reads),
             capacity_per_second: spare.filter(|_| received > 0).map(|one| one * readers as f64),
             threads,

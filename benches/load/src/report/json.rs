@@ -1,212 +1,349 @@
-//! All figures for programs. Names stay; new ones may come.
+//! The report for programs, `--json`: written here, and read back by whoever compares runs. Names
+//! stay; new ones may come.
 
-use std::time::UNIX_EPOCH;
+use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 
-use super::figures::Latency;
-use crate::lead::record::Figures;
-use crate::setup::args::{WindowBy, command_line};
-use crate::setup::plan::{Pace, Plan};
-use crate::watch::clock::seconds;
+use crate::watch::machine::Machine;
 
 /// Changes when a name does.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
-pub(crate) fn json(figures: &Figures) -> Value {
-    let plan = &figures.shared.plan;
-    let began = figures.record.began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
-    json!({
-        "format": FORMAT,
-        "scenario": plan.scenario.name(),
-        "command": command_line(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "started_unix": began.map(|began| began.as_secs()),
-        "interrupted": figures.shared.is_interrupted(),
-        "seconds": figures.seconds(),
-        "machine": {
-            "cpu": figures.machine.cpu,
-            "cores": figures.machine.cores,
-            "memory_bytes": figures.machine.memory,
-            "kernel": figures.machine.kernel,
-        },
-        "settings": settings(plan),
-        "connections": connections(figures),
-        "messages": messages(figures),
-        "latency_us": latency_with_method(figures),
-        "errors": errors(figures),
-        "gaps": {
-            "announced": figures.outcome.tally.gaps,
-            "messages": figures.outcome.tally.skipped,
-        },
-        "slow_members": slow_members(figures),
-        "pings_answered": figures.outcome.tally.pings,
-        "server": server(figures),
-        "generator": generator(figures),
-        "waves": waves(figures),
-        "series": series(figures),
-    })
+/// Everything that one run showed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`] of the generator that wrote it.
+    pub format: u32,
+    /// `broadcast`, `hold`, `storm` or `slow`.
+    pub scenario: String,
+    /// The words of the command line.
+    pub command: Vec<String>,
+    /// Of the generator.
+    pub version: String,
+    /// When the run began, in seconds since 1970.
+    pub started_unix: Option<u64>,
+    /// A signal ended it: the figures are of the time until then.
+    pub interrupted: bool,
+    /// The time that was measured.
+    pub seconds: f64,
+    /// Where the generator ran.
+    pub machine: Machine,
+    /// What was asked for.
+    pub settings: SettingsReport,
+    /// What became of the connections.
+    pub connections: ConnectionsReport,
+    /// What became of the messages.
+    pub messages: MessagesReport,
+    /// When they arrived.
+    pub latency_us: DeliveryReport,
+    /// What went wrong, and how often.
+    pub errors: BTreeMap<String, u64>,
+    /// What was announced as skipped.
+    pub gaps: GapsReport,
+    /// What became of the members that read slowly or not at all.
+    pub slow_members: SlowMembersReport,
+    /// Pings that the server got an answer to.
+    pub pings_answered: u64,
+    /// What the server cost, if its process was named.
+    pub server: Option<ServerReport>,
+    /// What the generator itself did, and could.
+    pub generator: GeneratorReport,
+    /// Of a storm, each wave.
+    pub waves: Vec<WaveReport>,
+    /// The measured time in intervals.
+    pub series: Vec<IntervalReport>,
 }
 
-fn settings(plan: &Plan) -> Value {
-    let mut settings = json!({
-        "url": plan.target.url,
-        "address": plan.address.to_string(),
-        "members": plan.members,
-        "event_streams": plan.event_streams(),
-        "rooms": plan.streams.rooms,
-        "publishers": plan.publishers(),
-        "slow_members": (0..plan.members).filter(|&member| plan.slow.has(member)).count(),
-        "threads": plan.threads,
-        "sources": plan.sources.addresses.len(),
-    });
-    let Some(traffic) = &plan.traffic else { return settings };
-    let (rate, window, by) = match traffic.pace {
-        Pace::Rate(rate) => (Some(rate), None, None),
-        Pace::Window(window, WindowBy::Deliveries) => (None, Some(window), Some("deliveries")),
-        Pace::Window(window, WindowBy::Acks) => (None, Some(window), Some("acks")),
-    };
-    settings["rate_per_room"] = json!(rate);
-    settings["window"] = json!(window);
-    settings["window_by"] = json!(by);
-    settings["payload_bytes"] = json!(traffic.size);
-    settings["warm_up_seconds"] = json!(traffic.warm_up.as_secs_f64());
-    settings["duration_seconds"] = json!(traffic.duration.as_secs_f64());
-    settings
+/// What was asked for, completed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SettingsReport {
+    /// Where the server listens, as it was given.
+    pub url: String,
+    /// The same with its address.
+    pub address: String,
+    /// Connections that receive.
+    pub members: u32,
+    /// Of these, how many over Server-Sent Events.
+    pub event_streams: usize,
+    /// Rooms that members are spread over.
+    pub rooms: u32,
+    /// Connections that publish.
+    pub publishers: u32,
+    /// Members that read slowly or not at all.
+    pub slow_members: usize,
+    /// Threads that receive.
+    pub threads: usize,
+    /// Addresses that are connected from.
+    pub sources: usize,
+    /// What is published, in scenarios that publish.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<TrafficReport>,
 }
 
-fn connections(figures: &Figures) -> Value {
-    let counts = &figures.outcome.counts;
-    json!({
-        "wanted": figures.shared.plan.members,
-        "opened": counts.ready,
-        "failed": counts.failed,
-        "closed": counts.closed,
-        "connect_seconds": figures.connect_seconds(),
-        "connects_per_second": figures.connects_per_second(),
-        "handshake_us": latency(&figures.outcome.handshakes),
-    })
+/// What is published.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrafficReport {
+    /// Messages per second and room, in the open loop.
+    pub rate_per_room: Option<f64>,
+    /// Messages per room under way, in the closed loop.
+    pub window: Option<u32>,
+    /// What takes a message out of the window: `deliveries` or `acks`.
+    pub window_by: Option<String>,
+    /// The size of each payload.
+    pub payload_bytes: usize,
+    /// The time before measuring.
+    pub warm_up_seconds: f64,
+    /// The time of measuring that was asked for.
+    pub duration_seconds: f64,
 }
 
-fn slow_members(figures: &Figures) -> Value {
-    let slow = figures.outcome.verdict.slow;
-    json!({ "members": slow.members, "closed": slow.closed, "told_of_a_gap": slow.skipped })
+/// What became of the connections of members.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionsReport {
+    /// Members.
+    pub wanted: u32,
+    /// Connections that were ready, over all waves.
+    pub opened: u64,
+    /// Connections that never were.
+    pub failed: u64,
+    /// Connections that the server ended.
+    pub closed: u64,
+    /// How long connecting took.
+    pub connect_seconds: f64,
+    /// Connections that became ready per second of that.
+    pub connects_per_second: f64,
+    /// From the beginning of a connection to the answer to its upgrade.
+    pub handshake_us: LatencyReport,
 }
 
-fn messages(figures: &Figures) -> Value {
-    let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
-    json!({
-        "published": figures.sent.published,
-        "unsent": figures.sent.unsent,
-        "acked": figures.sent.tally.acked,
-        "expected": verdict.expected,
-        "delivered": figures.delivered(),
-        "lost": verdict.lost,
-        "repeated": tally.repeated,
-        "disordered": tally.disordered,
-        "damaged": tally.damaged,
-        "skipped": verdict.skipped,
-        "skipped_readers": verdict.skipped_readers,
-        "cut_off": verdict.cut_off,
-        "compared": tally.compared,
-        "other": tally.other,
-        "published_per_second": figures.per_second(|snapshot| snapshot.published),
-        "deliveries_per_second": figures.per_second(|snapshot| snapshot.received),
-        "bytes_per_second": figures.per_second(|snapshot| snapshot.bytes),
-    })
+/// What became of the messages. From `expected` to `other`, a message counts once for each member.
+///
+/// `expected` is what was delivered for the first time, plus `lost`, `skipped` and `cut_off`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MessagesReport {
+    /// Messages that publishers sent while measuring.
+    pub published: u64,
+    /// Messages that were due, and never handed to a socket.
+    pub unsent: u64,
+    /// Messages whose publisher got an ack.
+    pub acked: u64,
+    /// What was published, times the members it was for.
+    pub expected: u64,
+    /// What arrived, each message once.
+    pub delivered: u64,
+    /// What did not, without a reason.
+    pub lost: u64,
+    /// What arrived again.
+    pub repeated: u64,
+    /// What arrived after a message that was published later.
+    pub disordered: u64,
+    /// What arrived without its end, with other content, or at a member of another room.
+    pub damaged: u64,
+    /// What is missing, and was announced as skipped.
+    pub skipped: u64,
+    /// Of these, what was skipped for members that read as fast as they can.
+    pub skipped_readers: u64,
+    /// What was published after the server had ended the connection with a close frame.
+    pub cut_off: u64,
+    /// Messages whose content was compared.
+    pub compared: u64,
+    /// Messages without a payload of this run.
+    pub other: u64,
+    /// Messages per second.
+    pub published_per_second: f64,
+    /// Deliveries per second.
+    pub deliveries_per_second: f64,
+    /// Bytes per second that members read, frames included.
+    pub bytes_per_second: f64,
 }
 
-fn latency_with_method(figures: &Figures) -> Value {
-    let traffic = figures.shared.plan.traffic.as_ref();
-    let is_open = traffic.is_some_and(|traffic| matches!(traffic.pace, Pace::Rate(_)));
-    let mut value = latency(figures.outcome.recorder.whole());
-    value["loop"] = json!(if is_open { "open" } else { "closed" });
-    value["sampled_one_in"] = json!(traffic.map(|traffic| traffic.sampled_one_in));
-    value["publish_delay"] = latency(&figures.sent.delays);
-    value
+/// Latencies in microseconds; of none there are no quantiles.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyReport {
+    /// How many were recorded.
+    pub count: u64,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Half took no longer.
+    pub p50: Option<f64>,
+    /// 90 % took no longer.
+    pub p90: Option<f64>,
+    /// 99 % took no longer.
+    pub p99: Option<f64>,
+    /// 99.9 % took no longer.
+    pub p999: Option<f64>,
+    /// None took longer.
+    pub max: Option<f64>,
 }
 
-fn latency(histogram: &Histogram<u64>) -> Value {
-    let it = Latency::of(histogram);
-    let micros = |nanos: fn(&Latency) -> u64| it.as_ref().map(|it| nanos(it) as f64 / 1e3);
-    json!({
-        "count": histogram.len(),
-        "mean": it.map(|it| it.mean / 1e3),
-        "p50": micros(|it| it.p50),
-        "p90": micros(|it| it.p90),
-        "p99": micros(|it| it.p99),
-        "p999": micros(|it| it.p999),
-        "max": micros(|it| it.max),
-    })
+/// Latencies of deliveries, in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryReport {
+    /// From when the message was due (open loop) or sent (closed loop).
+    #[serde(flatten)]
+    pub latency: LatencyReport,
+    /// `open`: published at a rate whatever the server does; else `closed`.
+    #[serde(rename = "loop")]
+    pub loop_kind: String,
+    /// One delivery in so many was recorded.
+    pub sampled_one_in: Option<u32>,
+    /// From when a message was due until it was handed to a socket.
+    pub publish_delay: LatencyReport,
 }
 
-fn errors(figures: &Figures) -> Value {
-    let kinds = figures.errors().kinds;
-    Value::Object(
-        kinds.into_iter().map(|(kind, count)| (kind, json!(count))).collect::<Map<_, _>>(),
-    )
+/// Messages that were announced as skipped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GapsReport {
+    /// Announcements.
+    pub announced: u64,
+    /// Messages in them.
+    pub messages: u64,
 }
 
-fn server(figures: &Figures) -> Value {
-    let Some(server) = figures.server() else { return Value::Null };
-    json!({
-        "pids": figures.pids,
-        "cpu_seconds": server.cpu_seconds,
-        "cpu_share": server.cores,
-        "cpu_per_delivery_ns": server.cpu_per_delivery,
-        "cpu_per_connect_ns": server.cpu_per_connect,
-        "rss_before_bytes": server.resident_before,
-        "rss_connected_bytes": server.resident_connected,
-        "rss_end_bytes": server.resident_end,
-        "rss_max_bytes": server.resident_max,
-        "rss_per_connection_bytes": server.resident_per_connection,
-        "rss_slope_bytes": server.resident_slope,
-    })
+/// Members that read slowly or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlowMembersReport {
+    /// How many.
+    pub members: u64,
+    /// How many the server closed.
+    pub closed: u64,
+    /// How many were told that messages were skipped.
+    pub told_of_a_gap: u64,
 }
 
-fn generator(figures: &Figures) -> Value {
-    let generator = figures.generator();
-    let thread = |(name, busy, waited): &(String, f64, f64)| json!({ "name": name, "busy": busy, "waited": waited });
-    json!({
-        "threads": generator.threads.iter().map(thread).collect::<Vec<_>>(),
-        "busy": generator.busiest,
-        "limited": generator.is_limited,
-        "verified_per_second": generator.verified_per_second,
-        "ns_per_message": generator.nanos_per_message,
-        "messages_per_read": generator.messages_per_read,
-        "capacity_per_second": generator.capacity_per_second,
-    })
+/// What the server cost, while measuring unless a name says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerReport {
+    /// Its processes.
+    pub pids: Vec<u32>,
+    /// CPU time.
+    pub cpu_seconds: f64,
+    /// Cores in use.
+    pub cpu_share: f64,
+    /// CPU time per delivery.
+    pub cpu_per_delivery_ns: Option<f64>,
+    /// CPU time per connection that became ready.
+    pub cpu_per_connect_ns: Option<f64>,
+    /// Resident memory before the first connection.
+    pub rss_before_bytes: u64,
+    /// The same when all were connected.
+    pub rss_connected_bytes: u64,
+    /// The same at the end.
+    pub rss_end_bytes: u64,
+    /// The most that was seen.
+    pub rss_max_bytes: u64,
+    /// What all connections added, divided by their number.
+    pub rss_per_connection_bytes: Option<f64>,
+    /// What each further connection added while connecting, by least squares.
+    pub rss_slope_bytes: Option<f64>,
 }
 
-fn waves(figures: &Figures) -> Value {
-    let waves = figures.record.waves.iter().map(|wave| {
-        json!({
-            "opened": wave.opened,
-            "failed": wave.failed,
-            "seconds": wave.seconds,
-            "connects_per_second": wave.connects_per_second(),
-        })
-    });
-    waves.collect()
+/// What the generator itself did, and could.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorReport {
+    /// Its threads.
+    pub threads: Vec<ThreadReport>,
+    /// The share of its time that the busiest thread was on a CPU.
+    pub busy: f64,
+    /// That share leaves nothing for punctuality: the figures are the generator's, not the server's.
+    pub limited: bool,
+    /// Messages that were checked per second.
+    pub verified_per_second: f64,
+    /// CPU time of the receiving threads per message.
+    pub ns_per_message: Option<f64>,
+    /// Messages that came with one call; the more, the less each costs.
+    pub messages_per_read: Option<f64>,
+    /// What the receiving threads could check per second if they had nothing to wait for.
+    pub capacity_per_second: Option<f64>,
 }
 
-fn series(figures: &Figures) -> Value {
-    let points = figures.points();
-    let points = points.iter().map(|point| {
-        let micros = |nanos: Option<u64>| nanos.map(|nanos| nanos as f64 / 1e3);
-        json!({
-            "at_seconds": seconds(point.at),
-            "deliveries_per_second": point.deliveries,
-            "published_per_second": point.published,
-            "connections": point.connections,
-            "server_cpu": point.server_cores,
-            "server_rss_bytes": point.resident,
-            "generator_busy": point.generator_busy,
-            "p50_us": micros(point.p50),
-            "p99_us": micros(point.p99),
-            "max_us": micros(point.max),
-        })
-    });
-    points.collect()
+/// One thread of the generator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ThreadReport {
+    /// What it does.
+    pub name: String,
+    /// The share of its time on a CPU.
+    pub busy: f64,
+    /// The share of its time of waiting for one.
+    pub waited: f64,
+}
+
+/// One wave of a storm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WaveReport {
+    /// Connections that were ready.
+    pub opened: u64,
+    /// Connections that never were.
+    pub failed: u64,
+    /// How long connecting took.
+    pub seconds: f64,
+    /// Connections that became ready per second.
+    pub connects_per_second: f64,
+}
+
+/// One interval of the measured time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IntervalReport {
+    /// Its end, since measuring began.
+    pub at_seconds: f64,
+    /// Messages that arrived.
+    pub deliveries_per_second: f64,
+    /// Messages that were published.
+    pub published_per_second: f64,
+    /// Connections that were open at its end.
+    pub connections: u64,
+    /// Cores that the server used.
+    pub server_cpu: Option<f64>,
+    /// Resident memory of the server at its end.
+    pub server_rss_bytes: Option<u64>,
+    /// The share of its time that the busiest thread of the generator was on a CPU.
+    pub generator_busy: f64,
+    /// Half of the latencies were no longer.
+    pub p50_us: Option<f64>,
+    /// 99 % were no longer.
+    pub p99_us: Option<f64>,
+    /// None was longer.
+    pub max_us: Option<f64>,
+}
+
+impl Report {
+    /// The report as `--json` writes it: members of each object in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// None: everything in it is a value of JSON.
+    pub(crate) fn text(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string_pretty(&serde_json::to_value(self)?)? + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read_back_as_it_was_written() {
+        let traffic = TrafficReport { window: Some(3), ..TrafficReport::default() };
+        let settings = SettingsReport { traffic: Some(traffic), ..SettingsReport::default() };
+        let latency = LatencyReport { count: 1, p50: Some(0.1), ..LatencyReport::default() };
+        let report = Report {
+            settings,
+            latency_us: DeliveryReport { latency, ..DeliveryReport::default() },
+            server: Some(ServerReport::default()),
+            waves: vec![WaveReport::default()],
+            series: vec![IntervalReport::default()],
+            ..Report::default()
+        };
+        for report in [report, Report::default()] {
+            let text = report.text().unwrap();
+            assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_that_publishes_nothing_has_no_settings_of_it() {
+        let text = Report::default().text().unwrap();
+        assert!(text.contains("\"url\"") && !text.contains("\"rate_per_room\""), "{text}");
+    }
 }

@@ -1,9 +1,18 @@
-//! The figures of a run: as text, as a page, and as JSON.
+//! The figures of a run: as text, as a page, and as the [`Report`] that programs read.
 
-pub(crate) mod chart;
-pub(crate) mod charts;
-pub(crate) mod figures;
-pub(crate) mod json;
+mod build;
+mod chart;
+mod charts;
+mod figures;
+mod intervals;
+mod json;
 pub(crate) mod page;
-pub(crate) mod points;
 pub(crate) mod table;
+
+pub use json::{
+    ConnectionsReport, DeliveryReport, FORMAT, GapsReport, GeneratorReport, IntervalReport,
+    LatencyReport, MessagesReport, Report, ServerReport, SettingsReport, SlowMembersReport,
+    ThreadReport, TrafficReport, WaveReport,
+};
+
+pub use crate::watch::machine::Machine;

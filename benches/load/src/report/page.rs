@@ -56,7 +56,7 @@ fn origin(figures: &Figures) -> String {
         env!("CARGO_PKG_VERSION"),
         escape(&machine.cpu),
         machine.cores,
-        bytes(machine.memory as f64),
+        bytes(machine.memory_bytes as f64),
         escape(&machine.kernel),
         figures.seconds(),
         escape(&command)

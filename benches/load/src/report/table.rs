@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use super::figures::Latency;
+use super::json::ThreadReport;
 use crate::lead::record::Figures;
 use crate::setup::payload::compared_one_in;
 use crate::setup::plan::{Pace, Scenario};
@@ -63,7 +64,7 @@ fn counted(number: u32, noun: &str) -> String {
 /// What must be known to read the figures.
 pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     let mut remarks = Vec::new();
-    if figures.generator().is_limited {
+    if figures.generator().limited {
         remarks.push(
             "limited by the generator: one of its threads was more than 90 % busy; use more \
              --threads or cores, or a lower rate"
@@ -217,15 +218,15 @@ fn latency_row(name: &str, histogram: &Histogram<u64>) -> Option<(String, String
 
 fn server(figures: &Figures) -> Option<Section> {
     let server = figures.server()?;
-    let mut rows = vec![row("CPU", format!("{:.2} cores", server.cores))];
+    let mut rows = vec![row("CPU", format!("{:.2} cores", server.cpu_share))];
     let costs = [
-        ("CPU per delivery", server.cpu_per_delivery.map(time)),
-        ("CPU per connect", server.cpu_per_connect.map(time)),
-        ("memory per connection", server.resident_per_connection.map(growth)),
-        ("memory per further one", server.resident_slope.map(growth)),
+        ("CPU per delivery", server.cpu_per_delivery_ns.map(time)),
+        ("CPU per connect", server.cpu_per_connect_ns.map(time)),
+        ("memory per connection", server.rss_per_connection_bytes.map(growth)),
+        ("memory per further one", server.rss_slope_bytes.map(growth)),
     ];
     rows.extend(costs.into_iter().filter_map(|(name, value)| Some(row(name, value?))));
-    let memory = [server.resident_before, server.resident_connected, server.resident_max];
+    let memory = [server.rss_before_bytes, server.rss_connected_bytes, server.rss_max_bytes];
     let [before, connected, max] = memory.map(|it| bytes(it as f64));
     rows.push(row("memory", format!("{before} before, {connected} connected, {max} at most")));
     Some(Section { title: "Server", rows })
@@ -245,7 +246,7 @@ const PER_CONNECTION_MIN: f64 = 64.0;
 fn generator(figures: &Figures) -> Section {
     let generator = figures.generator();
     let mut rows = Vec::new();
-    for (name, busy, waited) in &generator.threads {
+    for ThreadReport { name, busy, waited } in &generator.threads {
         rows.push(row(
             name,
             format!("{} busy, {} waiting for a CPU", percent(*busy), percent(*waited)),
@@ -253,10 +254,10 @@ fn generator(figures: &Figures) -> Section {
     }
     if figures.shared.plan.traffic.is_some() {
         let speed = count(generator.verified_per_second);
-        let busy = percent(generator.busiest);
+        let busy = percent(generator.busy);
         rows.push(row("verified", format!("{speed} messages/s at {busy} busy")));
     }
-    if let (Some(nanos), Some(batch)) = (generator.nanos_per_message, generator.messages_per_read) {
+    if let (Some(nanos), Some(batch)) = (generator.ns_per_message, generator.messages_per_read) {
         let value = format!("{} of CPU, {batch:.1} messages per read", time(nanos));
         rows.push(row("per message", value));
     }

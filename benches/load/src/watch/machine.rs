@@ -3,13 +3,19 @@
 use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug)]
-pub(crate) struct Machine {
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
-    pub(crate) memory: u64,
-    pub(crate) kernel: String,
+/// A machine, as its kernel describes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The model of its first CPU.
+    pub cpu: String,
+    /// How many CPUs it has.
+    pub cores: usize,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// The kernel's name and version.
+    pub kernel: String,
 }
 
 impl Machine {
@@ -21,7 +27,7 @@ impl Machine {
         Self {
             cpu: field(&cpus, "model name").to_owned(),
             cores: cpus.lines().filter(|line| line.starts_with("processor")).count(),
-            memory: kibibytes.map_or(0, |kibibytes: u64| kibibytes << 10),
+            memory_bytes: kibibytes.map_or(0, |kibibytes: u64| kibibytes << 10),
             kernel: format!(
                 "{} {}",
                 system.sysname().to_string_lossy(),

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use corecast_load::report::{IntervalReport, Report};
+
 use super::goal::{Goal, Unit};
 use super::site::{Side, ratio};
 use super::{Effort, Row};
-use crate::load::{Broadcast, Crowd, Pace, Point, Run};
+use crate::load::{Broadcast, Crowd, Pace};
 
 /// How long connections that came together take until their pings are spread, in intervals: nobody
 /// is pinged in the first one, and each of the next four pings waits for its phase for a quarter of
@@ -37,7 +39,7 @@ pub(super) const IDLE: Row = Row {
             let run = running.hold(crowd, site.scale.rest)?;
             Ok((run, running.server.pinned_bytes()? as f64))
         })?;
-        let memory = |run: &Run| run.server.as_ref().map(|server| server.rss_end_bytes);
+        let memory = |run: &Report| run.server.as_ref().map(|server| server.rss_end_bytes as f64);
         let ((few, _), (many, pinned)) = (&held[0], &held[1]);
         let growth = memory(many).zip(memory(few)).map(|(many, few)| many - few);
         let cpu = many.server.as_ref().and_then(|server| server.cpu_per_connect_ns);
@@ -99,9 +101,9 @@ pub(super) const TURN: Row = Row {
 };
 
 /// The server's share of a core in each moment after the first so many seconds.
-fn shares(series: &[Point], after: f64) -> Vec<f64> {
-    let points = series.iter().filter(|point| point.at_seconds > after);
-    points.filter_map(|point| point.server_cpu).collect()
+fn shares(series: &[IntervalReport], after: f64) -> Vec<f64> {
+    let intervals = series.iter().filter(|interval| interval.at_seconds > after);
+    intervals.filter_map(|interval| interval.server_cpu).collect()
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -114,8 +116,12 @@ mod tests {
 
     #[test]
     fn the_beginning_is_left_out() {
-        let point = |(at_seconds, cpu)| Point { at_seconds, server_cpu: Some(cpu) };
-        let series = [(0.5, 9.0), (1.5, 1.0), (2.5, 3.0)].map(point);
+        let interval = |(at_seconds, cpu)| IntervalReport {
+            at_seconds,
+            server_cpu: Some(cpu),
+            ..IntervalReport::default()
+        };
+        let series = [(0.5, 9.0), (1.5, 1.0), (2.5, 3.0)].map(interval);
         assert_eq!(shares(&series, 1.0), [1.0, 3.0]);
         assert_eq!(mean(&shares(&series, 1.0)), Some(2.0));
         assert_eq!(mean(&[]), None);

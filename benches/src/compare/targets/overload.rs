@@ -34,7 +34,8 @@ pub(super) const OVERLOAD: Row = Row {
         let both = [&double, &tenfold];
         let count =
             |of: fn(&Seen) -> u64| Some(both.iter().map(|seen| of(seen)).sum::<u64>() as f64);
-        let memory = |seen: &Seen| seen.run.server.as_ref().map(|server| server.rss_max_bytes);
+        let memory =
+            |seen: &Seen| seen.run.server.as_ref().map(|server| server.rss_max_bytes as f64);
         let growth = memory(&tenfold).zip(memory(&double)).map(|(after, before)| after - before);
         let share = |seen: &Seen| ratio(Some(seen.rate()), Some(plateau.rate()));
         Ok(vec![

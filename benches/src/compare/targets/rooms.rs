@@ -91,7 +91,8 @@ fn memory_per_part(site: &Site<'_>) -> io::Result<Option<f64>> {
         let crowd = Crowd { connections: site.scale.rooms * FEW, rooms: rooms[index] };
         running.hold(crowd, site.scale.rest)
     })?;
-    let memory = |index: usize| held[index].server.as_ref().map(|server| server.rss_end_bytes);
+    let memory =
+        |index: usize| held[index].server.as_ref().map(|server| server.rss_end_bytes as f64);
     let growth = memory(0).zip(memory(1)).map(|(many, one)| many - one);
     Ok(ratio(growth, Some((rooms[0] - rooms[1]) as f64 * PARTS)))
 }

@@ -7,11 +7,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use corecast_load::report::Report;
+
 use super::Scale;
 use crate::compare::plan::Cores;
 use crate::compare::system::{Counters, System};
 use crate::floor::Means;
-use crate::load::{Broadcast, Crowd, Held, Load, Run};
+use crate::load::{Broadcast, Crowd, Held, Load, fault, fault_among_slow};
 use crate::process::{Server, sibling, stats};
 
 /// Everything that a row measures with.
@@ -48,7 +50,7 @@ pub(super) struct Running<'a> {
 /// What one run showed.
 #[derive(Debug)]
 pub(super) struct Seen {
-    pub(super) run: Run,
+    pub(super) run: Report,
     /// Seconds of the server's CPU per delivery.
     pub(super) cpu: Option<f64>,
     pub(super) messages_per_send: Option<f64>,
@@ -136,7 +138,7 @@ impl Running<'_> {
         let before = self.counters()?;
         let run = load.broadcast(&self.server, broadcast)?;
         let seen = self.seen(run, before)?;
-        self.check(seen.run.fault())?;
+        self.check(fault(&seen.run))?;
         if let (System::Engine { .. }, Some(messages)) = (self.system, seen.messages_per_send) {
             self.site.coalesce.set((messages.round() as usize).max(1));
         }
@@ -147,14 +149,14 @@ impl Running<'_> {
     pub(super) fn broadcast_with_slow(&self, broadcast: &Broadcast) -> io::Result<Seen> {
         let before = self.counters()?;
         let run = self.load.slow(&self.server, broadcast)?;
-        self.check(run.fault_among_slow())?;
+        self.check(fault_among_slow(&run))?;
         self.seen(run, before)
     }
 
     /// Opens connections and looks at the server for so long after the last handshake.
-    pub(super) fn hold(&self, crowd: Crowd, time: Duration) -> io::Result<Run> {
+    pub(super) fn hold(&self, crowd: Crowd, time: Duration) -> io::Result<Report> {
         let run = self.load.hold(&self.server, crowd, time)?;
-        self.check(run.fault())?;
+        self.check(fault(&run))?;
         Ok(run)
     }
 
@@ -179,7 +181,7 @@ impl Running<'_> {
             self.wait_for_members(other.members)?;
             let seen = self.broadcast_by(&own, broadcast)?;
             let other_run = other_run.join().map_err(|_| io::Error::other("panic"))??;
-            self.check(other_run.fault())?;
+            self.check(fault(&other_run))?;
             Ok(seen)
         })
     }
@@ -210,7 +212,7 @@ impl Running<'_> {
         Counters::read(self.system, self.server.address())
     }
 
-    fn seen(&self, run: Run, before: Option<Counters>) -> io::Result<Seen> {
+    fn seen(&self, run: Report, before: Option<Counters>) -> io::Result<Seen> {
         let after = self.counters()?;
         let messages_per_send =
             before.zip(after).and_then(|(before, after)| after.messages_per_send_since(before));

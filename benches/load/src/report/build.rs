@@ -1,0 +1,151 @@
+//! From figures to the report for programs.
+
+use std::time::UNIX_EPOCH;
+
+use hdrhistogram::Histogram;
+
+use super::figures::Latency;
+use super::json::{
+    ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport, MessagesReport, Report,
+    SettingsReport, SlowMembersReport, TrafficReport, WaveReport,
+};
+use crate::lead::record::{Figures, Wave};
+use crate::setup::args::{WindowBy, command_line};
+use crate::setup::plan::{Pace, Plan, Traffic};
+
+impl Figures {
+    pub(crate) fn report(&self) -> Report {
+        let began = self.record.began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
+        Report {
+            format: FORMAT,
+            scenario: self.shared.plan.scenario.name().to_owned(),
+            command: command_line(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_unix: began.map(|began| began.as_secs()),
+            interrupted: self.shared.is_interrupted(),
+            seconds: self.seconds(),
+            machine: self.machine.clone(),
+            settings: settings(&self.shared.plan),
+            connections: connections(self),
+            messages: messages(self),
+            latency_us: delivery(self),
+            errors: self.errors().kinds,
+            gaps: GapsReport {
+                announced: self.outcome.tally.gaps,
+                messages: self.outcome.tally.skipped,
+            },
+            slow_members: slow_members(self),
+            pings_answered: self.outcome.tally.pings,
+            server: self.server(),
+            generator: self.generator(),
+            waves: self.record.waves.iter().map(wave).collect(),
+            series: self.intervals(),
+        }
+    }
+}
+
+fn settings(plan: &Plan) -> SettingsReport {
+    SettingsReport {
+        url: plan.target.url.clone(),
+        address: plan.address.to_string(),
+        members: plan.members,
+        event_streams: plan.event_streams(),
+        rooms: plan.streams.rooms,
+        publishers: plan.publishers(),
+        slow_members: (0..plan.members).filter(|&member| plan.slow.has(member)).count(),
+        threads: plan.threads,
+        sources: plan.sources.addresses.len(),
+        traffic: plan.traffic.as_ref().map(traffic),
+    }
+}
+
+fn traffic(traffic: &Traffic) -> TrafficReport {
+    let (rate_per_room, window, by) = match traffic.pace {
+        Pace::Rate(rate) => (Some(rate), None, None),
+        Pace::Window(window, WindowBy::Deliveries) => (None, Some(window), Some("deliveries")),
+        Pace::Window(window, WindowBy::Acks) => (None, Some(window), Some("acks")),
+    };
+    TrafficReport {
+        rate_per_room,
+        window,
+        window_by: by.map(str::to_owned),
+        payload_bytes: traffic.size,
+        warm_up_seconds: traffic.warm_up.as_secs_f64(),
+        duration_seconds: traffic.duration.as_secs_f64(),
+    }
+}
+
+fn connections(figures: &Figures) -> ConnectionsReport {
+    let counts = &figures.outcome.counts;
+    ConnectionsReport {
+        wanted: figures.shared.plan.members,
+        opened: counts.ready,
+        failed: counts.failed,
+        closed: counts.closed,
+        connect_seconds: figures.connect_seconds(),
+        connects_per_second: figures.connects_per_second(),
+        handshake_us: latency(&figures.outcome.handshakes),
+    }
+}
+
+fn slow_members(figures: &Figures) -> SlowMembersReport {
+    let slow = figures.outcome.verdict.slow;
+    SlowMembersReport { members: slow.members, closed: slow.closed, told_of_a_gap: slow.skipped }
+}
+
+fn messages(figures: &Figures) -> MessagesReport {
+    let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
+    MessagesReport {
+        published: figures.sent.published,
+        unsent: figures.sent.unsent,
+        acked: figures.sent.tally.acked,
+        expected: verdict.expected,
+        delivered: figures.delivered(),
+        lost: verdict.lost,
+        repeated: tally.repeated,
+        disordered: tally.disordered,
+        damaged: tally.damaged,
+        skipped: verdict.skipped,
+        skipped_readers: verdict.skipped_readers,
+        cut_off: verdict.cut_off,
+        compared: tally.compared,
+        other: tally.other,
+        published_per_second: figures.per_second(|snapshot| snapshot.published),
+        deliveries_per_second: figures.per_second(|snapshot| snapshot.received),
+        bytes_per_second: figures.per_second(|snapshot| snapshot.bytes),
+    }
+}
+
+fn delivery(figures: &Figures) -> DeliveryReport {
+    let traffic = figures.shared.plan.traffic.as_ref();
+    let is_open = traffic.is_some_and(|traffic| matches!(traffic.pace, Pace::Rate(_)));
+    DeliveryReport {
+        latency: latency(figures.outcome.recorder.whole()),
+        loop_kind: if is_open { "open" } else { "closed" }.to_owned(),
+        sampled_one_in: traffic.map(|traffic| traffic.sampled_one_in),
+        publish_delay: latency(&figures.sent.delays),
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> LatencyReport {
+    let it = Latency::of(histogram);
+    let micros = |nanos: fn(&Latency) -> u64| it.as_ref().map(|it| nanos(it) as f64 / 1e3);
+    LatencyReport {
+        count: histogram.len(),
+        mean: it.map(|it| it.mean / 1e3),
+        p50: micros(|it| it.p50),
+        p90: micros(|it| it.p90),
+        p99: micros(|it| it.p99),
+        p999: micros(|it| it.p999),
+        max: micros(|it| it.max),
+    }
+}
+
+fn wave(wave: &Wave) -> WaveReport {
+    WaveReport {
+        opened: wave.opened,
+        failed: wave.failed,
+        seconds: wave.seconds,
+        connects_per_second: wave.connects_per_second(),
+    }
+}

@@ -1,0 +1,64 @@
+//! What a report proves, or fails to prove.
+
+use corecast_load::report::{MessagesReport, Report};
+
+/// What went wrong where everybody reads; none when every message arrived once and in order.
+pub fn fault(report: &Report) -> Option<String> {
+    let messages = &report.messages;
+    let others = [
+        ("skipped", messages.skipped),
+        ("cut off", messages.cut_off),
+        ("connections failed", report.connections.failed),
+    ];
+    let errors = report.errors.iter().map(|(kind, count)| (kind.as_str(), *count));
+    name_faults(faults(messages).into_iter().chain(others).chain(errors))
+}
+
+/// What must not happen to a single message even where members do not read: those may be closed,
+/// and get nothing more then.
+pub fn fault_among_slow(report: &Report) -> Option<String> {
+    name_faults(faults(&report.messages).into_iter())
+}
+
+fn faults(messages: &MessagesReport) -> [(&'static str, u64); 4] {
+    [
+        ("lost", messages.lost),
+        ("repeated", messages.repeated),
+        ("out of order", messages.disordered),
+        ("damaged", messages.damaged),
+    ]
+}
+
+fn name_faults<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
+    let faults = counts.filter(|(_, count)| *count > 0);
+    let text: Vec<String> = faults.map(|(name, count)| format!("{name}: {count}")).collect();
+    (!text.is_empty()).then(|| text.join(", "))
+}
+
+/// The report of a run in which so many messages were lost.
+#[cfg(test)]
+pub(crate) fn report_of_lost(lost: u64) -> Report {
+    let mut report = Report::default();
+    report.messages.lost = lost;
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_lost_message_is_a_fault() {
+        assert_eq!(fault(&report_of_lost(0)), None);
+        assert_eq!(fault(&report_of_lost(1)).as_deref(), Some("lost: 1"));
+    }
+
+    #[test]
+    fn only_slow_members_may_be_closed() {
+        let mut report = report_of_lost(0);
+        report.errors.insert("closed 1013 slow".to_owned(), 2);
+        assert_eq!(fault(&report).as_deref(), Some("closed 1013 slow: 2"));
+        assert_eq!(fault_among_slow(&report), None);
+        assert_eq!(fault_among_slow(&report_of_lost(2)).as_deref(), Some("lost: 2"));
+    }
+}
