@@ -73,14 +73,14 @@ pub fn load(args: LoadArgs) -> Result<(), Box<dyn Error>> {
         flag::register(signal, interrupted.clone())?;
     }
     let figures = Run::start(plan, interrupted)?.go()?;
-    tell(&figures)?;
+    write_results(&figures)?;
     if figures.shared.plan.common.strict && !figures.is_clean() {
         return Err("something went wrong with the messages or connections (--strict)".into());
     }
     Ok(())
 }
 
-fn tell(figures: &Figures) -> Result<(), Box<dyn Error>> {
+fn write_results(figures: &Figures) -> Result<(), Box<dyn Error>> {
     let common = &figures.shared.plan.common;
     let json = common.json.as_deref();
     let is_json_shown = json.is_some_and(|path| path.as_os_str() == STANDARD_OUTPUT);

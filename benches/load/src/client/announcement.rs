@@ -9,13 +9,13 @@ pub(crate) fn violation(what: &str) -> String {
 
 /// What corecast says that matters to the figures.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum Announcement {
     /// So many messages were skipped.
     Gap(u64),
     Error(String),
 }
 
-impl Said {
+impl Announcement {
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         if !contains(text, b"\"cast:") {
             return None;
@@ -46,14 +46,15 @@ mod tests {
 
     #[test]
     fn gaps_and_errors_are_understood() {
-        let check = |text: &str, expected| assert_eq!(Said::read(text.as_bytes()), expected);
+        let check =
+            |text: &str, expected| assert_eq!(Announcement::read(text.as_bytes()), expected);
         check(
             r#"{"event":"cast:gap","room":"r","data":{"from":50,"to":61,"reason":"slow"}}"#,
-            Some(Said::Gap(12)),
+            Some(Announcement::Gap(12)),
         );
         check(
             r#"{"event":"cast:error","data":{"code":"overloaded","message":"x"}}"#,
-            Some(Said::Error("cast:error overloaded".to_owned())),
+            Some(Announcement::Error("cast:error overloaded".to_owned())),
         );
         check(r#"{"event":"cast:joined","room":"r"}"#, None);
         check("\"cast:", None);

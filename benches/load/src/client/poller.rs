@@ -8,7 +8,7 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 /// Belongs to the thread that made it.
-pub(crate) struct LoadPoller {
+pub(crate) struct Poller {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Interest {
 
 const EVENTS_PER_TURN: usize = 1024;
 
-impl LoadPoller {
+impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         Ok(Self { epoll, events: Vec::with_capacity(EVENTS_PER_TURN) })

@@ -19,10 +19,10 @@ pub(crate) fn push_close(out: &mut Vec<u8>, payload: &[u8]) {
     push_client_frame(out, Opcode::Close, true, mask(), payload);
 }
 
-/// The close code of somebody who is done, as it is sent.
+/// The close code of a client that is done, as it is sent.
 pub(crate) const DONE: [u8; 2] = 1000_u16.to_be_bytes();
 
-/// Masks differ between frames, as servers may expect; nobody has to be unable to guess them.
+/// Masks differ between frames, as servers may expect; they need not be unpredictable here.
 fn mask() -> [u8; 4] {
     thread_local!(static STATE: Cell<u32> = const { Cell::new(0x9e37_79b9) });
     STATE.with(|state| {

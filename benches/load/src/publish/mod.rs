@@ -1,6 +1,6 @@
 //! Publishing, at a rate or in a window.
 
-pub(crate) mod outlet;
+pub(crate) mod connection;
 pub(crate) mod publisher;
 pub(crate) mod timetable;
 pub(crate) mod window;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::outlet::Outlet;
+use super::connection::PublisherConnection;
 use crate::client::handshake::ClientHandshake;
-use crate::client::poller::{Interest, LoadPoller};
+use crate::client::poller::{Interest, Poller};
 use crate::client::wire;
 use crate::setup::payload::{Stamp, TestPayload, stream_code};
 use crate::setup::plan::{Pace, Traffic};
@@ -22,12 +22,12 @@ use crate::watch::tally::Tally;
 
 pub(crate) struct Publisher {
     pub(crate) shared: Arc<Shared>,
-    poller: LoadPoller,
-    pub(crate) outlets: Vec<Outlet>,
+    poller: Poller,
+    pub(crate) connections: Vec<PublisherConnection>,
     pub(crate) feeds: Vec<Feed>,
     payload: TestPayload,
     text: Vec<u8>,
-    /// Outlets that have something to send.
+    /// Connections that have something to send.
     dirty: Vec<usize>,
     pub(crate) sent: Sent,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Feed {
     room_name: String,
     /// Among the publishers of the room.
     nth: u32,
-    pub(crate) outlet: usize,
+    pub(crate) connection: usize,
     /// Of the next message.
     pub(crate) sequence: u32,
     /// Streams that share the rate of this room.
@@ -73,20 +73,20 @@ impl Publisher {
     pub(crate) fn open(shared: Arc<Shared>, handshake: &ClientHandshake) -> Result<Self, String> {
         let io = |error: io::Error| error.to_string();
         let (plan, traffic) = (&shared.plan, traffic(&shared));
-        let poller = LoadPoller::new().map_err(io)?;
-        let mut outlets = Vec::new();
+        let poller = Poller::new().map_err(io)?;
+        let mut connections = Vec::new();
         for number in 0..plan.streams.publishers {
-            let outlet = Outlet::open(plan, traffic, handshake, number)
+            let connection = PublisherConnection::open(plan, traffic, handshake, number)
                 .map_err(|why| format!("publisher {number} cannot connect: {why}"))?;
-            if let Some(stream) = &outlet.stream {
+            if let Some(stream) = &connection.stream {
                 poller.add(stream, u64::from(number), Interest::Read).map_err(io)?;
             }
-            outlets.push(outlet);
+            connections.push(connection);
         }
         Ok(Self {
             poller,
-            dirty: (0..outlets.len()).collect(),
-            outlets,
+            dirty: (0..connections.len()).collect(),
+            connections,
             feeds: feeds(&shared),
             payload: TestPayload::new(traffic.size, shared.marker),
             text: Vec::new(),
@@ -104,7 +104,7 @@ impl Publisher {
         while self.shared.phase() == Phase::Open {
             self.turn(IDLE)?;
         }
-        let times = &self.shared.timetable;
+        let times = &self.shared.milestones;
         let (start, mark, end) =
             (times.start.load(Acquire), times.mark.load(Acquire), times.end.load(Acquire));
         let legs = [
@@ -132,32 +132,32 @@ impl Publisher {
         }
     }
 
-    /// Appends one message to its outlet.
+    /// Appends one message to its connection.
     pub(crate) fn publish(&mut self, nth: usize, due: u64, is_warm_up: bool) {
         let traffic = traffic(&self.shared);
         let feed = &mut self.feeds[nth];
-        let outlet = &mut self.outlets[feed.outlet];
-        if outlet.stream.is_none() {
+        let connection = &mut self.connections[feed.connection];
+        if connection.stream.is_none() {
             self.sent.unsent += u64::from(!is_warm_up);
             return;
         }
         let stream = stream_code(feed.room, feed.nth, is_warm_up);
         let payload = self.payload.stamp(Stamp { stream, sequence: feed.sequence }, due);
-        outlet.id += 1;
-        let (id, number) = (outlet.id, outlet.number);
+        connection.id += 1;
+        let (id, number) = (connection.id, connection.number);
         self.text.clear();
         traffic
             .publish
             .render(&mut self.text, &Fill { room: &feed.room_name, payload, id, number });
-        wire::push_message(&mut outlet.unsent, self.shared.plan.common.binary, &self.text);
-        outlet.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
+        wire::push_message(&mut connection.unsent, self.shared.plan.common.binary, &self.text);
+        connection.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
         feed.sequence += 1;
         if !is_warm_up {
             self.sent.published += 1;
             self.shared.published[nth].store(feed.sequence, Release);
         }
-        if self.dirty.last() != Some(&feed.outlet) {
-            self.dirty.push(feed.outlet);
+        if self.dirty.last() != Some(&feed.connection) {
+            self.dirty.push(feed.connection);
         }
     }
 
@@ -171,7 +171,8 @@ impl Publisher {
             let ready = self.poller.ready(event);
             let nth = ready.token as usize;
             let shared = self.shared.clone();
-            let ended = self.outlets[nth].read(&traffic(&shared).ack, &mut self.sent.tally).err();
+            let ended =
+                self.connections[nth].read(&traffic(&shared).ack, &mut self.sent.tally).err();
             match ended {
                 Some(why) => self.end(nth, &why),
                 None => self.flush(nth)?,
@@ -181,39 +182,41 @@ impl Publisher {
     }
 
     fn flush(&mut self, nth: usize) -> io::Result<()> {
-        let outlet = &mut self.outlets[nth];
-        let is_blocked = match outlet.flush() {
+        let connection = &mut self.connections[nth];
+        let is_blocked = match connection.flush() {
             Ok(is_gone) => !is_gone,
             Err(why) => {
                 self.end(nth, &why);
                 return Ok(());
             }
         };
-        if let Some(stream) = outlet.stream.as_ref().filter(|_| is_blocked != outlet.is_blocked) {
+        if let Some(stream) =
+            connection.stream.as_ref().filter(|_| is_blocked != connection.is_blocked)
+        {
             let interest = if is_blocked { Interest::Write } else { Interest::Read };
             self.poller.modify(stream, nth as u64, interest)?;
-            outlet.is_blocked = is_blocked;
+            connection.is_blocked = is_blocked;
         }
         Ok(())
     }
 
     fn end(&mut self, nth: usize, why: &str) {
         self.sent.tally.errors.add(&format!("publisher: {why}"));
-        let outlet = &mut self.outlets[nth];
-        outlet.stream = None;
-        outlet.unsent.clear();
-        (outlet.unacked, outlet.is_blocked) = (0, false);
+        let connection = &mut self.connections[nth];
+        connection.stream = None;
+        connection.unsent.clear();
+        (connection.unacked, connection.is_blocked) = (0, false);
     }
 
     fn is_flushed(&self) -> bool {
-        self.outlets.iter().all(|outlet| outlet.unsent.is_empty())
+        self.connections.iter().all(|connection| connection.unsent.is_empty())
     }
 
     fn say_goodbye(&mut self) {
-        for outlet in &mut self.outlets {
-            wire::push_close(&mut outlet.unsent, &wire::DONE);
+        for connection in &mut self.connections {
+            wire::push_close(&mut connection.unsent, &wire::DONE);
             // The connection goes either way.
-            let _ = outlet.flush();
+            let _ = connection.flush();
         }
     }
 }
@@ -236,7 +239,7 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             room,
             room_name: shared.plan.room_name(room),
             nth,
-            outlet: streams.publisher(room, nth) as usize,
+            connection: streams.publisher(room, nth) as usize,
             sequence: 0,
             sharers,
         })

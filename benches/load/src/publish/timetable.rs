@@ -17,7 +17,7 @@ struct Timetable {
     streams: usize,
     /// The next message of each stream.
     next: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Streams whose outlet takes no more.
+    /// Streams whose connection takes no more.
     parked: Vec<(u64, usize)>,
 }
 
@@ -80,7 +80,7 @@ impl Publisher {
     fn plan_next(&self, timetable: &mut Timetable, nth: usize, leg: Leg) {
         let feed = &self.feeds[nth];
         let due = timetable.due(nth, feed.sharers, feed.sequence);
-        if due < leg.to && self.outlets[feed.outlet].stream.is_some() {
+        if due < leg.to && self.connections[feed.connection].stream.is_some() {
             timetable.next.push(Reverse((due, nth)));
         }
     }
@@ -92,7 +92,7 @@ impl Publisher {
                 return;
             }
             timetable.next.pop();
-            if self.outlets[self.feeds[nth].outlet].unsent.len() > UNSENT_MAX {
+            if self.connections[self.feeds[nth].connection].unsent.len() > UNSENT_MAX {
                 timetable.parked.push((due, nth));
                 continue;
             }
@@ -104,10 +104,11 @@ impl Publisher {
         }
     }
 
-    /// Streams whose outlet takes messages again go on where they stopped.
+    /// Streams whose connection takes messages again go on where they stopped.
     fn unpark(&self, timetable: &mut Timetable) {
         let feeds = &self.feeds;
-        let is_free = |nth: usize| self.outlets[feeds[nth].outlet].unsent.len() <= UNSENT_MAX;
+        let is_free =
+            |nth: usize| self.connections[feeds[nth].connection].unsent.len() <= UNSENT_MAX;
         let free = timetable.parked.extract_if(.., |&mut (_, nth)| is_free(nth));
         timetable.next.extend(free.map(Reverse));
     }

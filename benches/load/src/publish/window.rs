@@ -45,7 +45,7 @@ impl Publisher {
             while count < BATCH && self.has_room(&window, by, next) {
                 let due = self.shared.clock.now();
                 self.publish(next, due, leg.is_warm_up);
-                window.owed += self.present(self.feeds[next].room);
+                window.owed += self.connected(self.feeds[next].room);
                 next = (next + 1) % self.feeds.len();
                 count += 1;
             }
@@ -54,12 +54,12 @@ impl Publisher {
     }
 
     fn is_alone(&self) -> bool {
-        self.outlets.iter().all(|outlet| outlet.stream.is_none())
+        self.connections.iter().all(|connection| connection.stream.is_none())
     }
 
     /// Looks at what has arrived; gives up on the rest when nothing has for long.
     fn observe(&self, window: &mut Window, leg: Leg, now: u64) {
-        let members = (0..self.shared.plan.streams.rooms).map(|room| self.present(room)).sum();
+        let members = (0..self.shared.plan.streams.rooms).map(|room| self.connected(room)).sum();
         window.limit = u64::from(window.messages) * u64::max(members, 1);
         window.arrived = self.delivered(leg) - window.before;
         let progress = window.arrived + self.sent.tally.acked;
@@ -76,15 +76,15 @@ impl Publisher {
         match by {
             WindowBy::Deliveries => window.owed.saturating_sub(window.arrived) < window.limit,
             WindowBy::Acks => {
-                let feeds = self.feeds.len().div_ceil(self.outlets.len()) as u64;
-                let unacked = self.outlets[self.feeds[next].outlet].unacked;
+                let feeds = self.feeds.len().div_ceil(self.connections.len()) as u64;
+                let unacked = self.connections[self.feeds[next].connection].unacked;
                 unacked < u64::from(window.messages) * feeds
             }
         }
     }
 
-    fn present(&self, room: u32) -> u64 {
-        u64::from(self.shared.present[room as usize].load(Acquire))
+    fn connected(&self, room: u32) -> u64 {
+        u64::from(self.shared.connected[room as usize].load(Acquire))
     }
 
     fn delivered(&self, leg: Leg) -> u64 {

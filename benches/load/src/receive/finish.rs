@@ -2,35 +2,35 @@
 
 use super::member::{End, Member, MemberStage};
 use super::reader::Reader;
-use super::result::{ReaderResult, Tallied};
+use super::result::{Balance, ReaderResult};
 use crate::client::socket::{reset, write};
 use crate::client::wire;
 use crate::setup::args::Goodbye;
 use crate::setup::plan::Scenario;
 
 impl Reader {
-    /// Judges, says goodbye, and hands over.
+    /// Counts what is missing, says goodbye, and hands over.
     pub(crate) fn finish(mut self) -> ReaderResult {
-        let mut verdict = Tallied::default();
-        for member in self.members.iter().filter(|member| member.is_judged) {
-            self.judge(member, &mut verdict);
-            verdict.slow.count(member);
+        let mut balance = Balance::default();
+        for member in self.members.iter().filter(|member| member.is_checked) {
+            self.settle(member, &mut balance);
+            balance.slow.count(member);
         }
         self.drop_all();
         ReaderResult {
-            tally: self.intake.tally,
-            recorder: self.intake.recorder,
+            tally: self.receive_path.tally,
+            recorder: self.receive_path.recorder,
             handshakes: self.handshakes,
             counts: self.counts,
-            verdict,
+            balance,
         }
     }
 
-    fn judge(&self, member: &Member, verdict: &mut Tallied) {
+    fn settle(&self, member: &Member, balance: &mut Balance) {
         let (holes, tail) = self.missing(member);
         let streams = self.shared.plan.streams.of(member.room);
         let published = streams.map(|stream| u64::from(self.shared.published_in(stream)));
-        verdict.expected += published.sum::<u64>();
+        balance.expected += published.sum::<u64>();
         // Whoever does not read is let go one way or another, which is no loss.
         let is_cut_off = match member.end {
             None => false,
@@ -39,25 +39,25 @@ impl Reader {
         };
         let (missing, cut_off) = if is_cut_off { (holes, tail) } else { (holes + tail, 0) };
         let skipped = missing.min(member.skipped);
-        verdict.lost += missing - skipped;
-        verdict.skipped += skipped;
-        verdict.skipped_readers += if member.is_slow { 0 } else { skipped };
-        verdict.cut_off += cut_off;
+        balance.lost += missing - skipped;
+        balance.skipped += skipped;
+        balance.skipped_readers += if member.is_slow { 0 } else { skipped };
+        balance.cut_off += cut_off;
     }
 
     /// What a member did not get: before and after the last that it got.
     fn missing(&self, member: &Member) -> (u64, u64) {
         let streams = self.shared.plan.streams.of(member.room);
-        let judges = &self.intake.judges[member.judges..];
-        streams.zip(judges).fold((0, 0), |(holes, tail), (stream, judge)| {
+        let verifiers = &self.receive_path.verifiers[member.verifiers..];
+        streams.zip(verifiers).fold((0, 0), |(holes, tail), (stream, verifier)| {
             let published = self.shared.published_in(stream);
-            (holes + judge.holes(), tail + judge.tail(published))
+            (holes + verifier.holes(), tail + verifier.tail(published))
         })
     }
 
     /// What has not arrived where it still can.
     pub(crate) fn outstanding(&self) -> u64 {
-        let present = self.members.iter().filter(|m| m.is_judged && m.stage == MemberStage::Ready);
+        let present = self.members.iter().filter(|m| m.is_checked && m.stage == MemberStage::Ready);
         present
             .map(|member| {
                 let (holes, tail) = self.missing(member);

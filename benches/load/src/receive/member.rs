@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::setup::plan::Wire;
+use crate::setup::plan::Transport;
 
 /// Its place in its thread's list is its token.
 #[derive(Debug)]
@@ -10,9 +10,9 @@ pub(crate) struct Member {
     /// Among all members of the run.
     pub(crate) number: u32,
     pub(crate) room: u32,
-    pub(crate) wire: Wire,
-    /// Where its judges begin; one for each stream of its room.
-    pub(crate) judges: usize,
+    pub(crate) transport: Transport,
+    /// Where its verifiers begin; one for each stream of its room.
+    pub(crate) verifiers: usize,
     pub(crate) streams: u32,
     /// Where the payload stood in the last frame.
     pub(crate) distance: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Member {
     /// When it began to connect.
     pub(crate) began: u64,
     /// It was ready when publishing began, so that everything published is owed to it.
-    pub(crate) is_judged: bool,
+    pub(crate) is_checked: bool,
     pub(crate) end: Option<End>,
     /// Messages that gaps announced as skipped.
     pub(crate) skipped: u64,
@@ -57,12 +57,12 @@ pub(crate) enum End {
 }
 
 impl Member {
-    pub(crate) fn new(number: u32, room: u32, judges: usize, streams: u32) -> Self {
+    pub(crate) fn new(number: u32, room: u32, verifiers: usize, streams: u32) -> Self {
         Self {
             number,
             room,
-            wire: Wire::WebSocket,
-            judges,
+            transport: Transport::WebSocket,
+            verifiers,
             streams,
             distance: 0,
             stage: MemberStage::Absent,
@@ -73,7 +73,7 @@ impl Member {
             is_fragmented: false,
             unsent: Vec::new(),
             began: 0,
-            is_judged: false,
+            is_checked: false,
             end: None,
             skipped: 0,
         }

@@ -1,20 +1,20 @@
 //! What the server says beside messages: greetings, answers, gaps, errors, pings and farewells.
 
-use super::intake::Notice;
 use super::member::{End, MemberStage};
 use super::reader::Reader;
-use crate::client::announcement::{Said, contains, violation};
+use super::receive_path::Notice;
+use crate::client::announcement::{Announcement, contains, violation};
 use crate::client::chunks::data;
 use crate::client::frames::close_kind;
 use crate::client::wire;
-use crate::setup::plan::Wire;
+use crate::setup::plan::Transport;
 
 impl Reader {
     pub(crate) fn on_notice(&mut self, nth: usize, notice: Notice) {
         match notice {
             Notice::Text(text) => self.on_text(nth, &text),
             Notice::Ping(payload) => {
-                self.intake.tally.pings += 1;
+                self.receive_path.tally.pings += 1;
                 let mut pong = Vec::new();
                 wire::push_pong(&mut pong, &payload);
                 self.send(nth, &pong);
@@ -31,9 +31,9 @@ impl Reader {
     }
 
     fn on_text(&mut self, nth: usize, text: &[u8]) {
-        let text = match self.members[nth].wire {
-            Wire::WebSocket => text,
-            Wire::Events => data(text).unwrap_or_default(),
+        let text = match self.members[nth].transport {
+            Transport::WebSocket => text,
+            Transport::Events => data(text).unwrap_or_default(),
         };
         let ready = self.shared.plan.ready.as_deref();
         if self.members[nth].stage == MemberStage::Greeting
@@ -41,13 +41,13 @@ impl Reader {
         {
             return self.on_joined(nth);
         }
-        match Said::read(text) {
-            Some(Said::Gap(skipped)) => {
-                self.intake.tally.gaps += 1;
-                self.intake.tally.skipped += skipped;
+        match Announcement::read(text) {
+            Some(Announcement::Gap(skipped)) => {
+                self.receive_path.tally.gaps += 1;
+                self.receive_path.tally.skipped += skipped;
                 self.members[nth].skipped += skipped;
             }
-            Some(Said::Error(kind)) => self.intake.tally.errors.add(&kind),
+            Some(Announcement::Error(kind)) => self.receive_path.tally.errors.add(&kind),
             None => {}
         }
     }

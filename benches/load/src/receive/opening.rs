@@ -8,7 +8,7 @@ use crate::client::handshake::Answer;
 use crate::client::poller::Interest;
 use crate::client::socket;
 use crate::client::wire;
-use crate::setup::plan::Wire;
+use crate::setup::plan::Transport;
 use crate::setup::template::Fill;
 use crate::watch::clock::nanos;
 use crate::watch::shared::Phase;
@@ -53,9 +53,9 @@ impl Reader {
             Ok(None) => {
                 member.stage = MemberStage::Upgrading;
                 let handshake = self.handshake.clone();
-                match member.wire {
-                    Wire::WebSocket => self.send(nth, &handshake.request),
-                    Wire::Events => {
+                match member.transport {
+                    Transport::WebSocket => self.send(nth, &handshake.request),
+                    Transport::Events => {
                         let room = self.shared.plan.room_name(member.room);
                         self.send(nth, &handshake.events_request(&room));
                     }
@@ -65,11 +65,12 @@ impl Reader {
         }
     }
 
-    /// The answer has come so far; where frames or chunks begin, if it is a good one.
+    /// Parses the answer as far as it has come. Returns where frames or chunks begin once it was
+    /// accepted.
     pub(crate) fn on_answer(&mut self, nth: usize, filled: usize) -> Option<usize> {
-        let answer = match self.members[nth].wire {
-            Wire::WebSocket => self.handshake.read(self.answer(filled)),
-            Wire::Events => self.handshake.read_events(self.answer(filled)),
+        let answer = match self.members[nth].transport {
+            Transport::WebSocket => self.handshake.read(self.answer(filled)),
+            Transport::Events => self.handshake.read_events(self.answer(filled)),
         };
         match answer {
             Answer::Partial => {
@@ -93,7 +94,7 @@ impl Reader {
     fn greet(&mut self, nth: usize) {
         let member = &mut self.members[nth];
         member.stage = MemberStage::Greeting;
-        if member.wire == Wire::Events {
+        if member.transport == Transport::Events {
             return self.on_joined(nth);
         }
         let plan = &self.shared.plan;
@@ -119,11 +120,11 @@ impl Reader {
         self.counts.ready += 1;
         let member = &mut self.members[nth];
         member.stage = MemberStage::Ready;
-        member.is_judged = self.shared.phase() == Phase::Open;
+        member.is_checked = self.shared.phase() == Phase::Open;
         if member.is_slow {
             self.slow_down(nth);
         } else {
-            self.shared.present[member.room as usize].fetch_add(1, AcqRel);
+            self.shared.connected[member.room as usize].fetch_add(1, AcqRel);
         }
     }
 
@@ -131,7 +132,7 @@ impl Reader {
     pub(crate) fn fail(&mut self, nth: usize, kind: &str) {
         self.opening -= 1;
         self.counts.failed += 1;
-        self.intake.tally.errors.add(kind);
+        self.receive_path.tally.errors.add(kind);
         self.members[nth].reset();
     }
 
@@ -143,7 +144,7 @@ impl Reader {
             _ => return self.fail(nth, kind),
         }
         self.counts.closed += 1;
-        self.intake.tally.errors.add(kind);
+        self.receive_path.tally.errors.add(kind);
         self.write_off(nth);
         let member = &mut self.members[nth];
         member.end = Some(end);
@@ -156,10 +157,10 @@ impl Reader {
         if member.is_slow {
             return;
         }
-        self.shared.present[member.room as usize].fetch_sub(1, AcqRel);
+        self.shared.connected[member.room as usize].fetch_sub(1, AcqRel);
         let streams = self.shared.plan.streams.of(member.room);
-        for (stream, judge) in streams.zip(&self.intake.judges[member.judges..]) {
-            self.intake.tally.progress += judge.tail(self.shared.published_in(stream));
+        for (stream, verifier) in streams.zip(&self.receive_path.verifiers[member.verifiers..]) {
+            self.receive_path.tally.progress += verifier.tail(self.shared.published_in(stream));
         }
     }
 

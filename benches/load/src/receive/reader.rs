@@ -9,16 +9,16 @@ use std::time::Duration;
 use corecast_shards::wire::server_frame_len;
 use hdrhistogram::Histogram;
 
-use super::intake::{Notice, ReceivePath};
 use super::member::{End, Member, MemberStage};
+use super::receive_path::{Notice, ReceivePath};
 use super::recorder::Ticks;
 use super::result::{ReaderCounts, ReaderResult};
 use crate::client::chunks::chunk_len;
 use crate::client::handshake::ClientHandshake;
-use crate::client::poller::{Interest, LoadPoller, Ready};
+use crate::client::poller::{Interest, Poller, Ready};
 use crate::client::socket::{error_kind, write};
 use crate::setup::payload::{PAYLOAD_MIN, PayloadContent};
-use crate::setup::plan::Wire;
+use crate::setup::plan::Transport;
 use crate::watch::clock::nanos;
 use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
@@ -30,10 +30,10 @@ pub(crate) struct Reader {
     pub(crate) handshake: Arc<ClientHandshake>,
     /// Which of the receiving threads this is.
     index: usize,
-    pub(crate) poller: LoadPoller,
+    pub(crate) poller: Poller,
     buffer: Vec<u8>,
     pub(crate) members: Vec<Member>,
-    pub(crate) intake: ReceivePath,
+    pub(crate) receive_path: ReceivePath,
     notices: Vec<Notice>,
     /// Members that are to be connected.
     pub(crate) waiting: VecDeque<usize>,
@@ -65,8 +65,8 @@ impl Reader {
         let (size, one_in) = traffic.map_or((PAYLOAD_MIN, 1), |t| (t.size, t.sampled_one_in));
         let content = shared.plan.common.strict.then(|| PayloadContent::new(size));
         let mut reader = Self {
-            intake: ReceivePath::new(shared.marker, size, one_in, content),
-            poller: LoadPoller::new()?,
+            receive_path: ReceivePath::new(shared.marker, size, one_in, content),
+            poller: Poller::new()?,
             buffer: vec![0; BUFFER],
             members: Vec::new(),
             notices: Vec::new(),
@@ -93,11 +93,11 @@ impl Reader {
         for number in (self.index as u32..plan.members).step_by(plan.threads) {
             let room = number % plan.streams.rooms;
             let streams = plan.streams.of(room).len();
-            let judges = self.intake.judges.len();
-            self.intake.judges.resize_with(judges + streams, Default::default);
-            let mut member = Member::new(number, room, judges, streams as u32);
+            let verifiers = self.receive_path.verifiers.len();
+            self.receive_path.verifiers.resize_with(verifiers + streams, Default::default);
+            let mut member = Member::new(number, room, verifiers, streams as u32);
             member.is_slow = plan.slow.has(number);
-            member.wire = plan.wire(number);
+            member.transport = plan.transport(number);
             self.members.push(member);
         }
     }
@@ -128,8 +128,8 @@ impl Reader {
             return;
         }
         if self.phase == Phase::Open {
-            let mark = self.shared.timetable.mark.load(Acquire);
-            self.intake.recorder.start(Ticks { mark, every: nanos(tick(&self.shared.plan)) });
+            let mark = self.shared.milestones.mark.load(Acquire);
+            self.receive_path.recorder.start(Ticks { mark, every: nanos(tick(&self.shared.plan)) });
         }
         self.phase = phase;
         if phase == Phase::Drain {
@@ -178,8 +178,8 @@ impl Reader {
         match stream.read(&mut self.buffer[kept..end]) {
             Ok(0) => self.leave(nth, End::Sudden, "ended without a close frame"),
             Ok(count) => {
-                self.intake.tally.bytes += count as u64;
-                self.intake.tally.reads += 1;
+                self.receive_path.tally.bytes += count as u64;
+                self.receive_path.tally.reads += 1;
                 self.take(nth, kept + count);
             }
             Err(error) if is_passing(&error) => {}
@@ -201,13 +201,13 @@ impl Reader {
         }
         let (now, member) = (self.shared.clock.now(), &mut self.members[nth]);
         let bytes = &self.buffer[from..filled];
-        let rest = self.intake.receive(member, bytes, now, &mut self.notices);
+        let rest = self.receive_path.receive(member, bytes, now, &mut self.notices);
         member.partial.clear();
         member.partial.extend_from_slice(rest);
         // What is beyond any sense has been refused by its header.
-        let needed = match member.wire {
-            Wire::WebSocket => server_frame_len(rest),
-            Wire::Events => chunk_len(rest),
+        let needed = match member.transport {
+            Transport::WebSocket => server_frame_len(rest),
+            Transport::Events => chunk_len(rest),
         };
         if let Some(needed) = needed.filter(|&len| len > self.buffer.len()) {
             self.buffer.resize(needed, 0);
@@ -248,7 +248,7 @@ impl Reader {
     }
 
     fn publish_gauges(&mut self) {
-        let (gauges, tally) = (&self.shared.readers[self.index], &self.intake.tally);
+        let (gauges, tally) = (&self.shared.readers[self.index], &self.receive_path.tally);
         let rows = [
             (&gauges.ready, self.counts.ready),
             (&gauges.failed, self.counts.failed),

@@ -13,10 +13,10 @@ pub(crate) struct ReaderResult {
     pub(crate) recorder: Recorder,
     pub(crate) handshakes: Histogram<u64>,
     pub(crate) counts: ReaderCounts,
-    pub(crate) verdict: Tallied,
+    pub(crate) balance: Balance,
 }
 
-/// See [`LoadGauges`](crate::watch::shared::LoadGauges).
+/// See [`ReaderGauges`](crate::watch::shared::ReaderGauges).
 #[derive(Debug, Default)]
 pub(crate) struct ReaderCounts {
     pub(crate) ready: u64,
@@ -27,7 +27,7 @@ pub(crate) struct ReaderCounts {
 /// Invariant: `expected` is what was delivered for the first time, plus `lost`, `skipped` and
 /// `cut_off`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tallied {
+pub(crate) struct Balance {
     /// What was published, times the members it was for.
     pub(crate) expected: u64,
     pub(crate) lost: u64,
@@ -78,7 +78,7 @@ impl ReaderResult {
             recorder: Recorder::new(),
             handshakes: histogram(3),
             counts: ReaderCounts::default(),
-            verdict: Tallied::default(),
+            balance: Balance::default(),
         }
     }
 
@@ -90,11 +90,11 @@ impl ReaderResult {
         self.counts.ready += other.counts.ready;
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;
-        self.verdict.expected += other.verdict.expected;
-        self.verdict.lost += other.verdict.lost;
-        self.verdict.skipped += other.verdict.skipped;
-        self.verdict.skipped_readers += other.verdict.skipped_readers;
-        self.verdict.cut_off += other.verdict.cut_off;
-        self.verdict.slow.merge(other.verdict.slow);
+        self.balance.expected += other.balance.expected;
+        self.balance.lost += other.balance.lost;
+        self.balance.skipped += other.balance.skipped;
+        self.balance.skipped_readers += other.balance.skipped_readers;
+        self.balance.cut_off += other.balance.cut_off;
+        self.balance.slow.merge(other.balance.slow);
     }
 }

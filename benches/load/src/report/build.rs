@@ -89,25 +89,25 @@ fn connections(figures: &Figures) -> ConnectionsReport {
 }
 
 fn slow_members(figures: &Figures) -> SlowMembersReport {
-    let slow = figures.outcome.verdict.slow;
+    let slow = figures.outcome.balance.slow;
     SlowMembersReport { members: slow.members, closed: slow.closed, told_of_a_gap: slow.skipped }
 }
 
 fn messages(figures: &Figures) -> MessagesReport {
-    let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
+    let (tally, balance) = (&figures.outcome.tally, &figures.outcome.balance);
     MessagesReport {
         published: figures.sent.published,
         unsent: figures.sent.unsent,
         acked: figures.sent.tally.acked,
-        expected: verdict.expected,
+        expected: balance.expected,
         delivered: figures.delivered(),
-        lost: verdict.lost,
+        lost: balance.lost,
         repeated: tally.repeated,
         disordered: tally.disordered,
         damaged: tally.damaged,
-        skipped: verdict.skipped,
-        skipped_readers: verdict.skipped_readers,
-        cut_off: verdict.cut_off,
+        skipped: balance.skipped,
+        skipped_readers: balance.skipped_readers,
+        cut_off: balance.cut_off,
         compared: tally.compared,
         other: tally.other,
         published_per_second: figures.per_second(|snapshot| snapshot.published),

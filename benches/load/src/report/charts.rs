@@ -22,7 +22,7 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
         charts.push(latency_over_time(&intervals));
         charts.push(throughput(&intervals));
     } else {
-        charts.push(percentiles("ClientHandshake percentiles", &figures.outcome.handshakes));
+        charts.push(percentiles("Handshake percentiles", &figures.outcome.handshakes));
         charts.push(connections(&intervals));
         charts.push(memory(figures));
     }

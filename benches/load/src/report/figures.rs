@@ -75,8 +75,8 @@ impl Figures {
 
     /// Whether every message came once, whole and in order, and nothing else went wrong.
     pub(crate) fn is_clean(&self) -> bool {
-        let (tally, verdict) = (&self.outcome.tally, &self.outcome.verdict);
-        let faults = verdict.lost + tally.repeated + tally.disordered + tally.damaged;
+        let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
+        let faults = balance.lost + tally.repeated + tally.disordered + tally.damaged;
         faults == 0 && self.sent.unsent == 0 && self.errors().total() == 0
     }
 

@@ -74,7 +74,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }
-    if figures.outcome.verdict.slow.were_not_slow() {
+    if figures.outcome.balance.slow.were_not_slow() {
         remarks.push(
             "the slow members were not slow: what was published for one of them fits the buffers \
              of its socket and of the server; use a larger --size, a higher --rate or a longer \
@@ -82,7 +82,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if figures.outcome.verdict.lost > 0 {
+    if figures.outcome.balance.lost > 0 {
         remarks.push("messages were lost: the server did not deliver what it took".to_owned());
     }
     remarks
@@ -94,7 +94,7 @@ pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
     if is_storm {
         sections.push(waves(figures));
     }
-    if figures.outcome.verdict.slow.members > 0 {
+    if figures.outcome.balance.slow.members > 0 {
         sections.push(slow_members(figures));
     }
     if figures.shared.plan.traffic.is_some() {
@@ -142,7 +142,7 @@ fn waves(figures: &Figures) -> Section {
 }
 
 fn slow_members(figures: &Figures) -> Section {
-    let slow = figures.outcome.verdict.slow;
+    let slow = figures.outcome.balance.slow;
     let rate = match figures.shared.plan.slow.read_rate {
         0 => "read nothing".to_owned(),
         rate => format!("read {}/s each", bytes(rate as f64)),
@@ -159,20 +159,20 @@ fn slow_members(figures: &Figures) -> Section {
 }
 
 fn messages(figures: &Figures) -> Section {
-    let (tally, verdict) = (&figures.outcome.tally, &figures.outcome.verdict);
+    let (tally, balance) = (&figures.outcome.tally, &figures.outcome.balance);
     let per_second = count(figures.per_second(|snapshot| snapshot.received));
     let mut rows = vec![
         row("published", whole(figures.sent.published)),
-        row("delivered", format!("{} of {}", whole(figures.delivered()), whole(verdict.expected))),
+        row("delivered", format!("{} of {}", whole(figures.delivered()), whole(balance.expected))),
         row("deliveries per second", per_second),
-        row("lost", whole(verdict.lost)),
+        row("lost", whole(balance.lost)),
         row("repeated", whole(tally.repeated)),
         row("out of order", whole(tally.disordered)),
     ];
     let seldom = [
         ("damaged or misdelivered", tally.damaged),
-        ("skipped, as announced", verdict.skipped),
-        ("cut off by a close", verdict.cut_off),
+        ("skipped, as announced", balance.skipped),
+        ("cut off by a close", balance.cut_off),
         ("due but not sent", figures.sent.unsent),
         ("acknowledged", figures.sent.tally.acked),
     ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
 
 use super::sources::Sources;
-use super::target::LoadTarget;
+use super::target::Target;
 use super::template::MessageTemplate;
 use crate::units::parse::{duration, number, size, whole};
 
@@ -67,7 +67,7 @@ pub(crate) enum ScenarioArgs {
 #[command(next_line_help = true)]
 pub(crate) struct BroadcastArgs {
     /// Where the server listens: ws://HOST:PORT/PATH
-    pub(crate) url: LoadTarget,
+    pub(crate) url: Target,
 
     /// Connections that receive
     #[arg(
@@ -123,7 +123,7 @@ pub(crate) struct SlowArgs {
 #[command(next_line_help = true)]
 pub(crate) struct HoldArgs {
     /// Where the server listens: ws://HOST:PORT/PATH
-    pub(crate) url: LoadTarget,
+    pub(crate) url: Target,
 
     /// Connections to open and keep
     #[arg(long, short = 'n', value_name = "N", default_value_t = 10_000, value_parser = whole::<u32>)]
@@ -145,7 +145,7 @@ pub(crate) struct HoldArgs {
 #[command(next_line_help = true)]
 pub(crate) struct StormArgs {
     /// Where the server listens: ws://HOST:PORT/PATH
-    pub(crate) url: LoadTarget,
+    pub(crate) url: Target,
 
     /// Connections of one wave
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1000, value_parser = whole::<u32>)]

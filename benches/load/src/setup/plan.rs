@@ -10,19 +10,19 @@ use super::args::{
 use super::payload::{PAYLOAD_MIN, PUBLISHERS_MAX, ROOMS_MAX};
 use super::sources::Sources;
 use super::streams::Streams;
-use super::target::LoadTarget;
+use super::target::Target;
 use super::template::MessageTemplate;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
-    pub(crate) target: LoadTarget,
+    pub(crate) target: Target,
     pub(crate) address: SocketAddr,
     pub(crate) sources: Sources,
     pub(crate) threads: usize,
     /// Connections that receive.
     pub(crate) members: u32,
-    /// The first so many of every hundred thousand members are slow, spread evenly.
+    /// Which members read slowly, and how fast.
     pub(crate) slow: SlowShare,
     /// The share of members that receive Server-Sent Events.
     pub(crate) event_streams: f64,
@@ -56,7 +56,7 @@ impl Scenario {
 
 /// How a member receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum Transport {
     /// Frames of a WebSocket.
     WebSocket,
     /// Server-Sent Events, in chunks of an HTTP answer.
@@ -161,7 +161,7 @@ impl Plan {
 
     fn base(
         scenario: Scenario,
-        target: LoadTarget,
+        target: Target,
         crowd: Crowd,
         mut common: CommonArgs,
     ) -> Result<Self, String> {
@@ -196,16 +196,16 @@ impl Plan {
     }
 
     /// How a member receives; each room has the same share of both kinds.
-    pub(crate) fn wire(&self, member: u32) -> Wire {
+    pub(crate) fn transport(&self, member: u32) -> Transport {
         match is_of_share(self.event_streams, member / self.streams.rooms) {
-            true => Wire::Events,
-            false => Wire::WebSocket,
+            true => Transport::Events,
+            false => Transport::WebSocket,
         }
     }
 
     /// How many members receive Server-Sent Events.
     pub(crate) fn event_streams(&self) -> usize {
-        (0..self.members).filter(|&member| self.wire(member) == Wire::Events).count()
+        (0..self.members).filter(|&member| self.transport(member) == Transport::Events).count()
     }
 
     pub(crate) fn publishers(&self) -> u32 {

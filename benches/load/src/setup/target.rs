@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A `ws://` address, taken apart but not looked up.
 #[derive(Clone, Debug)]
-pub(crate) struct LoadTarget {
+pub(crate) struct Target {
     pub(crate) url: String,
     /// Host and port as the `Host` header has them.
     pub(crate) authority: String,
@@ -16,7 +16,7 @@ pub(crate) struct LoadTarget {
 
 const PORT: &str = ":80";
 
-impl LoadTarget {
+impl Target {
     /// The first address of the host where somebody listens.
     ///
     /// A name may have several, and which one the server has is not to be seen from here. With a
@@ -33,7 +33,7 @@ impl LoadTarget {
     }
 }
 
-impl FromStr for LoadTarget {
+impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
@@ -83,7 +83,7 @@ mod tests {
             ("ws://h?token=x", "h", "/?token=x"),
         ];
         for (url, authority, path) in rows {
-            let target: LoadTarget = url.parse().unwrap();
+            let target: Target = url.parse().unwrap();
             assert_eq!((&*target.authority, &*target.path), (authority, path), "{url}");
         }
     }
@@ -110,7 +110,7 @@ mod tests {
             ("ws://a b/", "looks like"),
         ];
         for (url, advice) in rows {
-            let error = url.parse::<LoadTarget>().unwrap_err();
+            let error = url.parse::<Target>().unwrap_err();
             assert!(error.contains(advice), "{url}: {error}");
         }
     }

@@ -16,14 +16,14 @@ pub(crate) struct Shared {
     phase: AtomicU8,
     /// Set by Ctrl-C.
     pub(crate) interrupted: Arc<AtomicBool>,
-    pub(crate) timetable: SharedTimetable,
+    pub(crate) milestones: Milestones,
     /// Measured messages of each stream so far.
     pub(crate) published: Vec<AtomicU32>,
     /// Members of each room that are connected.
-    pub(crate) present: Vec<AtomicU32>,
+    pub(crate) connected: Vec<AtomicU32>,
     /// Odd: members are to be connected; even: not. Only storms count past one.
     pub(crate) wave: AtomicU32,
-    pub(crate) readers: Vec<LoadGauges>,
+    pub(crate) readers: Vec<ReaderGauges>,
     pub(crate) publisher: PublisherGauges,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Phase {
 
 /// When what happens, in the clock's time; 0 until it is known.
 #[derive(Debug, Default)]
-pub(crate) struct SharedTimetable {
+pub(crate) struct Milestones {
     pub(crate) start: AtomicU64,
     /// The warm-up is over.
     pub(crate) mark: AtomicU64,
@@ -53,7 +53,7 @@ pub(crate) struct SharedTimetable {
 /// The figures of one receiving thread while it runs; a cache line pair of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct LoadGauges {
+pub(crate) struct ReaderGauges {
     /// The kernel's number of the thread.
     pub(crate) thread: AtomicU32,
     /// Connections that have said hello and been understood.
@@ -90,15 +90,15 @@ impl Shared {
         let run = run.iter().fold(0, |run, &byte| run << 8 | u32::from(byte));
         let (rooms, streams) = (plan.streams.rooms, plan.streams.count());
         let gauges =
-            || LoadGauges { outstanding: AtomicU64::new(u64::MAX), ..LoadGauges::default() };
+            || ReaderGauges { outstanding: AtomicU64::new(u64::MAX), ..ReaderGauges::default() };
         Self {
             clock: Clock::start(),
             marker: Marker::new(run & 0x00ff_ffff),
             phase: AtomicU8::new(Phase::Open as u8),
             interrupted,
-            timetable: SharedTimetable::default(),
+            milestones: Milestones::default(),
             published: (0..streams).map(|_| AtomicU32::new(0)).collect(),
-            present: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
+            connected: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
             wave: AtomicU32::new(0),
             readers: (0..plan.threads).map(|_| gauges()).collect(),
             publisher: PublisherGauges::default(),
@@ -124,7 +124,7 @@ impl Shared {
     }
 
     /// One figure, summed over the receiving threads.
-    pub(crate) fn sum(&self, figure: impl Fn(&LoadGauges) -> &AtomicU64) -> u64 {
+    pub(crate) fn sum(&self, figure: impl Fn(&ReaderGauges) -> &AtomicU64) -> u64 {
         let values = self.readers.iter().map(|gauges| figure(gauges).load(Acquire));
         values.fold(0, u64::saturating_add)
     }

@@ -68,7 +68,7 @@ impl Run {
     pub(crate) fn broadcast(&mut self) {
         let shared = self.shared.clone();
         let Some(traffic) = &shared.plan.traffic else { return };
-        let times = &shared.timetable;
+        let times = &shared.milestones;
         let start = shared.clock.now() + nanos(HEAD_START);
         let mark = start + nanos(traffic.warm_up);
         let end = mark + nanos(traffic.duration);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// Invariant: every hole ends at or before `next`; holes are sorted and do not touch.
 #[derive(Debug, Default)]
-pub(crate) struct Judge {
+pub(crate) struct Verifier {
     /// The sequence number after the largest that came.
     next: u32,
     /// Numbers below `next` that did not come; rare, so behind a pointer.
@@ -18,7 +18,7 @@ struct Holes {
 
 /// What is to be said of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Arrival {
     /// The next one.
     InOrder,
     /// So many before it did not come, or not yet.
@@ -29,28 +29,28 @@ pub(crate) enum Verdict {
     Repeated,
 }
 
-impl Judge {
+impl Verifier {
     #[inline]
-    pub(crate) fn receive(&mut self, sequence: u32) -> Verdict {
+    pub(crate) fn receive(&mut self, sequence: u32) -> Arrival {
         if sequence == self.next {
             self.next += 1;
-            return Verdict::InOrder;
+            return Arrival::InOrder;
         }
         self.receive_other(sequence)
     }
 
     #[cold]
-    fn receive_other(&mut self, sequence: u32) -> Verdict {
+    fn receive_other(&mut self, sequence: u32) -> Arrival {
         if sequence > self.next {
             let hole = self.next..sequence;
             self.next = sequence.saturating_add(1);
             let missing = hole.end - hole.start;
             self.holes.get_or_insert_default().ranges.push(hole);
-            return Verdict::Ahead(missing);
+            return Arrival::Ahead(missing);
         }
         match self.fill(sequence) {
-            true => Verdict::Late,
-            false => Verdict::Repeated,
+            true => Arrival::Late,
+            false => Arrival::Repeated,
         }
     }
 
@@ -91,13 +91,13 @@ mod tests {
 
     /// Feeds numbers and compares lost, late and repeated.
     fn check(sequences: &[u32], published: u32, expected: (u64, u64, u64)) {
-        let mut judge = Judge::default();
+        let mut judge = Verifier::default();
         let (mut late, mut repeated) = (0, 0);
         for &sequence in sequences {
             match judge.receive(sequence) {
-                Verdict::Late => late += 1,
-                Verdict::Repeated => repeated += 1,
-                Verdict::InOrder | Verdict::Ahead(_) => {}
+                Arrival::Late => late += 1,
+                Arrival::Repeated => repeated += 1,
+                Arrival::InOrder | Arrival::Ahead(_) => {}
             }
         }
         let lost = judge.holes() + judge.tail(published);
@@ -120,13 +120,13 @@ mod tests {
     #[test]
     fn filling_holes_agrees_with_a_set() {
         let mut chance = 12_345_u32;
-        let mut judge = Judge::default();
+        let mut judge = Verifier::default();
         let mut came = std::collections::BTreeSet::new();
         for _ in 0..5_000 {
             chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let sequence = chance >> 23;
             let fresh = came.insert(sequence);
-            assert_eq!(judge.receive(sequence) != Verdict::Repeated, fresh, "{sequence}");
+            assert_eq!(judge.receive(sequence) != Arrival::Repeated, fresh, "{sequence}");
             let top = came.last().map_or(0, |last| last + 1);
             assert_eq!(judge.next, top);
             assert_eq!(judge.holes(), u64::from(top) - came.len() as u64);

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::net::TcpStream;
 
-use crate::client::announcement::{Said, contains, violation};
+use crate::client::announcement::{Announcement, contains, violation};
 use crate::client::frames::{BINARY, Frames, TEXT, close_kind};
 use crate::client::handshake::{Answer, ClientHandshake};
 use crate::client::socket::{connect_now, error_kind, write};
@@ -13,7 +13,7 @@ use crate::setup::template::Fill;
 use crate::watch::tally::Tally;
 
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct PublisherConnection {
     /// `None` once it has ended.
     pub(crate) stream: Option<TcpStream>,
     pub(crate) unsent: Vec<u8>,
@@ -28,7 +28,7 @@ pub(crate) struct Outlet {
 
 const BUFFER: usize = 64 * 1024;
 
-impl Outlet {
+impl PublisherConnection {
     /// Connects, upgrades, and says hello; what went wrong is a sentence.
     pub(crate) fn open(
         plan: &Plan,
@@ -90,7 +90,7 @@ impl Outlet {
             tally.acked += 1;
             return;
         }
-        if let Some(Said::Error(kind)) = Said::read(message) {
+        if let Some(Announcement::Error(kind)) = Announcement::read(message) {
             // A refusal is an answer too.
             self.unacked = self.unacked.saturating_sub(1);
             tally.errors.add(&kind);

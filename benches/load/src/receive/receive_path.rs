@@ -1,13 +1,13 @@
-//! The receive path: from bytes of a socket to verdicts. Every message passes here, so it parses
+//! The receive path: from bytes of a socket to what it means. Every message passes here, so it parses
 //! no JSON, copies nothing but the last partial frame, and reads the clock once per read.
 
-use super::judge::{Judge, Verdict};
 use super::member::Member;
 use super::recorder::Recorder;
+use super::verifier::{Arrival, Verifier};
 use crate::client::chunks::{Chunks, comment};
 use crate::client::frames::{BINARY, FRAME_MAX, Frames, TEXT};
 use crate::setup::payload::{self, HEAD, Marker, PayloadContent, Stamp};
-use crate::setup::plan::Wire;
+use crate::setup::plan::Transport;
 use crate::watch::tally::Tally;
 
 /// What one thread knows about what its members received.
@@ -19,7 +19,7 @@ pub(crate) struct ReceivePath {
     sample_mask: u32,
     /// What is compared beyond head and end, if it is.
     content: Option<PayloadContent>,
-    pub(crate) judges: Vec<Judge>,
+    pub(crate) verifiers: Vec<Verifier>,
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
 }
@@ -56,7 +56,7 @@ impl ReceivePath {
             size,
             sample_mask: sampled_one_in - 1,
             content,
-            judges: Vec::new(),
+            verifiers: Vec::new(),
             tally: Tally::default(),
             recorder: Recorder::new(),
         }
@@ -72,9 +72,9 @@ impl ReceivePath {
         notices: &mut Vec<Notice>,
     ) -> &'a [u8] {
         self.recorder.advance(now);
-        match member.wire {
-            Wire::WebSocket => self.receive_frames(member, bytes, now, notices),
-            Wire::Events => self.receive_events(member, bytes, now, notices),
+        match member.transport {
+            Transport::WebSocket => self.receive_frames(member, bytes, now, notices),
+            Transport::Events => self.receive_events(member, bytes, now, notices),
         }
     }
 
@@ -195,9 +195,9 @@ impl ReceivePath {
             }
         }
         self.tally.received += 1;
-        match self.judges[member.judges + stamp.nth() as usize].receive(stamp.sequence) {
-            Verdict::InOrder => self.tally.progress += u64::from(!member.is_slow),
-            verdict => self.on_fault(member, verdict),
+        match self.verifiers[member.verifiers + stamp.nth() as usize].receive(stamp.sequence) {
+            Arrival::InOrder => self.tally.progress += u64::from(!member.is_slow),
+            arrival => self.on_fault(member, arrival),
         }
         if stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0 && !member.is_slow {
             self.recorder.record(now.saturating_sub(payload::due(text)));
@@ -214,13 +214,13 @@ impl ReceivePath {
     }
 
     #[cold]
-    fn on_fault(&mut self, member: &Member, verdict: Verdict) {
-        match verdict {
-            Verdict::InOrder => {}
-            Verdict::Ahead(_) if member.is_slow => {}
-            Verdict::Ahead(missing) => self.tally.progress += 1 + u64::from(missing),
-            Verdict::Late => self.tally.disordered += 1,
-            Verdict::Repeated => self.tally.repeated += 1,
+    fn on_fault(&mut self, member: &Member, arrival: Arrival) {
+        match arrival {
+            Arrival::InOrder => {}
+            Arrival::Ahead(_) if member.is_slow => {}
+            Arrival::Ahead(missing) => self.tally.progress += 1 + u64::from(missing),
+            Arrival::Late => self.tally.disordered += 1,
+            Arrival::Repeated => self.tally.repeated += 1,
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
     const SIZE: usize = PAYLOAD_MIN + 3;
 
     struct Bench {
-        intake: ReceivePath,
+        receive_path: ReceivePath,
         member: Member,
         payload: TestPayload,
     }
@@ -288,10 +288,11 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let marker = Marker::new(5);
-            let mut intake = ReceivePath::new(marker, SIZE, 1, Some(PayloadContent::new(SIZE)));
-            intake.judges.push(Judge::default());
+            let mut receive_path =
+                ReceivePath::new(marker, SIZE, 1, Some(PayloadContent::new(SIZE)));
+            receive_path.verifiers.push(Verifier::default());
             let member = Member::new(0, 3, 0, 1);
-            Self { intake, member, payload: TestPayload::new(SIZE, marker) }
+            Self { receive_path, member, payload: TestPayload::new(SIZE, marker) }
         }
 
         /// A message of that sequence number, after so much other text.
@@ -305,7 +306,7 @@ mod tests {
 
         fn receive(&mut self, bytes: &[u8]) -> (usize, Vec<Notice>) {
             let mut notices = Vec::new();
-            let rest = self.intake.receive(&mut self.member, bytes, 350, &mut notices).len();
+            let rest = self.receive_path.receive(&mut self.member, bytes, 350, &mut notices).len();
             (rest, notices)
         }
     }
@@ -323,9 +324,9 @@ mod tests {
         let whole = bytes.len();
         bytes.extend_from_slice(&[0x81, 50, 1, 2]);
         assert_eq!(bench.receive(&bytes), (4, vec![]), "of {whole}");
-        let tally = &bench.intake.tally;
+        let tally = &bench.receive_path.tally;
         assert_eq!((tally.received, tally.progress, tally.damaged, tally.other), (8, 8, 0, 0));
-        assert_eq!(bench.intake.recorder.whole().len(), 8);
+        assert_eq!(bench.receive_path.recorder.whole().len(), 8);
     }
 
     #[test]
@@ -347,7 +348,7 @@ mod tests {
             Notice::Close(vec![3, 232]),
         ];
         assert_eq!(bench.receive(&bytes), (0, expected));
-        assert_eq!(bench.intake.tally.received, 1);
+        assert_eq!(bench.receive_path.tally.received, 1);
     }
 
     #[test]
@@ -358,7 +359,7 @@ mod tests {
             let mut all = bytes.concat();
             push_frame(&mut all, Opcode::Text, &after);
             assert_eq!(bench.receive(&all), (0, vec![Notice::Violation(fault)]), "{bytes:x?}");
-            assert_eq!(bench.intake.tally.received, 0);
+            assert_eq!(bench.receive_path.tally.received, 0);
         };
         check(&[&[0xc1, 0]], "reserved bits in a frame");
         check(&[&[0x81, 0x80, 1, 2, 3, 4]], "a masked frame");
@@ -379,11 +380,11 @@ mod tests {
             let mut bytes = Vec::new();
             push_frame(&mut bytes, Opcode::Text, &changed);
             bench.receive(&bytes);
-            let damaged = bench.intake.tally.damaged;
+            let damaged = bench.receive_path.tally.damaged;
             // Only a time that is still possible cannot be told from the right one.
             let is_possible_time = (24..HEAD).contains(&at) && payload::due(&changed) <= 350;
             assert_eq!(damaged == 1, !is_possible_time, "byte {at}");
-            bench.intake.tally.damaged = 0;
+            bench.receive_path.tally.damaged = 0;
         }
     }
 
@@ -398,7 +399,7 @@ mod tests {
         let warm_up = Stamp { stream: stream_code(3, 0, true), sequence: 0 };
         push_frame(&mut bytes, Opcode::Text, bench.payload.stamp(warm_up, 0));
         bench.receive(&bytes);
-        let tally = &bench.intake.tally;
+        let tally = &bench.receive_path.tally;
         assert_eq!((tally.damaged, tally.warm_up, tally.received), (2, 1, 0));
     }
 }
