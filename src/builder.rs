@@ -7,22 +7,15 @@ use std::time::Duration;
 use corecast_shards::{Disconnect, Limits, SlowPolicy};
 use hyper::Method;
 
-use crate::anonymous::Anonymous;
-use crate::claims::Claims;
-use crate::client::Client;
-use crate::event::Event;
-use crate::executor_choice::Executor;
-use crate::handler::{HandlerResult, binary, unary};
-use crate::handshake::{Handshake, Refusal};
-use crate::http::Route;
-use crate::http_api::HttpApi;
-use crate::program::Program;
-use crate::publication::Publication;
-use crate::route::{HttpRequest, RouteResult};
-use crate::runtime::{StartError, Trial, start};
+use crate::handles::{Client, HttpRequest, on_shard};
+use crate::http::check_routes;
+use crate::program::{
+    HandlerResult, Handshake, HttpApi, Program, Refusal, Route, RouteResult, ShardState, binary,
+    unary,
+};
+use crate::runtime::{Instantiate, Plan, Sends, Settings, StartError, Trial, start};
 use crate::server::Server;
-use crate::settings::{Sends, Settings};
-use crate::shard_state::ShardState;
+use crate::values::{Anonymous, Claims, Event, Executor, Publication};
 
 /// What a server will be: its settings and the program's handlers. Made by
 /// [`Server::builder`].
@@ -40,7 +33,7 @@ pub struct Builder {
     bad_address: Option<String>,
     bad_key: Option<String>,
     bad_origin: Option<String>,
-    program: Program,
+    program: Program<Client, HttpRequest>,
 }
 
 impl Builder {
@@ -387,7 +380,8 @@ impl Builder {
     where
         F: AsyncFn(HttpRequest) -> RouteResult + Clone + Send + 'static,
     {
-        self.program.routes.push(Route::new(method, path, unary(handler)));
+        let (path, handler) = (path.to_owned(), unary(handler));
+        self.program.routes.push(Route { method, path, handler });
         self
     }
 
@@ -409,9 +403,15 @@ impl Builder {
             return Err(StartError::Origin { reason });
         }
         self.settings.check()?;
+        check_routes(&self.program.routes).map_err(|message| StartError::Route { message })?;
         for remark in self.settings.limits.remarks() {
             tracing::warn!("{remark}");
         }
-        start(self.settings, &self.program).map(Server::new)
+        let instantiate = || -> Instantiate {
+            let program = self.program.clone();
+            Box::new(move |handle| on_shard(program, handle))
+        };
+        let plan = Plan { needs: self.program.needs(), instantiate: &instantiate };
+        start(self.settings, &plan).map(Server::new)
     }
 }

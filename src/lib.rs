@@ -138,66 +138,39 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod anonymous;
-mod broadcaster;
 mod builder;
-mod claims;
-mod client;
-mod command_hooks;
-mod error;
-mod event;
-mod executor_choice;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod handler;
-mod handshake;
+mod handles;
 mod http;
-mod http_api;
-mod message;
 mod program;
-mod publication;
-mod receipt;
-mod route;
 mod runtime;
 mod server;
-mod session;
-mod settings;
-mod shard_state;
-mod target;
-mod task;
+mod values;
 
-pub use anonymous::Anonymous;
-pub use broadcaster::Broadcaster;
 pub use builder::Builder;
-pub use claims::Claims;
-pub use client::Client;
 #[doc(inline)]
 pub use corecast_shards::{
     BadCloseCode, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined, Limits,
     RoomInfo, RoomName, SlowPolicy,
 };
-pub use error::{ClientError, ControlError, JoinError, PublishError};
-pub use event::Event;
-pub use executor_choice::{Executor, ExecutorChoice, Obstacle};
-pub use handler::HandlerResult;
-pub use handshake::{Handshake, Refusal};
-pub use http_api::{ApiRequest, HttpApi};
+pub use handles::{Broadcaster, Client, HttpRequest, Spawned, sleep, spawn};
 pub use hyper::Method;
-pub use message::{Message, MessageError};
-pub use publication::Publication;
-pub use receipt::Receipt;
-pub use route::{HttpRequest, HttpResponse, RouteResult};
-pub use runtime::StartError;
+pub use program::{
+    ApiRequest, HandlerResult, Handshake, HttpApi, HttpResponse, Refusal, RouteResult,
+};
 #[cfg(feature = "fault-injection")]
 #[doc(hidden)]
 pub use runtime::injected_faults;
 #[doc(hidden)]
 pub use runtime::try_executor;
-pub use server::{Drained, Server, Sizing};
-pub use settings::Sends;
-pub use target::Target;
-pub use task::{Spawned, sleep, spawn};
+pub use runtime::{Sends, StartError};
+pub use server::{Drained, Server};
+pub use values::{
+    Anonymous, Claims, ClientError, ControlError, Event, Executor, ExecutorChoice, JoinError,
+    Message, MessageError, Obstacle, Publication, PublishError, Receipt, Sizing, Target,
+};
 
 /// The README's program compiles.
 #[cfg(doctest)]

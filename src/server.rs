@@ -1,16 +1,15 @@
 //! A running server, and its end.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast_shards::{Disconnect, ShardId};
 
-use crate::broadcaster::Broadcaster;
 use crate::builder::Builder;
-use crate::executor_choice::ExecutorChoice;
+use crate::handles::Broadcaster;
 use crate::runtime::{External, Started, oneshot};
+use crate::values::{ExecutorChoice, Sizing};
 
 /// A running server. [`Server::shutdown`] ends it so that nothing is lost. Dropping it ends it at
 /// once: nobody is told, connections are cut, and what was on its way is lost.
@@ -33,33 +32,6 @@ pub struct Drained {
     /// Shards whose thread still runs: a handler or a destructor of the program's keeps it. Nobody
     /// can connect to them, but what they hold is free only when that lets go.
     pub stuck: usize,
-}
-
-/// Why a server has as many shards as it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Sizing {
-    /// It was told how many.
-    Asked,
-    /// One per core of the process's affinity mask.
-    Cores,
-    /// A control group leaves the process the time of fewer cores than it may use. Shards are not
-    /// pinned then, since others may run on the same cores.
-    Quota {
-        /// Cores that this time keeps busy, rounded up.
-        cores: usize,
-    },
-}
-
-impl fmt::Display for Sizing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Sizing::Asked => f.write_str("as asked for"),
-            Sizing::Cores => f.write_str("one per core that the process may use"),
-            Sizing::Quota { cores: 1 } => f.write_str("CPU quota of 1 core"),
-            Sizing::Quota { cores } => write!(f, "CPU quota of {cores} cores"),
-        }
-    }
 }
 
 /// How often the progress of a shutdown is looked at.

@@ -2,6 +2,8 @@
 //! `unsafe` is, and that the pages say what there is.
 #![allow(clippy::unwrap_used)] // A test that cannot read the tree has failed.
 
+#[path = "tidy/graph.rs"]
+mod graph;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/pages.rs"]

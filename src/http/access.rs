@@ -1,40 +1,9 @@
-//! Who may use a route, and who may open a connection.
-
-use std::net::SocketAddr;
-
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{HeaderMap, Request};
+//! Who may open a connection, and who may use `/v1`: the rules of one server.
 
 use super::fields::Few;
-use super::router::Found;
 use super::{ApiKeys, Host, HttpError, Origins};
-use crate::anonymous::Anonymous;
-use crate::http_api::ApiRequest;
-use crate::runtime::Hub;
-
-/// Who may use a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Everybody: it changes nothing and tells no secret.
-    Everybody,
-    /// `/v1`: as [`AccessRules::api`] says.
-    Api,
-    /// The program's route decides by itself.
-    Program,
-}
-
-/// Who may use `/v1`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ApiAccess {
-    /// Those who bring an API key, or everybody while none is configured.
-    #[default]
-    Keys,
-    /// Those who bring an API key, and those whom the program's rule lets in.
-    Program,
-    /// Nobody.
-    Off,
-}
+use crate::program::ApiAccess;
+use crate::values::Anonymous;
 
 /// What a server was told about who may do what.
 #[derive(Clone, Debug, Default)]
@@ -86,71 +55,4 @@ impl AccessRules {
         }
         Ok(is_key)
     }
-}
-
-/// Proof that a route's rule let a request in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Admission {
-    is_known: bool,
-}
-
-impl Admission {
-    /// Whether the caller brought an API key, or the program's rule knows it.
-    pub(crate) fn is_known(self) -> bool {
-        self.is_known
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> Admission {
-        Admission { is_known: false }
-    }
-}
-
-/// Asks a route's rule.
-pub(crate) async fn admit(
-    hub: &Hub,
-    found: &Found<'_>,
-    request: &Request<Incoming>,
-    remote_addr: SocketAddr,
-) -> Result<Admission, HttpError> {
-    let is_known = match found.access() {
-        Access::Everybody | Access::Program => false,
-        Access::Api => admit_to_api(hub, found, request, remote_addr).await?,
-    };
-    Ok(Admission { is_known })
-}
-
-/// Whether the caller is known, if it may use `/v1`.
-async fn admit_to_api(
-    hub: &Hub,
-    found: &Found<'_>,
-    request: &Request<Incoming>,
-    remote_addr: SocketAddr,
-) -> Result<bool, HttpError> {
-    let rules = hub.rules();
-    let has_key = bearer_token(request.headers()).is_some_and(|token| rules.keys.contain(token));
-    match rules.api {
-        ApiAccess::Off => Err(HttpError::nothing_there()),
-        _ if has_key => Ok(true),
-        ApiAccess::Program => {
-            let request = ApiRequest::new(request, found, remote_addr);
-            hub.authorize_api(request).await.map_err(HttpError::refusal)?;
-            Ok(true)
-        }
-        ApiAccess::Keys if !rules.keys.is_empty() => Err(HttpError::unauthorized()),
-        ApiAccess::Keys => rules.admit_host(host_of(request)).map(|()| false),
-    }
-}
-
-/// Which host a request means; it was checked when its head arrived.
-pub(super) fn host_of(request: &Request<Incoming>) -> Option<Host<'_>> {
-    let field = || request.headers().get(HOST)?.to_str().ok();
-    let authority = request.uri().authority().map(|authority| authority.as_str());
-    authority.or_else(field).and_then(Host::parse)
-}
-
-/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1).
-pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

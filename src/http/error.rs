@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use corecast_shards::{BadBody, Full};
+use corecast_shards::BadBody;
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode, header};
 
-use crate::handshake::Refusal;
+use crate::program::Refusal;
+use crate::values::NotAccepted;
 
 /// An error that is told to the caller: status, code, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +113,10 @@ impl HttpError {
         HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    pub(crate) fn no_connection() -> HttpError {
+        HttpError::not_found("there is no such connection")
+    }
+
     pub(crate) fn emit_too_large(limit: usize) -> HttpError {
         let message =
             format!("a message for one connection may have at most {limit} bytes (own_bytes)");
@@ -207,9 +212,15 @@ impl HttpError {
     }
 }
 
-impl From<Full> for HttpError {
-    fn from(_: Full) -> HttpError {
-        HttpError::overloaded()
+impl From<NotAccepted> for HttpError {
+    fn from(not_accepted: NotAccepted) -> HttpError {
+        match not_accepted {
+            NotAccepted::Closed => HttpError::draining(),
+            NotAccepted::Gone => HttpError::no_connection(),
+            NotAccepted::TooLarge(limit) => HttpError::emit_too_large(limit),
+            NotAccepted::BadRoom(bad) => HttpError::bad_request(bad.to_string()),
+            NotAccepted::Full | NotAccepted::Unconfirmed => HttpError::overloaded(),
+        }
     }
 }
 

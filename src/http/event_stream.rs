@@ -5,10 +5,9 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
 use hyper::{Request, Version};
 
-use super::HttpError;
-use super::access::{Admission, host_of};
+use super::admission::{Admission, host_of};
 use super::fields::Few;
-use crate::runtime::Hub;
+use super::{Backend, HttpError};
 
 /// A request for the messages of one room as Server-Sent Events (HTML Living Standard section 9.2),
 /// which the shard answers for as long as the client listens.
@@ -29,13 +28,13 @@ const RETRY_MS_SPREAD: u16 = 3_000;
 impl EventStream {
     /// Judges a request that may use `/v1`.
     pub(super) fn admit(
-        hub: &Hub,
+        shard: &impl Backend,
         admission: Admission,
         room: &str,
         request: &Request<Incoming>,
     ) -> Result<EventStream, HttpError> {
-        let origin = admit_origin(hub, request)?;
-        if !admission.is_known() && hub.anonymous_join() != Permission::Allowed {
+        let origin = admit_origin(shard, request)?;
+        if !admission.is_known() && anonymous_join(shard) != Permission::Allowed {
             return Err(HttpError::forbidden(
                 "a caller that brings no API key may not join rooms here, and so may not read one",
             ));
@@ -47,7 +46,7 @@ impl EventStream {
         let accepts = request.headers().get_all(ACCEPT).iter();
         let by_event_source = accepts.into_iter().any(|value| value == "text/event-stream");
         if !by_event_source {
-            hub.refuse_while_draining()?;
+            shard.refuse_while_draining()?;
         }
         Ok(EventStream { room, begin: begin(origin, retry_ms()), by_event_source })
     }
@@ -61,16 +60,26 @@ impl EventStream {
     }
 }
 
+/// Whether a caller without credentials may join rooms: as over a WebSocket. Where a hook of the
+/// program decides about handshakes it may not, because a request for events is none.
+fn anonymous_join(shard: &impl Backend) -> Permission {
+    let rules = shard.rules();
+    match rules.program_authorizes {
+        true => Permission::Forbidden,
+        false => rules.anonymous.restrict(shard.permissions()).join,
+    }
+}
+
 /// The origin of the page that asks, if it may. As with handshakes, what is no browser sends none.
 fn admit_origin<'a>(
-    hub: &Hub,
+    shard: &impl Backend,
     request: &'a Request<Incoming>,
 ) -> Result<Option<&'a HeaderValue>, HttpError> {
     let origins = request.headers().get_all(ORIGIN);
     let few: Few<'_> = origins.iter().map(HeaderValue::as_bytes).collect();
     let host = host_of(request).ok_or_else(HttpError::bad_host);
     if !few.is_empty() {
-        hub.rules().admit_origin(&few, host?)?;
+        shard.rules().admit_origin(&few, host?)?;
     }
     Ok(origins.iter().next())
 }

@@ -5,10 +5,17 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
-use super::{Body, Host, HttpError};
+use super::{Host, HttpError};
 
 /// `Sec-WebSocket-Accept`: 28 characters of base64.
 pub(crate) type Accept = [u8; 28];
+
+/// How long a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Sized(u64),
+    Chunked,
+}
 
 /// The header fields that decide what becomes of a request.
 #[derive(Default)]

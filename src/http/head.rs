@@ -1,7 +1,8 @@
 //! The head of a request: where it ends, what follows it, and whether it is a handshake.
 
-use super::fields::{Accept, Fields};
+use super::fields::{Accept, Body, Fields};
 use super::{AccessRules, Host, HttpError, path};
+use crate::program::HEADERS_MAX;
 
 /// What the first bytes of a request turned out to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,18 +34,22 @@ pub(crate) struct Upgrade {
     pub(crate) has_key: bool,
 }
 
-/// How long a request's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    Sized(u64),
-    Chunked,
-}
-
-/// Header fields of one request. Browsers send about 15.
-pub(crate) const HEADERS_MAX: usize = 100;
-
 /// The subprotocol of the wire protocol, version 1.
-pub(crate) const SUBPROTOCOL: &str = "corecast.v1";
+const SUBPROTOCOL: &str = "corecast.v1";
+
+impl Upgrade {
+    /// The answer that accepts the handshake (RFC 6455 section 4.2.2).
+    pub(crate) fn response(&self) -> Vec<u8> {
+        const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Accept: ";
+        let mut response = [HEAD, &self.accept, b"\r\n"].concat();
+        if self.selects_protocol {
+            response.extend(format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n").into_bytes());
+        }
+        response.extend_from_slice(b"\r\n");
+        response
+    }
+}
 
 impl Head {
     /// Looks at what has arrived so far of a head that may have `limit` bytes.

@@ -1,28 +1,40 @@
-//! HTTP beside `/ws`, on the same port.
+//! HTTP beside `/ws`, on the same port. It reaches the shard below by [`Backend`], and a socket by
+//! [`Transport`].
 
 mod access;
+mod admission;
 mod api_keys;
+mod backend;
 mod error;
 mod event_stream;
 mod fields;
 mod head;
 mod host;
 mod intake;
+pub(crate) mod last_words;
 mod origin;
 mod path;
+mod response;
 mod rooms;
 mod router;
 mod routes;
+mod server;
+mod service;
 mod stats;
+mod stream;
+mod transport;
 
-pub(crate) use access::{AccessRules, ApiAccess, bearer_token};
+pub(crate) use access::AccessRules;
 pub(crate) use api_keys::ApiKeys;
+pub(crate) use backend::{Backend, ThreadStats};
 pub(crate) use error::HttpError;
 pub(crate) use event_stream::EventStream;
-pub(crate) use head::{Body, HEADERS_MAX, Head, SUBPROTOCOL, Upgrade};
+pub(crate) use fields::Body;
+pub(crate) use head::{Head, Upgrade};
 pub(crate) use host::Host;
 pub(crate) use intake::Intake;
 pub(crate) use origin::Origins;
-pub(crate) use path::{decode, parameter};
-pub(crate) use router::{Found, Route, Router, check as check_routes};
-pub(crate) use routes::{Reply, respond};
+pub(crate) use router::{Router, check as check_routes};
+pub(crate) use server::serve;
+pub(crate) use service::Service;
+pub(crate) use transport::Transport;

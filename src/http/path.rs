@@ -1,4 +1,4 @@
-//! Paths and queries of requests.
+//! Paths of requests.
 
 use std::borrow::Cow;
 
@@ -26,17 +26,6 @@ pub(crate) fn decode(segment: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(segment).decode_utf8().ok()
 }
 
-/// One parameter of a query, decoded as forms are: `+` is a space. None when it is absent.
-pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.into_iter().find(|(key, _)| form_decode(key) == name)?;
-    Some(form_decode(value))
-}
-
-fn form_decode(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,15 +49,5 @@ mod tests {
         }
         assert_eq!(decode("a%2Fb").as_deref(), Some("a/b"));
         assert_eq!(decode("%FF"), None);
-    }
-
-    #[test]
-    fn parameters_are_decoded() {
-        let query = Some("after=a%2Fb+c&limit=5&x&%6eame=n");
-        assert_eq!(parameter(query, "after").as_deref(), Some("a/b c"));
-        assert_eq!(parameter(query, "limit").as_deref(), Some("5"));
-        assert_eq!(parameter(query, "x").as_deref(), Some(""));
-        assert_eq!(parameter(query, "name").as_deref(), Some("n"));
-        assert_eq!(parameter(query, "y"), None);
     }
 }

@@ -1,13 +1,11 @@
 //! Rooms over HTTP.
 
 use corecast_shards::{Answer, Query, RoomInfo, RoomName};
-use http_body_util::Full;
-use hyper::Response;
-use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use super::{HttpError, path, routes};
-use crate::runtime::Hub;
+use super::response::{Answered, ok};
+use super::{Backend, HttpError};
+use crate::values::parameter;
 
 /// Rooms per page, unless the caller says otherwise.
 const LIMIT_DEFAULT: usize = 100;
@@ -16,16 +14,13 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 
 /// One page of all rooms, in the order of their names' bytes.
-pub(super) async fn list(
-    hub: &Hub,
-    query: Option<&str>,
-) -> Result<Response<Full<Bytes>>, HttpError> {
+pub(super) async fn list(shard: &impl Backend, query: Option<&str>) -> Answered {
     let limit = read_limit(query)?;
-    let after: Option<Box<str>> = path::parameter(query, "after").map(Into::into);
+    let after: Option<Box<str>> = parameter(query, "after").map(Into::into);
     // One more than asked for tells whether there is a next page.
     let ask = || Query::Rooms { after: after.clone(), limit: limit + 1 };
     let mut rooms: Vec<RoomInfo> = Vec::new();
-    for answer in hub.query_all(ask).await? {
+    for answer in shard.query_all(ask).await? {
         if let Answer::Rooms(part) = answer {
             rooms.extend(part);
         }
@@ -37,22 +32,22 @@ pub(super) async fn list(
     if let Some(last) = rooms.last().filter(|_| more) {
         page["next"] = last.room.as_str().into();
     }
-    routes::ok(&page)
+    ok(&page)
 }
 
 /// One room.
-pub(super) async fn one(hub: &Hub, name: &str) -> Result<Response<Full<Bytes>>, HttpError> {
+pub(super) async fn one(shard: &impl Backend, name: &str) -> Answered {
     let unknown =
         || HttpError::not_found("there is no such room; it exists from its first join or publish");
     let room = RoomName::new(name).map_err(|_| unknown())?;
-    match hub.query(hub.home(&room), Query::Room(room)).await? {
-        Answer::Room(Some(info)) => routes::ok(&describe(&info)),
+    match shard.query(shard.home(&room), Query::Room(room)).await? {
+        Answer::Room(Some(info)) => ok(&describe(&info)),
         _ => Err(unknown()),
     }
 }
 
 fn read_limit(query: Option<&str>) -> Result<usize, HttpError> {
-    let Some(limit) = path::parameter(query, "limit") else { return Ok(LIMIT_DEFAULT) };
+    let Some(limit) = parameter(query, "limit") else { return Ok(LIMIT_DEFAULT) };
     let limit = limit.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
     limit.ok_or_else(|| HttpError::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))
 }

@@ -5,28 +5,9 @@ use std::collections::BTreeMap;
 
 use hyper::Method;
 
-use super::access::{Access, Admission};
+use super::admission::{Access, Admission};
 use super::{HttpError, path};
-use crate::handler::{Handler, Template};
-use crate::route::{HttpRequest, RouteResult};
-
-/// One route of the program, on its way to the shards.
-#[derive(Clone)]
-pub(crate) struct Route {
-    method: Method,
-    path: String,
-    handler: Box<dyn Template<HttpRequest, RouteResult>>,
-}
-
-impl Route {
-    pub(crate) fn new(
-        method: Method,
-        path: &str,
-        handler: Box<dyn Template<HttpRequest, RouteResult>>,
-    ) -> Route {
-        Route { method, path: canonical_pattern(path), handler }
-    }
-}
+use crate::program::{Route, RouteHandler, ShardRoute};
 
 /// Requests are matched by their canonical path, so that patterns are spelled the same way.
 fn canonical_pattern(pattern: &str) -> String {
@@ -41,7 +22,7 @@ fn canonical_pattern(pattern: &str) -> String {
 #[derive(Clone)]
 pub(crate) enum Endpoint {
     Own(Own),
-    Program(Handler<HttpRequest, RouteResult>),
+    Program(RouteHandler),
 }
 
 /// What the server answers itself.
@@ -122,18 +103,19 @@ pub(crate) struct Found<'a> {
 }
 
 /// Refuses routes that could never be reached, in words for the programmer.
-pub(crate) fn check(routes: &[Route]) -> Result<(), String> {
+pub(crate) fn check<R>(routes: &[Route<R>]) -> Result<(), String> {
     let mut paths = matchit::Router::new();
-    let mut known: Vec<(&str, &Method)> = Vec::new();
+    let mut known: Vec<(String, &Method)> = Vec::new();
     for Route { method, path, .. } in routes {
+        let path = canonical_pattern(path);
         let within = |own: &&str| path == *own || path.starts_with(&format!("{own}/"));
         if let Some(own) = RESERVED.iter().find(|own| within(own)) {
             return Err(format!("the route {path} is not possible: {own} is the server's own"));
         }
-        if known.contains(&(path, method)) {
+        if known.iter().any(|(other, of)| *other == path && *of == method) {
             return Err(format!("the route {method} {path} stands twice"));
         }
-        if !known.iter().any(|(other, _)| other == path) {
+        if !known.iter().any(|(other, _)| *other == path) {
             let inserted = paths.insert(path.as_str(), ());
             inserted.map_err(|error| format!("the route {path} is not possible: {error}"))?;
         }
@@ -144,12 +126,12 @@ pub(crate) fn check(routes: &[Route]) -> Result<(), String> {
 
 impl Router {
     /// A router of the server's own routes and of the program's, which were checked.
-    pub(crate) fn new(routes: Vec<Route>) -> Router {
+    pub(crate) fn new(routes: Vec<ShardRoute>) -> Router {
         let mut places: BTreeMap<String, Place> = BTreeMap::new();
-        for Route { method, path, handler } in routes {
-            let place = places.entry(path);
+        for ShardRoute { method, path, handler } in routes {
+            let place = places.entry(canonical_pattern(&path));
             let place = place.or_insert(Place { access: Access::Program, methods: Vec::new() });
-            place.methods.push((method, Endpoint::Program(handler.instantiate())));
+            place.methods.push((method, Endpoint::Program(handler)));
         }
         for OwnPath { pattern, access, methods } in OWN {
             let method = |name: &str| Method::from_bytes(name.as_bytes()).expect("it is a token");
@@ -223,11 +205,15 @@ impl Found<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handler::unary;
-    use crate::route::HttpResponse;
+    use crate::program::{HttpResponse, RouteRequest, unary};
 
-    fn route(method: Method, path: &str) -> Route {
-        Route::new(method, path, unary(async |_: HttpRequest| Ok(HttpResponse::text("yes"))))
+    fn route(method: Method, path: &str) -> Route<RouteRequest> {
+        let handler = unary(async |_: RouteRequest| Ok(HttpResponse::text("yes")));
+        Route { method, path: path.to_owned(), handler }
+    }
+
+    fn router(routes: Vec<Route<RouteRequest>>) -> Router {
+        Router::new(routes.into_iter().map(|route| route.instantiate(|request| request)).collect())
     }
 
     #[test]
@@ -241,7 +227,7 @@ mod tests {
             route(Method::GET, "/é/{*rest}"),
         ];
         assert_eq!(check(&routes), Ok(()));
-        let router = Router::new(routes);
+        let router = router(routes);
         let enter = |method: Method, path: &str| {
             let found = router.find(path).expect("the path is known");
             assert_eq!(found.access(), Access::Program, "{path}");
@@ -265,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_path_whose_first_segment_is_v1_has_the_rule_of_the_api() {
-        let router = Router::new(vec![route(Method::GET, "/{*page}")]);
+        let router = router(vec![route(Method::GET, "/{*page}")]);
         for path in [
             "/v1",
             "/v1/",

@@ -1,20 +1,16 @@
 //! The figures of all shards.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use corecast_shards::{Amount, Answer, Disconnect, Latencies, Limits, ShardStats};
-use http_body_util::Full;
-use hyper::Response;
-use hyper::body::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::{HttpError, routes};
-use crate::runtime::{Gauges, Hub};
+use super::response::{Answered, ok};
+use super::{Backend, ThreadStats};
 
 /// What every shard has and has done, and the limits.
-pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError> {
-    let answers = hub.query_all(|| corecast_shards::Query::Stats).await?;
+pub(super) async fn stats(shard: &impl Backend) -> Answered {
+    let answers = shard.query_all(|| corecast_shards::Query::Stats).await?;
     let shards: Vec<Box<ShardStats>> = answers
         .into_iter()
         .filter_map(|answer| match answer {
@@ -23,22 +19,22 @@ pub(super) async fn stats(hub: &Hub) -> Result<Response<Full<Bytes>>, HttpError>
         })
         .collect();
     let connections: u64 = shards.iter().map(|stats| stats.connections).sum();
-    routes::ok(&json!({
+    ok(&json!({
         "connections": connections,
-        "shards": shards.iter().map(|stats| describe(hub, stats)).collect::<Vec<_>>(),
-        "limits": limits(hub.limits()),
-        "http_connections": hub.http_connections(),
-        "anonymous": hub.rules().anonymous.to_string(),
-        "executor": hub.executor().name(),
-        "executor_reason": hub.executor().reason(),
+        "shards": shards.iter().map(|stats| describe(stats, shard.thread(stats.shard))).collect::<Vec<_>>(),
+        "limits": limits(shard.limits()),
+        "http_connections": shard.http_connections(),
+        "anonymous": shard.rules().anonymous.to_string(),
+        "executor": shard.executor().name(),
+        "executor_reason": shard.executor().reason(),
     }))
 }
 
-fn describe(hub: &Hub, stats: &ShardStats) -> Value {
+fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
     let counters = &stats.counters;
     json!({
         "shard": stats.shard.index(),
-        "core": hub.core_of(stats.shard),
+        "core": thread.core,
         "connections": stats.connections,
         "memberships": stats.memberships,
         "rooms": stats.rooms,
@@ -57,7 +53,7 @@ fn describe(hub: &Hub, stats: &ShardStats) -> Value {
         "log_bytes_copied": counters.log_bytes_copied,
         "rest_bytes_copied": counters.rest_bytes_copied,
         "latency_us": latencies(&counters.latencies),
-        "runtime": runtime(hub.gauges(stats.shard)),
+        "runtime": runtime(&thread),
     })
 }
 
@@ -75,10 +71,10 @@ fn latencies(latencies: &Latencies) -> Value {
 }
 
 /// What the shard's thread asked of the kernel.
-fn runtime(gauges: &Gauges) -> Value {
-    let counts = gauges.counts();
+fn runtime(thread: &ThreadStats) -> Value {
+    let counts = thread.counts;
     json!({
-        "sends_by": if gauges.sends_on_ring() { "ring" } else { "plain" },
+        "sends_by": if thread.sends_on_ring { "ring" } else { "plain" },
         "turns": counts.turns,
         "sends": counts.sends,
         "send_batches": counts.send_batches,
@@ -87,10 +83,10 @@ fn runtime(gauges: &Gauges) -> Value {
         "polls": counts.polls,
         "timer_sets": counts.timer_sets,
         "accepts": counts.accepts,
-        "doorbell_writes": gauges.waker_writes(),
+        "doorbell_writes": thread.waker_writes,
         "evicted": counts.evicted,
         "refused": counts.refused,
-        "failures": gauges.failures().by_name().collect::<BTreeMap<_, _>>(),
+        "failures": thread.failures,
     })
 }
 

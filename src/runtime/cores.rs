@@ -5,7 +5,7 @@ use corecast_shards::SHARDS_MAX;
 use super::cpu_quota::{Quota, cpu_quota};
 use super::start_error::StartError;
 use super::sys;
-use crate::server::Sizing;
+use crate::values::Sizing;
 
 /// The core of each shard, none for those that are not pinned, and why there are that many.
 pub(super) fn choose_cores(

@@ -9,29 +9,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Permissions, Query,
-    RoomMessage, RoomName, Shard, Time,
+    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, RoomMessage, Shard, Time,
 };
 
-use super::counts::Counts;
 use super::event_progress::{EventProgress, Queued};
-use super::eviction::Reserve;
 use super::held_back::HeldBack;
-use super::inbox::{External, Inbox};
+use super::inbox::Inbox;
 use super::kernel::Syscall;
 use super::mesh::Mesh;
 use super::oneshot::OneshotSender;
-use super::pending::PendingHandshakes;
 use super::poller::{IoEvent, Polled, Poller};
-use super::registrations::Registrations;
+use super::reception::{Reception, ReceptionCounts};
 use super::sender::BatchSender;
 use super::server_state::{HttpPlace, ServerState};
+use super::settings::Sends;
 use super::sockets::{Ending, Sockets};
-use super::sys;
 use super::timers::Timers;
-use crate::handshake::Handshake;
-use crate::session::Session;
-use crate::settings::Sends;
+use super::tokens::{DOORBELL, LISTENER, PENDING, REGISTRATION, TIMER};
+use super::{sys, tokens};
+use crate::program::{Handshake, Needs, Session};
+use crate::values::Counts;
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one quantum of one room's pass, timers; each with a budget.
@@ -41,10 +38,6 @@ pub(crate) struct ShardDriver {
     pub(crate) shard: Shard,
     mesh: Mesh,
     pub(super) poller: Poller,
-    pub(super) listener: TcpListener,
-    /// When to accept again after the process had run out of descriptors.
-    pub(super) accepts_again: Option<Time>,
-    pub(super) reserve: Reserve,
     timer: OwnedFd,
     timer_set: Option<Time>,
     turn_began: Time,
@@ -52,16 +45,15 @@ pub(crate) struct ShardDriver {
     pub(super) event_progress: EventProgress,
     /// What others ring; they hold it weakly, so that it ends with the shard.
     _shard_waker: Arc<OwnedFd>,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     /// What came from external threads for rooms that take nothing at the moment.
-    held_back: HeldBack<ExternalPublication>,
+    pub(super) held_back: HeldBack<ExternalPublication>,
     pub(super) sockets: Sockets,
-    pub(super) pending: PendingHandshakes,
-    pub(crate) registrations: Registrations,
+    pub(super) reception: Reception,
     pub(crate) timers: Timers,
     /// Connections to be read.
     readable: VecDeque<ConnId>,
-    pub(super) buffer: Box<[u8]>,
+    buffer: Box<[u8]>,
     pub(super) sender: BatchSender,
     /// The connections whose sends are begun.
     pub(super) begun: Vec<ConnId>,
@@ -75,12 +67,9 @@ pub(crate) struct ShardDriver {
     /// Handlers that are at work, or about to be.
     pub(super) handlers: usize,
     /// False once commands are read no longer.
-    reading: bool,
+    pub(super) reading: bool,
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
-    pub(super) session_policy: SessionPolicy,
-    /// What clients may do by their own commands.
-    pub(super) permissions: Permissions,
     /// What the client of a WebSocket connection reads.
     pub(super) format: Format,
     pub(super) state: Arc<ServerState>,
@@ -96,9 +85,7 @@ pub(crate) struct DriverInit {
     pub(crate) shard_waker: Arc<OwnedFd>,
     pub(crate) inbox: Inbox,
     pub(crate) state: Arc<ServerState>,
-    pub(crate) session_policy: SessionPolicy,
-    pub(crate) permissions: Permissions,
-    pub(crate) format: Format,
+    pub(crate) needs: Needs,
     pub(crate) sends: Sends,
 }
 
@@ -119,28 +106,8 @@ pub(crate) enum SpawnRequest {
     Authorize { key: u64, handshake: Handshake },
 }
 
-/// What the program wants to know about connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SessionPolicy {
-    /// Nothing: it has no handlers.
-    Nothing,
-    /// Each one's handshake.
-    Sessions,
-    /// The same, and it decides who may connect.
-    Verdicts,
-}
-
-/// Where a descriptor that is no connection stands among the tokens of the poller. Connections
-/// have their slot in the upper half, below 2^30, and their generation in the lower.
-pub(super) const LISTENER: u64 = u64::MAX;
-const DOORBELL: u64 = u64::MAX - 1;
-const TIMER: u64 = u64::MAX - 2;
-pub(super) const PENDING: u64 = 1 << 63;
-pub(super) const REGISTRATION: u64 = 1 << 62;
-
-/// Bytes read from a socket at once, into a buffer that the whole shard shares. The buffer is larger
-/// by a head, so that one which came in pieces can be put together in it.
-pub(super) const READ_BYTES: usize = 64 << 10;
+/// Bytes read from a socket at once, into a buffer that the whole shard shares.
+const READ_BYTES: usize = 96 << 10;
 
 /// Sockets read in one turn.
 const READS_PER_TURN: usize = 64;
@@ -149,41 +116,27 @@ const READS_PER_TURN: usize = 64;
 /// than the 500 µs of a quantum.
 const READ_BYTES_PER_TURN: usize = 64 << 10;
 
-/// Messages that a shard handles of those to itself, and of external threads, in one turn.
+/// Messages that a shard handles of those to itself in one turn.
 const LOOPBACK_PER_TURN: usize = 256;
-const EXTERNAL_PER_TURN: usize = 256;
 
 /// Fewer waiting callers than this are not looked through.
 const PURGE_MIN: usize = 64;
 
 impl ShardDriver {
     pub(crate) fn new(init: DriverInit) -> io::Result<ShardDriver> {
-        let DriverInit {
-            shard,
-            mesh,
-            listener,
-            shard_waker,
-            inbox,
-            state,
-            session_policy,
-            permissions,
-            format,
-            sends,
-        } = init;
+        let DriverInit { shard, mesh, listener, shard_waker, inbox, state, needs, sends } = init;
         let poller = Poller::new()?;
         let timer = sys::timer_fd()?;
-        poller.add_listener(&listener, LISTENER)?;
-        poller.add_signal(&*shard_waker, DOORBELL)?;
-        poller.add_signal(&timer, TIMER)?;
+        let (epoll, shared) = (Rc::clone(poller.epoll()), Arc::clone(&state));
+        let reception = Reception::new(shard.id(), shared, epoll, listener, &needs)?;
+        poller.epoll().add_signal(&*shard_waker, DOORBELL)?;
+        poller.epoll().add_signal(&timer, TIMER)?;
         let sender = BatchSender::new(sends)?;
         state.gauges(shard.id()).set_sends_on_ring(sender.has_ring());
         Ok(ShardDriver {
             shard,
             mesh,
             poller,
-            listener,
-            accepts_again: None,
-            reserve: Reserve::Spare(sys::event_fd()?),
             timer,
             timer_set: None,
             turn_began: Time::default(),
@@ -192,11 +145,10 @@ impl ShardDriver {
             held_back: inbox.held_back(),
             inbox,
             sockets: Sockets::default(),
-            pending: PendingHandshakes::default(),
-            registrations: Registrations::default(),
+            reception,
             timers: Timers::default(),
             readable: VecDeque::new(),
-            buffer: vec![0; READ_BYTES + corecast_shards::HEAD_BYTES_MAX].into_boxed_slice(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
             sender,
             begun: Vec::new(),
             counts: Counts::default(),
@@ -207,9 +159,7 @@ impl ShardDriver {
             handlers: 0,
             reading: true,
             sessions: HashMap::new(),
-            session_policy,
-            permissions,
-            format,
+            format: needs.format,
             state,
             stopped: false,
         })
@@ -227,13 +177,13 @@ impl ShardDriver {
         }
         self.event_progress.on_noted(Queued {
             sockets: self.readable.len(),
-            pending: self.pending.readable_count(),
+            pending: self.reception.pending.readable_count(),
         });
         self.mesh.take(&mut self.shard);
         self.take_external();
         self.read_sockets();
         if accepts {
-            self.accept();
+            self.reception.accept();
         }
         self.read_handshakes();
         // After everything that makes such messages: a publish is sent in the turn that reads it.
@@ -274,8 +224,8 @@ impl ShardDriver {
 
     /// Descriptors that the poller watches, at most.
     fn descriptors(&self) -> usize {
-        const OWN: usize = 3;
-        OWN + self.sockets.len() + self.pending.len() + self.registrations.len()
+        const OWN: usize = 2;
+        OWN + self.sockets.len() + self.reception.descriptors()
     }
 
     /// Whether there is work that came since the last turn. To be asked between
@@ -290,12 +240,12 @@ impl ShardDriver {
         self.shard.has_loopback()
             || self.shard.has_sends()
             || !self.readable.is_empty()
-            || self.pending.has_readable()
+            || self.reception.pending.has_readable()
     }
 
     /// Counts a failed system call that costs a connection at most.
     pub(super) fn note_failure(&self, call: Syscall, error: &io::Error) {
-        self.state.gauges(self.shard.id()).failures().note(call, error, self.now());
+        self.state.note_failure(self.shard.id(), call, error);
     }
 
     /// Makes the timer fire when the next deadline comes. Returns how long it may be slept without
@@ -303,9 +253,8 @@ impl ShardDriver {
     pub(crate) fn set_timer(&mut self) -> Option<Duration> {
         let deadlines = [
             self.shard.next_deadline(),
-            self.pending.next_deadline(),
+            self.reception.next_deadline(),
             self.timers.next_deadline(),
-            self.accepts_again,
         ];
         let next = deadlines.into_iter().flatten().min();
         let mut left = None;
@@ -327,15 +276,11 @@ impl ShardDriver {
         match event.token {
             LISTENER | DOORBELL => {}
             TIMER => self.timer_set = None,
-            token if token & PENDING != 0 => self.pending.queue(token & !PENDING),
+            token if token & PENDING != 0 => self.reception.pending.queue(token & !PENDING),
             token if token & REGISTRATION != 0 => {
-                self.registrations.note(token & !REGISTRATION, event)
+                self.reception.registrations.note(token & !REGISTRATION, event)
             }
-            token => {
-                let (slot, generation) = ((token >> 32) as u32, token as u32);
-                let id = ConnId { shard: self.shard.id(), slot, generation };
-                self.note_socket(id, event);
-            }
+            token => self.note_socket(tokens::connection(self.shard.id(), token), event),
         }
     }
 
@@ -417,82 +362,16 @@ impl ShardDriver {
         }
     }
 
-    fn take_external(&mut self) {
-        // Both together no more than the shard takes of its own messages in a turn, so that there
-        // is room for what handlers publish.
-        let tried = self.retry_held_back();
-        for _ in tried..EXTERNAL_PER_TURN {
-            if self.held_back.is_full() {
-                break;
-            }
-            let Some(external) = self.inbox.next_publication() else { break };
-            self.handle_external(external);
-        }
-        for _ in 0..EXTERNAL_PER_TURN {
-            let Some(external) = self.inbox.next_question() else { break };
-            self.handle_external(external);
-        }
-        // Last, so that what one caller published before is, as a rule, on its way.
-        while let Some(external) = self.inbox.next_order() {
-            self.handle_external(external);
-        }
+    fn read_handshakes(&mut self) {
+        let read = self.reception.read_handshakes();
+        (0..read).for_each(|_| self.event_progress.on_handshake_read());
+        self.admit_arrivals();
     }
 
-    fn handle_external(&mut self, external: External) {
-        match external {
-            External::Publish { room, message, except, reply } => {
-                self.publish_external(room, message, except, reply);
-            }
-            External::Ask { query, reply } => reply.send(self.shard.answer(query)),
-            External::Emit { connection, frame, reply } => {
-                self.emit_foreign(connection, frame, reply);
-            }
-            External::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
-            External::StopReading => {
-                self.shard.stop_reading();
-                self.reading = false;
-            }
-            External::Stop => self.stopped = true,
-        }
-    }
-
-    /// Publishes for an external thread, at once or when the room takes it.
-    fn publish_external(
-        &mut self,
-        room: RoomName,
-        message: RoomMessage,
-        except: Option<ConnId>,
-        reply: Option<OneshotSender<Answer>>,
-    ) {
-        let token = reply.map(|reply| self.expect_answer(reply));
-        let shard = &mut self.shard;
-        let publication = (message, except, token);
-        self.held_back
-            .pass(room, publication, |room, publication| publish(shard, room, publication));
-    }
-
-    /// Queues a frame for one connection, at once or when there is capacity for it.
-    fn emit_foreign(&mut self, connection: ConnId, frame: Vec<u8>, reply: OneshotSender<Answer>) {
-        match self.shard.answer(Query::Emit(connection, frame)) {
-            Answer::Full(frame) => {
-                self.spawn_requests.push(SpawnRequest::Emit { connection, frame, reply })
-            }
-            answer => reply.send(answer),
-        }
-    }
-
-    /// Returns how many messages were tried.
-    fn retry_held_back(&mut self) -> usize {
-        if self.held_back.is_empty() {
-            return 0;
-        }
-        let shard = &mut self.shard;
-        let retry = |room: &RoomName, publication| publish(shard, room, publication);
-        let retried = self.held_back.retry(EXTERNAL_PER_TURN, retry);
-        if retried.freed {
-            self.inbox.notify_room_resumed();
-        }
-        retried.tried
+    fn on_deadlines(&mut self) {
+        let now = self.now();
+        self.timers.fire_due(now);
+        self.reception.on_deadlines(now, self.event_progress.events_until());
     }
 
     pub(super) fn take_outputs(&mut self) {
@@ -565,19 +444,12 @@ impl ShardDriver {
             && self.handlers == 0
             && self.held_back.is_empty()
             && !self.inbox.has_news(true);
-        self.state.gauges(self.shard.id()).set(&self.shard, &self.counts, is_silent);
+        let ReceptionCounts { accepts, evicted, refused } = self.reception.counts;
+        let counts = Counts { accepts, evicted, refused, ..self.counts };
+        self.state.gauges(self.shard.id()).set(&self.shard, &counts, is_silent);
     }
 }
 
 /// A message of an external thread, the connection that does not get it, and the name of the caller
 /// that waits for its offset.
-type ExternalPublication = (RoomMessage, Option<ConnId>, Option<AnswerToken>);
-
-/// Gives the message back when its room takes none at the moment.
-fn publish(
-    shard: &mut Shard,
-    room: &RoomName,
-    (message, except, token): ExternalPublication,
-) -> Result<(), ExternalPublication> {
-    shard.publish(room, message, except, token).map_err(|(_, message)| (message, except, token))
-}
+pub(super) type ExternalPublication = (RoomMessage, Option<ConnId>, Option<AnswerToken>);

@@ -14,7 +14,7 @@ use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, Pool
 
 use super::obstacle::io_uring_obstacle;
 use super::start_error::StartError;
-use crate::executor_choice::ExecutorChoice;
+use crate::values::ExecutorChoice;
 
 /// The size of the executor's three rings. They carry what futures of the program wait for and
 /// nothing of the server's own, so that they are small: the kernel counts 16 KiB for each (at
@@ -33,7 +33,7 @@ pub(super) const LOCKED_PER_SHARD: u64 = 256 << 10;
 /// (glommio 0.9.0 src/sys/uring.rs:1293).
 pub(super) const MEMLOCK_MIN: u64 = 512 << 10;
 
-/// The executor's default, and not less: the hub comes back to it by itself, and the shorter this
+/// The executor's default, and not less: the event loop comes back to it by itself, and the shorter this
 /// is, the more often glommio 0.9 parks by mistake (see [`yield_to_executor`]). Of 8 executors on
 /// two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);
@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(reply["data"]["code"], "handler_failed");
         }
         server.shutdown(Duration::from_secs(1));
-        let words = crate::handler::catch_panic_now(|| glommio::executor().id()).unwrap_err();
+        let words = crate::program::catch_panic_now(|| glommio::executor().id()).unwrap_err();
         assert!(words.contains("Executor::Glommio"), "{words}");
     }
 }

@@ -14,7 +14,7 @@ use super::executor::{MEMLOCK_MIN, MEMORY_PATIENCE, try_glommio};
 use super::obstacle::deadly_filter;
 use super::start_error::StartError;
 use super::{io_uring_probe, sys};
-use crate::executor_choice::Obstacle;
+use crate::values::Obstacle;
 
 /// Makes the command that runs [`try_executor`] and prints what that says.
 pub(crate) type Trial = fn() -> Command;

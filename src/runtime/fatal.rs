@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_shards::ShardId;
 
-use crate::handler::catch_panic_now;
+use crate::program::catch_panic_now;
 
 /// The exit code of a process one of whose shards panicked (EX_SOFTWARE of sysexits.h).
 const EXIT_PANIC: i32 = 70;

@@ -5,20 +5,18 @@ use std::time::{Duration, Instant};
 
 use corecast_shards::{ConnId, SendEnd, Shard};
 
+use super::batch::BATCH_SENDS_MAX;
 use super::driver::ShardDriver;
 use super::kernel::Syscall;
-use super::sender::BATCH_SENDS_MAX;
 use super::sockets::Ending;
 use super::sys;
+use super::turn_time::QUANTUM_TIME_MAX;
 
 /// Connections flushed for their own frames in one turn.
 const DIRECT_SENDS_PER_TURN: usize = 64;
 
 /// Bytes of one batch, give or take one send: some 60 µs, so that the clock is read in time.
 const BATCH_BYTES_MAX: u64 = 256 << 10;
-
-/// The longest that one quantum of a pass keeps everybody else waiting.
-pub(super) const QUANTUM_TIME_MAX: Duration = Duration::from_micros(500);
 
 impl ShardDriver {
     pub(super) fn flush_direct(&mut self) {

@@ -6,7 +6,7 @@ use io_uring::{IoUring, Probe, opcode};
 
 use super::executor::{RING_DEPTH, is_out_of_memory};
 use super::obstacle::{NEWER_KERNEL, io_uring_obstacle};
-use crate::executor_choice::Obstacle;
+use crate::values::Obstacle;
 
 /// What glommio insists on (`GLOMMIO_URING_OPS`, glommio 0.9.0 src/sys/uring.rs:234): without one
 /// of these it ends the process.

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use crate::executor_choice::Obstacle;
+use crate::values::Obstacle;
 
 pub(super) const NEWER_KERNEL: &str = "run Linux 5.11 or newer";
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::kernel::{self, Syscall};
@@ -12,9 +13,13 @@ use super::kernel::{self, Syscall};
 /// pending operation on a ring, so that a turn costs the same at 100 and at 15,000 connections.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    epoll: OwnedFd,
+    epoll: Rc<Epoll>,
     events: Vec<libc::epoll_event>,
 }
+
+/// Which descriptors a [`Poller`] watches.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
 
 /// What happened to one descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +53,60 @@ impl Poller {
         }
         // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        let epoll = Rc::new(Epoll(epoll));
         Ok(Poller { epoll, events: Vec::with_capacity(EVENTS_MAX) })
     }
 
+    /// To have descriptors watched.
+    pub(crate) fn epoll(&self) -> &Rc<Epoll> {
+        &self.epoll
+    }
+
+    /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Polled> {
+        let millis =
+            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
+        self.events.clear();
+        let (count, room) = match self.take(millis) {
+            // A process that was stopped hears this when it goes on (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, 0),
+            taken => taken?,
+        };
+        // SAFETY: the kernel has just written the first `count` events.
+        unsafe { self.events.set_len(count) };
+        Ok(if count < room { Polled::All } else { Polled::Some(count) })
+    }
+
+    /// Makes the kernel write events into the vector's memory; returns how many it wrote, and for
+    /// how many there was room.
+    fn take(&mut self, millis: i32) -> io::Result<(usize, usize)> {
+        let epoll = self.epoll.0.as_raw_fd();
+        kernel::pay_edges(epoll);
+        kernel::enter(Syscall::EpollWait, epoll)?;
+        let room = kernel::shorten(Syscall::EpollWait, epoll, EVENTS_MAX);
+        let start = self.events.as_mut_ptr();
+        // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
+        // many.
+        let count = unsafe { libc::epoll_wait(epoll, start, room as libc::c_int, millis) };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        Ok((count, room))
+    }
+
+    /// The next event taken by [`Poller::wait`].
+    pub(crate) fn next(&mut self) -> Option<IoEvent> {
+        let event = self.events.pop()?;
+        let bits = event.events as i32;
+        let ended = bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
+        Some(IoEvent {
+            token: event.u64,
+            readable: bits & libc::EPOLLIN != 0 || ended,
+            writable: bits & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,
+            ended,
+        })
+    }
+}
+
+impl Epoll {
     /// Watches a socket for everything, edge-triggered.
     pub(crate) fn add_socket(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
         let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
@@ -80,7 +136,7 @@ impl Poller {
 
     fn control(&self, operation: i32, fd: &impl AsFd, events: i32, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: token };
-        let (epoll, fd) = (self.epoll.as_raw_fd(), fd.as_fd().as_raw_fd());
+        let (epoll, fd) = (self.0.as_raw_fd(), fd.as_fd().as_raw_fd());
         kernel::enter(Syscall::EpollCtl, fd)?;
         // SAFETY: the kernel reads one event, which lives until the call returns.
         if unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) } < 0 {
@@ -88,48 +144,5 @@ impl Poller {
         }
         kernel::watched(fd, event.events, token);
         Ok(())
-    }
-
-    /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Polled> {
-        let millis =
-            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
-        self.events.clear();
-        let (count, room) = match self.take(millis) {
-            // A process that was stopped hears this when it goes on (signal(7)).
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, 0),
-            taken => taken?,
-        };
-        // SAFETY: the kernel has just written the first `count` events.
-        unsafe { self.events.set_len(count) };
-        Ok(if count < room { Polled::All } else { Polled::Some(count) })
-    }
-
-    /// Makes the kernel write events into the vector's memory; returns how many it wrote, and for
-    /// how many there was room.
-    fn take(&mut self, millis: i32) -> io::Result<(usize, usize)> {
-        let epoll = self.epoll.as_raw_fd();
-        kernel::pay_edges(epoll);
-        kernel::enter(Syscall::EpollWait, epoll)?;
-        let room = kernel::shorten(Syscall::EpollWait, epoll, EVENTS_MAX);
-        let start = self.events.as_mut_ptr();
-        // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
-        // many.
-        let count = unsafe { libc::epoll_wait(epoll, start, room as libc::c_int, millis) };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        Ok((count, room))
-    }
-
-    /// The next event taken by [`Poller::wait`].
-    pub(crate) fn next(&mut self) -> Option<IoEvent> {
-        let event = self.events.pop()?;
-        let bits = event.events as i32;
-        let ended = bits & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
-        Some(IoEvent {
-            token: event.u64,
-            readable: bits & libc::EPOLLIN != 0 || ended,
-            writable: bits & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0,
-            ended,
-        })
     }
 }

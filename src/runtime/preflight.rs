@@ -6,7 +6,7 @@ use super::executor::{LOCKED_PER_SHARD, MEMLOCK_MIN};
 use super::executor_trial::{self, Trial};
 use super::start_error::StartError;
 use super::{io_uring_probe, sys};
-use crate::executor_choice::{Executor, ExecutorChoice};
+use crate::values::{Executor, ExecutorChoice};
 
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;

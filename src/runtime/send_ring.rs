@@ -9,8 +9,8 @@ use io_uring::{
     CompletionQueue, IoUring, Probe, SubmissionQueue, Submitter, opcode, squeue, types,
 };
 
+use super::batch::{BATCH_SENDS_MAX, PendingSend};
 use super::kernel::{self, Syscall};
-use super::sender::{BATCH_SENDS_MAX, PendingSend};
 
 /// A ring on which only sends are submitted, and of which none is under way between two calls.
 ///

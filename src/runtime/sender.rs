@@ -1,18 +1,15 @@
 //! How the bytes of begun sends get to sockets.
 
 use std::io;
-use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use corecast_shards::SendEnd;
 
-use super::counts::Counts;
+use super::batch::PendingSend;
 use super::send_ring::SendRing;
+use super::settings::Sends;
 use super::sys;
-use crate::settings::Sends;
-
-/// Sends that are begun before the first of them is ended.
-pub(super) const BATCH_SENDS_MAX: usize = 64;
+use crate::values::Counts;
 
 /// Hands begun sends to the kernel: several with one system call on an io_uring of the shard's own,
 /// or one by one.
@@ -26,17 +23,6 @@ pub(crate) struct BatchSender {
     sends: Vec<PendingSend>,
     /// How the sends of the last batch ended, by place; none until they have.
     ends: Vec<Option<SendEnd>>,
-}
-
-/// One send, between the walk over its memory and the system call.
-#[derive(Debug)]
-pub(super) struct PendingSend {
-    pub(super) fd: RawFd,
-    /// Its memory, in the list of all.
-    pub(super) iovecs: Range<usize>,
-    bytes: usize,
-    /// Where its end is noted.
-    pub(super) place: usize,
 }
 
 /// A send of more bytes goes alone, so that a batch hands over a megabyte at most and no slice takes
@@ -72,7 +58,7 @@ impl BatchSender {
     }
 
     /// Hands each socket the slices that its function gives, and returns when all have taken what
-    /// they take. At most [`BATCH_SENDS_MAX`].
+    /// they take. At most [`BATCH_SENDS_MAX`](super::batch::BATCH_SENDS_MAX).
     ///
     /// # Errors
     ///

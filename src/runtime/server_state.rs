@@ -1,5 +1,6 @@
 //! What the threads of one server share.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -7,10 +8,10 @@ use std::time::Instant;
 
 use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 
-use super::counts::{Counts, SharedCounts};
-use super::kernel::Failures;
-use crate::executor_choice::ExecutorChoice;
+use super::counts::SharedCounts;
+use super::kernel::{Failures, Syscall};
 use crate::http::AccessRules;
+use crate::values::{Counts, ExecutorChoice};
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
@@ -147,6 +148,11 @@ impl ServerState {
 
     pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {
         &self.gauges[shard.index()]
+    }
+
+    /// Counts a failed system call of this shard that costs a connection at most.
+    pub(super) fn note_failure(&self, shard: ShardId, call: Syscall, error: &io::Error) {
+        self.gauges(shard).failures().note(call, error, self.now());
     }
 
     pub(crate) fn connections(&self) -> u64 {

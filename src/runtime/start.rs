@@ -1,37 +1,46 @@
 //! From settings to running shards.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Config, Permissions, Shard, ShardId};
+use corecast_shards::{Config, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
 use super::cores::choose_cores;
-use super::current_hub::enter;
-use super::driver::{DriverInit, SessionPolicy, ShardDriver};
+use super::current_shard::enter;
+use super::driver::{DriverInit, ShardDriver};
+use super::driver_ref::DriverRef;
+use super::event_loop::EventLoop;
 use super::executor;
 use super::fatal::or_die;
-use super::hub::Hub;
+use super::handle::ShardHandle;
 use super::inbox::{Inbox, Inboxes};
 use super::kernel::{self, Syscall};
 use super::listen::listen;
 use super::mesh::Mesh;
+use super::on_shard::Instantiate;
 use super::ring::ShardWaker;
 use super::server_state::ServerState;
+use super::settings::{Sends, Settings};
 use super::start_error::StartError;
+use super::tasks::Tasks;
 use super::threads::{Threads, become_shard_thread};
 use super::{preflight, sys};
-use crate::broadcaster::Broadcaster;
-use crate::executor_choice::{Executor, ExecutorChoice};
-use crate::handler::catch_panic_now;
-use crate::http::check_routes;
-use crate::program::{Handlers, Program};
-use crate::server::Sizing;
-use crate::settings::{Sends, Settings};
+use crate::program::{Needs, catch_panic_now};
+use crate::values::{Executor, ExecutorChoice, Sizing};
+
+/// A program, as it was registered.
+pub(crate) struct Plan<'a> {
+    pub(crate) needs: Needs,
+    /// Makes what brings it to life on one more shard.
+    pub(crate) instantiate: &'a dyn Fn() -> Instantiate,
+}
 
 /// A server that runs.
 #[derive(Debug)]
@@ -44,8 +53,7 @@ pub(crate) struct Started {
 }
 
 /// Checks what can be checked, then starts one thread per shard and waits until all listen.
-pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, StartError> {
-    check_routes(&program.routes).map_err(|message| StartError::Route { message })?;
+pub(crate) fn start(settings: Settings, program: &Plan<'_>) -> Result<Started, StartError> {
     let (cores, sizing) = choose_cores(settings.shards)?;
     let executor = preflight::choose_executor(settings.executor, cores.len(), settings.trial)?;
     let started = start_on(executor, &settings, program, &cores, sizing);
@@ -65,7 +73,7 @@ pub(crate) fn start(settings: Settings, program: &Program) -> Result<Started, St
 fn start_on(
     executor: ExecutorChoice,
     settings: &Settings,
-    program: &Program,
+    program: &Plan<'_>,
     cores: &[Option<usize>],
     sizing: Sizing,
 ) -> Result<Started, StartError> {
@@ -83,7 +91,7 @@ fn start_on(
         seed: random_seed()?,
         slow: settings.slow,
         limits,
-        hooks: program.hooks(),
+        hooks: program.needs.hooks.clone(),
         ..Config::default()
     };
     let rules = settings.rules(address);
@@ -110,7 +118,7 @@ fn spawn_shards(
     config: &Config,
     state: &Arc<ServerState>,
     listeners: Vec<TcpListener>,
-    program: &Program,
+    program: &Plan<'_>,
     sends: Sends,
 ) -> Result<(Inboxes, Threads), StartError> {
     let bell = |index: usize| shard_waker(shard_id(index), state);
@@ -127,12 +135,13 @@ fn spawn_shards(
             id: shard_id(index),
             config: config.clone(),
             state: Arc::clone(state),
-            program: program.clone(),
+            needs: program.needs.clone(),
+            instantiate: (program.instantiate)(),
             listener,
             bell_fd,
             shard_waker,
             inbox,
-            broadcaster: Broadcaster::new(inboxes.clone(), Arc::clone(state)),
+            inboxes: inboxes.clone(),
             mesh,
             sends,
             ready: ready.clone(),
@@ -206,12 +215,13 @@ struct ShardSeed {
     id: ShardId,
     config: Config,
     state: Arc<ServerState>,
-    program: Program,
+    needs: Needs,
+    instantiate: Instantiate,
     listener: TcpListener,
     bell_fd: Arc<OwnedFd>,
     shard_waker: ShardWaker,
     inbox: Inbox,
-    broadcaster: Broadcaster,
+    inboxes: Inboxes,
     mesh: Mesh,
     sends: Sends,
     ready: Sender<Result<(), StartError>>,
@@ -228,45 +238,38 @@ impl ShardSeed {
 
     async fn serve(self) {
         let ready = self.ready.clone();
-        let hub = match self.into_hub() {
-            Ok(hub) => hub,
+        let event_loop = match self.into_loop() {
+            Ok(event_loop) => event_loop,
             Err(error) => return drop(ready.send(Err(error))),
         };
-        let _entered = enter(&hub);
+        let _entered = enter(event_loop.handle());
         // Nothing receives it only when another shard has failed already.
         let _ = ready.send(Ok(()));
         drop(ready);
-        hub.run().await.expect("the kernel's event queue works as long as the process has it");
-        hub.end();
+        let ran = event_loop.run().await;
+        ran.expect("the kernel's event queue works as long as the process has it");
+        event_loop.end();
     }
 
-    fn into_hub(self) -> Result<Hub, StartError> {
-        let shard = Shard::new(self.id, self.config);
-        let session_policy = match (self.program.authorize.is_some(), self.program.keeps_sessions())
-        {
-            (true, _) => SessionPolicy::Verdicts,
-            (false, true) => SessionPolicy::Sessions,
-            (false, false) => SessionPolicy::Nothing,
-        };
-        let permissions = self.program.commands.permissions(Permissions::default());
-        let format = self.program.format();
-        let handlers = catch_panic_now(|| Handlers::new(self.program))
-            .map_err(|panic| StartError::Program { message: panic })?;
-        let (mesh, listener, inbox) = (self.mesh, self.listener, self.inbox);
-        let (shard_waker, state, sends) = (self.bell_fd, Arc::clone(&self.state), self.sends);
+    fn into_loop(self) -> Result<EventLoop, StartError> {
+        let permissions = self.needs.permissions;
         let init = DriverInit {
-            shard,
-            mesh,
-            listener,
-            shard_waker,
-            inbox,
-            state,
-            session_policy,
-            permissions,
-            format,
-            sends,
+            shard: Shard::new(self.id, self.config),
+            mesh: self.mesh,
+            listener: self.listener,
+            shard_waker: self.bell_fd,
+            inbox: self.inbox,
+            state: Arc::clone(&self.state),
+            needs: self.needs,
+            sends: self.sends,
         };
         let driver = ShardDriver::new(init).map_err(StartError::System)?;
-        Ok(Hub::new(driver, self.shard_waker, handlers, self.state, self.broadcaster))
+        let driver = Rc::new(RefCell::new(driver));
+        let tasks = Rc::new(Tasks::new(self.shard_waker.clone()));
+        let (reference, shared) = (DriverRef::new(&driver), Rc::clone(&tasks));
+        let handle = ShardHandle::new(reference, shared, self.state, self.inboxes, permissions);
+        let program = catch_panic_now(|| (self.instantiate)(&handle))
+            .map_err(|panic| StartError::Program { message: panic })?;
+        Ok(EventLoop::new(driver, tasks, self.shard_waker, handle, program))
     }
 }

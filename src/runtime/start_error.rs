@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use corecast_shards::SHARDS_MAX;
 
 use super::obstacle::memlock_obstacle;
-use crate::executor_choice::Obstacle;
+use crate::values::Obstacle;
 
 /// Why a server did not start. Each message says what to do.
 #[derive(Debug)]

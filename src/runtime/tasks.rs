@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use super::fatal::catch_and_log;
 use super::ring::ShardWaker;
 
-/// What runs beside the hub: HTTP connections and handlers of the program.
+/// What runs beside the event loop: HTTP connections and handlers of the program.
 ///
-/// The hub polls them itself, between two turns: it sleeps in its own epoll, where the executor's
-/// queue is not seen. Whoever wakes a task, from whatever thread, notes it here and wakes the hub
-/// waker.
+/// The loop polls them itself, between two turns: it sleeps in its own epoll, where the executor's
+/// queue is not seen. A wake-up of a task, from any thread, is noted here and wakes the shard.
 pub(crate) struct Tasks {
     tasks: RefCell<HashMap<u64, Task>>,
     next_key: Cell<u64>,
@@ -177,7 +176,7 @@ impl Wake for TaskWaker {
             return;
         }
         self.woken.note(self.key);
-        // Fences between the note above and its look at whether the hub sleeps.
+        // Fences between the note above and its look at whether the loop sleeps.
         self.woken.shard_waker.wake();
     }
 }

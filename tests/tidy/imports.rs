@@ -1,9 +1,11 @@
-//! Proves that the modules of the engine import one another as the architecture page says.
+//! Proves that the modules of the engine, and the files of the server, import one another as the
+//! architecture page says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use super::graph::Graph;
 use super::{pages, root, sources};
 
 /// The modules of the engine, each a file or a folder.
@@ -99,4 +101,92 @@ fn folders_of_the_load_generator_import_downwards() {
     }
     assert!(found > 0, "imports were read");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The files of the library by their path below `src`, and what they hold. The command line uses
+/// the library as any other program does.
+fn library() -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for path in sources("src") {
+        let file = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap().to_owned();
+        if file != "main.rs" && !file.starts_with("cli/") {
+            files.insert(file, fs::read_to_string(&path).unwrap());
+        }
+    }
+    files
+}
+
+fn graph(files: &BTreeMap<String, String>) -> Graph {
+    Graph::new(files.iter().map(|(file, text)| (file.as_str(), text.as_str())))
+}
+
+/// The height of a file's layer among these, each of which is files and folders.
+fn layer(layers: &[Vec<String>], file: &str) -> usize {
+    let holds = |layer: &Vec<String>| {
+        layer.iter().any(|of| file == of || of.ends_with('/') && file.starts_with(of))
+    };
+    let found = layers.iter().position(holds);
+    found.unwrap_or_else(|| panic!("src/{file} is in no layer of the page's table"))
+}
+
+#[test]
+fn no_file_of_the_library_imports_from_a_higher_layer() {
+    let (files, layers) = (library(), pages::layers());
+    let graph = graph(&files);
+    assert!(graph.files().count() > 50 && layers.len() > 4, "both were read");
+    let upward = graph.upward(|file| layer(&layers, file));
+    assert!(upward.is_empty(), "these lead upwards:\n{}", upward.join("\n"));
+}
+
+#[test]
+fn no_files_of_the_library_import_one_another_in_a_circle() {
+    let files = library();
+    let graph = graph(&files);
+    let expected = BTreeSet::from([vec!["builder.rs", "server.rs"]]);
+    assert_eq!(graph.circles(), expected, "only a builder and what it builds name each other");
+}
+
+/// A library of three layers, in which `message` is the lowest file.
+fn small_library(message: &str) -> BTreeMap<String, String> {
+    let files = [
+        ("lib.rs", "mod runtime;\nmod server;\nmod values;\npub use server::Server;"),
+        (
+            "server.rs",
+            "use crate::{\n    runtime::Handle,\n    values::{Message},\n};\nstruct Server;",
+        ),
+        ("runtime/mod.rs", "mod handle;\nmod turns;\npub(crate) use handle::Handle;"),
+        ("runtime/handle.rs", "use super::turns;\npub(crate) struct Handle(turns::Turns);"),
+        ("runtime/turns.rs", "use crate::values::Message;\npub(crate) struct Turns(Message);"),
+        ("values/mod.rs", "mod message;\npub(crate) use message::Message;"),
+        ("values/message.rs", message),
+    ];
+    files.into_iter().map(|(file, text)| (file.to_owned(), text.to_owned())).collect()
+}
+
+#[test]
+fn an_import_from_a_higher_layer_is_noticed_however_it_is_written() {
+    let layers = [vec!["values/"], vec!["runtime/"], vec!["server.rs", "lib.rs"]];
+    let layers = layers.map(|files| files.into_iter().map(str::to_owned).collect());
+    let upward = |text: &str| graph(&small_library(text)).upward(|file| layer(&layers, file));
+    assert_eq!(upward("pub(crate) struct Message;"), [""; 0]);
+    let tests = "pub(crate) struct Message;\n\n#[cfg(test)]\nmod tests {\n    use crate::runtime::Handle;\n}";
+    assert_eq!(upward(tests), [""; 0], "tests may look at anything");
+    for import in [
+        "use crate::runtime::Handle;\npub(crate) struct Message;",
+        "use crate::{\n    runtime::{Handle as Other},\n};\npub(crate) struct Message;",
+        "pub(crate) struct Message(crate::runtime::Handle);",
+        "use super::super::runtime::Handle;\npub(crate) struct Message;",
+    ] {
+        assert_eq!(upward(import), ["values/message.rs names runtime/handle.rs"], "{import}");
+    }
+    let of_the_top = upward("use crate::Server;\npub(crate) struct Message;");
+    assert_eq!(of_the_top, ["values/message.rs names server.rs"]);
+}
+
+#[test]
+fn a_circle_of_imports_is_noticed() {
+    let files = small_library("use crate::runtime::Handle;\npub(crate) struct Message(Handle);");
+    let graph = graph(&files);
+    let circle = vec!["runtime/handle.rs", "runtime/turns.rs", "values/message.rs"];
+    assert_eq!(graph.circles(), BTreeSet::from([circle]));
 }

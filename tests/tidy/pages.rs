@@ -260,3 +260,11 @@ pub(super) fn imports() -> Vec<(Vec<String>, Vec<String>)> {
     };
     items.map(item).collect()
 }
+
+/// The layers of `src` by the page, from the lowest on: files and folders below it.
+pub(super) fn layers() -> Vec<Vec<String>> {
+    let rows = table(&read("ARCHITECTURE.md"), "Imports");
+    let files = rows.iter().rev().map(|row| ticked(&row[0]));
+    let below = |path: String| path.strip_prefix("src/").unwrap().to_owned();
+    files.map(|files| files.into_iter().map(below).collect()).collect()
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corecast_shards::Time;
 
-use super::Syscall;
+use super::syscall::Syscall;
 
 /// The failed system calls of one shard, by name. Any thread may note one; none is on the way of a
 /// message.

@@ -13,7 +13,7 @@ use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Syscall;
+use super::syscall::Syscall;
 
 /// What a call meets instead of its result, and how often in 10,000 calls.
 struct Fault {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use super::Syscall;
+use super::syscall::Syscall;
 
 /// Whether the call may be made.
 #[inline(always)]

@@ -1,0 +1,13 @@
+//! What people hold of a running server: in their handlers, and beside them.
+
+mod broadcaster;
+mod client;
+mod http_request;
+mod shard_program;
+mod task;
+
+pub use broadcaster::Broadcaster;
+pub use client::Client;
+pub use http_request::HttpRequest;
+pub(crate) use shard_program::on_shard;
+pub use task::{Spawned, sleep, spawn};

@@ -1,0 +1,27 @@
+//! Answers in JSON.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Response, StatusCode, header};
+use serde_json::Value;
+
+use super::HttpError;
+
+/// What a request of the server's own routes comes to.
+pub(super) type Answered = Result<Response<Full<Bytes>>, HttpError>;
+
+pub(super) fn ok(value: &Value) -> Answered {
+    Ok(json_response(StatusCode::OK, value))
+}
+
+pub(super) fn accepted(value: &Value) -> Answered {
+    Ok(json_response(StatusCode::ACCEPTED, value))
+}
+
+fn json_response(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(value.to_string()));
+    *response.status_mut() = status;
+    let content_type = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

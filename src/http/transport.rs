@@ -1,0 +1,50 @@
+//! The socket below a connection that speaks plain HTTP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use super::{Backend, EventStream};
+
+/// A connected socket in the hands of one task, which it wakes.
+pub(crate) trait Transport: Sized + Unpin + 'static {
+    /// The shard that it belongs to.
+    type Shard: Backend;
+
+    fn shard(&self) -> &Self::Shard;
+
+    /// Where its other end is.
+    ///
+    /// # Errors
+    ///
+    /// When the peer has gone already.
+    fn peer_address(&self) -> io::Result<SocketAddr>;
+
+    /// Reads what is there; 0 at the end of the stream.
+    fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Hands bytes to the kernel; may take fewer.
+    fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Bytes that the kernel holds for the peer.
+    fn unsent(&self) -> usize;
+
+    /// Ends our side.
+    fn shutdown_write(&self);
+
+    /// Lets the close drop what the peer has not taken.
+    fn reset_on_close(&self);
+
+    /// Says whether the connection is between two requests, and may be ended for another's sake.
+    fn set_idle(&self, is_idle: bool);
+
+    /// Whether its place was wanted while it was idle.
+    fn is_evicted(&self) -> bool;
+
+    /// Gives it back to the shard, because its next request is a handshake: the first of these
+    /// bytes.
+    fn take_back(self, bytes: &[u8]);
+
+    /// Gives it to the shard as an event stream, for which a connection was claimed.
+    fn open_event_stream(self, events: EventStream);
+}

@@ -1,0 +1,80 @@
+//! What an embedding program keeps about one connection.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use corecast_shards::RoomName;
+use event_listener::{Event, EventListener};
+
+use super::handshake::Handshake;
+use crate::values::Claims;
+
+/// What every handle to one connection shares. Only programs with handlers have them; a server of
+/// its own keeps nothing beside the engine.
+pub(crate) struct Session {
+    pub(crate) handshake: Handshake,
+    pub(crate) claims: Claims,
+    state: RefCell<States>,
+    /// Told when the connection has ended, or its client has gone.
+    closed: Event,
+    /// The rooms that it was in when it ended.
+    last_rooms: RefCell<Vec<RoomName>>,
+}
+
+/// Values of the program's own, one of each type.
+#[derive(Default)]
+pub(crate) struct States(HashMap<TypeId, Rc<dyn Any>>);
+
+impl States {
+    pub(crate) fn set<T: 'static>(&mut self, value: Rc<T>) -> Option<Rc<dyn Any>> {
+        self.0.insert(TypeId::of::<T>(), value)
+    }
+
+    pub(crate) fn get<T: 'static>(&self) -> Option<Rc<T>> {
+        let value = Rc::clone(self.0.get(&TypeId::of::<T>())?);
+        Some(value.downcast().expect("a value is kept under its own type"))
+    }
+}
+
+impl Session {
+    pub(crate) fn new(handshake: Handshake, claims: Claims) -> Session {
+        let (state, last_rooms) = (RefCell::default(), RefCell::default());
+        Session { handshake, claims, state, closed: Event::new(), last_rooms }
+    }
+
+    pub(crate) fn set_state<T: 'static>(&self, value: T) {
+        // What it replaces is dropped when nothing is borrowed: its destructor may use the handle.
+        let _before = self.state.borrow_mut().set(Rc::new(value));
+    }
+
+    pub(crate) fn state<T: 'static>(&self) -> Option<Rc<T>> {
+        self.state.borrow().get()
+    }
+
+    /// Wakes those who wait for the end of the connection.
+    pub(crate) fn set_closed(&self) {
+        self.closed.notify(usize::MAX);
+    }
+
+    /// Waits until this is told next. Whoever listens first and looks then misses nothing.
+    pub(crate) fn listen_closed(&self) -> EventListener {
+        self.closed.listen()
+    }
+
+    pub(crate) fn set_last_rooms(&self, rooms: Vec<RoomName>) {
+        *self.last_rooms.borrow_mut() = rooms;
+    }
+
+    pub(crate) fn last_rooms(&self) -> Vec<RoomName> {
+        self.last_rooms.borrow().clone()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("claims", &self.claims).finish_non_exhaustive()
+    }
+}

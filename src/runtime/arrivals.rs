@@ -1,0 +1,94 @@
+//! How a socket becomes a connection of the engine.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use corecast_shards::{ConnId, Permissions};
+
+use super::driver::{ShardDriver, SpawnRequest};
+use super::kernel::Syscall;
+use super::reception::Arrival;
+use super::server_state::HttpPlace;
+use super::tokens;
+use crate::http::EventStream;
+use crate::program::{Handshake, Refusal, Session};
+use crate::values::Claims;
+
+impl ShardDriver {
+    /// Takes over what the reception has found out about connections.
+    pub(super) fn admit_arrivals(&mut self) {
+        for arrival in std::mem::take(&mut self.reception.arrivals) {
+            match arrival {
+                Arrival::WebSocket { fd, rest, session, permissions } => {
+                    self.open(fd, rest, session, permissions);
+                }
+                Arrival::Http { fd, registration, place, head } => {
+                    let request = SpawnRequest::Http { fd, registration, place, head };
+                    self.spawn_requests.push(request);
+                }
+                Arrival::Undecided { key, handshake } => {
+                    self.spawn_requests.push(SpawnRequest::Authorize { key, handshake });
+                }
+            }
+        }
+    }
+
+    /// Opens a WebSocket connection, whose first frames begin with `rest`.
+    fn open(
+        &mut self,
+        fd: OwnedFd,
+        mut rest: Vec<u8>,
+        session: Option<Session>,
+        permissions: Permissions,
+    ) {
+        // A slot may be vacant in the engine whose descriptor is not closed yet.
+        self.take_outputs();
+        let id = self.shard.open(permissions, self.format);
+        if let Some(session) = session {
+            self.sessions.insert(id, Rc::new(session));
+        }
+        if self.keep_socket(id, fd) && !rest.is_empty() {
+            self.shard.receive(id, &mut rest);
+        }
+    }
+
+    /// Makes a connection on which the messages of a room are asked for a member of it.
+    pub(super) fn open_event_stream(&mut self, fd: OwnedFd, events: EventStream) {
+        self.take_outputs();
+        let EventStream { room, begin, .. } = events;
+        let id = self.shard.open_event_stream(&room, &begin);
+        self.keep_socket(id, fd);
+    }
+
+    /// Keeps the descriptor of a new connection, and has it watched from now on. False when that is
+    /// not possible, and the connection ends.
+    fn keep_socket(&mut self, id: ConnId, fd: OwnedFd) -> bool {
+        // The poller tells a socket's state anew when it gets another token, so that nothing which
+        // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
+        let renamed = self.poller.epoll().rename_socket(&fd, tokens::of_connection(id));
+        self.sockets.insert(id, fd);
+        if let Err(error) = &renamed {
+            self.note_failure(Syscall::EpollCtl, error);
+            self.shard.on_end(id);
+        }
+        renamed.is_ok()
+    }
+
+    /// Takes a connection back from its task, because its next request is a handshake: the first of
+    /// these bytes.
+    pub(super) fn take_back(&mut self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
+        self.reception.take_back(fd, place, bytes);
+        self.admit_arrivals();
+    }
+
+    /// The program has decided about a handshake.
+    pub(super) fn end_authorize(
+        &mut self,
+        key: u64,
+        handshake: Handshake,
+        verdict: Result<Claims, Refusal>,
+    ) {
+        self.reception.end_authorize(key, handshake, verdict);
+        self.admit_arrivals();
+    }
+}

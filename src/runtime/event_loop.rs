@@ -1,0 +1,179 @@
+//! A shard's loop.
+
+use std::cell::{RefCell, RefMut};
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use corecast_shards::{Call, CallKind, ConnId, Disconnect};
+
+use super::calls;
+use super::driver::{ShardDriver, SpawnRequest};
+use super::executor::{YIELD_INTERVAL, yield_to_executor};
+use super::fatal::catch_and_log;
+use super::handle::ShardHandle;
+use super::http_socket::HttpSocket;
+use super::on_shard::OnShard;
+use super::ring::ShardWaker;
+use super::tasks::Tasks;
+use crate::http::{Service, serve};
+use crate::program::{Session, ShardProgram};
+
+/// One shard at work: turns while there is work, sleep while there is none, and tasks beside it.
+///
+/// It owns the driver, with the shard and all its sockets, the tasks, and the program's handlers.
+/// Tasks reach it by a [`ShardHandle`], which does not keep the driver.
+pub(crate) struct EventLoop {
+    driver: Rc<RefCell<ShardDriver>>,
+    tasks: Rc<Tasks>,
+    shard_waker: ShardWaker,
+    handle: ShardHandle,
+    program: Rc<dyn ShardProgram>,
+    http: Rc<Service<ShardHandle>>,
+}
+
+impl EventLoop {
+    /// A loop of this driver and these tasks, which `handle` reaches.
+    pub(super) fn new(
+        driver: Rc<RefCell<ShardDriver>>,
+        tasks: Rc<Tasks>,
+        shard_waker: ShardWaker,
+        handle: ShardHandle,
+        program: OnShard,
+    ) -> EventLoop {
+        let OnShard { handlers, routes } = program;
+        let http = Rc::new(Service::new(handle.clone(), Rc::clone(&handlers), routes));
+        EventLoop { driver, tasks, shard_waker, handle, program: handlers, http }
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) async fn run(&self) -> io::Result<()> {
+        let mut yielded = Instant::now();
+        loop {
+            let more = self.driver().turn();
+            let spawn_requests = std::mem::take(&mut self.driver().spawn_requests);
+            spawn_requests.into_iter().for_each(|request| self.spawn_requested(request));
+            if self.driver().stopped {
+                return Ok(());
+            }
+            self.handle.end_turn();
+            // Those that the turn has woken ask the driver for what they want.
+            self.tasks.run_woken();
+            if self.wants_yields() && yielded.elapsed() >= YIELD_INTERVAL {
+                yield_to_executor().await;
+                yielded = Instant::now();
+            }
+            if more || self.tasks.take_notification() {
+                self.driver().poll(Some(Duration::ZERO))?;
+            } else {
+                self.sleep()?;
+            }
+        }
+    }
+
+    /// The driver, for the loop itself.
+    fn driver(&self) -> RefMut<'_, ShardDriver> {
+        self.driver.borrow_mut()
+    }
+
+    /// Lets go of everything that the shard holds, whoever still has a handle to it: tasks first,
+    /// since they end what they were about on the driver, then the driver, then the program's values
+    /// and handlers.
+    pub(crate) fn end(self) {
+        self.tasks.end();
+        let driver = self.driver;
+        catch_and_log("the destructor of a connection's state", || drop(driver));
+        for state in self.program.states().end() {
+            catch_and_log("the destructor of a shard's state", || drop(state));
+        }
+        let handlers = (self.http, self.program);
+        catch_and_log("the destructor of a handler", || drop(handlers));
+    }
+
+    /// Tasks reach the loop by clones of it.
+    pub(super) fn handle(&self) -> &ShardHandle {
+        &self.handle
+    }
+
+    /// Whether a future may wait for something that only the executor's own loop completes.
+    fn wants_yields(&self) -> bool {
+        self.tasks.has_user_tasks() && self.handle.state().executor().serves_handlers()
+    }
+
+    /// Waits until there is work. What brings some wakes the shard.
+    fn sleep(&self) -> io::Result<()> {
+        let mut driver = self.driver();
+        self.shard_waker.announce_park();
+        let timeout = if driver.has_work() || self.tasks.take_notification() {
+            Some(Duration::ZERO)
+        } else {
+            let next_yield = self.wants_yields().then_some(YIELD_INTERVAL);
+            next_yield.into_iter().chain(driver.set_timer()).min()
+        };
+        let woken = driver.poll(timeout);
+        self.shard_waker.end_park();
+        woken
+    }
+
+    fn spawn_requested(&self, request: SpawnRequest) {
+        match request {
+            SpawnRequest::Http { fd, registration, place, head } => {
+                let socket = HttpSocket::new(self.handle.clone(), fd, registration, place);
+                self.tasks.spawn(serve(Rc::clone(&self.http), socket, head));
+            }
+            SpawnRequest::Call(call) => self.spawn_call(call),
+            SpawnRequest::Emit { connection, frame, reply } => {
+                let handle = self.handle.clone();
+                self.tasks.spawn(async move { handle.emit_for(connection, &frame, reply).await });
+            }
+            SpawnRequest::HungUp(id) => {
+                let session = self.driver().sessions.get(&id).cloned();
+                session.into_iter().for_each(|session| session.set_closed());
+            }
+            SpawnRequest::Disconnected(id, reason) => self.on_disconnected(id, reason),
+            SpawnRequest::Authorize { key, handshake } => {
+                let verdict = self.program.authorize(handshake.clone());
+                let handle = self.handle.clone();
+                self.tasks.spawn_user(async move {
+                    let verdict = verdict.await;
+                    handle.end_authorize(key, handshake, verdict);
+                });
+            }
+        }
+    }
+
+    fn spawn_call(&self, call: Call) {
+        let (id, session, handle) = (call.conn, self.session(call.conn), self.handle.clone());
+        let timeout = self.program.timeout();
+        match call.kind {
+            CallKind::Command(mut asked) => {
+                let work = self.program.judge(id, session, &mut asked);
+                self.tasks.spawn_user(calls::decide(handle, id, asked, work, timeout));
+            }
+            what => {
+                let (work, message) = self.program.handle(id, session, what);
+                self.tasks.spawn_user(calls::handle(handle, id, message, work, timeout));
+            }
+        }
+    }
+
+    fn on_disconnected(&self, id: ConnId, reason: Disconnect) {
+        let Some(session) = self.driver().sessions.remove(&id) else { return };
+        session.set_closed();
+        match self.program.part(id, Rc::clone(&session), reason) {
+            Some(work) => {
+                let (handle, timeout) = (self.handle.clone(), self.program.timeout());
+                self.tasks.spawn_user(calls::part(handle, id, work, timeout));
+            }
+            // It may be the last that holds values of the program.
+            None => {
+                catch_and_log("the destructor of a connection's state", || drop(session));
+            }
+        }
+    }
+
+    fn session(&self, id: ConnId) -> Rc<Session> {
+        let session = self.driver().sessions.get(&id).cloned();
+        session.expect("it is kept from the handshake until the connection has parted")
+    }
+}

@@ -1,0 +1,99 @@
+//! What external threads ask of a shard, within a turn.
+
+use corecast_shards::{Answer, ConnId, Query, RoomMessage, RoomName, Shard};
+
+use super::driver::{ExternalPublication, ShardDriver, SpawnRequest};
+use super::inbox::External;
+use super::oneshot::OneshotSender;
+
+/// Messages of external threads that a shard handles in one turn.
+const EXTERNAL_PER_TURN: usize = 256;
+
+impl ShardDriver {
+    pub(super) fn take_external(&mut self) {
+        // Both together no more than the shard takes of its own messages in a turn, so that there
+        // is room for what handlers publish.
+        let tried = self.retry_held_back();
+        for _ in tried..EXTERNAL_PER_TURN {
+            if self.held_back.is_full() {
+                break;
+            }
+            let Some(external) = self.inbox.next_publication() else { break };
+            self.handle_external(external);
+        }
+        for _ in 0..EXTERNAL_PER_TURN {
+            let Some(external) = self.inbox.next_question() else { break };
+            self.handle_external(external);
+        }
+        // Last, so that what one caller published before is, as a rule, on its way.
+        while let Some(external) = self.inbox.next_order() {
+            self.handle_external(external);
+        }
+    }
+
+    fn handle_external(&mut self, external: External) {
+        match external {
+            External::Publish { room, message, except, reply } => {
+                self.publish_external(room, message, except, reply);
+            }
+            External::Ask { query, reply } => reply.send(self.shard.answer(query)),
+            External::Emit { connection, frame, reply } => {
+                self.emit_external(connection, frame, reply);
+            }
+            External::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
+            External::StopReading => {
+                self.shard.stop_reading();
+                self.reading = false;
+            }
+            External::Stop => self.stopped = true,
+        }
+    }
+
+    /// Publishes for an external thread, at once or when the room takes it.
+    fn publish_external(
+        &mut self,
+        room: RoomName,
+        message: RoomMessage,
+        except: Option<ConnId>,
+        reply: Option<OneshotSender<Answer>>,
+    ) {
+        let token = reply.map(|reply| self.expect_answer(reply));
+        let shard = &mut self.shard;
+        let publication = (message, except, token);
+        self.held_back
+            .pass(room, publication, |room, publication| publish(shard, room, publication));
+    }
+
+    /// Queues a frame for one connection, at once or when there is capacity for it.
+    fn emit_external(&mut self, connection: ConnId, frame: Vec<u8>, reply: OneshotSender<Answer>) {
+        match self.shard.answer(Query::Emit(connection, frame)) {
+            Answer::Full(frame) => {
+                self.spawn_requests.push(SpawnRequest::Emit { connection, frame, reply })
+            }
+            answer => reply.send(answer),
+        }
+    }
+
+    /// Returns how many messages were tried.
+    pub(super) fn retry_held_back(&mut self) -> usize {
+        if self.held_back.is_empty() {
+            return 0;
+        }
+        let shard = &mut self.shard;
+        let retry = |room: &RoomName, publication| publish(shard, room, publication);
+        let retried = self.held_back.retry(EXTERNAL_PER_TURN, retry);
+        if retried.freed {
+            self.inbox.notify_room_resumed();
+        }
+        retried.tried
+    }
+}
+
+/// Gives the message back when its room takes none at the moment.
+fn publish(
+    shard: &mut Shard,
+    room: &RoomName,
+    (message, except, token): ExternalPublication,
+) -> Result<(), ExternalPublication> {
+    shard.publish(room, message, except, token).map_err(|(_, message)| (message, except, token))
+}

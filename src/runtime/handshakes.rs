@@ -1,0 +1,194 @@
+//! What connections say first, and what they become by it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use corecast_shards::Permissions;
+
+use super::kernel::Syscall;
+use super::pending::AwaitingAuthorization;
+use super::reception::{Arrival, Reception};
+use super::server_state::HttpPlace;
+use super::sys;
+use super::tokens::{PENDING, REGISTRATION};
+use super::turn_time::QUANTUM_TIME_MAX;
+use crate::http::{Head, Upgrade, last_words};
+use crate::program::{Handshake, Refusal, Session, SessionPolicy};
+use crate::values::Claims;
+
+/// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
+/// give or take one read's.
+const PENDING_READS_PER_TURN: usize = 128;
+const PENDING_BYTES_PER_TURN: usize = 64 << 10;
+
+impl Reception {
+    /// Reads what connections say before they are WebSockets. Returns how many were read.
+    pub(super) fn read_handshakes(&mut self) -> usize {
+        let (begin, mut bytes) = (Instant::now(), 0);
+        for read in 0..PENDING_READS_PER_TURN {
+            let Some(key) = self.pending.next_readable() else { return read };
+            bytes += self.read_pending(key);
+            if bytes > PENDING_BYTES_PER_TURN || begin.elapsed() > QUANTUM_TIME_MAX {
+                return read + 1;
+            }
+        }
+        PENDING_READS_PER_TURN
+    }
+
+    /// Reads one of them once, and puts it in line again if it may have more to say. Returns how
+    /// many bytes there were.
+    fn read_pending(&mut self, key: u64) -> usize {
+        let Some(waiting) = self.pending.get_mut(key) else { return 0 };
+        if waiting.awaiting.is_some() {
+            return 0;
+        }
+        let answered = waiting.answered;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let received = sys::receive(waiting, &mut buffer);
+        let len = match received {
+            Ok(len @ 1..) => {
+                self.pending.queue(key);
+                if !answered {
+                    self.on_bytes(key, &buffer[..len]);
+                }
+                len
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Ok(_) | Err(_) => {
+                drop(self.pending.remove(key));
+                0
+            }
+        };
+        self.buffer = buffer;
+        len
+    }
+
+    /// More of a head has come, or all of it.
+    fn on_bytes(&mut self, key: u64, bytes: &[u8]) {
+        let head_max = self.state.limits().head_bytes;
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        if waiting.head.is_empty() {
+            return self.on_head(key, bytes);
+        }
+        let is_due = waiting.extend_head(bytes);
+        if is_due || waiting.head.len() > head_max {
+            let head = std::mem::take(&mut waiting.head);
+            self.on_head(key, &head);
+        }
+    }
+
+    /// Judges all that a connection has said.
+    fn on_head(&mut self, key: u64, bytes: &[u8]) {
+        let (limit, rules) = (self.state.limits().head_bytes, self.state.rules());
+        match Head::parse(bytes, limit, rules) {
+            Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, bytes),
+            Head::Partial => {
+                let Some(waiting) = self.pending.get_mut(key) else { return };
+                waiting.keep_head(bytes.to_vec());
+            }
+            Head::Request { .. } => self.hand_to_http(key, bytes),
+            Head::Refused(error) => self.answer(key, &error.to_bytes()),
+        }
+    }
+
+    /// A whole handshake stands at the begin of the bytes. What follows it is the first frame's.
+    fn on_handshake(&mut self, key: u64, upgrade: Upgrade, bytes: &[u8]) {
+        let (head, rest) = bytes.split_at(upgrade.len);
+        if self.state.is_draining() {
+            return self.answer(key, &last_words::draining());
+        }
+        if self.session_policy == SessionPolicy::Nothing {
+            return self.upgrade(key, &upgrade, rest.to_vec(), None);
+        }
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        let address = sys::peer_address(&waiting.fd).ok();
+        let Some(handshake) = address.and_then(|address| Handshake::read(head, address)) else {
+            // The peer has gone already: only that leaves a socket without address.
+            return drop(self.pending.remove(key));
+        };
+        if self.session_policy == SessionPolicy::Sessions {
+            let session = Session::new(handshake, Claims::anonymous());
+            return self.upgrade(key, &upgrade, rest.to_vec(), Some(session));
+        }
+        waiting.awaiting = Some(AwaitingAuthorization { upgrade, rest: rest.to_vec() });
+        self.arrivals.push(Arrival::Undecided { key, handshake });
+    }
+
+    /// The program has decided about a handshake, if that is still there.
+    pub(super) fn end_authorize(
+        &mut self,
+        key: u64,
+        handshake: Handshake,
+        verdict: Result<Claims, Refusal>,
+    ) {
+        let waiting = self.pending.get_mut(key);
+        let Some(awaiting) = waiting.and_then(|waiting| waiting.awaiting.take()) else {
+            return;
+        };
+        match verdict {
+            Ok(claims) => {
+                let session = Session::new(handshake, claims);
+                self.upgrade(key, &awaiting.upgrade, awaiting.rest, Some(session));
+            }
+            Err(refusal) => self.answer(key, &last_words::refused(refusal)),
+        }
+    }
+
+    /// Answers a handshake. What follows its head is the first frame's.
+    fn upgrade(&mut self, key: u64, upgrade: &Upgrade, rest: Vec<u8>, session: Option<Session>) {
+        if self.state.is_draining() {
+            return self.answer(key, &last_words::draining());
+        }
+        if !self.state.claim_connection() {
+            let limit = self.state.limits().connections;
+            return self.answer(key, &last_words::at_capacity(limit));
+        }
+        let permissions = self.permissions_of(upgrade, session.as_ref());
+        let Some(waiting) = self.pending.remove(key) else { return };
+        let (fd, response) = (waiting.fd, upgrade.response());
+        // The socket's buffer is empty, so that it takes these bytes or is dead.
+        if sys::send(&fd, &response).ok() != Some(response.len()) {
+            return self.state.release_connection();
+        }
+        self.arrivals.push(Arrival::WebSocket { fd, rest, session, permissions });
+    }
+
+    /// What a connection may do: as much as any, if it is known.
+    fn permissions_of(&self, upgrade: &Upgrade, session: Option<&Session>) -> Permissions {
+        let has_claims = session.is_some_and(|session| !session.claims.is_anonymous());
+        match upgrade.has_key || has_claims {
+            true => self.permissions,
+            false => self.state.rules().anonymous.restrict(self.permissions),
+        }
+    }
+
+    /// Takes a connection back from its task, because its next request is a handshake: the first of
+    /// these bytes.
+    pub(super) fn take_back(&mut self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
+        let token = PENDING | self.pending.next_key();
+        if let Err(error) = self.epoll.rename_socket(&fd, token) {
+            return self.note_failure(Syscall::EpollCtl, &error);
+        }
+        let deadline = self.state.now() + self.state.limits().handshake_timeout;
+        let key = self.pending.insert(fd, Some(place), deadline);
+        self.on_head(key, bytes);
+    }
+
+    /// Leaves a connection to a task of its own, which the poller wakes from here on.
+    fn hand_to_http(&mut self, key: u64, bytes: &[u8]) {
+        let Some(waiting) = self.pending.remove(key) else { return };
+        let (fd, Some(place)) = (waiting.fd, waiting.place) else { return };
+        let registration = self.registrations.insert();
+        match self.epoll.rename_socket(&fd, REGISTRATION | registration) {
+            Ok(()) => {
+                let head = bytes.to_vec();
+                self.arrivals.push(Arrival::Http { fd, registration, place, head });
+            }
+            Err(error) => {
+                self.note_failure(Syscall::EpollCtl, &error);
+                self.registrations.remove(registration);
+            }
+        }
+    }
+}

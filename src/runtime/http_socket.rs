@@ -1,0 +1,121 @@
+//! A plain HTTP connection's socket and its shard, as HTTP sees them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+
+use super::driver_ref::DriverRef;
+use super::handle::ShardHandle;
+use super::registrations::Registrations;
+use super::server_state::HttpPlace;
+use super::sys;
+use crate::http::{EventStream, Transport};
+
+/// A socket in the shard's epoll: so the loop sleeps in one place, whether or not there are HTTP
+/// connections.
+pub(crate) struct HttpSocket {
+    handle: ShardHandle,
+    fd: OwnedFd,
+    registration: Registered,
+    place: HttpPlace,
+}
+
+/// A registration with the poller, which ends with this.
+struct Registered {
+    driver: DriverRef,
+    key: u64,
+}
+
+impl HttpSocket {
+    /// Takes a non-blocking socket over that the poller watches under the key `registration`.
+    pub(super) fn new(
+        handle: ShardHandle,
+        fd: OwnedFd,
+        registration: u64,
+        place: HttpPlace,
+    ) -> HttpSocket {
+        let registration = Registered { driver: handle.driver().clone(), key: registration };
+        HttpSocket { handle, fd, registration, place }
+    }
+}
+
+impl Transport for HttpSocket {
+    type Shard = ShardHandle;
+
+    fn shard(&self) -> &ShardHandle {
+        &self.handle
+    }
+
+    fn peer_address(&self) -> io::Result<SocketAddr> {
+        sys::peer_address(&self.fd)
+    }
+
+    fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match sys::receive(&self.fd, buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.registration.with(|registrations, key| {
+                    registrations.wait_to_read(key, cx.waker());
+                });
+                Poll::Pending
+            }
+            received => Poll::Ready(received),
+        }
+    }
+
+    fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match sys::send(&self.fd, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.registration.with(|registrations, key| {
+                    registrations.wait_to_write(key, cx.waker());
+                });
+                Poll::Pending
+            }
+            sent => Poll::Ready(sent),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        sys::unsent(&self.fd)
+    }
+
+    fn shutdown_write(&self) {
+        sys::shutdown_write(&self.fd);
+    }
+
+    fn reset_on_close(&self) {
+        sys::reset_on_close(&self.fd);
+    }
+
+    fn set_idle(&self, is_idle: bool) {
+        self.registration.with(|registrations, key| registrations.set_idle(key, is_idle));
+    }
+
+    fn is_evicted(&self) -> bool {
+        let evicted = self.registration.with(|registrations, key| registrations.is_evicted(key));
+        evicted.unwrap_or(true)
+    }
+
+    fn take_back(self, bytes: &[u8]) {
+        drop(self.registration);
+        self.handle.take_back(self.fd, self.place, bytes);
+    }
+
+    fn open_event_stream(self, events: EventStream) {
+        drop((self.registration, self.place));
+        self.handle.open_event_stream(self.fd, events);
+    }
+}
+
+impl Registered {
+    /// Looks at the registrations or changes them; none when the shard has ended.
+    fn with<T>(&self, look: impl FnOnce(&mut Registrations, u64) -> T) -> Option<T> {
+        self.driver.with(|driver| look(&mut driver.reception.registrations, self.key))
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.with(|registrations, key| registrations.remove(key));
+    }
+}

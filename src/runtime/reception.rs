@@ -1,0 +1,363 @@
+//! Connections before they are WebSockets: accepted, or refused because there is no place.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corecast_shards::{Permissions, ShardId, Time};
+
+use super::kernel::Syscall;
+use super::pending::PendingHandshakes;
+use super::poller::Epoll;
+use super::registrations::Registrations;
+use super::reserve::Reserve;
+use super::server_state::{HttpPlace, ServerState};
+use super::sys;
+use super::tokens::{LISTENER, PENDING};
+use super::turn_time::QUANTUM_TIME_MAX;
+use crate::http::last_words;
+use crate::program::{Handshake, Needs, Session, SessionPolicy};
+
+/// What accepts connections and reads what they say first, up to where it is known what they are.
+pub(crate) struct Reception {
+    pub(super) shard: ShardId,
+    pub(super) state: Arc<ServerState>,
+    pub(super) epoll: Rc<Epoll>,
+    listener: TcpListener,
+    /// When to accept again after the process had run out of descriptors.
+    accepts_again: Option<Time>,
+    reserve: Reserve,
+    pub(super) pending: PendingHandshakes,
+    /// The descriptors of plain HTTP connections, which their tasks wait for.
+    pub(crate) registrations: Registrations,
+    /// What one read takes in, of any of them.
+    pub(super) buffer: Box<[u8]>,
+    pub(super) session_policy: SessionPolicy,
+    /// What clients may do by their own commands.
+    pub(super) permissions: Permissions,
+    pub(super) arrivals: Vec<Arrival>,
+    pub(super) counts: ReceptionCounts,
+}
+
+/// What a connection turned out to be.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A WebSocket whose handshake was answered, with the bytes that came behind it.
+    WebSocket { fd: OwnedFd, rest: Vec<u8>, session: Option<Session>, permissions: Permissions },
+    /// A connection that speaks plain HTTP, and what it has said so far. The poller knows it by
+    /// this registration.
+    Http { fd: OwnedFd, registration: u64, place: HttpPlace, head: Vec<u8> },
+    /// A handshake that the program decides about: it stays, under this key.
+    Undecided { key: u64, handshake: Handshake },
+}
+
+/// How many connections came, and how many had to go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReceptionCounts {
+    /// `accept4`, the one included that says that nobody is left.
+    pub(super) accepts: u64,
+    /// Idle connections that were closed because no descriptor was left.
+    pub(super) evicted: u64,
+    /// New ones that were refused, because no idle one was left either.
+    pub(super) refused: u64,
+}
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections beyond the limit of a shard that are kept until they have read that they are.
+const TURNED_AWAY_MAX: usize = 64;
+
+/// How long to wait before accepting again when nobody can be told to go.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes read from a connection at once before it is a WebSocket.
+const READ_BYTES: usize = 64 << 10;
+
+impl Reception {
+    /// Begins to watch a listener.
+    pub(super) fn new(
+        shard: ShardId,
+        state: Arc<ServerState>,
+        epoll: Rc<Epoll>,
+        listener: TcpListener,
+        needs: &Needs,
+    ) -> io::Result<Reception> {
+        epoll.add_listener(&listener, LISTENER)?;
+        Ok(Reception {
+            shard,
+            state,
+            epoll,
+            listener,
+            accepts_again: None,
+            reserve: Reserve::Spare(sys::event_fd()?),
+            pending: PendingHandshakes::default(),
+            registrations: Registrations::default(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            session_policy: needs.sessions,
+            permissions: needs.permissions,
+            arrivals: Vec::new(),
+            counts: ReceptionCounts::default(),
+        })
+    }
+
+    /// Descriptors that the poller watches of these, at most.
+    pub(super) fn descriptors(&self) -> usize {
+        1 + self.pending.len() + self.registrations.len()
+    }
+
+    /// Accepts as many as there are, but not longer than a quantum lasts. The listener is watched
+    /// level-triggered, so that the next turn finds the others.
+    pub(super) fn accept(&mut self) {
+        if self.accepts_again.is_some() {
+            return;
+        }
+        let begin = Instant::now();
+        self.refill_reserve();
+        for _ in 0..ACCEPTS_PER_TURN {
+            if self.is_crowded() && self.pending.has_readable() {
+                // Those that are still to be read may turn out to have nothing to say, and make way.
+                return;
+            }
+            self.counts.accepts += 1;
+            match sys::accept(&self.listener) {
+                Ok(fd) => self.add_pending(fd),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) if self.makes_way(&error) => {}
+                Err(_) => return,
+            }
+            if begin.elapsed() > QUANTUM_TIME_MAX {
+                return;
+            }
+        }
+    }
+
+    /// Makes room for a connection that could not be accepted. Returns whether the next one may be
+    /// tried now.
+    fn makes_way(&mut self, error: &io::Error) -> bool {
+        self.note_failure(Syscall::Accept, error);
+        if is_full(error) {
+            if self.evict() {
+                return true;
+            }
+            if self.pending.has_readable() {
+                // Those that are still to be read may turn out to be idle.
+                return false;
+            }
+            if self.registrations.evict() {
+                // Its descriptor is free when its task has run.
+                return false;
+            }
+            if self.refuse_next() {
+                return true;
+            }
+        }
+        self.pause_accepting();
+        false
+    }
+
+    /// Whether the limit of plain HTTP connections and handshakes is reached.
+    fn is_crowded(&self) -> bool {
+        self.state.http_connections() >= self.state.limits().http_connections
+    }
+
+    /// A place for a new connection, if need be that of one which is between two requests, or has
+    /// said nothing yet.
+    fn http_place(&mut self) -> Option<HttpPlace> {
+        let place = ServerState::claim_http(&self.state);
+        if place.is_some() {
+            return place;
+        }
+        if !self.registrations.evict() {
+            drop(self.pending.most_silent().and_then(|key| self.pending.remove(key))?);
+        }
+        self.counts.evicted += 1;
+        Some(ServerState::succeed_http(&self.state))
+    }
+
+    /// Takes a new connection in, to be read from now on.
+    fn add_pending(&mut self, fd: OwnedFd) {
+        let place = self.http_place();
+        if place.is_none() && self.pending.answered() >= TURNED_AWAY_MAX {
+            return self.turn_away(&fd);
+        }
+        let token = PENDING | self.pending.next_key();
+        let watched = self.epoll.add_socket(&fd, token).or_else(|error| {
+            self.note_failure(Syscall::EpollCtl, &error);
+            // The place of an idle one may be what is missing.
+            if self.evict() { self.epoll.add_socket(&fd, token) } else { Err(error) }
+        });
+        if watched.is_err() {
+            // Nobody would say when it is readable.
+            return self.turn_away(&fd);
+        }
+        let is_welcome = place.is_some();
+        let deadline = self.state.now() + self.state.limits().handshake_timeout;
+        let key = self.pending.insert(fd, place, deadline);
+        if is_welcome {
+            return self.pending.queue(key);
+        }
+        self.counts.refused += 1;
+        self.answer(key, &last_words::crowded());
+    }
+
+    /// Tells a connection that there is no room, and ends it at once. What it has said is read
+    /// before, so that its unread request does not make the kernel tear our answer away.
+    fn turn_away(&mut self, fd: &OwnedFd) {
+        let _ = sys::receive(fd, &mut self.buffer);
+        let _ = sys::send(fd, &last_words::crowded());
+        self.counts.refused += 1;
+    }
+
+    /// Closes the connection that is missed least, if there is one.
+    fn evict(&mut self) -> bool {
+        let Some(key) = self.pending.most_idle().filter(|key| !self.reserve.is_lent_to(*key))
+        else {
+            return false;
+        };
+        self.counts.evicted += 1;
+        let handshake = self.pending.remove(key);
+        if let Some(handshake) = handshake.filter(|handshake| !handshake.head.is_empty()) {
+            // It has begun a request, and may read why it goes.
+            let _ = sys::send(&handshake, &last_words::crowded());
+        }
+        true
+    }
+
+    /// Accepts the next connection in place of the reserve, and tells it that there is no room.
+    /// Returns whether that was possible.
+    fn refuse_next(&mut self) -> bool {
+        match std::mem::replace(&mut self.reserve, Reserve::Gone) {
+            Reserve::Spare(fd) => drop(fd),
+            Reserve::Lent(key) => drop(self.pending.remove(key)),
+            Reserve::Gone => return false,
+        }
+        let Ok(fd) = sys::accept(&self.listener) else { return false };
+        let token = PENDING | self.pending.next_key();
+        if let Err(error) = self.epoll.add_socket(&fd, token) {
+            self.note_failure(Syscall::EpollCtl, &error);
+            return false;
+        }
+        // It may have to make way for the next at once, and an unread request would make the kernel
+        // tear our answer away.
+        let _ = sys::receive(&fd, &mut self.buffer);
+        let key = self.pending.insert(fd, None, self.state.now());
+        self.answer(key, &last_words::crowded());
+        self.reserve = Reserve::Lent(key);
+        self.counts.refused += 1;
+        true
+    }
+
+    /// Keeps a descriptor back again when the last one that was refused is gone.
+    fn refill_reserve(&mut self) {
+        let is_out = match &self.reserve {
+            Reserve::Spare(_) => false,
+            Reserve::Lent(key) => self.pending.get_mut(*key).is_none(),
+            Reserve::Gone => true,
+        };
+        if is_out {
+            self.reserve = match sys::event_fd() {
+                Ok(fd) => Reserve::Spare(fd),
+                Err(error) => {
+                    self.note_failure(Syscall::EventFd, &error);
+                    Reserve::Gone
+                }
+            };
+        }
+    }
+
+    /// Leaves the listener's queue alone for a moment.
+    fn pause_accepting(&mut self) {
+        self.accepts_again = Some(self.state.now() + ACCEPT_PAUSE);
+        if let Err(error) = self.epoll.remove(&self.listener) {
+            // Then each poll reports it, and nobody looks.
+            self.note_failure(Syscall::EpollCtl, &error);
+        }
+    }
+
+    /// Watches the listener again, now or after another pause.
+    fn accept_again(&mut self) {
+        self.accepts_again = None;
+        match self.epoll.add_listener(&self.listener, LISTENER) {
+            // It could not be taken out.
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
+            Err(error) => {
+                self.note_failure(Syscall::EpollCtl, &error);
+                self.accepts_again = Some(self.state.now() + ACCEPT_PAUSE);
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Answers what never becomes a request, and waits for its end.
+    pub(super) fn answer(&mut self, key: u64, answer: &[u8]) {
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        // A socket that has just connected takes a few hundred bytes, or nobody reads them.
+        let _ = sys::send(waiting, answer);
+        sys::shutdown_write(waiting);
+        let deadline = self.state.now() + self.state.limits().close_timeout;
+        self.pending.set_answered(key, deadline);
+        // It may have hung up while the program was deciding, and nobody would say so again.
+        self.pending.queue(key);
+    }
+
+    /// What has to be done next by the clock.
+    pub(super) fn next_deadline(&mut self) -> Option<Time> {
+        self.pending.next_deadline().into_iter().chain(self.accepts_again).min()
+    }
+
+    /// Ends those that have taken too long. What they have said while nobody listened counts: up to
+    /// `events_until` everything was read.
+    pub(super) fn on_deadlines(&mut self, now: Time, events_until: Time) {
+        while let Some(key) = self.pending.next_late(events_until) {
+            let Some(waiting) = self.pending.get_mut(key) else { continue };
+            if waiting.awaiting.is_some() {
+                self.answer(key, &last_words::undecided());
+            } else if !waiting.head.is_empty() {
+                self.answer(key, &last_words::head_late());
+            } else {
+                self.pending.remove(key);
+            }
+        }
+        while let Some(key) = self.pending.next_overdue(events_until) {
+            self.pending.remove(key);
+        }
+        if self.accepts_again.is_some_and(|again| again <= now) {
+            self.accept_again();
+        }
+    }
+
+    /// Counts a failed system call that costs a connection at most.
+    pub(super) fn note_failure(&self, call: Syscall, error: &io::Error) {
+        self.state.note_failure(self.shard, call, error);
+    }
+}
+
+/// The connection has ended before it was accepted, or the network has (accept(2)).
+fn is_of_connection(error: &io::Error) -> bool {
+    use libc::{ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENONET};
+    use libc::{ENOPROTOOPT, EOPNOTSUPP, EPROTO};
+    matches!(
+        error.raw_os_error(),
+        Some(
+            ECONNABORTED
+                | EPROTO
+                | ENOPROTOOPT
+                | EOPNOTSUPP
+                | ENETDOWN
+                | ENETUNREACH
+                | ENONET
+                | EHOSTDOWN
+                | EHOSTUNREACH
+        )
+    )
+}
+
+/// The process, or the system, has no descriptor left.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}

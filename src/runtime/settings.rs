@@ -1,0 +1,156 @@
+//! What a server is told before it starts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use corecast_shards::{Limits, SEND_BUFFER_BYTES, SlowPolicy};
+
+use super::executor_trial::Trial;
+use super::start_error::StartError;
+use crate::http::AccessRules;
+use crate::program::ApiAccess;
+use crate::values::{Anonymous, Executor};
+
+/// All settings of a server, with their defaults.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The first one that this machine has is listened on.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// None means one per core of the process's affinity mask.
+    pub(crate) shards: Option<usize>,
+    pub(crate) slow: SlowPolicy,
+    pub(crate) limits: Limits,
+    /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
+    pub(crate) send_buffer: usize,
+    pub(crate) sends: Sends,
+    pub(crate) executor: Executor,
+    /// How [`Executor::Auto`] tries glommio without harm.
+    pub(crate) trial: Option<Trial>,
+    pub(crate) access: AccessRules,
+    /// Whether everybody who can reach the server may do everything.
+    pub(crate) open: bool,
+    /// What connections may do that are not known; none means that it depends on keys.
+    pub(crate) anonymous: Option<Anonymous>,
+}
+
+/// What is open to everybody.
+struct Exposure {
+    http_api: bool,
+    connections: bool,
+}
+
+/// How bytes are handed to sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sends {
+    /// Over an io_uring of each shard's own if the kernel gives one, else plainly; on
+    /// [`Executor::Plain`] plainly in any case.
+    #[default]
+    Auto,
+    /// Over an io_uring, several with one system call; without one the server does not start.
+    Ring,
+    /// One system call for each.
+    Plain,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            shards: None,
+            slow: SlowPolicy::Disconnect,
+            limits: Limits::default(),
+            send_buffer: SEND_BUFFER_BYTES,
+            sends: Sends::Auto,
+            executor: Executor::Auto,
+            trial: None,
+            access: AccessRules::default(),
+            open: false,
+            anonymous: None,
+        }
+    }
+}
+
+impl Settings {
+    /// Refuses what could not work, in words that say what could.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let exposed = self.listen.iter().find(|address| !address.ip().is_loopback());
+        if let (Some(&address), false) = (exposed, self.open) {
+            let Exposure { http_api, connections } = self.exposure();
+            if http_api || connections {
+                return Err(StartError::Exposed { address, http_api, connections });
+            }
+        }
+        self.limits.check().map_err(|message| StartError::Limit { message })
+    }
+}
+
+impl Settings {
+    /// Who may do what on the address that is listened on.
+    pub(crate) fn rules(&self, address: SocketAddr) -> AccessRules {
+        let loopback_only = address.ip().is_loopback() && !self.open && self.access.keys.is_empty();
+        let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
+        AccessRules { loopback_only, anonymous, ..self.access.clone() }
+    }
+
+    /// A server with keys is closed for those who bring none, unless the program looks at each.
+    fn anonymous_by_default(&self) -> Anonymous {
+        match self.access.keys.is_empty() || self.access.program_authorizes {
+            true => Anonymous::all(),
+            false => Anonymous::none(),
+        }
+    }
+
+    /// What everybody may do who reaches the server, and that nobody has decided.
+    fn exposure(&self) -> Exposure {
+        let access = &self.access;
+        Exposure {
+            http_api: access.keys.is_empty() && access.api == ApiAccess::Keys,
+            connections: access.keys.is_empty()
+                && self.anonymous.is_none()
+                && !access.program_authorizes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_exposed_by_accident() {
+        let mut settings =
+            Settings { listen: vec![([0, 0, 0, 0], 80).into()], ..Settings::default() };
+        assert!(matches!(settings.check(), Err(StartError::Exposed { .. })));
+        settings.open = true;
+        assert!(settings.check().is_ok());
+        settings.open = false;
+        settings.access.keys.add("secret").unwrap();
+        assert!(settings.check().is_ok());
+        assert_eq!(settings.rules(settings.listen[0]).anonymous, Anonymous::none());
+
+        settings.access = AccessRules { program_authorizes: true, ..AccessRules::default() };
+        let refused = settings.check().expect_err("everybody may use /v1").to_string();
+        assert!(
+            refused.contains("http_api") && !refused.contains("Builder::authorize"),
+            "{refused}"
+        );
+        settings.access.api = ApiAccess::Off;
+        assert!(settings.check().is_ok());
+        settings.access.program_authorizes = false;
+        let refused = settings.check().expect_err("everybody may connect").to_string();
+        assert!(
+            refused.contains("Builder::authorize") && !refused.contains("http_api"),
+            "{refused}"
+        );
+        settings.anonymous = Some(Anonymous::all());
+        assert!(settings.check().is_ok(), "it was decided");
+    }
+
+    #[test]
+    fn impossible_limits_are_named() {
+        let mut settings = Settings::default();
+        settings.limits.message_bytes = 0;
+        let refused = settings.check().expect_err("no message would fit").to_string();
+        assert!(refused.contains("--max-message"), "{refused}");
+    }
+}

@@ -1,0 +1,72 @@
+//! What a client wants to have published.
+
+use corecast_shards::{Draft, RoomName};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::event::raw;
+use super::message::{EventParts, MessageError};
+
+/// What a client wants to have published to a room, or broadcast, by its own command: for
+/// [`Builder::authorize_publish`](crate::Builder::authorize_publish) and
+/// [`authorize_broadcast`](crate::Builder::authorize_broadcast), which may change it.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    room: Option<RoomName>,
+    draft: Draft,
+}
+
+impl Publication {
+    pub(crate) fn new(room: Option<RoomName>, draft: Draft) -> Publication {
+        Publication { room, draft }
+    }
+
+    pub(crate) fn into_draft(self) -> Draft {
+        self.draft
+    }
+
+    /// The room; none for a broadcast.
+    pub fn room(&self) -> Option<&str> {
+        self.room.as_ref().map(RoomName::as_str)
+    }
+
+    /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
+    pub fn event(&self) -> &str {
+        &self.draft.event
+    }
+
+    /// The data, byte for byte as it was written.
+    pub fn data(&self) -> &RawValue {
+        raw(&self.draft.data)
+    }
+
+    /// The data as a value of the program's own.
+    ///
+    /// # Errors
+    ///
+    /// When the data does not have the shape of `T`.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.draft.data)
+    }
+
+    /// The same with another event and other data. Room, id and `echo` stay the client's.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError`] when the event's name is not allowed or the data has no JSON form.
+    pub fn with(mut self, event: &str, data: impl Serialize) -> Result<Publication, MessageError> {
+        let parts = EventParts::new(event, data)?;
+        (self.draft.event, self.draft.data) = (parts.name, parts.data);
+        Ok(self)
+    }
+
+    /// The same with other data.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError`] when the data has no JSON form.
+    pub fn with_data(self, data: impl Serialize) -> Result<Publication, MessageError> {
+        let event = self.draft.event.clone();
+        self.with(&event, data)
+    }
+}
