@@ -1,9 +1,11 @@
 //! Which descriptors are ready.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::kernel::{self, Syscall};
 
@@ -46,13 +48,7 @@ const EVENTS_MAX: usize = 256;
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Poller> {
-        // SAFETY: takes no pointers.
-        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
-        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let epoll = Rc::new(Epoll(epoll));
         Ok(Poller { epoll, events: Vec::with_capacity(EVENTS_MAX) })
     }
@@ -85,6 +81,8 @@ impl Poller {
         kernel::enter(Syscall::EpollWait, epoll)?;
         let room = kernel::shorten(Syscall::EpollWait, epoll, EVENTS_MAX);
         let start = self.events.as_mut_ptr();
+        // Not by rustix: with its feature `linux_5_11`, which another package may enable for all,
+        // it calls epoll_pwait2, which filters of system calls may not know.
         // SAFETY: the vector owns memory for EVENTS_MAX events, and the kernel writes at most so
         // many.
         let count = unsafe { libc::epoll_wait(epoll, start, room as libc::c_int, millis) };
@@ -109,40 +107,50 @@ impl Poller {
 impl Epoll {
     /// Watches a socket for everything, edge-triggered.
     pub(crate) fn add_socket(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        self.control(libc::EPOLL_CTL_ADD, fd, all, token)
+        self.add(fd, EVERYTHING, token)
     }
 
     /// Gives a watched socket another token.
     pub(crate) fn rename_socket(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        let all = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
-        self.control(libc::EPOLL_CTL_MOD, fd, all, token)
+        self.control(fd, EVERYTHING, token, |epoll, fd, data| {
+            epoll::modify(epoll, fd, data, EVERYTHING)
+        })
     }
 
     /// Watches something that is written to, edge-triggered, so that it need not be read.
     pub(crate) fn add_signal(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN | libc::EPOLLET, token)
+        self.add(fd, EventFlags::IN | EventFlags::ET, token)
     }
 
     /// Watches a listener, level-triggered: what one turn does not accept is seen by the next.
     pub(crate) fn add_listener(&self, fd: &impl AsFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
+        self.add(fd, EventFlags::IN, token)
     }
 
-    /// Stops watching. A descriptor that is closed needs this only if somebody else holds it, too.
+    /// Stops watching. A descriptor that is closed needs this only if another handle keeps it open.
     pub(crate) fn remove(&self, fd: &impl AsFd) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+        self.control(fd, EventFlags::empty(), 0, |epoll, fd, _| epoll::delete(epoll, fd))
     }
 
-    fn control(&self, operation: i32, fd: &impl AsFd, events: i32, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
-        let (epoll, fd) = (self.0.as_raw_fd(), fd.as_fd().as_raw_fd());
-        kernel::enter(Syscall::EpollCtl, fd)?;
-        // SAFETY: the kernel reads one event, which lives until the call returns.
-        if unsafe { libc::epoll_ctl(epoll, operation, fd, &mut event) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        kernel::watched(fd, event.events, token);
+    fn add(&self, fd: &impl AsFd, events: EventFlags, token: u64) -> io::Result<()> {
+        self.control(fd, events, token, |epoll, fd, data| epoll::add(epoll, fd, data, events))
+    }
+
+    fn control(
+        &self,
+        fd: &impl AsFd,
+        events: EventFlags,
+        token: u64,
+        call: impl FnOnce(&OwnedFd, BorrowedFd<'_>, EventData) -> rustix::io::Result<()>,
+    ) -> io::Result<()> {
+        let fd = fd.as_fd();
+        kernel::enter(Syscall::EpollCtl, fd.as_raw_fd())?;
+        call(&self.0, fd, EventData::new_u64(token))?;
+        kernel::watched(fd.as_raw_fd(), events.bits(), token);
         Ok(())
     }
 }
+
+/// All that may happen to a socket, edge-triggered.
+const EVERYTHING: EventFlags =
+    EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);

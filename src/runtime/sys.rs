@@ -5,8 +5,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, sockopt};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 
 use super::kernel::{self, Syscall};
 
@@ -31,15 +39,12 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// Takes the next connection of a listener, non-blocking and closed on exec.
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    let (listener, nowhere) = (listener.as_fd().as_raw_fd(), std::ptr::null_mut());
-    let fd = retry(|| {
-        kernel::enter(Syscall::Accept, listener)?;
-        // SAFETY: null pointers say that the peer's address is not wanted (accept4(2)).
-        check(unsafe { libc::accept4(listener, nowhere, std::ptr::null_mut(), flags) })
-    })?;
-    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let listener = listener.as_fd();
+    retry(|| {
+        kernel::enter(Syscall::Accept, listener.as_raw_fd())?;
+        Ok(rustix::net::accept_with(listener, flags)?)
+    })
 }
 
 /// Where a connected socket's other end is.
@@ -50,28 +55,22 @@ pub(crate) fn peer_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
 
 /// Reads what is there; `WouldBlock` when nothing is, 0 at the end of the stream.
 pub(crate) fn receive(fd: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let fd = fd.as_fd().as_raw_fd();
-    let len = kernel::shorten(Syscall::Recv, fd, buffer.len());
-    let start = buffer.as_mut_ptr().cast();
+    let fd = fd.as_fd();
+    let len = kernel::shorten(Syscall::Recv, fd.as_raw_fd(), buffer.len());
     retry(|| {
-        kernel::enter(Syscall::Recv, fd)?;
-        // SAFETY: the kernel writes at most `len` bytes from `start`, which is `buffer`, at least as
-        // long and borrowed exclusively until the call returns.
-        check_size(unsafe { libc::recv(fd, start, len, libc::MSG_DONTWAIT) })
+        kernel::enter(Syscall::Recv, fd.as_raw_fd())?;
+        let (len, _) = rustix::net::recv(fd, &mut buffer[..len], RecvFlags::DONTWAIT)?;
+        Ok(len)
     })
 }
 
 /// Hands bytes to a socket; may take fewer. Never blocks and never raises SIGPIPE.
 pub(crate) fn send(fd: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let fd = fd.as_fd().as_raw_fd();
-    let len = kernel::shorten(Syscall::Send, fd, bytes.len());
-    let start = bytes.as_ptr().cast();
+    let fd = fd.as_fd();
+    let len = kernel::shorten(Syscall::Send, fd.as_raw_fd(), bytes.len());
     retry(|| {
-        kernel::enter(Syscall::Send, fd)?;
-        // SAFETY: the kernel reads `len` bytes from `start`, which is `bytes`, at least as long and
-        // borrowed until the call returns.
-        check_size(unsafe { libc::send(fd, start, len, flags) })
+        kernel::enter(Syscall::Send, fd.as_raw_fd())?;
+        Ok(rustix::net::send(fd, &bytes[..len], SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     })
 }
 
@@ -121,73 +120,61 @@ pub(crate) fn reset_on_close(fd: &OwnedFd) {
 
 /// Ends our side of a connection; the other side may still send.
 pub(crate) fn shutdown_write(fd: &impl AsFd) {
-    shutdown(fd, libc::SHUT_WR);
+    shutdown(fd, Shutdown::Write);
 }
 
 /// Ends both sides: what was received can still be read, then comes the end.
 pub(crate) fn shutdown_both(fd: &impl AsFd) {
-    shutdown(fd, libc::SHUT_RDWR);
+    shutdown(fd, Shutdown::Both);
 }
 
-fn shutdown(fd: &impl AsFd, how: libc::c_int) {
-    let fd = fd.as_fd().as_raw_fd();
+fn shutdown(fd: &impl AsFd, how: Shutdown) {
+    let fd = fd.as_fd();
     // It fails when the peer is gone already, which is what the caller is about to find out anyway;
     // and there is a timeout for a peer that does not hear of it.
-    if kernel::enter(Syscall::Shutdown, fd).is_ok() {
-        // SAFETY: takes no pointers.
-        let _ = unsafe { libc::shutdown(fd, how) };
+    if kernel::enter(Syscall::Shutdown, fd.as_raw_fd()).is_ok() {
+        let _ = rustix::net::shutdown(fd, how);
     }
 }
 
 /// A counter that wakes an epoll when it is written to. It is used edge-triggered and never read.
 pub(crate) fn event_fd() -> io::Result<OwnedFd> {
     kernel::enter(Syscall::EventFd, -1)?;
-    // SAFETY: takes no pointers.
-    let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
-    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)
 }
 
 /// Makes an event descriptor ready.
 ///
 /// # Errors
 ///
-/// Nobody is woken then: who waits for the descriptor looks at edges.
+/// No shard is woken then: what waits for the descriptor looks at edges.
 pub(crate) fn signal(event_fd: &impl AsFd) -> io::Result<()> {
-    let one = 1_u64.to_ne_bytes();
-    let fd = event_fd.as_fd().as_raw_fd();
+    let fd = event_fd.as_fd();
     retry(|| {
-        kernel::enter(Syscall::Signal, fd)?;
-        // SAFETY: the kernel reads 8 bytes from `one`, which lives until the call returns.
-        check_size(unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) })
-    })?;
-    Ok(())
+        kernel::enter(Syscall::Signal, fd.as_raw_fd())?;
+        rustix::io::write(fd, &1_u64.to_ne_bytes())?;
+        Ok(())
+    })
 }
 
 /// A timer that wakes an epoll. It is used edge-triggered and never read.
 pub(crate) fn timer_fd() -> io::Result<OwnedFd> {
-    let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
-    // SAFETY: takes no pointers.
-    let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
-    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+    Ok(timerfd_create(TimerfdClockId::Monotonic, flags)?)
 }
 
 /// Sets a timer to fire once, `after` from now; at once when that is zero.
 pub(crate) fn set_timer(timer: &impl AsFd, after: Duration) -> io::Result<()> {
     let after = after.max(Duration::from_nanos(1));
-    let once = libc::itimerspec {
-        it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-        it_value: libc::timespec {
+    let once = Itimerspec {
+        it_interval: Timespec::default(),
+        it_value: Timespec {
             tv_sec: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(after.subsec_nanos()),
+            tv_nsec: after.subsec_nanos().into(),
         },
     };
-    let timer = timer.as_fd().as_raw_fd();
-    kernel::enter(Syscall::SetTimer, timer)?;
-    // SAFETY: the kernel reads `once`, which lives until the call returns; the old value is not
-    // wanted.
-    check(unsafe { libc::timerfd_settime(timer, 0, &once, std::ptr::null_mut()) })?;
+    kernel::enter(Syscall::SetTimer, timer.as_fd().as_raw_fd())?;
+    timerfd_settime(timer, TimerfdTimerFlags::empty(), &once)?;
     Ok(())
 }
 
@@ -262,18 +249,11 @@ fn stream_socket(address: SocketAddr, send_buffer: usize) -> io::Result<socket2:
 
 /// Limits what the kernel keeps for one slow reader. Root may go beyond `net.core.wmem_max`.
 fn set_send_buffer(socket: &socket2::Socket, bytes: usize) -> io::Result<()> {
-    let bytes_int = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the kernel reads one int from `bytes_int`, which lives until the call returns.
-    let forced = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_SNDBUFFORCE,
-            (&raw const bytes_int).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if forced == 0 { Ok(()) } else { socket.set_send_buffer_size(bytes) }
+    let most = i32::MAX as usize;
+    match sockopt::set_socket_send_buffer_size_force(socket, bytes.min(most)) {
+        Ok(()) => Ok(()),
+        Err(_) => socket.set_send_buffer_size(bytes),
+    }
 }
 
 /// A soft and a hard resource limit.
@@ -305,12 +285,6 @@ pub(crate) fn locks_without_limit() -> bool {
 
 /// Gives the calling thread the affinity that it has already, to learn whether it may.
 pub(crate) fn keep_affinity() -> io::Result<()> {
-    // SAFETY: all zero is a valid, empty set.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    let size = size_of::<libc::cpu_set_t>();
-    // SAFETY: the kernel writes at most `size` bytes to `set`, which is borrowed exclusively.
-    check(unsafe { libc::sched_getaffinity(0, size, &mut set) })?;
-    // SAFETY: the kernel reads `size` bytes from `set`, which lives until the call returns.
-    check(unsafe { libc::sched_setaffinity(0, size, &set) })?;
+    sched_setaffinity(None, &sched_getaffinity(None)?)?;
     Ok(())
 }
