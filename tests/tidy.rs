@@ -111,6 +111,12 @@ fn one_file_knows_glommio() {
 }
 
 #[test]
+fn the_runtime_speaks_no_http() {
+    let words = ["HttpError", "StatusCode", "hyper::"];
+    forbid("src/runtime", &words, &[], "what a client reads of HTTP is said in src/http");
+}
+
+#[test]
 fn unsafe_stands_where_it_is_argued() {
     let words = ["unsafe {", "unsafe fn", "unsafe impl"];
     forbid("src", &words, &["src/runtime/"], "unsafe belongs in src/runtime");
