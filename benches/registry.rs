@@ -6,14 +6,14 @@
 
 use std::hint::black_box;
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use corecast::{Client, Event, HandlerResult, Message, Server};
 use corecast_benches::micro::PlainRegistry;
+use corecast_testkit::Client as Socket;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use serde_json::{Value, json};
-use tungstenite::WebSocket;
+use serde_json::json;
 
 /// Members of the room that is sent to.
 const MEMBERS: [usize; 2] = [10, 1_000];
@@ -52,7 +52,7 @@ async fn measure(client: Client, event: Event) -> HandlerResult {
 struct Engine {
     /// Ends when it is dropped.
     _server: Server,
-    socket: WebSocket<TcpStream>,
+    socket: Socket,
     /// Read by a thread of its own, each until the end.
     _members: Vec<TcpStream>,
 }
@@ -63,9 +63,13 @@ impl Engine {
         let server = Server::builder().listen("127.0.0.1:0").shards(1).on("measure", measure);
         let server = server.start().unwrap();
         let address = server.local_addr();
-        let others = (1..members).map(|_| join(address));
-        let members: Vec<TcpStream> = others.map(|socket| drain(socket.get_ref())).collect();
-        Engine { _server: server, socket: join(address), _members: members }
+        let join = || {
+            let mut socket = Socket::connect(address);
+            socket.join("crowd");
+            socket
+        };
+        let others = (1..members).map(|_| drain(join().stream())).collect();
+        Engine { _server: server, socket: join(), _members: others }
     }
 
     /// Measures so many operations, a chunk at a time.
@@ -74,8 +78,7 @@ impl Engine {
         let chunks = (0..count).step_by(CHUNK as usize);
         for done in chunks {
             let data = json!([operation, CHUNK.min(count - done)]);
-            let call = json!({"event": "measure", "data": data}).to_string();
-            self.socket.send(tungstenite::Message::text(call)).unwrap();
+            self.socket.send(&json!({"event": "measure", "data": data}));
             nanos += self.answer();
         }
         Duration::from_nanos(nanos)
@@ -83,8 +86,7 @@ impl Engine {
 
     fn answer(&mut self) -> u64 {
         loop {
-            let message: Value =
-                serde_json::from_str(self.socket.read().unwrap().to_text().unwrap()).unwrap();
+            let message = self.socket.recv();
             match message["event"].as_str() {
                 Some("measured") => return message["data"].as_u64().unwrap(),
                 Some("cast:error") => panic!("{message}"),
@@ -92,16 +94,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn join(address: SocketAddr) -> WebSocket<TcpStream> {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (mut socket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
-    let join = json!({"event": "cast:join", "room": "crowd"}).to_string();
-    socket.send(tungstenite::Message::text(join)).unwrap();
-    while !socket.read().unwrap().to_text().unwrap().contains("cast:joined") {}
-    socket
 }
 
 /// Reads a socket until its end, in a thread of its own.

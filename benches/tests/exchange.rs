@@ -3,18 +3,26 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod client;
-
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use client::Client;
 use corecast_benches::process::Server;
+use corecast_testkit::Client;
 use serde_json::json;
 
 const MEMBERS: usize = 3;
 const MESSAGES: u64 = 500;
+
+/// In the order of members that the floor can read.
+fn join(member: &mut Client, room: &str) {
+    member.send_text(&format!(r#"{{"event":"cast:join","room":"{room}","id":1}}"#));
+    let joined = member.recv_event("cast:joined");
+    assert_eq!(
+        (joined.value("id"), joined.room(), joined.data_number("offset")),
+        (json!(1), room.to_owned(), 0)
+    );
+}
 
 /// Publishes into two rooms alternately and looks at all that their members get.
 fn check(address: SocketAddr, padding: usize) {
@@ -22,12 +30,12 @@ fn check(address: SocketAddr, padding: usize) {
     let rooms = [format!("a{}", padding.len()), format!("b{}", padding.len())];
     let mut members: Vec<Client> = (0..MEMBERS * 2).map(|_| Client::connect(address)).collect();
     for (member, room) in members.iter_mut().zip(rooms.iter().cycle()) {
-        member.join(room);
+        join(member, room);
     }
     let mut publisher = Client::connect(address);
     for number in 1..=MESSAGES {
         for room in &rooms {
-            publisher.say(format!(
+            publisher.send_text(&format!(
                 r#"{{"event":"cast:publish","room":"{room}","id":"{room}","data":{{"event":"m","data":"{number} {padding}"}}}}"#
             ));
         }
@@ -37,7 +45,7 @@ fn check(address: SocketAddr, padding: usize) {
         for number in 1..=MESSAGES {
             let data = format!("{number} {padding}");
             let expected = json!({"event": "m", "data": data, "room": room, "offset": number});
-            assert_eq!(member.next(), expected);
+            assert_eq!(member.recv(), expected);
         }
     }
     assert_silent(&mut members);
@@ -47,7 +55,7 @@ fn check(address: SocketAddr, padding: usize) {
 fn check_acks(publisher: &mut Client, rooms: &[String]) {
     let mut acked = vec![0; rooms.len()];
     for _ in 0..MESSAGES * rooms.len() as u64 {
-        let ack = publisher.next();
+        let ack = publisher.recv();
         let room = rooms.iter().position(|room| ack["id"] == json!(room)).unwrap();
         acked[room] += 1;
         let offset = acked[room];
@@ -58,7 +66,11 @@ fn check_acks(publisher: &mut Client, rooms: &[String]) {
 
 /// A message that came twice would be here by now.
 fn assert_silent(members: &mut [Client]) {
-    members.iter_mut().for_each(|member| member.assert_silent(Duration::from_millis(20)));
+    for member in members {
+        member.stream().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let more = member.read();
+        assert!(more.is_err(), "one message too many: {more:?}");
+    }
 }
 
 fn check_program(program: &str, args: &[&str]) {
@@ -104,13 +116,13 @@ fn baseline_broadcasts_and_parts() {
     let server = Server::start(command).unwrap();
     let mut one = Client::connect(server.address());
     let mut other = Client::connect(server.address());
-    one.join("r");
-    one.say(r#"{"event":"cast:leave","room":"r","id":2}"#.to_owned());
-    assert_eq!(one.next()["event"], "cast:left");
-    one.say(r#"{"event":"cast:broadcast","id":3,"data":{"event":"n","data":[1]}}"#.to_owned());
-    assert_eq!(one.next(), json!({"event": "n", "data": [1]}));
-    assert_eq!(one.next(), json!({"event": "cast:ack", "id": 3}));
-    assert_eq!(other.next(), json!({"event": "n", "data": [1]}));
-    one.say(r#"{"event":"cast:publish","room":"r","id":4}"#.to_owned());
-    assert_eq!(one.next()["data"]["code"], "bad_envelope");
+    join(&mut one, "r");
+    one.send_text(r#"{"event":"cast:leave","room":"r","id":2}"#);
+    assert_eq!(one.recv()["event"], "cast:left");
+    one.send_text(r#"{"event":"cast:broadcast","id":3,"data":{"event":"n","data":[1]}}"#);
+    assert_eq!(one.recv(), json!({"event": "n", "data": [1]}));
+    assert_eq!(one.recv(), json!({"event": "cast:ack", "id": 3}));
+    assert_eq!(other.recv(), json!({"event": "n", "data": [1]}));
+    one.send_text(r#"{"event":"cast:publish","room":"r","id":4}"#);
+    assert_eq!(one.recv()["data"]["code"], "bad_envelope");
 }

@@ -3,13 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod client;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client::Client;
 use corecast_benches::process::stats;
+use corecast_testkit::Client;
 use serde_json::{Value, json};
 
 const MEMBERS: u64 = 50;
@@ -81,15 +79,16 @@ impl Costs {
 /// Publishes one message at a time: the next one when everybody has the last.
 fn exchange(address: SocketAddr) -> (Counts, Counts) {
     let mut members: Vec<Client> = (0..MEMBERS).map(|_| Client::connect(address)).collect();
-    members.iter_mut().for_each(|member| member.join("r"));
+    for member in &mut members {
+        assert_eq!(member.join("r").offset, 0);
+    }
     let mut publisher = Client::connect(address);
     let before = Counts::read(address);
     for number in 1..=MESSAGES {
-        publisher.say(format!(
-            r#"{{"event":"cast:publish","room":"r","data":{{"event":"m","data":{number}}}}}"#
-        ));
+        let data = json!({"event": "m", "data": number});
+        publisher.send(&json!({"event": "cast:publish", "room": "r", "data": data}));
         for member in &mut members {
-            assert_eq!(member.next(), message(number));
+            assert_eq!(member.recv(), message(number));
         }
     }
     (before, Counts::read(address))

@@ -50,10 +50,10 @@ fn who_is_let_in_is_known_to_every_handler() {
         let path = format!("/ws?name={name}");
         let mut socket =
             Socket::open(server.local_addr(), &path, &[("user-agent", "test")]).unwrap();
-        assert_eq!(socket.receive()["event"], "cast:welcome");
+        assert_eq!(socket.recv()["event"], "cast:welcome");
         let known = json!({"name": name, "path": "/ws", "agent": "test", "loopback": true});
         socket.expect(json!({"event": "known", "data": known}));
-        socket.expect_nothing();
+        socket.assert_nothing_pending();
     }
     server.shutdown(PATIENCE);
 }

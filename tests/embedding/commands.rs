@@ -47,8 +47,8 @@ fn start() -> Server {
 
 fn connect(server: &Server, name: &str) -> Socket {
     let mut socket = Socket::open(server.local_addr(), &format!("/ws?name={name}"), &[]).unwrap();
-    assert_eq!(socket.receive()["event"], "cast:welcome");
-    assert_eq!(socket.receive()["room"], "home", "the program itself is not asked");
+    assert_eq!(socket.recv()["event"], "cast:welcome");
+    assert_eq!(socket.recv()["room"], "home", "the program itself is not asked");
     socket
 }
 
@@ -63,9 +63,10 @@ fn a_program_refuses_joins_in_its_own_words() {
         ("panic", "handler_failed", "the server could not handle this message"),
         ("error", "handler_failed", "the server could not handle this message"),
     ] {
-        let error = ada.ask(json!({"event": "cast:join", "room": room}));
+        let error = ada.request(json!({"event": "cast:join", "room": room}));
         let data = json!({"code": code, "message": words});
-        let expected = json!({"event": "cast:error", "id": "asked", "room": room, "data": data});
+        let expected =
+            json!({"event": "cast:error", "id": error["id"], "room": room, "data": data});
         assert_eq!(error, expected);
     }
     server.shutdown(PATIENCE);
@@ -78,8 +79,8 @@ fn a_program_signs_what_its_clients_say() {
     bob.join("open");
     ada.join("open");
     let forged = json!({"event": "chat", "data": {"author": "bob", "text": "hi"}, "echo": false});
-    let ack = ada.ask(json!({"event": "cast:publish", "room": "open", "data": forged}));
-    assert_eq!(ack, json!({"event": "cast:ack", "id": "asked", "data": {"offset": 1}}));
+    let ack = ada.request(json!({"event": "cast:publish", "room": "open", "data": forged}));
+    assert_eq!(ack, json!({"event": "cast:ack", "id": ack["id"], "data": {"offset": 1}}));
     let signed = json!({"author": "ada", "text": "hi", "to": "open"});
     bob.expect(json!({"event": "chat", "data": signed, "room": "open", "offset": 1}));
 
@@ -90,11 +91,11 @@ fn a_program_signs_what_its_clients_say() {
 
     for event in ["cast:publish", "cast:broadcast"] {
         let bad = json!({"event": "chat", "data": {"text": "bad"}});
-        let error = ada.ask(json!({"event": event, "room": "open", "data": bad}));
+        let error = ada.request(json!({"event": event, "room": "open", "data": bad}));
         let data = json!({"code": "forbidden", "message": "mind your words"});
         assert_eq!((&error["data"], &error["room"]), (&data, &json!("open")));
     }
-    bob.expect_nothing();
+    bob.assert_nothing_pending();
     server.shutdown(PATIENCE);
 }
 
@@ -108,7 +109,7 @@ fn a_command_that_is_decided_about_holds_up_its_own_connection_only() {
         bob.send(&json!({"event": "cast:ping", "id": id}));
         bob.expect(json!({"event": "cast:pong", "id": id}));
     }
-    assert_eq!(ada.receive()["event"], "cast:joined", "and its commands keep their order");
+    assert_eq!(ada.recv()["event"], "cast:joined", "and its commands keep their order");
     let data = json!({"offset": 0});
     ada.expect(json!({"event": "cast:left", "room": "open", "id": 1, "data": data}));
     server.shutdown(PATIENCE);

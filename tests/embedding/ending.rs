@@ -94,7 +94,7 @@ fn check<T>(
     end(server);
     assert!(begin.elapsed() < 2 * TIMEOUT, "it took {:?}", begin.elapsed());
     let again = builder().listen(address).shards(2).start().unwrap();
-    Socket::connect(address).expect_nothing();
+    Socket::connect(address).assert_nothing_pending();
     drop(again);
     drop(occupied);
     before.wait_to_be_all();
@@ -281,7 +281,7 @@ fn a_shard_whose_state_panics_is_an_error_and_the_others_stop() {
             assert!(message.contains("no state for the third"), "{message}");
         }
         let server = builder().listen(address).start().unwrap();
-        Socket::connect(address).expect_nothing();
+        Socket::connect(address).assert_nothing_pending();
         drop(server);
         before.wait_to_be_all();
     }
@@ -310,9 +310,9 @@ fn a_destructor_that_panics_costs_nobody_else_anything() {
     let mut other = Socket::connect(server.local_addr());
     drop(Socket::connect(server.local_addr()));
     wait_until("it has gone", || server.broadcaster().connection_count() == 1);
-    let answer = other.ask(json!({"event": "hold"}));
+    let answer = other.request(json!({"event": "hold"}));
     assert_eq!(answer["data"]["code"], "handler_failed");
-    other.expect_nothing();
+    other.assert_nothing_pending();
     assert_eq!(server.shutdown(PATIENCE).stuck, 0);
 }
 

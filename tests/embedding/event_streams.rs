@@ -77,7 +77,7 @@ fn handlers_see_no_streams_and_streams_see_what_the_program_publishes() {
         let room = crate::support::http(server.local_addr(), "GET", "/v1/rooms/r", &[], "");
         room.json()["members"].clone()
     };
-    assert_eq!(socket.receive()["event"], "cast:joined");
+    assert_eq!(socket.recv()["event"], "cast:joined");
     assert_eq!(members(), json!(3));
     for n in 1..=10 {
         server
@@ -85,7 +85,7 @@ fn handlers_see_no_streams_and_streams_see_what_the_program_publishes() {
             .to_room("r")
             .publish_blocking(Message::event("tick", n).unwrap())
             .unwrap();
-        let message = socket.receive();
+        let message = socket.recv();
         for stream in &mut streams {
             let event = stream.envelope();
             assert_eq!((event.offset(), event.data()), (n, message["data"].clone()));

@@ -92,7 +92,7 @@ fn a_spawned_task_goes_on_unless_it_panics_whether_or_not_it_is_awaited() {
             .start()
             .unwrap();
         let mut socket = Socket::connect(server.local_addr());
-        let answer = socket.ask(json!({"event": "spawn"}));
+        let answer = socket.request(json!({"event": "spawn"}));
         assert_eq!(answer["data"], json!(true));
         runs.recv_timeout(PATIENCE).unwrap();
         server.shutdown(PATIENCE);
@@ -125,7 +125,7 @@ fn turns_of_a_wait(executor: Executor) -> u64 {
     };
     let mut socket = Socket::connect(server.local_addr());
     let before = turns(&server);
-    socket.ask(json!({"event": "wait"}));
+    socket.request(json!({"event": "wait"}));
     turns(&server) - before
 }
 

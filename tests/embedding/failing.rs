@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use corecast::{Client, Event, Message, Server};
-use serde_json::{Value, json};
+use corecast_testkit::Envelope;
+use serde_json::json;
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};
 
@@ -55,9 +56,9 @@ fn bother(socket: &mut Socket, event: &str, done: &AtomicBool) -> usize {
 }
 
 /// The next message that is for this client alone.
-fn next_but_said(socket: &mut Socket) -> Value {
+fn next_but_said(socket: &mut Socket) -> Envelope {
     loop {
-        let message = socket.receive();
+        let message = socket.recv();
         if message["event"] != "said" {
             return message;
         }
@@ -71,7 +72,7 @@ fn the_others_see_nothing_of_it() {
     let done = AtomicBool::new(false);
     let connect = || {
         let mut socket = Socket::connect(address);
-        assert_eq!(socket.receive()["event"], "cast:joined");
+        assert_eq!(socket.recv()["event"], "cast:joined");
         socket
     };
     thread::scope(|scope| {
@@ -84,7 +85,7 @@ fn the_others_see_nothing_of_it() {
                 let mut socket = connect();
                 scope.spawn(move || {
                     for n in 0..MESSAGES {
-                        let said = socket.receive();
+                        let said = socket.recv();
                         assert_eq!((&said["data"], &said["offset"]), (&json!(n), &json!(n + 1)));
                     }
                 })
@@ -95,7 +96,7 @@ fn the_others_see_nothing_of_it() {
             speaker.send(&json!({"event": "say", "data": n}));
         }
         for n in 0..MESSAGES {
-            assert_eq!(speaker.receive()["data"], n, "its own messages keep their order");
+            assert_eq!(speaker.recv()["data"], n, "its own messages keep their order");
         }
         listeners.into_iter().for_each(|listener| listener.join().unwrap());
         done.store(true, Ordering::SeqCst);

@@ -119,7 +119,7 @@ fn what_a_client_said_before_it_went_is_handled() {
 fn a_connection_that_the_program_closes_is_closed_for_whoever_waits() {
     let (server, tells) = start();
     let mut socket = Socket::open(server.local_addr(), "/ws", &[]).unwrap();
-    let id = socket.receive()["data"]["connection"].as_str().unwrap().parse().unwrap();
+    let id = socket.recv()["data"]["connection"].as_str().unwrap().parse().unwrap();
     socket.send(&json!({"event": "wait"}));
     assert_eq!(next(&tells), "begun");
     let cast = server.broadcaster();
@@ -157,9 +157,9 @@ fn a_handler_may_be_given_a_time() {
         .start()
         .unwrap();
     let mut socket = Socket::connect(server.local_addr());
-    let late = socket.ask(json!({"event": "never"}));
+    let late = socket.request(json!({"event": "never"}));
     assert_eq!(late["data"]["code"], "handler_failed");
     assert_eq!(next(&tells), "dropped");
-    assert_eq!(socket.ask(json!({"event": "at_once"}))["event"], "done");
+    assert_eq!(socket.request(json!({"event": "at_once"}))["event"], "done");
     assert_eq!(server.shutdown(PATIENCE).cut, 0);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use corecast::{Client, ClientError, Close, CloseCode, Disconnect, Event, Message, Server};
 use serde_json::json;
 
-use crate::socket::{Gate, Goodbye, PATIENCE, Socket, builder};
+use crate::socket::{Gate, PATIENCE, Socket, builder};
 
 /// An error of the program's around another.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ fn start(ended: Sender<Disconnect>) -> Server {
 
 fn connect(server: &Server) -> Socket {
     let mut socket = Socket::connect(server.local_addr());
-    assert_eq!(socket.receive()["event"], "hello", "on_connect runs behind the welcome");
+    assert_eq!(socket.recv()["event"], "hello", "on_connect runs behind the welcome");
     socket
 }
 
@@ -70,16 +70,16 @@ fn a_handler_is_its_own_connections_business() {
     one.send(&json!({"event": "cast:ping", "id": 1}));
     for id in 0..100 {
         other.send(&json!({"event": "cast:ping", "id": id}));
-        assert_eq!(other.receive()["id"], id, "nobody else waits");
+        assert_eq!(other.recv()["id"], id, "nobody else waits");
     }
     one.expect(json!({"event": "done", "data": {"n": 1}}));
-    assert_eq!(one.receive()["event"], "cast:pong", "its next message waited for the handler");
+    assert_eq!(one.recv()["event"], "cast:pong", "its next message waited for the handler");
 
-    assert_eq!(one.ask(json!({"event": "nobody"}))["data"]["code"], "unknown_event");
+    assert_eq!(one.request(json!({"event": "nobody"}))["data"]["code"], "unknown_event");
 
     one.send(&json!({"event": "bye"}));
-    let goodbye = Goodbye { code: 4000, reason: "bye for now".to_owned() };
-    assert_eq!(one.goodbye(), goodbye);
+    let goodbye = one.goodbye();
+    assert_eq!((goodbye.code, &*goodbye.reason), (4000, "bye for now"));
     assert_eq!(
         ends.recv_timeout(PATIENCE).unwrap(),
         Disconnect::Normal(CloseCode::new(4000).unwrap())
@@ -102,9 +102,9 @@ fn what_went_wrong_stays_in_the_log_unless_it_is_meant_for_the_client() {
     for (event, words) in
         [("fail", FIXED), ("panic", FIXED), ("refuse", "not on Sundays"), ("wrap", "too long")]
     {
-        let error = socket.ask(json!({"event": event, "room": "r"}));
+        let error = socket.request(json!({"event": event, "room": "r"}));
         let data = json!({"code": "handler_failed", "message": words});
-        let expected = json!({"event": "cast:error", "id": "asked", "room": "r", "data": data});
+        let expected = json!({"event": "cast:error", "id": error["id"], "room": "r", "data": data});
         assert_eq!(error, expected, "{event}");
     }
     server.shutdown(PATIENCE);
@@ -118,10 +118,10 @@ fn a_reply_carries_the_id_as_the_client_wrote_it() {
     for id in [r#""\u0061b""#, "-0", "9007199254740991", r#""\"""#] {
         socket.send_text(&format!(r#"{{"event":"who","data":[1, 2],"id": {id} }}"#));
         let expected = format!(r#"{{"event":"you","data":[1, 2],"id":{id}}}"#);
-        assert_eq!(socket.receive_text(), expected);
+        assert_eq!(socket.recv().text(), expected);
     }
     socket.send_text(r#"{"event":"who"}"#);
-    assert_eq!(socket.receive_text(), r#"{"event":"you","data":null}"#);
+    assert_eq!(socket.recv().text(), r#"{"event":"you","data":null}"#);
     server.shutdown(PATIENCE);
 }
 
@@ -142,7 +142,7 @@ fn a_handler_may_wait_for_what_a_tokio_runtime_runs() {
         .start()
         .unwrap();
     let mut socket = Socket::connect(server.local_addr());
-    let slept = socket.ask(json!({"event": "sleep"}));
-    assert_eq!(slept, json!({"event": "slept", "data": "well", "id": "asked"}));
+    let slept = socket.request(json!({"event": "sleep"}));
+    assert_eq!(slept, json!({"event": "slept", "data": "well", "id": slept["id"]}));
     server.shutdown(PATIENCE);
 }

@@ -100,8 +100,8 @@ fn those_whom_the_program_knows_may_do_what_others_may_not() {
     ] {
         let headers = [("authorization", token), ("origin", "https://a.example.com")];
         let mut socket = Socket::open(server.local_addr(), "/ws", &headers).unwrap();
-        assert_eq!(socket.receive()["event"], "cast:welcome");
-        let answer = socket.ask(json!({"event": "cast:join", "room": "r"}));
+        assert_eq!(socket.recv()["event"], "cast:welcome");
+        let answer = socket.request(json!({"event": "cast:join", "room": "r"}));
         assert_eq!(answer["event"], event, "{token}: {answer}");
     }
     for (headers, status) in

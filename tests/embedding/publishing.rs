@@ -21,7 +21,7 @@ const ROOM: &str = "r";
 /// Connects, and learns the connection's id.
 fn connect(server: &Server) -> (Socket, ConnId) {
     let mut socket = Socket::open(server.local_addr(), "/ws", &[]).unwrap();
-    let id = socket.receive()["data"]["connection"].as_str().unwrap().parse().unwrap();
+    let id = socket.recv()["data"]["connection"].as_str().unwrap().parse().unwrap();
     (socket, id)
 }
 
@@ -80,7 +80,7 @@ fn a_thread_publishes_to_a_room_to_all_and_to_one_connection() {
     block_on(cast.publish(event(2))).unwrap();
     cast.publish_blocking(event(2)).unwrap();
     (0..3).for_each(|_| socket.expect(json!({"event": "m", "data": 2})));
-    socket.expect_nothing();
+    socket.assert_nothing_pending();
     server.shutdown(PATIENCE);
 }
 
@@ -111,10 +111,10 @@ fn a_handler_publishes_to_its_client_to_a_room_and_to_all() {
     (0..2).for_each(|_| socket.expect(json!({"event": "m", "data": 0})));
     (0..3).for_each(|_| socket.expect(json!({"event": "m", "data": 1, "id": 7})));
     for _ in 0..6 {
-        let message = socket.receive();
+        let message = socket.recv();
         assert_eq!((&message["event"], &message["data"]), (&json!("m"), &json!(1)));
     }
-    socket.expect_nothing();
+    socket.assert_nothing_pending();
     server.shutdown(PATIENCE);
 }
 
@@ -130,7 +130,7 @@ fn every_kind_of_message_fits_every_recipient() {
         to.publish_blocking(Message::binary([0, 255])).unwrap();
         assert_eq!(socket.read().unwrap(), Frame::binary(vec![0, 255]));
         to.publish_blocking(Message::event("m", ()).unwrap()).unwrap();
-        assert_eq!(socket.receive()["data"], json!(null));
+        assert_eq!(socket.recv()["data"], json!(null));
     }
     server.shutdown(PATIENCE);
 }
@@ -140,7 +140,9 @@ fn one_connection_may_be_left_out_of_a_room_and_of_all() {
     let server = builder().shards(2).start().unwrap();
     let cast = server.broadcaster();
     let mut sockets: Vec<_> = (0..4).map(|_| connect(&server)).collect();
-    sockets.iter_mut().for_each(|(socket, _)| socket.join(ROOM));
+    for (socket, _) in &mut sockets {
+        socket.join(ROOM);
+    }
     let left_out = sockets[0].1;
     for n in 0..10 {
         cast.to_room(ROOM).except(left_out).publish_blocking(event(n)).unwrap();
@@ -149,14 +151,14 @@ fn one_connection_may_be_left_out_of_a_room_and_of_all() {
     cast.publish_blocking(event(99)).unwrap();
     for (socket, id) in &mut sockets {
         let mut heard: Vec<_> = std::iter::from_fn(|| {
-            let data = socket.receive()["data"].as_u64().unwrap();
+            let data = socket.recv()["data"].as_u64().unwrap();
             (data != 99).then_some(data)
         })
         .collect();
         heard.sort_unstable();
         let expected: Vec<u64> = (0..10).flat_map(|n| [n, n]).collect();
         assert_eq!(heard, if *id == left_out { vec![] } else { expected });
-        socket.expect_nothing();
+        socket.assert_nothing_pending();
     }
     server.shutdown(PATIENCE);
 }
@@ -196,7 +198,7 @@ fn a_handler_waits_until_its_client_has_read() {
     socket.send(&json!({"event": "fill"}));
     let mut n = 0;
     loop {
-        let message = socket.receive();
+        let message = socket.recv();
         if message["event"] == "filled" {
             break;
         }
@@ -268,7 +270,7 @@ fn a_message_that_no_recipient_can_get_is_given_back() {
     check_given_back(refusals(&cast.to_room("\n"), &large), &large, |error| {
         matches!(error, PublishError::Room { .. })
     });
-    socket.expect_nothing();
+    socket.assert_nothing_pending();
     server.shutdown(PATIENCE);
 }
 
@@ -311,6 +313,6 @@ fn a_handler_that_would_block_its_shard_is_refused() {
     socket.send(&json!({"event": "block"}));
     (0..3).for_each(|_| assert!(tells.recv_timeout(PATIENCE).unwrap()));
     (0..2).for_each(|_| socket.expect(json!({"event": "m", "data": 1})));
-    socket.expect_nothing();
+    socket.assert_nothing_pending();
     server.shutdown(PATIENCE);
 }

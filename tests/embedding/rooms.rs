@@ -34,7 +34,7 @@ fn a_join_of_the_program_is_told_without_id_and_counts_from_there() {
     // One after the other, so that each counts those before it.
     let connect = |place: usize| {
         let mut socket = Socket::connect(address);
-        let joined = socket.receive();
+        let joined = socket.recv();
         assert_eq!(joined["event"], "cast:joined");
         assert_eq!(joined.get("id"), None, "no client asked");
         let data = &joined["data"];
@@ -49,12 +49,12 @@ fn a_join_of_the_program_is_told_without_id_and_counts_from_there() {
         socket.expect(json!({"event": "now", "data": 2, "room": "lobby", "offset": 2}));
     }
     sockets[0].send(&json!({"event": "move", "data": "attic"}));
-    let left = sockets[0].receive();
+    let left = sockets[0].recv();
     assert_eq!((&left["event"], &left["data"]["offset"]), (&json!("cast:left"), &json!(2)));
-    assert_eq!(sockets[0].receive()["room"], "attic");
+    assert_eq!(sockets[0].recv()["room"], "attic");
     sockets[0].expect(json!({"event": "moved", "data": ["attic"]}));
     assert_eq!(publish("later", 3).members, Some(3));
-    sockets[0].expect_nothing();
+    sockets[0].assert_nothing_pending();
     let info = block_on(cast.room("lobby")).unwrap().unwrap();
     assert_eq!((info.members, info.offset), (3, 3));
     assert_eq!(block_on(cast.room("nowhere")).unwrap(), None);
@@ -131,7 +131,7 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
         .start()
         .unwrap();
     let mut sockets = [Socket::connect(server.local_addr()), Socket::connect(server.local_addr())];
-    sockets.iter_mut().for_each(|socket| assert_eq!(socket.receive()["event"], "cast:joined"));
+    sockets.iter_mut().for_each(|socket| assert_eq!(socket.recv()["event"], "cast:joined"));
     let [one, other] = &mut sockets;
     one.send(&json!({"event": "say", "data": "hi"}));
     one.expect(json!({"event": "count", "data": 1, "room": "lobby", "offset": 2}));
@@ -142,7 +142,7 @@ fn a_handler_sends_to_its_room_with_and_without_its_client() {
     one.expect(json!({"event": "heard", "data": [1]}));
     other.expect(json!({"event": "heard", "data": [1]}));
     one.send(&json!({"event": "raw"}));
-    let (first, second) = (one.receive(), one.receive());
+    let (first, second) = (one.recv(), one.recv());
     let own = |message: &serde_json::Value| message == &json!({"my": "own"});
     assert!(own(&first) ^ own(&second), "one from the room, one of its own");
     other.expect(json!({"my": "own"}));
@@ -163,7 +163,7 @@ fn other_threads_reach_one_connection() {
         .unwrap();
     let cast = server.broadcaster();
     let mut socket = Socket::open(server.local_addr(), "/ws", &[]).unwrap();
-    let id = socket.receive()["data"]["connection"].as_str().unwrap().parse().unwrap();
+    let id = socket.recv()["data"]["connection"].as_str().unwrap().parse().unwrap();
     socket.send(&json!({"event": "who"}));
     socket.expect(json!({"event": "you", "data": 1}));
     let close = || block_on(cast.close(id, Disconnect::Kicked)).unwrap();

@@ -6,22 +6,19 @@ use std::time::{Duration, Instant};
 
 use corecast::{Client, Event, Message, PublishError};
 use serde_json::{Value, json};
-use tungstenite::Message as Frame;
 
-use crate::socket::{Gate, Goodbye, PATIENCE, Socket, builder};
+use crate::socket::{Close, Gate, PATIENCE, Socket, builder};
 
 /// Everything that a client hears, and its end.
-fn heard_until_the_end(mut listener: Socket) -> (Vec<Value>, Goodbye) {
+fn heard_until_the_end(mut listener: Socket) -> (Vec<Value>, Close) {
     let mut heard = Vec::new();
     loop {
-        match listener.read().unwrap() {
-            Frame::Text(text) => heard.push(serde_json::from_str(&text).unwrap()),
-            Frame::Close(Some(close)) => {
-                let (code, reason) = (close.code.into(), close.reason.to_string());
+        match listener.envelope_or_close() {
+            Ok(message) => heard.push(Value::clone(&message)),
+            Err(close) => {
                 while listener.read().is_ok() {}
-                return (heard, Goodbye { code, reason });
+                return (heard, close);
             }
-            _ => {}
         }
     }
 }

@@ -137,7 +137,7 @@ fn every_way_to_close() {
     let own = edges.into_iter().zip(texts.into_iter().cycle());
     for close in reasons.chain(own.map(|(code, text)| Close::new(code, text))) {
         let mut socket = Socket::open(server.local_addr(), "/ws", &[]).unwrap();
-        let id = socket.receive()["data"]["connection"].as_str().unwrap().parse().unwrap();
+        let id = socket.recv()["data"]["connection"].as_str().unwrap().parse().unwrap();
         assert!(block_on(cast.close(id, close.clone())).unwrap(), "{close:?}");
         while socket.read().is_ok() {}
         block_on(cast.close_all(close)).unwrap();
@@ -237,8 +237,8 @@ fn use_it(server: &Server) {
     let mut socket = Socket::connect(server.local_addr());
     socket.join("r");
     socket.send(&json!({"event": "cast:publish", "room": "r", "data": {"event": "m"}}));
-    assert_eq!(socket.receive()["event"], "m");
-    socket.expect_nothing();
+    assert_eq!(socket.recv()["event"], "m");
+    socket.assert_nothing_pending();
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn settings_at_their_edges() {
             .start()
             .unwrap();
         let mut socket = Socket::connect(server.local_addr());
-        assert_eq!(socket.ask(json!({"event": "at_once"}))["event"], "done");
+        assert_eq!(socket.request(json!({"event": "at_once"}))["event"], "done");
         drop(socket);
         server.shutdown(Duration::MAX);
     }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::member::Socket;
+use crate::member::join;
 use crate::program::{PATIENCE, Program};
 
 /// Posts JSON; returns the status and the answer.
@@ -32,21 +32,21 @@ fn post(address: &str, path: &str, body: &Value) -> (u16, Value) {
 fn a_request_is_published_and_answered_with_its_receipt() {
     let example = Program::start("axum_beside", &["127.0.0.1:0", "127.0.0.1:0"]);
     let (sockets, requests) = (example.address("sockets on "), example.address("requests on "));
-    let mut socket = Socket::join(&sockets, "news");
+    let mut socket = join(&sockets, "news");
     for offset in 1..=3 {
         let article = json!({"title": format!("Hello {offset}")});
         let receipt = json!({"offset": offset, "members": 1});
         assert_eq!(post(&requests, "/rooms/news/article", &article), (202, receipt));
         let message =
             json!({"event": "article", "data": article, "room": "news", "offset": offset});
-        assert_eq!(socket.receive(), message);
+        assert_eq!(socket.recv(), message);
     }
     let (status, refused) = post(&requests, "/rooms/news/cast:join", &json!(1));
     assert_eq!(status, 400);
     assert!(refused["error"].as_str().unwrap().contains("cast:"), "{refused}");
     example.interrupt();
     // The member has not answered the goodbye yet: the application goes on meanwhile.
-    assert!(socket.goodbye().starts_with("shutdown retry="));
+    assert!(socket.goodbye().reason.starts_with("shutdown retry="));
     let (status, _) = post(&requests, "/rooms/news/article", &json!(1));
     assert_eq!(status, 503);
     drop(socket);

@@ -1,9 +1,10 @@
 //! The chat works in a browser: two people, rooms, hostile words, and a server that goes away.
 
+use corecast_testkit::Client;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Page};
-use crate::member::Socket;
+use crate::member::connect;
 use crate::program::Program;
 
 /// Whether the log shows this text.
@@ -77,11 +78,11 @@ fn two_people_talk_in_a_browser() {
 }
 
 /// Signs in without a browser, and enters a room.
-fn enter(address: &str, name: &str, room: &str) -> Socket {
+fn enter(address: &str, name: &str, room: &str) -> Client {
     let host = address.trim_start_matches("http://").trim_end_matches('/');
-    let mut socket = Socket::connect(&format!("ws://{host}/ws?name={name}"));
+    let mut socket = connect(&format!("ws://{host}/ws?name={name}"));
     socket.send(&json!({"event": "enter", "data": room}));
-    assert_eq!(socket.receive()["event"], "cast:joined");
+    assert_eq!(socket.recv()["event"], "cast:joined");
     socket
 }
 
@@ -91,17 +92,17 @@ fn nobody_speaks_under_another_name() {
     let address = server.address("chatting on ");
     let mut bob = enter(&address, "Bob", "lobby");
     let mut eve = enter(&address, "Eve", "lobby");
-    assert_eq!(bob.receive()["data"]["name"], "Eve", "she joined");
+    assert_eq!(bob.recv()["data"]["name"], "Eve", "she joined");
 
     let forged = json!({"event": "chat", "data": {"from": "x", "name": "Ada", "text": "hi"}});
     let forged_event = json!({"event": "joined", "data": {"name": "Ada", "text": "hi"}});
     for data in [forged.clone(), forged_event.clone()] {
         eve.send(&json!({"event": "cast:publish", "room": "lobby", "data": data}));
-        let seen = bob.receive();
+        let seen = bob.recv();
         let shown = (&seen["event"], &seen["data"]["name"], &seen["data"]["text"]);
         assert_eq!(shown, (&json!("chat"), &json!("Eve"), &json!("hi")));
         assert_ne!(seen["data"]["from"], "x");
-        assert_eq!(eve.receive(), seen);
+        assert_eq!(eve.recv(), seen);
     }
     let refused: [(Value, &str); 4] = [
         (json!({"event": "cast:publish", "room": "attic", "data": forged}), "attic"),
@@ -112,12 +113,12 @@ fn nobody_speaks_under_another_name() {
     for (mut command, room) in refused {
         command["id"] = json!(7);
         eve.send(&command);
-        let error = eve.receive();
+        let error = eve.recv();
         assert_eq!((&error["id"], &error["data"]["code"]), (&json!(7), &json!("forbidden")));
         assert_eq!(error["room"].as_str().unwrap_or_default(), room, "{error}");
     }
     // What reaches Bob next is what Eve says now: nothing of all that came before.
     eve.send(&json!({"event": "chat", "data": "it is me"}));
-    let seen = bob.receive();
+    let seen = bob.recv();
     assert_eq!((&seen["data"]["name"], &seen["data"]["text"]), (&json!("Eve"), &json!("it is me")));
 }

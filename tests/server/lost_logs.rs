@@ -1,7 +1,7 @@
 //! Proves that a server whose log cannot be written is a server all the same: it serves, drains and
 //! ends as any other.
 
-use crate::support::{PATIENCE, http, serve, serve_limited, wait_until};
+use crate::support::{Client, PATIENCE, http, serve, serve_limited, wait_until};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -65,28 +65,10 @@ impl Drop for Mute {
 
 /// A client that is there when the server drains hears of it, and the server ends well.
 fn check_drain(server: Mute) {
-    let mut socket = TcpStream::connect(server.address).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (mut client, _) =
-        tungstenite::client(format!("ws://{}/ws", server.address), &mut socket).unwrap();
-    client.read().expect("the welcome");
-    let reader = std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            loop {
-                match client.read() {
-                    Ok(tungstenite::Message::Close(close)) => {
-                        while client.read().is_ok() {}
-                        return close.map(|close| u16::from(close.code));
-                    }
-                    Ok(_) => {}
-                    Err(error) => panic!("cut without a goodbye: {error}"),
-                }
-            }
-        });
-        assert_eq!(server.terminate(), Some(0));
-        reader.join().unwrap()
-    });
-    assert_eq!(reader, Some(1001));
+    let mut client = Client::connect(server.address);
+    let reader = std::thread::spawn(move || client.goodbye().code);
+    assert_eq!(server.terminate(), Some(0));
+    assert_eq!(reader.join().unwrap(), 1001);
 }
 
 fn command() -> Command {

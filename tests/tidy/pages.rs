@@ -17,8 +17,8 @@ const PAGES: [&str; 8] = [
 ];
 
 /// Folders of the repository that paths on pages begin with.
-const FOLDERS: [&str; 8] =
-    ["benches", "deploy", "examples", "fuzz", "scripts", "shards", "src", "tests"];
+const FOLDERS: [&str; 9] =
+    ["benches", "deploy", "examples", "fuzz", "scripts", "shards", "src", "testkit", "tests"];
 
 const COLUMNS_MAX: usize = 100;
 

@@ -1,8 +1,6 @@
 //! What every test here stands on: a server process, clients that see each byte, and patience.
 
-mod client;
 mod crowd;
-mod envelope;
 mod events;
 pub(crate) mod filter;
 pub(crate) mod frames;
@@ -10,9 +8,8 @@ mod http;
 mod raw;
 mod server;
 
-pub(crate) use client::{Client, Close};
+pub(crate) use corecast_testkit::{Client, Close, Envelope, PATIENCE};
 pub(crate) use crowd::{Crowd, Member, Outbox};
-pub(crate) use envelope::Envelope;
 pub(crate) use events::{Events, Said, assert_retry, events_head};
 pub(crate) use http::{Response, http};
 pub(crate) use raw::{Raw, upgrade_head};
@@ -22,11 +19,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up. No pass ever depends on it: it only turns a
-/// hang into a failure, so it is far longer than the slowest machine needs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The same for a whole load with thousands of connections.
+/// As [`PATIENCE`], for a whole load with thousands of connections.
 pub(crate) const LOAD_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Keeps the tests with thousands of connections from running at the same time.

@@ -20,6 +20,12 @@ pub(crate) struct Server {
     ending: bool,
 }
 
+impl From<&Server> for SocketAddr {
+    fn from(server: &Server) -> SocketAddr {
+        server.address
+    }
+}
+
 impl Server {
     /// Starts with two shards on a free port of loopback, and these further flags.
     pub(crate) fn start(flags: &[&str]) -> Self {
