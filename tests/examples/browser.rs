@@ -51,7 +51,7 @@ impl Browser {
                 .ok()
         };
         let mut child = NAMES.iter().find_map(start).unwrap_or_else(|| {
-            panic!("none of {NAMES:?} is there; scripts/test installs chromium")
+            panic!("none of {NAMES:?} is there; scripts/setup installs chromium")
         });
         let errors = BufReader::new(child.stderr.take().unwrap());
         let mut lines = errors.lines().map_while(Result::ok);

@@ -90,10 +90,10 @@ fn curl_is_content_with_how_a_stream_ends() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// What `scripts/test` installed. To pass without it would prove nothing, so its absence fails.
+/// What `scripts/setup` installed. To pass without it would prove nothing, so its absence fails.
 fn installed(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(path);
-    assert!(path.exists(), "{} is missing: run scripts/test, which installs it", path.display());
+    assert!(path.exists(), "{} is missing: scripts/setup installs it", path.display());
     path
 }
 

@@ -34,10 +34,10 @@ fn python_and_node_exchange_messages_across_shards() {
     }
 }
 
-/// What `scripts/test` installed. To pass without it would prove nothing, so its absence fails.
+/// What `scripts/setup` installed. To pass without it would prove nothing, so its absence fails.
 fn installed(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(path);
-    assert!(path.exists(), "{} is missing: run scripts/test, which installs it", path.display());
+    assert!(path.exists(), "{} is missing: scripts/setup installs it", path.display());
     path
 }
 
