@@ -1,0 +1,27 @@
+// A server of rooms that is not ours, of Node's ws: SUB room, PUB room text. Needs: npm install ws.
+// Prints its port, and ends after a minute.
+
+import { createRequire } from "node:module";
+
+// Unlike import, require also looks where NODE_PATH points.
+const { WebSocketServer } = createRequire(import.meta.url)("ws");
+
+const rooms = new Map();
+const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+
+server.on("listening", () => console.log(server.address().port));
+server.on("connection", (socket) => {
+  socket.on("message", (data) => {
+    const [, verb, room, text] = /^(\S+) (\S+) ?(.*)$/s.exec(data);
+    const members = rooms.get(room) ?? rooms.set(room, new Set()).get(room);
+    if (verb === "SUB") {
+      members.add(socket);
+      socket.on("close", () => members.delete(socket));
+      socket.send("OK");
+    } else {
+      members.forEach((member) => member.send(text));
+    }
+  });
+});
+
+setTimeout(() => process.exit(1), 60_000);
