@@ -92,9 +92,11 @@ fn a_flag_may_be_an_environment_variable() {
     let mut command = serve(&["--listen", "127.0.0.1:0"]);
     command.env("CORECAST_SHARDS", "3").env("CORECAST_MAX_ROOMS", "9");
     command.env("CORECAST_ROOM_LOG", "1MiB").env("CORECAST_SLOW_TIMEOUT", "4s");
+    command.env("CORECAST_EXECUTOR", "plain");
     let server = Server::spawn(command, 3);
     let stats = server.stats();
     assert_eq!(stats["shards"].as_array().unwrap().len(), 3);
+    assert_eq!(stats["executor"], "plain");
     assert_eq!(stats["limits"]["max_rooms"], json!(9));
     assert_eq!(stats["limits"]["room_log"], json!(1 << 20));
     assert_eq!(stats["limits"]["slow_timeout"].as_f64(), Some(4.0));
