@@ -67,27 +67,35 @@ const CALLBACKS: [Duration; 5] = [
     Duration::from_millis(512),
 ];
 
-/// Runs a shard on the calling thread until it ends, on this core if one is given.
-///
-/// A plain thread polls it once: a shard waits in the system calls of its own loop, and is pending
-/// only while it yields to glommio.
-///
-/// # Errors
-///
-/// When the executor cannot be made, or the thread not be pinned. The shard has not begun then.
-pub(super) fn run(
-    executor: &ExecutorChoice,
-    core: Option<usize>,
-    shard: impl Future<Output = ()>,
-) -> Result<(), StartError> {
-    match executor {
-        ExecutorChoice::Glommio { .. } => glommio_executor(core)?.run(shard),
-        ExecutorChoice::Plain { .. } => {
-            pin(core)?;
-            future::block_on(shard);
+/// What runs a shard, on the thread that made it.
+#[derive(Debug)]
+pub(super) enum ShardExecutor {
+    Glommio(Box<LocalExecutor>),
+    Plain,
+}
+
+impl ShardExecutor {
+    /// Prepares the calling thread, and pins it to this core if one is given.
+    pub(super) fn new(
+        choice: &ExecutorChoice,
+        core: Option<usize>,
+    ) -> Result<ShardExecutor, StartError> {
+        match choice {
+            ExecutorChoice::Glommio { .. } => {
+                Ok(ShardExecutor::Glommio(Box::new(glommio_executor(core)?)))
+            }
+            ExecutorChoice::Plain { .. } => pin(core).map(|()| ShardExecutor::Plain),
         }
     }
-    Ok(())
+
+    /// Runs a shard until it ends. A plain thread polls it once: a shard waits in the system calls of
+    /// its own loop, and is pending only while it yields to glommio.
+    pub(super) fn run(self, shard: impl Future<Output = ()>) {
+        match self {
+            ShardExecutor::Glommio(executor) => executor.run(shard),
+            ShardExecutor::Plain => future::block_on(shard),
+        }
+    }
 }
 
 /// Makes an executor and lets it run once.

@@ -17,7 +17,7 @@ use super::current_shard::enter;
 use super::driver::{DriverInit, ShardDriver};
 use super::driver_ref::DriverRef;
 use super::event_loop::EventLoop;
-use super::executor;
+use super::executor::ShardExecutor;
 use super::fatal::or_die;
 use super::handle::ShardHandle;
 use super::inbox::{Inbox, Inboxes};
@@ -229,10 +229,10 @@ struct ShardSeed {
 
 impl ShardSeed {
     fn run(self) {
-        let (state, ready) = (Arc::clone(&self.state), self.ready.clone());
-        if let Err(error) = executor::run(state.executor(), state.core_of(self.id), self.serve()) {
+        match ShardExecutor::new(self.state.executor(), self.state.core_of(self.id)) {
+            Ok(executor) => executor.run(self.serve()),
             // Nothing receives it only when another shard has failed already.
-            let _ = ready.send(Err(error));
+            Err(error) => drop(self.ready.send(Err(error))),
         }
     }
 
