@@ -73,8 +73,8 @@ fn too_many_lingering_rooms_cost_the_oldest() {
 }
 
 #[test]
-fn fewer_rooms_linger_than_there_are_shards_where_that_is_said() {
-    for (most, lingering) in [("0", 0), ("1", 1), ("3", 3)] {
+fn each_shard_keeps_a_lingering_room_unless_none_may_linger() {
+    for (most, lingering) in [("0", 0), ("1", 4), ("3", 4)] {
         let server = Server::start_with_shards(4, &["--max-lingering-rooms", most]);
         let mut client = Client::connect(&server);
         client.join("inhabited");

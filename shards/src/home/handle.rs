@@ -205,10 +205,13 @@ impl Home {
     }
 }
 
-/// This shard's part of an amount. The parts of all shards are the amount, and differ by one at most.
+/// This shard's part of an amount. The parts of all shards are the amount, and differ by one at most;
+/// but no part of an amount is 0, unless the amount is.
 fn share(amount: usize, id: ShardId, shards: u16) -> usize {
     let shards = usize::from(shards);
-    amount / shards + usize::from(id.index() < amount % shards)
+    let exact = amount / shards + usize::from(id.index() < amount % shards);
+    // With none, a room would end at once that was published to just now, while older ones linger.
+    exact.max(amount.min(1))
 }
 
 /// A message on its way through its home.
@@ -224,6 +227,15 @@ mod tests {
     use crate::limits::Limits;
     use crate::mesh::Capacity;
 
+    fn publish(home: &mut Home, outboxes: &mut Outboxes, from: ShardId, room: &RoomName) {
+        let (message, accepted) = (RoomMessage::text("x"), Time::default());
+        let (room, origin) = (room.clone(), Origin::None);
+        let publish = ToHome::Publish { room, message, exclude: None, origin, accepted };
+        home.handle(from, publish, accepted, outboxes);
+        #[cfg(debug_assertions)]
+        home.check();
+    }
+
     /// Rooms that linger after many were published to, each at one of so many homes.
     fn lingering(shards: u16, most: usize) -> u64 {
         let limits = Limits { lingering_rooms: most, ..Limits::default() };
@@ -234,12 +246,7 @@ mod tests {
             let mut outboxes = Outboxes::new(id, shards, Capacity::default());
             for n in 0..20 {
                 let room = RoomName::new(&format!("room-{n}")).expect("legal");
-                let (message, accepted) = (RoomMessage::text("x"), Time::default());
-                let origin = Origin::None;
-                let publish = ToHome::Publish { room, message, exclude: None, origin, accepted };
-                home.handle(id, publish, accepted, &mut outboxes);
-                #[cfg(debug_assertions)]
-                home.check();
+                publish(&mut home, &mut outboxes, id, &room);
             }
             home.count()
         });
@@ -247,19 +254,39 @@ mod tests {
     }
 
     #[test]
-    fn no_more_rooms_linger_than_may_however_many_shards_there_are() {
+    fn as_many_rooms_linger_as_may_and_one_per_shard_unless_none_may() {
         for (shards, most) in [(1, 0), (1, 3), (4, 0), (4, 1), (4, 3), (4, 4), (4, 9)] {
-            assert_eq!(lingering(shards, most), most as u64, "{most} of {shards} shards");
+            let expected = if most == 0 { 0 } else { most.max(usize::from(shards)) };
+            assert_eq!(lingering(shards, most), expected as u64, "{most} of {shards} shards");
         }
     }
 
     #[test]
-    fn the_shares_of_all_shards_are_the_whole() {
+    fn the_room_that_was_published_to_last_lingers_wherever_its_home_is() {
+        let limits = Limits { lingering_rooms: 1, ..Limits::default() };
+        let config = Config { shards: 4, limits, ..Config::default() };
+        for id in (0..4).map(ShardId::new) {
+            let mut home = Home::new(id, &config, SecretHash::new(config.seed));
+            let mut outboxes = Outboxes::new(id, 4, Capacity::default());
+            for n in 0..5 {
+                let room = RoomName::new(&format!("room-{n}")).expect("legal");
+                for offset in 1..=3 {
+                    publish(&mut home, &mut outboxes, id, &room);
+                    let info = home.info(&room).map(|info| info.offset);
+                    assert_eq!(info, Some(offset), "{room} at shard {id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_shares_of_all_shards_are_the_whole_or_one_each() {
         for shards in [1, 2, 3, 7, 256] {
             for amount in [0, 1, 2, 255, 256, 257, 100_000, usize::MAX] {
                 let shares = (0..shards).map(|id| share(amount, ShardId::new(id), shards));
                 let (least, most) = (shares.clone().min(), shares.clone().max());
-                assert_eq!(shares.sum::<usize>(), amount, "{amount} over {shards}");
+                let whole = if amount == 0 { 0 } else { amount.max(usize::from(shards)) };
+                assert_eq!(shares.sum::<usize>(), whole, "{amount} over {shards}");
                 let differ = most.zip(least).map(|(most, least)| most - least);
                 assert!(differ <= Some(1), "{amount} over {shards}");
             }

@@ -219,8 +219,8 @@ limits! {
         bounds: 0 => usize::MAX,
         what: "Rooms that linger",
         beyond: "the oldest goes first",
-        more: "They are divided among the shards; with fewer than these, rooms of some shards do \
-               not linger.",
+        more: "They are divided among the shards, and each shard keeps at least one unless this \
+               is 0.",
     }
     mesh_items: Count {
         flag: "mesh-items",

@@ -242,7 +242,7 @@ impl World {
         let now = self.time_at[home];
         let limits = &self.setup.config.limits;
         let (most, shards) = (limits.lingering_rooms, self.shards.len());
-        let share = most / shards + usize::from(home < most % shards);
+        let share = (most / shards + usize::from(home < most % shards)).max(most.min(1));
         let mut lingering = 0;
         let linger = limits.room_linger;
         for room in 0..self.names.len() {
