@@ -443,6 +443,7 @@ impl ShardDriver {
         let is_silent = !self.reading
             && self.handlers == 0
             && self.held_back.is_empty()
+            && !self.shard.has_decided_commands()
             && !self.inbox.has_news(true);
         let ReceptionCounts { accepts, evicted, refused } = self.reception.counts;
         let counts = Counts { accepts, evicted, refused, ..self.counts };

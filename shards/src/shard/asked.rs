@@ -30,21 +30,18 @@ fn draft(publication: Publication<'_>) -> Draft {
 
 impl Intake<'_> {
     /// The program has decided about a command. It has its turn in the order of the connection's
-    /// commands, as if it had just been read; the next one follows.
+    /// commands, as if it had just been read; the next one follows. From here on it may wait, but
+    /// it is begun: a drain does not end its wait.
     pub(super) fn decide(&mut self, slot: Slot, asked: AskedCommand, verdict: Verdict) {
-        if self.0.directory[slot].wait() != Some(&Wait::Handler) {
+        let connection = &mut self.0.directory[slot];
+        if connection.wait() != Some(&Wait::Handler) || !connection.is_open() {
             return;
         }
-        let errand = errand(asked, verdict);
-        if self.0.reading {
-            let inbound = self.0.directory[slot].inbound.get_or_insert_default();
-            debug_assert!(inbound.pending.is_none(), "it waits for the one command");
-            inbound.pending = Some(Pending::Errand(errand.into()));
-            self.resume(slot);
-        } else if self.0.directory[slot].is_open() {
-            // It was begun before the drain, in which nothing waits for capacity.
-            let _ = self.run(slot, errand);
-        }
+        let inbound = connection.inbound.get_or_insert_default();
+        debug_assert!(inbound.pending.is_none(), "it waits for the one command");
+        inbound.pending = Some(Pending::Errand(errand(asked, verdict).into()));
+        self.0.decided.insert(slot);
+        self.resume(slot);
     }
 }
 

@@ -164,6 +164,8 @@ fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
 
 /// What waits to be handled is what one read brought: nothing more is read until it is.
 fn check_inbound(host: &Host, slot: Slot, connection: &Connection) {
+    let waits = connection.wait().is_some();
+    assert!(waits || !host.decided.contains(&slot), "{slot}: what was granted waits or is done");
     let is_read = connection.is_open() && host.reading && connection.wait().is_none();
     let Some(inbound) = connection.inbound.as_ref().filter(|_| is_read) else { return };
     assert!(inbound.pending.is_none(), "{slot}: it is read while a message waits");
@@ -182,7 +184,7 @@ fn check_queues(host: &Host, slot: Slot, connection: &Connection) {
         _ => return,
     };
     let entries = queue.ids().filter(|other| **other == id).count();
-    let is_taken_up = connection.is_open() && host.reading;
+    let is_taken_up = connection.is_open() && host.goes_on(slot);
     assert!(entries == 1 || !is_taken_up, "{slot}: it waits in the queue once: {entries}");
 }
 

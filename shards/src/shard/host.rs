@@ -1,6 +1,6 @@
 //! One shard as the host of connections: what the parts of this folder decide about.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::deferred_to_home;
@@ -39,6 +39,9 @@ pub(super) struct Host {
     pub(super) fanout: Fanout,
     /// Rooms that are paused, each with the connections whose next command waits for its resumption.
     pub(super) paused_rooms: HashMap<RoomName, WaitQueue, SecretHash>,
+    /// Connections whose next command the program has decided about, and which is still to be
+    /// carried out.
+    pub(super) decided: HashSet<Slot>,
     pub(super) timers: Timers,
     pub(super) queues: Queues,
     /// The texts of close frames that the program wrote, with the reasons that they belong to.
@@ -147,6 +150,7 @@ impl Host {
             outboxes: Outboxes::new(id, config.shards, loopback),
             fanout: Fanout::default(),
             paused_rooms: HashMap::with_hasher(hash),
+            decided: HashSet::new(),
             timers: Timers::default(),
             queues: Queues::default(),
             close_texts: HashMap::new(),

@@ -64,7 +64,7 @@ impl Intake<'_> {
 
     /// Takes up a connection whose reason to wait may be over.
     pub(super) fn resume(&mut self, slot: Slot) {
-        if !self.0.directory[slot].is_open() || !self.0.reading {
+        if !self.0.directory[slot].is_open() || !self.0.goes_on(slot) {
             return;
         }
         // The client could not be heard while nothing was read: its clocks stood still.
@@ -76,7 +76,7 @@ impl Intake<'_> {
             self.put_back(slot, inbound);
         }
         let connection = &self.0.directory[slot];
-        if !connection.is_open() || connection.wait().is_some() {
+        if !connection.is_open() || connection.wait().is_some() || !self.0.reading {
             return;
         }
         match connection.input_ended {
@@ -92,13 +92,20 @@ impl Intake<'_> {
             inbound.pending = Some(pending);
             return self.begin_wait(slot, wait);
         }
+        self.0.decided.remove(&slot);
+        if !self.0.reading {
+            return;
+        }
         let (mut bytes, used) = inbound.lend();
         let used = used + self.decode(slot, inbound, &mut bytes[used..]);
         inbound.give_back(bytes, used);
     }
 
     fn handle_pending(&mut self, slot: Slot, pending: Pending) -> Processed {
-        if let Err(wait) = self.0.directory[slot].may_reply(&self.0.config.limits) {
+        // In a drain this is its last command, and a client that does not read must not hold it up.
+        if self.0.reading
+            && let Err(wait) = self.0.directory[slot].may_reply(&self.0.config.limits)
+        {
             return Err((wait, pending));
         }
         match pending {

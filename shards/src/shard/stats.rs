@@ -44,6 +44,12 @@ impl Shard {
         self.host.open_connections
     }
 
+    /// Whether a command that the program has decided about is still to be carried out. In a drain
+    /// it is the last kind of command that is.
+    pub fn has_decided_commands(&self) -> bool {
+        !self.host.decided.is_empty()
+    }
+
     /// Whether nothing is on its way from this shard to another or to itself.
     pub fn is_quiet(&self) -> bool {
         self.host.outboxes.is_quiet() && self.host.joins_after_send.is_empty()

@@ -18,6 +18,7 @@ impl Host {
     /// The connection waits no longer, because it ends. Returns whether it did.
     pub(super) fn leave_queue(&mut self, slot: Slot) -> bool {
         let Some(wait) = self.set_wait(slot, None) else { return false };
+        self.decided.remove(&slot);
         let directory = &self.directory;
         let waits = |id: &ConnId| {
             let slot = directory.find(*id);
@@ -33,10 +34,16 @@ impl Host {
         true
     }
 
+    /// Whether the connection's next command is carried out when its wait is over: a drain ends only
+    /// the wait of commands that are not begun.
+    pub(super) fn goes_on(&self, slot: Slot) -> bool {
+        self.reading || self.decided.contains(&slot)
+    }
+
     /// The reason for which a connection waits is over: its next message is handled when the event
     /// ends.
     pub(super) fn resume_later(&mut self, slot: Slot) {
-        if self.directory[slot].is_open() && self.reading {
+        if self.directory[slot].is_open() && self.goes_on(slot) {
             self.set_wait(slot, Some(Wait::Over));
             self.queues.to_resume.push_back(self.directory.id(slot));
         }

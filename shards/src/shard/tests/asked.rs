@@ -5,7 +5,7 @@ use super::*;
 use crate::handler::{AskedCommand, AskedKind, CallKind, Verdict};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
-use crate::mesh::{Origin, ToHome};
+use crate::mesh::{FromHome, Origin, ToHome};
 
 const JOIN: &str = r#"{"event":"cast:join","room":"r","id":1}"#;
 const PUBLISH: &str =
@@ -156,6 +156,48 @@ fn what_the_program_was_asked_before_a_drain_may_still_happen() {
     shard.decide(conn, asked, Verdict::Granted);
     take_loopback(&mut shard);
     assert!(send(&mut shard, None).contains("cast:ack"));
+}
+
+/// A shard whose program was asked about a publish to this room, of another home, and then drained.
+fn asked_before_a_drain() -> (Shard, ConnId, RoomName, AskedCommand) {
+    let mut shard = shard_of(2, Limits::default());
+    let (conn, room) = (asked(&mut shard), room_at(&shard, 1));
+    say(&mut shard, conn, &PUBLISH.replace(r#""r""#, &format!(r#""{room}""#)));
+    let asked = next_asked(&mut shard);
+    (shard, conn, room, asked)
+}
+
+#[test]
+fn what_is_granted_in_a_drain_waits_for_capacity() {
+    for drains_first in [true, false] {
+        let (mut shard, conn, _, asked) = asked_before_a_drain();
+        if drains_first {
+            shard.stop_reading();
+        }
+        shard.decide(conn, asked, Verdict::Granted);
+        shard.stop_reading();
+        shard.check();
+        assert!(shard.next_to_home(ShardId::new(1)).is_none() && shard.has_decided_commands());
+        shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 10, bytes: 10_000 });
+        let request = shard.next_to_home(ShardId::new(1));
+        assert!(matches!(request, Some(ToHome::Publish { .. })), "{request:?}");
+        shard.check();
+        assert_eq!((shard.stats().waiting, shard.has_decided_commands()), (0, false));
+    }
+}
+
+#[test]
+fn what_is_granted_in_a_drain_waits_for_its_paused_room() {
+    let (mut shard, conn, room, asked) = asked_before_a_drain();
+    shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 10, bytes: 10_000 });
+    shard.on_from_home(FromHome::Paused { room: room.clone(), paused: true });
+    shard.stop_reading();
+    shard.decide(conn, asked, Verdict::Granted);
+    assert!(shard.next_to_home(ShardId::new(1)).is_none());
+    shard.on_from_home(FromHome::Paused { room, paused: false });
+    let request = shard.next_to_home(ShardId::new(1));
+    assert!(matches!(request, Some(ToHome::Publish { .. })), "{request:?}");
+    shard.check();
 }
 
 #[test]
