@@ -30,9 +30,9 @@ pub(crate) enum Timer {
     Close,
 }
 
-/// Limits are tens of seconds; a tick of 50 ms lets 15,000 idle connections be pinged in 20
+/// How late a timer may be. Limits are tens of seconds; a tick of 50 ms lets 15,000 idle connections be pinged in 20
 /// wake-ups per second.
-const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 impl Timers {
     /// Due at `time` or at most one tick later, never earlier.

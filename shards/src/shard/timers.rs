@@ -10,7 +10,7 @@ use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::id::ConnId;
 use crate::time::Time;
-use crate::timers::Timer;
+use crate::timers::{TICK, Timer};
 
 /// When to look again at a connection that cannot be cut now.
 const RETRY: Duration = Duration::from_millis(100);
@@ -84,8 +84,7 @@ impl Host {
         if !is_blocked && !self.heads.contains_key(&slot) {
             self.say(slot, &Fact::Ping);
         }
-        let due = in_phase(slot, self.now + interval, interval);
-        self.timers.set(due, Timer::Ping, id);
+        self.timers.set(self.now + interval, Timer::Ping, id);
     }
 
     /// A client that is not read cannot end its message: its time does not run meanwhile.
@@ -136,18 +135,47 @@ impl Host {
 ///
 /// Connections that came together would be pinged together for ever. So each slot has a phase of its
 /// own within the interval, spread evenly (multiples of the golden ratio), and a ping waits for it, at
-/// most a quarter of the interval: after four pings every connection is in phase. Less than 1/64
-/// interval late (timer tick plus pong latency) counts as on phase.
+/// most a quarter of the interval: after four pings every connection is in phase. A ping that is no
+/// later than 1/64 of the interval (for its pong was under way), or than its timer may be, counts
+/// as in phase.
 fn in_phase(slot: Slot, due: Time, interval: Duration) -> Time {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-    let interval = interval.as_nanos();
+    let (interval, tick) = (interval.as_nanos(), TICK.as_nanos());
     let fraction = u128::from(u64::from(slot.number()).wrapping_mul(GOLDEN));
     let phase = (fraction * interval) >> 64;
     let due = u128::from(due.as_nanos());
     let late = (due + interval - phase) % interval;
-    let in_phase = match late <= interval / 64 {
+    let in_phase = match late <= tick.max(interval / 64) {
         true => due - late.min(due),
         false => due + (interval - late).min(interval / 4),
     };
     Time::from_nanos(u64::try_from(in_phase).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_four_pings_every_connection_is_pinged_once_per_interval() {
+        let tick = Duration::from_millis(50);
+        for interval in
+            [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(25)]
+        {
+            for number in 0..200 {
+                let slot = Slot::new(number);
+                let mut now = Time::from_nanos(1_000_000_000 + u64::from(number) * 7_654_321);
+                for nth in 0..20 {
+                    let due = in_phase(slot, now + interval, interval);
+                    // Each timer is as late as it can be, and the pong comes at once.
+                    let next = due + tick;
+                    let early = interval - (interval / 64).max(tick);
+                    let gap = due.since(now);
+                    assert!(gap >= early, "{slot} of {interval:?}: {gap:?}");
+                    assert!(nth < 4 || gap <= interval, "{slot} of {interval:?}: {gap:?}");
+                    now = next;
+                }
+            }
+        }
+    }
 }

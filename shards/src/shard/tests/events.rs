@@ -206,6 +206,23 @@ fn a_silent_stream_comments_and_one_that_takes_nothing_is_idle() {
 }
 
 #[test]
+fn every_stream_is_sent_a_comment_per_interval() {
+    let mut shard = with_policy(SlowPolicy::Disconnect);
+    let interval = Duration::from_secs(1);
+    shard.host.config.limits.ping_interval = interval;
+    let streams = 20;
+    for _ in 0..streams {
+        stream(&mut shard);
+    }
+    send(&mut shard, None);
+    for nth in 1..=20 {
+        shard.on_time(Time::default() + interval * nth);
+        let comments = send(&mut shard, None).matches(": ping").count();
+        assert_eq!(comments, streams, "after {nth} intervals");
+    }
+}
+
+#[test]
 fn a_slow_stream_is_told_its_gap_or_closed() {
     for policy in [SlowPolicy::Skip, SlowPolicy::Disconnect] {
         let mut shard = with_policy(policy);
