@@ -1,16 +1,16 @@
 //! One connection, as its shard sees it.
 
+pub(crate) mod behind;
 pub(crate) mod direct_outbox;
 pub(crate) mod inbound;
 mod membership;
-pub(crate) mod short_list;
 pub(crate) mod table;
 
 use std::time::Duration;
 
+use crate::connection::behind::BehindList;
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
-use crate::connection::short_list::ShortList;
 use crate::disconnect::Disconnect;
 use crate::format::Format;
 use crate::id::ShardId;
@@ -73,7 +73,7 @@ pub(crate) struct Connection {
     ///
     /// Invariant: these are the memberships that are `maybe_behind`. In another room the connection
     /// is behind only until that room's pass comes to it.
-    pub(crate) behind: ShortList,
+    pub(crate) behind: BehindList,
     /// The membership with which the next send begins to look for rooms that it can take along.
     pub(crate) along_from: MembershipIndex,
     /// Memberships in the state `Departing`.
@@ -163,7 +163,7 @@ impl Connection {
             close_due: Time::default(),
             close_delays: 0,
             memberships: Vec::new(),
-            behind: ShortList::default(),
+            behind: BehindList::default(),
             along_from: MembershipIndex::default(),
             departing: 0,
             inbound: None,

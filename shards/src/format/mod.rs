@@ -5,8 +5,8 @@
 //!
 //! To a home travels a [`RoomMessage`], in no format; the home encodes it, once for each
 //! [`Encoding`] that a member needs. What one connection is sent is a [`Fact`] until its own shard
-//! encodes it. Everything that depends on what a client reads is in here, one file for each format:
-//! `native`, `verbatim` and `sse`.
+//! encodes it. What the engine sends depends on the format in here alone, one file for each format:
+//! `native`, `verbatim` and `sse`. What a program emits comes as a frame, which is native.
 //!
 //! A new format over WebSocket is one more file here and its lines in this one. A new kind of
 //! connection has its begin in `shard/open.rs` besides.

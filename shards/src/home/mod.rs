@@ -1,7 +1,297 @@
-//! What a shard does as the home of rooms.
+//! What each message to a home does: offsets, encoding, acks, members, pauses.
 
-mod handle;
 mod rooms;
 
-pub(crate) use handle::Home;
-pub(crate) use rooms::{HomeRooms, IdleTtl};
+use crate::config::Config;
+use crate::format::{Encoder, Encoding, Encodings, Placed, Reply, RoomMessage};
+use crate::id::{ConnId, ShardId};
+use crate::mesh::{
+    Answer, AnswerToken, FromHome, Joined, Origin, Outboxes, Query, RoomInfo, ToHome,
+};
+use crate::rng::Rng;
+use crate::room_name::{RoomName, SecretHash};
+use crate::time::Time;
+use rooms::{HomeRooms, IdleTtl};
+
+/// A shard as the home of rooms: it orders their messages, counts their members and knows which
+/// shards have members. It knows connections by their ids alone.
+///
+/// Invariant: what it sends back about a room goes out in the order in which it happened here.
+#[derive(Debug)]
+pub(crate) struct Home {
+    rooms: HomeRooms,
+    encoder: Encoder,
+    shards: u16,
+    ttl: IdleTtl,
+    /// How many rooms are paused.
+    paused: u64,
+}
+
+impl Home {
+    /// A home without rooms, but for the room of everybody if this is its home.
+    pub(crate) fn new(id: ShardId, config: &Config, hash: SecretHash) -> Home {
+        let is_home_of_everybody = hash.home("", config.shards) == id;
+        let mut rooms = HomeRooms::new(id, hash, &mut Rng::new(config.seed, u64::MAX));
+        if is_home_of_everybody {
+            rooms.open_everybody((0..config.shards).map(ShardId::new));
+        }
+        let rooms_max = share(config.limits.lingering_rooms, id, config.shards);
+        let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max };
+        let encoder = Encoder::default();
+        Home { rooms, encoder, shards: config.shards, ttl, paused: 0 }
+    }
+
+    /// Handles a message of shard `from`. A query is returned unanswered: only the whole shard can
+    /// answer it.
+    pub(crate) fn handle(
+        &mut self,
+        from: ShardId,
+        message: ToHome,
+        now: Time,
+        outboxes: &mut Outboxes,
+    ) -> Option<(AnswerToken, Query)> {
+        match message {
+            ToHome::Publish { room, message, exclude, origin, accepted } => {
+                let publish = Publish { message, exclude, accepted };
+                self.number(from, &room, publish, origin, now, outboxes);
+            }
+            ToHome::Join { room, conn, encoding, change_id, requester, since, again } => {
+                let joins = (!again).then_some((conn.shard, encoding));
+                let joined = self.on_join(&room, joins, since, now);
+                let joined = FromHome::Joined { room, conn, change_id, requester, joined };
+                outboxes.push_from_home(conn.shard, joined);
+            }
+            ToHome::Leave { room, conn, encoding, request } => {
+                let (resumed, offset) = self.on_leave(&room, conn.shard, encoding, now);
+                self.announce_pause(&room, resumed.then_some(false), outboxes);
+                if let Some(request) = request {
+                    let left = FromHome::Left { room, conn, request, offset };
+                    outboxes.push_from_home(conn.shard, left);
+                }
+            }
+            ToHome::Relay { conn, reply } => {
+                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
+            }
+            ToHome::Pause { room, paused } => {
+                let changed =
+                    self.rooms.get_mut(&room).and_then(|home_room| home_room.pause(from, paused));
+                self.announce_pause(&room, changed, outboxes);
+            }
+            ToHome::Query { token, query } => return Some((token, query)),
+        }
+        None
+    }
+
+    /// Gives a message its offset. The origin's ack goes first, so that it precedes every later
+    /// message of the room on the way to the origin's shard.
+    fn number(
+        &mut self,
+        from: ShardId,
+        room: &RoomName,
+        publish: Publish,
+        origin: Origin,
+        now: Time,
+        outboxes: &mut Outboxes,
+    ) {
+        let Publish { message, exclude, accepted } = publish;
+        let home_room = self.rooms.get_or_create(room);
+        home_room.offset += 1;
+        let (offset, members) = (home_room.offset, home_room.members());
+        let interested: Vec<(ShardId, Encodings)> = home_room.interested().collect();
+        let placed = Placed { room, epoch: home_room.epoch, offset };
+        let frames = self.encoder.encode(&message, &placed, home_room.needed());
+        match origin {
+            Origin::None => {}
+            Origin::Connection { conn, id } => {
+                let reply = Reply::ack(id, (!room.is_everybody()).then_some(offset));
+                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
+            }
+            Origin::Caller(token) => {
+                let answer = Answer::Published { offset, members };
+                outboxes.push_from_home(from, FromHome::Answer { token, answer });
+            }
+        }
+        for (shard, needed) in interested {
+            let (room, frames) = (room.clone(), frames.only(needed));
+            let deliver = FromHome::Deliver { room, offset, frames, exclude, accepted };
+            outboxes.push_from_home(shard, deliver);
+        }
+        self.rooms.touch(room, now, self.ttl);
+    }
+
+    /// Counts the member, unless it is one already.
+    fn on_join(
+        &mut self,
+        room: &RoomName,
+        joins: Option<(ShardId, Encoding)>,
+        since: Option<(Box<str>, u64)>,
+        now: Time,
+    ) -> Joined {
+        let home_room = self.rooms.get_or_create(room);
+        if let Some((shard, encoding)) = joins {
+            home_room.join(shard, encoding);
+        }
+        let (epoch, offset) = (home_room.epoch, home_room.offset);
+        // There is no history: a client has missed nothing only if it stopped at the room's last
+        // message.
+        let missed_nothing =
+            |(in_epoch, at): (Box<str>, u64)| *in_epoch == *epoch.to_string() && at == offset;
+        let recovered = since.filter(|_| joins.is_some()).map(missed_nothing);
+        let joined = Joined { epoch, offset, members: home_room.members(), recovered };
+        self.rooms.touch(room, now, self.ttl);
+        joined
+    }
+
+    /// Counts the member no longer. Returns whether that resumes the room, and the offset of the last
+    /// message that the member gets.
+    fn on_leave(
+        &mut self,
+        room: &RoomName,
+        shard: ShardId,
+        encoding: Encoding,
+        now: Time,
+    ) -> (bool, u64) {
+        let home_room = self.rooms.get_mut(room).expect("a room with members exists");
+        let left = (home_room.leave(shard, encoding), home_room.offset);
+        self.rooms.touch(room, now, self.ttl);
+        left
+    }
+
+    /// Sends every shard the room's new state, if it changed: publishers may be anywhere.
+    fn announce_pause(&mut self, room: &RoomName, changed: Option<bool>, outboxes: &mut Outboxes) {
+        let Some(paused) = changed else { return };
+        match paused {
+            true => self.paused += 1,
+            false => self.paused -= 1,
+        }
+        for shard in (0..self.shards).map(ShardId::new) {
+            let room = room.clone();
+            outboxes.push_from_home(shard, FromHome::Paused { room, paused });
+        }
+    }
+
+    /// Ends the rooms that have been without members for their time to live.
+    pub(crate) fn on_time(&mut self, now: Time) {
+        self.rooms.on_time(now);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.rooms.next_deadline()
+    }
+
+    /// One room, if it exists.
+    pub(crate) fn info(&self, room: &RoomName) -> Option<RoomInfo> {
+        self.rooms.info(room)
+    }
+
+    /// At most `limit` rooms in order of their names, those greater than `after`.
+    pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Vec<RoomInfo> {
+        self.rooms.list(after, limit)
+    }
+
+    /// Rooms that live here.
+    pub(crate) fn count(&self) -> u64 {
+        self.rooms.count() as u64
+    }
+
+    /// How many rooms are paused.
+    pub(crate) fn paused_count(&self) -> u64 {
+        self.paused
+    }
+
+    /// Asserts what holds between any two messages.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) {
+        self.rooms.check(self.ttl.rooms_max);
+        assert_eq!(self.paused, self.rooms.paused_count() as u64, "paused rooms are counted");
+    }
+}
+
+/// This shard's part of an amount. The parts of all shards are the amount, and differ by one at most;
+/// but no part of an amount is 0, unless the amount is.
+fn share(amount: usize, id: ShardId, shards: u16) -> usize {
+    let shards = usize::from(shards);
+    let exact = amount / shards + usize::from(id.index() < amount % shards);
+    // With none, a room would end at once that was published to just now, while older ones linger.
+    exact.max(amount.min(1))
+}
+
+/// A message on its way through its home.
+struct Publish {
+    message: RoomMessage,
+    exclude: Option<ConnId>,
+    accepted: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::mesh::Capacity;
+
+    fn publish(home: &mut Home, outboxes: &mut Outboxes, from: ShardId, room: &RoomName) {
+        let (message, accepted) = (RoomMessage::text("x"), Time::default());
+        let (room, origin) = (room.clone(), Origin::None);
+        let publish = ToHome::Publish { room, message, exclude: None, origin, accepted };
+        home.handle(from, publish, accepted, outboxes);
+        #[cfg(debug_assertions)]
+        home.check();
+    }
+
+    /// Rooms that linger after many were published to, each at one of so many homes.
+    fn lingering(shards: u16, most: usize) -> u64 {
+        let limits = Limits { lingering_rooms: most, ..Limits::default() };
+        let config = Config { shards, limits, ..Config::default() };
+        let counts = (0..shards).map(|id| {
+            let id = ShardId::new(id);
+            let mut home = Home::new(id, &config, SecretHash::new(config.seed));
+            let mut outboxes = Outboxes::new(id, shards, Capacity::default());
+            for n in 0..20 {
+                let room = RoomName::new(&format!("room-{n}")).expect("legal");
+                publish(&mut home, &mut outboxes, id, &room);
+            }
+            home.count()
+        });
+        counts.sum()
+    }
+
+    #[test]
+    fn as_many_rooms_linger_as_may_and_one_per_shard_unless_none_may() {
+        for (shards, most) in [(1, 0), (1, 3), (4, 0), (4, 1), (4, 3), (4, 4), (4, 9)] {
+            let expected = if most == 0 { 0 } else { most.max(usize::from(shards)) };
+            assert_eq!(lingering(shards, most), expected as u64, "{most} of {shards} shards");
+        }
+    }
+
+    #[test]
+    fn the_room_that_was_published_to_last_lingers_wherever_its_home_is() {
+        let limits = Limits { lingering_rooms: 1, ..Limits::default() };
+        let config = Config { shards: 4, limits, ..Config::default() };
+        for id in (0..4).map(ShardId::new) {
+            let mut home = Home::new(id, &config, SecretHash::new(config.seed));
+            let mut outboxes = Outboxes::new(id, 4, Capacity::default());
+            for n in 0..5 {
+                let room = RoomName::new(&format!("room-{n}")).expect("legal");
+                for offset in 1..=3 {
+                    publish(&mut home, &mut outboxes, id, &room);
+                    let info = home.info(&room).map(|info| info.offset);
+                    assert_eq!(info, Some(offset), "{room} at shard {id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_shares_of_all_shards_are_the_whole_or_one_each() {
+        for shards in [1, 2, 3, 7, 256] {
+            for amount in [0, 1, 2, 255, 256, 257, 100_000, usize::MAX] {
+                let shares = (0..shards).map(|id| share(amount, ShardId::new(id), shards));
+                let (least, most) = (shares.clone().min(), shares.clone().max());
+                let whole = if amount == 0 { 0 } else { amount.max(usize::from(shards)) };
+                assert_eq!(shares.sum::<usize>(), whole, "{amount} over {shards}");
+                let differ = most.zip(least).map(|(most, least)| most - least);
+                assert!(differ <= Some(1), "{amount} over {shards}");
+            }
+        }
+    }
+}

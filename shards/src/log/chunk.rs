@@ -120,7 +120,7 @@ pub(crate) struct ChunkPool {
 
 impl ChunkPool {
     /// A pool for logs of at most `log_bytes`: a chunk is what a log drops at once, so that it is
-    /// no more than an eighth of it.
+    /// no more than an eighth of it, unless that is less than one copied frame may have.
     pub(crate) fn new(log_bytes: usize, mut tuning: Tuning) -> ChunkPool {
         let large = (log_bytes / 8).clamp(tuning.copy_bytes, tuning.large_chunk_bytes);
         tuning.large_chunk_bytes = large;

@@ -30,7 +30,7 @@ impl Shard {
         self.id
     }
 
-    /// What every event ends with: connections whose end was decided leave their rooms, and what is
+    /// What every event ends with that can end or resume a connection: connections whose end was decided leave their rooms, and what is
     /// deferred is sent as far as there is capacity.
     pub(super) fn finish_event(&mut self) {
         self.host.process_closes();

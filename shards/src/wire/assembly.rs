@@ -1,3 +1,5 @@
+//! A message or control frame that arrives in more than one piece.
+
 use super::frame::Opcode;
 use super::incoming::Incoming;
 use super::utf8::Utf8;

@@ -1,3 +1,5 @@
+//! What a close frame says, and which codes it may carry.
+
 use super::utf8::Invalid;
 use super::violation::Violation;
 

@@ -1,3 +1,5 @@
+//! Messages from a client's bytes, in whatever pieces these come.
+
 use super::assembly::Assembly;
 use super::frame::Opcode;
 use super::header::{CLIENT_HEADER_MAX, Header};

@@ -1,3 +1,5 @@
+//! The frames that are written, and the parts of a frame.
+
 use super::close::may_be_sent;
 use super::mask::unmask;
 

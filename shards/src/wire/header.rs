@@ -1,3 +1,5 @@
+//! The header of a client's frame, and which ones are legal.
+
 use super::frame::{
     CONTROL_PAYLOAD_MAX, FIN, FRAME_HEADER_MAX, LEN_7_MAX, LEN_16, LEN_16_MAX, LEN_64, MASKED,
     Opcode,

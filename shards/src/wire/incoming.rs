@@ -1,3 +1,5 @@
+//! A whole message or control frame, as its reader gets it.
+
 use super::close::CloseFrame;
 use super::frame::Opcode;
 use super::utf8::Invalid;

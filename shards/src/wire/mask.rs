@@ -1,3 +1,5 @@
+//! The masking of payloads.
+
 /// Applies a masking key to bytes in place; doing it twice undoes it (RFC 6455 section 5.3).
 ///
 /// `phase` is how many bytes of the same payload were unmasked before.

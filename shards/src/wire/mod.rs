@@ -1,4 +1,4 @@
-//! RFC 6455 as functions on bytes: knows nothing of rooms or shards.
+//! RFC 6455 on bytes: knows nothing of rooms or shards.
 //!
 //! A client's bytes go into a [`Decoder`] and come out as [`Incoming`] messages or as the one
 //! [`Violation`] that ends the connection; what the server says leaves through [`push_frame`] and

@@ -1,3 +1,5 @@
+//! Text that is checked while it arrives.
+
 use std::str::Utf8Error;
 
 /// Text that arrives in pieces, checked as they arrive (RFC 6455 section 8.1).

@@ -1,3 +1,5 @@
+//! How a peer breaks the protocol.
+
 use super::utf8::Invalid;
 
 /// How a peer broke the protocol. Each kind ends the connection with a close code of its own.

@@ -1,4 +1,4 @@
-//! A short list of entries of another list.
+//! The memberships where a connection may be behind: a short list of entries of its list of rooms.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::MembershipIndex;
 /// Entries of a connection's list of rooms, in order. Most connections are in one room: three
 /// entries are stored inline, and memory for more is kept once it was needed.
 #[derive(Default)]
-pub(crate) struct ShortList {
+pub(crate) struct BehindList {
     len: u16,
     few: [MembershipIndex; FEW],
     // One word in each connection instead of three, since hardly any has it.
@@ -17,7 +17,7 @@ pub(crate) struct ShortList {
 
 const FEW: usize = 3;
 
-impl ShortList {
+impl BehindList {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.len)
     }
@@ -104,7 +104,7 @@ impl ShortList {
 
 const MANY: &str = "an entry after the few was pushed there";
 
-impl fmt::Debug for ShortList {
+impl fmt::Debug for BehindList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
@@ -114,13 +114,13 @@ impl fmt::Debug for ShortList {
 mod tests {
     use super::*;
 
-    fn list(count: usize) -> ShortList {
-        let mut list = ShortList::default();
+    fn list(count: usize) -> BehindList {
+        let mut list = BehindList::default();
         (0..count).for_each(|entry| list.push(MembershipIndex::new(entry)));
         list
     }
 
-    fn all(list: &ShortList) -> Vec<usize> {
+    fn all(list: &BehindList) -> Vec<usize> {
         list.iter().map(MembershipIndex::get).collect()
     }
 
