@@ -33,8 +33,10 @@ impl Config {
     }
 }
 
-/// What happens to a member for which a room has messages while its socket takes nothing for
-/// `slow_timeout`, or whose next message the room log has dropped.
+/// What happens to a member in either of two cases:
+///
+/// - a room has messages for it, and its socket has taken nothing for `slow_timeout`;
+/// - the room log has dropped its next message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowPolicy {

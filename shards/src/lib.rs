@@ -39,14 +39,14 @@ pub use config::{Config, Hooks, SlowPolicy};
 pub use disconnect::{Close, Disconnect};
 pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
-pub use format::{Encoding, Format, Frames, Reply, RoomMessage, event_frame, reply_frame};
+pub use format::{Encoding, Format, Frames, Joined, Reply, RoomMessage, event_frame, reply_frame};
 pub use handler::{AskedCommand, AskedKind, Call, CallKind, Draft, Message, Verdict};
 pub use id::{BadConnId, ConnId, ShardId};
 pub use latencies::Latencies;
 pub use limits::{Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, SEND_BUFFER_BYTES, SHARDS_MAX};
 pub use mesh::{
-    Answer, AnswerToken, Capacity, FromHome, Joined, LeaveRequest, Origin, Query, Requester,
-    RoomInfo, ToHome,
+    Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo,
+    ToHome,
 };
 pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::envelope::ErrorCode;
+use crate::epoch::Epoch;
 use crate::id::{ConnId, ShardId};
-use crate::mesh::Joined;
 use crate::room_name::RoomName;
 
 /// A fact for one connection, in no format.
@@ -55,6 +55,20 @@ pub(crate) struct Welcome {
     pub(crate) shard: ShardId,
     pub(crate) shards: u16,
     pub(crate) ping_interval_secs: f64,
+}
+
+/// What a client is sent when its connection has become a member of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// The room's life.
+    pub epoch: Epoch,
+    /// The offset before the next message that this connection gets.
+    pub offset: u64,
+    /// Members, this one included.
+    pub members: u32,
+    /// Whether nothing was missed, if the client said where it had stopped.
+    pub recovered: Option<bool>,
 }
 
 /// Which command is refused, and why.

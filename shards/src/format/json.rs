@@ -3,9 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::Placed;
-use super::fact::{Fact, Refusal, Welcome};
+use super::fact::{Fact, Joined, Refusal, Welcome};
 use crate::envelope::Publication;
-use crate::mesh::Joined;
 use crate::room_name::RoomName;
 
 /// Appends the text for a fact of the protocol; nothing for those that are the transport's.

@@ -19,8 +19,8 @@ mod native;
 mod sse;
 mod verbatim;
 
-pub use fact::Reply;
 pub(crate) use fact::{Fact, Refusal, Welcome};
+pub use fact::{Joined, Reply};
 pub use frames::Frames;
 pub(crate) use frames::{Encoder, EncodingCounts, Encodings};
 pub(crate) use message::Placed;

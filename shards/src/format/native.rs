@@ -65,9 +65,8 @@ mod tests {
     use super::*;
     use crate::envelope::ErrorCode;
     use crate::epoch::Epoch;
-    use crate::format::fact::{Refusal, Welcome};
+    use crate::format::fact::{Joined, Refusal, Welcome};
     use crate::id::{ConnId, ShardId};
-    use crate::mesh::Joined;
     use crate::room_name::RoomName;
     use crate::wire::server_frame_len;
 

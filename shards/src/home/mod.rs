@@ -3,11 +3,9 @@
 mod rooms;
 
 use crate::config::Config;
-use crate::format::{Encoder, Encoding, Encodings, Placed, Reply, RoomMessage};
+use crate::format::{Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage};
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{
-    Answer, AnswerToken, FromHome, Joined, Origin, Outboxes, Query, RoomInfo, ToHome,
-};
+use crate::mesh::{Answer, AnswerToken, FromHome, Origin, Outboxes, Query, RoomInfo, ToHome};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;

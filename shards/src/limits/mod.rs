@@ -294,7 +294,7 @@ impl Limit {
     }
 }
 
-/// Shards of one process at most: the mesh has a ring for each ordered pair.
+/// Shards of one process at most: the mesh has two rings for each ordered pair.
 pub const SHARDS_MAX: usize = 256;
 
 /// Bytes that the kernel keeps for a connection that does not read, unless something else is set.

@@ -28,7 +28,7 @@ pub(crate) use totals::LogTotals;
 /// *cursor*. Positions run on when the room's offsets jump, because no member was here for a while,
 /// or begin again, because the room ended meanwhile: the room knows the distance.
 ///
-/// A member that a pass leaves behind *pins* the segment that its cursor is in, so that the log
+/// A member that a pass or a send leaves behind *pins* the segment that its cursor is in, so that the log
 /// knows in O(1) what no member needs any more. Members that merely wait for the running pass are
 /// not pinned: none of their cursors is below the *low-water mark*.
 ///
@@ -226,8 +226,8 @@ impl Log {
         }
     }
 
-    /// Drops the oldest segments while the log is over its limit, as long as all pins in them are of
-    /// slow members: none that reaches above the low-water mark, and none that is being sent.
+    /// Drops the oldest segments while the log is over its limit. Kept are segments in which a member
+    /// is held, those that reach above the low-water mark, and those that are being sent.
     pub(crate) fn trim(&mut self, bytes_max: usize, low_water: u64, pool: &mut ChunkPool) {
         while self.bytes > bytes_max
             && let Some(front) = self.segments.front()

@@ -4,10 +4,10 @@ use super::Pins;
 use super::chunk::{Chunk, ChunkPool};
 use crate::format::{Encoding, Encodings, Frames};
 
-/// Consecutive messages, and one chunk of them for each encoding in use. Where an encoding was not
-/// in use for some of them, its chunk has empty frames, which no member of that encoding has its
-/// cursor at: so members of all encodings come and go within a segment, and each message has one
-/// position.
+/// Consecutive messages, and one chunk of them for each encoding in use. Each message has one
+/// position. Where an encoding was not in use for some of them, its chunk has empty frames. No member
+/// of that encoding ever has its cursor there, so that members of all encodings come and go within a
+/// segment.
 ///
 /// Invariant: all chunks have the same number of messages, at least one.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use crate::disconnect::Close;
 use crate::epoch::Epoch;
-use crate::format::{Encoding, Frames, Reply, RoomMessage};
+use crate::format::{Encoding, Frames, Joined, Reply, RoomMessage};
 use crate::id::ConnId;
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
@@ -179,20 +179,6 @@ pub enum Answer {
     },
     /// The connection has ended meanwhile.
     Gone,
-}
-
-/// What a client is sent when its connection has become a member of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Joined {
-    /// The room's life.
-    pub epoch: Epoch,
-    /// The offset before the next message that this connection gets.
-    pub offset: u64,
-    /// Members, this one included.
-    pub members: u32,
-    /// Whether nothing was missed, if the client said where it had stopped.
-    pub recovered: Option<bool>,
 }
 
 /// One room, as its home knows it.

@@ -8,7 +8,7 @@ use crate::room::table::RoomKey;
 use crate::wait_queue::WaitQueue;
 
 /// The outboxes of one shard: two for every other shard, and two for messages to itself, the
-/// *loopback*, which is a ring of its own.
+/// *loopback*, which has a capacity like a ring.
 ///
 /// Messages to homes wait for messages from homes, and those for nothing: so two shards never wait
 /// for each other.
@@ -16,7 +16,7 @@ use crate::wait_queue::WaitQueue;
 pub(crate) struct Outboxes {
     shard: ShardId,
     peers: Vec<Peer>,
-    /// The home for which one waiting connection has its turn.
+    /// The home for which one waiting connection is served.
     serving: Option<ShardId>,
     /// Whether the loopback's next message is one to a home.
     loopback_to_home_next: bool,

@@ -39,8 +39,8 @@ pub(crate) struct Room {
     /// nor free anything.
     sending_from: u64,
     pass: Option<Pass>,
-    /// Every member that is not pinned has a cursor at or above this: the end of the log when the
-    /// previous pass began.
+    /// The end of the log when the previous pass began. No member that is not pinned has a cursor
+    /// below it.
     low_water: u64,
     /// The log's `appended_bytes` at that moment.
     low_water_bytes: u64,

@@ -21,11 +21,6 @@ impl Host {
         }
     }
 
-    /// From here on commands that publish to the room wait.
-    pub(super) fn pause_room(&mut self, room: RoomName) {
-        self.paused_rooms.entry(room).or_default();
-    }
-
     /// The connections that waited go to the end of the home's queue, so that they go on as fast as
     /// it has capacity.
     pub(super) fn resume_room(&mut self, room: RoomName) {
@@ -36,7 +31,7 @@ impl Host {
             if let Some(slot) = self.directory.find(id)
                 && self.directory[slot].wait() == Some(&paused)
             {
-                self.set_wait(slot, Some(Wait::Capacity(home)));
+                self.directory.set_wait(slot, Some(Wait::Capacity(home)));
                 self.outboxes.wait(home, id);
             }
         }

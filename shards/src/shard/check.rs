@@ -197,7 +197,7 @@ fn check_sums(host: &Host) {
     assert_eq!(totals.total(), logs().sum::<usize>() as u64, "bytes of all logs");
     assert_eq!(Some(totals.largest()), logs().max(), "bytes of the largest log");
     let waiting = slots().filter(|c| c.wait().is_some()).count();
-    assert_eq!(host.waiting_connections, waiting as u64, "waiting connections");
+    assert_eq!(host.directory.waiting, waiting as u64, "waiting connections");
     let blocked = slots().filter(|c| c.write_state() == WriteState::Blocked).count();
     assert_eq!(host.blocked, blocked as u64, "blocked connections");
 }

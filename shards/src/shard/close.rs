@@ -1,5 +1,9 @@
 //! The end of a connection: its steps, from the decision to the closed socket.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::deferred_to_home;
 use super::host::{CloseStep, Host};
 use crate::close_code::CloseCode;
 use crate::connection::table::Slot;
@@ -7,6 +11,32 @@ use crate::connection::{Connection, Phase, WriteState};
 use crate::disconnect::{Close, Disconnect};
 use crate::format::Fact;
 use crate::timers::Timer;
+
+/// The texts of close frames that the program wrote, with the reasons that they belong to.
+#[derive(Debug, Default)]
+pub(super) struct CloseTexts(HashMap<Slot, (Disconnect, Arc<str>)>);
+
+impl CloseTexts {
+    /// Keeps the program's words for the close frame, whose reason is returned.
+    fn keep(&mut self, slot: Slot, close: Close) -> Disconnect {
+        match close.text {
+            Some(text) => self.0.insert(slot, (close.reason, text)),
+            None => self.0.remove(&slot),
+        };
+        close.reason
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The program's words for a close frame with this reason, if there are any.
+    fn take(&mut self, slot: Slot, reason: Disconnect) -> Option<Arc<str>> {
+        let (of, text) = self.0.remove(&slot)?;
+        (of == reason).then_some(text)
+    }
+}
 
 impl Host {
     /// Reads no more commands. What was received and not begun is not handled any more.
@@ -25,7 +55,7 @@ impl Host {
     pub(super) fn close(&mut self, slot: Slot, close: Close) -> bool {
         let open = self.directory[slot].is_open();
         if open {
-            let reason = self.keep_close_text(slot, close);
+            let reason = self.close_texts.keep(slot, close);
             self.schedule_close(slot, reason);
         }
         open
@@ -35,20 +65,11 @@ impl Host {
     pub(super) fn close_all_when_flushed(&mut self, close: &Close) {
         for slot in self.directory.connections.slots() {
             if self.directory[slot].is_open() {
-                let reason = self.keep_close_text(slot, close.clone());
+                let reason = self.close_texts.keep(slot, close.clone());
                 self.directory[slot].finish(reason);
                 self.advance_close(slot);
             }
         }
-    }
-
-    /// Keeps the program's words for the close frame, whose reason is returned.
-    fn keep_close_text(&mut self, slot: Slot, close: Close) -> Disconnect {
-        match close.text {
-            Some(text) => self.close_texts.insert(slot, (close.reason, text)),
-            None => self.close_texts.remove(&slot),
-        };
-        close.reason
     }
 
     /// Decides that a connection ends. It stays in its rooms until the event ends.
@@ -81,7 +102,7 @@ impl Host {
             self.outputs.ended.extend((!rooms.is_empty()).then_some((id, rooms)));
         }
         self.outputs.close_steps.push_back(CloseStep::LeftRooms(id, reason));
-        self.leave_rooms(slot);
+        deferred_to_home::defer_leaves(&mut self.outboxes, &mut self.directory, slot);
         self.directory[slot].begin_close();
         if self.leave_queue(slot) || !self.reading {
             // From here on it is read again, so that its end is noticed.
@@ -91,16 +112,6 @@ impl Host {
         self.set_close_timer(slot);
         self.make_ready(slot);
         self.advance_close(slot);
-    }
-
-    /// Takes the connection out of all rooms. The homes that count it as a member are sent a leave.
-    fn leave_rooms(&mut self, slot: Slot) {
-        let id = self.directory.id(slot);
-        for key in self.directory.leave_all(slot) {
-            // The reference to the room is kept until the leave is sent.
-            self.outboxes.defer_leave(self.directory[key].home, id, key);
-            self.directory[slot].deferred_leaves += 1;
-        }
     }
 
     /// From here on the client has the whole `close_timeout` for its part of the end.
@@ -115,7 +126,7 @@ impl Host {
     /// Only the frame in progress and the head of an event stream go before the close frame.
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
-        let words = self.close_texts.remove(&slot).filter(|(of, _)| *of == reason);
+        let words = self.close_texts.take(slot, reason);
         let head = self.heads.remove(&slot);
         let connection = &mut self.directory[slot];
         let Some(code) = code_to_send(connection, reason) else {
@@ -125,7 +136,7 @@ impl Host {
         let direct = connection.direct.get_or_insert_default();
         direct.keep_frame_in_progress(connection.format.encoding());
         direct.queue().extend(head.into_iter().flatten());
-        let words = words.map_or_else(|| reason.reason(random).into(), |(_, text)| text);
+        let words = words.unwrap_or_else(|| reason.reason(random).into());
         connection.format.push_reply(&Fact::Close { code, reason: &words }, direct.queue());
     }
 

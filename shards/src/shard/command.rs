@@ -67,8 +67,8 @@ impl Intake<'_> {
         }
     }
 
-    /// A refusal replaces the errand only when it can be sent: an errand that waits is judged again
-    /// when it is taken up.
+    /// A refusal replaces the errand only when it can be sent. Until then the errand waits as it is, and
+    /// is judged anew when it is taken up.
     fn may_run(&mut self, slot: Slot, errand: &mut Errand) -> Flow {
         let refusal = self.judge(slot, errand)?;
         self.may_travel(slot, refusal.as_ref().unwrap_or(&errand.what), errand.room.as_ref())?;
@@ -157,7 +157,7 @@ impl Intake<'_> {
 
     pub(super) fn call(&mut self, slot: Slot, kind: CallKind) {
         let conn = self.0.directory.id(slot);
-        self.0.set_wait(slot, Some(Wait::Handler));
+        self.0.directory.set_wait(slot, Some(Wait::Handler));
         self.0.outputs.calls.push_back(Call { conn, kind });
     }
 

@@ -2,12 +2,24 @@
 //! back-pressure.
 
 use super::directory::Directory;
+use super::host::Host;
+use crate::connection::table::Slot;
 use crate::id::ShardId;
 use crate::mesh::{Outboxes, ToHome};
 
+/// Takes the connection out of all rooms, and defers a leave for each home that counts it as a member.
+pub(super) fn defer_leaves(outboxes: &mut Outboxes, directory: &mut Directory, slot: Slot) {
+    let id = directory.id(slot);
+    for key in directory.leave_all(slot) {
+        // The reference to the room is kept until the leave is sent.
+        outboxes.defer_leave(directory[key].home, id, key);
+        directory[slot].deferred_leaves += 1;
+    }
+}
+
 /// Sends what is deferred, as far as there is capacity: the leaves of closed connections, then the
 /// updates of back-pressure. A home whose ring is full delays no other.
-pub(super) fn send_deferred(outboxes: &mut Outboxes, directory: &mut Directory) {
+pub(super) fn send_deferred(Host { outboxes, directory, .. }: &mut Host) {
     if !outboxes.has_deferred() {
         return;
     }

@@ -23,6 +23,8 @@ pub(super) struct Directory {
     pub(super) rooms: Rooms,
     /// Members of all rooms but the room of everybody.
     memberships: u64,
+    /// Connections whose next command waits.
+    pub(super) waiting: u64,
 }
 
 /// Whether a connection may be in one more room.
@@ -44,7 +46,7 @@ pub(super) struct Left {
 
 impl Directory {
     pub(super) fn new(id: ShardId, rooms: Rooms) -> Directory {
-        Directory { connections: Connections::new(id), rooms, memberships: 0 }
+        Directory { connections: Connections::new(id), rooms, memberships: 0, waiting: 0 }
     }
 
     /// The slot of a connection that is still there.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::deferred_to_home::send_deferred;
 use super::host::Host;
 use crate::connection::WriteState;
 use crate::connection::table::Slot;
@@ -181,7 +182,7 @@ impl Host {
         }
         self.fanout.quantum.accepted.extend(accepted);
         self.judge_back_pressure(key);
-        self.send_deferred();
+        send_deferred(self);
     }
 
     /// Puts a connection in the queue of those that are sent to without a pass.

@@ -37,7 +37,10 @@ impl Host {
                     self.on_reply(slot, &reply);
                 }
             }
-            FromHome::Paused { room, paused: true } => self.pause_room(room),
+            // From here on commands that publish to the room wait.
+            FromHome::Paused { room, paused: true } => {
+                self.paused_rooms.entry(room).or_default();
+            }
             FromHome::Paused { room, paused: false } => self.resume_room(room),
             FromHome::Answer { token, answer } => self.outputs.answers.push_back((token, answer)),
         }

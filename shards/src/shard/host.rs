@@ -1,9 +1,8 @@
 //! One shard as the host of connections: what the parts of this folder decide about.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 
-use super::deferred_to_home;
+use super::close::CloseTexts;
 use super::directory::Directory;
 use super::fanout::Fanout;
 use crate::config::Config;
@@ -44,8 +43,7 @@ pub(super) struct Host {
     pub(super) decided: HashSet<Slot>,
     pub(super) timers: Timers,
     pub(super) queues: Queues,
-    /// The texts of close frames that the program wrote, with the reasons that they belong to.
-    pub(super) close_texts: HashMap<Slot, (Disconnect, Arc<str>)>,
+    pub(super) close_texts: CloseTexts,
     /// The heads of event streams whose join has not ended.
     pub(super) heads: HashMap<Slot, Box<[u8]>>,
     pub(super) outputs: Outputs,
@@ -56,8 +54,6 @@ pub(super) struct Host {
     /// False once commands are read no longer, because the server drains.
     pub(super) reading: bool,
     pub(super) open_connections: u64,
-    /// Connections whose next command waits.
-    pub(super) waiting_connections: u64,
     /// Connections whose socket blocks.
     pub(super) blocked: u64,
     pub(super) counters: Counters,
@@ -132,11 +128,6 @@ pub enum SendEnd {
 }
 
 impl Host {
-    /// Sends the leaves and updates that are deferred, as far as there is capacity.
-    pub(super) fn send_deferred(&mut self) {
-        deferred_to_home::send_deferred(&mut self.outboxes, &mut self.directory);
-    }
-
     pub(super) fn new(id: ShardId, config: Config, hash: SecretHash) -> Host {
         let mut rng = Rng::new(config.seed, id.index() as u64);
         let rng = Rng::new(u128::from(rng.next()), id.index() as u64);
@@ -153,14 +144,13 @@ impl Host {
             decided: HashSet::new(),
             timers: Timers::default(),
             queues: Queues::default(),
-            close_texts: HashMap::new(),
+            close_texts: CloseTexts::default(),
             heads: HashMap::new(),
             outputs: Outputs::default(),
             joins_after_send: BTreeMap::new(),
             spare_inbound: None,
             reading: true,
             open_connections: 0,
-            waiting_connections: 0,
             blocked: 0,
             counters: Counters::default(),
             config,

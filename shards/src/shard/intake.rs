@@ -69,7 +69,7 @@ impl Intake<'_> {
         }
         // The client could not be heard while nothing was read: its clocks stood still.
         self.0.directory[slot].last_received = self.0.now;
-        self.0.set_wait(slot, None);
+        self.0.directory.set_wait(slot, None);
         if let Some(mut inbound) = self.0.directory[slot].inbound.take() {
             inbound.begun = inbound.begun.map(|_| self.0.now);
             self.work_off(slot, &mut inbound);
@@ -201,7 +201,7 @@ impl Intake<'_> {
             }
             Wait::Change(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
         }
-        self.0.set_wait(slot, Some(wait));
+        self.0.directory.set_wait(slot, Some(wait));
     }
 
     /// Takes up the connections that wait for capacity towards `home`: first come, first served, one

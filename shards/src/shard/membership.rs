@@ -4,9 +4,9 @@ use super::directory::Left;
 use super::host::Host;
 use crate::connection::table::Slot;
 use crate::connection::{MembershipIndex, Wait, WriteState};
-use crate::format::{Fact, Reply};
+use crate::format::{Fact, Joined, Reply};
 use crate::id::ConnId;
-use crate::mesh::{Joined, LeaveRequest, Requester};
+use crate::mesh::{LeaveRequest, Requester};
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 

@@ -58,7 +58,7 @@ impl Host {
         self.directory.join_everybody(slot);
         self.push_welcome(slot, id);
         if self.config.hooks.connect {
-            self.set_wait(slot, Some(Wait::Handler));
+            self.directory.set_wait(slot, Some(Wait::Handler));
             self.outputs.calls.push_back(Call { conn: id, kind: CallKind::Connect });
         }
         id

@@ -1,5 +1,6 @@
-//! Where events enter a shard, where its outputs leave it, and the one place that ends an event.
+//! Where events enter a shard, where its outputs leave it, and what most events end with.
 
+use super::deferred_to_home::send_deferred;
 use super::host::Host;
 use super::intake::Intake;
 use super::{CloseStep, SendEnd, Shard};
@@ -37,7 +38,7 @@ impl Shard {
         while Intake(&mut self.host).resume_all() {
             self.host.process_closes();
         }
-        self.host.send_deferred();
+        send_deferred(&mut self.host);
     }
 
     /// Event: this is the time now. Everything else happens at the time of the last such event.
@@ -136,7 +137,7 @@ impl Shard {
     /// is ended.
     pub fn for_each_iovec<'a>(&'a self, id: ConnId, each: impl FnMut(&'a [u8])) {
         if let Some(slot) = self.host.directory.find(id) {
-            self.host.for_each_iovec(slot, each);
+            self.host.directory.for_each_iovec(slot, each);
         }
     }
 
@@ -186,7 +187,7 @@ impl Shard {
     pub fn on_to_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
         self.host.outboxes.set_to_home_capacity(to, capacity);
         // Leaves and updates that are deferred go before the commands of connections that wait.
-        self.host.send_deferred();
+        send_deferred(&mut self.host);
         Intake(&mut self.host).resume_waiting(to);
         self.finish_event();
     }
@@ -233,7 +234,7 @@ impl Shard {
                 None => break,
             }
         }
-        self.host.send_deferred();
+        send_deferred(&mut self.host);
         Intake(&mut self.host).resume_waiting(self.id);
         self.finish_event();
     }

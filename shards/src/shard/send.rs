@@ -1,5 +1,6 @@
 //! One send, from begin to end, and how direct frames are queued for the next one.
 
+use super::directory::Directory;
 use super::host::{Host, SendEnd};
 use crate::connection::table::Slot;
 use crate::connection::{Phase, Wait, WriteState};
@@ -7,6 +8,27 @@ use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::log::Space;
 use crate::tuning::DIRECT_IOVECS;
+
+impl Directory {
+    /// Calls `each` with the memory of a begun send, in order.
+    pub(super) fn for_each_iovec<'a>(&'a self, slot: Slot, mut each: impl FnMut(&'a [u8])) {
+        let connection = &self[slot];
+        debug_assert_eq!(connection.write_state(), WriteState::Begun);
+        if let Some(direct) = &connection.direct {
+            direct.iovecs().into_iter().filter(|iovec| !iovec.is_empty()).for_each(&mut each);
+        }
+        for membership in connection.behind.iter().map(|at| &connection.memberships[at]) {
+            let index = membership.listed().expect("only members are behind");
+            let room = &self[membership.room];
+            let member = &room.members[index];
+            if member.in_flight > 0 {
+                let to = member.cursor + u64::from(member.in_flight);
+                let runs = member.runs(to);
+                runs.for_each(|run| room.log.for_each_iovec(run, member.encoding, &mut each));
+            }
+        }
+    }
+}
 
 impl Host {
     /// Begins a send of everything that waits for this connection: the rest of a cut frame, its
@@ -50,25 +72,6 @@ impl Host {
         self.counters.offered += space.used as u64;
         self.counters.looks += self.directory[slot].behind.len() as u64;
         carries
-    }
-
-    /// Calls `each` with the memory of a begun send, in order.
-    pub(super) fn for_each_iovec<'a>(&'a self, slot: Slot, mut each: impl FnMut(&'a [u8])) {
-        let connection = &self.directory[slot];
-        debug_assert_eq!(connection.write_state(), WriteState::Begun);
-        if let Some(direct) = &connection.direct {
-            direct.iovecs().into_iter().filter(|iovec| !iovec.is_empty()).for_each(&mut each);
-        }
-        for membership in connection.behind.iter().map(|at| &connection.memberships[at]) {
-            let index = membership.listed().expect("only members are behind");
-            let room = &self.directory[membership.room];
-            let member = &room.members[index];
-            if member.in_flight > 0 {
-                let to = member.cursor + u64::from(member.in_flight);
-                let runs = member.runs(to);
-                runs.for_each(|run| room.log.for_each_iovec(run, member.encoding, &mut each));
-            }
-        }
     }
 
     /// Ends a begun send. Returns whether anything but the cursors has changed.

@@ -16,7 +16,7 @@ impl Shard {
             rooms: self.home.count(),
             log_bytes: logs.total(),
             log_bytes_max_room: logs.largest() as u64,
-            waiting: host.waiting_connections,
+            waiting: host.directory.waiting,
             blocked: host.blocked,
             paused_rooms: self.home.paused_count(),
             counters: self.counters(),

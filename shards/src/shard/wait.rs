@@ -1,23 +1,26 @@
-//! The bookkeeping of connections whose next command waits. When it has to, `command.rs` and
-//! `intake.rs` decide.
+//! The bookkeeping of connections whose next command waits. Whether it has to wait is decided in
+//! `command.rs` and `intake.rs`.
 
+use super::directory::Directory;
 use super::host::Host;
 use crate::connection::Wait;
 use crate::connection::table::Slot;
 use crate::id::ConnId;
 
-impl Host {
+impl Directory {
     /// Says why the connection's next message waits, if it does; returns why it did.
     pub(super) fn set_wait(&mut self, slot: Slot, wait: Option<Wait>) -> Option<Wait> {
-        self.waiting_connections += u64::from(wait.is_some());
-        let before = self.directory[slot].set_wait(wait);
-        self.waiting_connections -= u64::from(before.is_some());
+        self.waiting += u64::from(wait.is_some());
+        let before = self.connections[slot].set_wait(wait);
+        self.waiting -= u64::from(before.is_some());
         before
     }
+}
 
+impl Host {
     /// The connection waits no longer, because it ends. Returns whether it did.
     pub(super) fn leave_queue(&mut self, slot: Slot) -> bool {
-        let Some(wait) = self.set_wait(slot, None) else { return false };
+        let Some(wait) = self.directory.set_wait(slot, None) else { return false };
         self.decided.remove(&slot);
         let directory = &self.directory;
         let waits = |id: &ConnId| {
@@ -44,7 +47,7 @@ impl Host {
     /// ends.
     pub(super) fn resume_later(&mut self, slot: Slot) {
         if self.directory[slot].is_open() && self.goes_on(slot) {
-            self.set_wait(slot, Some(Wait::Over));
+            self.directory.set_wait(slot, Some(Wait::Over));
             self.queues.to_resume.push_back(self.directory.id(slot));
         }
     }

@@ -2,10 +2,11 @@
 
 use super::waiting::{room_at, shard_of};
 use super::*;
+use crate::format::Joined;
 use crate::format::{Encoding, Frames};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
-use crate::mesh::{FromHome, Joined, Requester, ToHome};
+use crate::mesh::{FromHome, Requester, ToHome};
 
 const FULL: Capacity = Capacity { items: 0, bytes: 0 };
 const FREE: Capacity = Capacity { items: 100, bytes: 1 << 20 };
