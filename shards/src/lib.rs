@@ -50,7 +50,7 @@ pub use mesh::{
 };
 pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};
-pub use shard::{CloseStep, Full, Refused, SendEnd, Shard, Unsent};
+pub use shard::{CloseStep, Full, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{Counters, ShardStats};
 pub use time::Time;
 #[doc(hidden)]

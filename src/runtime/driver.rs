@@ -376,19 +376,19 @@ impl ShardDriver {
 
     pub(super) fn take_outputs(&mut self) {
         // A message that came before its connection's end is handed on before it.
-        while let Some(call) = self.shard.next_call() {
+        while let Some(call) = self.shard.outputs().next_call() {
             self.handlers += 1;
             self.spawn_requests.push(SpawnRequest::Call(call));
         }
-        while let Some(id) = self.shard.next_hung_up() {
+        while let Some(id) = self.shard.outputs().next_hung_up() {
             self.spawn_requests.push(SpawnRequest::HungUp(id));
         }
-        while let Some((id, rooms)) = self.shard.next_ended() {
+        while let Some((id, rooms)) = self.shard.outputs().next_ended() {
             if let Some(session) = self.sessions.get(&id) {
                 session.set_last_rooms(rooms);
             }
         }
-        while let Some(goodbye) = self.shard.next_close_step() {
+        while let Some(goodbye) = self.shard.outputs().next_close_step() {
             match goodbye {
                 CloseStep::LeftRooms(id, reason) => {
                     self.spawn_requests.push(SpawnRequest::Disconnected(id, reason))
@@ -404,10 +404,10 @@ impl ShardDriver {
                 }
             }
         }
-        while let Some(id) = self.shard.next_resumed() {
+        while let Some(id) = self.shard.outputs().next_resumed() {
             self.queue_read(id);
         }
-        while let Some((token, answer)) = self.shard.next_answer() {
+        while let Some((token, answer)) = self.shard.outputs().next_answer() {
             if let Some(sender) = self.waiting.remove(&token) {
                 sender.send(answer);
             }

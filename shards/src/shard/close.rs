@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::deferred_to_home;
-use super::host::{CloseStep, Host};
+use super::host::Host;
+use super::outputs::CloseStep;
 use crate::close_code::CloseCode;
 use crate::connection::table::Slot;
 use crate::connection::{Connection, Phase, WriteState};

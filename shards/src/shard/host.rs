@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use super::close::CloseTexts;
 use super::directory::Directory;
 use super::fanout::Fanout;
+use super::outputs::Outputs;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::connection::table::Slot;
-use crate::disconnect::Disconnect;
-use crate::handler::Call;
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, AnswerToken, Capacity, FromHome, Outboxes, Requester};
+use crate::mesh::{Capacity, FromHome, Outboxes};
 use crate::rng::Rng;
 use crate::room::table::Rooms;
 use crate::room_name::{RoomName, SecretHash};
@@ -80,40 +79,6 @@ impl Queues {
             && homes_to_resume.is_empty()
             && to_close.is_empty()
     }
-}
-
-/// What the runtime has not pulled yet.
-#[derive(Debug, Default)]
-pub(super) struct Outputs {
-    pub(super) close_steps: VecDeque<CloseStep>,
-    pub(super) calls: VecDeque<Call>,
-    pub(super) resumed: VecDeque<ConnId>,
-    /// Connections whose client has hung up, and which are still open.
-    pub(super) hung_up: VecDeque<ConnId>,
-    /// Connections that have ended, with the rooms that they were in.
-    pub(super) ended: VecDeque<(ConnId, Vec<RoomName>)>,
-    pub(super) answers: VecDeque<(AnswerToken, Answer)>,
-}
-
-impl Outputs {
-    /// Answers the program, if the program asked for the join or leave; without an answer the
-    /// connection has ended meanwhile.
-    pub(super) fn answer_program(&mut self, requester: &Requester, answer: Option<Answer>) {
-        if let Requester::Program(token) = requester {
-            self.answers.push_back((*token, answer.unwrap_or(Answer::Gone)));
-        }
-    }
-}
-
-/// A step of a connection's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseStep {
-    /// The connection is out of all rooms and takes no more commands.
-    LeftRooms(ConnId, Disconnect),
-    /// Our close frame is sent: shut down our side of the socket, and go on reading.
-    ShutdownWrite(ConnId),
-    /// Close the socket. The id means nothing from here on.
-    Close(ConnId),
 }
 
 /// How a send ended.

@@ -16,6 +16,7 @@ mod host;
 mod intake;
 mod membership;
 mod open;
+mod outputs;
 mod program;
 mod seam;
 mod send;
@@ -30,7 +31,8 @@ mod wait;
 use crate::home::Home;
 use crate::id::ShardId;
 use host::Host;
-pub use host::{CloseStep, SendEnd};
+pub use host::SendEnd;
+pub use outputs::{CloseStep, Outputs};
 pub use program::{Full, Refused, Unsent};
 
 /// One core's whole state: its connections, its part of every room, and the rooms it is home to.
@@ -41,7 +43,7 @@ pub use program::{Full, Refused, Unsent};
 ///   `on_…` methods;
 /// - *commands* ask for something: [`publish`](Shard::publish), [`emit`](Shard::emit),
 ///   [`close`](Shard::close), …;
-/// - *outputs* are pulled until they are empty: the `next_…` methods. A send is begun by
+/// - *outputs* are pulled until they are empty: [`Outputs`] and the `next_…` methods. A send is begun by
 ///   [`next_direct_send`](Shard::next_direct_send) or [`next_room_send`](Shard::next_room_send),
 ///   read with [`for_each_iovec`](Shard::for_each_iovec) and ended with
 ///   [`end_send`](Shard::end_send);

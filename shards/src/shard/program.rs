@@ -61,7 +61,7 @@ pub(super) const HANDLER_FAILED: &str = "the server could not handle this messag
 
 impl Shard {
     /// Command: publishes to a room, or with [`RoomName::everybody`] broadcasts. One connection may
-    /// be left out. With a token, the offset comes out of [`next_answer`](Shard::next_answer).
+    /// be left out. With a token, the offset comes out of [`Outputs::next_answer`](super::Outputs::next_answer).
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Shard {
 
     /// Command: makes a connection a member of a room, as if its client had asked without an id.
     /// [`Answer::Joined`](crate::Answer::Joined) or `Gone` comes out of
-    /// [`next_answer`](Shard::next_answer).
+    /// [`Outputs::next_answer`](super::Outputs::next_answer).
     ///
     /// # Errors
     ///
@@ -228,7 +228,7 @@ impl Shard {
     }
 
     /// Command of a caller beside the connections, over HTTP or from a program: asks shard `to`.
-    /// The answer comes out of [`next_answer`](Shard::next_answer) under the same token.
+    /// The answer comes out of [`Outputs::next_answer`](super::Outputs::next_answer) under the same token.
     ///
     /// # Errors
     ///

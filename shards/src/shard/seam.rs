@@ -3,13 +3,12 @@
 use super::deferred_to_home::send_deferred;
 use super::host::Host;
 use super::intake::Intake;
-use super::{CloseStep, SendEnd, Shard};
+use super::{Outputs, SendEnd, Shard};
 use crate::config::Config;
-use crate::handler::Call;
 use crate::home::Home;
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, AnswerToken, Capacity, FromHome, Loopback, ToHome};
-use crate::room_name::{RoomName, SecretHash};
+use crate::mesh::{Capacity, FromHome, Loopback, ToHome};
+use crate::room_name::SecretHash;
 use crate::time::Time;
 
 impl Shard {
@@ -65,7 +64,7 @@ impl Shard {
     /// Event: these bytes arrived on a connection's socket. They are unmasked in place.
     ///
     /// What cannot be handled yet is kept, and nothing more is to be read until the connection
-    /// comes out of [`next_resumed`](Shard::next_resumed); see [`wants_read`](Shard::wants_read).
+    /// comes out of [`Outputs::next_resumed`]; see [`wants_read`](Shard::wants_read).
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) {
         let Some(slot) = self.host.directory.find(id) else { return };
         Intake(&mut self.host).receive(slot, bytes);
@@ -244,35 +243,8 @@ impl Shard {
         self.host.outboxes.has_loopback()
     }
 
-    /// Output: the next step of a connection's end.
-    pub fn next_close_step(&mut self) -> Option<CloseStep> {
-        self.host.outputs.close_steps.pop_front()
-    }
-
-    /// Output: the next message for a handler of the program.
-    pub fn next_call(&mut self) -> Option<Call> {
-        self.host.outputs.calls.pop_front()
-    }
-
-    /// Output: a connection that was not read for a while and is to be read again.
-    pub fn next_resumed(&mut self) -> Option<ConnId> {
-        self.host.outputs.resumed.pop_front()
-    }
-
-    /// Output: a connection whose client has hung up. Its end follows when what the client sent
-    /// before is handled; a handler at work may wait for this.
-    pub fn next_hung_up(&mut self) -> Option<ConnId> {
-        self.host.outputs.hung_up.pop_front()
-    }
-
-    /// Output: a connection that has ended, and the rooms that it was a member of, if there were
-    /// any. It comes before the connection's [`CloseStep::LeftRooms`], for programs that handle it.
-    pub fn next_ended(&mut self) -> Option<(ConnId, Vec<RoomName>)> {
-        self.host.outputs.ended.pop_front()
-    }
-
-    /// Output: the next answer to a caller.
-    pub fn next_answer(&mut self) -> Option<(AnswerToken, Answer)> {
-        self.host.outputs.answers.pop_front()
+    /// What the shard wants done. It grows with any event or command.
+    pub fn outputs(&mut self) -> &mut Outputs {
+        &mut self.host.outputs
     }
 }

@@ -77,7 +77,7 @@ fn publish_data(shard: &mut Shard, room: &RoomName, data: &str) {
 }
 
 fn close_steps(shard: &mut Shard) -> Vec<CloseStep> {
-    std::iter::from_fn(|| shard.next_close_step()).collect()
+    std::iter::from_fn(|| shard.outputs().next_close_step()).collect()
 }
 
 /// A connection that is in a room, leaves it while its socket refuses a message of the room, and

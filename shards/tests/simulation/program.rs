@@ -339,7 +339,7 @@ impl World {
 
     /// Pulls all outputs of a shard.
     pub(crate) fn pull(&mut self, shard: usize) {
-        while let Some(goodbye) = self.shards[shard].next_close_step() {
+        while let Some(goodbye) = self.shards[shard].outputs().next_close_step() {
             match goodbye {
                 CloseStep::LeftRooms(conn, reason) => self.parted(self.by_conn[&conn], reason),
                 CloseStep::ShutdownWrite(conn) => self.shut_down(self.by_conn[&conn]),
@@ -355,20 +355,20 @@ impl World {
                 false => self.excused.push((client, when)),
             }
         }
-        while let Some(conn) = self.shards[shard].next_resumed() {
+        while let Some(conn) = self.shards[shard].outputs().next_resumed() {
             self.clients[self.by_conn[&conn]].paused = false;
             self.count.add(Happened::Resumed);
         }
-        while let Some(conn) = self.shards[shard].next_hung_up() {
+        while let Some(conn) = self.shards[shard].outputs().next_hung_up() {
             assert!(
                 !self.shards[shard].is_open(conn),
                 "nothing is begun for a client that has hung up"
             );
         }
-        while let Some(call) = self.shards[shard].next_call() {
+        while let Some(call) = self.shards[shard].outputs().next_call() {
             self.called(call);
         }
-        while let Some((token, answer)) = self.shards[shard].next_answer() {
+        while let Some((token, answer)) = self.shards[shard].outputs().next_answer() {
             self.answered(shard, token, answer);
         }
     }

@@ -245,11 +245,14 @@ impl World {
             let engine = &mut self.shards[shard];
             assert!(!engine.has_loopback(), "shard {shard} sleeps with messages to itself");
             assert!(!engine.has_sends(), "shard {shard} sleeps with something to send");
-            let resumed = engine.next_resumed();
+            let resumed = engine.outputs().next_resumed();
             assert_eq!(resumed, None, "shard {shard} sleeps, and a connection could be read");
-            let outputs = (engine.next_close_step(), engine.next_answer().map(|(token, _)| token));
+            let outputs = (
+                engine.outputs().next_close_step(),
+                engine.outputs().next_answer().map(|(token, _)| token),
+            );
             assert_eq!(outputs, (None, None), "shard {shard} sleeps with outputs");
-            assert_eq!(engine.next_call(), None, "shard {shard} sleeps with a message");
+            assert_eq!(engine.outputs().next_call(), None, "shard {shard} sleeps with a message");
             for peer in (0..self.shards.len()).filter(|peer| *peer != shard) {
                 let id = ShardId::new(peer as u16);
                 let request = self.shards[shard].next_to_home(id);

@@ -21,7 +21,7 @@ fn asked(shard: &mut Shard) -> ConnId {
 
 /// What the program is asked now.
 fn next_asked(shard: &mut Shard) -> AskedCommand {
-    match shard.next_call().expect("the program is asked").kind {
+    match shard.outputs().next_call().expect("the program is asked").kind {
         CallKind::Command(asked) => asked,
         other => panic!("a command, and not {other:?}"),
     }
@@ -112,7 +112,10 @@ fn the_next_command_waits_for_the_verdict_about_the_one_before() {
     take_loopback(&mut shard);
     let sent = send(&mut shard, None);
     assert!(sent.contains("cast:ack") && sent.contains("cast:pong"), "{sent}");
-    assert!(shard.wants_read(conn) && shard.next_call().is_none(), "it is asked about once");
+    assert!(
+        shard.wants_read(conn) && shard.outputs().next_call().is_none(),
+        "it is asked about once"
+    );
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn what_is_granted_and_finds_no_room_waits_and_is_not_asked_about_again() {
         panic!("{request:?}")
     };
     assert_eq!((exclude, &*id), (Some(conn), r#""p""#));
-    assert!(shard.wants_read(conn) && shard.next_call().is_none());
+    assert!(shard.wants_read(conn) && shard.outputs().next_call().is_none());
 }
 
 #[test]

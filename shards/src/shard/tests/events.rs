@@ -252,11 +252,11 @@ fn the_program_knows_nothing_of_streams() {
     (config.hooks.connect, config.hooks.disconnect) = (true, true);
     let mut shard = Shard::new(ShardId::new(0), config);
     let conn = stream(&mut shard);
-    assert!(shard.next_call().is_none() && !shard.is_open(conn));
+    assert!(shard.outputs().next_call().is_none() && !shard.is_open(conn));
     let emitted = shard.emit(conn, b"\x81\x00");
     assert_eq!(emitted, Err(crate::shard::Unsent::Gone));
     assert!(shard.join(conn, &RoomName::new("other").expect("legal"), AnswerToken(1)).is_err());
     assert!(shard.leave(conn, &lobby(), AnswerToken(2)).is_err());
     shard.on_end(conn);
-    assert!(shard.next_ended().is_none());
+    assert!(shard.outputs().next_ended().is_none());
 }

@@ -197,8 +197,11 @@ fn a_socket_that_takes_nothing_is_slow_after_one_timeout_whatever_it_reports() {
     shard.on_time(at(9_990));
     shard.on_writable(conn);
     shard.on_time(at(10_100));
-    assert_eq!(shard.next_close_step(), None, "its socket may take bytes now");
+    assert_eq!(shard.outputs().next_close_step(), None, "its socket may take bytes now");
     super::send(&mut shard, Some(SendEnd::Blocked));
     shard.on_time(at(10_200));
-    assert_eq!(shard.next_close_step(), Some(CloseStep::LeftRooms(conn, Disconnect::Slow)));
+    assert_eq!(
+        shard.outputs().next_close_step(),
+        Some(CloseStep::LeftRooms(conn, Disconnect::Slow))
+    );
 }

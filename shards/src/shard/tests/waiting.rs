@@ -143,7 +143,7 @@ fn an_answer_for_one_room_does_not_resume_who_waits_for_another() {
         shard.take_loopback(1);
     }
     assert_eq!(is_in(&shard), ["a"]);
-    assert!(!shard.wants_read(conn) && shard.next_resumed().is_none());
+    assert!(!shard.wants_read(conn) && shard.outputs().next_resumed().is_none());
     take_loopback(&mut shard);
     assert!(shard.wants_read(conn));
     assert_eq!(shard.counters().envelopes_read, 3);
