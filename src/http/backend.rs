@@ -50,6 +50,9 @@ pub(crate) trait Backend: Clone + 'static {
     /// What a shard's thread is and has done.
     fn thread(&self, shard: ShardId) -> ThreadStats;
 
+    /// Whether there is one left of the connections that the process may have.
+    fn has_free_connection(&self) -> bool;
+
     /// Takes one of the connections that the process may have, for an event stream; false when
     /// there is none left.
     fn claim_connection(&self) -> bool;

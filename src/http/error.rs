@@ -1,8 +1,10 @@
 //! Errors of HTTP, as JSON with the right status.
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use corecast_shards::BadBody;
+use httpdate::HttpDate;
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode, header};
 
@@ -185,11 +187,20 @@ impl HttpError {
         error.to_string()
     }
 
+    /// `Upgrade` is a field of this connection alone, and named as such (RFC 9110 section 7.8).
+    fn offers_upgrade(&self) -> bool {
+        self.extra.iter().any(|(name, _)| *name == "upgrade")
+    }
+
     pub(crate) fn into_response(self) -> Response<http_body_util::Full<Bytes>> {
+        let offers_upgrade = self.offers_upgrade();
         let mut response = Response::new(http_body_util::Full::from(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        if offers_upgrade {
+            headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
+        }
         for (name, value) in self.extra {
             let value = header::HeaderValue::from_str(&value);
             headers.insert(name, value.expect("these are method names, words and numbers"));
@@ -202,10 +213,12 @@ impl HttpError {
         let body = self.body();
         let extra: String =
             self.extra.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let connection = if self.offers_upgrade() { "close, upgrade" } else { "close" };
         format!(
-            "HTTP/1.1 {}\r\ncontent-type: application/json\r\n{extra}content-length: {}\r\n\
-             connection: close\r\n\r\n{body}",
+            "HTTP/1.1 {}\r\ndate: {}\r\ncontent-type: application/json\r\n{extra}\
+             content-length: {}\r\nconnection: {connection}\r\n\r\n{body}",
             self.status,
+            HttpDate::from(SystemTime::now()),
             body.len(),
         )
         .into_bytes()

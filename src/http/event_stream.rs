@@ -1,12 +1,16 @@
 //! Who may read the events of a room, and how the answer begins.
 
+use std::time::SystemTime;
+
 use corecast_shards::{Format, Permission, RoomName};
+use httpdate::HttpDate;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
-use hyper::{Request, Version};
+use hyper::{HeaderMap, Request, Response, Version};
 
 use super::admission::{Admission, host_of};
 use super::fields::Few;
+use super::response::Answered;
 use super::{Backend, HttpError};
 
 /// A request for the messages of one room as Server-Sent Events (HTML Living Standard section 9.2),
@@ -16,7 +20,17 @@ pub(crate) struct EventStream {
     pub(crate) room: RoomName,
     /// How the answer begins: its head, and the chunk that says after how long to come back.
     pub(crate) begin: Vec<u8>,
+    /// After how many milliseconds to come back, as `begin` says.
+    retry_ms: u16,
     /// Whether an `EventSource` asks, which says so in `Accept`.
+    by_event_source: bool,
+}
+
+/// What was found out about a request for the events of a room that may be answered.
+struct Admitted<'a> {
+    room: RoomName,
+    /// The origin of the page that asks.
+    origin: Option<&'a HeaderValue>,
     by_event_source: bool,
 }
 
@@ -26,13 +40,57 @@ const RETRY_MS_MIN: u16 = 2_000;
 const RETRY_MS_SPREAD: u16 = 3_000;
 
 impl EventStream {
-    /// Judges a request that may use `/v1`.
+    /// Judges a GET that may use `/v1`.
     pub(super) fn admit(
         shard: &impl Backend,
         admission: Admission,
         room: &str,
         request: &Request<Incoming>,
     ) -> Result<EventStream, HttpError> {
+        let Admitted { room, origin, by_event_source } =
+            Admitted::judge(shard, admission, room, request)?;
+        let retry_ms = retry_ms();
+        let begin = begin(&fields(origin), retry_ms);
+        Ok(EventStream { room, begin, retry_ms, by_event_source })
+    }
+
+    /// Answers HEAD with the status and the header fields that GET is answered with, but for
+    /// `Transfer-Encoding` (RFC 9110 section 9.3.2; RFC 9112 section 6.1). It takes no connection
+    /// and joins no room.
+    pub(super) fn head(
+        shard: &impl Backend,
+        admission: Admission,
+        room: &str,
+        request: &Request<Incoming>,
+    ) -> Answered {
+        let admitted = Admitted::judge(shard, admission, room, request)?;
+        if !admitted.by_event_source && !shard.has_free_connection() {
+            return Err(HttpError::capacity(shard.limits().connections));
+        }
+        let mut response = Response::default();
+        for (name, value) in fields(admitted.origin) {
+            response.headers_mut().append(name, value);
+        }
+        Ok(response)
+    }
+
+    /// How an `EventSource` hears that it cannot be served now, for this reason, and after how long
+    /// to come back. Behind any status but 200 it would never come back (HTML Living Standard
+    /// section 9.2.3); so it gets a stream that ends at once.
+    pub(crate) fn refusal(&self, reason: &str) -> Option<Vec<u8>> {
+        let comment = format!(": {reason} retry={}\n\n", self.retry_ms);
+        let comment = Format::chunk(comment.as_bytes());
+        self.by_event_source.then(|| [&self.begin[..], &comment, b"0\r\n\r\n"].concat())
+    }
+}
+
+impl<'a> Admitted<'a> {
+    fn judge(
+        shard: &impl Backend,
+        admission: Admission,
+        room: &str,
+        request: &'a Request<Incoming>,
+    ) -> Result<Admitted<'a>, HttpError> {
         let origin = admit_origin(shard, request)?;
         if !admission.is_known() && anonymous_join(shard) != Permission::Allowed {
             return Err(HttpError::forbidden(
@@ -43,21 +101,30 @@ impl EventStream {
         if request.version() != Version::HTTP_11 {
             return Err(HttpError::http_11_required());
         }
-        let accepts = request.headers().get_all(ACCEPT).iter();
-        let by_event_source = accepts.into_iter().any(|value| value == "text/event-stream");
+        let by_event_source = names_event_streams(request.headers());
         if !by_event_source {
             shard.refuse_while_draining()?;
         }
-        Ok(EventStream { room, begin: begin(origin, retry_ms()), by_event_source })
+        Ok(Admitted { room, origin, by_event_source })
     }
+}
 
-    /// How an `EventSource` hears that it cannot be served now, for this reason. Behind any status
-    /// but 200 it would never come back (HTML Living Standard section 9.2.3); so it gets a stream
-    /// that ends at once.
-    pub(crate) fn refusal(&self, reason: &str) -> Option<Vec<u8>> {
-        let comment = Format::chunk(format!(": {reason}\n\n").as_bytes());
-        self.by_event_source.then(|| [&self.begin[..], &comment, b"0\r\n\r\n"].concat())
-    }
+/// Whether `Accept` names event streams (RFC 9110 section 12.5.1), as that of an `EventSource` does.
+/// A range of types that has them among others, such as `*/*`, names none.
+fn names_event_streams(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(ACCEPT).iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named =
+            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/event-stream"));
+        is_named && !parts.any(is_zero_weight)
+    })
+}
+
+/// `q=0`: this type is not acceptable (RFC 9110 section 12.4.2).
+fn is_zero_weight(parameter: &str) -> bool {
+    let weight = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+    weight.is_some_and(|(_, value)| value.parse::<f32>() == Ok(0.0))
 }
 
 /// Whether a caller without credentials may join rooms: as over a WebSocket. Where a hook of the
@@ -84,17 +151,36 @@ fn admit_origin<'a>(
     Ok(origins.iter().next())
 }
 
+/// A header field.
+type Field = (&'static str, HeaderValue);
+
 /// Proxies are to pass every event on at once and to keep none. The connection serves no further
 /// request. A page of another origin may read what it was let in for (Fetch Standard section 3.2);
 /// with credentials, as over a WebSocket.
-fn begin(origin: Option<&HeaderValue>, retry_ms: u16) -> Vec<u8> {
-    let mut begin = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-        Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n"
-        .to_vec();
+fn fields(origin: Option<&HeaderValue>) -> Vec<Field> {
+    let of_all = [
+        ("Content-Type", "text/event-stream"),
+        ("Cache-Control", "no-store"),
+        ("X-Accel-Buffering", "no"),
+        ("Connection", "close"),
+    ];
+    let of_pages = [("Access-Control-Allow-Credentials", "true"), ("Vary", "Origin")];
+    let fixed = |(name, value)| (name, HeaderValue::from_static(value));
+    let mut fields: Vec<Field> = of_all.map(fixed).into();
     if let Some(origin) = origin {
-        begin.extend_from_slice(b"Access-Control-Allow-Origin: ");
-        begin.extend_from_slice(origin.as_bytes());
-        begin.extend_from_slice(b"\r\nAccess-Control-Allow-Credentials: true\r\nVary: Origin\r\n");
+        fields.push(("Access-Control-Allow-Origin", origin.clone()));
+        fields.extend(of_pages.map(fixed));
+    }
+    fields
+}
+
+/// The head with these fields and the present date, and the chunk that says after how long to come
+/// back.
+fn begin(fields: &[Field], retry_ms: u16) -> Vec<u8> {
+    let date = HttpDate::from(SystemTime::now());
+    let mut begin = format!("HTTP/1.1 200 OK\r\nDate: {date}\r\n").into_bytes();
+    for (name, value) in fields {
+        begin.extend([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     begin.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
     begin.extend_from_slice(&Format::chunk(format!("retry: {retry_ms}\n\n").as_bytes()));
@@ -114,12 +200,14 @@ mod tests {
 
     #[test]
     fn the_answer_begins_with_a_head_and_one_chunk() {
-        let text = String::from_utf8(begin(None, 2345)).expect("ASCII");
+        let text = String::from_utf8(begin(&fields(None), 2345)).expect("ASCII");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         assert_eq!(body, "d\r\nretry: 2345\n\n\r\n");
-        let fields: Vec<_> = head.lines().skip(1).collect();
+        let mut lines = head.lines().skip(1);
+        let date = lines.next().and_then(|line| line.strip_prefix("Date: "));
+        assert!(httpdate::parse_http_date(date.expect("it comes first")).is_ok(), "{date:?}");
         assert_eq!(
-            fields,
+            lines.collect::<Vec<_>>(),
             [
                 "Content-Type: text/event-stream",
                 "Cache-Control: no-store",
@@ -133,7 +221,7 @@ mod tests {
     #[test]
     fn a_page_that_was_let_in_may_read() {
         let origin = HeaderValue::from_static("https://a.example");
-        let text = String::from_utf8(begin(Some(&origin), 2345)).expect("ASCII");
+        let text = String::from_utf8(begin(&fields(Some(&origin)), 2345)).expect("ASCII");
         assert!(text.contains("\r\nAccess-Control-Allow-Origin: https://a.example\r\n"), "{text}");
         assert!(text.contains("\r\nVary: Origin\r\n"), "{text}");
     }

@@ -18,6 +18,15 @@ pub(super) fn accepted(value: &Value) -> Answered {
     Ok(json_response(StatusCode::ACCEPTED, value))
 }
 
+/// Lets the connection end with this answer, whatever else `Connection` says.
+pub(super) fn close_behind(response: &mut Response<Full<Bytes>>) {
+    let close = header::HeaderValue::from_static("close");
+    let headers = response.headers_mut();
+    if !headers.get_all(header::CONNECTION).iter().any(|options| options == "close") {
+        headers.append(header::CONNECTION, close);
+    }
+}
+
 fn json_response(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(value.to_string()));
     *response.status_mut() = status;

@@ -174,22 +174,20 @@ impl Found<'_> {
     }
 
     /// What answers this method, for a request that may enter. HEAD is answered as GET without the
-    /// body, except where that never ends.
+    /// body.
     pub(crate) fn enter(&self, _: Admission, method: &Method) -> Result<&Endpoint, HttpError> {
         let methods = &self.place.methods;
         if methods.is_empty() {
             return Err(HttpError::nothing_there());
         }
         let is = |wanted: &Method| methods.iter().find(|(method, _)| method == wanted);
-        let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD && self.has_head());
+        let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD);
         is(method).or_else(as_get).map(|(_, endpoint)| endpoint).ok_or_else(|| self.otherwise())
     }
 
     /// Whether what answers GET answers HEAD, too.
     fn has_head(&self) -> bool {
-        let endless = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Own(Own::Events));
-        let mut methods = self.place.methods.iter();
-        methods.any(|(method, endpoint)| method == Method::GET && !endless(endpoint))
+        self.place.methods.iter().any(|(method, _)| method == Method::GET)
     }
 
     fn otherwise(&self) -> HttpError {
@@ -238,9 +236,10 @@ mod tests {
         assert_eq!(enter(Method::POST, "/hello/a%2fb"), (Ok(()), name.clone()));
         assert_eq!(enter(Method::HEAD, "/%68ello/a%2fb"), (Ok(()), name));
         assert_eq!(enter(Method::HEAD, "/").0, Ok(()));
-        let endless = router.find("/v1/rooms/r/events").expect("the path is known");
-        let refused = endless.enter(Admission::for_tests(), &Method::HEAD).map(drop);
-        assert_eq!(refused, Err(HttpError::method_not_allowed("GET")));
+        let events = router.find("/v1/rooms/r/events").expect("the path is known");
+        let entered = |method| events.enter(Admission::for_tests(), &method).map(drop);
+        assert_eq!(entered(Method::HEAD), Ok(()));
+        assert_eq!(entered(Method::POST), Err(HttpError::method_not_allowed("GET, HEAD")));
         assert_eq!(enter(Method::GET, "/metrics").0, Ok(()));
         assert_eq!(enter(Method::GET, "/%c3%A9/more/of/it").0, Ok(()));
         assert_eq!(enter(Method::GET, "/v2/stats").0, Ok(()));

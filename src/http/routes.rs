@@ -10,11 +10,11 @@ use corecast_shards::{
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
-use hyper::{HeaderMap, Request, Response, header};
+use hyper::{HeaderMap, Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::response::{Answered, accepted, ok};
+use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
 use super::{Backend, EventStream, HttpError, Service, admission, path, rooms, stats};
 use crate::program::{ApiRequest, Handshake, RouteHandler, RouteRequest, finish};
@@ -41,8 +41,7 @@ pub(super) async fn respond<B: Backend>(
     };
     if wants_websocket {
         // A proxy may take any answer to an upgrade for its success, and tunnel what follows.
-        let close = header::HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
+        close_behind(&mut response);
     }
     Reply::Response(response)
 }
@@ -83,6 +82,9 @@ async fn route<B: Backend>(
         Own::Rooms => rooms::list(shard, request.uri().query()).await,
         Own::Room => rooms::one(shard, &room()?).await,
         Own::Publish => publish(shard, &room()?, request).await,
+        Own::Events if request.method() == Method::HEAD => {
+            EventStream::head(shard, admission, &room()?, &request)
+        }
         Own::Events => {
             return EventStream::admit(shard, admission, &room()?, &request).map(Reply::Events);
         }

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use futures_lite::{FutureExt, future};
-use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
+use super::response::close_behind;
 use super::routes::{Reply, respond};
 use super::stream::{HttpStream, Outcome};
 use super::{Backend, HttpError, Service, Transport};
@@ -46,7 +46,7 @@ pub(crate) async fn serve<T: Transport>(
                 }
             };
             if service.shard.is_draining() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                close_behind(&mut response);
             }
             exchange.set_answered();
             Ok::<_, Infallible>(response)

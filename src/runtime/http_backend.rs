@@ -84,6 +84,10 @@ impl Backend for ShardHandle {
         }
     }
 
+    fn has_free_connection(&self) -> bool {
+        self.state().claimed() < self.state().limits().connections
+    }
+
     fn claim_connection(&self) -> bool {
         self.state().claim_connection()
     }

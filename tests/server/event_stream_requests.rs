@@ -36,16 +36,63 @@ fn opens(asked: Result<Events, Response>) -> Events {
 #[test]
 fn any_other_method_is_refused() {
     let server = Server::start(&[]);
-    for method in ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let mut raw = Raw::dial(server.address());
         let end = "HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         raw.write(format!("{method} {EVENTS} {end}").as_bytes());
         let head = raw.head();
         assert!(head.starts_with("HTTP/1.1 405 "), "{method}: {head}");
-        assert!(head.to_lowercase().contains("\r\nallow: get\r\n"), "{method}: {head}");
-        assert_eq!(raw.read_to_end().is_empty(), method == "HEAD", "{method} has a body");
+        assert!(head.to_lowercase().contains("\r\nallow: get, head\r\n"), "{method}: {head}");
     }
     assert_eq!(server.members("r"), 0);
+}
+
+/// The answer to a request of a client that ends its side: the status line, the header fields in the
+/// order of their names without `Date` and `Transfer-Encoding`, and what follows the head.
+fn answer_to(server: &Server, method: &str, more: &str) -> (String, Vec<String>, Vec<u8>) {
+    let mut raw = Raw::dial(server.address());
+    raw.write(events_head("r", more).replacen("GET", method, 1).as_bytes());
+    raw.half_close();
+    let head = raw.head().to_lowercase();
+    let mut lines = head.lines().map(str::to_owned).filter(|line| !line.is_empty());
+    let status = lines.next().unwrap_or_default();
+    let differs = ["date: ", "transfer-encoding: "];
+    let is_same = |line: &String| !differs.iter().any(|name| line.starts_with(name));
+    let mut fields: Vec<_> = lines.filter(is_same).collect();
+    fields.sort_unstable();
+    (status, fields, raw.read_to_end())
+}
+
+#[test]
+fn head_is_answered_as_get_is_without_joining() {
+    let server = Server::start(&["--allow-origin", "https://a.example"]);
+    for more in ["", "Accept: text/event-stream\r\n", "Origin: https://a.example\r\n"] {
+        let (status, fields, body) = answer_to(&server, "HEAD", more);
+        assert_eq!(status, "http/1.1 200 ok");
+        assert_eq!(body, b"", "{more}");
+        assert_eq!(server.stats()["connections"], json!(0), "{more}");
+        assert_eq!(server.members("r"), 0, "{more}");
+        assert!(fields.iter().any(|line| line == "content-type: text/event-stream"), "{fields:?}");
+        let (of_get, fields_of_get, _) = answer_to(&server, "GET", more);
+        assert_eq!((status, fields), (of_get, fields_of_get), "{more}");
+        wait_until("it has gone", || server.stats()["connections"] == json!(0));
+    }
+}
+
+#[test]
+fn head_is_refused_as_get_is() {
+    let server = Server::start_with_shards(1, &["--max-connections", "1"]);
+    let status = |more: &str| {
+        let (status, _, body) = answer_to(&server, "HEAD", more);
+        assert_eq!(body, b"", "{more}");
+        status
+    };
+    assert_eq!(status("Origin: https://a.example\r\n"), "http/1.1 403 forbidden");
+    let holder = opens(ask(&server, &[]));
+    assert_eq!(status(""), "http/1.1 503 service unavailable");
+    assert_eq!(status("Accept: text/event-stream\r\n"), "http/1.1 200 ok");
+    drop(holder);
+    wait_until("there is room again", || status("") == "http/1.1 200 ok");
 }
 
 #[test]
@@ -155,6 +202,7 @@ fn an_older_version_of_http_is_told_what_is_missing() {
     let response = raw.response();
     response.assert_error(426);
     assert_eq!(response.header("upgrade"), Some("HTTP/1.1"));
+    assert_eq!(response.header("connection"), Some("upgrade"), "RFC 9110 section 7.8");
     let body = String::from_utf8(response.body).unwrap();
     assert!(body.contains("proxy_http_version 1.1"), "{body}");
     let mut raw = Raw::dial(server.address());
@@ -221,29 +269,58 @@ fn a_stream_takes_one_of_the_connections_that_there_may_be() {
     wait_until("there is room again", || ask(&server, &[]).is_ok());
 }
 
-/// Reads the answer of one that an `EventSource` makes, up to its end.
-fn ask_as_event_source(raw: &mut Raw) -> String {
-    raw.write(
-        events_head("r", "Accept: text/event-stream\r\n")
-            .replacen("Accept: */*\r\n", "", 1)
-            .as_bytes(),
-    );
+/// Reads the answer to a request with this `Accept`, up to its end.
+fn ask_accepting(server: &Server, accept: &str) -> String {
+    let mut raw = Raw::dial(server.address());
+    let accept = format!("Accept: {accept}\r\n");
+    raw.write(events_head("r", "").replacen("Accept: */*\r\n", &accept, 1).as_bytes());
+    raw.half_close();
     String::from_utf8(raw.read_to_end()).unwrap()
 }
 
 /// An `EventSource` gives up for good behind any status but 200.
 fn assert_comes_back(answer: &str, reason: &str) {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains("\nretry: "), "{answer}");
-    assert!(answer.ends_with(&format!(": {reason}\n\n\r\n0\r\n\r\n")), "{answer}");
+    let (_, retry) = answer.split_once("\nretry: ").expect("a time to come back");
+    let (ms, _) = retry.split_once('\n').expect("a whole line");
+    assert!(answer.ends_with(&format!(": {reason} retry={ms}\n\n\r\n0\r\n\r\n")), "{answer}");
 }
 
 #[test]
 fn an_event_source_that_finds_no_place_comes_back() {
     let server = Server::start_with_shards(1, &["--max-connections", "1"]);
     let holder = opens(ask(&server, &[]));
-    assert_comes_back(&ask_as_event_source(&mut Raw::dial(server.address())), "capacity");
+    assert_comes_back(&ask_accepting(&server, "text/event-stream"), "capacity");
     assert_eq!(server.members("r"), 1);
+    drop(holder);
+}
+
+#[test]
+fn only_an_accept_that_names_event_streams_is_that_of_an_event_source() {
+    let server = Server::start_with_shards(1, &["--max-connections", "1"]);
+    let holder = opens(ask(&server, &[]));
+    for accept in [
+        "Text/Event-Stream",
+        "text/event-stream, */*",
+        "text/html,\ttext/event-stream",
+        "text/event-stream;q=0.9",
+        "text/event-stream ; charset=utf-8 ; Q=0.001",
+        "text/html\r\nAccept: text/event-stream",
+    ] {
+        assert_comes_back(&ask_accepting(&server, accept), "capacity");
+    }
+    for accept in [
+        "*/*",
+        "text/*",
+        "text/event-streams",
+        "text/html;a=text/event-stream",
+        "text/event-stream;q=0",
+        "text/event-stream; Q=0.000, */*",
+    ] {
+        let answer = ask_accepting(&server, accept);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{accept}: {answer}");
+        assert!(answer.contains("\r\nretry-after: "), "{accept}: {answer}");
+    }
     drop(holder);
 }
 
@@ -289,7 +366,7 @@ fn while_the_server_drains_none_begins() {
         assert!(response.header("retry-after").is_some(), "{response:?}");
     }
     kept.expect_end();
-    assert_comes_back(&ask_as_event_source(&mut Raw::dial(server.address())), "shutdown");
+    assert_comes_back(&ask_accepting(&server, "text/event-stream"), "shutdown");
     holding.half_close();
     assert_eq!(server.wait().code(), Some(0));
 }

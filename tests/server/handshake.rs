@@ -122,6 +122,7 @@ fn another_version_is_refused_with_the_one_we_speak() {
         let response = answer_to(&server, &head);
         response.assert_error(426);
         assert_eq!(response.header("upgrade"), Some("websocket"), "RFC 9110 section 15.5.22");
+        assert_eq!(response.header("connection"), Some("close, upgrade"), "the same, 7.8");
         assert_eq!(response.header("sec-websocket-version"), Some("13"), "in {response:?}");
     }
 }

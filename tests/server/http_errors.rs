@@ -1,6 +1,8 @@
 //! Proves that every wrong request gets the right status and a JSON error.
 
-use crate::support::{Raw, Server, http};
+use crate::support::{Raw, Server, events_head, http, parse_head, upgrade_head};
+use httpdate::{fmt_http_date, parse_http_date};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const MESSAGE: &str = r#"{"event":"e"}"#;
 const TARGETS: [&str; 3] = ["/v1/broadcast", "/v1/rooms/r/publish", "/v1/connections/none/emit"];
@@ -51,6 +53,31 @@ fn a_method_that_is_not_allowed_is_405_with_those_that_are() {
         let allow = response.header("allow").unwrap_or_default();
         assert!(allow.split(',').any(|name| name.trim() == allowed), "{path} allows {allow:?}");
         assert!(!allow.contains(method), "{path} allows {allow:?}");
+    }
+}
+
+/// RFC 9110 section 6.6.1. The answers that are not hyper's are those of event streams, and those
+/// before any request was handed to it.
+#[test]
+fn every_answer_has_a_date() {
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let server = Server::start(&[]);
+    for request in [
+        head("/v1/nope", ""),
+        events_head("r", ""),
+        upgrade_head("").replacen("Version: 13", "Version: 8", 1),
+        upgrade_head("").replacen("/ws", "/ws#", 1),
+        "no HTTP\r\n\r\n".to_owned(),
+    ] {
+        let before = seconds(SystemTime::now());
+        let mut raw = Raw::dial(server.address());
+        raw.write(request.as_bytes());
+        let answer = parse_head(&raw.head());
+        let date = answer.header("date").unwrap_or_else(|| panic!("no date in {answer:?}"));
+        let time = parse_http_date(date).expect("a date of HTTP");
+        assert_eq!(fmt_http_date(time), date, "in the preferred format");
+        // hyper's may be a second old.
+        assert!((before - 1..=seconds(SystemTime::now())).contains(&seconds(time)), "{date}");
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) use corecast_testkit::{Client, Close, Envelope, PATIENCE};
 pub(crate) use crowd::{Crowd, Member, Outbox};
 pub(crate) use events::{Events, Said, assert_retry, events_head};
 pub(crate) use http::{Response, http};
-pub(crate) use raw::{Raw, upgrade_head};
+pub(crate) use raw::{Raw, parse_head, upgrade_head};
 pub(crate) use server::{Outcome, Server, corecast, refused, serve, serve_limited};
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};

@@ -288,7 +288,7 @@ fn describe(frame: Option<(u8, Vec<u8>)>) -> String {
     }
 }
 
-pub(super) fn parse_head(head: &str) -> Response {
+pub(crate) fn parse_head(head: &str) -> Response {
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap();
     let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
