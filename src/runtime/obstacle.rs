@@ -16,7 +16,7 @@ const LOCK_MORE: &str = "raise the limit, which all programs of one user share (
 
 /// What an error of one of io_uring's calls means on this machine.
 pub(super) fn io_uring_obstacle(error: &io::Error) -> Obstacle {
-    let (reason, remedy) = Refusal::of(error, Host::read()).in_words();
+    let (reason, remedy) = Cause::of(error, Machine::read()).in_words();
     Obstacle { reason: format!("{reason}: {}", name(error)), remedy: remedy.to_owned() }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn memlock_obstacle(bytes: u64, needed: u64) -> Obstacle {
 
 /// What bears on io_uring here.
 #[derive(Clone, Copy, Debug)]
-struct Host {
+struct Machine {
     /// `kernel.io_uring_disabled`, which kernels without io_uring do not have, nor those before 6.6.
     disabled: Option<u8>,
     has_filter: bool,
@@ -51,7 +51,7 @@ struct Host {
 
 /// Why one of io_uring's calls failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+enum Cause {
     Disabled,
     Filter,
     Policy,
@@ -61,49 +61,49 @@ enum Refusal {
     Unknown,
 }
 
-impl Host {
-    fn read() -> Host {
+impl Machine {
+    fn read() -> Machine {
         let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let mode = status.lines().find_map(|line| line.strip_prefix("Seccomp:"));
-        Host {
+        Machine {
             disabled: disabled.ok().and_then(|text| text.trim().parse().ok()),
             has_filter: mode.is_some_and(|mode| mode.trim() != "0"),
         }
     }
 }
 
-impl Refusal {
-    fn of(error: &io::Error, host: Host) -> Refusal {
-        match (error.raw_os_error(), host) {
-            (Some(libc::ENOMEM), _) => Refusal::Memory,
-            (Some(libc::EPERM), Host { disabled: Some(1..), .. }) => Refusal::Disabled,
-            (Some(libc::EPERM | libc::EACCES), Host { has_filter: true, .. }) => Refusal::Filter,
-            (Some(libc::EPERM | libc::EACCES), _) => Refusal::Policy,
-            (Some(libc::ENOSYS), Host { disabled: Some(_), .. }) => Refusal::Filter,
-            (Some(libc::ENOSYS), Host { has_filter: true, .. }) => Refusal::FilterOrKernel,
-            (Some(libc::ENOSYS), _) => Refusal::Kernel,
-            _ => Refusal::Unknown,
+impl Cause {
+    fn of(error: &io::Error, machine: Machine) -> Cause {
+        match (error.raw_os_error(), machine) {
+            (Some(libc::ENOMEM), _) => Cause::Memory,
+            (Some(libc::EPERM), Machine { disabled: Some(1..), .. }) => Cause::Disabled,
+            (Some(libc::EPERM | libc::EACCES), Machine { has_filter: true, .. }) => Cause::Filter,
+            (Some(libc::EPERM | libc::EACCES), _) => Cause::Policy,
+            (Some(libc::ENOSYS), Machine { disabled: Some(_), .. }) => Cause::Filter,
+            (Some(libc::ENOSYS), Machine { has_filter: true, .. }) => Cause::FilterOrKernel,
+            (Some(libc::ENOSYS), _) => Cause::Kernel,
+            _ => Cause::Unknown,
         }
     }
 
     /// What is missing, and what would provide it.
     fn in_words(self) -> (&'static str, &'static str) {
         match self {
-            Refusal::Disabled => (
+            Cause::Disabled => (
                 "io_uring is switched off on this host (kernel.io_uring_disabled)",
                 "set it to 0 with `sysctl kernel.io_uring_disabled=0`",
             ),
-            Refusal::Filter => ("io_uring is refused by a seccomp filter", ALLOW),
-            Refusal::Policy => {
+            Cause::Filter => ("io_uring is refused by a seccomp filter", ALLOW),
+            Cause::Policy => {
                 ("io_uring is refused by a policy of this host", "look into the host's audit log")
             }
-            Refusal::FilterOrKernel => {
+            Cause::FilterOrKernel => {
                 ("io_uring is hidden by a seccomp filter, or this kernel has none", ALLOW)
             }
-            Refusal::Kernel => ("this kernel has no io_uring", NEWER_KERNEL),
-            Refusal::Memory => ("no more memory can be locked for io_uring (memlock)", LOCK_MORE),
-            Refusal::Unknown => ("the kernel refuses io_uring", "see the kernel's log"),
+            Cause::Kernel => ("this kernel has no io_uring", NEWER_KERNEL),
+            Cause::Memory => ("no more memory can be locked for io_uring (memlock)", LOCK_MORE),
+            Cause::Unknown => ("the kernel refuses io_uring", "see the kernel's log"),
         }
     }
 }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn an_error_of_io_uring_is_explained_by_what_bears_on_it_here() {
-        use Refusal::*;
+        use Cause::*;
         let rows = [
             (libc::EPERM, Some(0), true, Filter),
             (libc::EPERM, None, false, Policy),
@@ -140,7 +140,7 @@ mod tests {
         ];
         for (errno, disabled, has_filter, refusal) in rows {
             let error = io::Error::from_raw_os_error(errno);
-            assert_eq!(Refusal::of(&error, Host { disabled, has_filter }), refusal, "{error}");
+            assert_eq!(Cause::of(&error, Machine { disabled, has_filter }), refusal, "{error}");
         }
     }
 }
