@@ -21,6 +21,14 @@ struct Use {
     name: String,
 }
 
+impl Use {
+    /// What all names are imported of; none for an import of a single name.
+    fn glob(&self) -> Option<&[String]> {
+        let (last, before) = self.path.split_last()?;
+        (last == "*").then_some(before)
+    }
+}
+
 /// The modules by their path; the root's is empty.
 struct Modules(BTreeMap<Vec<String>, Module>);
 
@@ -87,9 +95,11 @@ impl Module {
         Module { file: file.to_owned(), text, uses }
     }
 
-    /// Every path by which it names something, its own included.
+    /// Every path by which it names something, its own included. An import of all names names the
+    /// module or the type that holds them.
     fn named(&self) -> Vec<Vec<String>> {
-        let mut named: Vec<Vec<String>> = self.uses.iter().map(|of| of.path.clone()).collect();
+        let mut named: Vec<Vec<String>> =
+            self.uses.iter().map(|of| of.glob().unwrap_or(&of.path).to_vec()).collect();
         for root in ["crate::", "super::"] {
             for (at, _) in self.text.match_indices(root) {
                 let is_path = |c: char| is_word(c) || c == ':';
@@ -203,7 +213,11 @@ impl Modules {
             return Some(of.file.clone());
         }
         assert!(depth < DEPTH_MAX, "{}: {name} is re-exported in a circle", of.file);
-        let used = of.uses.iter().find(|used| used.name == *name && used.path[0] != *name)?;
-        self.resolve(module, &[&used.path, rest].concat(), depth + 1)
+        let used = of.uses.iter().find(|used| used.name == *name && used.path[0] != *name);
+        if let Some(used) = used {
+            return self.resolve(module, &[&used.path, rest].concat(), depth + 1);
+        }
+        let mut globs = of.uses.iter().filter_map(Use::glob);
+        globs.find_map(|glob| self.resolve(module, &[glob, path].concat(), depth + 1))
     }
 }

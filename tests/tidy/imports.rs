@@ -179,8 +179,24 @@ fn an_import_from_a_higher_layer_is_noticed_however_it_is_written() {
     ] {
         assert_eq!(upward(import), ["values/message.rs names runtime/handle.rs"], "{import}");
     }
+    for import in [
+        "use crate::runtime::*;\npub(crate) struct Message;",
+        "use crate::{runtime::*, values::Event};\npub(crate) struct Message;",
+        "pub(crate) use super::super::runtime::{self, *};\npub(crate) struct Message;",
+    ] {
+        assert_eq!(upward(import), ["values/message.rs names runtime/mod.rs"], "{import}");
+    }
     let of_the_top = upward("use crate::Server;\npub(crate) struct Message;");
     assert_eq!(of_the_top, ["values/message.rs names server.rs"]);
+}
+
+#[test]
+fn a_name_is_followed_through_a_re_export_of_all_names() {
+    let mut files = small_library("use crate::runtime::Handle;\npub(crate) struct Message;");
+    let re_exports = "mod handle;\nmod turns;\npub(crate) use turns::*;\npub(crate) use handle::*;";
+    files.insert("runtime/mod.rs".to_owned(), re_exports.to_owned());
+    let upward = graph(&files).upward(|file| usize::from(!file.starts_with("values/")));
+    assert_eq!(upward, ["values/message.rs names runtime/handle.rs"]);
 }
 
 #[test]
