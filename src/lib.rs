@@ -78,11 +78,11 @@
 //!
 //! A program whose handlers use glommio's own timers, tasks or sockets asks for it:
 //! `.executor(Executor::Glommio)`. Then a shard yields to its executor once per millisecond while a
-//! handler waits, and the server does not start where glommio does not. A program that did not ask
-//! has nothing to pay for; a call of glommio's in a handler panics on a plain thread, which is logged
-//! with this remedy, and on glommio it never completes. A panic in a task of `glommio::spawn_local`
-//! takes the executor along, and the process ends with 70, as after any panic of a shard;
-//! [`spawn`] contains it.
+//! handler waits, and the server does not start where glommio does not. In a program that did not
+//! ask, a call of glommio's in a handler panics on a plain thread, which is logged with this remedy;
+//! on glommio it completes up to a second late, because the shard yields only once per second. A
+//! panic in a task of `glommio::spawn_local` takes the executor along, and the process ends with 70,
+//! as after any panic of a shard; [`spawn`] contains it.
 //!
 //! # What clients may do
 //!

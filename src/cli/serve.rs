@@ -32,7 +32,10 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     }
     let signal = next_end(&mut signals).ok_or("the system sends no signals any more")?;
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
-    thread::spawn(move || exit_at_next(&mut signals));
+    let second = thread::Builder::new().spawn(move || exit_at_next(&mut signals));
+    if let Err(error) = second {
+        tracing::warn!(%error, "no thread waits for a second signal: it changes nothing");
+    }
     let drained = server.shutdown(args.drain_timeout);
     #[cfg(feature = "fault-injection")]
     print_faults()?;

@@ -9,7 +9,7 @@ use corecast_shards::{Call, CallKind, ConnId, Disconnect};
 
 use super::calls;
 use super::driver::{ShardDriver, SpawnRequest};
-use super::executor::{YIELD_INTERVAL, yield_to_executor};
+use super::executor::{yield_interval, yield_to_executor};
 use super::fatal::catch_and_log;
 use super::handle::ShardHandle;
 use super::http_socket::HttpSocket;
@@ -59,14 +59,17 @@ impl EventLoop {
             self.handle.end_turn();
             // Those that the turn has woken ask the driver for what they want.
             self.tasks.run_woken();
-            if self.wants_yields() && yielded.elapsed() >= YIELD_INTERVAL {
+            let interval = self.yield_interval();
+            let mut until_yield = interval.map(|of| of.saturating_sub(yielded.elapsed()));
+            if until_yield == Some(Duration::ZERO) {
                 yield_to_executor().await;
                 yielded = Instant::now();
+                until_yield = interval;
             }
             if more || self.tasks.take_notification() {
                 self.driver().poll(Some(Duration::ZERO))?;
             } else {
-                self.sleep()?;
+                self.sleep(until_yield)?;
             }
         }
     }
@@ -95,20 +98,21 @@ impl EventLoop {
         &self.handle
     }
 
-    /// Whether a future may wait for something that only the executor's own loop completes.
-    fn wants_yields(&self) -> bool {
-        self.tasks.has_user_tasks() && self.handle.state().executor().serves_handlers()
+    /// How often to yield, while a future may wait for something that only the executor's own loop
+    /// completes.
+    fn yield_interval(&self) -> Option<Duration> {
+        let waits = self.tasks.has_user_tasks();
+        waits.then(|| yield_interval(self.handle.state().executor())).flatten()
     }
 
-    /// Waits until there is work. What brings some wakes the shard.
-    fn sleep(&self) -> io::Result<()> {
+    /// Waits until there is work, or it is time to yield. What brings work wakes the shard.
+    fn sleep(&self, until_yield: Option<Duration>) -> io::Result<()> {
         let mut driver = self.driver();
         self.shard_waker.announce_park();
         let timeout = if driver.has_work() || self.tasks.take_notification() {
             Some(Duration::ZERO)
         } else {
-            let next_yield = self.wants_yields().then_some(YIELD_INTERVAL);
-            next_yield.into_iter().chain(driver.set_timer()).min()
+            until_yield.into_iter().chain(driver.set_timer()).min()
         };
         let woken = driver.poll(timeout);
         self.shard_waker.end_park();

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +12,11 @@ use core_affinity::CoreId;
 use futures_lite::future;
 use glommio::timer::Timer;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, PoolPlacement};
+use io_uring::IoUring;
 
 use super::obstacle::io_uring_obstacle;
 use super::start_error::StartError;
+use crate::program::catch_panic_now;
 use crate::values::ExecutorChoice;
 
 /// The size of the executor's three rings. They carry what futures of the program wait for and
@@ -33,9 +36,9 @@ pub(super) const LOCKED_PER_SHARD: u64 = 256 << 10;
 /// (glommio 0.9.0 src/sys/uring.rs:1293).
 pub(super) const MEMLOCK_MIN: u64 = 512 << 10;
 
-/// The executor's default, and not less: the event loop comes back to it by itself, and the shorter this
-/// is, the more often glommio 0.9 parks by mistake (see [`yield_to_executor`]). Of 8 executors on
-/// two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
+/// The executor's default, and not less: the event loop comes back to it by itself, and the shorter
+/// this is, the more often glommio 0.9 parks by mistake (see [`yield_to_executor`]). Of 8 executors
+/// on two cores that were visited all the time, 7 hung within 8 s at 1 ms, none at 100 ms.
 const PREEMPT_TIMER: Duration = Duration::from_millis(100);
 
 /// The kernel gives locked memory of a process that has ended back a little late, up to some
@@ -47,7 +50,11 @@ const MEMORY_RETRY: Duration = Duration::from_millis(250);
 
 /// While a future of a program that asked for glommio is pending, the loop yields at least this
 /// often: for something of glommio's, which only its own loop can complete.
-pub(super) const YIELD_INTERVAL: Duration = Duration::from_millis(1);
+const YIELD_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The same for a program that did not ask: a handler that uses glommio all the same is late, but
+/// does not hang. A yield makes a few system calls, which do not matter once per second.
+const UNASKED_YIELD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the executor looks for something to do before it parks. Longer than a yield, so that a
 /// yield costs no sleep.
@@ -88,13 +95,23 @@ impl ShardExecutor {
         }
     }
 
-    /// Runs a shard until it ends. A plain thread polls it once: a shard waits in the system calls of
-    /// its own loop, and is pending only while it yields to glommio.
+    /// Runs a shard until it ends. A plain thread polls it once: a shard waits in the system calls
+    /// of its own loop, and is pending only while it yields to glommio.
     pub(super) fn run(self, shard: impl Future<Output = ()>) {
         match self {
             ShardExecutor::Glommio(executor) => executor.run(shard),
             ShardExecutor::Plain => future::block_on(shard),
         }
+    }
+}
+
+/// How often the loop yields to its executor while a future of the program is pending; none where
+/// nothing waits for a yield.
+pub(super) fn yield_interval(choice: &ExecutorChoice) -> Option<Duration> {
+    match choice {
+        ExecutorChoice::Glommio { asked: true } => Some(YIELD_INTERVAL),
+        ExecutorChoice::Glommio { asked: false } => Some(UNASKED_YIELD_INTERVAL),
+        ExecutorChoice::Plain { .. } => None,
     }
 }
 
@@ -115,17 +132,67 @@ fn pin(core: Option<usize>) -> Result<(), StartError> {
 fn glommio_executor(core: Option<usize>) -> Result<LocalExecutor, StartError> {
     let deadline = Instant::now() + MEMORY_PATIENCE;
     loop {
-        match make(core) {
+        match try_make(core) {
             Ok(executor) => return Ok(executor),
-            Err(GlommioError::IoError(error)) => {
+            Err(Unmade::Io(error)) => {
                 if !is_out_of_memory(&error) || Instant::now() >= deadline {
                     return Err(StartError::IoUring(io_uring_obstacle(&error)));
                 }
             }
-            Err(error) => return Err(StartError::Executor(error.to_string())),
+            Err(Unmade::ForGood(error)) => return Err(error),
         }
         thread::sleep(MEMORY_RETRY);
     }
+}
+
+/// Why an executor was not made.
+enum Unmade {
+    Io(io::Error),
+    ForGood(StartError),
+}
+
+/// Whether this process has made an executor. Executors are made one after the other.
+static MADE_ONE: Mutex<bool> = Mutex::new(false);
+
+/// Makes an executor, also where glommio panics.
+///
+/// The first one of a process makes a small ring to ask the kernel for its operations. glommio
+/// panics where it gets none, then and in each later try. So such a ring is made before, without
+/// which there is an error and the next try may work. glommio panics as well where its extra thread
+/// does not start.
+fn try_make(core: Option<usize>) -> Result<LocalExecutor, Unmade> {
+    let mut made_one = MADE_ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*made_one {
+        smallest_ring().map_err(Unmade::Io)?;
+    }
+    match catch_panic_now(|| make(core)) {
+        Ok(Ok(executor)) => {
+            *made_one = true;
+            Ok(executor)
+        }
+        Ok(Err(GlommioError::IoError(error))) => Err(Unmade::Io(error)),
+        Ok(Err(error)) => Err(Unmade::ForGood(StartError::Executor(error.to_string()))),
+        Err(panic) => Err(Unmade::ForGood(panicked(&panic))),
+    }
+}
+
+/// The words of a panic of glommio's for want of the ring that asks for operations, and those of
+/// the standard library in each later try (glommio 0.9.0 src/sys/uring.rs:206).
+const NO_PROBE: [&str; 2] = ["Failed to register a probe", "previously been poisoned"];
+
+/// What a panic means of a glommio that has got its first ring a moment ago.
+fn panicked(words: &str) -> StartError {
+    if NO_PROBE.iter().any(|of| words.contains(of)) {
+        // The kernel has not given that one's memory back, or another process took it.
+        let error = io::Error::from_raw_os_error(libc::ENOMEM);
+        return StartError::IoUring(io_uring_obstacle(&error));
+    }
+    StartError::Executor(format!("glommio {words}"))
+}
+
+/// Makes a ring of the size that glommio asks with (`io_uring_get_probe` of liburing).
+fn smallest_ring() -> io::Result<()> {
+    IoUring::new(2).map(drop)
 }
 
 fn make(core: Option<usize>) -> Result<LocalExecutor, GlommioError<()>> {
@@ -215,13 +282,52 @@ mod tests {
             Err(StartError::IoUring(_) | StartError::Memlock { .. }) => return,
             Err(error) => panic!("{error}"),
         };
-        assert!(server.executor().serves_handlers());
+        assert_eq!(yield_interval(server.executor()), Some(YIELD_INTERVAL));
         let mut socket = connect(&server);
         for _ in 0..20 {
             let reply = ask(&mut socket, json!({"event": "visit", "data": port}));
             assert_eq!(reply, json!({"event": "done", "data": u32::from(port) * 2}));
         }
         server.shutdown(Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_panic_for_want_of_a_ring_is_a_want_of_memory() {
+        let memory = io_uring_obstacle(&io::Error::from_raw_os_error(libc::ENOMEM));
+        for words in NO_PROBE {
+            let words = format!("panicked: {words}, and more");
+            assert_eq!(panicked(&words).obstacle(), memory);
+        }
+        let other = panicked("panicked: failed to spawn thread").to_string();
+        assert!(other.ends_with("glommio panicked: failed to spawn thread"), "{other}");
+    }
+
+    async fn sleep_on_glommio(client: Client, _: Event) -> crate::HandlerResult {
+        glommio::timer::sleep(Duration::from_millis(3)).await;
+        Ok(client.try_publish(Message::event("done", ())?)?)
+    }
+
+    #[test]
+    fn a_handler_that_uses_glommio_without_asking_is_answered() {
+        let server = builder(Executor::Auto).on("sleep", sleep_on_glommio).start().unwrap();
+        if yield_interval(server.executor()).is_none() {
+            // It runs plainly: glommio does not start on this machine.
+            return;
+        }
+        let mut socket = connect(&server);
+        socket_timeout(&socket, Duration::from_secs(30));
+        for _ in 0..2 {
+            assert_eq!(ask(&mut socket, json!({"event": "sleep"}))["event"], "done");
+        }
+        server.shutdown(Duration::from_secs(1));
+    }
+
+    /// An answer that does not come fails the test.
+    fn socket_timeout(socket: &Socket, timeout: Duration) {
+        let tungstenite::stream::MaybeTlsStream::Plain(stream) = socket.get_ref() else {
+            unreachable!("the address has no TLS");
+        };
+        stream.set_read_timeout(Some(timeout)).unwrap();
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A trial of glommio in a process of its own.
 //!
 //! glommio ends its process where an operation is missing, and some filters of system calls kill a
-//! process for its first io_uring. A program that can be started for nothing but the trial learns of
-//! both from the end of that process.
+//! process for its first io_uring. A program that can be started for nothing but the trial learns
+//! of both from the end of that process.
 
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -46,7 +46,7 @@ pub(super) fn run(trial: Trial) -> Option<Result<(), Obstacle>> {
     let mut command = trial();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let ended = wait(&mut child).ok()?;
+    let ended = wait(&mut child);
     let mut said = String::new();
     // What is no text says nothing.
     let _ = child.stdout.take()?.read_to_string(&mut said);
@@ -54,6 +54,10 @@ pub(super) fn run(trial: Trial) -> Option<Result<(), Obstacle>> {
 }
 
 /// How the process ended; none when it did not and was killed.
+///
+/// # Errors
+///
+/// When there is no way to know. Where SIGCHLD is ignored the kernel keeps no status (wait(2)).
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + TRIAL_MAX;
     while Instant::now() < deadline {
@@ -67,19 +71,22 @@ fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-fn judge(ended: Option<ExitStatus>, said: &str) -> Result<(), Obstacle> {
+fn judge(ended: io::Result<Option<ExitStatus>>, said: &str) -> Result<(), Obstacle> {
     let how = match ended {
-        Some(status) if status.success() => return Ok(()),
-        Some(status) if status.signal() == Some(libc::SIGSYS) => return Err(deadly_filter()),
-        Some(status) => status.to_string(),
-        None => format!("no end within {TRIAL_MAX:?}"),
+        Ok(Some(status)) if status.success() => return Ok(()),
+        Ok(Some(status)) if status.signal() == Some(libc::SIGSYS) => return Err(deadly_filter()),
+        Ok(Some(status)) => status.to_string(),
+        Ok(None) => format!("no end within {TRIAL_MAX:?}"),
+        Err(_) => "no status, because SIGCHLD is ignored".to_owned(),
     };
     let mut lines = said.lines().map(str::to_owned);
     Err(match (lines.next(), lines.next()) {
         (Some(reason), Some(remedy)) => Obstacle { reason, remedy },
         _ => Obstacle {
             reason: format!("a trial of glommio failed ({how})"),
-            remedy: "run with --executor glommio, which shows what it says".to_owned(),
+            remedy: "find out with --executor glommio, with which the server may fail in the \
+                     same way"
+                .to_owned(),
         },
     })
 }
@@ -106,6 +113,15 @@ mod tests {
         assert_eq!(obstacle(|| shell("kill -SYS $$")), deadly_filter());
         let ended = obstacle(|| shell("echo Bye; exit 3"));
         assert!(ended.reason.contains("exit status: 3"), "{ended:?}");
+    }
+
+    #[test]
+    fn an_end_without_a_status_is_a_failure_whatever_it_was() {
+        let unknown = || Err(io::Error::from_raw_os_error(libc::ECHILD));
+        let unread = judge(unknown(), "").unwrap_err();
+        assert!(unread.reason.contains("SIGCHLD"), "{unread:?}");
+        let said = judge(unknown(), "why\nwhat to do\n").unwrap_err();
+        assert_eq!((said.reason.as_str(), said.remedy.as_str()), ("why", "what to do"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Whether the kernel gives this process the io_urings that glommio needs.
 
-use std::io;
+use std::{io, thread};
 
 use io_uring::{IoUring, Probe, opcode};
 
 use super::executor::{RING_DEPTH, is_out_of_memory};
-use super::obstacle::{NEWER_KERNEL, io_uring_obstacle};
+use super::obstacle::{NEWER_KERNEL, io_uring_obstacle, no_thread};
 use crate::values::Obstacle;
 
 /// What glommio insists on (`GLOMMIO_URING_OPS`, glommio 0.9.0 src/sys/uring.rs:234): without one
@@ -38,9 +38,19 @@ const OPERATIONS: [(u8, &str); 23] = [
 
 /// Makes rings as glommio does and lets one do nothing once: what a filter of system calls refuses
 /// is found out before glommio trips over it. Whether there is enough memory to lock is found out
-/// later, by who can wait for it.
+/// where an executor is made, which can wait for it.
+///
+/// A thread of its own makes the rings: their end would interrupt the system calls in which the
+/// calling thread waits later.
 pub(super) fn probe() -> Result<(), Obstacle> {
-    match missing_operations() {
+    match thread::Builder::new().spawn(missing_operations) {
+        Ok(probing) => judge(probing.join().expect("it does not panic")),
+        Err(error) => Err(no_thread(&error)),
+    }
+}
+
+fn judge(missing: io::Result<Vec<&'static str>>) -> Result<(), Obstacle> {
+    match missing {
         Ok(none) if none.is_empty() => Ok(()),
         Err(error) if is_out_of_memory(&error) => Ok(()),
         Err(error) => Err(io_uring_obstacle(&error)),

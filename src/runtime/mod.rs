@@ -5,7 +5,8 @@
 //!                                  (glommio or none)     │  ▲
 //!                                         ▲              ▼  └─ handle
 //!                                         │            tasks: HTTP requests, handlers
-//!                                         └── a yield per millisecond, if the program asked for it
+//!                                         └── a yield per millisecond if the program asked for
+//!                                             glommio, else per second
 //! ```
 //!
 //! A shard's sockets are plain descriptors in one epoll ([`poller`]). The [`event_loop`] owns the

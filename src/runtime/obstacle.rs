@@ -14,6 +14,9 @@ const LOCK_MORE: &str = "raise the limit, which all programs of one user share (
                          LimitMEMLOCK= in systemd, --ulimit memlock= in a container), or choose \
                          fewer --shards";
 
+const MORE_THREADS: &str = "allow more (`ulimit -u`, TasksMax= or LimitNPROC= in systemd, \
+                            --pids-limit in a container)";
+
 /// What an error of one of io_uring's calls means on this machine.
 pub(super) fn io_uring_obstacle(error: &io::Error) -> Obstacle {
     let (reason, remedy) = Cause::of(error, Machine::read()).in_words();
@@ -24,6 +27,14 @@ pub(super) fn io_uring_obstacle(error: &io::Error) -> Obstacle {
 pub(super) fn deadly_filter() -> Obstacle {
     let reason = "a seccomp filter kills a process that uses io_uring".to_owned();
     Obstacle { reason, remedy: ALLOW.to_owned() }
+}
+
+/// No thread can be started to look for io_uring.
+pub(super) fn no_thread(error: &io::Error) -> Obstacle {
+    Obstacle {
+        reason: format!("no thread can be started: {error}"),
+        remedy: MORE_THREADS.to_owned(),
+    }
 }
 
 /// The process may lock so many bytes, and so many are needed.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Config, Shard, ShardId};
+use corecast_shards::{Config, Limits, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
 use super::cores::choose_cores;
@@ -56,13 +56,14 @@ pub(crate) struct Started {
 pub(crate) fn start(settings: Settings, program: &Plan<'_>) -> Result<Started, StartError> {
     let (cores, sizing) = choose_cores(settings.shards)?;
     let executor = preflight::choose_executor(settings.executor, cores.len(), settings.trial)?;
-    let started = start_on(executor, &settings, program, &cores, sizing);
+    let limits = limits(&settings, cores.len())?;
+    let started = start_on(executor, &settings, &limits, program, &cores, sizing);
     let started = match started {
         Err(error @ (StartError::IoUring(_) | StartError::Executor(_)))
             if settings.executor == Executor::Auto =>
         {
             let executor = ExecutorChoice::Plain { obstacle: Some(error.obstacle()) };
-            start_on(executor, &settings, program, &cores, sizing)
+            start_on(executor, &settings, &limits, program, &cores, sizing)
         }
         started => started,
     }?;
@@ -70,9 +71,19 @@ pub(crate) fn start(settings: Settings, program: &Plan<'_>) -> Result<Started, S
     Ok(started)
 }
 
+/// What was asked for, as far as it works here with so many shards.
+fn limits(settings: &Settings, shards: usize) -> Result<Limits, StartError> {
+    let mut limits = settings.limits.clone();
+    limits.mesh_bytes = limits.ring_bytes();
+    Mesh::divide(&mut limits, shards);
+    preflight::check_descriptors(shards, &mut limits)?;
+    Ok(limits)
+}
+
 fn start_on(
     executor: ExecutorChoice,
     settings: &Settings,
+    limits: &Limits,
     program: &Plan<'_>,
     cores: &[Option<usize>],
     sizing: Sizing,
@@ -81,16 +92,12 @@ fn start_on(
         (Sends::Auto, ExecutorChoice::Plain { .. }) => Sends::Plain,
         (sends, _) => sends,
     };
-    let mut limits = settings.limits.clone();
-    limits.mesh_bytes = limits.ring_bytes();
-    Mesh::divide(&mut limits, cores.len());
-    preflight::check_descriptors(cores.len(), &mut limits)?;
     let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;
     let config = Config {
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),
         seed: random_seed()?,
         slow: settings.slow,
-        limits,
+        limits: limits.clone(),
         hooks: program.needs.hooks.clone(),
         ..Config::default()
     };

@@ -177,9 +177,10 @@ impl StartError {
         match self {
             StartError::IoUring(obstacle) => obstacle,
             StartError::Memlock { bytes, needed } => memlock_obstacle(bytes, needed),
-            other => {
-                Obstacle { reason: other.to_string(), remedy: "see the kernel's log".to_owned() }
-            }
+            other => Obstacle {
+                reason: other.to_string(),
+                remedy: "look into the limits of the process and the kernel's log".to_owned(),
+            },
         }
     }
 }

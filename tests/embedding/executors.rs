@@ -130,7 +130,7 @@ fn turns_of_a_wait(executor: Executor) -> u64 {
 }
 
 #[test]
-fn a_program_that_did_not_ask_for_glommio_pays_for_no_yields() {
+fn a_program_that_did_not_ask_for_glommio_pays_for_few_yields() {
     for executor in [Executor::Auto, Executor::Plain] {
         let turns = turns_of_a_wait(executor);
         assert!(turns < 50, "{turns} turns for one message on {executor:?}");

@@ -1,7 +1,7 @@
 //! Proves that the server starts with what an ordinary user has and with what a container allows,
 //! and says what to do where the system refuses what it needs.
 
-use crate::support::filter::{ENOSYS, EPERM, IO_URING, KILL, glommio_starts, without};
+use crate::support::filter::{ENOMEM, ENOSYS, EPERM, IO_URING, KILL, glommio_starts, without};
 use crate::support::{Client, Server, refused, serve, serve_limited, wait_until};
 use serde_json::json;
 use std::os::unix::process::CommandExt;
@@ -147,6 +147,38 @@ fn a_filter_that_refuses_any_call_of_io_uring_is_named_and_the_server_starts_pla
 #[test]
 fn a_filter_that_kills_what_uses_io_uring_costs_a_trial_and_not_the_server() {
     check_plain(without(command(2), &IO_URING, KILL), 2, "seccomp filter kills");
+}
+
+/// What other processes of the same user have locked is no limit that could be read before.
+#[test]
+fn memory_that_is_used_up_is_waited_for_and_then_refused_on_glommio() {
+    if !glommio_starts() {
+        return;
+    }
+    let outcome = refused(without(on_glommio(2), &[libc::SYS_io_uring_setup], ENOMEM));
+    outcome.assert_readable(&["memlock", "ulimit -l", "--executor plain"]);
+}
+
+#[test]
+fn memory_that_is_used_up_is_waited_for_and_then_the_server_starts_plainly() {
+    if !glommio_starts() {
+        return;
+    }
+    check_plain(without(command(2), &[libc::SYS_io_uring_setup], ENOMEM), 2, "memlock");
+}
+
+/// A child's status is lost where its parent ignores SIGCHLD, as some supervisors leave it.
+#[test]
+fn a_trial_whose_end_is_not_known_costs_glommio_and_not_the_server() {
+    let mut command = without(command(2), &IO_URING, KILL);
+    // SAFETY: signal is async-signal-safe and touches nothing of the parent.
+    unsafe {
+        command.pre_exec(|| match libc::signal(libc::SIGCHLD, libc::SIG_IGN) {
+            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+    check_plain(command, 2, "a trial of glommio failed (no status");
 }
 
 #[test]

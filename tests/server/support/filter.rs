@@ -7,6 +7,7 @@ use std::process::Command;
 
 pub(crate) const EPERM: SeccompAction = SeccompAction::Errno(libc::EPERM as u32);
 pub(crate) const ENOSYS: SeccompAction = SeccompAction::Errno(libc::ENOSYS as u32);
+pub(crate) const ENOMEM: SeccompAction = SeccompAction::Errno(libc::ENOMEM as u32);
 pub(crate) const KILL: SeccompAction = SeccompAction::KillProcess;
 
 pub(crate) const IO_URING: [libc::c_long; 3] =
