@@ -79,10 +79,14 @@ async fn try_names(client: Client, event: Event) -> corecast::HandlerResult {
 
 #[test]
 fn names_and_data_of_handlers_and_threads() {
-    let server = builder().shards(2).on("names", try_names).start().unwrap();
+    // The handler does not wait for the client to read: no message may leave the log before that.
+    let mut roomy = limits();
+    roomy.room_log_bytes = 256 << 20;
+    let server = builder().limits(roomy).shards(2).on("names", try_names).start().unwrap();
     let mut socket = Socket::connect(server.local_addr());
     socket.send(&json!({"event": "names", "id": 1}));
     while !is_done(socket.read().unwrap()) {}
+    drop(socket);
     let cast = server.broadcaster();
     for name in names() {
         for message in odd_messages(&name) {
