@@ -33,6 +33,8 @@ struct Peer {
     from_home: Outbox<FromHome>,
     /// Connections whose next command needs capacity towards this home.
     waiting: WaitQueue,
+    /// Whether a caller was refused for want of capacity, and has not been able to try again.
+    refused: bool,
     /// Leaves of closed connections, each with the key of its room.
     deferred_leaves: VecDeque<(ConnId, RoomKey)>,
     /// Rooms whose back-pressure has changed. Some may be forgotten.
@@ -59,7 +61,10 @@ impl Outboxes {
     }
 
     pub(crate) fn set_to_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
-        self.peers[to.index()].to_home.set_capacity(capacity);
+        let peer = &mut self.peers[to.index()];
+        peer.to_home.set_capacity(capacity);
+        // A caller that was refused tries again in this turn, or never.
+        peer.refused &= !peer.to_home.has_capacity();
     }
 
     pub(crate) fn set_from_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
@@ -77,7 +82,8 @@ impl Outboxes {
     /// Whether anything waits for capacity towards this home.
     pub(crate) fn wants_to_home_capacity(&self, to: ShardId) -> bool {
         let peer = &self.peers[to.index()];
-        !peer.to_home.is_empty() || !peer.waiting.is_empty() || peer.has_deferred()
+        let waits = peer.refused || !peer.waiting.is_empty() || peer.has_deferred();
+        waits || !peer.to_home.is_empty()
     }
 
     pub(crate) fn wants_from_home_capacity(&self, to: ShardId) -> bool {
@@ -126,10 +132,14 @@ impl Outboxes {
         !loopback.from_home.is_empty() || (!loopback.to_home.is_empty() && self.takes_to_home())
     }
 
-    /// Whether one message to `home` fits, and no connection waits for that.
-    pub(crate) fn has_free_capacity(&self, home: ShardId) -> bool {
-        let peer = &self.peers[home.index()];
-        peer.to_home.has_capacity() && peer.waiting.is_empty()
+    /// Whether a caller may send one message to `home`: it fits, and no connection waits for that. A
+    /// caller that is refused tries again later, so the shard wants capacity from then on.
+    pub(crate) fn admit_caller(&mut self, home: ShardId) -> bool {
+        let peer = &mut self.peers[home.index()];
+        let admitted = peer.to_home.has_capacity() && peer.waiting.is_empty();
+        // What waits for the loopback is handled by this shard, which does not sleep before.
+        peer.refused |= !admitted && home != self.shard;
+        admitted
     }
 
     /// How many messages wait for `home` above the capacity of its ring.
@@ -264,6 +274,7 @@ impl Peer {
             to_home: Outbox::new(),
             from_home: Outbox::new(),
             waiting: WaitQueue::default(),
+            refused: false,
             deferred_leaves: VecDeque::new(),
             deferred_updates: VecDeque::new(),
         }

@@ -74,8 +74,7 @@ impl Shard {
         token: Option<AnswerToken>,
     ) -> Result<(), (Full, RoomMessage)> {
         let home = self.home(room);
-        if self.host.paused_rooms.contains_key(room) || !self.host.outboxes.has_free_capacity(home)
-        {
+        if self.host.paused_rooms.contains_key(room) || !self.host.outboxes.admit_caller(home) {
             return Err((Full, message));
         }
         let origin = token.map_or(Origin::None, Origin::Caller);
@@ -101,7 +100,8 @@ impl Shard {
             Seat::Leaving(_) => return Err(Refused::Busy),
             Seat::None => return Err(Refused::TooManyRooms(most)),
         }
-        if !self.host.outboxes.has_free_capacity(self.home(room)) {
+        let home = self.home(room);
+        if !self.host.outboxes.admit_caller(home) {
             return Err(Refused::Busy);
         }
         Intake(&mut self.host).push_join(slot, room.clone(), Requester::Program(token), None);
@@ -123,7 +123,8 @@ impl Shard {
         let slot = self.host.directory.find_open(id).ok_or(Refused::Gone)?;
         self.host.directory.may_change(slot, room).map_err(|_| Refused::Busy)?;
         self.host.directory.membership(slot, room.as_str()).ok_or(Refused::NotAMember)?;
-        if !self.host.outboxes.has_free_capacity(self.home(room)) {
+        let home = self.home(room);
+        if !self.host.outboxes.admit_caller(home) {
             return Err(Refused::Busy);
         }
         Intake(&mut self.host).push_leave(slot, room.clone(), Requester::Program(token));
@@ -244,7 +245,7 @@ impl Shard {
         let changes_nothing = matches!(query, Query::Stats | Query::Rooms { .. } | Query::Room(_));
         let may_wait =
             changes_nothing && self.host.outboxes.over_capacity(to) < QUESTIONS_OVER_CAPACITY_MAX;
-        if !may_wait && !self.host.outboxes.has_free_capacity(to) {
+        if !may_wait && !self.host.outboxes.admit_caller(to) {
             return Err((Full, query));
         }
         self.host.outboxes.push_to_home(to, ToHome::Query { token, query });

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Config;
 use crate::limits::Limits;
-use crate::mesh::{FromHome, Origin, ToHome};
+use crate::mesh::{Capacity, FromHome, Origin, ToHome};
 
 /// The first of several shards.
 pub(super) fn shard_of(shards: u16, limits: Limits) -> Shard {
@@ -54,6 +54,24 @@ fn the_loopback_holds_as_much_as_a_ring() {
         let taken = (0..100).take_while(|_| publish(&mut shard)).count();
         assert!((4..=5).contains(&taken), "{taken} messages of 1,000 bytes in {ring}");
     }
+}
+
+/// Nothing else would wake a shard whose callers all wait to try again.
+#[test]
+fn a_shard_wants_the_capacity_that_a_caller_was_refused_for() {
+    let mut shard = shard_of(2, Limits::default());
+    let (room, home) = (room_at(&shard, 1), ShardId::new(1));
+    let full = Capacity { items: 0, bytes: 0 };
+    let some = Capacity { items: 1, bytes: 1_000 };
+    shard.on_to_home_capacity(home, full);
+    assert!(!shard.wants_to_home_capacity(home));
+    let refused = shard.publish(&room, RoomMessage::text("m"), None, None);
+    assert!(refused.is_err() && shard.wants_to_home_capacity(home));
+    shard.on_to_home_capacity(home, full);
+    assert!(shard.wants_to_home_capacity(home), "it is still refused");
+    shard.on_to_home_capacity(home, some);
+    assert!(!shard.wants_to_home_capacity(home), "it tries again now, or never");
+    assert!(shard.publish(&room, RoomMessage::text("m"), None, None).is_ok());
 }
 
 #[test]
