@@ -104,13 +104,17 @@ impl Client {
         headers: &[(&'static str, &str)],
     ) -> Result<Self, Refused> {
         let address = server.into();
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let mut request = format!("ws://{address}{target}").into_client_request().unwrap();
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_nodelay(true).expect("it is a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+        stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
+        let mut request = format!("ws://{address}{target}")
+            .into_client_request()
+            .expect("the test gives a legal target");
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
+            request
+                .headers_mut()
+                .insert(*name, value.parse().expect("the test gives a legal value"));
         }
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
@@ -140,7 +144,7 @@ impl Client {
 
     /// The connection's id, as the HTTP side wants it.
     pub fn connection(&self) -> String {
-        self.welcome().data()["connection"].as_str().unwrap().to_owned()
+        self.welcome().data()["connection"].as_str().expect("an id is text").to_owned()
     }
 
     /// Sends a command.
@@ -211,10 +215,12 @@ impl Client {
         assert_eq!(json!(reply.room()), command["room"]);
         let data = reply.data();
         Joined {
-            epoch: data["epoch"].as_str().unwrap().to_owned(),
+            epoch: data["epoch"].as_str().expect("an epoch is text").to_owned(),
             offset: reply.data_number("offset"),
             members: reply.data_number("members"),
-            recovered: data.get("recovered").map(|flag| flag.as_bool().unwrap()),
+            recovered: data
+                .get("recovered")
+                .map(|flag| flag.as_bool().expect("it is true or false")),
         }
     }
 

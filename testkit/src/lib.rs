@@ -1,8 +1,6 @@
 //! The WebSocket client that the tests of all packages share: a client that we did not write, with
 //! the events of our protocol, and a deadline on every read. What it does not expect is a panic.
 
-#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
-
 mod client;
 mod envelope;
 

@@ -156,70 +156,49 @@ fn storm_connects_and_drops_in_waves() {
     }
 }
 
-/// Readers that do not read are told about gaps, or closed: neither counts as lost, and the others
-/// get everything.
-#[test]
-fn slow_readers_lose_nothing_unannounced() {
-    for (policy, kind) in [("skip", "gaps"), ("disconnect", "closes")] {
-        let flags = ["--slow", policy, "--room-log=64KiB", "--send-buffer=16KiB"];
-        let server = Server::start(&flags);
-        let json = load(&[
-            "slow",
-            server.url(),
-            "--members=10",
-            "--share=20%",
-            "--rate=500",
-            "--size=4KiB",
-            "--duration=1s",
-            "--warm-up=0s",
-            "--json=-",
-        ])
-        .json();
-        check_clean(&json);
-        let count = |part: &str, name: &str| json[part][name].as_u64().unwrap();
-        let missed = match kind {
-            "gaps" => count("messages", "skipped"),
-            _ => count("messages", "cut_off"),
-        };
-        assert!(missed > 0, "{kind} in {json}");
-        let delivered = count("messages", "delivered");
-        assert_eq!(delivered + missed, count("messages", "expected"), "{json}");
-        assert!(delivered >= 8 * 500, "those that read get everything");
-        let named = if kind == "gaps" { "told_of_a_gap" } else { "closed" };
-        assert_eq!(json["slow_members"]["members"], 2, "{json}");
-        assert_eq!(json["slow_members"][named], 2, "{json}");
-    }
+/// Members that do not read are told about gaps, or closed: neither counts as lost, and the others
+/// get everything. Returns the report.
+fn load_with_slow_members(policy: &str, transport: &str) -> Value {
+    let flags = ["--slow", policy, "--room-log=64KiB", "--send-buffer=16KiB"];
+    let server = Server::start(&flags);
+    let json = load(&[
+        "slow",
+        server.url(),
+        "--members=10",
+        "--share=20%",
+        transport,
+        "--rate=500",
+        "--size=4KiB",
+        "--duration=1s",
+        "--warm-up=0s",
+        "--json=-",
+    ])
+    .json();
+    check_clean(&json);
+    let count = |name: &str| json["messages"][name].as_u64().unwrap();
+    let (missed, told) = match policy {
+        "skip" => (count("skipped"), "told_of_a_gap"),
+        _ => (count("cut_off"), "closed"),
+    };
+    assert!(missed > 0, "{policy}: {json}");
+    assert_eq!(count("delivered") + missed, count("expected"), "{json}");
+    assert!(count("delivered") >= 8 * 500, "those that read get everything");
+    assert_eq!(json["slow_members"]["members"], 2, "{json}");
+    assert_eq!(json["slow_members"][told], 2, "{json}");
+    json
 }
 
-/// The same of event streams that are not read.
+#[test]
+fn slow_readers_lose_nothing_unannounced() {
+    load_with_slow_members("skip", "--event-streams=0%");
+    load_with_slow_members("disconnect", "--event-streams=0%");
+}
+
 #[test]
 fn slow_event_streams_lose_nothing_unannounced() {
-    for (policy, missed) in [("skip", "skipped"), ("disconnect", "cut_off")] {
-        let flags = ["--slow", policy, "--room-log=64KiB", "--send-buffer=16KiB"];
-        let server = Server::start(&flags);
-        let json = load(&[
-            "slow",
-            server.url(),
-            "--members=10",
-            "--share=20%",
-            "--event-streams=100%",
-            "--rate=500",
-            "--size=4KiB",
-            "--duration=1s",
-            "--warm-up=0s",
-            "--json=-",
-        ])
-        .json();
-        check_clean(&json);
-        let count = |name: &str| json["messages"][name].as_u64().unwrap();
-        assert!(count(missed) > 0, "{missed} in {json}");
-        assert_eq!(count("delivered") + count(missed), count("expected"), "{json}");
-        let named = if policy == "skip" { "told_of_a_gap" } else { "closed" };
-        assert_eq!(json["slow_members"][named], 2, "{json}");
-        if policy == "disconnect" {
-            assert_eq!(json["errors"], serde_json::json!({"event stream ended: slow": 2}));
-        }
-    }
+    load_with_slow_members("skip", "--event-streams=100%");
+    let closed = load_with_slow_members("disconnect", "--event-streams=100%");
+    assert_eq!(closed["errors"], serde_json::json!({"event stream ended: slow": 2}));
 }
 
 #[test]
