@@ -10,6 +10,7 @@ mod disconnect;
 mod epoch;
 mod id;
 mod limits;
+mod pattern;
 mod permissions;
 mod rng;
 mod room_name;
@@ -48,6 +49,7 @@ pub use mesh::{
     Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo,
     ToHome,
 };
+pub use pattern::Pattern;
 pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Outputs, Refused, SendEnd, Shard, Unsent};
