@@ -12,6 +12,7 @@ mod id;
 mod limits;
 mod pattern;
 mod permissions;
+mod place;
 mod rng;
 mod room_name;
 mod time;

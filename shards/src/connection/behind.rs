@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::MembershipIndex;
+use crate::place::MembershipIndex;
 
 /// Entries of a connection's list of rooms, in order. Most connections are in one room: three
 /// entries are stored inline, and memory for more is kept once it was needed.

@@ -2,22 +2,9 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::place::MembershipIndex;
 use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
-
-/// Which entry of a connection's list of rooms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct MembershipIndex(u16);
-
-impl MembershipIndex {
-    pub(crate) fn new(index: usize) -> MembershipIndex {
-        MembershipIndex(u16::try_from(index).expect("few rooms per connection"))
-    }
-
-    pub(crate) fn get(self) -> usize {
-        usize::from(self.0)
-    }
-}
 
 impl Index<MembershipIndex> for Vec<Membership> {
     type Output = Membership;

@@ -16,10 +16,11 @@ use crate::format::Format;
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::permissions::Permissions;
+use crate::place::MembershipIndex;
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 use crate::time::Time;
-pub(crate) use membership::{Membership, MembershipIndex, MembershipState};
+pub(crate) use membership::{Membership, MembershipState};
 
 /// Everything a shard keeps about one client. An idle connection owns no buffer: `inbound` exists
 /// while a message is incomplete or waits, `direct` while direct frames wait.
@@ -135,6 +136,9 @@ pub(crate) enum Wait {
     /// Nothing any more: it is handled when the event ends.
     Over,
 }
+
+/// Whether something may be done now, or why it waits.
+pub(crate) type Flow = Result<(), Wait>;
 
 impl Connection {
     pub(crate) fn vacant(generation: u32) -> Connection {
@@ -268,7 +272,7 @@ impl Connection {
     }
 
     /// Whether the next message may be replied to, or why it waits.
-    pub(crate) fn may_reply(&self, limits: &Limits) -> Result<(), Wait> {
+    pub(crate) fn may_reply(&self, limits: &Limits) -> Flow {
         match self.write_state {
             WriteState::Begun => Err(Wait::Begun),
             _ if self.has_unread_replies(limits) => Err(Wait::Replies),

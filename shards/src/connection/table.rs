@@ -1,33 +1,11 @@
 //! The connections of one shard.
 
-use std::fmt;
 use std::ops::{Index, IndexMut};
 
 use crate::connection::{Connection, Phase};
 use crate::id::{ConnId, ShardId};
+use crate::place::Slot;
 use crate::rng::Rng;
-
-/// Which entry of its shard's table a connection has, for as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Slot(u32);
-
-impl Slot {
-    #[cfg(test)]
-    pub(crate) const fn new(number: u32) -> Slot {
-        Slot(number)
-    }
-
-    /// The same as a number, which ids carry.
-    pub(crate) fn number(self) -> u32 {
-        self.0
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Connections by slot. A slot keeps its generation when its occupant leaves, one higher.
 #[derive(Debug)]
@@ -47,7 +25,7 @@ impl Connections {
     pub(crate) fn claim(&mut self, rng: &mut Rng) -> Slot {
         self.free.pop().unwrap_or_else(|| {
             self.slots.push(Connection::vacant(rng.next() as u32));
-            Slot(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 connections"))
+            Slot::new(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 connections"))
         })
     }
 
@@ -58,20 +36,20 @@ impl Connections {
     }
 
     pub(crate) fn id(&self, slot: Slot) -> ConnId {
-        ConnId { shard: self.shard, slot: slot.0, generation: self[slot].generation }
+        ConnId { shard: self.shard, slot: slot.number(), generation: self[slot].generation }
     }
 
     /// The slot of a connection that is still there.
     pub(crate) fn find(&self, id: ConnId) -> Option<Slot> {
         let connection = self.slots.get(id.slot as usize)?;
         let same = connection.generation == id.generation && id.shard == self.shard;
-        (same && connection.phase() != Phase::Vacant).then_some(Slot(id.slot))
+        (same && connection.phase() != Phase::Vacant).then_some(Slot::new(id.slot))
     }
 
     /// Every slot, the vacant ones too.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         let count = u32::try_from(self.slots.len()).expect("fewer than 2^32 connections");
-        (0..count).map(Slot)
+        (0..count).map(Slot::new)
     }
 }
 
@@ -79,12 +57,12 @@ impl Index<Slot> for Connections {
     type Output = Connection;
 
     fn index(&self, slot: Slot) -> &Connection {
-        &self.slots[slot.0 as usize]
+        &self.slots[slot.number() as usize]
     }
 }
 
 impl IndexMut<Slot> for Connections {
     fn index_mut(&mut self, slot: Slot) -> &mut Connection {
-        &mut self.slots[slot.0 as usize]
+        &mut self.slots[slot.number() as usize]
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold of a room log between any two calls.
 
-use super::{Log, Pin, Pins};
+use super::Log;
+use super::pins::{Pin, Pins};
 
 impl Log {
     /// Asserts the log's invariant, and that `pinned` are all pinned members, by cursor.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{LogTotals, Rest};
+use super::totals::LogTotals;
 use crate::tuning::Tuning;
 
 /// Some consecutive frames in memory. Its bytes never move while it lives.
@@ -101,6 +101,25 @@ impl Packed {
         let start = u32::try_from(self.bytes.len()).expect("a chunk is far below 4 GiB");
         self.starts.push(start);
         self.bytes.extend_from_slice(frame);
+    }
+}
+
+/// The rest of a frame that was cut.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// A copy, for small frames.
+    Copied(Vec<u8>),
+    /// The whole frame and how much of it was taken, for large ones.
+    Shared(Arc<[u8]>, usize),
+}
+
+impl Rest {
+    /// How many bytes were copied.
+    pub(crate) fn copied_bytes(&self) -> u64 {
+        match self {
+            Rest::Copied(bytes) => bytes.len() as u64,
+            Rest::Shared(..) => 0,
+        }
     }
 }
 

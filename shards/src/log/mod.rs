@@ -3,18 +3,19 @@
 #[cfg(debug_assertions)]
 mod check;
 mod chunk;
+mod pins;
 mod segment;
 mod totals;
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::format::{Encoding, Encodings, Frames};
 use chunk::Chunk;
-pub(crate) use chunk::ChunkPool;
+pub(crate) use chunk::{ChunkPool, Rest};
+pub(crate) use pins::Pin;
+use pins::Pins;
 use segment::Segment;
-pub(crate) use totals::LogTotals;
 
 /// A room log: frames that are encoded for the wire, one after the other in memory, from the
 /// oldest that a member still needs to the newest.
@@ -46,22 +47,6 @@ pub(crate) struct Log {
     tail: Pins,
 }
 
-/// Why a member is pinned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pin {
-    /// Its socket refused bytes and it has not caught up: past the log's limit it loses its place.
-    Slow,
-    /// Its socket takes bytes, but a send did not carry it to the end: the send was full, or messages
-    /// came after it began. The next send goes on from its cursor.
-    Held,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Pins {
-    slow: u32,
-    held: u32,
-}
-
 /// How much one send can still carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
@@ -86,25 +71,6 @@ pub(crate) struct Cut {
     pub(crate) cursor: u64,
     /// The rest of the frame before it, if that was taken in part.
     pub(crate) rest: Option<Rest>,
-}
-
-/// The rest of a frame that was cut.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// A copy, for small frames.
-    Copied(Vec<u8>),
-    /// The whole frame and how much of it was taken, for large ones.
-    Shared(Arc<[u8]>, usize),
-}
-
-impl Rest {
-    /// How many bytes were copied.
-    pub(crate) fn copied_bytes(&self) -> u64 {
-        match self {
-            Rest::Copied(bytes) => bytes.len() as u64,
-            Rest::Shared(..) => 0,
-        }
-    }
 }
 
 impl Log {
@@ -333,15 +299,6 @@ impl Log {
             }
             let messages = (start - segment.first) as usize..(end - segment.first) as usize;
             each(segment.first, segment.chunk(encoding), messages);
-        }
-    }
-}
-
-impl Pins {
-    fn count(&mut self, pin: Pin) -> &mut u32 {
-        match pin {
-            Pin::Slow => &mut self.slow,
-            Pin::Held => &mut self.held,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A run of messages, in every encoding that members needed.
 
-use super::Pins;
 use super::chunk::{Chunk, ChunkPool};
+use super::pins::Pins;
 use crate::format::{Encoding, Encodings, Frames};
 
 /// Consecutive messages, and one chunk of them for each encoding in use. Each message has one

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::collections::vec_deque;
 use std::ops::{Index, IndexMut, Range};
 
-use crate::connection::MembershipIndex;
-use crate::connection::table::Slot;
 use crate::format::Encoding;
 use crate::log::Pin;
+use crate::place::{MembershipIndex, Slot};
 
 /// Which entry of a room's list of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

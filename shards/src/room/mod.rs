@@ -5,11 +5,10 @@ mod check;
 mod member;
 pub(crate) mod table;
 
-use crate::connection::MembershipIndex;
-use crate::connection::table::Slot;
 use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest, Space};
+use crate::place::{MembershipIndex, Slot};
 use crate::room_name::RoomName;
 use crate::time::Time;
 use member::Departure;

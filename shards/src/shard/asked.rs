@@ -4,10 +4,10 @@ use super::intake::Intake;
 use super::program::HANDLER_FAILED;
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, Pending, What};
-use crate::connection::table::Slot;
 use crate::envelope::{Command, ErrorCode, Publication};
 use crate::format::RoomMessage;
 use crate::handler::{AskedCommand, AskedKind, Draft, Verdict};
+use crate::place::Slot;
 
 /// What a command that needs a permission asks for.
 pub(super) fn asked_kind(command: Command<'_>) -> AskedKind {

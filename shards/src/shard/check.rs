@@ -9,11 +9,9 @@ use super::Shard;
 use super::directory::Directory;
 use super::host::Host;
 use super::slow::DIRECT_EXCESS_MAX;
-use crate::connection::table::Slot;
-use crate::connection::{
-    Connection, Membership, MembershipIndex, MembershipState, Phase, Wait, WriteState,
-};
+use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
 use crate::log::Pin;
+use crate::place::{MembershipIndex, Slot};
 use crate::room::MemberIndex;
 use crate::room::table::{EVERYBODY, RoomKey};
 use crate::room_name::RoomName;

@@ -1,43 +1,14 @@
 //! The end of a connection: its steps, from the decision to the closed socket.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use super::deferred_to_home;
 use super::host::Host;
 use super::outputs::CloseStep;
 use crate::close_code::CloseCode;
-use crate::connection::table::Slot;
 use crate::connection::{Connection, Phase, WriteState};
 use crate::disconnect::{Close, Disconnect};
 use crate::format::Fact;
+use crate::place::Slot;
 use crate::timers::Timer;
-
-/// The texts of close frames that the program wrote, with the reasons that they belong to.
-#[derive(Debug, Default)]
-pub(super) struct CloseTexts(HashMap<Slot, (Disconnect, Arc<str>)>);
-
-impl CloseTexts {
-    /// Keeps the program's words for the close frame, whose reason is returned.
-    fn keep(&mut self, slot: Slot, close: Close) -> Disconnect {
-        match close.text {
-            Some(text) => self.0.insert(slot, (close.reason, text)),
-            None => self.0.remove(&slot),
-        };
-        close.reason
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The program's words for a close frame with this reason, if there are any.
-    fn take(&mut self, slot: Slot, reason: Disconnect) -> Option<Arc<str>> {
-        let (of, text) = self.0.remove(&slot)?;
-        (of == reason).then_some(text)
-    }
-}
 
 impl Host {
     /// Reads no more commands. What was received and not begun is not handled any more.

@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 use super::asked;
 use super::directory::Seat;
-use super::intake::{Flow, Intake, Processed};
+use super::intake::{Intake, Processed};
 use crate::config::Hooks;
 use crate::connection::inbound::{Errand, Pending, What};
-use crate::connection::table::Slot;
-use crate::connection::{MembershipState, Wait};
+use crate::connection::{Flow, MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode};
 use crate::format::{Fact, Refusal, Reply, RoomMessage};
 use crate::handler::{AskedCommand, Call, CallKind, Message};
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
 use crate::permissions::{Permission, Permissions};
+use crate::place::Slot;
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
 

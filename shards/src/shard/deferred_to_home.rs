@@ -2,10 +2,9 @@
 //! back-pressure.
 
 use super::directory::Directory;
-use super::host::Host;
-use crate::connection::table::Slot;
 use crate::id::ShardId;
 use crate::mesh::{Outboxes, ToHome};
+use crate::place::Slot;
 
 /// Takes the connection out of all rooms, and defers a leave for each home that counts it as a member.
 pub(super) fn defer_leaves(outboxes: &mut Outboxes, directory: &mut Directory, slot: Slot) {
@@ -19,7 +18,7 @@ pub(super) fn defer_leaves(outboxes: &mut Outboxes, directory: &mut Directory, s
 
 /// Sends what is deferred, as far as there is capacity: the leaves of closed connections, then the
 /// updates of back-pressure. A home whose ring is full delays no other.
-pub(super) fn send_deferred(Host { outboxes, directory, .. }: &mut Host) {
+pub(super) fn send_deferred(outboxes: &mut Outboxes, directory: &mut Directory) {
     if !outboxes.has_deferred() {
         return;
     }

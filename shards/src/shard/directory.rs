@@ -2,12 +2,10 @@
 
 use std::ops::{Index, IndexMut};
 
-use super::intake::Flow;
-use crate::connection::table::{Connections, Slot};
-use crate::connection::{
-    Connection, Membership, MembershipIndex, MembershipState, Phase, Wait, WriteState,
-};
+use crate::connection::table::Connections;
+use crate::connection::{Connection, Flow, Membership, MembershipState, Phase, Wait, WriteState};
 use crate::id::{ConnId, ShardId};
+use crate::place::{MembershipIndex, Slot};
 use crate::room::Room;
 use crate::room::table::{EVERYBODY, RoomKey, Rooms};
 use crate::room_name::RoomName;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::deferred_to_home::send_deferred;
 use super::host::Host;
 use crate::connection::WriteState;
-use crate::connection::table::Slot;
 use crate::log::Pin;
+use crate::place::Slot;
 use crate::room::table::{RoomKey, Rooms};
 use crate::room::{MemberIndex, Room};
 use crate::time::Time;
@@ -182,7 +182,7 @@ impl Host {
         }
         self.fanout.quantum.accepted.extend(accepted);
         self.judge_back_pressure(key);
-        send_deferred(self);
+        send_deferred(&mut self.outboxes, &mut self.directory);
     }
 
     /// Puts a connection in the queue of those that are sent to without a pass.

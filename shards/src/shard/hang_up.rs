@@ -2,8 +2,8 @@
 
 use super::host::Host;
 use crate::connection::Phase;
-use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
+use crate::place::Slot;
 
 impl Host {
     /// The client has ended its side, or the socket is dead, which a handler may wait for. A connection

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use super::close::CloseTexts;
+use super::close_texts::CloseTexts;
 use super::directory::Directory;
 use super::fanout::Fanout;
 use super::outputs::Outputs;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
-use crate::connection::table::Slot;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Capacity, FromHome, Outboxes};
+use crate::place::Slot;
 use crate::rng::Rng;
 use crate::room::table::Rooms;
 use crate::room_name::{RoomName, SecretHash};

@@ -4,15 +4,12 @@ use super::host::Host;
 use crate::close_code::CloseCode;
 use crate::connection::Wait;
 use crate::connection::inbound::{Inbound, Pending};
-use crate::connection::table::Slot;
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::id::ShardId;
+use crate::place::Slot;
 use crate::timers::Timer;
 use crate::wire::Incoming;
-
-/// Whether something may be done now, or why it waits.
-pub(super) type Flow = Result<(), Wait>;
 
 /// Whether a message was handled, or why it waits, and what is left of it to be handled.
 pub(super) type Processed = Result<(), (Wait, Pending)>;

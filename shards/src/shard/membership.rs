@@ -2,11 +2,11 @@
 
 use super::directory::Left;
 use super::host::Host;
-use crate::connection::table::Slot;
-use crate::connection::{MembershipIndex, Wait, WriteState};
+use crate::connection::{Wait, WriteState};
 use crate::format::{Fact, Joined, Reply};
 use crate::id::ConnId;
 use crate::mesh::{LeaveRequest, Requester};
+use crate::place::{MembershipIndex, Slot};
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 

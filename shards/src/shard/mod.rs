@@ -6,6 +6,7 @@ mod asked;
 #[cfg(debug_assertions)]
 mod check;
 mod close;
+mod close_texts;
 mod command;
 mod deferred_to_home;
 mod directory;

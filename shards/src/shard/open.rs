@@ -5,11 +5,11 @@ use super::host::Host;
 use super::intake::Intake;
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, What};
-use crate::connection::table::Slot;
 use crate::format::{Fact, Format, Welcome};
 use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::permissions::Permissions;
+use crate::place::Slot;
 use crate::room_name::RoomName;
 use crate::timers::Timer;
 

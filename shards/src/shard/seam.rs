@@ -37,7 +37,7 @@ impl Shard {
         while Intake(&mut self.host).resume_all() {
             self.host.process_closes();
         }
-        send_deferred(&mut self.host);
+        send_deferred(&mut self.host.outboxes, &mut self.host.directory);
     }
 
     /// Event: this is the time now. Everything else happens at the time of the last such event.
@@ -186,7 +186,7 @@ impl Shard {
     pub fn on_to_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
         self.host.outboxes.set_to_home_capacity(to, capacity);
         // Leaves and updates that are deferred go before the commands of connections that wait.
-        send_deferred(&mut self.host);
+        send_deferred(&mut self.host.outboxes, &mut self.host.directory);
         Intake(&mut self.host).resume_waiting(to);
         self.finish_event();
     }
@@ -233,7 +233,7 @@ impl Shard {
                 None => break,
             }
         }
-        send_deferred(&mut self.host);
+        send_deferred(&mut self.host.outboxes, &mut self.host.directory);
         Intake(&mut self.host).resume_waiting(self.id);
         self.finish_event();
     }

@@ -2,11 +2,11 @@
 
 use super::directory::Directory;
 use super::host::{Host, SendEnd};
-use crate::connection::table::Slot;
 use crate::connection::{Phase, Wait, WriteState};
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::log::Space;
+use crate::place::Slot;
 use crate::tuning::DIRECT_IOVECS;
 
 impl Directory {

@@ -1,9 +1,9 @@
 //! The rooms of one send: which it takes along, and what its end changes in them.
 
 use super::directory::Directory;
-use crate::connection::table::Slot;
-use crate::connection::{Membership, MembershipIndex};
+use crate::connection::Membership;
 use crate::log::{Pin, Space};
+use crate::place::{MembershipIndex, Slot};
 use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
 

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::host::Host;
-use crate::connection::table::Slot;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::id::ConnId;
+use crate::place::Slot;
 use crate::time::Time;
 use crate::timers::{TICK, Timer};
 

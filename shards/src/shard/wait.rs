@@ -4,8 +4,8 @@
 use super::directory::Directory;
 use super::host::Host;
 use crate::connection::Wait;
-use crate::connection::table::Slot;
 use crate::id::ConnId;
+use crate::place::Slot;
 
 impl Directory {
     /// Says why the connection's next message waits, if it does; returns why it did.
