@@ -3,12 +3,8 @@
 
 mod client;
 mod envelope;
-
-use std::time::Duration;
+mod patience;
 
 pub use client::{Client, Close, Joined, Refused};
 pub use envelope::Envelope;
-
-/// How long anything may take before a test gives up. No pass ever depends on it: it only turns a
-/// hang into a failure, so it is far longer than the slowest machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use patience::PATIENCE;

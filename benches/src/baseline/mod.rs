@@ -17,22 +17,13 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use clap::ValueEnum;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+pub use queue::Queue;
 pub(crate) use queue::Receiver;
 pub(crate) use registry::Registry;
 pub(crate) use session::Session;
-
-/// What a connection's queue does when its client reads too slowly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Queue {
-    /// It grows.
-    Unbounded,
-    /// It holds 4,096 messages; a connection whose queue is full is closed.
-    Bounded,
-}
 
 /// What the server is told.
 #[derive(Clone, Copy, Debug)]

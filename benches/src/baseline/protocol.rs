@@ -6,8 +6,6 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::registry::Joined;
-
 /// What a client says. `data` and `id` stay as they were written.
 #[derive(Debug, Deserialize)]
 pub(super) struct Command<'a> {
@@ -54,6 +52,14 @@ impl<'a> Publication<'a> {
         json.push('}');
         json
     }
+}
+
+/// What a joiner is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Joined {
+    pub(super) life: u64,
+    pub(super) offset: u64,
+    pub(super) members: usize,
 }
 
 pub(super) fn welcome(id: u64) -> String {

@@ -1,12 +1,20 @@
 //! A connection's outbound queue, in its two variants.
 
 use axum::extract::ws::Utf8Bytes;
+use clap::ValueEnum;
 use tokio::sync::mpsc;
-
-use super::Queue;
 
 /// Messages that wait in a bounded queue: several publishers' turns. It takes memory as it fills.
 const BOUND: usize = 4096;
+
+/// What a connection's queue does when its client reads too slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Queue {
+    /// It grows.
+    Unbounded,
+    /// It holds 4,096 messages; a connection whose queue is full is closed.
+    Bounded,
+}
 
 /// The end that publishers hold.
 #[derive(Debug)]

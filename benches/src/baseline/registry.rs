@@ -8,9 +8,8 @@ use axum::extract::ws::Utf8Bytes;
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
-use super::Queue;
-use super::protocol;
-use super::queue::{self, Receiver, Sender};
+use super::protocol::{self, Joined};
+use super::queue::{self, Queue, Receiver, Sender};
 
 /// Names a connection; never used again.
 pub(super) type ConnectionId = u64;
@@ -47,14 +46,6 @@ struct BaselineRoom {
     life: u64,
     offset: u64,
     members: HashMap<ConnectionId, Arc<Connection>>,
-}
-
-/// What a joiner is told.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Joined {
-    pub(super) life: u64,
-    pub(super) offset: u64,
-    pub(super) members: usize,
 }
 
 impl Registry {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corecast_load::report::Report;
 
-use super::Failure;
+use super::failure::Failure;
 use super::metric::Metric;
 use super::plan::{Cores, Plan, QUIET_RATE, RoomPlan};
 use super::system::{Counters, System};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markdown;
+use super::figure::figure;
 use super::metric::Metric;
 use super::table::{Spread, Table};
 
@@ -25,7 +25,7 @@ pub(super) fn render(table: &Table, metric: Metric) -> String {
     );
     for (row, column) in table.systems.iter().enumerate() {
         let top = ROW * row as f64;
-        let label = escape(&format!("{}: {}", column.system, markdown::figure(column, metric)));
+        let label = escape(&format!("{}: {}", column.system, figure(column, metric)));
         let _ = write!(svg, r#"<text x="0" y="{:.0}">{label}</text>"#, top + 12.0);
         if let Some(spread) = column.spread(metric) {
             push_bar(&mut svg, top + 17.0, spread, row == 0, x);

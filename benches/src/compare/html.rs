@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
 use super::chart::{self, escape};
-use super::markdown;
+use super::failure::Failure;
+use super::figure;
+use super::report::Report;
 use super::table::Table;
 use super::targets;
 
@@ -66,7 +67,7 @@ fn push_failures(page: &mut String, report: &Report) {
         return;
     }
     page.push_str("<div class=\"failed\"><h2>Failed</h2><ul>");
-    for super::Failure { system, subject, round, what } in &report.failures {
+    for Failure { system, subject, round, what } in &report.failures {
         let text = escape(&format!("{system}, {subject}, round {round}: {what}"));
         let _ = write!(page, "<li>{text}</li>");
     }
@@ -100,7 +101,7 @@ fn push_ratios(page: &mut String, table: &Table) {
     for metric in table.metrics() {
         let _ = write!(page, "<tr><td>{}</td>", metric.title());
         for other in 1..table.systems.len() {
-            let ratio = markdown::ratio(table.ratio(metric, other)).replace("**", "");
+            let ratio = figure::ratio(table.ratio(metric, other)).replace("**", "");
             let _ = write!(page, "<td>{ratio}</td>");
         }
         page.push_str("</tr>");

@@ -1,16 +1,21 @@
 //! Engine, baseline and floor side by side.
 //!
 //! In reading order: `plan` says what is measured, `system` how each server is started, `bench`
-//! takes the measurements, `metric` and `table` hold them, `machine` names where it was,
-//! `markdown` and `html` (with `chart`) show it. `targets` holds the table of targets.
+//! takes the measurements, `metric` and `table` hold them, `failure` those that showed nothing,
+//! `machine` names where it was. `targets` holds the table of targets. `report` is all of that;
+//! `markdown` and `html` (with `figure` and `chart`) show it.
 
 mod bench;
 mod chart;
+mod failure;
+mod figure;
 mod html;
 mod machine;
 mod markdown;
 mod metric;
 mod plan;
+mod report;
+mod size;
 mod system;
 mod table;
 mod targets;
@@ -20,57 +25,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use serde::Serialize;
-
 use bench::Bench;
 use machine::Machine;
 use plan::Plan;
-use table::Table;
-use targets::Outcome;
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// One table and all targets, at smaller sizes: about three minutes.
-    Quick,
-    /// Everything: up to 45 minutes.
-    Full,
-    /// The same programs as `Quick` for a moment each, so that a test can see that it works.
-    Smoke,
-}
-
-impl Size {
-    fn caution(self) -> Option<&'static str> {
-        (self == Size::Smoke).then_some(
-            "These sizes show that the programs work. The figures mean nothing, and neither do the \
-             targets that are met or missed.",
-        )
-    }
-}
-
-/// All that was found out.
-#[derive(Debug, Serialize)]
-struct Report {
-    command: String,
-    machine: Machine,
-    /// What must be known before any figure is read.
-    caution: Option<&'static str>,
-    plan: Plan,
-    seconds: f64,
-    targets: Vec<Outcome>,
-    tables: Vec<Table>,
-    failures: Vec<Failure>,
-}
-
-/// A run in which a server lost, repeated, reordered or damaged a message, or did not run at all.
-#[derive(Clone, Debug, Serialize)]
-struct Failure {
-    system: String,
-    subject: String,
-    /// Counted from 1.
-    round: usize,
-    what: String,
-}
+use report::Report;
+pub use size::Size;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -130,6 +89,8 @@ fn write(report: &Report, folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::failure::Failure;
+    use super::table::Table;
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Size;
+use super::size::Size;
 use super::system::System;
 use crate::baseline::Queue;
 use crate::floor::Means;

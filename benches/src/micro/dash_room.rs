@@ -2,7 +2,7 @@
 
 use crate::baseline::{Queue, Receiver, Registry, Session};
 
-use super::{JOIN, LEAVE, Room, publish_text};
+use super::room::{JOIN, LEAVE, Room, publish_text};
 
 /// A room with members, and a connection outside it that publishes, joins and leaves. No task
 /// runs: whoever empties a queue does what its writer would do before encoding and sending.

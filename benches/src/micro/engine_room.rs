@@ -3,7 +3,7 @@
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{Config, ConnId, Format, Permissions, SendEnd, Shard, ShardId, ShardStats};
 
-use super::{JOIN, LEAVE, Room, publish_text};
+use super::room::{JOIN, LEAVE, Room, publish_text};
 
 /// A room with members on one shard, and a connection outside it that publishes, joins and leaves.
 #[derive(Debug)]

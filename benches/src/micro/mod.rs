@@ -5,6 +5,7 @@ mod engine_room;
 mod envelope;
 mod hop;
 mod plain_registry;
+mod room;
 mod wire;
 
 pub use dash_room::DashRoom;
@@ -12,6 +13,7 @@ pub use engine_room::EngineRoom;
 pub use envelope::Encoder;
 pub use hop::Hop;
 pub use plain_registry::PlainRegistry;
+pub use room::Room;
 pub use wire::Frames;
 
 /// Members of the rooms that are measured.
@@ -19,33 +21,6 @@ pub const MEMBERS: [usize; 3] = [1, 100, 10_000];
 
 /// Bytes of the payloads that are measured.
 pub const PAYLOADS: [usize; 2] = [128, 4096];
-
-/// A room with members, and a connection outside it that publishes, joins and leaves: the same
-/// steps in each design.
-pub trait Room {
-    /// A room with so many members, to which messages of so many bytes are published.
-    fn new(members: usize, payload_bytes: usize) -> Self;
-
-    /// One join and one leave. Returns the bytes of the answers.
-    fn join_and_leave(&mut self) -> usize;
-
-    /// One publish.
-    fn publish(&mut self);
-
-    /// Takes for each member what is there for it. Returns the bytes of all.
-    fn flush(&mut self) -> usize;
-}
-
-const JOIN: &str = r#"{"event":"cast:join","room":"bench","id":1}"#;
-const LEAVE: &str = r#"{"event":"cast:leave","room":"bench","id":2}"#;
-
-/// A publish of so many bytes, with an id when it wants an ack.
-fn publish_text(payload_bytes: usize) -> String {
-    let payload = "x".repeat(payload_bytes);
-    format!(
-        r#"{{"event":"cast:publish","room":"bench","data":{{"event":"m","data":"{payload}"}}}}"#
-    )
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::goal::{Goal, Unit};
 use super::probe;
+use super::row::Row;
+use super::scale::Effort;
 use super::site::Side;
-use super::{Effort, Row};
 use crate::load::Crowd;
 use crate::process::{Server, stats};
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Side, ratio};
-use super::{Effort, Row};
 use crate::load::{Broadcast, Pace};
 use crate::process::stats;
 

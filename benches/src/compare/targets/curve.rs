@@ -1,8 +1,9 @@
 //! What messages per send buy: the curve behind all other figures.
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Seen, Side};
-use super::{Effort, Row};
 use crate::load::Pace;
 
 /// Messages under way.

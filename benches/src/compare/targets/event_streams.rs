@@ -3,8 +3,9 @@
 use std::io;
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Side, Site, ratio};
-use super::{Effort, Row};
 use crate::load::{Broadcast, Pace};
 
 /// Messages per second at which each is a send of its own, and at which a send takes several.

@@ -3,8 +3,9 @@
 use std::io;
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Seen, Side, Site, ratio};
-use super::{Effort, Row};
 use crate::floor::Means;
 use crate::load::{Broadcast, Pace};
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use corecast_load::report::{IntervalReport, Report};
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Side, ratio};
-use super::{Effort, Row};
 use crate::load::{Broadcast, Crowd, Pace};
 
 /// How long connections that came together take until their pings are spread, in intervals: nobody

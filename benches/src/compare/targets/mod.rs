@@ -12,46 +12,25 @@ mod event_streams;
 mod fanout;
 mod goal;
 mod idle;
+mod outcome;
 mod overload;
 mod page;
 mod probe;
 mod rooms;
+mod row;
 mod scale;
 mod site;
 
 use std::io;
 use std::path::Path;
 
-use serde::Serialize;
-
-use super::table::Spread;
-use super::{Failure, Size};
-use goal::{Goal, Verdict};
+use super::failure::Failure;
+use super::size::Size;
+pub(super) use outcome::{Outcome, missed};
 pub(super) use page::{push_html, push_markdown};
-pub(super) use scale::Scale;
+use row::Row;
+use scale::Scale;
 use site::Site;
-
-/// One line of the specification: a load, and what is expected under it.
-#[derive(Debug)]
-struct Row {
-    /// What `--only` calls it.
-    name: &'static str,
-    title: &'static str,
-    goals: &'static [Goal],
-    /// How often at full size: more than usual where little is between the two sides, once where a
-    /// round takes long and hardly varies.
-    effort: Effort,
-    /// One round: a figure for each goal, in their order; none where it cannot be had.
-    measure: fn(&Site<'_>) -> io::Result<Vec<Option<f64>>>,
-}
-
-/// How many rounds a row needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effort {
-    Once,
-    Usual,
-    More,
-}
 
 /// All rows, in the order in which they are measured.
 const ROWS: [&Row; 18] = [
@@ -74,25 +53,6 @@ const ROWS: [&Row; 18] = [
     &cores::SHARDS,
     &cores::HOP,
 ];
-
-/// What became of one row.
-#[derive(Debug, Serialize)]
-pub(super) struct Outcome {
-    name: &'static str,
-    title: String,
-    rounds: usize,
-    lines: Vec<Line>,
-}
-
-/// What became of one goal.
-#[derive(Debug, Serialize)]
-struct Line {
-    what: String,
-    target: String,
-    figure: String,
-    spread: Option<Spread>,
-    verdict: Verdict,
-}
 
 /// The names that `--only` takes.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -117,62 +77,6 @@ pub(super) fn run(
     Ok(ROWS.iter().filter(is_asked).map(run).collect())
 }
 
-impl Row {
-    fn run(&self, site: &mut Site<'_>, rounds: usize, failures: &mut Vec<Failure>) -> Outcome {
-        let mut figures = vec![Vec::new(); self.goals.len()];
-        for round in 1..=rounds {
-            eprintln!("{}: round {round} of {rounds}", self.name);
-            site.begin(round);
-            match (self.measure)(site) {
-                Ok(round) => {
-                    debug_assert_eq!(round.len(), self.goals.len(), "{}", self.name);
-                    figures.iter_mut().zip(round).for_each(|(all, one)| all.extend(one));
-                }
-                Err(error) => {
-                    eprintln!("    FAILED: {error}");
-                    let (system, subject) = ("target".to_owned(), self.name.to_owned());
-                    failures.push(Failure { system, subject, round, what: error.to_string() });
-                }
-            }
-        }
-        let goals = self.goals.iter().zip(figures);
-        let lines = goals.map(|(goal, all)| goal.line(site.scale.fill(goal.what), &all)).collect();
-        Outcome { name: self.name, title: site.scale.fill(self.title), rounds, lines }
-    }
-}
-
-impl Goal {
-    fn line(&self, what: String, figures: &[f64]) -> Line {
-        let spread = Spread::of(figures.iter().copied());
-        let figure = spread.map_or("–".to_owned(), |it| {
-            let [least, median, most] =
-                [it.min, it.median, it.max].map(|value| self.unit.format(value));
-            if figures.len() < 2 { median } else { format!("{median} ({least} … {most})") }
-        });
-        let verdict = self.judge(spread.map(|spread| spread.median));
-        eprintln!("    {what}: {figure}: {}", verdict.word());
-        Line { what, target: self.target(), figure, spread, verdict }
-    }
-}
-
-/// `row: goal` of everything that was missed.
-pub(super) fn missed(outcomes: &[Outcome]) -> Vec<String> {
-    named(outcomes, Verdict::Missed)
-}
-
-/// The same of everything of which there is no figure.
-pub(super) fn unmeasured(outcomes: &[Outcome]) -> Vec<String> {
-    named(outcomes, Verdict::Unmeasured)
-}
-
-fn named(outcomes: &[Outcome], verdict: Verdict) -> Vec<String> {
-    let of_row = |row: &Outcome| {
-        let lines = row.lines.iter().filter(|line| line.verdict == verdict);
-        lines.map(|line| format!("{}: {}", row.name, line.what)).collect::<Vec<_>>()
-    };
-    outcomes.iter().flat_map(of_row).collect()
-}
-
 #[cfg(test)]
 pub(super) fn sample() -> Vec<Outcome> {
     let goal = fanout::SATURATED.goals[0];
@@ -189,6 +93,7 @@ pub(super) fn sample() -> Vec<Outcome> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::outcome::unmeasured;
     use super::*;
 
     #[test]

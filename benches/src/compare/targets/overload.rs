@@ -1,8 +1,9 @@
 //! More than can be delivered, while every tenth member does not read.
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Seen, Side, ratio};
-use super::{Effort, Row};
 use crate::load::Pace;
 
 /// Messages that are under way where the plateau is measured.

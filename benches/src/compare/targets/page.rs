@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Outcome, Verdict, missed, unmeasured};
+use super::goal::Verdict;
+use super::outcome::{Outcome, missed, unmeasured};
 use crate::compare::chart::escape;
 
 /// What is missed, in one line; none when there is nothing to say.
@@ -22,7 +23,7 @@ fn summary(outcomes: &[Outcome]) -> String {
     format!("{met} met. {missed}{unmeasured}{figures}")
 }
 
-pub(in crate::compare) fn push_markdown(text: &mut String, outcomes: &[Outcome]) {
+pub(crate) fn push_markdown(text: &mut String, outcomes: &[Outcome]) {
     if outcomes.is_empty() {
         return;
     }
@@ -44,7 +45,7 @@ pub(in crate::compare) fn push_markdown(text: &mut String, outcomes: &[Outcome])
     }
 }
 
-pub(in crate::compare) fn push_html(page: &mut String, outcomes: &[Outcome]) {
+pub(crate) fn push_html(page: &mut String, outcomes: &[Outcome]) {
     if outcomes.is_empty() {
         return;
     }

@@ -3,8 +3,9 @@
 use std::io;
 
 use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
 use super::site::{Side, Site, ratio};
-use super::{Effort, Row};
 use crate::load::{Broadcast, Crowd, Pace};
 
 /// Deliveries per second at which neither side puts two messages into one send.

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::Effort;
-use crate::compare::Size;
+use crate::compare::size::Size;
 use crate::load::{Broadcast, Pace};
 
 /// The sizes that rows are written in.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::compare) struct Scale {
+pub(super) struct Scale {
     /// Whether rows are measured more than once.
     repeats: bool,
     /// Of the usual room.
@@ -29,8 +28,16 @@ pub(in crate::compare) struct Scale {
     pub(super) ping_interval: Duration,
 }
 
+/// How many rounds a row needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    Once,
+    Usual,
+    More,
+}
+
 impl Scale {
-    pub(in crate::compare) fn new(size: Size) -> Scale {
+    pub(super) fn new(size: Size) -> Scale {
         match size {
             Size::Full => Scale {
                 repeats: true,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use corecast_load::report::Report;
 
-use super::Scale;
+use super::scale::Scale;
 use crate::compare::plan::Cores;
 use crate::compare::system::{Counters, System};
 use crate::floor::Means;

@@ -1,0 +1,57 @@
+//! What became of the rows and of their goals.
+
+use serde::Serialize;
+
+use super::goal::{Goal, Verdict};
+use crate::compare::table::Spread;
+
+/// What became of one row.
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(super) name: &'static str,
+    pub(super) title: String,
+    pub(super) rounds: usize,
+    pub(super) lines: Vec<Line>,
+}
+
+/// What became of one goal.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    pub(super) what: String,
+    pub(super) target: String,
+    pub(super) figure: String,
+    pub(super) spread: Option<Spread>,
+    pub(super) verdict: Verdict,
+}
+
+impl Goal {
+    pub(super) fn line(&self, what: String, figures: &[f64]) -> Line {
+        let spread = Spread::of(figures.iter().copied());
+        let figure = spread.map_or("–".to_owned(), |it| {
+            let [least, median, most] =
+                [it.min, it.median, it.max].map(|value| self.unit.format(value));
+            if figures.len() < 2 { median } else { format!("{median} ({least} … {most})") }
+        });
+        let verdict = self.judge(spread.map(|spread| spread.median));
+        eprintln!("    {what}: {figure}: {}", verdict.word());
+        Line { what, target: self.target(), figure, spread, verdict }
+    }
+}
+
+/// `row: goal` of everything that was missed.
+pub(crate) fn missed(outcomes: &[Outcome]) -> Vec<String> {
+    named(outcomes, Verdict::Missed)
+}
+
+/// The same of everything of which there is no figure.
+pub(super) fn unmeasured(outcomes: &[Outcome]) -> Vec<String> {
+    named(outcomes, Verdict::Unmeasured)
+}
+
+fn named(outcomes: &[Outcome], verdict: Verdict) -> Vec<String> {
+    let of_row = |row: &Outcome| {
+        let lines = row.lines.iter().filter(|line| line.verdict == verdict);
+        lines.map(|line| format!("{}: {}", row.name, line.what)).collect::<Vec<_>>()
+    };
+    outcomes.iter().flat_map(of_row).collect()
+}
