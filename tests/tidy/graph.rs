@@ -79,17 +79,19 @@ impl Graph {
     }
 }
 
-/// `a/b.rs` and `a/b/mod.rs` are `a::b`; `lib.rs` is the root.
+/// `a/b.rs` and `a/b/mod.rs` are `a::b`; `lib.rs` or `main.rs` is the root.
 fn module_path(file: &str) -> Vec<String> {
     let path = file.strip_suffix(".rs").unwrap();
     let path = path.strip_suffix("/mod").unwrap_or(path);
-    if path == "lib" { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
+    match path {
+        "lib" | "main" => Vec::new(),
+        _ => path.split('/').map(str::to_owned).collect(),
+    }
 }
 
 impl Module {
     fn read(file: &str, text: &str) -> Module {
-        let product = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
-        let code = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = product(text).lines().filter(|line| !line.trim_start().starts_with("//"));
         let text: String = code.flat_map(|line| [line, "\n"]).collect();
         let uses = statements(&text).flat_map(|statement| expanded(statement, &[])).collect();
         Module { file: file.to_owned(), text, uses }
@@ -100,18 +102,12 @@ impl Module {
     fn named(&self) -> Vec<Vec<String>> {
         let mut named: Vec<Vec<String>> =
             self.uses.iter().map(|of| of.glob().unwrap_or(&of.path).to_vec()).collect();
-        for root in ["crate::", "super::"] {
-            for (at, _) in self.text.match_indices(root) {
-                let is_path = |c: char| is_word(c) || c == ':';
-                let path = self.text[at..].split(|c| !is_path(c)).next().unwrap();
-                if path.ends_with("::") {
-                    // The begin of a `use` with braces, which was read as such.
-                    continue;
-                }
-                let segments = path.split("::").filter(|segment| !segment.is_empty());
-                named.push(segments.map(str::to_owned).collect());
-            }
-        }
+        let words = self.text.split(|c: char| !is_word(c) && c != ':');
+        // Behind a generic type a path goes on, and before the braces of a `use`, which was read as
+        // such, it does not end.
+        let is_whole = |word: &&str| !word.starts_with(':') && !word.ends_with(':');
+        let paths = words.filter(|word| word.contains("::")).filter(is_whole);
+        named.extend(paths.map(|path| path.split("::").map(str::to_owned).collect()));
         named
     }
 
@@ -123,6 +119,16 @@ impl Module {
             found.any(|(at, _)| !self.text[at + item.len()..].starts_with(is_word))
         })
     }
+}
+
+/// The text before a file's own tests.
+fn product(text: &str) -> &str {
+    let mut modules = text.match_indices("\n#[cfg(test)]\nmod ");
+    let tests = modules.find(|(at, begin)| {
+        let name = text[at + begin.len()..].lines().next();
+        name.is_some_and(|name| name.ends_with('{'))
+    });
+    tests.map_or(text, |(at, _)| &text[..at])
 }
 
 fn is_word(c: char) -> bool {

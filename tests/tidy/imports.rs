@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::graph::Graph;
 use super::{pages, root, sources};
@@ -146,6 +146,69 @@ fn no_files_of_the_library_import_one_another_in_a_circle() {
     assert_eq!(graph.circles(), expected, "only a builder and what it builds name each other");
 }
 
+/// Files that may name one another: what has two sides that need each other.
+const CIRCLE_MAX: usize = 2;
+
+/// The folders of the repository that are packages, as far as they have a `src`.
+fn packages() -> Vec<PathBuf> {
+    let (mut found, mut open) = (Vec::new(), vec![root().to_owned()]);
+    while let Some(folder) = open.pop() {
+        if folder.join("Cargo.toml").is_file() && folder.join("src").is_dir() {
+            found.push(folder.clone());
+        }
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let is_source = !["target", "src"].contains(&name) && !name.starts_with('.');
+            if is_source && path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// The files of a package without tests, of each crate that it has: the one of `lib.rs` and the
+/// one of `main.rs`. The programs in `bin` are files that nothing imports.
+fn crates(package: &Path) -> Vec<BTreeMap<String, String>> {
+    let src = package.join("src");
+    let (mut files, mut roots) = (BTreeMap::new(), Vec::new());
+    for path in sources(src.strip_prefix(root()).unwrap().to_str().unwrap()) {
+        let within = path.strip_prefix(&src).unwrap();
+        let is_test = within.with_extension("").iter().any(|part| part == "tests");
+        let (file, text) =
+            (within.to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap());
+        if ["lib.rs", "main.rs"].contains(&file.as_str()) {
+            roots.push((file, text));
+        } else if !is_test {
+            files.insert(file, text);
+        }
+    }
+    let with = |root| files.clone().into_iter().chain([root]).collect();
+    roots.into_iter().map(with).collect()
+}
+
+#[test]
+fn few_files_of_any_package_import_one_another_in_a_circle() {
+    let packages = packages();
+    let names: BTreeSet<&str> =
+        packages.iter().map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap()).collect();
+    let known = ["", "benches", "benches/figures", "benches/load", "fuzz", "shards", "testkit"];
+    assert!(names.is_superset(&BTreeSet::from(known)), "only these were read: {names:?}");
+    let mut wrong = Vec::new();
+    for package in &packages {
+        let crates = crates(package);
+        assert!(!crates.is_empty(), "{} has a crate", package.display());
+        for files in crates {
+            let graph = graph(&files);
+            let circles = graph.circles();
+            let large = circles.iter().filter(|circle| circle.len() > CIRCLE_MAX);
+            wrong.extend(large.map(|circle| format!("{}: {circle:?}", package.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "more than {CIRCLE_MAX} name one another:\n{}", wrong.join("\n"));
+}
+
 /// A library of three layers, in which `message` is the lowest file.
 fn small_library(message: &str) -> BTreeMap<String, String> {
     let files = [
@@ -205,4 +268,21 @@ fn a_circle_of_imports_is_noticed() {
     let graph = graph(&files);
     let circle = vec!["runtime/handle.rs", "runtime/turns.rs", "values/message.rs"];
     assert_eq!(graph.circles(), BTreeSet::from([circle]));
+}
+
+#[test]
+fn a_circle_of_paths_without_a_use_is_noticed() {
+    let mut files = small_library("pub(crate) struct Message(crate::runtime::Handle);");
+    let turns = "#[cfg(test)]\nmod tests;\nmod begin;\nfn turn() {\n    begin::begin();\n}";
+    files.insert("runtime/turns.rs".to_owned(), format!("struct Turns;\n{turns}"));
+    let begin = "pub(super) fn begin() -> crate::values::Message {\n    loop {}\n}";
+    files.insert("runtime/turns/begin.rs".to_owned(), begin.to_owned());
+    let files = graph(&files);
+    let circle = vec![
+        "runtime/handle.rs",
+        "runtime/turns.rs",
+        "runtime/turns/begin.rs",
+        "values/message.rs",
+    ];
+    assert_eq!(files.circles(), BTreeSet::from([circle]));
 }
