@@ -24,7 +24,7 @@ use crate::values::{Anonymous, Claims, Event, Executor, Publication};
 /// that it returns stay there: they need not be `Send`, and may hold `Rc`s across an await.
 ///
 /// While a handler works on a message of one connection, that connection's next message waits,
-/// and nobody else's. A handler that blocks its thread, on the other hand, stops its whole shard:
+/// and no other's. A handler that blocks its thread, on the other hand, stops its whole shard:
 /// hand such work to a thread of your own, and wait for its answer.
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing listens before start"]
@@ -215,7 +215,7 @@ impl Builder {
 
     /// Decides about each room that a client wants to join by its own command (`cast:join`), which
     /// every client may without this. The hook is told the room's name. The client's next message
-    /// waits for it, and nobody else's.
+    /// waits for it, and no other's.
     ///
     /// An error refuses: the words of a [`ClientError`](crate::ClientError) are answered with the
     /// code `forbidden`; any other error, and a panic, is logged and answered with

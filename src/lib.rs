@@ -64,7 +64,7 @@
 //! - What one caller publishes to one room arrives in the order in which it was published.
 //! - Memory is bounded: every limit is in [`Limits`] and has one visible consequence. A publisher
 //!   that is faster than the members gets [`PublishError::Full`], or waits.
-//! - A handler that waits delays its own connection's next message and nobody else's. One that
+//! - A handler that waits delays its own connection's next message and no other's. One that
 //!   returns an error or panics costs its message the answer `handler_failed`; what went wrong is
 //!   logged, and only the words of a [`ClientError`] reach the client. One that blocks its thread
 //!   stops its shard, so it should not.

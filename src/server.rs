@@ -12,7 +12,7 @@ use crate::runtime::{External, Started, oneshot};
 use crate::values::{ExecutorChoice, Sizing};
 
 /// A running server. [`Server::shutdown`] ends it so that nothing is lost. Dropping it ends it at
-/// once: nobody is told, connections are cut, and what was on its way is lost.
+/// once: no client is sent a close, connections are cut, and what was on its way is lost.
 ///
 /// Either way its threads have ended afterwards, and its port and descriptors are free, whatever
 /// handles the program keeps; only code of the program's that keeps a shard's thread longer than
@@ -29,8 +29,8 @@ pub struct Server {
 pub struct Drained {
     /// Connections that were cut because the time was over.
     pub cut: usize,
-    /// Shards whose thread still runs: a handler or a destructor of the program's keeps it. Nobody
-    /// can connect to them, but what they hold is free only when that lets go.
+    /// Shards whose thread still runs: a handler or a destructor of the program's keeps it. They
+    /// accept no connection, but what they hold is free only when that lets go.
     pub stuck: usize,
 }
 

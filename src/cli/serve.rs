@@ -21,10 +21,10 @@ const EXIT_SIGNALLED: i32 = 128;
 pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     let _written = start_logs(args.log_format)?;
     panic::set_hook(Box::new(|panic| {
-        // Whoever panics, a shard above all, waits for no reader either.
+        // A thread that panics, a shard above all, waits for no reader either.
         let _ = output::print_error(format!("corecast: {panic}\n{}\n", Backtrace::capture()));
     }));
-    // From here on a signal drains: whoever has read the address may send one.
+    // From here on a signal drains: a program that has read the address may send one.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let server = args.builder()?.start().map_err(in_terms_of_flags)?;
     if let Err(error) = output::print(announcement(&server, args)) {

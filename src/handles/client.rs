@@ -214,8 +214,8 @@ impl Client {
     }
 
     /// Runs a future on this shard's thread, beside all connections. Unlike the future of a handler
-    /// it delays nobody, and goes on when the connection has ended; a panic ends it alone, and is
-    /// logged.
+    /// it delays no message, and goes on when the connection has ended; a panic ends it alone, and
+    /// is logged.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         self.shard.handle.spawn(future);
     }

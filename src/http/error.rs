@@ -208,7 +208,7 @@ impl HttpError {
         response
     }
 
-    /// The same as bytes, for a connection that has not become anybody's task, and ends with this.
+    /// The same as bytes, for a connection that has not become a task, and ends with this.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let body = self.body();
         let extra: String =

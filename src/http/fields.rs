@@ -32,7 +32,7 @@ pub(super) struct Fields<'a> {
     authorizations: Few<'a>,
 }
 
-/// The values of one header field; more than anybody needs of one are refused by count.
+/// The values of one header field; more than a request needs of one are refused by count.
 #[derive(Default)]
 pub(crate) struct Few<'a> {
     values: [&'a [u8]; FEW],

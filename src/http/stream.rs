@@ -65,7 +65,7 @@ enum Stage {
     Idle,
     /// hyper is handed a request, and has not begun to answer it.
     Handed,
-    /// A request is being read or answered; whoever reads the body looks at the clock.
+    /// A request is being read or answered; the reader of the body looks at the clock.
     Busy,
     /// hyper has the whole answer.
     Answered,
@@ -164,7 +164,7 @@ impl<T: Transport> HttpStream<T> {
         self.transport.shard()
     }
 
-    /// For whoever answers the requests.
+    /// For what answers the requests.
     pub(crate) fn exchange(&self) -> Rc<ExchangeOf<T>> {
         Rc::clone(&self.exchange)
     }
@@ -353,7 +353,7 @@ impl<T: Transport> Read for HttpStream<T> {
             if !stream.intake.wants_more() {
                 if stream.exchange.stage.get() == Stage::Handed {
                     // hyper sees another end of this request, or of the last. It is told that there
-                    // is no more, since nobody would wake it.
+                    // is no more, since nothing would wake it.
                     return Poll::Ready(Ok(()));
                 }
                 stream.reader = Some(cx.waker().clone());

@@ -59,7 +59,7 @@ impl Session {
         self.closed.notify(usize::MAX);
     }
 
-    /// Waits until this is told next. Whoever listens first and looks then misses nothing.
+    /// Waits until this is told next. A task that listens first and looks then misses nothing.
     pub(crate) fn listen_closed(&self) -> EventListener {
         self.closed.listen()
     }

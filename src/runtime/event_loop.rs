@@ -79,7 +79,7 @@ impl EventLoop {
         self.driver.borrow_mut()
     }
 
-    /// Lets go of everything that the shard holds, whoever still has a handle to it: tasks first,
+    /// Lets go of everything that the shard holds, even while a handle to it exists: tasks first,
     /// since they end what they were about on the driver, then the driver, then the program's values
     /// and handlers.
     pub(crate) fn end(self) {

@@ -6,7 +6,7 @@ use corecast_shards::Time;
 ///
 /// A process may stand still for longer than any timeout: stopped, frozen with its control group,
 /// suspended with its machine, or kept by a handler. What clients sent meanwhile waits in the
-/// kernel, so that nobody may be judged by the clock before it has been read. The clock itself
+/// kernel, so that no client may be judged by the clock before it has been read. The clock itself
 /// cannot tell: all that is known is when the kernel last had nothing more to say.
 #[derive(Debug, Default)]
 pub(super) struct EventProgress {
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(event_progress.events_until(), at(1));
         event_progress.on_polled(at(2));
         event_progress.on_noted(sockets(0));
-        assert_eq!(event_progress.events_until(), at(2), "nobody waits");
+        assert_eq!(event_progress.events_until(), at(2), "no event waits");
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::program::catch_panic_now;
 /// The exit code of a process one of whose shards panicked (EX_SOFTWARE of sysexits.h).
 const EXIT_PANIC: i32 = 70;
 
-/// Runs a shard; if it panics, ends the process: its connections would be served by nobody, and
-/// its rooms ordered by nobody.
+/// Runs a shard; if it panics, ends the process: nothing would serve its connections, and
+/// nothing order its rooms.
 pub(super) fn or_die(id: ShardId, shard: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(shard)).is_err() {
         die(id);

@@ -138,7 +138,7 @@ impl HeldBackRooms {
         self.any.store(!rooms.is_empty(), Ordering::Release);
     }
 
-    /// Nobody panics while holding the lock: it guards one operation on the set.
+    /// Nothing panics while the lock is held: it guards one operation on the set.
     fn lock(&self) -> MutexGuard<'_, HashSet<RoomName>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -87,7 +87,7 @@ pub(crate) enum Unsent {
     Closed,
 }
 
-/// What somebody waits for whose message was not taken.
+/// What a caller waits for whose message was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
     /// A place among the publications.
@@ -128,8 +128,8 @@ impl Inboxes {
         self.0[to.index()].try_send(external)
     }
 
-    /// Listens for room. Whoever finds none listens first and tries once more, so that room which
-    /// appears in between is not missed; and listens anew when something else is wanting then.
+    /// Listens for room. A caller that finds none listens first and tries once more, so that room
+    /// which appears in between is not missed; and listens anew when something else is wanting then.
     pub(crate) fn capacity(&self, to: ShardId, want: Want) -> EventListener {
         self.0[to.index()].places.of(want).listen()
     }
@@ -194,12 +194,12 @@ impl Inbox {
         HeldBack::new(Arc::clone(&self.held_back))
     }
 
-    /// The next publication; somebody who waits for its place is told.
+    /// The next publication; a caller that waits for its place is woken.
     pub(crate) fn next_publication(&self) -> Option<External> {
         self.next(&self.publications, Want::Publication)
     }
 
-    /// The next question; somebody who waits for its place is told.
+    /// The next question; a caller that waits for its place is woken.
     pub(crate) fn next_question(&self) -> Option<External> {
         self.next(&self.questions, Want::Question)
     }
@@ -211,7 +211,7 @@ impl Inbox {
 
     fn next(&self, way: &Receiver<External>, place: Want) -> Option<External> {
         let external = way.try_recv().ok()?;
-        // One more for each place: two places that appear before anybody has looked wake two.
+        // One more for each place: two places that appear before any caller has looked wake two.
         self.places.of(place).notify(1.additional());
         Some(external)
     }

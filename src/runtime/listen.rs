@@ -1,4 +1,4 @@
-//! Which address a server listens on, and that nobody else does.
+//! Which address a server listens on, and that no other process does.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -94,7 +94,7 @@ mod tests {
         let ask = |_| {
             barrier.wait();
             let got = listen(&[free], 0, 3);
-            // Nobody lets go before all have asked.
+            // No thread lets go before all have asked.
             barrier.wait();
             let got_it = got.is_ok();
             drop(got);

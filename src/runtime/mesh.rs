@@ -70,7 +70,7 @@ impl Mesh {
     }
 
     /// Hands the shard what others sent it. Each turn begins with the requests of another peer, so
-    /// that whoever comes last when outcomes fill a ring comes first later.
+    /// that the peer that comes last when outcomes fill a ring comes first later.
     pub(crate) fn take(&mut self, shard: &mut Shard) {
         for peer in &mut self.peers {
             shard.on_to_home_capacity(peer.id, capacity(&mut peer.to_home_out));

@@ -30,7 +30,7 @@ pub(crate) fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
 }
 
 impl<T> OneshotShared<T> {
-    /// Nobody panics while holding the lock: it guards a few moves.
+    /// Nothing panics while the lock is held: it guards a few moves.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,10 +39,10 @@ impl<T> OneshotShared<T> {
 impl<T> OneshotSender<T> {
     pub(crate) fn send(self, value: T) {
         self.0.lock().value = Some(value);
-        // Dropping the sender wakes whoever waits.
+        // Dropping the sender wakes the task that waits.
     }
 
-    /// Whether nobody waits any more.
+    /// Whether nothing waits any more.
     pub(crate) fn is_closed(&self) -> bool {
         Arc::strong_count(&self.0.0) == 1
     }

@@ -57,7 +57,7 @@ pub(crate) enum Arrival {
 /// How many connections came, and how many had to go.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReceptionCounts {
-    /// `accept4`, the one included that says that nobody is left.
+    /// `accept4`, the one included that says that no connection is left.
     pub(super) accepts: u64,
     /// Idle connections that were closed because no descriptor was left.
     pub(super) evicted: u64,
@@ -71,7 +71,7 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Connections beyond the limit of a shard that are kept until they have read that they are.
 const TURNED_AWAY_MAX: usize = 64;
 
-/// How long to wait before accepting again when nobody can be told to go.
+/// How long to wait before accepting again when no connection can be closed for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes read from a connection at once before it is a WebSocket.
@@ -192,7 +192,7 @@ impl Reception {
             if self.evict() { self.epoll.add_socket(&fd, token) } else { Err(error) }
         });
         if watched.is_err() {
-            // Nobody would say when it is readable.
+            // Nothing would say when it is readable.
             return self.turn_away(&fd);
         }
         let is_welcome = place.is_some();
@@ -274,7 +274,7 @@ impl Reception {
     fn pause_accepting(&mut self) {
         self.accepts_again = Some(self.state.now() + ACCEPT_PAUSE);
         if let Err(error) = self.epoll.remove(&self.listener) {
-            // Then each poll reports it, and nobody looks.
+            // Then each poll reports it, and nothing looks.
             self.note_failure(Syscall::EpollCtl, &error);
         }
     }
@@ -296,12 +296,12 @@ impl Reception {
     /// Answers what never becomes a request, and waits for its end.
     pub(super) fn answer(&mut self, key: u64, answer: &[u8]) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
-        // A socket that has just connected takes a few hundred bytes, or nobody reads them.
+        // A socket that has just connected takes a few hundred bytes, or nothing reads them.
         let _ = sys::send(waiting, answer);
         sys::shutdown_write(waiting);
         let deadline = self.state.now() + self.state.limits().close_timeout;
         self.pending.set_answered(key, deadline);
-        // It may have hung up while the program was deciding, and nobody would say so again.
+        // It may have hung up while the program was deciding, and nothing would say so again.
         self.pending.queue(key);
     }
 
@@ -310,7 +310,7 @@ impl Reception {
         self.pending.next_deadline().into_iter().chain(self.accepts_again).min()
     }
 
-    /// Ends those that have taken too long. What they have said while nobody listened counts: up to
+    /// Ends those that have taken too long. What they have said while it was not read counts: up to
     /// `events_until` everything was read.
     pub(super) fn on_deadlines(&mut self, now: Time, events_until: Time) {
         while let Some(key) = self.pending.next_late(events_until) {

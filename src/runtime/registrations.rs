@@ -10,7 +10,7 @@ use super::poller::IoEvent;
 pub(crate) struct Registrations {
     registrations: HashMap<u64, Registration>,
     next_key: u64,
-    /// Those that nobody would miss, by when they became so.
+    /// Those that may go before others, by when they became so.
     idle: BTreeSet<(u64, u64)>,
     idle_begins: u64,
 }

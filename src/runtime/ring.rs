@@ -10,10 +10,11 @@
 //! Invariant: what is pushed is popped once, in order, or dropped once with the ring.
 //! Invariant: no shard sleeps with an item in a ring it reads, or with capacity in a ring it waits for.
 //!
-//! The second one rests on pairs of sequentially consistent fences. Whoever goes to sleep first
-//! says so, then fences, then looks; whoever changes a ring first changes it, then fences, then
-//! looks whether the other sleeps. One of the two fences comes first, and whoever has the second
-//! one sees what the other did before its own. So they cannot both miss each other.
+//! The second one rests on pairs of sequentially consistent fences. A thread that goes to sleep
+//! first says so, then fences, then looks; a thread that changes a ring first changes it, then
+//! fences, then looks whether the other sleeps. One of the two fences comes first, and the thread
+//! that has the second one sees what the other did before its own. So they cannot both miss each
+//! other.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -60,7 +61,7 @@ pub(crate) fn ring<T>(
 /// Invariant: head_seen <= head <= tail <= head_seen + items_max, all modulo 2^64.
 pub(crate) struct Producer<T> {
     shared: Arc<RingShared<T>>,
-    /// Where the next item goes. Nobody else writes the shared one.
+    /// Where the next item goes. No other thread writes the shared one.
     tail: usize,
     /// The reader's head when we last looked. Looking costs a cache miss, so we look when we must.
     head_seen: usize,
@@ -96,7 +97,7 @@ impl<T: Send> Producer<T> {
             }
         }
         self.shared.slot(self.tail).with_mut(|slot| {
-            // SAFETY: `slot` is valid for writes because the ring owns it, and nobody else
+            // SAFETY: `slot` is valid for writes because the ring owns it, and nothing else
             // touches it: fewer than `items_max` items lie between `head_seen` and `tail`, so the
             // item that was here before lies behind `head_seen`. The consumer moved it out
             // before it released that head, and `look` acquired the head. There is no other
@@ -197,7 +198,7 @@ impl RingCapacity {
 /// Invariant: head <= tail_seen <= tail, all modulo 2^64.
 pub(crate) struct Consumer<T> {
     shared: Arc<RingShared<T>>,
-    /// Where the next item comes from. Nobody else writes the shared one.
+    /// Where the next item comes from. No other thread writes the shared one.
     head: usize,
     /// The writer's tail when we last looked.
     tail_seen: usize,
@@ -224,7 +225,7 @@ impl<T: Send> Consumer<T> {
         });
         self.head = self.head.wrapping_add(1);
         self.popped_bytes = self.popped_bytes.wrapping_add(bytes);
-        // Bytes first, so that whoever acquires the head knows at least the bytes up to it.
+        // Bytes first, so that a thread that acquires the head knows at least the bytes up to it.
         self.shared.freed.bytes.store(self.popped_bytes, Ordering::Relaxed);
         self.shared.freed.head.store(self.head, Ordering::Release);
         // Pairs with the fence in `Producer::wait_for_capacity`. The flag stays for the producer to
@@ -236,8 +237,8 @@ impl<T: Send> Consumer<T> {
         Some(item)
     }
 
-    /// Whether nothing is in the ring. After [`ShardWaker::announce_park`], true means that whoever pushes
-    /// next finds the owner dozing and wakes it.
+    /// Whether nothing is in the ring. After [`ShardWaker::announce_park`], true means that the
+    /// thread that pushes next finds the owner dozing and wakes it.
     pub(crate) fn is_empty(&self) -> bool {
         // Nothing is read from a slot on this answer, so there is nothing to acquire.
         self.head == self.shared.tail.load(Ordering::Relaxed)
@@ -342,12 +343,12 @@ impl ShardWaker {
         self.0.parks.store(false, Ordering::Relaxed);
     }
 
-    /// Anybody, after having made something visible: wakes the owner if it parks. However many
+    /// After something was made visible, by any thread: wakes the owner if it parks. However many
     /// ring, one doze is woken at most once.
     pub(crate) fn wake(&self) {
         // Pairs with the fence in `doze`.
         fence(Ordering::SeqCst);
-        // Whoever turns the flag wakes. Relaxed is enough, as the flag guards no data: one that
+        // The turn of the flag wakes. Relaxed is enough, as the flag guards no data: a thread that
         // reads it as turned already has its fence before that of the next doze, whose look then
         // sees what it made visible. An exchange and not a swap, so that a ring that comes too late
         // writes nothing that could be taken for an answer to the next doze.

@@ -92,7 +92,7 @@ impl SendRing {
             let entry = self.entry(index, send, iovecs).user_data(send.place as u64);
             // SAFETY: the kernel uses the descriptor, the pieces and, for a vectored send, the
             // header until the send completes. The caller keeps the first two, `iovecs` is borrowed
-            // as it is, and `self.headers` is a box that nobody else touches. This function returns
+            // as it is, and `self.headers` is a box that nothing else touches. This function returns
             // only when no send is under way: `finish` sees to it.
             unsafe { self.ends.submission.push(&entry) }.expect("a batch fits the ring");
             begun += 1;

@@ -58,10 +58,10 @@ impl Gauges {
         self.counts.set(counts);
         let (sent, handled) = shard.mesh_counts();
         self.connections.store(shard.connection_count(), Ordering::Relaxed);
-        // Whoever sees that a message was handled also sees what was sent because of it.
+        // A thread that sees that a message was handled also sees what was sent because of it.
         self.mesh_sent.store(sent, Ordering::Release);
         self.mesh_handled.store(handled, Ordering::Release);
-        // Whoever sees that it is silent also sees the last that it sent.
+        // A thread that sees that it is silent also sees the last that it sent.
         self.is_silent.store(is_silent, Ordering::Release);
     }
 

@@ -100,7 +100,7 @@ impl Settings {
         }
     }
 
-    /// What everybody may do who reaches the server, and that nobody has decided.
+    /// What every client that reaches the server may do, and that no setting has decided.
     fn exposure(&self) -> Exposure {
         let access = &self.access;
         Exposure {

@@ -187,7 +187,7 @@ fn shard_id(index: usize) -> ShardId {
 /// A waker, and the descriptor that it makes ready.
 fn shard_waker(id: ShardId, state: &Arc<ServerState>) -> io::Result<(Arc<OwnedFd>, ShardWaker)> {
     let fd = Arc::new(sys::event_fd()?);
-    // Whoever holds a handle to the server, however long, keeps no descriptor with it.
+    // A handle to the server, however long it is held, keeps no descriptor.
     let (rung, state) = (Arc::downgrade(&fd), Arc::clone(state));
     let wake = move || {
         if let Some(rung) = rung.upgrade() {

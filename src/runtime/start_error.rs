@@ -33,7 +33,7 @@ pub enum StartError {
         /// Which, and why.
         message: String,
     },
-    /// The address is somebody else's.
+    /// Another socket has the address.
     PortTaken {
         /// The address that was asked for.
         address: SocketAddr,

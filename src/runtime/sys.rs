@@ -1,7 +1,7 @@
 //! System calls on borrowed descriptors, each behind a safe function.
 //!
 //! What is borrowed is open (`AsFd`), and none of these calls blocks. A call that a signal has
-//! interrupted is made again here, so that nobody else meets `EINTR`.
+//! interrupted is made again here, so that no other file meets `EINTR`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -195,7 +195,7 @@ pub(crate) fn shared_listener(address: SocketAddr, send_buffer: usize) -> io::Re
     Ok(socket.into())
 }
 
-/// A listener that shares its address with nobody: it fails when another socket listens there,
+/// A listener that shares its address with no other: it fails when another socket listens there,
 /// even one that shares.
 ///
 /// Of several that ask at the same moment exactly one gets it. The kernel lets all of them bind,

@@ -134,7 +134,7 @@ impl Tasks {
 }
 
 impl Woken {
-    /// Nobody panics while holding the lock: it guards one push or one pop.
+    /// Nothing panics while the lock is held: it guards one push or one pop.
     fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,7 +145,7 @@ impl Woken {
         self.noted.store(true, Ordering::Relaxed);
     }
 
-    /// How many want to run. Without a lock when nobody does, as in most turns.
+    /// How many want to run. Without a lock when none does, as in most turns.
     fn count(&self) -> usize {
         if self.noted.load(Ordering::Relaxed) { self.lock().len() } else { 0 }
     }

@@ -43,8 +43,8 @@ impl Threads {
     }
 
     /// Stops all shards at once and waits for their threads, up to `deadline`. Returns how many
-    /// still run: something of the program's keeps them, and they end when it lets go. Nobody can
-    /// connect to them any more.
+    /// still run: something of the program's keeps them, and they end when it lets go. They
+    /// accept no connection any more.
     pub(crate) fn end(&mut self, inboxes: &Inboxes, deadline: Instant) -> usize {
         inboxes.send_to_all(|| External::Stop);
         // A shard that ends its own server does so when this returns.

@@ -20,7 +20,7 @@ pub(crate) struct Counts {
     pub(crate) polls: u64,
     /// `timerfd_settime`.
     pub(crate) timer_sets: u64,
-    /// `accept4`, the one included that says that nobody is left.
+    /// `accept4`, the one included that says that no connection is left.
     pub(crate) accepts: u64,
     /// Idle connections that were closed because no descriptor was left.
     pub(crate) evicted: u64,

@@ -50,7 +50,7 @@ impl Failures {
 
     /// How many failures a line in the log would stand for; none when it is too early for one.
     fn times_to_tell(&self, place: usize, count: u64, now: Time) -> Option<u64> {
-        // Nobody panics while holding the lock: it guards two numbers.
+        // Nothing panics while the lock is held: it guards two numbers.
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let reported = &mut reported[place];
         if reported.at.is_some_and(|at| now < at + TELL_INTERVAL) {

@@ -41,8 +41,8 @@ macro_rules! faults {
     (@ $name:ident) => { What::Errno(libc::$name) };
 }
 
-/// What costs nobody a connection happens often; what does, rarely enough that most connections
-/// live long enough to be judged.
+/// A fault that costs no connection happens often; one that does, rarely enough that most
+/// connections live long enough to be judged.
 const FAULTS: &[Fault] = faults! {
     Accept: EMFILE 300, ENFILE 200, ENOMEM 100, ECONNABORTED 300, EPROTO 100, EINTR 500;
     EpollCtl: ENOSPC 100, ENOMEM 100;
