@@ -46,6 +46,10 @@ pub enum SlowPolicy {
     /// It jumps forward, and a `cast:gap` says exactly what it missed. Broadcasts are never
     /// skipped.
     Skip,
+    /// Only a room's newest message matters. A member whose socket refuses bytes keeps nothing else
+    /// waiting: when the socket takes bytes again, a `cast:gap` says exactly what it missed, and the
+    /// newest message follows. Broadcasts are never skipped.
+    Latest,
 }
 
 /// What the embedding program has handlers for.

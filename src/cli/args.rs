@@ -146,6 +146,8 @@ enum SlowFlag {
     Disconnect,
     /// Skip what they missed and tell them exactly what that was (cast:gap)
     Skip,
+    /// Send them a room's newest message alone, and tell them exactly what they missed (cast:gap)
+    Latest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -194,6 +196,7 @@ impl ServeArgs {
         let slow = match self.slow {
             SlowFlag::Disconnect => SlowPolicy::Disconnect,
             SlowFlag::Skip => SlowPolicy::Skip,
+            SlowFlag::Latest => SlowPolicy::Latest,
         };
         let sends = match self.sends {
             SendsFlag::Auto => corecast::Sends::Auto,

@@ -99,7 +99,7 @@ fn under_skip_it_finds_a_gap_that_says_exactly_what_it_missed() {
     let mut stalled = [stalled_member(&server), stalled_member(&server)];
     publish_to_healthy_members(&server);
     for raw in &mut stalled {
-        let missed = read_with_gaps(raw, MESSAGES);
+        let missed = read_with_gaps(raw, "slow", MESSAGES);
         assert!(missed > 0, "it cannot have got everything");
     }
     // Who has caught up is a member like any other.
@@ -113,9 +113,30 @@ fn under_skip_it_finds_a_gap_that_says_exactly_what_it_missed() {
     assert_eq!(server.closed("slow"), 0, "nobody is disconnected under skip");
 }
 
+#[test]
+fn under_latest_it_finds_a_gap_up_to_the_newest_message_and_that() {
+    let server = start(&["--slow", "latest"]);
+    let mut stalled = [stalled_member(&server), stalled_member(&server)];
+    publish_to_healthy_members(&server);
+    let newest_alone = || server.total("log_bytes") <= ROOM_LOG / 2;
+    wait_until("no log keeps more for them than the newest messages", newest_alone);
+    for raw in &mut stalled {
+        let missed = read_with_gaps(raw, "latest", MESSAGES - 1);
+        assert!(missed > 0, "it cannot have got everything");
+        let newest = raw.envelope();
+        assert_eq!((newest.offset(), newest.data()["n"].as_u64()), (MESSAGES, Some(MESSAGES)));
+    }
+    let mut publisher = Client::connect(&server);
+    publisher.publish("r", "chat", json!("live"));
+    for raw in &mut stalled {
+        assert_eq!(raw.envelope().offset(), MESSAGES + 1);
+    }
+    assert_eq!(server.closed("slow"), 0, "none is disconnected under latest");
+}
+
 /// Reads until every offset up to the last was sent or announced as skipped; returns how many were
 /// skipped.
-fn read_with_gaps(raw: &mut Raw, last: u64) -> u64 {
+fn read_with_gaps(raw: &mut Raw, reason: &str, last: u64) -> u64 {
     let (mut missed, mut next) = (0, 1);
     while next <= last {
         let envelope = raw.envelope();
@@ -126,7 +147,7 @@ fn read_with_gaps(raw: &mut Raw, last: u64) -> u64 {
         }
         assert_eq!(
             (envelope.room(), envelope.data()["reason"].clone()),
-            ("r".into(), json!("slow"))
+            ("r".into(), json!(reason))
         );
         let (from, to) = (envelope.data_number("from"), envelope.data_number("to"));
         assert_eq!(from, next, "a gap begins behind the last message: {envelope:?}");
@@ -156,7 +177,7 @@ fn a_socket_that_refuses_bytes_for_too_long_is_slow_even_with_room_in_the_log() 
             wait_until("its place is given up", || server.total("log_bytes") == 0);
             assert_eq!(server.closed("slow"), 0, "nobody is disconnected under skip");
             publisher.publish("r", "chat", json!("last"));
-            assert!(read_with_gaps(&mut raw, 101) > 0);
+            assert!(read_with_gaps(&mut raw, "slow", 101) > 0);
         }
     }
 }

@@ -32,6 +32,7 @@ pub(crate) enum Fact<'a> {
         room: &'a RoomName,
         from: u64,
         to: u64,
+        reason: GapReason,
     },
     /// The answer to a client's `cast:ping`.
     Pong {
@@ -46,6 +47,24 @@ pub(crate) enum Fact<'a> {
         code: u16,
         reason: &'a str,
     },
+}
+
+/// Why messages were skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GapReason {
+    /// The member was too slow for the room's log.
+    Slow,
+    /// The member was slow, and the room's policy is to send it only the newest message.
+    Latest,
+}
+
+impl GapReason {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            GapReason::Slow => "slow",
+            GapReason::Latest => "latest",
+        }
+    }
 }
 
 /// What `cast:welcome` says.

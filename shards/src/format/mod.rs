@@ -19,7 +19,7 @@ mod native;
 mod sse;
 mod verbatim;
 
-pub(crate) use fact::{Fact, Refusal, Welcome};
+pub(crate) use fact::{Fact, GapReason, Refusal, Welcome};
 pub use fact::{Joined, Reply};
 pub use frames::Frames;
 pub(crate) use frames::{Encoder, EncodingCounts, Encodings};

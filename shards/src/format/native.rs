@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::envelope::ErrorCode;
     use crate::epoch::Epoch;
-    use crate::format::fact::{Joined, Refusal, Welcome};
+    use crate::format::fact::{GapReason, Joined, Refusal, Welcome};
     use crate::id::{ConnId, ShardId};
     use crate::room_name::RoomName;
     use crate::wire::server_frame_len;
@@ -112,8 +112,12 @@ mod tests {
         check(&Fact::Ack { id: "4", offset: None }, r#"{"event":"cast:ack","id":4}"#);
         check(&Fact::Pong { id: Some("6") }, r#"{"event":"cast:pong","id":6}"#);
         check(
-            &Fact::Gap { room, from: 50, to: 61 },
+            &Fact::Gap { room, from: 50, to: 61, reason: GapReason::Slow },
             r#"{"event":"cast:gap","room":"a\"b","data":{"from":50,"to":61,"reason":"slow"}}"#,
+        );
+        check(
+            &Fact::Gap { room, from: 50, to: 50, reason: GapReason::Latest },
+            r#"{"event":"cast:gap","room":"a\"b","data":{"from":50,"to":50,"reason":"latest"}}"#,
         );
         let refusal = Refusal {
             code: ErrorCode::NotAMember,

@@ -5,6 +5,7 @@ mod check;
 mod member;
 pub(crate) mod table;
 
+use crate::config::SlowPolicy;
 use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest, Space};
@@ -22,6 +23,8 @@ pub(crate) use member::{Member, MemberIndex};
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) home: ShardId,
+    /// What happens to slow members.
+    pub(crate) slow: SlowPolicy,
     pub(crate) members: Vec<Member>,
     /// A message's position in the log minus its offset in the room. Set anew when a connection
     /// joins while no member here awaited a message: meanwhile the room may have counted on, or
@@ -94,10 +97,11 @@ pub(crate) struct BackPressure {
 const SMALL_ROOM: usize = 4;
 
 impl Room {
-    pub(crate) fn new(name: RoomName, home: ShardId) -> Room {
+    pub(crate) fn new(name: RoomName, home: ShardId, slow: SlowPolicy) -> Room {
         Room {
             name,
             home,
+            slow,
             members: Vec::new(),
             base: 0,
             staying: EncodingCounts::default(),
@@ -262,6 +266,15 @@ impl Room {
         let cursor = member.cursor;
         member.extra_mut().gap_from.get_or_insert(cursor);
         self.move_cursor(index, to);
+    }
+
+    /// Skips the messages before the newest one that is for this member.
+    pub(crate) fn skip_to_newest(&mut self, index: MemberIndex) {
+        let member = &self.members[index];
+        let newest = member.runs(self.end_for(member)).last().map(|run| run.end - 1);
+        if let Some(newest) = newest.filter(|newest| *newest > member.cursor) {
+            self.skip(index, newest);
+        }
     }
 
     /// The newest message is not for this member.
@@ -448,7 +461,8 @@ mod tests {
     use crate::tuning::Tuning;
 
     fn room(members: u32) -> Room {
-        let mut room = Room::new(RoomName::new("r").expect("legal"), ShardId::new(0));
+        let mut room =
+            Room::new(RoomName::new("r").expect("legal"), ShardId::new(0), SlowPolicy::Skip);
         for slot in 0..members {
             room.add(Slot::new(slot), MembershipIndex::default(), Encoding::WebSocket, 1);
         }
@@ -513,6 +527,32 @@ mod tests {
         room.exclude(first());
         assert_eq!(room.members[0].cursor, 2);
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
+    }
+
+    #[test]
+    fn the_newest_message_is_the_last_one_that_is_for_the_member() {
+        // Messages that are not for the member, and where it jumps to among eight.
+        let rows: [(&[u64], u64, Option<Gap>); 4] = [
+            (&[], 8, Some(Gap { from: 1, to: 7 })),
+            (&[8], 7, Some(Gap { from: 1, to: 6 })),
+            (&[3, 6, 7, 8], 5, Some(Gap { from: 1, to: 4 })),
+            (&[2, 3, 4, 5, 6, 7, 8], 1, None),
+        ];
+        for (excluded, cursor, gap) in rows {
+            let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
+            room.pin(first(), Pin::Slow);
+            for position in 1..=8 {
+                publish(&mut room, &mut pool);
+                if excluded.contains(&position) {
+                    room.exclude(first());
+                }
+            }
+            room.skip_to_newest(first());
+            assert_eq!(room.members[0].cursor, cursor, "without {excluded:?}");
+            assert_eq!(room.take_gap(first()), gap, "without {excluded:?}");
+            room.skip_to_newest(first());
+            assert_eq!(room.take_gap(first()), None, "it is there already");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
-use crate::config::Config;
+use crate::config::{Config, SlowPolicy};
 use crate::id::ShardId;
 use crate::log::ChunkPool;
 use crate::room::Room;
@@ -24,6 +24,8 @@ impl fmt::Display for RoomKey {
 #[derive(Debug)]
 pub(crate) struct Rooms {
     shards: u16,
+    /// What happens to slow members, but in the room of everybody.
+    slow: SlowPolicy,
     hash: SecretHash,
     index: HashMap<RoomName, RoomKey, SecretHash>,
     entries: Vec<Option<Room>>,
@@ -38,6 +40,7 @@ impl Rooms {
     pub(crate) fn new(hash: SecretHash, config: &Config) -> Rooms {
         let mut rooms = Rooms {
             shards: config.shards,
+            slow: config.slow,
             index: HashMap::with_hasher(hash.clone()),
             hash,
             entries: Vec::new(),
@@ -100,7 +103,9 @@ impl Rooms {
     }
 
     fn insert(&mut self, name: &RoomName) -> RoomKey {
-        let mut room = Room::new(name.clone(), self.home(name.as_str()));
+        // Broadcasts are never skipped.
+        let slow = if name.is_everybody() { SlowPolicy::Disconnect } else { self.slow };
+        let mut room = Room::new(name.clone(), self.home(name.as_str()), slow);
         let key = self.free.pop().unwrap_or_else(|| {
             if self.entries.len() == self.entries.capacity() {
                 // An entry is some 200 bytes, and doubling leaves up to half of them unused.

@@ -159,7 +159,7 @@ impl Host {
                 self.begin_send(slot)
             }
             WriteState::Blocked | WriteState::Dead => {
-                self.on_lost_place(key, index, slot);
+                self.pass_by(key, index, slot);
                 self.directory.leave_behind(key, index, Pin::Slow);
                 false
             }

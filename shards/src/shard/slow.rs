@@ -1,13 +1,14 @@
 //! When a slow reader is closed, and what it loses if it is not.
 //!
-//! A connection is slow from the moment its socket blocks or fails until it is up to date. It is
-//! closed, or under [`SlowPolicy::Skip`] made to skip messages:
+//! A connection is slow from the moment its socket blocks or fails until it is up to date. In a room
+//! under [`SlowPolicy::Latest`] it skips all messages but the newest. Elsewhere it is closed, or under
+//! [`SlowPolicy::Skip`] made to skip messages:
 //!
 //! - when its socket has taken nothing for `slow_timeout` and a room has messages for it
 //!   ([`Host::on_slow_timer`]): without any there is nothing to skip, and `own_bytes` and
 //!   `ping_timeout` bound what its own frames cost;
 //! - when a room's log drops the messages that it is to be sent next, which a pass
-//!   ([`Host::on_lost_place`]) or its next send ([`Host::announce_gaps`]) notices.
+//!   ([`Host::pass_by`]) or its next send ([`Host::announce_gaps`]) notices.
 //!
 //! And whatever the policy, when too many direct bytes wait for it ([`Host::limit_direct`],
 //! [`Host::admit_direct`]): those cannot be skipped.
@@ -19,12 +20,12 @@ use super::program::Unsent;
 use crate::config::SlowPolicy;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
-use crate::format::Fact;
+use crate::format::{Fact, GapReason};
 use crate::id::ConnId;
 use crate::log::Pin;
 use crate::place::{MembershipIndex, Slot};
-use crate::room::MemberIndex;
-use crate::room::table::{EVERYBODY, RoomKey};
+use crate::room::table::RoomKey;
+use crate::room::{Gap, MemberIndex};
 use crate::timers::Timer;
 
 /// How long a socket may take nothing while more direct bytes wait for it than `own_bytes`. Callers
@@ -35,11 +36,16 @@ const BLOCKED_PATIENCE: Duration = Duration::from_secs(4);
 pub(super) const DIRECT_EXCESS_MAX: usize = 2;
 
 impl Host {
-    /// A pass looks at a member that cannot be sent to: closes it if the log dropped its messages.
-    pub(super) fn on_lost_place(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) {
-        let room = &self.directory[key];
-        if room.lost_its_place(&room.members[index]) && is_fatal_to_lose(self.config.slow, key) {
-            self.schedule_close(slot, Disconnect::Slow);
+    /// A pass looks at a member that cannot be sent to. Closes it if the log dropped its messages; if
+    /// only the newest one matters, the log need not keep the others.
+    pub(super) fn pass_by(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) {
+        let room = &mut self.directory[key];
+        match room.slow {
+            SlowPolicy::Latest => room.skip_to_newest(index),
+            SlowPolicy::Disconnect if room.lost_its_place(&room.members[index]) => {
+                self.schedule_close(slot, Disconnect::Slow);
+            }
+            SlowPolicy::Disconnect | SlowPolicy::Skip => {}
         }
     }
 
@@ -47,17 +53,22 @@ impl Host {
     pub(super) fn announce_gaps(&mut self, slot: Slot) -> bool {
         for nth in 0..self.directory[slot].behind.len() {
             let (membership, index) = self.directory.nth_behind(slot, nth);
-            let room = &self.directory[membership.room];
-            let lost = room.lost_its_place(&room.members[index]);
-            if lost && is_fatal_to_lose(self.config.slow, membership.room) {
-                self.schedule_close(slot, Disconnect::Slow);
-                return false;
-            }
             let room = &mut self.directory[membership.room];
-            if let Some(gap) = room.take_gap(index) {
+            let reason = match room.slow {
+                SlowPolicy::Disconnect if room.lost_its_place(&room.members[index]) => {
+                    self.schedule_close(slot, Disconnect::Slow);
+                    return false;
+                }
+                SlowPolicy::Disconnect | SlowPolicy::Skip => GapReason::Slow,
+                SlowPolicy::Latest => {
+                    room.skip_to_newest(index);
+                    GapReason::Latest
+                }
+            };
+            if let Some(Gap { from, to }) = room.take_gap(index) {
                 let name = room.name.clone();
                 self.counters.gaps += 1;
-                self.say(slot, &Fact::Gap { room: &name, from: gap.from, to: gap.to });
+                self.say(slot, &Fact::Gap { room: &name, from, to, reason });
             }
         }
         true
@@ -148,24 +159,19 @@ impl Host {
         for at in (0..self.directory[slot].memberships.len()).map(MembershipIndex::new) {
             let membership = self.directory[slot].memberships[at];
             let Some(index) = membership.listed() else { continue };
-            let fatal = is_fatal_to_lose(self.config.slow, membership.room);
             let (room, pool) = self.directory.rooms.with_pool(membership.room);
             let end = room.end_for(&room.members[index]);
             if room.members[index].cursor >= end {
                 continue;
             }
-            if fatal {
-                return self.schedule_close(slot, Disconnect::Slow);
+            match room.slow {
+                SlowPolicy::Disconnect => return self.schedule_close(slot, Disconnect::Slow),
+                SlowPolicy::Skip => room.skip(index, end),
+                SlowPolicy::Latest => room.skip_to_newest(index),
             }
-            room.skip(index, end);
             room.pin(index, Pin::Slow);
             room.free_log(pool);
             self.directory[slot].mark_behind(at);
         }
     }
-}
-
-/// Whether a connection that loses messages of this room is closed. Broadcasts are never skipped.
-fn is_fatal_to_lose(policy: SlowPolicy, key: RoomKey) -> bool {
-    key == EVERYBODY || policy == SlowPolicy::Disconnect
 }

@@ -5,6 +5,7 @@ mod closing;
 mod debts;
 mod direct;
 mod events;
+mod latest;
 mod sends;
 mod waiting;
 

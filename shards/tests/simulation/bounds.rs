@@ -120,7 +120,7 @@ impl World {
     /// is closed whatever the policy is.
     fn check_slow(&mut self, client: usize, now: Time) {
         let timeout = self.setup.config.limits.slow_timeout;
-        let disconnects = self.setup.config.slow == SlowPolicy::Disconnect;
+        let disconnects = self.slow_policies.iter().all(|policy| *policy == SlowPolicy::Disconnect);
         let player = &self.clients[client];
         let Some(blocked_at) = player.blocked_at.filter(|_| player.parted.is_none()) else {
             return;
@@ -158,8 +158,8 @@ impl World {
         if self.time_at[player.shard].since(player.refused_since) >= limits.slow_timeout {
             return Happened::EndedSlowTimer;
         }
-        let skips = self.setup.config.slow == SlowPolicy::Skip;
-        let rooms = (0..self.names.len()).filter(|_| !skips);
+        let disconnects = |room: &usize| self.slow_policies[*room] == SlowPolicy::Disconnect;
+        let rooms = (0..self.names.len()).filter(disconnects);
         let waiting =
             rooms.filter_map(|room| Some(self.model.bytes_from(room, player.view.next_of(room)?)));
         let broadcasts = self.model.broadcast_bytes_beside(&player.view.broadcasts);

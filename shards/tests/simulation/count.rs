@@ -15,7 +15,7 @@ happenings! {
     LeaveWhileJoining CloseWhileJoining CloseMidFrame CloseMidPass CloseWithBegunSend
     SlotReusedWithMessageInFlight DescriptorReused
     // What the engine does under pressure.
-    SpillUsed RoomPaused RoomResumed LogDroppedUnderBlockedMember Gap ExcludedSenderBehind
+    SpillUsed RoomPaused RoomResumed LogDroppedUnderBlockedMember Gap JumpedToNewest ExcludedSenderBehind
     PublisherHomeAndMemberOnOneShard Paused Resumed CallerToldFull
     // What the harness does to it.
     ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame

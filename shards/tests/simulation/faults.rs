@@ -101,7 +101,7 @@ impl Setup {
         let faults = Faults::drawn(chance);
         let pace = Pace::drawn(chance);
         let shards = chance.within(1, 8) as u16;
-        let slow = chance.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip]);
+        let slow = chance.pick(&[SlowPolicy::Disconnect, SlowPolicy::Skip, SlowPolicy::Latest]);
         let seed = u128::from(chance.next()) << 64 | u128::from(chance.next());
         let mut config = Config { shards, seed, slow, ..Config::default() };
         config.hooks.events = ["app".into()].into();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_shards::{AnswerToken, Disconnect, Query, Shard, Time};
+use corecast_shards::{AnswerToken, Disconnect, Query, Shard, SlowPolicy, Time};
 
 use crate::client::Client;
 use crate::count::Happened;
@@ -296,6 +296,9 @@ impl World {
                     "client {number} is at {} of {end} in room {room}, {own} its own",
                     stay.next
                 );
+                let latest = self.slow_policies[*room] == SlowPolicy::Latest;
+                let is_last = stay.next == end && stay.after_gap;
+                assert!(!latest || !is_last, "client {number} has not the newest of room {room}");
             }
         }
     }

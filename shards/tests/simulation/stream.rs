@@ -257,7 +257,7 @@ impl View {
         let first = *stream.first.get_or_insert(next);
         let seen = stream.seen_before.get(epoch).copied().unwrap_or(0);
         assert!(first > seen, "room {room}: {first} is older than the stream, {seen} was seen");
-        self.rooms.insert(room, Stay { epoch: epoch.clone(), next });
+        self.rooms.insert(room, Stay { epoch: epoch.clone(), next, after_gap: false });
     }
 
     fn stream_gap(&mut self, json: &str, court: &mut Court<'_>) {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use corecast_shards::SlowPolicy;
+
 use crate::count::{Count, Happened};
 use crate::model::{EVERYBODY, Model, NO_ROOM};
 use crate::stream::Stream;
@@ -52,6 +54,8 @@ pub(crate) struct Stay {
     pub(crate) epoch: Rc<str>,
     /// The offset of the next message.
     pub(crate) next: u64,
+    /// The last that came was a gap.
+    pub(crate) after_gap: bool,
 }
 
 /// Everything that a client remembers.
@@ -101,7 +105,8 @@ pub(crate) struct Court<'a> {
     pub(crate) model: &'a mut Model,
     pub(crate) count: &'a mut Count,
     pub(crate) rooms: &'a [String],
-    pub(crate) skips: bool,
+    /// What happens to slow members, by room.
+    pub(crate) slow: &'a [SlowPolicy],
     pub(crate) step: u64,
     /// While no more bytes wait in a room than these, its log drops nothing.
     pub(crate) log_bytes_kept: usize,
@@ -335,7 +340,7 @@ impl View {
         }
         // Acks do not say which life of the room it is: those of higher offsets were of former ones.
         self.absent.retain(|(other, at)| *other != room || *at <= offset);
-        self.rooms.insert(room, Stay { epoch, next: offset + 1 });
+        self.rooms.insert(room, Stay { epoch, next: offset + 1, after_gap: false });
     }
 
     fn left(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
@@ -402,18 +407,24 @@ impl View {
     pub(crate) fn gap(&mut self, room: usize, data: &str, court: &mut Court<'_>) {
         let (from, to) = self.check_gap(room, data, court);
         self.advance(room, from);
-        self.rooms.get_mut(&room).expect("advance found it").next = to + 1;
+        let stay = self.rooms.get_mut(&room).expect("advance found it");
+        (stay.next, stay.after_gap) = (to + 1, true);
     }
 
     /// Whether there may be a gap; returns its ends.
     pub(crate) fn check_gap(&self, room: usize, data: &str, court: &mut Court<'_>) -> (u64, u64) {
-        assert!(court.skips && self.slow, "only the slow lose messages, where they may");
-        assert_eq!(member(data, "reason"), Some(r#""slow""#));
+        let policy = court.slow[room];
+        let skips = policy != SlowPolicy::Disconnect;
+        assert!(skips && self.slow, "only the slow lose messages, where they may");
+        let latest = policy == SlowPolicy::Latest;
+        let reason = if latest { r#""latest""# } else { r#""slow""# };
+        assert_eq!(member(data, "reason"), Some(reason));
         let (from, to) = (number(data, "from"), number(data, "to"));
         let dropped = court.model.bytes_from(room, from) > court.log_bytes_kept;
-        assert!(self.timed_out || dropped, "room {room}: a gap from {from} before its time");
+        let due = latest || self.timed_out || dropped;
+        assert!(due, "room {room}: a gap from {from} before its time");
         assert!(from <= to, "an empty gap");
-        court.count.add(Happened::Gap);
+        court.count.add(if latest { Happened::JumpedToNewest } else { Happened::Gap });
         (from, to)
     }
 
@@ -426,7 +437,7 @@ impl View {
     ) {
         self.advance(room, offset);
         let stay = self.rooms.get_mut(&room).expect("advance found it");
-        stay.next = offset + 1;
+        (stay.next, stay.after_gap) = (offset + 1, false);
         court.model.place(room, &stay.epoch, offset, number);
         let saying = &court.model.sayings[number];
         let excluded = saying.excluded == Some(self.client);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use corecast_shards::{
-    Call, ConnId, Format, Permission, Permissions, RoomName, Shard, ShardId, Time,
+    Call, ConnId, Format, Permission, Permissions, RoomName, Shard, ShardId, SlowPolicy, Time,
 };
 
 use crate::bounds::Touched;
@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) count: Count,
     pub(crate) lying: Lying,
     pub(crate) tracing: bool,
+    /// What happens to slow members, by room.
+    pub(crate) slow_policies: Vec<SlowPolicy>,
     /// Names of rooms, and the same as JSON.
     pub(crate) names: Vec<RoomName>,
     pub(crate) written: Vec<String>,
@@ -127,6 +129,7 @@ impl World {
                 .iter()
                 .map(|name| serde_json::Value::from(name.as_str()).to_string())
                 .collect(),
+            slow_policies: vec![setup.config.slow; names.len()],
             names,
             setup,
         }
@@ -316,7 +319,7 @@ impl World {
             model: &mut self.model,
             count: &mut self.count,
             rooms: &self.written,
-            skips: self.setup.config.slow == corecast_shards::SlowPolicy::Skip,
+            slow: &self.slow_policies,
             step: self.step,
             log_bytes_kept,
             members: &mut self.members,

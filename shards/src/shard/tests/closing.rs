@@ -52,6 +52,10 @@ fn a_stalled_client_ends_a_drain_by_the_slow_rules() {
         (SlowPolicy::Skip, CutMessage, Shutdown),
         (SlowPolicy::Skip, OwnFrames, Slow),
         (SlowPolicy::Skip, Broadcasts, Slow),
+        (SlowPolicy::Latest, RoomMessages, Shutdown),
+        (SlowPolicy::Latest, CutMessage, Shutdown),
+        (SlowPolicy::Latest, OwnFrames, Slow),
+        (SlowPolicy::Latest, Broadcasts, Slow),
     ];
     for (policy, waits, reason) in rows {
         let (mut shard, conn) = stalled_at_a_drain(policy, waits);
