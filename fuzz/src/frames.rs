@@ -86,7 +86,7 @@ fn decode(bytes: &[u8], seed: u32) -> Heard {
 fn feed(decoder: &mut Decoder, mut piece: &mut [u8], messages: &mut Vec<Said>) -> Option<End> {
     loop {
         let len = piece.len();
-        let (consumed, incoming) = match decoder.decode(piece, MESSAGE_MAX) {
+        let (consumed, incoming) = match decoder.decode(piece, MESSAGE_MAX, usize::MAX) {
             Ok(decoded) => decoded,
             Err(Violation::Protocol(reason)) => return Some(End::Wrong(reason)),
             Err(Violation::BadUtf8) => return Some(End::Wrong("bad UTF-8")),

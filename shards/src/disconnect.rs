@@ -29,17 +29,19 @@ pub enum Disconnect {
     BadUtf8,
     /// An operator or the embedding program threw the connection out.
     Kicked,
-    /// A message was larger than `message_bytes`.
+    /// A message was larger than `message_bytes`, or came in more frames than `frames_per_message`.
     TooBig,
     /// The client reads too slowly: its socket took nothing for `slow_timeout` while a room had
     /// messages for it, a room's log dropped messages that it was still to be sent, or more replies
     /// and direct messages waited for it than `own_bytes` allows.
     Slow,
+    /// The client went well beyond what it may send per second.
+    Rate,
 }
 
 impl Disconnect {
     /// How many variants there are, for counters.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
 
     /// Every variant, in the order of [`Disconnect::index`].
     pub const ALL: [Disconnect; Disconnect::COUNT] = [
@@ -53,6 +55,7 @@ impl Disconnect {
         Disconnect::Kicked,
         Disconnect::TooBig,
         Disconnect::Slow,
+        Disconnect::Rate,
     ];
 
     /// The close code (RFC 6455 section 7.4.1); none when no client is left to read it.
@@ -64,7 +67,7 @@ impl Disconnect {
             Disconnect::Protocol => 1002,
             Disconnect::Binary => 1003,
             Disconnect::BadUtf8 => 1007,
-            Disconnect::Kicked => 1008,
+            Disconnect::Kicked | Disconnect::Rate => 1008,
             Disconnect::TooBig => 1009,
             Disconnect::Slow => 1013,
         })
@@ -83,6 +86,7 @@ impl Disconnect {
             Disconnect::Kicked => "kicked",
             Disconnect::TooBig => "too_big",
             Disconnect::Slow => "slow",
+            Disconnect::Rate => "rate",
         }
     }
 
@@ -104,6 +108,7 @@ impl Disconnect {
             Disconnect::Kicked => 7,
             Disconnect::TooBig => 8,
             Disconnect::Slow => 9,
+            Disconnect::Rate => 10,
         }
     }
 

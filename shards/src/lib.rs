@@ -30,6 +30,7 @@ mod handler;
 mod home;
 mod latencies;
 mod log;
+mod rates;
 mod room;
 mod shard;
 mod shard_stats;

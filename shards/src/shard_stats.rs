@@ -47,6 +47,8 @@ pub struct Counters {
     pub looks: u64,
     /// Gaps announced.
     pub gaps: u64,
+    /// Messages and commands refused because their connection sent more per second than it may.
+    pub rate_limited: u64,
     /// Messages put in outboxes to homes and from them, the loopback included.
     pub mesh_sent: u64,
     /// Messages handled that came from an outbox.

@@ -47,6 +47,7 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "delivered": counters.delivered,
         "sends": counters.sends,
         "gaps": counters.gaps,
+        "rate_limited": counters.rate_limited,
         "opened": counters.opened,
         "closed": closed(&counters.closed),
         "mesh_sent": counters.mesh_sent,

@@ -22,6 +22,7 @@ mod order;
 mod ping;
 mod pipelining;
 mod publish;
+mod rates;
 mod recovery;
 mod room_limit;
 

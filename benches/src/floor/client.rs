@@ -47,7 +47,7 @@ impl Client {
             return !is_head(head) || self.greet(counters);
         }
         while !input.is_empty() {
-            match self.decoder.decode(input, MESSAGE_MAX) {
+            match self.decoder.decode(input, MESSAGE_MAX, usize::MAX) {
                 Ok((_, None)) => break,
                 Ok((_, Some(Incoming::Close(_)))) | Err(_) => return false,
                 Ok((consumed, Some(incoming))) => {

@@ -25,7 +25,7 @@ impl Frames {
     pub fn decode(&mut self) -> usize {
         let mut input = &mut self.bytes[..];
         let mut bytes = 0;
-        while let Ok((consumed, Some(incoming))) = self.decoder.decode(input, 1 << 20) {
+        while let Ok((consumed, Some(incoming))) = self.decoder.decode(input, 1 << 20, usize::MAX) {
             if let Incoming::Text(text) = incoming {
                 bytes += text.len();
             }

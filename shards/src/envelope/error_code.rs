@@ -13,6 +13,8 @@ pub(crate) enum ErrorCode {
     NotAMember,
     /// The connection is in as many rooms as it may.
     TooManyRooms,
+    /// It sends more per second than it may.
+    RateLimited,
     /// The embedding program's handler returned an error or panicked.
     HandlerFailed,
 }
@@ -25,6 +27,7 @@ impl ErrorCode {
             ErrorCode::Forbidden => "forbidden",
             ErrorCode::NotAMember => "not_a_member",
             ErrorCode::TooManyRooms => "too_many_rooms",
+            ErrorCode::RateLimited => "rate_limited",
             ErrorCode::HandlerFailed => "handler_failed",
         }
     }

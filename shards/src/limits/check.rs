@@ -44,6 +44,13 @@ impl Limits {
                  connection fits only up to --own-bytes; raise it, or lower --max-message"
             ));
         }
+        let rate = self.bytes_per_second;
+        if rate > 0 && message > rate {
+            remarks.push(format!(
+                "--max-message is {message} and --max-bytes-per-second {rate}: a larger message than \
+                 that is always refused; raise it, or lower --max-message"
+            ));
+        }
         let (asked, used) = (self.mesh_bytes, self.ring_bytes());
         if asked > used && asked != Limits::default().mesh_bytes {
             remarks.push(format!(
@@ -161,6 +168,8 @@ mod tests {
         };
         check(|limits| limits.message_bytes = 5 << 20, ["--max-message", "--room-log"]);
         check(|limits| limits.message_bytes = 1 << 20, ["--max-message", "--own-bytes"]);
+        let flags = ["--max-message", "--max-bytes-per-second"];
+        check(|limits| limits.bytes_per_second = 1 << 10, flags);
         check(|limits| limits.mesh_bytes = 1 << 20, ["--mesh-bytes", "--room-log"]);
     }
 }

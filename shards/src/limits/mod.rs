@@ -121,6 +121,49 @@ limits! {
         what: "How long a handshake may take",
         beyond: "closed, with status 408 if a head was begun",
     }
+    frames_per_message: Count {
+        flag: "max-frames",
+        default: 4_096,
+        bounds: 1 => usize::MAX,
+        what: "Frames of one message",
+        beyond: "close 1009 `too_big`",
+        more: "Of these, 128 that carry nothing are a protocol error, close 1002.",
+    }
+    messages_per_second: Count {
+        flag: "max-messages-per-second",
+        default: 0,
+        bounds: 0 => RATE_MAX,
+        what: "Messages of one connection per second, where 0 means any number",
+        beyond: "error `rate_limited`, and well beyond close 1008 `rate`",
+        more: "Pings and pongs count. As many as may come in a second may come \
+               at once. What is refused counts apart: once it is more than may come in 4 seconds, \
+               and more than 16 messages, the connection is closed; it is forgiven at the pace of \
+               the limit. Clients that no error can be sent to, because the program reads their \
+               texts itself, are closed at once. Time in which a connection is not read counts.",
+    }
+    bytes_per_second: Bytes {
+        flag: "max-bytes-per-second",
+        default: 0,
+        bounds: 0 => RATE_MAX,
+        what: "Bytes that one connection sends per second, where 0 means any number",
+        beyond: "error `rate_limited`, and well beyond close 1008 `rate`",
+        more: "The same holds. A message that is larger than the limit is refused, and closes nothing \
+               by itself.",
+    }
+    joins_per_second: Count {
+        flag: "max-joins-per-second",
+        default: 0,
+        bounds: 0 => RATE_MAX,
+        what: "Joins of one connection per second, where 0 means any number",
+        beyond: "error `rate_limited`, and well beyond close 1008 `rate`",
+    }
+    publishes_per_second: Count {
+        flag: "max-publishes-per-second",
+        default: 0,
+        bounds: 0 => RATE_MAX,
+        what: "Publishes and broadcasts of one connection per second, where 0 means any number",
+        beyond: "error `rate_limited`, and well beyond close 1008 `rate`",
+    }
     rooms_per_connection: Count {
         flag: "max-rooms",
         default: 128,
@@ -299,6 +342,9 @@ pub const SHARDS_MAX: usize = 256;
 
 /// Bytes that the kernel keeps for a connection that does not read, unless something else is set.
 pub const SEND_BUFFER_BYTES: usize = 256 << 10;
+
+/// The highest limit per second: so the arithmetic of rates never saturates within a minute.
+pub(crate) const RATE_MAX: usize = 1 << 30;
 
 /// Bytes of a request's head at most: it is put together in the shard's read buffer.
 pub const HEAD_BYTES_MAX: usize = 32 << 10;

@@ -40,8 +40,10 @@ impl Intake<'_> {
         self.0.counters.envelopes_read += 1;
         let permissions = self.0.directory[slot].permissions;
         let reader = Reader { permissions, hooks: &self.0.config.hooks };
-        let errand = reader.read(text);
-        self.run(slot, errand)
+        match self.keep_pace(slot, reader.read(text)) {
+            Some(errand) => self.run(slot, errand),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn handle_binary(&mut self, slot: Slot, bytes: &[u8]) -> Processed {

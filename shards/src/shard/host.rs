@@ -11,6 +11,7 @@ use crate::connection::inbound::Inbound;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Capacity, FromHome, Outboxes};
 use crate::place::Slot;
+use crate::rates::Rates;
 use crate::rng::Rng;
 use crate::room::table::Rooms;
 use crate::room_name::{RoomName, SecretHash};
@@ -41,6 +42,8 @@ pub(super) struct Host {
     /// carried out.
     pub(super) decided: HashSet<Slot>,
     pub(super) timers: Timers,
+    /// How fast connections speak.
+    pub(super) rates: Rates,
     pub(super) queues: Queues,
     pub(super) close_texts: CloseTexts,
     /// The heads of event streams whose join has not ended.
@@ -108,6 +111,7 @@ impl Host {
             paused_rooms: HashMap::with_hasher(hash),
             decided: HashSet::new(),
             timers: Timers::default(),
+            rates: Rates::new(&config.limits),
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
             heads: HashMap::new(),

@@ -44,8 +44,11 @@ impl Intake<'_> {
         self.0.directory[slot].last_received = self.0.now;
         self.0.directory[slot].pinged = false;
         let connection = &self.0.directory[slot];
-        if !connection.is_open() || !connection.format.is_read() {
+        if !connection.is_open() {
             return;
+        }
+        if !connection.format.is_read() {
+            return self.discard(slot, bytes.len());
         }
         let inbound = self.0.directory[slot].inbound.take();
         // Most messages come whole: then the spare one serves every connection in turn.
@@ -66,6 +69,7 @@ impl Intake<'_> {
         }
         // The client could not be heard while nothing was read: its clocks stood still.
         self.0.directory[slot].last_received = self.0.now;
+        self.0.rates.catch_up(slot.number(), self.0.now);
         self.0.directory.set_wait(slot, None);
         if let Some(mut inbound) = self.0.directory[slot].inbound.take() {
             inbound.begun = inbound.begun.map(|_| self.0.now);
@@ -116,20 +120,31 @@ impl Intake<'_> {
     /// Handles message after message until the bytes are used up, one must wait, or the connection
     /// is to end. Returns how many of the bytes were used.
     fn decode(&mut self, slot: Slot, inbound: &mut Inbound, mut bytes: &mut [u8]) -> usize {
-        let (len, message_max) = (bytes.len(), self.0.config.limits.message_bytes);
+        let (len, limits) = (bytes.len(), &self.0.config.limits);
+        let (message_max, frames_max) = (limits.message_bytes, limits.frames_per_message);
         while self.0.directory[slot].is_open() && self.0.directory[slot].wait().is_none() {
-            let (used, incoming) = match inbound.decoder.decode(bytes, message_max) {
+            let (used, incoming) = match inbound.decoder.decode(bytes, message_max, frames_max) {
                 Ok(decoded) => decoded,
                 Err(violation) => {
                     self.0.schedule_close(slot, violation.into());
                     return len;
                 }
             };
+            let messages = u32::from(incoming.is_some());
+            let excess = self.0.rates.count_input(slot.number(), used, messages, self.0.now);
+            if excess.is_some_and(|excess| excess.closes) {
+                self.0.schedule_close(slot, Disconnect::Rate);
+                return len;
+            }
             let Some(incoming) = incoming else {
                 self.watch_message(slot, inbound);
                 return len;
             };
-            let waits = self.handle(slot, incoming).err();
+            let handled = match excess {
+                None => self.handle(slot, incoming),
+                Some(excess) => self.handle_excess(slot, incoming, excess),
+            };
+            let waits = handled.err();
             bytes = &mut bytes[used..];
             if inbound.decoder.is_idle() {
                 inbound.begun = None;

@@ -18,6 +18,7 @@ mod intake;
 mod membership;
 mod open;
 mod outputs;
+mod pace;
 mod program;
 mod seam;
 mod send;

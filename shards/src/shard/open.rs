@@ -81,6 +81,7 @@ impl Host {
     fn new_connection(&mut self, permissions: Permissions, format: Format) -> Slot {
         let slot = self.directory.connections.claim(&mut self.rng);
         self.directory[slot].open(permissions, format, self.now);
+        self.rates.open(slot.number(), self.now);
         self.open_connections += 1;
         self.counters.opened += 1;
         let interval = self.config.limits.ping_interval;

@@ -6,6 +6,7 @@ mod debts;
 mod direct;
 mod events;
 mod latest;
+mod rates;
 mod sends;
 mod waiting;
 

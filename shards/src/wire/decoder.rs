@@ -25,7 +25,9 @@ pub struct Decoder {
     message: Option<Assembly>,
     /// The same of a control frame, which may stand between the fragments of `message`.
     control: Option<Assembly>,
-    /// How many frames of `message` carried nothing.
+    /// How many frames the last data message has, or has had so far.
+    frames: usize,
+    /// How many of them carried nothing and did not end it.
     empty_frames: u32,
     /// What the last call lent to its caller.
     returned: Option<Assembly>,
@@ -52,6 +54,7 @@ impl Decoder {
             frame: None,
             message: None,
             control: None,
+            frames: 0,
             empty_frames: 0,
             returned: None,
         }
@@ -60,19 +63,21 @@ impl Decoder {
     /// Decodes from the front of `input`, unmasking in place, up to the end of the first whole
     /// message or control frame (RFC 6455 sections 5.4 and 5.5).
     ///
-    /// Returns how many bytes were consumed and what they completed; without the latter, all of
-    /// the input was consumed and more is needed. Consumed bytes must not be passed in again.
-    /// What the decoder assembled itself is freed by the next call.
+    /// A message may have so many bytes and so many frames. Returns how many bytes were consumed and
+    /// what they completed; without the latter, all of the input was consumed and more is needed.
+    /// Consumed bytes must not be passed in again. What the decoder assembled itself is freed by the
+    /// next call.
     pub fn decode<'a>(
         &'a mut self,
         input: &'a mut [u8],
         message_max: usize,
+        frames_max: usize,
     ) -> Result<(usize, Option<Incoming<'a>>), Violation> {
         self.returned = None;
         let mut consumed = 0;
         loop {
             if self.frame.is_none() {
-                consumed += self.take_header(&input[consumed..], message_max)?;
+                consumed += self.take_header(&input[consumed..], message_max, frames_max)?;
             }
             let Some(frame) = self.frame.take() else { return Ok((consumed, None)) };
             let end = input.len().min(consumed + frame.missing());
@@ -104,7 +109,12 @@ impl Decoder {
 
     /// Reads a header, or more of one, and sets `frame` once it is complete. Returns how many bytes
     /// it took, which is all there are unless the header is complete.
-    fn take_header(&mut self, input: &[u8], message_max: usize) -> Result<usize, Violation> {
+    fn take_header(
+        &mut self,
+        input: &[u8],
+        message_max: usize,
+        frames_max: usize,
+    ) -> Result<usize, Violation> {
         let held = self.header_len;
         let copied = input.len().min(CLIENT_HEADER_MAX - held);
         self.header[held..held + copied].copy_from_slice(&input[..copied]);
@@ -115,7 +125,7 @@ impl Decoder {
             return Ok(copied);
         };
         self.check_size(&header, message_max)?;
-        self.check_progress(&header)?;
+        self.check_progress(&header, frames_max)?;
         self.header_len = 0;
         self.frame = Some(Frame { header, received: 0 });
         debug_assert!(header.header_len > held, "a complete header was taken before");
@@ -134,15 +144,18 @@ impl Decoder {
         }
     }
 
-    /// Refuses a message that never gets on.
-    fn check_progress(&mut self, header: &Header) -> Result<(), Violation> {
+    /// Refuses a message that never gets on, or in too many steps.
+    fn check_progress(&mut self, header: &Header, frames_max: usize) -> Result<(), Violation> {
         if header.opcode.is_control() {
             return Ok(());
         }
-        if header.fin {
-            self.empty_frames = 0;
-        } else if header.payload_len == 0 {
-            self.empty_frames += 1;
+        if header.opcode != Opcode::Continuation {
+            (self.frames, self.empty_frames) = (0, 0);
+        }
+        self.frames += 1;
+        self.empty_frames += u32::from(!header.fin && header.payload_len == 0);
+        if self.frames > frames_max {
+            return Err(Violation::TooBig);
         }
         match self.empty_frames > EMPTY_FRAMES_MAX {
             true => Err(Violation::Protocol("a message of too many empty frames")),
@@ -195,13 +208,14 @@ mod tests {
     use super::*;
 
     const MAX: usize = 1000;
+    const FRAMES: usize = 200;
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     /// Passes one piece of input in, and notes everything that comes out of it.
     fn feed(decoder: &mut Decoder, mut piece: &mut [u8], out: &mut Vec<String>) -> Fed {
         loop {
             let len = piece.len();
-            let (consumed, incoming) = decoder.decode(piece, MAX)?;
+            let (consumed, incoming) = decoder.decode(piece, MAX, FRAMES)?;
             match incoming {
                 Some(incoming) => out.push(format!("{incoming:?}")),
                 None => {
@@ -233,6 +247,25 @@ mod tests {
         let mut out = Vec::new();
         push_client_frame(&mut out, opcode, fin, KEY, payload);
         out
+    }
+
+    #[test]
+    fn a_message_has_as_many_frames_as_it_may_and_no_more() {
+        for (frames, opcode) in [(1, Text), (2, Text), (FRAMES, Binary), (FRAMES + 1, Binary)] {
+            let mut bytes = Vec::new();
+            for nth in 1..=frames {
+                let opcode = if nth == 1 { opcode } else { Continuation };
+                bytes.extend(frame(opcode, nth == frames, b"x"));
+                bytes.extend(frame(Ping, true, b""));
+            }
+            // A control frame is none of the message.
+            let whole = [bytes.clone(), frame(Text, true, b"next")].concat();
+            let (out, outcome, _) = decoded(&whole, || 5);
+            match frames <= FRAMES {
+                true => assert_eq!((out.len(), outcome), (frames + 2, Ok(())), "{frames} frames"),
+                false => assert_eq!(outcome, Err(Violation::TooBig), "{frames} frames"),
+            }
+        }
     }
 
     #[test]
@@ -369,7 +402,8 @@ mod tests {
     #[test]
     fn control_frames_ignore_the_limit() {
         let mut bytes = frame(Ping, true, &[7; 125]);
-        let decoded = Decoder::new().decode(&mut bytes, 0).map(|(_, incoming)| incoming.is_some());
+        let decoded =
+            Decoder::new().decode(&mut bytes, 0, FRAMES).map(|(_, incoming)| incoming.is_some());
         assert_eq!(decoded, Ok(true));
     }
 
@@ -378,9 +412,9 @@ mod tests {
         let check = |bytes: &[u8], cut: usize, lent: bool| {
             let mut decoder = Decoder::new();
             let (mut left, mut right) = (bytes[..cut].to_vec(), bytes[cut..].to_vec());
-            assert_eq!(decoder.decode(&mut left, MAX), Ok((cut, None)), "cut at {cut}");
+            assert_eq!(decoder.decode(&mut left, MAX, FRAMES), Ok((cut, None)), "cut at {cut}");
             let input = right.as_ptr_range();
-            let (_, incoming) = decoder.decode(&mut right, MAX).expect("legal");
+            let (_, incoming) = decoder.decode(&mut right, MAX, FRAMES).expect("legal");
             let Some(Incoming::Binary(payload)) = incoming else { panic!("{incoming:?}") };
             assert_eq!(input.contains(&payload.as_ptr()), lent, "cut at {cut}");
             assert_eq!(decoder.returned.is_none(), lent, "cut at {cut}");
@@ -424,9 +458,9 @@ mod tests {
         let mut decoder = Decoder::new();
         let mut bytes = [frame(Binary, false, &[1; 500]), frame(Continuation, true, b"")].concat();
         let expected = (bytes.len(), Some(Incoming::Binary(&[1; 500])));
-        assert_eq!(decoder.decode(&mut bytes, MAX), Ok(expected));
+        assert_eq!(decoder.decode(&mut bytes, MAX, FRAMES), Ok(expected));
         assert!(decoder.is_idle() && decoder.returned.is_some());
-        assert_eq!(decoder.decode(&mut [], MAX), Ok((0, None)));
+        assert_eq!(decoder.decode(&mut [], MAX, FRAMES), Ok((0, None)));
         assert!(decoder.is_idle() && decoder.returned.is_none());
     }
 
