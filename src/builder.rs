@@ -33,6 +33,7 @@ pub struct Builder {
     bad_address: Option<String>,
     bad_key: Option<String>,
     bad_origin: Option<String>,
+    bad_proxy: Option<String>,
     program: Program<Client, HttpRequest>,
 }
 
@@ -131,6 +132,30 @@ impl Builder {
         if let Err(reason) = self.settings.access.origins.allow(pattern.as_ref()) {
             self.bad_origin.get_or_insert(reason);
         }
+        self
+    }
+
+    /// Believes the proxies of this network when they say where a request came from: a network as in
+    /// `10.0.0.0/8` or `2001:db8::/32`, an address, `loopback`, or `private` (RFC 1918 and RFC
+    /// 4193). May be called several times. What cannot be a network is an error of
+    /// [`Builder::start`].
+    ///
+    /// The client's address ([`Handshake::client_addr`]) is then the first one from the right in
+    /// `X-Forwarded-For` or `Forwarded` (RFC 7239) that is no trusted proxy's. A proxy has to write
+    /// one of the two fields, and to remove the other one: a request in which they disagree is
+    /// refused with 400. Other fields, such as `X-Forwarded-Host`, change nothing.
+    pub fn trusted_proxy(mut self, network: impl AsRef<str>) -> Builder {
+        if let Err(reason) = self.settings.access.proxies.add(network.as_ref()) {
+            self.bad_proxy.get_or_insert(reason);
+        }
+        self
+    }
+
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2, which
+    /// says where it came from. Only proxies of [`Builder::trusted_proxy`] may connect then, and
+    /// connections without the header are refused. Default: no.
+    pub fn proxy_protocol(mut self, is_spoken: bool) -> Builder {
+        self.settings.proxy_protocol = is_spoken;
         self
     }
 
@@ -401,6 +426,9 @@ impl Builder {
         }
         if let Some(reason) = self.bad_origin {
             return Err(StartError::Origin { reason });
+        }
+        if let Some(reason) = self.bad_proxy {
+            return Err(StartError::TrustedProxy { reason });
         }
         self.settings.check()?;
         check_routes(&self.program.routes).map_err(|message| StartError::Route { message })?;

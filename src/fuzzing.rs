@@ -1,7 +1,9 @@
-//! The door through which fuzzing and the replay of its corpus see a request's head. It is there in
-//! builds for tests and under cargo-fuzz only.
+//! The doors through which fuzzing and the replay of its corpus see a request's head, and what a
+//! proxy sends before it. They are there in builds for tests and under cargo-fuzz only.
 
-use crate::http::{AccessRules, Body, Head, Upgrade};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::http::{AccessRules, Body, Head, ProxyHeader, Upgrade};
 
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
@@ -11,6 +13,10 @@ mod frames;
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
 #[path = "../fuzz/src/head.rs"]
 mod head;
+#[cfg(test)]
+#[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
+#[path = "../fuzz/src/proxy.rs"]
+mod proxy;
 
 /// What the first bytes of a request are taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +46,39 @@ pub enum Verdict {
 
 /// Looks at the first bytes of a request as a server without keys does.
 pub fn read_head(bytes: &[u8]) -> Verdict {
-    match Head::parse(bytes, HEAD_BYTES_MAX, &AccessRules::default()) {
+    match Head::parse(bytes, HEAD_BYTES_MAX, &AccessRules::default(), Ipv4Addr::LOCALHOST.into()) {
         Head::Partial => Verdict::Partial,
         Head::Upgrade(Upgrade { len, accept, .. }) => Verdict::Upgrade { len, accept },
-        Head::Request { len, body: Body::Sized(bytes) } => {
+        Head::Request { len, body: Body::Sized(bytes), .. } => {
             Verdict::Request { len, body: Some(bytes) }
         }
-        Head::Request { len, body: Body::Chunked } => Verdict::Request { len, body: None },
+        Head::Request { len, body: Body::Chunked, .. } => Verdict::Request { len, body: None },
         Head::Refused(error) => Verdict::Refused { status: error.status.as_u16() },
+    }
+}
+
+/// What the first bytes of a connection from a proxy are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyVerdict {
+    /// Not yet enough of a header.
+    Partial,
+    /// A header of so many bytes, and where the connection came from, if it says so.
+    Read {
+        /// Bytes of the header, of which the last ones may be still to come.
+        len: usize,
+        /// None when it does not say.
+        source: Option<IpAddr>,
+    },
+    /// No header.
+    Malformed,
+}
+
+/// Looks at the first bytes of a connection as a server does that expects the PROXY protocol.
+pub fn read_proxy_header(bytes: &[u8]) -> ProxyVerdict {
+    match ProxyHeader::read(bytes) {
+        ProxyHeader::Partial => ProxyVerdict::Partial,
+        ProxyHeader::Read { len, source } => ProxyVerdict::Read { len, source },
+        ProxyHeader::Malformed => ProxyVerdict::Malformed,
     }
 }
 
@@ -72,6 +103,11 @@ mod tests {
     #[test]
     fn the_corpus_of_frames_means_the_same_to_tungstenite() {
         replay("frames", super::frames::check);
+    }
+
+    #[test]
+    fn the_corpus_of_proxies_means_the_same_to_ppp() {
+        replay("proxy", super::proxy::check);
     }
 
     #[test]

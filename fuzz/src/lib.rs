@@ -7,7 +7,8 @@ pub mod envelope;
 pub mod frames;
 pub mod head;
 mod json;
+pub mod proxy;
 
 // Where the modules look for the doors in the product, too.
-use corecast::fuzzing::{Verdict, read_head};
+use corecast::fuzzing::{ProxyVerdict, Verdict, read_head, read_proxy_header};
 use corecast_shards::fuzzing::{Reading, Verb, read_envelope};

@@ -101,6 +101,27 @@ pub(super) struct ServeArgs {
     )]
     allow_origins: Vec<String>,
 
+    /// Proxies that are believed when they say where a request came from, such as 10.0.0.0/8
+    ///
+    /// A network, an address, loopback, or private (RFC 1918 and RFC 4193). The client's address is
+    /// the first one from the right in X-Forwarded-For or Forwarded (RFC 7239) that is none of them;
+    /// the proxy has to remove the field that it does not write. Several are separated by commas, or
+    /// the flag is given several times.
+    #[arg(
+        long = "trusted-proxy",
+        env = "CORECAST_TRUSTED_PROXY",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    trusted_proxies: Vec<String>,
+
+    /// Whether each connection begins with a header of the PROXY protocol, version 1 or 2
+    ///
+    /// Only proxies of --trusted-proxy may connect then, and connections without the header are
+    /// refused.
+    #[arg(long, env = "CORECAST_PROXY_PROTOCOL", value_name = "WHETHER", default_value = "off")]
+    proxy_protocol: ProxyProtocolFlag,
+
     #[arg(
         long,
         env = Limit::DRAIN_TIMEOUT.variable(),
@@ -148,6 +169,14 @@ enum SlowFlag {
     Skip,
     /// Send them a room's newest message alone, and tell them exactly what they missed (cast:gap)
     Latest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProxyProtocolFlag {
+    /// Connections begin with a request
+    Off,
+    /// Connections begin with the header
+    On,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -215,6 +244,7 @@ impl ServeArgs {
             .sends(sends)
             .slow(slow)
             .send_buffer(self.send_buffer)
+            .proxy_protocol(self.proxy_protocol == ProxyProtocolFlag::On)
             .limits(self.limits.limits());
         if let Some(shards) = self.shards {
             builder = builder.shards(shards);
@@ -227,6 +257,9 @@ impl ServeArgs {
         }
         for origin in &self.allow_origins {
             builder = builder.allow_origin(origin);
+        }
+        for network in &self.trusted_proxies {
+            builder = builder.trusted_proxy(network);
         }
         if let Some(path) = &self.api_key_file {
             builder = builder.api_key_file(path);

@@ -1,7 +1,7 @@
 //! One connected client, in the hands of a handler.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use corecast_shards::{Close, ConnId, Joined, RoomName};
@@ -52,9 +52,14 @@ impl Client {
         &self.session.claims
     }
 
-    /// Where the connection came from.
+    /// The other end of the socket; behind a proxy, the proxy.
     pub fn remote_addr(&self) -> SocketAddr {
         self.session.handshake.remote_addr()
+    }
+
+    /// The address of the client, as [`Handshake::client_addr`].
+    pub fn client_addr(&self) -> IpAddr {
+        self.session.handshake.client_addr()
     }
 
     /// The request with which the connection began: its path, query and header fields. A program

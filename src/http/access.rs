@@ -1,7 +1,7 @@
 //! Who may open a connection, and who may use `/v1`: the rules of one server.
 
 use super::fields::Few;
-use super::{ApiKeys, Host, HttpError, Origins};
+use super::{ApiKeys, Host, HttpError, Origins, TrustedProxies};
 use crate::program::ApiAccess;
 use crate::values::Anonymous;
 
@@ -11,6 +11,8 @@ pub(crate) struct AccessRules {
     pub(crate) keys: ApiKeys,
     /// Pages that may open connections beside the server's own.
     pub(crate) origins: Origins,
+    /// Proxies that are believed when they say where a request came from.
+    pub(crate) proxies: TrustedProxies,
     /// The server is for this machine alone and asks for no key. Then a page that points its own
     /// name at a loopback address must not get in (DNS rebinding).
     pub(crate) loopback_only: bool,

@@ -1,5 +1,7 @@
 //! The head of a request: where it ends, what follows it, and whether it is a handshake.
 
+use std::net::IpAddr;
+
 use super::fields::{Accept, Body, Fields};
 use super::{AccessRules, Host, HttpError, path};
 use crate::program::HEADERS_MAX;
@@ -17,6 +19,8 @@ pub(crate) enum Head {
         len: usize,
         /// What follows it.
         body: Body,
+        /// Where it came from.
+        client_addr: IpAddr,
     },
     /// Nothing that is answered but with this, and the end of the connection.
     Refused(HttpError),
@@ -32,6 +36,8 @@ pub(crate) struct Upgrade {
     pub(crate) selects_protocol: bool,
     /// It brought one of the server's API keys.
     pub(crate) has_key: bool,
+    /// Where it came from.
+    pub(crate) client_addr: IpAddr,
 }
 
 /// The subprotocol of the wire protocol, version 1.
@@ -52,8 +58,9 @@ impl Upgrade {
 }
 
 impl Head {
-    /// Looks at what has arrived so far of a head that may have `limit` bytes.
-    pub(crate) fn parse(bytes: &[u8], limit: usize, rules: &AccessRules) -> Head {
+    /// Looks at what has arrived so far of a head that may have `limit` bytes, on a connection
+    /// from this address.
+    pub(crate) fn parse(bytes: &[u8], limit: usize, rules: &AccessRules, from: IpAddr) -> Head {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
@@ -61,7 +68,7 @@ impl Head {
                 Head::Refused(HttpError::head_too_large(limit))
             }
             Ok(httparse::Status::Complete(len)) => {
-                judge(&request, len, rules).unwrap_or_else(Head::Refused)
+                judge(&request, len, rules, from).unwrap_or_else(Head::Refused)
             }
             Ok(httparse::Status::Partial) if bytes.len() > limit => {
                 Head::Refused(HttpError::head_too_large(limit))
@@ -77,16 +84,19 @@ fn judge(
     request: &httparse::Request<'_, '_>,
     len: usize,
     rules: &AccessRules,
+    from: IpAddr,
 ) -> Result<Head, HttpError> {
     let target = RequestTarget::read(request.path.unwrap_or_default())?;
     let fields = Fields::read(request.headers);
     let is_http_11 = request.version == Some(1);
     let host = target.host(fields.host(is_http_11)?)?;
     let body = fields.body(is_http_11)?;
+    let client_addr = rules.proxies.client_of(from, request.headers)?;
     if request.method != Some("GET") || !target.is_websocket() {
         // What is no legal target for the library behind is refused here, in our words.
         let legal = hyper::Uri::try_from(request.path.unwrap_or_default()).is_ok();
-        return if legal { Ok(Head::Request { len, body }) } else { Err(bad_target()) };
+        let request = Head::Request { len, body, client_addr };
+        return if legal { Ok(request) } else { Err(bad_target()) };
     }
     if !is_http_11 {
         return Err(HttpError::bad_handshake(
@@ -103,7 +113,7 @@ fn judge(
     rules.admit_origin(&fields.origins, host)?;
     let has_key = rules.admit_token(fields.bearer())?;
     let selects_protocol = fields.offer(SUBPROTOCOL);
-    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, has_key }))
+    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, has_key, client_addr }))
 }
 
 fn bad_target() -> HttpError {
@@ -151,13 +161,17 @@ impl<'a> RequestTarget<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
     fn parse(text: &str) -> Head {
-        Head::parse(text.as_bytes(), 16 << 10, &AccessRules::default())
+        Head::parse(text.as_bytes(), 16 << 10, &AccessRules::default(), CLIENT)
     }
 
     /// The status with which a request is refused; 0 when it is not.
@@ -172,8 +186,13 @@ mod tests {
     #[test]
     fn the_sample_of_the_rfc_is_answered() {
         let accept = *b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-        let upgrade =
-            Upgrade { len: HANDSHAKE.len(), accept, selects_protocol: false, has_key: false };
+        let upgrade = Upgrade {
+            len: HANDSHAKE.len(),
+            accept,
+            selects_protocol: false,
+            has_key: false,
+            client_addr: CLIENT,
+        };
         assert_eq!(parse(&format!("{HANDSHAKE}frame")), Head::Upgrade(upgrade));
         for cut in 1..HANDSHAKE.len() {
             assert_eq!(parse(&HANDSHAKE[..cut]), Head::Partial, "{cut}");
@@ -246,7 +265,7 @@ mod tests {
             ("Transfer-Encoding: Chunked\r\n", Body::Chunked),
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
-            assert_eq!(parse(&head), Head::Request { len: head.len(), body }, "{fields}");
+            assert_eq!(parse(&head), Head::Request { len: head.len(), body, client_addr: CLIENT }, "{fields}");
         }
         for (fields, expected) in [
             ("Content-Length: 7\r\nContent-Length: 8\r\n", 400),
@@ -274,7 +293,7 @@ mod tests {
     #[test]
     fn the_end_of_a_head_is_found_however_its_lines_end() {
         let head = "POST / HTTP/1.1\nHost: x\nContent-Length: 9\n\n";
-        let expected = Head::Request { len: head.len(), body: Body::Sized(9) };
+        let expected = Head::Request { len: head.len(), body: Body::Sized(9), client_addr: CLIENT };
         assert_eq!(parse(&format!("{head}{}", "x".repeat(20 << 10))), expected);
         let long = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "x".repeat(16 << 10));
         assert_eq!(status(&long), 431);
@@ -284,7 +303,7 @@ mod tests {
     #[test]
     fn what_is_no_http_is_noticed() {
         let refused = |bytes: &[u8]| {
-            let head = Head::parse(bytes, 16 << 10, &AccessRules::default());
+            let head = Head::parse(bytes, 16 << 10, &AccessRules::default(), CLIENT);
             matches!(head, Head::Refused(error) if error == HttpError::garbage())
         };
         assert!(refused(b"\x16\x03\x01\x02\x00\x01"));

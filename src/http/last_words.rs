@@ -24,6 +24,23 @@ pub(crate) fn refused(refusal: Refusal) -> Vec<u8> {
     HttpError::refusal(refusal).to_bytes()
 }
 
+/// The connection should have begun with the header of the PROXY protocol.
+pub(crate) fn no_proxy_header() -> Vec<u8> {
+    HttpError::bad_request(
+        "connections to this address begin with a header of the PROXY protocol, version 1 or 2; let \
+         the proxy in front send it, or start the server with --proxy-protocol off",
+    )
+    .to_bytes()
+}
+
+/// Only proxies may connect where the PROXY protocol is spoken, and this is none.
+pub(crate) fn untrusted_proxy() -> Vec<u8> {
+    HttpError::forbidden(
+        "only the proxies of --trusted-proxy may connect here, and this address is none of them",
+    )
+    .to_bytes()
+}
+
 /// The head did not arrive in time.
 pub(crate) fn head_late() -> Vec<u8> {
     HttpError::head_timeout().to_bytes()

@@ -1,6 +1,5 @@
 //! Which request is answered how.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
 use super::{Backend, EventStream, HttpError, Service, admission, path, rooms, stats};
-use crate::program::{ApiRequest, Handshake, RouteHandler, RouteRequest, finish};
+use crate::program::{ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish};
 
 /// How a request is answered.
 pub(super) enum Reply {
@@ -31,10 +30,10 @@ pub(super) enum Reply {
 pub(super) async fn respond<B: Backend>(
     service: &Service<B>,
     request: Request<Incoming>,
-    remote_addr: SocketAddr,
+    caller: Caller,
 ) -> Reply {
     let wants_websocket = wants_websocket(request.headers());
-    let mut response = match route(service, request, remote_addr).await {
+    let mut response = match route(service, request, caller).await {
         Ok(Reply::Events(stream)) => return Reply::Events(stream),
         Ok(Reply::Response(response)) => response,
         Err(error) => error.into_response(),
@@ -55,11 +54,11 @@ fn wants_websocket(headers: &HeaderMap) -> bool {
 async fn route<B: Backend>(
     service: &Service<B>,
     request: Request<Incoming>,
-    remote_addr: SocketAddr,
+    caller: Caller,
 ) -> Result<Reply, HttpError> {
     let Service { shard, router, program } = service;
     let found = router.find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
-    let (access, api) = (found.access(), || api_request(&request, &found, remote_addr));
+    let (access, api) = (found.access(), || api_request(&request, &found, caller));
     let admission = admission::admit(access, shard.rules(), &**program, &request, api).await?;
     let endpoint = found.enter(admission, request.method())?;
     let parameter = || found.parameters().first().and_then(|(_, value)| path::decode(value));
@@ -99,13 +98,13 @@ async fn route<B: Backend>(
 fn api_request(
     request: &Request<Incoming>,
     found: &Found<'_>,
-    remote_addr: SocketAddr,
+    caller: Caller,
 ) -> ApiRequest {
     let decoded = |value: &str| path::decode(value).unwrap_or_default().into_owned();
     let parameters = found.parameters().iter();
     let parameters = parameters.map(|(name, value)| (name.clone(), decoded(value))).collect();
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    let head = Handshake::new(target, request.headers().clone(), remote_addr);
+    let head = Handshake::new(target, request.headers().clone(), caller);
     ApiRequest::new(request.method().clone(), found.path().to_owned(), parameters, head)
 }
 

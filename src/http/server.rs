@@ -24,8 +24,6 @@ pub(crate) async fn serve<T: Transport>(
     transport: T,
     bytes: Vec<u8>,
 ) {
-    // Only a peer that has gone already leaves a socket without address.
-    let Ok(remote_addr) = transport.peer_address() else { return };
     let shard = service.shard.clone();
     let stream = HttpStream::new(transport, bytes);
     let exchange = stream.exchange();
@@ -35,7 +33,7 @@ pub(crate) async fn serve<T: Transport>(
         let is_judged = exchange.begin(service.shard.answering());
         let answer = async move {
             let reply = match is_judged {
-                true => respond(&service, request, remote_addr).await,
+                true => respond(&service, request, exchange.caller()).await,
                 false => Reply::Response(HttpError::garbage().into_response()),
             };
             let mut response = match reply {

@@ -11,6 +11,7 @@ use futures_lite::future;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::{Backend, EventStream, Head, HttpError, Intake, Transport};
+use crate::program::Caller;
 
 /// A socket as hyper reads and writes it.
 ///
@@ -52,6 +53,8 @@ pub(super) enum Outcome {
 /// The request of a connection that is being answered, known to who answers it as well.
 pub(super) struct Exchange<A> {
     stage: Cell<Stage>,
+    /// Where the request came from.
+    caller: Cell<Caller>,
     /// Holds a shutdown back until the answer is written.
     answering: RefCell<Option<A>>,
     /// What is answered without hyper.
@@ -110,9 +113,14 @@ const DISCARDS_PER_TURN: usize = 16;
 const READ_BYTES: usize = 4096;
 
 impl<A> Exchange<A> {
-    fn new() -> Exchange<A> {
+    fn new(caller: Caller) -> Exchange<A> {
         let (answering, events) = (RefCell::new(None), RefCell::new(None));
-        Exchange { stage: Cell::default(), answering, events }
+        Exchange { stage: Cell::default(), caller: Cell::new(caller), answering, events }
+    }
+
+    /// Where the present request came from.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.get()
     }
 
     /// A request is being answered. False when it is none that was judged.
@@ -149,10 +157,11 @@ impl<A> Exchange<A> {
 impl<T: Transport> HttpStream<T> {
     /// Takes a socket over, with what was read from it.
     pub(crate) fn new(transport: T, bytes: Vec<u8>) -> HttpStream<T> {
+        let exchange = Rc::new(Exchange::new(transport.caller()));
         HttpStream {
             transport,
             intake: Intake::new(bytes),
-            exchange: Rc::new(Exchange::new()),
+            exchange,
             reader: None,
             patience: None,
             written: 0,
@@ -272,10 +281,12 @@ impl<T: Transport> HttpStream<T> {
             return None;
         }
         let limit = self.shard().limits().head_bytes;
-        self.outcome = match Head::parse(self.intake.head(), limit, self.shard().rules()) {
+        let (rules, caller) = (self.shard().rules(), self.transport.caller());
+        self.outcome = match Head::parse(self.intake.head(), limit, rules, caller.client_addr) {
             Head::Partial => return None,
-            Head::Request { len, body } => {
+            Head::Request { len, body, client_addr } => {
                 self.intake.begin(len, body);
+                self.exchange.caller.set(Caller { client_addr, ..caller });
                 self.exchange.stage.set(Stage::Handed);
                 self.patience = None;
                 return Some(true);

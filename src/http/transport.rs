@@ -1,10 +1,10 @@
 //! The socket below a connection that speaks plain HTTP.
 
 use std::io;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use super::{Backend, EventStream};
+use crate::program::Caller;
 
 /// A connected socket in the hands of one task, which it wakes.
 pub(crate) trait Transport: Sized + Unpin + 'static {
@@ -13,12 +13,8 @@ pub(crate) trait Transport: Sized + Unpin + 'static {
 
     fn shard(&self) -> &Self::Shard;
 
-    /// Where its other end is.
-    ///
-    /// # Errors
-    ///
-    /// When the peer has gone already.
-    fn peer_address(&self) -> io::Result<SocketAddr>;
+    /// Where it came from, before header fields say otherwise.
+    fn caller(&self) -> Caller;
 
     /// Reads what is there; 0 at the end of the stream.
     fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;

@@ -1,7 +1,7 @@
 //! The request with which a connection began.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{
     AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
@@ -13,20 +13,29 @@ use crate::values::parameter;
 /// Header fields of one request. Browsers send about 15.
 pub(crate) const HEADERS_MAX: usize = 100;
 
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The other end of the socket, which may be a proxy's.
+    pub(crate) remote_addr: SocketAddr,
+    /// The client's, as far as trusted proxies say.
+    pub(crate) client_addr: IpAddr,
+}
+
 /// The request with which a WebSocket connection began: where it came from, and what it said.
 ///
 /// Its `Debug` output hides what a client may have proved its identity with: the query, cookies,
 /// tokens.
 #[derive(Clone)]
 pub struct Handshake {
-    remote_addr: SocketAddr,
+    caller: Caller,
     target: Box<str>,
     headers: HeaderMap,
 }
 
 impl Handshake {
     /// Reads a head that was accepted as a handshake; none when it is not one after all.
-    pub(crate) fn read(head: &[u8], remote_addr: SocketAddr) -> Option<Handshake> {
+    pub(crate) fn read(head: &[u8], caller: Caller) -> Option<Handshake> {
         let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut fields);
         request.parse(head).ok()?;
@@ -39,11 +48,11 @@ impl Handshake {
         for (name, value) in fields {
             headers.append(name, value);
         }
-        Some(Handshake::new(target, headers, remote_addr))
+        Some(Handshake::new(target, headers, caller))
     }
 
     /// The head of any request, in the origin or the absolute form.
-    pub(crate) fn new(target: &str, mut headers: HeaderMap, remote_addr: SocketAddr) -> Handshake {
+    pub(crate) fn new(target: &str, mut headers: HeaderMap, caller: Caller) -> Handshake {
         hide_secrets(&mut headers);
         let target = match target.split_once("://") {
             Some((_, rest)) if !target.starts_with('/') => {
@@ -51,13 +60,20 @@ impl Handshake {
             }
             _ => target,
         };
-        Handshake { remote_addr, target: target.into(), headers }
+        Handshake { caller, target: target.into(), headers }
     }
 
-    /// Where the connection came from. Behind a proxy this is the proxy; what it forwards stands in
-    /// [`Handshake::header`].
+    /// The other end of the socket. Behind a proxy this is the proxy: see
+    /// [`Handshake::client_addr`].
     pub fn remote_addr(&self) -> SocketAddr {
-        self.remote_addr
+        self.caller.remote_addr
+    }
+
+    /// The address of the client. It is that of [`Handshake::remote_addr`], unless this is a proxy
+    /// of [`Builder::trusted_proxy`](crate::Builder::trusted_proxy): then it is the one that the
+    /// proxy, and other trusted ones before it, say. IPv4 within IPv6 is IPv4.
+    pub fn client_addr(&self) -> IpAddr {
+        self.caller.client_addr
     }
 
     /// The path, percent-encoded as it came, without the query.
@@ -94,7 +110,8 @@ impl Handshake {
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")
-            .field("remote_addr", &self.remote_addr)
+            .field("remote_addr", &self.caller.remote_addr)
+            .field("client_addr", &self.caller.client_addr)
             .field("path", &self.path())
             .field("headers", &self.headers)
             .finish_non_exhaustive()
@@ -158,12 +175,13 @@ mod tests {
     fn a_handshake_keeps_what_it_said() {
         let head = b"GET /ws?name=Ada%20L&x HTTP/1.1\r\nHost: h\r\nCookie: a=1\r\n\
             Authorization: bearer secret \r\n\r\n";
-        let handshake = Handshake::read(head, ([127, 0, 0, 1], 7).into()).unwrap();
+        let (remote_addr, client_addr) = (([127, 0, 0, 1], 7).into(), [192, 0, 2, 1].into());
+        let handshake = Handshake::read(head, Caller { remote_addr, client_addr }).unwrap();
         assert_eq!((handshake.path(), handshake.query()), ("/ws", Some("name=Ada%20L&x")));
         assert_eq!(handshake.query_parameter("name").as_deref(), Some("Ada L"));
         assert_eq!(handshake.header("cookie"), Some("a=1"));
         assert_eq!(handshake.bearer_token(), Some("secret"));
-        assert_eq!(handshake.remote_addr().port(), 7);
+        assert_eq!((handshake.remote_addr(), handshake.client_addr()), (remote_addr, client_addr));
         let shown = format!("{handshake:?}");
         assert!(shown.contains("/ws") && shown.contains("cookie"), "{shown}");
         assert!(!shown.contains("secret") && !shown.contains("Ada"), "{shown}");

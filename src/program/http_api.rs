@@ -1,7 +1,7 @@
 //! Who may use `/v1` of an embedding program.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::Method;
 
@@ -144,8 +144,13 @@ impl ApiRequest {
         self.head.bearer_token()
     }
 
-    /// Where the connection came from; behind a proxy, the proxy.
+    /// The other end of the socket; behind a proxy, the proxy.
     pub fn remote_addr(&self) -> SocketAddr {
         self.head.remote_addr()
+    }
+
+    /// The address of the client, as [`Handshake::client_addr`](crate::Handshake::client_addr).
+    pub fn client_addr(&self) -> IpAddr {
+        self.head.client_addr()
     }
 }

@@ -7,8 +7,7 @@ use corecast_shards::{ConnId, Permissions};
 
 use super::driver::{ShardDriver, SpawnRequest};
 use super::kernel::Syscall;
-use super::reception::Arrival;
-use super::server_state::HttpPlace;
+use super::reception::{Arrival, HttpConnection};
 use super::tokens;
 use crate::http::EventStream;
 use crate::program::{Handshake, Refusal, Session};
@@ -22,8 +21,8 @@ impl ShardDriver {
                 Arrival::WebSocket { fd, rest, session, permissions } => {
                     self.open(fd, rest, session, permissions);
                 }
-                Arrival::Http { fd, registration, place, head } => {
-                    let request = SpawnRequest::Http { fd, registration, place, head };
+                Arrival::Http { connection, registration, head } => {
+                    let request = SpawnRequest::Http { connection, registration, head };
                     self.spawn_requests.push(request);
                 }
                 Arrival::Undecided { key, handshake } => {
@@ -76,8 +75,8 @@ impl ShardDriver {
 
     /// Takes a connection back from its task, because its next request is a handshake: the first of
     /// these bytes.
-    pub(super) fn take_back(&mut self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
-        self.reception.take_back(fd, place, bytes);
+    pub(super) fn take_back(&mut self, connection: HttpConnection, bytes: &[u8]) {
+        self.reception.take_back(connection, bytes);
         self.admit_arrivals();
     }
 

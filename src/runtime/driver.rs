@@ -19,9 +19,9 @@ use super::kernel::Syscall;
 use super::mesh::Mesh;
 use super::oneshot::OneshotSender;
 use super::poller::{IoEvent, Polled, Poller};
-use super::reception::{Reception, ReceptionCounts};
+use super::reception::{HttpConnection, Reception, ReceptionCounts};
 use super::sender::BatchSender;
-use super::server_state::{HttpPlace, ServerState};
+use super::server_state::ServerState;
 use super::settings::Sends;
 use super::sockets::{Ending, Sockets};
 use super::timers::Timers;
@@ -93,7 +93,7 @@ pub(crate) struct DriverInit {
 #[derive(Debug)]
 pub(crate) enum SpawnRequest {
     /// A connection that speaks plain HTTP, and what it has said so far.
-    Http { fd: OwnedFd, registration: u64, place: HttpPlace, head: Vec<u8> },
+    Http { connection: HttpConnection, registration: u64, head: Vec<u8> },
     /// A message for a handler.
     Call(Call),
     /// A frame that waits for capacity of its connection.

@@ -121,8 +121,8 @@ impl EventLoop {
 
     fn spawn_requested(&self, request: SpawnRequest) {
         match request {
-            SpawnRequest::Http { fd, registration, place, head } => {
-                let socket = HttpSocket::new(self.handle.clone(), fd, registration, place);
+            SpawnRequest::Http { connection, registration, head } => {
+                let socket = HttpSocket::new(self.handle.clone(), connection, registration);
                 self.tasks.spawn(serve(Rc::clone(&self.http), socket, head));
             }
             SpawnRequest::Call(call) => self.spawn_call(call),

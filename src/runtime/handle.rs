@@ -17,7 +17,8 @@ use super::driver::ShardDriver;
 use super::driver_ref::DriverRef;
 use super::inbox::Inboxes;
 use super::oneshot::{OneshotReceiver, OneshotSender, oneshot};
-use super::server_state::{HttpPlace, ServerState};
+use super::reception::HttpConnection;
+use super::server_state::ServerState;
 use super::sleep::Sleep;
 use super::tasks::Tasks;
 use crate::http::EventStream;
@@ -297,8 +298,8 @@ impl ShardHandle {
     }
 
     /// Takes a connection of HTTP's back whose next request is a handshake.
-    pub(super) fn take_back(&self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
-        self.0.driver.with(|driver| driver.take_back(fd, place, bytes));
+    pub(super) fn take_back(&self, connection: HttpConnection, bytes: &[u8]) {
+        self.0.driver.with(|driver| driver.take_back(connection, bytes));
         self.notify();
     }
 

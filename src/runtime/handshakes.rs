@@ -1,20 +1,18 @@
 //! What connections say first, and what they become by it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use corecast_shards::Permissions;
 
 use super::kernel::Syscall;
-use super::pending::AwaitingAuthorization;
-use super::reception::{Arrival, Reception};
-use super::server_state::HttpPlace;
+use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
+use super::reception::{Arrival, HttpConnection, Reception};
 use super::sys;
 use super::tokens::{PENDING, REGISTRATION};
 use super::turn_time::QUANTUM_TIME_MAX;
-use crate::http::{Head, Upgrade, last_words};
-use crate::program::{Handshake, Refusal, Session, SessionPolicy};
+use crate::http::{Head, ProxyHeader, Upgrade, last_words};
+use crate::program::{Caller, Handshake, Refusal, Session, SessionPolicy};
 use crate::values::Claims;
 
 /// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
@@ -68,6 +66,9 @@ impl Reception {
     fn on_bytes(&mut self, key: u64, bytes: &[u8]) {
         let head_max = self.state.limits().head_bytes;
         let Some(waiting) = self.pending.get_mut(key) else { return };
+        if waiting.preface != Preface::Done {
+            return self.on_preface(key, bytes);
+        }
         if waiting.head.is_empty() {
             return self.on_head(key, bytes);
         }
@@ -78,15 +79,49 @@ impl Reception {
         }
     }
 
+    /// More of what a proxy sends first has come, or all of it.
+    fn on_preface(&mut self, key: u64, bytes: &[u8]) {
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        if let Preface::Skip(left) = waiting.preface {
+            return self.end_preface(key, left, bytes);
+        }
+        if !self.state.rules().proxies.trust(waiting.caller.client_addr) {
+            return self.answer(key, &last_words::untrusted_proxy());
+        }
+        waiting.head.extend_from_slice(bytes);
+        match ProxyHeader::read(&waiting.head) {
+            ProxyHeader::Partial => {}
+            ProxyHeader::Malformed => self.answer(key, &last_words::no_proxy_header()),
+            ProxyHeader::Read { len, source } => {
+                let bytes = std::mem::take(&mut waiting.head);
+                if let Some(source) = source {
+                    waiting.caller.client_addr = source.to_canonical();
+                }
+                self.end_preface(key, len, &bytes);
+            }
+        }
+    }
+
+    /// Passes over the last bytes of what a proxy sends first.
+    fn end_preface(&mut self, key: u64, left: usize, bytes: &[u8]) {
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        let (passed, rest) = bytes.split_at(left.min(bytes.len()));
+        waiting.preface = match left - passed.len() {
+            0 => Preface::Done,
+            left => Preface::Skip(left),
+        };
+        if !rest.is_empty() {
+            self.on_head(key, rest);
+        }
+    }
+
     /// Judges all that a connection has said.
     fn on_head(&mut self, key: u64, bytes: &[u8]) {
+        let Some(waiting) = self.pending.get_mut(key) else { return };
         let (limit, rules) = (self.state.limits().head_bytes, self.state.rules());
-        match Head::parse(bytes, limit, rules) {
+        match Head::parse(bytes, limit, rules, waiting.caller.client_addr) {
             Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, bytes),
-            Head::Partial => {
-                let Some(waiting) = self.pending.get_mut(key) else { return };
-                waiting.keep_head(bytes.to_vec());
-            }
+            Head::Partial => waiting.keep_head(bytes.to_vec()),
             Head::Request { .. } => self.hand_to_http(key, bytes),
             Head::Refused(error) => self.answer(key, &error.to_bytes()),
         }
@@ -102,11 +137,8 @@ impl Reception {
             return self.upgrade(key, &upgrade, rest.to_vec(), None);
         }
         let Some(waiting) = self.pending.get_mut(key) else { return };
-        let address = sys::peer_address(&waiting.fd).ok();
-        let Some(handshake) = address.and_then(|address| Handshake::read(head, address)) else {
-            // The peer has gone already: only that leaves a socket without address.
-            return drop(self.pending.remove(key));
-        };
+        let caller = Caller { client_addr: upgrade.client_addr, ..waiting.caller };
+        let handshake = Handshake::read(head, caller).expect("this head was read as a handshake");
         if self.session_policy == SessionPolicy::Sessions {
             let session = Session::new(handshake, Claims::anonymous());
             return self.upgrade(key, &upgrade, rest.to_vec(), Some(session));
@@ -146,6 +178,7 @@ impl Reception {
         }
         let permissions = self.permissions_of(upgrade, session.as_ref());
         let Some(waiting) = self.pending.remove(key) else { return };
+        tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
         let (fd, response) = (waiting.fd, upgrade.response());
         // The socket's buffer is empty, so that it takes these bytes or is dead.
         if sys::send(&fd, &response).ok() != Some(response.len()) {
@@ -165,25 +198,26 @@ impl Reception {
 
     /// Takes a connection back from its task, because its next request is a handshake: the first of
     /// these bytes.
-    pub(super) fn take_back(&mut self, fd: OwnedFd, place: HttpPlace, bytes: &[u8]) {
+    pub(super) fn take_back(&mut self, connection: HttpConnection, bytes: &[u8]) {
+        let HttpConnection { fd, caller, place } = connection;
         let token = PENDING | self.pending.next_key();
         if let Err(error) = self.epoll.rename_socket(&fd, token) {
             return self.note_failure(Syscall::EpollCtl, &error);
         }
         let deadline = self.state.now() + self.state.limits().handshake_timeout;
-        let key = self.pending.insert(fd, Some(place), deadline);
+        let key = self.pending.insert(PendingHandshake::new(fd, caller, Some(place)), deadline);
         self.on_head(key, bytes);
     }
 
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u64, bytes: &[u8]) {
         let Some(waiting) = self.pending.remove(key) else { return };
-        let (fd, Some(place)) = (waiting.fd, waiting.place) else { return };
+        let PendingHandshake { fd, caller, place: Some(place), .. } = waiting else { return };
         let registration = self.registrations.insert();
         match self.epoll.rename_socket(&fd, REGISTRATION | registration) {
             Ok(()) => {
-                let head = bytes.to_vec();
-                self.arrivals.push(Arrival::Http { fd, registration, place, head });
+                let (connection, head) = (HttpConnection { fd, caller, place }, bytes.to_vec());
+                self.arrivals.push(Arrival::Http { connection, registration, head });
             }
             Err(error) => {
                 self.note_failure(Syscall::EpollCtl, &error);

@@ -1,24 +1,22 @@
 //! A plain HTTP connection's socket and its shard, as HTTP sees them.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
 use super::driver_ref::DriverRef;
 use super::handle::ShardHandle;
+use super::reception::HttpConnection;
 use super::registrations::Registrations;
-use super::server_state::HttpPlace;
 use super::sys;
 use crate::http::{EventStream, Transport};
+use crate::program::Caller;
 
 /// A socket in the shard's epoll: so the loop sleeps in one place, whether or not there are HTTP
 /// connections.
 pub(crate) struct HttpSocket {
     handle: ShardHandle,
-    fd: OwnedFd,
+    connection: HttpConnection,
     registration: Registered,
-    place: HttpPlace,
 }
 
 /// A registration with the poller, which ends with this.
@@ -31,12 +29,11 @@ impl HttpSocket {
     /// Takes a non-blocking socket over that the poller watches under the key `registration`.
     pub(super) fn new(
         handle: ShardHandle,
-        fd: OwnedFd,
+        connection: HttpConnection,
         registration: u64,
-        place: HttpPlace,
     ) -> HttpSocket {
         let registration = Registered { driver: handle.driver().clone(), key: registration };
-        HttpSocket { handle, fd, registration, place }
+        HttpSocket { handle, connection, registration }
     }
 }
 
@@ -47,12 +44,12 @@ impl Transport for HttpSocket {
         &self.handle
     }
 
-    fn peer_address(&self) -> io::Result<SocketAddr> {
-        sys::peer_address(&self.fd)
+    fn caller(&self) -> Caller {
+        self.connection.caller
     }
 
     fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        match sys::receive(&self.fd, buffer) {
+        match sys::receive(&self.connection.fd, buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.registration.with(|registrations, key| {
                     registrations.wait_to_read(key, cx.waker());
@@ -64,7 +61,7 @@ impl Transport for HttpSocket {
     }
 
     fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match sys::send(&self.fd, bytes) {
+        match sys::send(&self.connection.fd, bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.registration.with(|registrations, key| {
                     registrations.wait_to_write(key, cx.waker());
@@ -76,15 +73,15 @@ impl Transport for HttpSocket {
     }
 
     fn unsent(&self) -> usize {
-        sys::unsent(&self.fd)
+        sys::unsent(&self.connection.fd)
     }
 
     fn shutdown_write(&self) {
-        sys::shutdown_write(&self.fd);
+        sys::shutdown_write(&self.connection.fd);
     }
 
     fn reset_on_close(&self) {
-        sys::reset_on_close(&self.fd);
+        sys::reset_on_close(&self.connection.fd);
     }
 
     fn set_idle(&self, is_idle: bool) {
@@ -98,12 +95,13 @@ impl Transport for HttpSocket {
 
     fn take_back(self, bytes: &[u8]) {
         drop(self.registration);
-        self.handle.take_back(self.fd, self.place, bytes);
+        self.handle.take_back(self.connection, bytes);
     }
 
     fn open_event_stream(self, events: EventStream) {
-        drop((self.registration, self.place));
-        self.handle.open_event_stream(self.fd, events);
+        drop(self.registration);
+        let HttpConnection { fd, .. } = self.connection;
+        self.handle.open_event_stream(fd, events);
     }
 }
 

@@ -7,13 +7,17 @@ use corecast_shards::Time;
 
 use super::server_state::HttpPlace;
 use crate::http::Upgrade;
+use crate::program::Caller;
 
 /// One connection before it is a WebSocket or a task of its own.
 #[derive(Debug)]
 pub(crate) struct PendingHandshake {
     pub(crate) fd: OwnedFd,
+    pub(crate) caller: Caller,
     /// None for one that found no place, and is only told so.
     pub(crate) place: Option<HttpPlace>,
+    /// What is to come before the first request.
+    pub(crate) preface: Preface,
     /// The part of a head that has arrived; empty when a head comes in one piece, as most do.
     pub(crate) head: Vec<u8>,
     /// How much of that was looked at when it was last parsed.
@@ -26,6 +30,18 @@ pub(crate) struct PendingHandshake {
     /// A handshake that the program is deciding about, with the bytes behind its head. Nothing is
     /// read meanwhile.
     pub(crate) awaiting: Option<AwaitingAuthorization>,
+}
+
+/// What a proxy sends before the first request: the header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Preface {
+    /// Nothing, or nothing more.
+    #[default]
+    Done,
+    /// A header, of which the part that has arrived stands where a head's does.
+    Header,
+    /// So many bytes of a header that was understood.
+    Skip(usize),
 }
 
 /// What is needed to answer a handshake later.
@@ -48,10 +64,12 @@ pub(crate) struct PendingHandshakes {
 }
 
 impl PendingHandshake {
-    fn new(fd: OwnedFd, place: Option<HttpPlace>) -> PendingHandshake {
+    pub(crate) fn new(fd: OwnedFd, caller: Caller, place: Option<HttpPlace>) -> PendingHandshake {
         PendingHandshake {
             fd,
+            caller,
             place,
+            preface: Preface::Done,
             head: Vec::new(),
             parsed: 0,
             queued: false,
@@ -86,11 +104,11 @@ impl PendingHandshakes {
         self.next_key
     }
 
-    pub(crate) fn insert(&mut self, fd: OwnedFd, place: Option<HttpPlace>, deadline: Time) -> u64 {
+    pub(crate) fn insert(&mut self, handshake: PendingHandshake, deadline: Time) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
         self.handshake_deadlines.push_back((deadline, key));
-        self.open.insert(key, PendingHandshake::new(fd, place));
+        self.open.insert(key, handshake);
         key
     }
 
@@ -226,7 +244,9 @@ mod tests {
     use super::*;
 
     fn handshake() -> PendingHandshake {
-        PendingHandshake::new(crate::runtime::sys::event_fd().unwrap(), None)
+        let (remote_addr, client_addr) = (([127, 0, 0, 1], 7).into(), [127, 0, 0, 1].into());
+        let caller = Caller { remote_addr, client_addr };
+        PendingHandshake::new(crate::runtime::sys::event_fd().unwrap(), caller, None)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Connections before they are WebSockets: accepted, or refused because there is no place.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use corecast_shards::{Permissions, ShardId, Time};
 
 use super::kernel::Syscall;
-use super::pending::PendingHandshakes;
+use super::pending::{PendingHandshake, PendingHandshakes, Preface};
 use super::poller::Epoll;
 use super::registrations::Registrations;
 use super::reserve::Reserve;
@@ -19,7 +19,7 @@ use super::sys;
 use super::tokens::{LISTENER, PENDING};
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::last_words;
-use crate::program::{Handshake, Needs, Session, SessionPolicy};
+use crate::program::{Caller, Handshake, Needs, Session, SessionPolicy};
 
 /// What accepts connections and reads what they say first, up to where it is known what they are.
 pub(crate) struct Reception {
@@ -27,6 +27,8 @@ pub(crate) struct Reception {
     pub(super) state: Arc<ServerState>,
     pub(super) epoll: Rc<Epoll>,
     listener: TcpListener,
+    /// Whether each connection begins with the header of the PROXY protocol.
+    proxy_protocol: bool,
     /// When to accept again after the process had run out of descriptors.
     accepts_again: Option<Time>,
     reserve: Reserve,
@@ -42,6 +44,14 @@ pub(crate) struct Reception {
     pub(super) counts: ReceptionCounts,
 }
 
+/// A connection that speaks plain HTTP, between the reception and its task.
+#[derive(Debug)]
+pub(crate) struct HttpConnection {
+    pub(crate) fd: OwnedFd,
+    pub(crate) caller: Caller,
+    pub(crate) place: HttpPlace,
+}
+
 /// What a connection turned out to be.
 #[derive(Debug)]
 pub(crate) enum Arrival {
@@ -49,7 +59,7 @@ pub(crate) enum Arrival {
     WebSocket { fd: OwnedFd, rest: Vec<u8>, session: Option<Session>, permissions: Permissions },
     /// A connection that speaks plain HTTP, and what it has said so far. The poller knows it by
     /// this registration.
-    Http { fd: OwnedFd, registration: u64, place: HttpPlace, head: Vec<u8> },
+    Http { connection: HttpConnection, registration: u64, head: Vec<u8> },
     /// A handshake that the program decides about: it stays, under this key.
     Undecided { key: u64, handshake: Handshake },
 }
@@ -86,12 +96,14 @@ impl Reception {
         listener: TcpListener,
         needs: &Needs,
     ) -> io::Result<Reception> {
+        let proxy_protocol = state.proxy_protocol();
         epoll.add_listener(&listener, LISTENER)?;
         Ok(Reception {
             shard,
             state,
             epoll,
             listener,
+            proxy_protocol,
             accepts_again: None,
             reserve: Reserve::Spare(sys::event_fd()?),
             pending: PendingHandshakes::default(),
@@ -124,7 +136,7 @@ impl Reception {
             }
             self.counts.accepts += 1;
             match sys::accept(&self.listener) {
-                Ok(fd) => self.add_pending(fd),
+                Ok((fd, remote_addr)) => self.add_pending(fd, remote_addr),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) if self.makes_way(&error) => {}
@@ -180,7 +192,7 @@ impl Reception {
     }
 
     /// Takes a new connection in, to be read from now on.
-    fn add_pending(&mut self, fd: OwnedFd) {
+    fn add_pending(&mut self, fd: OwnedFd, remote_addr: SocketAddr) {
         let place = self.http_place();
         if place.is_none() && self.pending.answered() >= TURNED_AWAY_MAX {
             return self.turn_away(&fd);
@@ -197,12 +209,25 @@ impl Reception {
         }
         let is_welcome = place.is_some();
         let deadline = self.state.now() + self.state.limits().handshake_timeout;
-        let key = self.pending.insert(fd, place, deadline);
+        let key = self.pending.insert(self.newcomer(fd, remote_addr, place), deadline);
         if is_welcome {
             return self.pending.queue(key);
         }
         self.counts.refused += 1;
         self.answer(key, &last_words::crowded());
+    }
+
+    /// A connection that has said nothing yet.
+    fn newcomer(
+        &self,
+        fd: OwnedFd,
+        remote_addr: SocketAddr,
+        place: Option<HttpPlace>,
+    ) -> PendingHandshake {
+        let caller = Caller { remote_addr, client_addr: remote_addr.ip().to_canonical() };
+        let mut newcomer = PendingHandshake::new(fd, caller, place);
+        newcomer.preface = if self.proxy_protocol { Preface::Header } else { Preface::Done };
+        newcomer
     }
 
     /// Tells a connection that there is no room, and ends it at once. What it has said is read
@@ -236,7 +261,7 @@ impl Reception {
             Reserve::Lent(key) => drop(self.pending.remove(key)),
             Reserve::Gone => return false,
         }
-        let Ok(fd) = sys::accept(&self.listener) else { return false };
+        let Ok((fd, remote_addr)) = sys::accept(&self.listener) else { return false };
         let token = PENDING | self.pending.next_key();
         if let Err(error) = self.epoll.add_socket(&fd, token) {
             self.note_failure(Syscall::EpollCtl, &error);
@@ -245,7 +270,8 @@ impl Reception {
         // It may have to make way for the next at once, and an unread request would make the kernel
         // tear our answer away.
         let _ = sys::receive(&fd, &mut self.buffer);
-        let key = self.pending.insert(fd, None, self.state.now());
+        let newcomer = self.newcomer(fd, remote_addr, None);
+        let key = self.pending.insert(newcomer, self.state.now());
         self.answer(key, &last_words::crowded());
         self.reserve = Reserve::Lent(key);
         self.counts.refused += 1;

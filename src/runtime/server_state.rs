@@ -18,6 +18,7 @@ use crate::values::{Counts, ExecutorChoice};
 pub(crate) struct ServerState {
     config: Config,
     rules: AccessRules,
+    proxy_protocol: bool,
     cores: Vec<Option<usize>>,
     executor: ExecutorChoice,
     gauges: Vec<Gauges>,
@@ -97,12 +98,14 @@ impl ServerState {
     pub(crate) fn new(
         config: Config,
         rules: AccessRules,
+        proxy_protocol: bool,
         cores: Vec<Option<usize>>,
         executor: ExecutorChoice,
     ) -> ServerState {
         ServerState {
             config,
             rules,
+            proxy_protocol,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
             executor,
@@ -131,6 +134,11 @@ impl ServerState {
 
     pub(crate) fn rules(&self) -> &AccessRules {
         &self.rules
+    }
+
+    /// Whether each connection begins with the header of the PROXY protocol.
+    pub(crate) fn proxy_protocol(&self) -> bool {
+        self.proxy_protocol
     }
 
     pub(crate) fn shards(&self) -> usize {

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     /// How [`Executor::Auto`] tries glommio without harm.
     pub(crate) trial: Option<Trial>,
     pub(crate) access: AccessRules,
+    /// Whether each connection begins with the header of the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     /// Whether everybody who can reach the server may do everything.
     pub(crate) open: bool,
     /// What connections may do that are not known; none means that it depends on keys.
@@ -64,6 +66,7 @@ impl Default for Settings {
             executor: Executor::Auto,
             trial: None,
             access: AccessRules::default(),
+            proxy_protocol: false,
             open: false,
             anonymous: None,
         }
@@ -79,6 +82,9 @@ impl Settings {
             if http_api || connections {
                 return Err(StartError::Exposed { address, http_api, connections });
             }
+        }
+        if self.proxy_protocol && self.access.proxies.is_empty() {
+            return Err(StartError::ProxyProtocol);
         }
         self.limits.check().map_err(|message| StartError::Limit { message })
     }

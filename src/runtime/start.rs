@@ -102,7 +102,14 @@ fn start_on(
         ..Config::default()
     };
     let rules = settings.rules(address);
-    let state = Arc::new(ServerState::new(config.clone(), rules, cores.to_vec(), executor));
+    let state = ServerState::new(
+        config.clone(),
+        rules,
+        settings.proxy_protocol,
+        cores.to_vec(),
+        executor,
+    );
+    let state = Arc::new(state);
     let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, sends)?;
     kernel::arm();
     Ok(Started { address, sizing, state, inboxes, threads })

@@ -28,6 +28,13 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// What was given as a network of trusted proxies is none.
+    TrustedProxy {
+        /// Why not.
+        reason: String,
+    },
+    /// The PROXY protocol is asked for, and no proxy may speak it.
+    ProxyProtocol,
     /// A route of the program could never be reached.
     Route {
         /// Which, and why.
@@ -101,7 +108,13 @@ impl fmt::Display for StartError {
                 f,
                 "cannot listen there: {reason}; give an address and a port, such as 127.0.0.1:8080"
             ),
-            StartError::ApiKey { reason } | StartError::Origin { reason } => f.write_str(reason),
+            StartError::ApiKey { reason }
+            | StartError::Origin { reason }
+            | StartError::TrustedProxy { reason } => f.write_str(reason),
+            StartError::ProxyProtocol => f.write_str(
+                "--proxy-protocol needs --trusted-proxy: without one no proxy could connect; name the \
+                 address or the network of the proxy",
+            ),
             StartError::Route { message } => f.write_str(message),
             StartError::PortTaken { address } => write!(
                 f,

@@ -37,20 +37,17 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Takes the next connection of a listener, non-blocking and closed on exec.
-pub(crate) fn accept(listener: &impl AsFd) -> io::Result<OwnedFd> {
+/// Takes the next connection of a listener, non-blocking and closed on exec; and where its other
+/// end is.
+pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SocketAddr)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let listener = listener.as_fd();
     retry(|| {
         kernel::enter(Syscall::Accept, listener.as_raw_fd())?;
-        Ok(rustix::net::accept_with(listener, flags)?)
+        let (fd, address) = rustix::net::acceptfrom_with(listener, flags)?;
+        let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+        Ok((fd, address.ok_or(io::ErrorKind::ConnectionAborted)?))
     })
-}
-
-/// Where a connected socket's other end is.
-pub(crate) fn peer_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
-    let address = socket2::SockRef::from(fd).peer_addr()?;
-    address.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Reads what is there; `WouldBlock` when nothing is, 0 at the end of the stream.

@@ -34,6 +34,11 @@ mod handshake;
 mod idle;
 mod origins;
 
+// Where a connection comes from.
+mod client_addresses;
+mod proxies;
+mod proxy_protocol;
+
 // The messages of a room over HTTP.
 mod event_stream_clients;
 mod event_stream_ends;

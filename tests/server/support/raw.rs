@@ -32,6 +32,14 @@ impl Raw {
         Self::from_stream(TcpStream::connect(address).unwrap())
     }
 
+    /// Connects from this address of loopback.
+    pub(crate) fn dial_from(from: [u8; 4], address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::from_stream(socket.into())
+    }
+
     /// Upgrades and takes the welcome.
     pub(crate) fn open(server: &Server) -> Self {
         let mut raw = Self::dial(server.address());
