@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::http::{AccessRules, Body, Head, ProxyHeader, Upgrade};
+use crate::http::{AccessRules, Body, Door, Head, ProxyHeader, Upgrade};
 
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
@@ -46,7 +46,12 @@ pub enum Verdict {
 
 /// Looks at the first bytes of a request as a server without keys does.
 pub fn read_head(bytes: &[u8]) -> Verdict {
-    match Head::parse(bytes, HEAD_BYTES_MAX, &AccessRules::default(), Ipv4Addr::LOCALHOST.into()) {
+    match Head::parse(
+        bytes,
+        HEAD_BYTES_MAX,
+        &AccessRules::default(),
+        Door::open(Ipv4Addr::LOCALHOST.into()),
+    ) {
         Head::Partial => Verdict::Partial,
         Head::Upgrade(Upgrade { len, accept, .. }) => Verdict::Upgrade { len, accept },
         Head::Request { len, body: Body::Sized(bytes), .. } => {

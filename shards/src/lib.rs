@@ -4,6 +4,7 @@
 
 pub mod wire;
 
+mod admission;
 mod close_code;
 mod config;
 mod disconnect;
@@ -37,6 +38,7 @@ mod shard_stats;
 mod timers;
 mod wait_queue;
 
+pub use admission::{AddressKey, AddressTable, IDLE_MAX, Pace, Paced};
 pub use close_code::{BadCloseCode, CloseCode};
 pub use config::{Config, Hooks, SlowPolicy};
 pub use disconnect::{Close, Disconnect};

@@ -1,13 +1,14 @@
 //! What HTTP asks of the shard that a connection belongs to.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use corecast_shards::{Answer, ConnId, Limits, Permissions, Query, RoomMessage, RoomName, ShardId};
 use futures_lite::future;
 
 use super::{AccessRules, HttpError};
-use crate::values::{Counts, ExecutorChoice, NotAccepted};
+use crate::values::{Counts, ExecutorChoice, NotAccepted, RefusalReason};
 
 /// The shard that a connection belongs to, as HTTP sees it. Clones are the same shard.
 pub(crate) trait Backend: Clone + 'static {
@@ -56,6 +57,15 @@ pub(crate) trait Backend: Clone + 'static {
     /// Takes one of the connections that the process may have, for an event stream; false when
     /// there is none left.
     fn claim_connection(&self) -> bool;
+
+    /// Lets a client begin an event stream; else says after how long it may.
+    fn admit_handshake(&self, client: IpAddr) -> Result<(), Duration>;
+
+    /// Counts what was refused.
+    fn note_refusal(&self, reason: RefusalReason);
+
+    /// How much was refused, by the names of the reasons.
+    fn refusals(&self) -> BTreeMap<&'static str, u64>;
 
     /// Publishes to a room, or to all connections, without waiting for capacity or offset.
     fn publish(&self, room: &RoomName, message: RoomMessage) -> Result<(), NotAccepted>;

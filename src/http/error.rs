@@ -1,7 +1,7 @@
 //! Errors of HTTP, as JSON with the right status.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use corecast_shards::BadBody;
 use httpdate::HttpDate;
@@ -153,6 +153,25 @@ impl HttpError {
         let message = format!("the server holds as many connections as it may ({limit})");
         HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", message)
             .with("retry-after", "5")
+    }
+
+    /// A client address with as many connections as it may have.
+    pub(crate) fn too_many_connections(limit: usize) -> HttpError {
+        let message = format!(
+            "this address has as many connections as it may ({limit}, max_connections_per_address); \
+             close one, or try again later"
+        );
+        HttpError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", message)
+            .with("retry-after", "5")
+    }
+
+    /// A client address that begins handshakes too fast, and has to wait so long.
+    pub(crate) fn too_many_handshakes(wait: Duration) -> HttpError {
+        let message = "this address begins too many connections per second \
+                       (handshakes_per_address); try again later";
+        let seconds = wait.as_secs() + 1;
+        HttpError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message)
+            .with("retry-after", seconds.to_string())
     }
 
     /// The process has no descriptor, or the kernel no memory, for one more connection.

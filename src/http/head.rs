@@ -1,6 +1,7 @@
 //! The head of a request: where it ends, what follows it, and whether it is a handshake.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::fields::{Accept, Body, Fields};
 use super::{AccessRules, Host, HttpError, path};
@@ -24,6 +25,23 @@ pub(crate) enum Head {
     },
     /// Nothing that is answered but with this, and the end of the connection.
     Refused(HttpError),
+}
+
+/// Where a connection comes in.
+#[derive(Clone, Copy)]
+pub(crate) struct Door<'a> {
+    /// Where it comes from.
+    pub(crate) from: IpAddr,
+    /// Asked once about the client of a handshake, before anything that costs more; says after how
+    /// long it may begin one.
+    pub(crate) admit: &'a dyn Fn(IpAddr) -> Result<(), Duration>,
+}
+
+impl Door<'_> {
+    /// One that lets every handshake begin.
+    pub(crate) fn open(from: IpAddr) -> Door<'static> {
+        Door { from, admit: &|_| Ok(()) }
+    }
 }
 
 /// A handshake that is legal in every respect, and how it is answered.
@@ -58,9 +76,8 @@ impl Upgrade {
 }
 
 impl Head {
-    /// Looks at what has arrived so far of a head that may have `limit` bytes, on a connection
-    /// from this address.
-    pub(crate) fn parse(bytes: &[u8], limit: usize, rules: &AccessRules, from: IpAddr) -> Head {
+    /// Looks at what has arrived so far of a head that may have `limit` bytes.
+    pub(crate) fn parse(bytes: &[u8], limit: usize, rules: &AccessRules, door: Door<'_>) -> Head {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
@@ -68,7 +85,7 @@ impl Head {
                 Head::Refused(HttpError::head_too_large(limit))
             }
             Ok(httparse::Status::Complete(len)) => {
-                judge(&request, len, rules, from).unwrap_or_else(Head::Refused)
+                judge(&request, len, rules, door).unwrap_or_else(Head::Refused)
             }
             Ok(httparse::Status::Partial) if bytes.len() > limit => {
                 Head::Refused(HttpError::head_too_large(limit))
@@ -84,14 +101,14 @@ fn judge(
     request: &httparse::Request<'_, '_>,
     len: usize,
     rules: &AccessRules,
-    from: IpAddr,
+    door: Door<'_>,
 ) -> Result<Head, HttpError> {
     let target = RequestTarget::read(request.path.unwrap_or_default())?;
     let fields = Fields::read(request.headers);
     let is_http_11 = request.version == Some(1);
     let host = target.host(fields.host(is_http_11)?)?;
     let body = fields.body(is_http_11)?;
-    let client_addr = rules.proxies.client_of(from, request.headers)?;
+    let client_addr = rules.proxies.client_of(door.from, request.headers)?;
     if request.method != Some("GET") || !target.is_websocket() {
         // What is no legal target for the library behind is refused here, in our words.
         let legal = hyper::Uri::try_from(request.path.unwrap_or_default()).is_ok();
@@ -104,6 +121,7 @@ fn judge(
              proxy_http_version 1.1, with the headers Upgrade and Connection passed on",
         ));
     }
+    (door.admit)(client_addr).map_err(HttpError::too_many_handshakes)?;
     let accept = fields.accept()?;
     if body != Body::Sized(0) {
         return Err(HttpError::bad_handshake("a handshake has no body"));
@@ -171,7 +189,7 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn parse(text: &str) -> Head {
-        Head::parse(text.as_bytes(), 16 << 10, &AccessRules::default(), CLIENT)
+        Head::parse(text.as_bytes(), 16 << 10, &AccessRules::default(), Door::open(CLIENT))
     }
 
     /// The status with which a request is refused; 0 when it is not.
@@ -265,7 +283,11 @@ mod tests {
             ("Transfer-Encoding: Chunked\r\n", Body::Chunked),
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
-            assert_eq!(parse(&head), Head::Request { len: head.len(), body, client_addr: CLIENT }, "{fields}");
+            assert_eq!(
+                parse(&head),
+                Head::Request { len: head.len(), body, client_addr: CLIENT },
+                "{fields}"
+            );
         }
         for (fields, expected) in [
             ("Content-Length: 7\r\nContent-Length: 8\r\n", 400),
@@ -303,7 +325,7 @@ mod tests {
     #[test]
     fn what_is_no_http_is_noticed() {
         let refused = |bytes: &[u8]| {
-            let head = Head::parse(bytes, 16 << 10, &AccessRules::default(), CLIENT);
+            let head = Head::parse(bytes, 16 << 10, &AccessRules::default(), Door::open(CLIENT));
             matches!(head, Head::Refused(error) if error == HttpError::garbage())
         };
         assert!(refused(b"\x16\x03\x01\x02\x00\x01"));

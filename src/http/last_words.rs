@@ -1,6 +1,8 @@
 //! Answers to connections that end with them, before a request of theirs was handed on: whole, as
 //! bytes.
 
+use corecast_shards::Limits;
+
 use super::HttpError;
 use crate::program::Refusal;
 
@@ -22,6 +24,11 @@ pub(crate) fn at_capacity(limit: usize) -> Vec<u8> {
 /// The program does not let this client connect.
 pub(crate) fn refused(refusal: Refusal) -> Vec<u8> {
     HttpError::refusal(refusal).to_bytes()
+}
+
+/// The client's address has as many connections as it may.
+pub(crate) fn too_many_connections(limits: &Limits) -> Vec<u8> {
+    HttpError::too_many_connections(limits.address_connections).to_bytes()
 }
 
 /// The connection should have begun with the header of the PROXY protocol.

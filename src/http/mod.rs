@@ -31,7 +31,7 @@ pub(crate) use backend::{Backend, ThreadStats};
 pub(crate) use error::HttpError;
 pub(crate) use event_stream::EventStream;
 pub(crate) use fields::Body;
-pub(crate) use head::{Head, Upgrade};
+pub(crate) use head::{Door, Head, Upgrade};
 pub(crate) use host::Host;
 pub(crate) use intake::Intake;
 pub(crate) use origin::Origins;

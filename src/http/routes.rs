@@ -17,6 +17,7 @@ use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
 use super::{Backend, EventStream, HttpError, Service, admission, path, rooms, stats};
 use crate::program::{ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish};
+use crate::values::RefusalReason;
 
 /// How a request is answered.
 pub(super) enum Reply {
@@ -95,11 +96,7 @@ async fn route<B: Backend>(
 }
 
 /// The request as the program's rule of `/v1` sees it.
-fn api_request(
-    request: &Request<Incoming>,
-    found: &Found<'_>,
-    caller: Caller,
-) -> ApiRequest {
+fn api_request(request: &Request<Incoming>, found: &Found<'_>, caller: Caller) -> ApiRequest {
     let decoded = |value: &str| path::decode(value).unwrap_or_default().into_owned();
     let parameters = found.parameters().iter();
     let parameters = parameters.map(|(name, value)| (name.clone(), decoded(value))).collect();
@@ -224,17 +221,22 @@ async fn read_body(shard: &impl Backend, body: Incoming) -> Result<Bytes, HttpEr
     Ok(body.to_bytes())
 }
 
-/// Waits for a body as long as for a handshake, and not while the server is going away: a request
-/// that is not there as a whole then was not accepted.
+/// Waits for a body, and not while the server is going away: a request that is not there as a whole
+/// then was not accepted.
 async fn in_time<T>(shard: &impl Backend, body: impl Future<Output = T>) -> Result<T, HttpError> {
     let mut body = pin!(body);
-    for _ in 0..BODY_SECONDS_MAX {
-        if let Some(body) = shard.within(Duration::from_secs(1), body.as_mut()).await {
+    let mut left = shard.limits().body_timeout;
+    while !left.is_zero() {
+        let step = left.min(BODY_STEP);
+        if let Some(body) = shard.within(step, body.as_mut()).await {
             return Ok(body);
         }
         shard.refuse_while_draining()?;
+        left -= step;
     }
+    shard.note_refusal(RefusalReason::Body);
     Err(HttpError::body_timeout())
 }
 
-const BODY_SECONDS_MAX: usize = 10;
+/// A drain that begins while a body is waited for is noticed within this time.
+const BODY_STEP: Duration = Duration::from_secs(1);

@@ -75,7 +75,7 @@ async fn end<T: Transport>(shard: T::Shard, mut stream: HttpStream<T>) {
             let (transport, bytes) = stream.into_parts();
             transport.take_back(&bytes);
         }
-        Outcome::Events(events) => match claim_stream(&shard) {
+        Outcome::Events(events) => match claim_stream(&shard, &mut stream) {
             // What was sent behind the request is none: this connection serves no other.
             Ok(()) => stream.into_parts().0.open_event_stream(events),
             Err((error, reason)) => {
@@ -87,8 +87,18 @@ async fn end<T: Transport>(shard: T::Shard, mut stream: HttpStream<T>) {
 }
 
 /// Takes the place of a connection; or says why there is none, as a status and as a close reason.
-fn claim_stream(shard: &impl Backend) -> Result<(), (HttpError, &'static str)> {
+fn claim_stream<T: Transport>(
+    shard: &T::Shard,
+    stream: &mut HttpStream<T>,
+) -> Result<(), (HttpError, &'static str)> {
     shard.refuse_while_draining().map_err(|error| (error, "shutdown"))?;
+    let client = stream.exchange().caller().client_addr;
+    let admitted = shard.admit_handshake(client);
+    admitted.map_err(|wait| (HttpError::too_many_handshakes(wait), "rate"))?;
+    if !stream.claim_address() {
+        let limit = shard.limits().address_connections;
+        return Err((HttpError::too_many_connections(limit), "capacity"));
+    }
     let full = || (HttpError::capacity(shard.limits().connections), "capacity");
     shard.claim_connection().then_some(()).ok_or_else(full)
 }

@@ -24,6 +24,7 @@ pub(super) async fn stats(shard: &impl Backend) -> Answered {
         "shards": shards.iter().map(|stats| describe(stats, shard.thread(stats.shard))).collect::<Vec<_>>(),
         "limits": limits(shard.limits()),
         "http_connections": shard.http_connections(),
+        "refused": shard.refusals(),
         "anonymous": shard.rules().anonymous.to_string(),
         "executor": shard.executor().name(),
         "executor_reason": shard.executor().reason(),

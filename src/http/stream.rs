@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures_lite::future;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::{Backend, EventStream, Head, HttpError, Intake, Transport};
+use super::{Backend, Door, EventStream, Head, HttpError, Intake, Transport};
 use crate::program::Caller;
+use crate::values::RefusalReason;
 
 /// A socket as hyper reads and writes it.
 ///
@@ -91,16 +92,19 @@ enum Waiting {
     Request,
     /// The rest of a head. Its time runs from its first byte, however slowly the others trickle in.
     Head,
+    /// The rest of a body. What reads it looks at the clock; this is only about making way.
+    Body,
     /// Room in the socket.
     Room,
 }
 
-/// How long a connection may be idle between two requests.
-const IDLE_MAX: Duration = Duration::from_secs(60);
-
 /// How long a client may read nothing of an answer. The window of a slow reader opens in steps of
 /// half its buffer, so that this has to be a good deal longer than a moment.
 const STALL_MAX: Duration = Duration::from_secs(30);
+
+/// After this part of its time a connection whose body is not there as a whole makes way for a new
+/// one.
+const SLOW_SHARE: u32 = 10;
 
 /// The time is looked at in steps of this: a shutdown that begins meanwhile waits for no more than
 /// one step without progress.
@@ -187,6 +191,12 @@ impl<T: Transport> HttpStream<T> {
         std::mem::replace(&mut self.outcome, Outcome::Ended)
     }
 
+    /// Counts it among the connections of the client whose request was the last one; false when
+    /// those are as many as they may be.
+    pub(crate) fn claim_address(&mut self) -> bool {
+        self.transport.claim_address(self.exchange.caller().client_addr)
+    }
+
     /// The socket, and what was read from it.
     pub(crate) fn into_parts(self) -> (T, Vec<u8>) {
         (self.transport, self.intake.into_bytes())
@@ -262,13 +272,21 @@ impl<T: Transport> HttpStream<T> {
                 }
                 Poll::Pending => {
                     let is_idle = self.intake.head().is_empty();
-                    if is_idle && self.transport.is_evicted() {
+                    if self.transport.is_evicted() {
                         self.outcome = Outcome::Evicted;
                         return Poll::Ready(false);
                     }
-                    self.transport.set_idle(is_idle);
+                    // Half a head is missed no more than none.
+                    self.transport.set_idle(true);
                     let waiting = if is_idle { Waiting::Request } else { Waiting::Head };
-                    return self.poll_patience(cx, waiting).map(|()| false);
+                    std::task::ready!(self.poll_patience(cx, waiting));
+                    if is_idle {
+                        self.shard().note_refusal(RefusalReason::KeepAlive);
+                    } else {
+                        self.shard().note_refusal(RefusalReason::Head);
+                        self.outcome = Outcome::Refused(HttpError::head_timeout());
+                    }
+                    return Poll::Ready(false);
                 }
             }
         }
@@ -282,7 +300,9 @@ impl<T: Transport> HttpStream<T> {
         }
         let limit = self.shard().limits().head_bytes;
         let (rules, caller) = (self.shard().rules(), self.transport.caller());
-        self.outcome = match Head::parse(self.intake.head(), limit, rules, caller.client_addr) {
+        // A handshake is judged again where it is answered.
+        let door = Door::open(caller.client_addr);
+        self.outcome = match Head::parse(self.intake.head(), limit, rules, door) {
             Head::Partial => return None,
             Head::Request { len, body, client_addr } => {
                 self.intake.begin(len, body);
@@ -297,6 +317,24 @@ impl<T: Transport> HttpStream<T> {
         Some(false)
     }
 
+    /// Waits for the rest of a body. After a while the connection may be ended for another's sake,
+    /// but not while its answer is written.
+    fn poll_slow_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exchange.stage.get() == Stage::Answered {
+            self.transport.set_idle(false);
+            return Poll::Pending;
+        }
+        if self.transport.is_evicted() {
+            self.outcome = Outcome::Evicted;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.poll_patience(cx, Waiting::Body).is_ready() {
+            self.patience = None;
+            self.transport.set_idle(true);
+        }
+        Poll::Pending
+    }
+
     /// Is ready when a client has taken too long: nothing came, and no byte of ours went.
     fn poll_patience(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<()> {
         loop {
@@ -308,7 +346,8 @@ impl<T: Transport> HttpStream<T> {
                 return Poll::Pending;
             }
             let (before, lasted) = (patience.acknowledged, patience.lasts);
-            let progress = waiting != Waiting::Head && self.acknowledged() > before;
+            let may_progress = matches!(waiting, Waiting::Request | Waiting::Room);
+            let progress = may_progress && self.acknowledged() > before;
             if !progress && self.is_too_long(waiting, lasted) {
                 return Poll::Ready(());
             }
@@ -322,8 +361,9 @@ impl<T: Transport> HttpStream<T> {
 
     fn wait_on(&self, with: Waiting, lasted: Duration) -> Patience<SleepOf<T>> {
         let time = match with {
-            Waiting::Request => IDLE_MAX,
+            Waiting::Request => self.shard().limits().keep_alive_timeout,
             Waiting::Head => self.shard().limits().handshake_timeout,
+            Waiting::Body => self.shard().limits().body_timeout / SLOW_SHARE,
             Waiting::Room => STALL_STEP,
         };
         let acknowledged = self.acknowledged();
@@ -358,6 +398,9 @@ impl<T: Transport> Read for HttpStream<T> {
             }
             let taken = stream.intake.take(cursor.remaining());
             if !taken.is_empty() {
+                if !stream.intake.wants_more() {
+                    stream.transport.set_idle(false);
+                }
                 cursor.put_slice(&taken);
                 return Poll::Ready(Ok(()));
             }
@@ -372,8 +415,13 @@ impl<T: Transport> Read for HttpStream<T> {
             }
             // To look again when the present answer is written.
             stream.reader = Some(cx.waker().clone());
-            if !std::task::ready!(stream.poll_more(cx))? {
-                return Poll::Ready(Ok(()));
+            match stream.poll_more(cx) {
+                Poll::Ready(more) => {
+                    if !more? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Pending => return stream.poll_slow_body(cx),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The socket below a connection that speaks plain HTTP.
 
 use std::io;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use super::{Backend, EventStream};
@@ -36,6 +37,10 @@ pub(crate) trait Transport: Sized + Unpin + 'static {
 
     /// Whether its place was wanted while it was idle.
     fn is_evicted(&self) -> bool;
+
+    /// Counts it among the connections of this client from now on; false when those are as many as
+    /// they may be.
+    fn claim_address(&mut self, client: IpAddr) -> bool;
 
     /// Gives it back to the shard, because its next request is a handshake: the first of these
     /// bytes.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use corecast_shards::{ConnId, Permissions};
 
+use super::addresses::AddressPlace;
 use super::driver::{ShardDriver, SpawnRequest};
 use super::kernel::Syscall;
 use super::reception::{Arrival, HttpConnection};
@@ -13,13 +14,16 @@ use crate::http::EventStream;
 use crate::program::{Handshake, Refusal, Session};
 use crate::values::Claims;
 
+/// A socket, and the place of its client's address, if that counts.
+pub(super) type PlacedSocket = (OwnedFd, Option<AddressPlace>);
+
 impl ShardDriver {
     /// Takes over what the reception has found out about connections.
     pub(super) fn admit_arrivals(&mut self) {
         for arrival in std::mem::take(&mut self.reception.arrivals) {
             match arrival {
-                Arrival::WebSocket { fd, rest, session, permissions } => {
-                    self.open(fd, rest, session, permissions);
+                Arrival::WebSocket { fd, address_place, rest, session, permissions } => {
+                    self.open((fd, address_place), rest, session, permissions);
                 }
                 Arrival::Http { connection, registration, head } => {
                     let request = SpawnRequest::Http { connection, registration, head };
@@ -35,7 +39,7 @@ impl ShardDriver {
     /// Opens a WebSocket connection, whose first frames begin with `rest`.
     fn open(
         &mut self,
-        fd: OwnedFd,
+        socket: PlacedSocket,
         mut rest: Vec<u8>,
         session: Option<Session>,
         permissions: Permissions,
@@ -46,26 +50,26 @@ impl ShardDriver {
         if let Some(session) = session {
             self.sessions.insert(id, Rc::new(session));
         }
-        if self.keep_socket(id, fd) && !rest.is_empty() {
+        if self.keep_socket(id, socket) && !rest.is_empty() {
             self.shard.receive(id, &mut rest);
         }
     }
 
     /// Makes a connection on which the messages of a room are asked for a member of it.
-    pub(super) fn open_event_stream(&mut self, fd: OwnedFd, events: EventStream) {
+    pub(super) fn open_event_stream(&mut self, socket: PlacedSocket, events: EventStream) {
         self.take_outputs();
         let EventStream { room, begin, .. } = events;
         let id = self.shard.open_event_stream(&room, &begin);
-        self.keep_socket(id, fd);
+        self.keep_socket(id, socket);
     }
 
     /// Keeps the descriptor of a new connection, and has it watched from now on. False when that is
     /// not possible, and the connection ends.
-    fn keep_socket(&mut self, id: ConnId, fd: OwnedFd) -> bool {
+    fn keep_socket(&mut self, id: ConnId, (fd, address_place): PlacedSocket) -> bool {
         // The poller tells a socket's state anew when it gets another token, so that nothing which
         // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
         let renamed = self.poller.epoll().rename_socket(&fd, tokens::of_connection(id));
-        self.sockets.insert(id, fd);
+        self.sockets.insert(id, fd, address_place);
         if let Err(error) = &renamed {
             self.note_failure(Syscall::EpollCtl, error);
             self.shard.on_end(id);

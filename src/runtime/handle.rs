@@ -1,7 +1,6 @@
 //! What a shard's tasks hold of it: HTTP requests, handlers, and what these spawn.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -13,6 +12,7 @@ use corecast_shards::{
 };
 use futures_lite::future;
 
+use super::arrivals::PlacedSocket;
 use super::driver::ShardDriver;
 use super::driver_ref::DriverRef;
 use super::inbox::Inboxes;
@@ -304,8 +304,8 @@ impl ShardHandle {
     }
 
     /// Makes a connection of HTTP's, for which one was claimed, an event stream.
-    pub(super) fn open_event_stream(&self, fd: OwnedFd, events: EventStream) {
-        self.0.driver.with(|driver| driver.open_event_stream(fd, events));
+    pub(super) fn open_event_stream(&self, socket: PlacedSocket, events: EventStream) {
+        self.0.driver.with(|driver| driver.open_event_stream(socket, events));
         self.notify();
     }
 }

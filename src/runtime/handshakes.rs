@@ -7,13 +7,13 @@ use corecast_shards::Permissions;
 
 use super::kernel::Syscall;
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
-use super::reception::{Arrival, HttpConnection, Reception};
+use super::reception::{Arrival, HttpConnection, Reception, claim_address, claim_peer};
 use super::sys;
 use super::tokens::{PENDING, REGISTRATION};
 use super::turn_time::QUANTUM_TIME_MAX;
-use crate::http::{Head, ProxyHeader, Upgrade, last_words};
+use crate::http::{Door, Head, ProxyHeader, Upgrade, last_words};
 use crate::program::{Caller, Handshake, Refusal, Session, SessionPolicy};
-use crate::values::Claims;
+use crate::values::{Claims, RefusalReason};
 
 /// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
 /// give or take one read's.
@@ -86,16 +86,24 @@ impl Reception {
             return self.end_preface(key, left, bytes);
         }
         if !self.state.rules().proxies.trust(waiting.caller.client_addr) {
+            self.state.note_refusal(RefusalReason::ProxyProtocol);
             return self.answer(key, &last_words::untrusted_proxy());
         }
         waiting.head.extend_from_slice(bytes);
         match ProxyHeader::read(&waiting.head) {
             ProxyHeader::Partial => {}
-            ProxyHeader::Malformed => self.answer(key, &last_words::no_proxy_header()),
+            ProxyHeader::Malformed => {
+                self.state.note_refusal(RefusalReason::ProxyProtocol);
+                self.answer(key, &last_words::no_proxy_header());
+            }
             ProxyHeader::Read { len, source } => {
                 let bytes = std::mem::take(&mut waiting.head);
-                if let Some(source) = source {
-                    waiting.caller.client_addr = source.to_canonical();
+                if let Some(source) = source.map(|source| source.to_canonical()) {
+                    match claim_peer(&self.state, source) {
+                        Ok(place) => waiting.address_place = place,
+                        Err(answer) => return self.answer(key, &answer),
+                    }
+                    waiting.caller.client_addr = source;
                 }
                 self.end_preface(key, len, &bytes);
             }
@@ -119,7 +127,11 @@ impl Reception {
     fn on_head(&mut self, key: u64, bytes: &[u8]) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let (limit, rules) = (self.state.limits().head_bytes, self.state.rules());
-        match Head::parse(bytes, limit, rules, waiting.caller.client_addr) {
+        let door = Door {
+            from: waiting.caller.client_addr,
+            admit: &|client| self.state.admit_handshake(client),
+        };
+        match Head::parse(bytes, limit, rules, door) {
             Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, bytes),
             Head::Partial => waiting.keep_head(bytes.to_vec()),
             Head::Request { .. } => self.hand_to_http(key, bytes),
@@ -172,6 +184,13 @@ impl Reception {
         if self.state.is_draining() {
             return self.answer(key, &last_words::draining());
         }
+        let Some(waiting) = self.pending.get_mut(key) else { return };
+        if self.state.rules().proxies.trust(waiting.caller.client_addr) {
+            match claim_address(&self.state, upgrade.client_addr) {
+                Ok(place) => waiting.address_place = place,
+                Err(answer) => return self.answer(key, &answer),
+            }
+        }
         if !self.state.claim_connection() {
             let limit = self.state.limits().connections;
             return self.answer(key, &last_words::at_capacity(limit));
@@ -179,12 +198,14 @@ impl Reception {
         let permissions = self.permissions_of(upgrade, session.as_ref());
         let Some(waiting) = self.pending.remove(key) else { return };
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
-        let (fd, response) = (waiting.fd, upgrade.response());
+        let PendingHandshake { fd, address_place, .. } = waiting;
+        let response = upgrade.response();
         // The socket's buffer is empty, so that it takes these bytes or is dead.
         if sys::send(&fd, &response).ok() != Some(response.len()) {
             return self.state.release_connection();
         }
-        self.arrivals.push(Arrival::WebSocket { fd, rest, session, permissions });
+        let arrival = Arrival::WebSocket { fd, address_place, rest, session, permissions };
+        self.arrivals.push(arrival);
     }
 
     /// What a connection may do: as much as any, if it is known.
@@ -199,24 +220,29 @@ impl Reception {
     /// Takes a connection back from its task, because its next request is a handshake: the first of
     /// these bytes.
     pub(super) fn take_back(&mut self, connection: HttpConnection, bytes: &[u8]) {
-        let HttpConnection { fd, caller, place } = connection;
+        let HttpConnection { fd, caller, place, address_place } = connection;
         let token = PENDING | self.pending.next_key();
         if let Err(error) = self.epoll.rename_socket(&fd, token) {
             return self.note_failure(Syscall::EpollCtl, &error);
         }
         let deadline = self.state.now() + self.state.limits().handshake_timeout;
-        let key = self.pending.insert(PendingHandshake::new(fd, caller, Some(place)), deadline);
+        let mut waiting = PendingHandshake::new(fd, caller);
+        (waiting.place, waiting.address_place) = (Some(place), address_place);
+        let key = self.pending.insert(waiting, deadline);
         self.on_head(key, bytes);
     }
 
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u64, bytes: &[u8]) {
         let Some(waiting) = self.pending.remove(key) else { return };
-        let PendingHandshake { fd, caller, place: Some(place), .. } = waiting else { return };
+        let PendingHandshake { fd, caller, place: Some(place), address_place, .. } = waiting else {
+            return;
+        };
         let registration = self.registrations.insert();
         match self.epoll.rename_socket(&fd, REGISTRATION | registration) {
             Ok(()) => {
-                let (connection, head) = (HttpConnection { fd, caller, place }, bytes.to_vec());
+                let connection = HttpConnection { fd, caller, place, address_place };
+                let head = bytes.to_vec();
                 self.arrivals.push(Arrival::Http { connection, registration, head });
             }
             Err(error) => {

@@ -1,8 +1,10 @@
 //! A plain HTTP connection's socket and its shard, as HTTP sees them.
 
 use std::io;
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
+use super::addresses::Claim;
 use super::driver_ref::DriverRef;
 use super::handle::ShardHandle;
 use super::reception::HttpConnection;
@@ -93,6 +95,19 @@ impl Transport for HttpSocket {
         evicted.unwrap_or(true)
     }
 
+    fn claim_address(&mut self, client: IpAddr) -> bool {
+        let HttpConnection { caller, address_place, .. } = &mut self.connection;
+        if !self.handle.state().rules().proxies.trust(caller.client_addr) {
+            return true;
+        }
+        match self.handle.state().claim_address(client) {
+            Claim::Free => *address_place = None,
+            Claim::Placed(place) => *address_place = Some(place),
+            Claim::Refused => return false,
+        }
+        true
+    }
+
     fn take_back(self, bytes: &[u8]) {
         drop(self.registration);
         self.handle.take_back(self.connection, bytes);
@@ -100,8 +115,8 @@ impl Transport for HttpSocket {
 
     fn open_event_stream(self, events: EventStream) {
         drop(self.registration);
-        let HttpConnection { fd, .. } = self.connection;
-        self.handle.open_event_stream(fd, events);
+        let HttpConnection { fd, address_place, .. } = self.connection;
+        self.handle.open_event_stream((fd, address_place), events);
     }
 }
 

@@ -14,6 +14,7 @@
 //! loop by a [`handle`]; shards reach each other through the [`mesh`], external threads through an
 //! [`inbox`]. Only what is not on the hot path is a task.
 
+mod addresses;
 mod arrivals;
 mod batch;
 mod calls;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::Time;
 
+use super::addresses::AddressPlace;
 use super::server_state::HttpPlace;
 use crate::http::Upgrade;
 use crate::program::Caller;
@@ -16,6 +17,8 @@ pub(crate) struct PendingHandshake {
     pub(crate) caller: Caller,
     /// None for one that found no place, and is only told so.
     pub(crate) place: Option<HttpPlace>,
+    /// None where its client's address does not count.
+    pub(crate) address_place: Option<AddressPlace>,
     /// What is to come before the first request.
     pub(crate) preface: Preface,
     /// The part of a head that has arrived; empty when a head comes in one piece, as most do.
@@ -64,11 +67,12 @@ pub(crate) struct PendingHandshakes {
 }
 
 impl PendingHandshake {
-    pub(crate) fn new(fd: OwnedFd, caller: Caller, place: Option<HttpPlace>) -> PendingHandshake {
+    pub(crate) fn new(fd: OwnedFd, caller: Caller) -> PendingHandshake {
         PendingHandshake {
             fd,
             caller,
-            place,
+            place: None,
+            address_place: None,
             preface: Preface::Done,
             head: Vec::new(),
             parsed: 0,
@@ -177,6 +181,15 @@ impl PendingHandshakes {
         keys.find(|key| self.open.get(key).is_some_and(is_silent))
     }
 
+    /// The one whose head has been incomplete for longest, if it must be done by this time.
+    pub(crate) fn slowest_head(&self, due: Time) -> Option<u64> {
+        let is_slow = |one: &PendingHandshake| {
+            !one.head.is_empty() && !one.answered && one.awaiting.is_none() && !one.queued
+        };
+        let mut due = self.handshake_deadlines.iter().take_while(|(deadline, _)| *deadline <= due);
+        due.find(|(_, key)| self.open.get(key).is_some_and(is_slow)).map(|(_, key)| *key)
+    }
+
     /// How many were answered and have not ended their side, at most.
     pub(crate) fn answered(&self) -> usize {
         self.close_deadlines.len()
@@ -246,7 +259,7 @@ mod tests {
     fn handshake() -> PendingHandshake {
         let (remote_addr, client_addr) = (([127, 0, 0, 1], 7).into(), [127, 0, 0, 1].into());
         let caller = Caller { remote_addr, client_addr };
-        PendingHandshake::new(crate::runtime::sys::event_fd().unwrap(), caller, None)
+        PendingHandshake::new(crate::runtime::sys::event_fd().unwrap(), caller)
     }
 
     #[test]

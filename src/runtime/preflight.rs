@@ -11,6 +11,15 @@ use crate::values::{Executor, ExecutorChoice};
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// No public address takes more than this share of the connections. It may have as many in any case
+/// as a network behind one address needs.
+const ADDRESS_SHARE: usize = 8;
+const ADDRESS_MIN: usize = 256;
+
+/// Handshakes of one public address per second: enough for a network behind it that comes back
+/// after a restart, and a fraction of what a core can answer.
+const ADDRESS_HANDSHAKES: usize = 500;
+
 /// The limit of plain HTTP connections, unless it is given: a share of all connections, but some in
 /// any case, and no more than take 100 MB when they are idle.
 const HTTP_SHARE: usize = 8;
@@ -95,6 +104,12 @@ pub(super) fn check_descriptors(shards: usize, limits: &mut Limits) -> Result<()
     if limits.http_connections == usize::MAX {
         limits.http_connections = (limits.connections / HTTP_SHARE).clamp(HTTP_MIN, HTTP_MAX);
     }
+    if limits.address_connections == usize::MAX {
+        limits.address_connections = (limits.connections / ADDRESS_SHARE).max(ADDRESS_MIN);
+    }
+    if limits.address_handshakes == usize::MAX {
+        limits.address_handshakes = ADDRESS_HANDSHAKES;
+    }
     Ok(())
 }
 
@@ -113,5 +128,11 @@ mod tests {
         assert_eq!(HTTP_SHARE, 8, "an eighth");
         let http = format!("an eighth of --max-connections, {HTTP_MIN} to {HTTP_MAX}");
         assert_eq!(said("max-http-connections"), http);
+        assert_eq!(ADDRESS_SHARE, 8, "an eighth");
+        let address =
+            format!("an eighth of --max-connections, at least {ADDRESS_MIN}, for public addresses");
+        assert_eq!(said("max-connections-per-address"), address);
+        let handshakes = format!("{ADDRESS_HANDSHAKES} for public addresses");
+        assert_eq!(said("handshakes-per-address"), handshakes);
     }
 }

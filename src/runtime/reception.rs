@@ -1,14 +1,15 @@
 //! Connections before they are WebSockets: accepted, or refused because there is no place.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Permissions, ShardId, Time};
+use corecast_shards::{Pace, Paced, Permissions, ShardId, Time};
 
+use super::addresses::{AddressPlace, Claim};
 use super::kernel::Syscall;
 use super::pending::{PendingHandshake, PendingHandshakes, Preface};
 use super::poller::Epoll;
@@ -20,6 +21,7 @@ use super::tokens::{LISTENER, PENDING};
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::last_words;
 use crate::program::{Caller, Handshake, Needs, Session, SessionPolicy};
+use crate::values::RefusalReason;
 
 /// What accepts connections and reads what they say first, up to where it is known what they are.
 pub(crate) struct Reception {
@@ -29,8 +31,13 @@ pub(crate) struct Reception {
     listener: TcpListener,
     /// Whether each connection begins with the header of the PROXY protocol.
     proxy_protocol: bool,
-    /// When to accept again after the process had run out of descriptors.
+    /// When to accept again after the process had run out of descriptors, or enough were accepted.
     accepts_again: Option<Time>,
+    /// How many are accepted per second, and what was taken of that.
+    pace: Pace,
+    paced: Paced,
+    /// Up to when new connections may have waited in the backlog, because of that.
+    queued_until: Time,
     reserve: Reserve,
     pub(super) pending: PendingHandshakes,
     /// The descriptors of plain HTTP connections, which their tasks wait for.
@@ -50,13 +57,42 @@ pub(crate) struct HttpConnection {
     pub(crate) fd: OwnedFd,
     pub(crate) caller: Caller,
     pub(crate) place: HttpPlace,
+    pub(crate) address_place: Option<AddressPlace>,
+}
+
+/// A place among the connections of a client's address, or the answer instead; none
+/// where the address does not count.
+pub(super) fn claim_address(
+    state: &ServerState,
+    client: IpAddr,
+) -> Result<Option<AddressPlace>, Vec<u8>> {
+    match state.claim_address(client) {
+        Claim::Free => Ok(None),
+        Claim::Placed(place) => Ok(Some(place)),
+        Claim::Refused => Err(last_words::too_many_connections(state.limits())),
+    }
+}
+
+/// The same for where a connection itself comes from. A trusted proxy's counts with the address of
+/// its client, once that is known.
+pub(super) fn claim_peer(
+    state: &ServerState,
+    peer: IpAddr,
+) -> Result<Option<AddressPlace>, Vec<u8>> {
+    if state.rules().proxies.trust(peer) { Ok(None) } else { claim_address(state, peer) }
 }
 
 /// What a connection turned out to be.
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// A WebSocket whose handshake was answered, with the bytes that came behind it.
-    WebSocket { fd: OwnedFd, rest: Vec<u8>, session: Option<Session>, permissions: Permissions },
+    WebSocket {
+        fd: OwnedFd,
+        address_place: Option<AddressPlace>,
+        rest: Vec<u8>,
+        session: Option<Session>,
+        permissions: Permissions,
+    },
     /// A connection that speaks plain HTTP, and what it has said so far. The poller knows it by
     /// this registration.
     Http { connection: HttpConnection, registration: u64, head: Vec<u8> },
@@ -84,6 +120,13 @@ const TURNED_AWAY_MAX: usize = 64;
 /// How long to wait before accepting again when no connection can be closed for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// After this part of its time a connection that has not finished its head makes way for a new one.
+const SLOW_SHARE: u32 = 10;
+
+/// How long the listener is left alone at least when enough were accepted for now, so that many are
+/// due when it is looked at again.
+const PACE_PAUSE_MIN: Duration = Duration::from_millis(10);
+
 /// Bytes read from a connection at once before it is a WebSocket.
 const READ_BYTES: usize = 64 << 10;
 
@@ -97,6 +140,7 @@ impl Reception {
         needs: &Needs,
     ) -> io::Result<Reception> {
         let proxy_protocol = state.proxy_protocol();
+        let pace = Pace::per_second(state.limits().accepts);
         epoll.add_listener(&listener, LISTENER)?;
         Ok(Reception {
             shard,
@@ -105,6 +149,9 @@ impl Reception {
             listener,
             proxy_protocol,
             accepts_again: None,
+            pace,
+            paced: Paced::default(),
+            queued_until: Time::default(),
             reserve: Reserve::Spare(sys::event_fd()?),
             pending: PendingHandshakes::default(),
             registrations: Registrations::default(),
@@ -134,9 +181,14 @@ impl Reception {
                 // Those that are still to be read may turn out to have nothing to say, and make way.
                 return;
             }
+            let now = self.state.now();
+            if let Some(wait) = self.pace.wait(self.paced, now) {
+                self.queued_until = now + self.state.limits().handshake_timeout;
+                return self.pause_accepting(wait.max(PACE_PAUSE_MIN));
+            }
             self.counts.accepts += 1;
             match sys::accept(&self.listener) {
-                Ok((fd, remote_addr)) => self.add_pending(fd, remote_addr),
+                Ok((fd, remote_addr)) => self.receive(fd, remote_addr),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) if self.makes_way(&error) => {}
@@ -168,7 +220,7 @@ impl Reception {
                 return true;
             }
         }
-        self.pause_accepting();
+        self.pause_accepting(ACCEPT_PAUSE);
         false
     }
 
@@ -177,65 +229,90 @@ impl Reception {
         self.state.http_connections() >= self.state.limits().http_connections
     }
 
-    /// A place for a new connection, if need be that of one which is between two requests, or has
-    /// said nothing yet.
+    /// A place for a new connection, if need be that of one which is between two requests, has said
+    /// nothing yet, or takes its time over a request.
     fn http_place(&mut self) -> Option<HttpPlace> {
         let place = ServerState::claim_http(&self.state);
         if place.is_some() {
             return place;
         }
         if !self.registrations.evict() {
-            drop(self.pending.most_silent().and_then(|key| self.pending.remove(key))?);
+            let key = self.pending.most_silent().or_else(|| self.slowest_head())?;
+            self.send_away(key);
         }
         self.counts.evicted += 1;
         Some(ServerState::succeed_http(&self.state))
     }
 
-    /// Takes a new connection in, to be read from now on.
-    fn add_pending(&mut self, fd: OwnedFd, remote_addr: SocketAddr) {
-        let place = self.http_place();
-        if place.is_none() && self.pending.answered() >= TURNED_AWAY_MAX {
-            return self.turn_away(&fd);
+    /// Takes a new connection in, to be read from now on, or to read why it is not.
+    fn receive(&mut self, fd: OwnedFd, remote_addr: SocketAddr) {
+        let mut newcomer = self.newcomer(fd, remote_addr);
+        let refusal = self.place(&mut newcomer).err();
+        self.add_pending(newcomer, refusal);
+    }
+
+    /// Gives a newcomer the places that it needs, or has the answer instead.
+    fn place(&mut self, newcomer: &mut PendingHandshake) -> Result<(), Vec<u8>> {
+        if self.has_waited_too_long(newcomer) {
+            self.state.note_refusal(RefusalReason::Accepts);
+            return Err(last_words::crowded());
         }
+        self.pace.take(&mut self.paced, self.state.now());
+        newcomer.address_place = claim_peer(&self.state, newcomer.caller.client_addr)?;
+        newcomer.place = self.http_place();
+        if newcomer.place.is_none() {
+            self.counts.refused += 1;
+            return Err(last_words::crowded());
+        }
+        Ok(())
+    }
+
+    /// Whether a connection has waited in the backlog for so long that others are to be served
+    /// before it: half of what a handshake may take. Nothing waits while enough are accepted.
+    fn has_waited_too_long(&self, newcomer: &PendingHandshake) -> bool {
+        self.state.now() < self.queued_until
+            && sys::silence(newcomer) > self.state.limits().handshake_timeout / 2
+    }
+
+    fn add_pending(&mut self, newcomer: PendingHandshake, refusal: Option<Vec<u8>>) {
+        if let Some(answer) = &refusal
+            && self.pending.answered() >= TURNED_AWAY_MAX
+        {
+            return self.turn_away(&newcomer, answer);
+        }
+        let fd = &newcomer.fd;
         let token = PENDING | self.pending.next_key();
-        let watched = self.epoll.add_socket(&fd, token).or_else(|error| {
+        let watched = self.epoll.add_socket(fd, token).or_else(|error| {
             self.note_failure(Syscall::EpollCtl, &error);
             // The place of an idle one may be what is missing.
-            if self.evict() { self.epoll.add_socket(&fd, token) } else { Err(error) }
+            if self.evict() { self.epoll.add_socket(fd, token) } else { Err(error) }
         });
         if watched.is_err() {
             // Nothing would say when it is readable.
-            return self.turn_away(&fd);
+            self.counts.refused += 1;
+            return self.turn_away(&newcomer, &last_words::crowded());
         }
-        let is_welcome = place.is_some();
         let deadline = self.state.now() + self.state.limits().handshake_timeout;
-        let key = self.pending.insert(self.newcomer(fd, remote_addr, place), deadline);
-        if is_welcome {
-            return self.pending.queue(key);
+        let key = self.pending.insert(newcomer, deadline);
+        match refusal {
+            None => self.pending.queue(key),
+            Some(answer) => self.answer(key, &answer),
         }
-        self.counts.refused += 1;
-        self.answer(key, &last_words::crowded());
     }
 
     /// A connection that has said nothing yet.
-    fn newcomer(
-        &self,
-        fd: OwnedFd,
-        remote_addr: SocketAddr,
-        place: Option<HttpPlace>,
-    ) -> PendingHandshake {
+    fn newcomer(&self, fd: OwnedFd, remote_addr: SocketAddr) -> PendingHandshake {
         let caller = Caller { remote_addr, client_addr: remote_addr.ip().to_canonical() };
-        let mut newcomer = PendingHandshake::new(fd, caller, place);
+        let mut newcomer = PendingHandshake::new(fd, caller);
         newcomer.preface = if self.proxy_protocol { Preface::Header } else { Preface::Done };
         newcomer
     }
 
-    /// Tells a connection that there is no room, and ends it at once. What it has said is read
-    /// before, so that its unread request does not make the kernel tear our answer away.
-    fn turn_away(&mut self, fd: &OwnedFd) {
-        let _ = sys::receive(fd, &mut self.buffer);
-        let _ = sys::send(fd, &last_words::crowded());
-        self.counts.refused += 1;
+    /// Tells a connection why it is refused, and ends it at once. What it has said is read before,
+    /// so that its unread request does not make the kernel tear our answer away.
+    fn turn_away(&mut self, newcomer: &PendingHandshake, answer: &[u8]) {
+        let _ = sys::receive(newcomer, &mut self.buffer);
+        let _ = sys::send(newcomer, answer);
     }
 
     /// Closes the connection that is missed least, if there is one.
@@ -245,12 +322,23 @@ impl Reception {
             return false;
         };
         self.counts.evicted += 1;
+        self.send_away(key);
+        true
+    }
+
+    /// One that has been at its head for longer than the others, and than it needs.
+    fn slowest_head(&self) -> Option<u64> {
+        let timeout = self.state.limits().handshake_timeout;
+        self.pending.slowest_head(self.state.now() + (timeout - timeout / SLOW_SHARE))
+    }
+
+    /// Closes a connection for another's sake.
+    fn send_away(&mut self, key: u64) {
         let handshake = self.pending.remove(key);
         if let Some(handshake) = handshake.filter(|handshake| !handshake.head.is_empty()) {
             // It has begun a request, and may read why it goes.
             let _ = sys::send(&handshake, &last_words::crowded());
         }
-        true
     }
 
     /// Accepts the next connection in place of the reserve, and tells it that there is no room.
@@ -270,7 +358,7 @@ impl Reception {
         // It may have to make way for the next at once, and an unread request would make the kernel
         // tear our answer away.
         let _ = sys::receive(&fd, &mut self.buffer);
-        let newcomer = self.newcomer(fd, remote_addr, None);
+        let newcomer = self.newcomer(fd, remote_addr);
         let key = self.pending.insert(newcomer, self.state.now());
         self.answer(key, &last_words::crowded());
         self.reserve = Reserve::Lent(key);
@@ -297,8 +385,8 @@ impl Reception {
     }
 
     /// Leaves the listener's queue alone for a moment.
-    fn pause_accepting(&mut self) {
-        self.accepts_again = Some(self.state.now() + ACCEPT_PAUSE);
+    fn pause_accepting(&mut self, pause: Duration) {
+        self.accepts_again = Some(self.state.now() + pause);
         if let Err(error) = self.epoll.remove(&self.listener) {
             // Then each poll reports it, and nothing looks.
             self.note_failure(Syscall::EpollCtl, &error);
@@ -344,6 +432,7 @@ impl Reception {
             if waiting.awaiting.is_some() {
                 self.answer(key, &last_words::undecided());
             } else if !waiting.head.is_empty() {
+                self.state.note_refusal(RefusalReason::Head);
                 self.answer(key, &last_words::head_late());
             } else {
                 self.pending.remove(key);

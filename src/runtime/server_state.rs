@@ -1,17 +1,19 @@
 //! What the threads of one server share.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 
+use super::addresses::{AddressPlace, Addresses, Claim};
 use super::counts::SharedCounts;
 use super::kernel::{Failures, Syscall};
 use crate::http::AccessRules;
-use crate::values::{Counts, ExecutorChoice};
+use crate::values::{Counts, ExecutorChoice, RefusalReason};
 
 /// What the threads of one server share. Nothing here is on the way of a message.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct ServerState {
     config: Config,
     rules: AccessRules,
     proxy_protocol: bool,
+    addresses: Arc<Addresses>,
+    refusals: [AtomicU64; RefusalReason::ALL.len()],
     cores: Vec<Option<usize>>,
     executor: ExecutorChoice,
     gauges: Vec<Gauges>,
@@ -99,6 +103,7 @@ impl ServerState {
         config: Config,
         rules: AccessRules,
         proxy_protocol: bool,
+        addresses: Addresses,
         cores: Vec<Option<usize>>,
         executor: ExecutorChoice,
     ) -> ServerState {
@@ -106,6 +111,8 @@ impl ServerState {
             config,
             rules,
             proxy_protocol,
+            addresses: Arc::new(addresses),
+            refusals: Default::default(),
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
             executor,
@@ -139,6 +146,32 @@ impl ServerState {
     /// Whether each connection begins with the header of the PROXY protocol.
     pub(crate) fn proxy_protocol(&self) -> bool {
         self.proxy_protocol
+    }
+
+    /// Counts one more connection of an address, if it counts, and if it may have one.
+    pub(super) fn claim_address(&self, address: IpAddr) -> Claim {
+        let claim = AddressPlace::claim(&self.addresses, address);
+        if matches!(claim, Claim::Refused) {
+            self.note_refusal(RefusalReason::AddressConnections);
+        }
+        claim
+    }
+
+    /// Lets a client begin a handshake or an event stream; else says after how long it may.
+    pub(crate) fn admit_handshake(&self, client: IpAddr) -> Result<(), Duration> {
+        let admitted = self.addresses.begin_handshake(client);
+        admitted.inspect_err(|_| self.note_refusal(RefusalReason::AddressHandshakes))
+    }
+
+    /// Counts what was refused.
+    pub(crate) fn note_refusal(&self, reason: RefusalReason) {
+        self.refusals[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How much was refused for each reason.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
+        let counts = self.refusals.iter().map(|count| count.load(Ordering::Relaxed));
+        RefusalReason::ALL.into_iter().zip(counts)
     }
 
     pub(crate) fn shards(&self) -> usize {

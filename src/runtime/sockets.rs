@@ -1,8 +1,11 @@
 //! The descriptors of open connections.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::ConnId;
+
+use super::addresses::AddressPlace;
 
 /// Descriptors by slot of the connection, beside what is known of their readiness.
 ///
@@ -11,6 +14,8 @@ use corecast_shards::ConnId;
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     slots: Vec<Option<Socket>>,
+    /// The places of those whose client's address counts, by slot.
+    places: HashMap<u32, AddressPlace>,
 }
 
 /// One connection's descriptor, which is closed with it.
@@ -46,7 +51,7 @@ impl Sockets {
         self.slots.len()
     }
 
-    pub(crate) fn insert(&mut self, id: ConnId, fd: OwnedFd) {
+    pub(super) fn insert(&mut self, id: ConnId, fd: OwnedFd, address_place: Option<AddressPlace>) {
         let slot = id.slot as usize;
         if slot >= self.slots.len() {
             self.slots.resize_with(slot + 1, || None);
@@ -59,6 +64,9 @@ impl Sockets {
             ending: Ending::Unknown,
         });
         assert!(before.is_none(), "a slot is closed before it is used again");
+        if let Some(place) = address_place {
+            self.places.insert(id.slot, place);
+        }
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Socket> {
@@ -74,6 +82,7 @@ impl Sockets {
     pub(crate) fn close(&mut self, id: ConnId) {
         if self.get(id).is_some() {
             self.slots[id.slot as usize] = None;
+            self.places.remove(&id.slot);
         }
     }
 }

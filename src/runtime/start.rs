@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use corecast_shards::{Config, Limits, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
+use super::addresses::Addresses;
 use super::cores::choose_cores;
 use super::current_shard::enter;
 use super::driver::{DriverInit, ShardDriver};
@@ -106,6 +107,7 @@ fn start_on(
         config.clone(),
         rules,
         settings.proxy_protocol,
+        Addresses::new(limits, &settings.limits),
         cores.to_vec(),
         executor,
     );

@@ -109,6 +109,27 @@ pub(crate) fn unsent(fd: &impl AsFd) -> usize {
     if result < 0 { 0 } else { usize::try_from(bytes).unwrap_or(0) }
 }
 
+/// How long nothing has come from a peer, in steps of milliseconds; zero when the kernel does not
+/// say. Of a connection that waits in the backlog it is how long it waits, or less.
+pub(crate) fn silence(fd: &impl AsFd) -> Duration {
+    // SAFETY: all zero is a valid tcp_info, which is plain numbers.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel writes at most `len` bytes
+    // to `info`, borrowed exclusively until the call returns (TCP_INFO of tcp(7)).
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        )
+    };
+    let millis = if result < 0 { 0 } else { info.tcpi_last_data_recv };
+    Duration::from_millis(millis.into())
+}
+
 /// Lets the close of a connection drop what its peer has not taken, and tell it by a reset.
 pub(crate) fn reset_on_close(fd: &OwnedFd) {
     // It fails only when the peer is gone already.

@@ -10,6 +10,7 @@ mod message;
 mod publication;
 mod query;
 mod receipt;
+mod refusal_reason;
 mod sizing;
 mod target;
 
@@ -24,6 +25,7 @@ pub use message::{Message, MessageError};
 pub use publication::Publication;
 pub(crate) use query::parameter;
 pub use receipt::Receipt;
+pub(crate) use refusal_reason::RefusalReason;
 pub use sizing::Sizing;
 pub use target::Target;
 pub(crate) use target::{Outgoing, Source};

@@ -51,7 +51,12 @@ fn dial(server: &Server) -> Raw {
 
 #[test]
 fn the_first_address_from_the_right_that_is_no_proxys_is_the_client() {
-    let server = Watched::start(&["--trusted-proxy", "127.0.0.1,10.0.0.0/8", "--trusted-proxy", "2001:db8::/32"]);
+    let server = Watched::start(&[
+        "--trusted-proxy",
+        "127.0.0.1,10.0.0.0/8",
+        "--trusted-proxy",
+        "2001:db8::/32",
+    ]);
     for (fields, client) in [
         ("", "127.0.0.1"),
         ("X-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1"),

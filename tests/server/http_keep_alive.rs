@@ -73,5 +73,6 @@ fn a_later_head_has_its_deadline_too() {
     raw.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(raw.response().status, 200);
     raw.write(b"GET /healthz HTTP/1.1\r\nHost");
+    raw.response().assert_error(408);
     raw.expect_end();
 }

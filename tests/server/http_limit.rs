@@ -45,7 +45,9 @@ fn those_that_have_said_nothing_make_way_too() {
 
 #[test]
 fn beyond_the_limit_the_answer_is_503() {
-    let server = Server::start_with_shards(1, &["--max-http-connections", "8"]);
+    // They are slow, and so make way, after a tenth of their time.
+    let flags = ["--max-http-connections", "8", "--handshake-timeout", "1h"];
+    let server = Server::start_with_shards(1, &flags);
     let mut member = Client::connect(&server);
     let busy: Vec<Raw> = (0..8)
         .map(|_| {

@@ -34,7 +34,9 @@ mod handshake;
 mod idle;
 mod origins;
 
-// Where a connection comes from.
+// Where a connection comes from, and how many may.
+mod accept_rate;
+mod address_limits;
 mod client_addresses;
 mod proxies;
 mod proxy_protocol;
@@ -49,6 +51,7 @@ mod event_streams;
 mod anonymous;
 mod api_keys;
 mod http_connections;
+mod http_deadlines;
 mod http_errors;
 mod http_keep_alive;
 mod http_last_request;

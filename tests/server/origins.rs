@@ -1,7 +1,7 @@
 //! Proves that only pages that may are connected, and that nobody reaches a server of this machine
 //! under another machine's name.
 
-use crate::support::{Raw, Response, Server, http, refused, serve, upgrade_head};
+use crate::support::{Raw, Response, Server, http, parse_head, refused, serve, upgrade_head};
 
 /// The answer to a handshake that says `Host` and, if not empty, `Origin`.
 fn handshake(server: &Server, host: &str, origin: &str) -> Response {
@@ -86,6 +86,87 @@ fn a_server_of_this_machine_answers_to_no_other_name() {
     let evil = [("Host", "evil.example")];
     assert_eq!(http(server.address(), "GET", &absolute("localhost"), &evil, "").status, 200);
     http(server.address(), "GET", &absolute("evil.example"), &[], "").assert_error(403);
+}
+
+/// Names that another program might take for this machine's, or that change when they are decoded.
+const NEARLY_LOOPBACK: [&str; 12] = [
+    "%6cocalhost",
+    "localhost%2eevil.example",
+    "localhost%00.evil.example",
+    "127.0.0.1.",
+    "127.1",
+    "2130706433",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "[::]",
+    "[::ffff:192.0.2.1]",
+    "localhost.localdomain",
+    "xn--localhost",
+];
+
+#[test]
+fn only_the_plain_names_of_this_machine_are_its_own() {
+    let server = Server::start(&[]);
+    for host in ["[0:0:0:0:0:0:0:1]:80", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "a.localhost."] {
+        assert_eq!(handshake(&server, host, "").status, 101, "{host}");
+    }
+    for host in NEARLY_LOOPBACK {
+        handshake(&server, host, "").assert_error(403);
+        for target in ["/v1/stats", "/v1/rooms/r/events"] {
+            http(server.address(), "GET", target, &[("Host", host)], "").assert_error(403);
+        }
+    }
+    for host in ["localhost, evil.example", "localhost evil", "user@localhost", "[::1%25lo]", "::1"]
+    {
+        handshake(&server, host, "").assert_error(400);
+        let headers = [("Host", host)];
+        http(server.address(), "GET", "/v1/rooms/r/events", &headers, "").assert_error(400);
+    }
+    let two = "localhost\r\nHost: localhost";
+    handshake(&server, two, "").assert_error(400);
+}
+
+#[test]
+fn an_absolute_target_says_which_host_is_meant_to_handshakes_and_event_streams() {
+    let server = Server::start(&[]);
+    let absolute = |host: &str, more: &str| {
+        let head = upgrade_head(more).replace("/ws", &format!("http://{host}/ws"));
+        let mut raw = Raw::dial(server.address());
+        raw.write(head.replace("Host: localhost", "Host: evil.example").as_bytes());
+        raw.response()
+    };
+    assert_eq!(absolute("localhost", "").status, 101);
+    absolute("localhost", "Origin: http://evil.example\r\n").assert_error(403);
+    absolute("evil.example", "").assert_error(403);
+    absolute("%6cocalhost", "").assert_error(403);
+    absolute("user@localhost", "").assert_error(400);
+    let events = |host: &str, origin: &str| {
+        let target = format!("http://{host}/v1/rooms/r/events");
+        http(server.address(), "GET", &target, &[("Origin", origin)], "")
+    };
+    events("localhost", "http://evil.example").assert_error(403);
+    events("evil.example", "http://evil.example").assert_error(403);
+}
+
+#[test]
+fn an_event_stream_asks_for_the_origin_as_a_handshake_does() {
+    let server = Server::start(&[]);
+    let own = format!("http://{}", server.address());
+    let host = server.address().to_string();
+    let answer = |origins: &[&str]| {
+        let mut headers = vec![("Host", host.as_str())];
+        headers.extend(origins.iter().map(|origin| ("Origin", *origin)));
+        let fields = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let fields: String = fields.collect();
+        let mut raw = Raw::dial(server.address());
+        raw.write(format!("HEAD /v1/rooms/r/events HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        parse_head(&raw.head()).status
+    };
+    assert_eq!((answer(&[]), answer(&[&own])), (200, 200));
+    for origins in [&["null"][..], &["http://evil.example"], &[&own, &own], &[&own, "null"], &[""]]
+    {
+        assert_eq!(answer(origins), 403, "{origins:?}");
+    }
 }
 
 #[test]

@@ -24,9 +24,11 @@ impl Proxy {
     /// Runs a proxy with a configuration in which `PORT` is a free port and `FOLDER` its own
     /// folder, and waits until it listens.
     fn start(program: &str, arguments: &[&str], configuration: &str) -> Proxy {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        // An address of their own, so that no other test takes the port before they do.
+        let free = TcpListener::bind("127.0.7.1:0").unwrap();
         let address = free.local_addr().unwrap();
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{}", address.port()));
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{}", address.port()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.to_str().unwrap();
         let port = address.port().to_string();
@@ -82,9 +84,9 @@ impl Drop for Proxy {
 fn find(program: &str) -> PathBuf {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
     let mut found = path.split(':').map(|folder| Path::new(folder).join(program));
-    found.find(|path| path.exists()).unwrap_or_else(|| {
-        panic!("{program} is missing: scripts/setup installs it")
-    })
+    found
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{program} is missing: scripts/setup installs it"))
 }
 
 fn nginx(server: &Server) -> Proxy {
@@ -97,7 +99,7 @@ fn nginx(server: &Server) -> Proxy {
             fastcgi_temp_path FOLDER/fastcgi; uwsgi_temp_path FOLDER/uwsgi;
             scgi_temp_path FOLDER/scgi;
             server {
-                listen 127.0.0.1:PORT;
+                listen 127.0.7.1:PORT;
                 location / {
                     proxy_pass http://SERVER;
                     proxy_http_version 1.1;
@@ -116,7 +118,7 @@ fn nginx(server: &Server) -> Proxy {
 fn haproxy(server: &Server, mode: &str, options: &str) -> Proxy {
     let configuration = format!(
         "global\n    maxconn 64\ndefaults\n    mode {mode}\n    timeout connect 30s\n    \
-         timeout client 60s\n    timeout server 60s\nlisten corecast\n    bind 127.0.0.1:PORT\n    \
+         timeout client 60s\n    timeout server 60s\nlisten corecast\n    bind 127.0.7.1:PORT\n    \
          {options}\n",
     );
     let configuration = configuration.replace("SERVER", &server.address().to_string());
@@ -159,7 +161,7 @@ fn a_chain_of_proxies_is_followed_to_the_client() {
     let inner = haproxy(&server, "tcp", "server one SERVER send-proxy-v2");
     let outer = {
         let configuration = "defaults\n    mode http\n    timeout connect 30s\n    timeout client \
-            60s\n    timeout server 60s\nlisten outer\n    bind 127.0.0.1:PORT\n    option \
+            60s\n    timeout server 60s\nlisten outer\n    bind 127.0.7.1:PORT\n    option \
             forwardfor\n    server one INNER\n";
         let configuration = configuration.replace("INNER", &inner.address.to_string());
         Proxy::start("haproxy", &["-db", "-q", "-f", "FOLDER/conf"], &configuration)

@@ -38,8 +38,16 @@ fn the_client_is_the_one_that_the_header_names() {
         (v2(0x21, 0, b""), "", "127.0.0.1"),
         (v2(0x21, 0x31, &[1; 216]), "", "127.0.0.1"),
         // A proxy behind the proxy is believed, a client is not.
-        (b"PROXY TCP4 10.0.0.9 127.0.0.1 1 80\r\n".to_vec(), "X-Forwarded-For: 192.0.2.3\r\n", "192.0.2.3"),
-        (b"PROXY TCP4 192.0.2.4 127.0.0.1 1 80\r\n".to_vec(), "X-Forwarded-For: 192.0.2.3\r\n", "192.0.2.4"),
+        (
+            b"PROXY TCP4 10.0.0.9 127.0.0.1 1 80\r\n".to_vec(),
+            "X-Forwarded-For: 192.0.2.3\r\n",
+            "192.0.2.3",
+        ),
+        (
+            b"PROXY TCP4 192.0.2.4 127.0.0.1 1 80\r\n".to_vec(),
+            "X-Forwarded-For: 192.0.2.3\r\n",
+            "192.0.2.4",
+        ),
     ] {
         let mut raw = Raw::dial(server.address());
         upgrade_behind(&mut raw, &header, fields);
@@ -51,8 +59,7 @@ fn the_client_is_the_one_that_the_header_names() {
 fn a_header_may_come_in_single_bytes() {
     let server = Watched::start(&ON);
     let entries = [&V4[..], b"\x04\0\x20", &[0; 32]].concat();
-    for header in
-        [b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n".to_vec(), v2(0x21, 0x11, &entries)]
+    for header in [b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 80\r\n".to_vec(), v2(0x21, 0x11, &entries)]
     {
         let mut raw = Raw::dial(server.address());
         for byte in header.iter().chain(upgrade_head("").as_bytes()) {

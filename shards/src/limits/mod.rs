@@ -215,8 +215,54 @@ limits! {
         default: usize::MAX => "an eighth of --max-connections, 64 to 4096",
         bounds: 1 => usize::MAX,
         what: "Plain HTTP connections and handshakes",
-        beyond: "status 503, after idle ones have gone",
+        beyond: "status 503, after idle and slow ones have gone",
+        more: "The answer carries `Retry-After`. Slow is what has not finished a head or a body \
+               within a tenth of its time.",
+    }
+    address_connections: Count {
+        flag: "max-connections-per-address",
+        default: usize::MAX => "an eighth of --max-connections, at least 256, for public addresses",
+        bounds: 0 => usize::MAX,
+        what: "Connections of one client address, where 0 means no limit; of IPv6 a /64 is one",
+        beyond: "status 429",
+        more: "The answer comes before the upgrade and carries `Retry-After`. Until it is set, \
+               addresses of loopback, of private networks and of carriers' translation do not \
+               count: many clients may stand behind one. What comes over a trusted proxy counts \
+               from the upgrade, or the event stream, on, with the address of its client.",
+    }
+    address_handshakes: Count {
+        flag: "handshakes-per-address",
+        default: usize::MAX => "500 for public addresses",
+        bounds: 0 => usize::MAX,
+        what: "Handshakes and event streams that one client address begins per second, and at \
+               once, where 0 means no limit",
+        beyond: "status 429",
+        more: "The answer carries `Retry-After`. Which addresses count is as for \
+               `--max-connections-per-address`.",
+    }
+    accepts: Count {
+        flag: "accepts",
+        default: 20_000,
+        bounds: 0 => usize::MAX,
+        what: "New connections that one shard accepts per second, and at once, where 0 means no \
+               limit",
+        beyond: "they wait in the kernel's backlog, and after half of `--handshake-timeout` get \
+                 status 503",
         more: "The answer carries `Retry-After`.",
+    }
+    body_timeout: Time {
+        flag: "body-timeout",
+        default: Duration::from_secs(10),
+        bounds: Duration::from_nanos(1) => Duration::MAX,
+        what: "How long the body of an HTTP request may take",
+        beyond: "status 408, and the connection ends",
+    }
+    keep_alive_timeout: Time {
+        flag: "keep-alive-timeout",
+        default: Duration::from_secs(60),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long an HTTP connection may be idle between two requests",
+        beyond: "it ends",
     }
     ping_interval: Time {
         flag: "ping-interval",

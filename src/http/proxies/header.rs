@@ -86,7 +86,9 @@ fn is_port(text: &str) -> bool {
 
 /// The binary header; none when it is malformed.
 fn read_v2(bytes: &[u8]) -> Option<ProxyHeader> {
-    let Some(fixed) = bytes.get(V2_BEGIN.len()..V2_FIXED) else { return Some(ProxyHeader::Partial) };
+    let Some(fixed) = bytes.get(V2_BEGIN.len()..V2_FIXED) else {
+        return Some(ProxyHeader::Partial);
+    };
     let [version_command, family_protocol, high, low] = *fixed else { return None };
     let block = usize::from(u16::from_be_bytes([high, low]));
     let read = |source| Some(ProxyHeader::Read { len: V2_FIXED + block, source });
@@ -194,7 +196,8 @@ mod tests {
         for more in [&b"\x04\0\x01x"[..], &[0xff; 4096]] {
             check(&v2(0x21, 0x11, &[&v4[..], more].concat()), "192.0.2.1");
         }
-        for (family, block) in [(0x00, 0), (0x00, 7), (0x31, 216), (0x32, 216), (0x12, 12), (0x22, 36)]
+        for (family, block) in
+            [(0x00, 0), (0x00, 7), (0x31, 216), (0x32, 216), (0x12, 12), (0x22, 36)]
         {
             check(&v2(0x21, family, &vec![1; block]), "");
         }

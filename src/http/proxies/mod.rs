@@ -53,7 +53,11 @@ impl TrustedProxies {
     ///
     /// Most proxies write one of the two fields and pass the other one on as a client wrote it. So
     /// a request in which they disagree is refused.
-    pub(super) fn client_of(&self, from: IpAddr, fields: &[Header<'_>]) -> Result<IpAddr, HttpError> {
+    pub(super) fn client_of(
+        &self,
+        from: IpAddr,
+        fields: &[Header<'_>],
+    ) -> Result<IpAddr, HttpError> {
         let from = from.to_canonical();
         if !self.trust(from) {
             return Ok(from);
@@ -122,10 +126,8 @@ mod tests {
     }
 
     fn client(from: &str, fields: &[(&str, &str)]) -> Result<String, u16> {
-        let fields: Vec<Header<'_>> = fields
-            .iter()
-            .map(|(name, value)| Header { name, value: value.as_bytes() })
-            .collect();
+        let fields: Vec<Header<'_>> =
+            fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
         proxies(&["10.0.0.0/8", "2001:db8:1::/48"])
             .client_of(from.parse().expect("an address"), &fields)
             .map(|client| client.to_string())
@@ -177,7 +179,8 @@ mod tests {
         ] {
             assert_eq!(xff(value).as_deref(), Ok(expected), "{value:?}");
         }
-        let lines = [("x-forwarded-for", "198.51.100.9"), ("X-FORWARDED-FOR", "192.0.2.1, 10.0.0.2")];
+        let lines =
+            [("x-forwarded-for", "198.51.100.9"), ("X-FORWARDED-FOR", "192.0.2.1, 10.0.0.2")];
         assert_eq!(client("10.0.0.1", &lines).as_deref(), Ok("192.0.2.1"), "lines continue");
     }
 
@@ -204,7 +207,8 @@ mod tests {
 
     #[test]
     fn two_fields_that_disagree_are_refused() {
-        let both = |one, other| client("10.0.0.1", &[("X-Forwarded-For", one), ("Forwarded", other)]);
+        let both =
+            |one, other| client("10.0.0.1", &[("X-Forwarded-For", one), ("Forwarded", other)]);
         assert_eq!(both("192.0.2.1", "for=192.0.2.1, for=10.0.0.2").as_deref(), Ok("192.0.2.1"));
         assert_eq!(both("192.0.2.1", "for=198.51.100.9"), Err(400));
         assert_eq!(both("192.0.2.1", "for=unknown"), Err(400), "not understood is another one");
