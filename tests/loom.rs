@@ -1,10 +1,10 @@
 //! Proves, by trying every interleaving and every value that a relaxed load may return, that the
-//! mesh ring loses nothing and that nobody sleeps through a wake-up.
+//! mesh ring loses nothing, and that no shard and no task sleeps through a wake-up.
 //!
-//! The ring is compiled here a second time, from the same file, against loom's atomics and cell.
-//! Sleep is loom's `Notify`, and a sleeper that nobody wakes is a deadlock, which loom reports.
-//! Each test names the mutations of `ring.rs` that it catches; the mutations were made and the
-//! failures seen.
+//! The ring and the queue of woken tasks are compiled here a second time, from the same files,
+//! against loom's atomics, lock and cell. Sleep is loom's `Notify`, and a sleeper that is never woken
+//! is a deadlock, which loom reports. Each test names the mutations of `ring.rs` or `woken.rs` that
+//! it catches; the mutations were made and the failures seen.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +14,18 @@ use loom::sync::Notify;
 use loom::thread;
 
 use ring::{Consumer, Producer, RingCapacity, ShardWaker, ring};
+use woken::{TaskWaker, Woken};
 
 mod sync {
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+    pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
 }
 
 #[path = "../src/runtime/ring.rs"]
 mod ring;
+#[path = "../src/runtime/woken.rs"]
+mod woken;
 
 /// Catches, as a race on a slot: the store of `tail` in `push` made relaxed, the load of `tail` in
 /// `pop` made relaxed. As a wrong order: `head` not advanced in `pop`.
@@ -233,7 +236,41 @@ fn what_is_left_in_a_ring_is_dropped_once() {
     });
 }
 
-/// A shard with nothing to do but one ring: it sleeps as `ShardWaker` prescribes.
+/// A task is woken twice while it runs, or begins to, or its shard is about to sleep. Catches, as a
+/// deadlock: the exchange in `TaskWaker::begin_run` made a store or relaxed, the one in
+/// `TaskWaker::queue` relaxed, `queue` that does not wake the shard. As an assertion: `queue` that
+/// does not look whether the task is queued.
+#[test]
+fn a_woken_task_sees_what_came_before_the_wake_up() {
+    bounded(3).check(|| {
+        let shard = Shard::new();
+        let woken = sync::Arc::new(Woken::new(shard.shard_waker.clone()));
+        let waker = sync::Arc::new(TaskWaker::queued(7, sync::Arc::clone(&woken)));
+        let done = sync::Arc::new(sync::AtomicUsize::new(0));
+        let (others, doing) = (sync::Arc::clone(&waker), sync::Arc::clone(&done));
+        let other = thread::spawn(move || {
+            for count in 1..=2 {
+                doing.store(count, sync::Ordering::Relaxed);
+                others.queue();
+            }
+        });
+        let mut seen = 0;
+        while seen != 2 {
+            for _ in 0..woken.count() {
+                assert_eq!(woken.next(), Some(7));
+                waker.begin_run();
+                seen = done.load(sync::Ordering::Relaxed);
+            }
+            if seen != 2 {
+                shard.sleep_unless(|| !woken.is_empty());
+            }
+        }
+        other.join().expect("the thread ends well");
+        assert!(woken.count() <= 1, "a task is queued once, however often it is woken");
+    });
+}
+
+/// A shard with nothing to do but a ring or a task: it sleeps as `ShardWaker` prescribes.
 struct Shard {
     shard_waker: ShardWaker,
     sleep: Arc<Notify>,
@@ -259,28 +296,25 @@ impl Shard {
             if let Some(item) = rings.iter_mut().find_map(|ring| ring.pop()) {
                 return item;
             }
-            self.announce_park();
-            if rings.iter().all(|ring| ring.is_empty()) {
-                self.sleep.wait();
-            }
-            self.shard_waker.end_park();
+            self.sleep_unless(|| rings.iter().any(|ring| !ring.is_empty()));
         }
     }
 
     /// Pushes `item`; sleeps while there is no capacity.
     fn send(&self, ring: &mut Producer<u32>, item: u32, bytes: usize) {
         while ring.push(item, bytes).is_err() {
-            self.announce_park();
-            if !ring.wait_for_capacity() {
-                self.sleep.wait();
-            }
-            self.shard_waker.end_park();
+            self.sleep_unless(|| ring.wait_for_capacity());
         }
     }
 
-    fn announce_park(&self) {
+    /// Sleeps until it is woken, unless there is work after all.
+    fn sleep_unless(&self, has_work: impl FnOnce() -> bool) {
         self.parks.fetch_add(1, Ordering::SeqCst);
         self.shard_waker.announce_park();
+        if !has_work() {
+            self.sleep.wait();
+        }
+        self.shard_waker.end_park();
     }
 
     fn parks(&self) -> usize {

@@ -66,6 +66,7 @@ mod threads;
 mod timers;
 mod tokens;
 mod turn_time;
+mod woken;
 
 pub(crate) use current_shard::current_shard;
 pub(crate) use executor_trial::Trial;

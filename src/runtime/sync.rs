@@ -1,10 +1,11 @@
-//! The atomics, the shared pointer and the cell that the mesh ring is built from.
+//! The atomics, the lock, the shared pointer and the cell that the mesh ring and the queue of woken
+//! tasks are built from.
 //!
-//! The ring names them through this module and never through `std`, so that its loom test can
+//! Both name them through this module and never through `std`, so that their loom tests can
 //! compile the very same source against loom's versions of them, without a cfg flag.
 
-pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A `std::cell::UnsafeCell` with the shape of loom's: every access is one closure, which is what
 /// lets loom see where an access begins and ends.

@@ -1,26 +1,28 @@
 //! The tasks of a shard.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::fatal::catch_and_log;
 use super::ring::ShardWaker;
+use super::woken::{TaskWaker, Woken};
 
 /// What runs beside the event loop: HTTP connections and handlers of the program.
 ///
 /// The loop polls them itself, between two turns: it sleeps in its own epoll, where the executor's
-/// queue is not seen. A wake-up of a task, from any thread, is noted here and wakes the shard.
+/// queue is not seen. A wake-up of a task, from any thread, is seen by it and wakes the shard.
 pub(crate) struct Tasks {
     tasks: RefCell<HashMap<u64, Task>>,
     next_key: Cell<u64>,
     user_tasks: Cell<usize>,
     /// Nothing runs any more, and what is spawned is dropped.
     ended: Cell<bool>,
+    /// One of them wants something of the driver.
+    notified: Cell<bool>,
     woken: Arc<Woken>,
 }
 
@@ -31,16 +33,6 @@ struct Task {
     is_user: bool,
 }
 
-/// Which tasks want to run, and whether one wants something of the driver.
-#[derive(Debug)]
-struct Woken {
-    /// Each at most once.
-    keys: Mutex<VecDeque<u64>>,
-    noted: AtomicBool,
-    notified: AtomicBool,
-    shard_waker: ShardWaker,
-}
-
 /// Tasks run between two turns, and how long: the driver waits meanwhile. One that takes longer by
 /// itself has its time all the same.
 const RUNS_PER_TURN: usize = 256;
@@ -48,10 +40,14 @@ const RUN_TIME_PER_TURN: Duration = Duration::from_micros(500);
 
 impl Tasks {
     pub(crate) fn new(shard_waker: ShardWaker) -> Tasks {
-        let (noted, notified) = (AtomicBool::new(false), AtomicBool::new(false));
-        let woken = Arc::new(Woken { keys: Mutex::default(), noted, notified, shard_waker });
-        let (tasks, next_key) = (RefCell::default(), Cell::new(0));
-        Tasks { tasks, next_key, user_tasks: Cell::new(0), ended: Cell::new(false), woken }
+        Tasks {
+            tasks: RefCell::default(),
+            next_key: Cell::new(0),
+            user_tasks: Cell::new(0),
+            ended: Cell::new(false),
+            notified: Cell::new(false),
+            woken: Arc::new(Woken::new(shard_waker)),
+        }
     }
 
     /// Adds a task, which runs for the first time in the next [`Tasks::run_woken`].
@@ -78,10 +74,9 @@ impl Tasks {
         let key = self.next_key.get();
         self.next_key.set(key + 1);
         let woken = Arc::clone(&self.woken);
-        let wake = Arc::new(TaskWaker { key, noted: AtomicBool::new(true), woken });
+        let wake = Arc::new(TaskWaker::queued(key, woken));
         let waker = Waker::from(Arc::clone(&wake));
         self.tasks.borrow_mut().insert(key, Task { future, wake, waker, is_user });
-        self.woken.note(key);
     }
 
     /// Runs tasks that were woken, each once, as many as fit into their share of a turn. The
@@ -101,7 +96,7 @@ impl Tasks {
         // A task is out of the table while it runs, so that it may spawn others.
         let task = self.tasks.borrow_mut().remove(&key);
         let Some(mut task) = task else { return };
-        task.wake.noted.store(false, Ordering::Release);
+        task.wake.begin_run();
         let mut context = Context::from_waker(&task.waker);
         let poll = catch_and_log("a task", || task.future.as_mut().poll(&mut context));
         if poll.is_some_and(|poll| poll.is_pending()) && !self.ended.get() {
@@ -123,61 +118,22 @@ impl Tasks {
 
     /// Says that a task wants something of the driver.
     pub(crate) fn notify(&self) {
-        self.woken.notified.store(true, Ordering::Relaxed);
+        self.notified.set(true);
     }
 
     /// Whether a task has notified the driver since this was last asked, or wants to run.
     pub(crate) fn take_notification(&self) -> bool {
-        let notified = self.woken.notified.swap(false, Ordering::Relaxed);
-        notified || self.woken.noted.load(Ordering::Relaxed)
+        self.notified.take() || !self.woken.is_empty()
     }
-}
-
-impl Woken {
-    /// Nothing panics while the lock is held: it guards one push or one pop.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<u64>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, key: u64) {
-        let mut keys = self.lock();
-        keys.push_back(key);
-        self.noted.store(true, Ordering::Relaxed);
-    }
-
-    /// How many want to run. Without a lock when none does, as in most turns.
-    fn count(&self) -> usize {
-        if self.noted.load(Ordering::Relaxed) { self.lock().len() } else { 0 }
-    }
-
-    fn next(&self) -> Option<u64> {
-        let mut keys = self.lock();
-        let key = keys.pop_front();
-        self.noted.store(!keys.is_empty(), Ordering::Relaxed);
-        key
-    }
-}
-
-struct TaskWaker {
-    key: u64,
-    /// It stands among those that want to run.
-    noted: AtomicBool,
-    woken: Arc<Woken>,
 }
 
 impl Wake for TaskWaker {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.queue();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Whatever the waker did before is seen by the task, which clears the flag before it runs.
-        if self.noted.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.woken.note(self.key);
-        // Fences between the note above and its look at whether the loop sleeps.
-        self.woken.shard_waker.wake();
+        self.queue();
     }
 }
 
