@@ -1,13 +1,14 @@
 //! A request, in the hands of a route of the program.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
 use hyper::Request;
 use hyper::body::Bytes;
 
 use super::broadcaster::Broadcaster;
-use crate::program::{RouteRequest, hide_secrets};
+use crate::program::{Caller, RouteRequest, hide_secrets};
 use crate::values::parameter;
 
 /// A whole HTTP request, its body included, for a route of the program. It is an
@@ -17,15 +18,16 @@ use crate::values::parameter;
 /// tokens.
 pub struct HttpRequest {
     request: Request<Bytes>,
+    caller: Caller,
     parameters: Vec<(String, String)>,
     broadcaster: Broadcaster,
 }
 
 impl HttpRequest {
     pub(crate) fn new(request: RouteRequest, broadcaster: Broadcaster) -> HttpRequest {
-        let RouteRequest { mut request, parameters } = request;
+        let RouteRequest { mut request, caller, parameters } = request;
         hide_secrets(request.headers_mut());
-        HttpRequest { request, parameters, broadcaster }
+        HttpRequest { request, caller, parameters, broadcaster }
     }
 
     /// The part of the path that stands for `{name}` in the route, decoded.
@@ -37,6 +39,16 @@ impl HttpRequest {
     /// One parameter of the query, decoded.
     pub fn query_parameter(&self, name: &str) -> Option<String> {
         parameter(self.request.uri().query(), name)
+    }
+
+    /// The other end of the socket; behind a proxy, the proxy.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.caller.remote_addr
+    }
+
+    /// The address of the client, as [`Handshake::client_addr`](crate::Handshake::client_addr).
+    pub fn client_addr(&self) -> IpAddr {
+        self.caller.client_addr
     }
 
     /// Sends to connections.

@@ -68,7 +68,7 @@ async fn route<B: Backend>(
         Endpoint::Own(own) => *own,
         Endpoint::Program(handler) => {
             let (handler, parameters) = (Rc::clone(handler), found.parameters());
-            return answer_by_program(shard, handler, parameters, request)
+            return answer_by_program(shard, handler, parameters, request, caller)
                 .await
                 .map(Reply::Response);
         }
@@ -121,6 +121,7 @@ async fn answer_by_program(
     handler: RouteHandler,
     parameters: &[(String, String)],
     request: Request<Incoming>,
+    caller: Caller,
 ) -> Answered {
     let decoded = |value: &str| percent_decode_str(value).decode_utf8_lossy().into_owned();
     let parameters = parameters.iter().map(|(name, value)| (name.clone(), decoded(value)));
@@ -128,7 +129,7 @@ async fn answer_by_program(
     let (head, body) = request.into_parts();
     let body = read_body(shard, body).await?;
     let request = Request::from_parts(head, body);
-    match finish(handler, RouteRequest { request, parameters }).await {
+    match finish(handler, RouteRequest { request, caller, parameters }).await {
         Ok(response) => Ok(response.into_response()),
         Err(failure) => {
             tracing::error!("a route failed: {}", failure.log);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::handler::{Handler, Template};
+use super::handshake::Caller;
 
 /// One route of the program, on its way to the shards: its method, the path as the program wrote
 /// it, and what its handler is handed as `R`.
@@ -34,6 +35,7 @@ pub(crate) type RouteHandler = Handler<RouteRequest, RouteResult>;
 #[derive(Debug)]
 pub(crate) struct RouteRequest {
     pub(crate) request: Request<Bytes>,
+    pub(crate) caller: Caller,
     pub(crate) parameters: Vec<(String, String)>,
 }
 
