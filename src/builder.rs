@@ -217,6 +217,14 @@ impl Builder {
     /// as nobody in particular, without this. It has as long as a handshake may take; a panic
     /// refuses with 500.
     ///
+    /// Of the claims that it returns, these mean something to the server: `sub` and `jti`, of 1 to 256
+    /// bytes, name the client and its token; when `exp`, in seconds since 1970, passes, the connection
+    /// is closed with 1008 `expired`; and `cast`, as in
+    /// `{"join": ["news.*"], "publish": [], "broadcast": false}`, is all that the client may do by its
+    /// own commands, where `*` stands for one or more characters of a room's name. Without `cast` the
+    /// hooks below decide alone. Claims of another form are an error of the program: it is logged, and
+    /// the handshake is answered with 500.
+    ///
     /// ```
     /// # use corecast::{Claims, Handshake, Refusal, Server};
     /// let server = Server::builder()
@@ -235,6 +243,43 @@ impl Builder {
     {
         self.settings.access.program_authorizes = true;
         self.program.authorize = Some(unary(hook));
+        self
+    }
+
+    /// Verifies the fresh token that a client brings while it is connected (`cast:refresh`), before the
+    /// claim `exp` of its present one passes. The hook is told the token, and returns the claims that
+    /// hold from then on; their `sub` must be the same. What they say of `cast` and `exp` takes effect
+    /// at once: rooms that the client may join no longer are left. A refusal is answered with the code
+    /// `bad_token` and its message, whatever its status, and the client keeps what it had.
+    ///
+    /// Without this hook every such token is answered with `bad_token`.
+    ///
+    /// ```
+    /// # use corecast::{Claims, Client, Handshake, Refusal, Server};
+    /// # use serde_json::json;
+    /// fn verify(token: Option<&str>) -> Result<Claims, Refusal> {
+    ///     match token {
+    ///         Some("ada until 2040") => {
+    ///             let cast = json!({"join": ["news.*"], "publish": []});
+    ///             let claims = json!({"sub": "ada", "exp": 2_208_988_800_u64, "cast": cast});
+    ///             Ok(Claims::new(&claims).expect("it is an object"))
+    ///         }
+    ///         _ => Err(Refusal::unauthorized("this token is not known; sign in again")),
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize(async |handshake: Handshake| verify(handshake.bearer_token()))
+    ///     .authorize_refresh(async |_: Client, token: String| verify(Some(&token)))
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_refresh<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, String) -> Result<Claims, Refusal> + Clone + Send + 'static,
+    {
+        self.program.refresh = Some(binary(hook));
         self
     }
 

@@ -7,8 +7,7 @@ use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, Format, Permissions, Publication, RoomMessage, RoomName, SendEnd,
-    Shard, ShardId,
+    Capacity, Config, ConnId, Opening, Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId,
 };
 
 /// Rounds after which buffers have the size that they keep.
@@ -117,7 +116,7 @@ impl Mesh {
         for _ in 0..members {
             let mut frame = Vec::new();
             push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
-            let member = self.shards[shard].open(Permissions::default(), Format::Native);
+            let member = self.shards[shard].open(Opening::default());
             self.shards[shard].receive(member, &mut frame);
         }
         self.settle();
@@ -208,7 +207,7 @@ struct Reader {
 impl Reader {
     fn new(rooms: usize) -> Reader {
         let mut shard = Shard::new(ShardId::new(0), Config { shards: 1, ..Config::default() });
-        let conn = shard.open(Permissions::default(), Format::Native);
+        let conn = shard.open(Opening::default());
         for room in 0..rooms {
             let text = format!(r#"{{"event":"cast:join","room":"{room}"}}"#);
             let mut frame = Vec::new();

@@ -47,6 +47,7 @@ fn verb(all: &Object<'_>, has_id: bool, has_room: bool) -> Result<Verb, &'static
         "cast:broadcast" => {
             publication(data).map(|(event, data, echo)| Verb::Broadcast { event, data, echo })
         }
+        "cast:refresh" => token(data).map(|token| Verb::Refresh { token }),
         "cast:ping" => Ok(Verb::Ping),
         unknown if unknown.starts_with("cast:") => Err("unknown_event"),
         _ => Ok(Verb::Application { event, data: data.map(|data| data.0.to_owned()) }),
@@ -67,6 +68,11 @@ fn publication(data: Option<Raw<'_>>) -> Result<(String, String, bool), &'static
         Some(_) => return Err(BAD),
     };
     Ok((event, data.0.to_owned(), echo))
+}
+
+fn token(data: Option<Raw<'_>>) -> Result<String, &'static str> {
+    let all = Object::read(data.ok_or(BAD)?.0).ok_or(BAD)?;
+    all.member("token")?.and_then(Raw::text).ok_or(BAD)
 }
 
 fn since(data: Option<Raw<'_>>) -> Result<Option<(String, u64)>, &'static str> {

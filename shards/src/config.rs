@@ -61,6 +61,8 @@ pub struct Hooks {
     pub binary: bool,
     /// New connections wait for the program before their first message is handled.
     pub connect: bool,
+    /// Tokens of `cast:refresh` are verified outside. Otherwise they are answered with `bad_token`.
+    pub refresh: bool,
     /// The program hears of the end of connections, and of the rooms that they were in.
     pub disconnect: bool,
 }

@@ -29,6 +29,8 @@ pub enum Disconnect {
     BadUtf8,
     /// An operator or the embedding program threw the connection out.
     Kicked,
+    /// The time is over until which the client may stay, or what it may stay by was revoked.
+    Expired,
     /// A message was larger than `message_bytes`, or came in more frames than `frames_per_message`.
     TooBig,
     /// The client reads too slowly: its socket took nothing for `slow_timeout` while a room had
@@ -41,7 +43,7 @@ pub enum Disconnect {
 
 impl Disconnect {
     /// How many variants there are, for counters.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Every variant, in the order of [`Disconnect::index`].
     pub const ALL: [Disconnect; Disconnect::COUNT] = [
@@ -56,6 +58,7 @@ impl Disconnect {
         Disconnect::TooBig,
         Disconnect::Slow,
         Disconnect::Rate,
+        Disconnect::Expired,
     ];
 
     /// The close code (RFC 6455 section 7.4.1); none when no client is left to read it.
@@ -67,7 +70,7 @@ impl Disconnect {
             Disconnect::Protocol => 1002,
             Disconnect::Binary => 1003,
             Disconnect::BadUtf8 => 1007,
-            Disconnect::Kicked | Disconnect::Rate => 1008,
+            Disconnect::Kicked | Disconnect::Rate | Disconnect::Expired => 1008,
             Disconnect::TooBig => 1009,
             Disconnect::Slow => 1013,
         })
@@ -84,6 +87,7 @@ impl Disconnect {
             Disconnect::Binary => "binary",
             Disconnect::BadUtf8 => "bad_utf8",
             Disconnect::Kicked => "kicked",
+            Disconnect::Expired => "expired",
             Disconnect::TooBig => "too_big",
             Disconnect::Slow => "slow",
             Disconnect::Rate => "rate",
@@ -109,6 +113,7 @@ impl Disconnect {
             Disconnect::TooBig => 8,
             Disconnect::Slow => 9,
             Disconnect::Rate => 10,
+            Disconnect::Expired => 11,
         }
     }
 

@@ -50,6 +50,11 @@ pub enum Verb {
         /// Whether the sender gets it, too.
         echo: bool,
     },
+    /// `cast:refresh`
+    Refresh {
+        /// As text.
+        token: String,
+    },
     /// `cast:ping`
     Ping,
     /// An event of the embedding program's.
@@ -93,6 +98,7 @@ fn read_verb(envelope: &Envelope<'_>) -> Result<Verb, &'static str> {
             let (event, data, echo) = owned(publication);
             Verb::Broadcast { event, data, echo }
         }
+        Command::Refresh { token } => Verb::Refresh { token: token.into_owned() },
         Command::Ping => Verb::Ping,
         Command::Application => Verb::Application {
             event: envelope.event.clone().into_owned(),

@@ -1,6 +1,11 @@
 //! What handlers of the embedding program are given, and how they may decide.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::id::ConnId;
+use crate::identity::Identity;
+use crate::permissions::Permissions;
 use crate::room_name::RoomName;
 
 /// One message, or the begin of one connection, for a handler of the program. The connection's
@@ -28,6 +33,50 @@ pub enum CallKind {
     /// A command for which the connection's permission is [`Asked`](crate::Permission::Asked). It
     /// ends with [`Shard::decide`](crate::Shard::decide) instead.
     Command(AskedCommand),
+    /// A fresh token, which is to be verified. It ends with
+    /// [`Shard::end_refresh`](crate::Shard::end_refresh) instead.
+    Refresh(Refresh),
+}
+
+/// A fresh token of a client that is not anonymous, which it sent by `cast:refresh`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// The token, of which nothing is known but that it is no longer than the head of a request.
+    pub token: Token,
+    /// The client's id, as written.
+    pub id: Option<Box<str>>,
+}
+
+/// A token as its client sent it. Its `Debug` output does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// The token as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Token {
+    fn from(text: &str) -> Token {
+        Token(text.into())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({} bytes)", self.0.len())
+    }
+}
+
+/// What a verified token says of its client.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// What the client may do, shared with other connections.
+    pub permissions: Arc<Permissions>,
+    /// Who it is, and until when it may stay.
+    pub identity: Arc<Identity>,
 }
 
 /// An application's event, as the client sent it.

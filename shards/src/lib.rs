@@ -10,7 +10,9 @@ mod config;
 mod disconnect;
 mod epoch;
 mod id;
+mod identity;
 mod limits;
+mod name_set;
 mod pattern;
 mod permissions;
 mod place;
@@ -45,18 +47,22 @@ pub use disconnect::{Close, Disconnect};
 pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
 pub use format::{Encoding, Format, Frames, Joined, Reply, RoomMessage, event_frame, reply_frame};
-pub use handler::{AskedCommand, AskedKind, Call, CallKind, Draft, Message, Verdict};
+pub use handler::{
+    AskedCommand, AskedKind, Call, CallKind, Credentials, Draft, Message, Refresh, Token, Verdict,
+};
 pub use id::{BadConnId, ConnId, ShardId};
+pub use identity::{BadName, Expiry, Identity, Name};
 pub use latencies::Latencies;
 pub use limits::{Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, SEND_BUFFER_BYTES, SHARDS_MAX};
 pub use mesh::{
     Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo,
     ToHome,
 };
+pub use name_set::NameSet;
 pub use pattern::Pattern;
 pub use permissions::{Permission, Permissions};
 pub use room_name::{BadRoomName, RoomName};
-pub use shard::{CloseStep, Full, Outputs, Refused, SendEnd, Shard, Unsent};
+pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{Counters, ShardStats};
 pub use time::Time;
 #[doc(hidden)]

@@ -64,6 +64,8 @@ pub struct Counters {
     /// From the moment when a message was accepted on its publisher's shard until the last send of
     /// the pass that carried it to the members here; the oldest message of each pass counts.
     pub latencies: Latencies,
+    /// Fresh tokens that took effect.
+    pub refreshed: u64,
     /// Connections opened.
     pub opened: u64,
     /// Connections ended, by [`Disconnect::index`].

@@ -47,25 +47,29 @@ impl Client {
         self.id
     }
 
-    /// What the `authorize` hook found out about the client.
+    /// What the `authorize` hook found out about the client, or [`Builder::authorize_refresh`] since. A
+    /// handle that was made before a refresh keeps the claims of then; each handler is handed one of
+    /// its own.
+    ///
+    /// [`Builder::authorize_refresh`]: crate::Builder::authorize_refresh
     pub fn claims(&self) -> &Claims {
         &self.session.claims
     }
 
     /// The other end of the socket; behind a proxy, the proxy.
     pub fn remote_addr(&self) -> SocketAddr {
-        self.session.handshake.remote_addr()
+        self.session.handshake().remote_addr()
     }
 
     /// The address of the client, as [`Handshake::client_addr`].
     pub fn client_addr(&self) -> IpAddr {
-        self.session.handshake.client_addr()
+        self.session.handshake().client_addr()
     }
 
     /// The request with which the connection began: its path, query and header fields. A program
     /// with handlers keeps it, about 1 KB, as long as the connection.
     pub fn handshake(&self) -> &Handshake {
-        &self.session.handshake
+        self.session.handshake()
     }
 
     /// Whether the connection is still there and open. False as soon as the end of a client's stream

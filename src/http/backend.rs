@@ -31,7 +31,7 @@ pub(crate) trait Backend: Clone + 'static {
     fn rules(&self) -> &AccessRules;
 
     /// What clients may do by their own commands.
-    fn permissions(&self) -> Permissions;
+    fn permissions(&self) -> &Permissions;
 
     fn is_draining(&self) -> bool;
 

@@ -133,7 +133,7 @@ fn anonymous_join(shard: &impl Backend) -> Permission {
     let rules = shard.rules();
     match rules.program_authorizes {
         true => Permission::Forbidden,
-        false => rules.anonymous.restrict(shard.permissions()).join,
+        false => rules.anonymous.restrict(shard.permissions().clone()).join,
     }
 }
 

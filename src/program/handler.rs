@@ -116,6 +116,11 @@ impl Failure {
         Failure { log, client: None }
     }
 
+    /// One that is nothing but words for the client.
+    pub(crate) fn for_client(words: String) -> Failure {
+        Failure { log: words.clone(), client: Some(words) }
+    }
+
     /// Words for the client may stand anywhere in the chain of causes.
     fn new(error: &(dyn Error + 'static)) -> Failure {
         let causes = std::iter::successors(Some(error), |cause| (*cause).source());

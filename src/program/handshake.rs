@@ -161,6 +161,11 @@ impl Refusal {
         Refusal::new(401, message)
     }
 
+    /// 500: the program failed to say who the client is.
+    pub(crate) fn unknown_client() -> Refusal {
+        Refusal::new(500, "the server could not find out who this is; try again later")
+    }
+
     /// 403: the client is known and may not.
     pub fn forbidden(message: impl Into<String>) -> Refusal {
         Refusal::new(403, message)

@@ -22,6 +22,9 @@ use crate::values::{Claims, Event};
 /// A handler of something that one client did, on its way to the shards.
 type ClientTemplate<C, T> = Box<dyn Template<(C, T), HandlerResult>>;
 
+/// What verifies a fresh token of a client, on its way to the shards.
+type RefreshTemplate<C> = Box<dyn Template<(C, String), Result<Claims, Refusal>>>;
+
 /// The same on a shard.
 type ClientHandler<C, T> = Handler<(C, T), HandlerResult>;
 
@@ -29,6 +32,7 @@ type ClientHandler<C, T> = Handler<(C, T), HandlerResult>;
 /// and a request as `R`.
 pub(crate) struct Program<C, R> {
     pub(crate) authorize: Option<Box<dyn Template<Handshake, Result<Claims, Refusal>>>>,
+    pub(crate) refresh: Option<RefreshTemplate<C>>,
     pub(crate) commands: CommandHooks<C>,
     pub(crate) connect: Option<Box<dyn Template<C, HandlerResult>>>,
     pub(crate) events: BTreeMap<Box<str>, ClientTemplate<C, Event>>,
@@ -78,6 +82,7 @@ impl<C, R> Program<C, R> {
         Hooks {
             events: self.events.keys().cloned().collect(),
             binary: self.binary.is_some(),
+            refresh: self.refresh.is_some(),
             connect: self.connect.is_some(),
             disconnect: self.disconnect.is_some(),
         }
@@ -101,6 +106,7 @@ impl<C, R> Program<C, R> {
     /// Whether a handler may ever ask who a connection is.
     fn has_handlers(&self) -> bool {
         !self.commands.is_empty()
+            || self.refresh.is_some()
             || self.connect.is_some()
             || !self.events.is_empty()
             || self.text.is_some()
@@ -113,6 +119,7 @@ impl<C, R> Clone for Program<C, R> {
     fn clone(&self) -> Self {
         Program {
             authorize: self.authorize.clone(),
+            refresh: self.refresh.clone(),
             commands: self.commands.clone(),
             connect: self.connect.clone(),
             events: self.events.clone(),
@@ -131,6 +138,7 @@ impl<C, R> Default for Program<C, R> {
     fn default() -> Self {
         Program {
             authorize: None,
+            refresh: None,
             commands: CommandHooks::default(),
             connect: None,
             events: BTreeMap::new(),
@@ -155,6 +163,14 @@ impl<C, R> fmt::Debug for Program<C, R> {
 pub(crate) trait ShardProgram {
     /// Whether a client may connect, and as whom.
     fn authorize(&self, handshake: Handshake) -> Work<Result<Claims, Refusal>>;
+
+    /// Whose a fresh token of a client is.
+    fn refresh(
+        &self,
+        id: ConnId,
+        session: Rc<Session>,
+        token: String,
+    ) -> Work<Result<Claims, Failure>>;
 
     /// Whether a request may use `/v1`.
     fn authorize_api(&self, request: ApiRequest) -> Work<Result<(), Refusal>>;
@@ -188,6 +204,7 @@ pub(crate) type HandlerWork = Work<Result<(), Failure>>;
 /// One shard's handlers.
 pub(crate) struct Handlers<C> {
     authorize: Option<Handler<Handshake, Result<Claims, Refusal>>>,
+    refresh: Option<Handler<(C, String), Result<Claims, Refusal>>>,
     commands: CommandJudge<C>,
     connect: Option<Handler<C, HandlerResult>>,
     events: BTreeMap<Box<str>, ClientHandler<C, Event>>,
@@ -214,6 +231,7 @@ impl<C> Handlers<C> {
         let events = program.events.into_iter();
         Handlers {
             authorize: program.authorize.map(|handler| handler.instantiate()),
+            refresh: program.refresh.map(|handler| handler.instantiate()),
             commands: program.commands.instantiate(),
             connect: program.connect.map(|handler| handler.instantiate()),
             events: events.map(|(event, handler)| (event, handler.instantiate())).collect(),
@@ -235,8 +253,27 @@ impl<C: 'static> ShardProgram for Handlers<C> {
             let Some(authorize) = authorize else { return Ok(Claims::anonymous()) };
             catch_panic(async move { authorize(handshake).await }).await.unwrap_or_else(|panic| {
                 tracing::error!("authorize {panic}");
-                Err(unknown_client())
+                Err(Refusal::unknown_client())
             })
+        })
+    }
+
+    fn refresh(
+        &self,
+        id: ConnId,
+        session: Rc<Session>,
+        token: String,
+    ) -> Work<Result<Claims, Failure>> {
+        let (refresh, client) = (self.refresh.clone(), (self.client)(id, session));
+        Box::pin(async move {
+            let Some(refresh) = refresh else {
+                return Err(Failure::unseen("no hook verifies tokens".to_owned()));
+            };
+            let verified = catch_panic(async move { refresh((client, token)).await }).await;
+            match verified {
+                Ok(claims) => claims.map_err(|refusal| Failure::for_client(refusal.message)),
+                Err(panic) => Err(Failure::unseen(panic)),
+            }
         })
     }
 
@@ -246,7 +283,7 @@ impl<C: 'static> ShardProgram for Handlers<C> {
             let Some(rule) = rule else { return Ok(()) };
             catch_panic(async move { rule(request).await }).await.unwrap_or_else(|panic| {
                 tracing::error!("the rule of /v1 {panic}");
-                Err(unknown_client())
+                Err(Refusal::unknown_client())
             })
         })
     }
@@ -288,10 +325,6 @@ impl<C: 'static> ShardProgram for Handlers<C> {
     fn states(&self) -> &ShardStates {
         &self.states
     }
-}
-
-fn unknown_client() -> Refusal {
-    Refusal::new(500, "the server could not find out who this is; try again later")
 }
 
 fn begin<A: 'static>(

@@ -15,8 +15,14 @@ use crate::values::Claims;
 /// What every handle to one connection shares. Only programs with handlers have them; a server of
 /// its own keeps nothing beside the engine.
 pub(crate) struct Session {
-    pub(crate) handshake: Handshake,
+    /// As the client's latest token said.
     pub(crate) claims: Claims,
+    kept: Rc<Kept>,
+}
+
+/// What stays when a connection's claims change.
+struct Kept {
+    handshake: Handshake,
     state: RefCell<States>,
     /// Told when the connection has ended, or its client has gone.
     closed: Event,
@@ -42,34 +48,44 @@ impl States {
 impl Session {
     pub(crate) fn new(handshake: Handshake, claims: Claims) -> Session {
         let (state, last_rooms) = (RefCell::default(), RefCell::default());
-        Session { handshake, claims, state, closed: Event::new(), last_rooms }
+        let kept = Kept { handshake, state, closed: Event::new(), last_rooms };
+        Session { claims, kept: Rc::new(kept) }
+    }
+
+    /// The same connection with the claims of a fresh token.
+    pub(crate) fn renewed(&self, claims: Claims) -> Session {
+        Session { claims, kept: Rc::clone(&self.kept) }
+    }
+
+    pub(crate) fn handshake(&self) -> &Handshake {
+        &self.kept.handshake
     }
 
     pub(crate) fn set_state<T: 'static>(&self, value: T) {
         // What it replaces is dropped when nothing is borrowed: its destructor may use the handle.
-        let _before = self.state.borrow_mut().set(Rc::new(value));
+        let _before = self.kept.state.borrow_mut().set(Rc::new(value));
     }
 
     pub(crate) fn state<T: 'static>(&self) -> Option<Rc<T>> {
-        self.state.borrow().get()
+        self.kept.state.borrow().get()
     }
 
     /// Wakes those who wait for the end of the connection.
     pub(crate) fn set_closed(&self) {
-        self.closed.notify(usize::MAX);
+        self.kept.closed.notify(usize::MAX);
     }
 
     /// Waits until this is told next. A task that listens first and looks then misses nothing.
     pub(crate) fn listen_closed(&self) -> EventListener {
-        self.closed.listen()
+        self.kept.closed.listen()
     }
 
     pub(crate) fn set_last_rooms(&self, rooms: Vec<RoomName>) {
-        *self.last_rooms.borrow_mut() = rooms;
+        *self.kept.last_rooms.borrow_mut() = rooms;
     }
 
     pub(crate) fn last_rooms(&self) -> Vec<RoomName> {
-        self.last_rooms.borrow().clone()
+        self.kept.last_rooms.borrow().clone()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use corecast_shards::{ConnId, Permissions};
+use corecast_shards::{ConnId, Opening, Refresh};
 
 use super::addresses::AddressPlace;
 use super::driver::{ShardDriver, SpawnRequest};
@@ -22,8 +22,8 @@ impl ShardDriver {
     pub(super) fn admit_arrivals(&mut self) {
         for arrival in std::mem::take(&mut self.reception.arrivals) {
             match arrival {
-                Arrival::WebSocket { fd, address_place, rest, session, permissions } => {
-                    self.open((fd, address_place), rest, session, permissions);
+                Arrival::WebSocket { fd, address_place, rest, session, opening } => {
+                    self.open((fd, address_place), rest, session, opening);
                 }
                 Arrival::Http { connection, registration, head } => {
                     let request = SpawnRequest::Http { connection, registration, head };
@@ -42,11 +42,11 @@ impl ShardDriver {
         socket: PlacedSocket,
         mut rest: Vec<u8>,
         session: Option<Session>,
-        permissions: Permissions,
+        opening: Opening,
     ) {
         // A slot may be vacant in the engine whose descriptor is not closed yet.
         self.take_outputs();
-        let id = self.shard.open(permissions, self.format);
+        let id = self.shard.open(Opening { format: self.format, ..opening });
         if let Some(session) = session {
             self.sessions.insert(id, Rc::new(session));
         }
@@ -82,6 +82,33 @@ impl ShardDriver {
     pub(super) fn take_back(&mut self, connection: HttpConnection, bytes: &[u8]) {
         self.reception.take_back(connection, bytes);
         self.admit_arrivals();
+    }
+
+    /// A fresh token of a client says this, or is refused with these words.
+    pub(super) fn end_refresh(
+        &mut self,
+        id: ConnId,
+        refresh: Refresh,
+        claims: Result<Claims, String>,
+    ) {
+        let now = self.now();
+        let verdict = claims.and_then(|claims| {
+            let credentials = self.reception.grants.refreshed(&claims, now)?;
+            if self.sessions.contains_key(&id) {
+                self.renewals.insert(id, claims);
+            }
+            Ok(credentials)
+        });
+        self.shard.end_refresh(id, refresh, verdict);
+    }
+
+    /// A connection has the claims of its fresh token from now on.
+    pub(super) fn renew_session(&mut self, id: ConnId) {
+        if let Some(claims) = self.renewals.remove(&id)
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            *session = Rc::new(session.renewed(claims));
+        }
     }
 
     /// The program has decided about a handshake.

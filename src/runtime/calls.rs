@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_shards::{AskedCommand, ConnId, Draft, Message};
+use corecast_shards::{AskedCommand, ConnId, Draft, Message, Refresh};
 
 use super::handle::ShardHandle;
 use crate::http::Backend;
 use crate::program::{Failure, HandlerWork, Work, catch_panic, verdict};
+use crate::values::Claims;
 
 /// Handles one message, or the begin of a connection; the connection's next message waits for the
 /// end of it.
@@ -43,6 +44,24 @@ pub(super) async fn decide(
     let verdict = verdict(&mut asked, judged);
     handle.decide(id, asked, verdict);
 }
+
+/// Verifies a fresh token, for which the connection's next message waits.
+pub(super) async fn refresh(
+    handle: ShardHandle,
+    id: ConnId,
+    refresh: Refresh,
+    work: Work<Result<Claims, Failure>>,
+    timeout: Option<Duration>,
+) {
+    let claims = in_time(&handle, timeout, work).await.map_err(|failure| {
+        log_failure(id, &failure);
+        failure.client.unwrap_or_else(|| NOT_VERIFIED.to_owned())
+    });
+    handle.end_refresh(id, refresh, claims);
+}
+
+/// What a client is sent when its token could not be verified, whatever it says.
+const NOT_VERIFIED: &str = "the server could not verify the token; try again later";
 
 /// Tells the program that a connection has ended.
 pub(super) async fn part(

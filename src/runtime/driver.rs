@@ -28,7 +28,7 @@ use super::timers::Timers;
 use super::tokens::{DOORBELL, LISTENER, PENDING, REGISTRATION, TIMER};
 use super::{sys, tokens};
 use crate::program::{Handshake, Needs, Session};
-use crate::values::Counts;
+use crate::values::{Claims, Counts};
 
 /// Everything that a shard's thread owns, and the work of one turn: rings, readable sockets,
 /// accepts, direct frames, one quantum of one room's pass, timers; each with a budget.
@@ -70,6 +70,8 @@ pub(crate) struct ShardDriver {
     pub(super) reading: bool,
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
+    /// The claims of fresh tokens that have not taken effect, for those.
+    pub(super) renewals: HashMap<ConnId, Claims>,
     /// What the client of a WebSocket connection reads.
     pub(super) format: Format,
     pub(super) state: Arc<ServerState>,
@@ -159,6 +161,7 @@ impl ShardDriver {
             handlers: 0,
             reading: true,
             sessions: HashMap::new(),
+            renewals: HashMap::new(),
             format: needs.format,
             state,
             stopped: false,
@@ -375,6 +378,9 @@ impl ShardDriver {
     }
 
     pub(super) fn take_outputs(&mut self) {
+        while let Some(id) = self.shard.outputs().next_renewed() {
+            self.renew_session(id);
+        }
         // A message that came before its connection's end is handed on before it.
         while let Some(call) = self.shard.outputs().next_call() {
             self.handlers += 1;
@@ -391,6 +397,7 @@ impl ShardDriver {
         while let Some(goodbye) = self.shard.outputs().next_close_step() {
             match goodbye {
                 CloseStep::LeftRooms(id, reason) => {
+                    self.renewals.remove(&id);
                     self.spawn_requests.push(SpawnRequest::Disconnected(id, reason))
                 }
                 CloseStep::ShutdownWrite(id) => {

@@ -154,6 +154,11 @@ impl EventLoop {
                 let work = self.program.judge(id, session, &mut asked);
                 self.tasks.spawn_user(calls::decide(handle, id, asked, work, timeout));
             }
+            CallKind::Refresh(refresh) => {
+                let token = refresh.token.as_str().to_owned();
+                let work = self.program.refresh(id, session, token);
+                self.tasks.spawn_user(calls::refresh(handle, id, refresh, work, timeout));
+            }
             what => {
                 let (work, message) = self.program.handle(id, session, what);
                 self.tasks.spawn_user(calls::handle(handle, id, message, work, timeout));

@@ -7,8 +7,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, AnswerToken, AskedCommand, Close, ConnId, Joined, Message, Permissions, Refused,
-    RoomMessage, RoomName, Shard, Unsent, Verdict,
+    Answer, AnswerToken, AskedCommand, Close, ConnId, Joined, Message, Permissions, Refresh,
+    Refused, RoomMessage, RoomName, Shard, Unsent, Verdict,
 };
 use futures_lite::future;
 
@@ -71,8 +71,8 @@ impl ShardHandle {
     }
 
     /// What clients may do by their own commands.
-    pub(super) fn permissions(&self) -> Permissions {
-        self.0.permissions
+    pub(super) fn permissions(&self) -> &Permissions {
+        &self.0.permissions
     }
 
     /// A turn has ended: tasks that waited for it go on.
@@ -281,6 +281,15 @@ impl ShardHandle {
     pub(crate) fn decide(&self, id: ConnId, asked: AskedCommand, verdict: Verdict) {
         self.0.driver.with(|driver| {
             driver.shard.decide(id, asked, verdict);
+            driver.handlers -= 1;
+        });
+        self.notify();
+    }
+
+    /// Says what a fresh token of a client says, or why it is refused.
+    pub(super) fn end_refresh(&self, id: ConnId, refresh: Refresh, claims: Result<Claims, String>) {
+        self.0.driver.with(|driver| {
+            driver.end_refresh(id, refresh, claims);
             driver.handlers -= 1;
         });
         self.notify();

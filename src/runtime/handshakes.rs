@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use corecast_shards::Permissions;
+use corecast_shards::Opening;
 
 use super::kernel::Syscall;
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
@@ -146,14 +146,14 @@ impl Reception {
             return self.answer(key, &last_words::draining());
         }
         if self.session_policy == SessionPolicy::Nothing {
-            return self.upgrade(key, &upgrade, rest.to_vec(), None);
+            return self.upgrade_without_claims(key, &upgrade, rest.to_vec(), None);
         }
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let caller = Caller { client_addr: upgrade.client_addr, ..waiting.caller };
         let handshake = Handshake::read(head, caller).expect("this head was read as a handshake");
         if self.session_policy == SessionPolicy::Sessions {
             let session = Session::new(handshake, Claims::anonymous());
-            return self.upgrade(key, &upgrade, rest.to_vec(), Some(session));
+            return self.upgrade_without_claims(key, &upgrade, rest.to_vec(), Some(session));
         }
         waiting.awaiting = Some(AwaitingAuthorization { upgrade, rest: rest.to_vec() });
         self.arrivals.push(Arrival::Undecided { key, handshake });
@@ -170,17 +170,48 @@ impl Reception {
         let Some(awaiting) = waiting.and_then(|waiting| waiting.awaiting.take()) else {
             return;
         };
-        match verdict {
-            Ok(claims) => {
+        let AwaitingAuthorization { upgrade, rest } = awaiting;
+        let claims = match verdict {
+            Ok(claims) => claims,
+            Err(refusal) => return self.answer(key, &last_words::refused(refusal)),
+        };
+        let opening = match claims.is_anonymous() {
+            true => Ok(self.grants.without_claims(upgrade.has_key)),
+            false => self.grants.of_program(&claims, self.state.now()),
+        };
+        match opening {
+            Ok(opening) => {
                 let session = Session::new(handshake, claims);
-                self.upgrade(key, &awaiting.upgrade, awaiting.rest, Some(session));
+                self.upgrade(key, &upgrade, rest, Some(session), opening);
             }
-            Err(refusal) => self.answer(key, &last_words::refused(refusal)),
+            Err(words) => {
+                tracing::error!("authorize returned claims that mean nothing: {words}");
+                self.answer(key, &last_words::refused(Refusal::unknown_client()));
+            }
         }
     }
 
+    /// Answers a handshake that brought an API key, or nothing.
+    fn upgrade_without_claims(
+        &mut self,
+        key: u64,
+        upgrade: &Upgrade,
+        rest: Vec<u8>,
+        session: Option<Session>,
+    ) {
+        let opening = self.grants.without_claims(upgrade.has_key);
+        self.upgrade(key, upgrade, rest, session, opening);
+    }
+
     /// Answers a handshake. What follows its head is the first frame's.
-    fn upgrade(&mut self, key: u64, upgrade: &Upgrade, rest: Vec<u8>, session: Option<Session>) {
+    fn upgrade(
+        &mut self,
+        key: u64,
+        upgrade: &Upgrade,
+        rest: Vec<u8>,
+        session: Option<Session>,
+        opening: Opening,
+    ) {
         if self.state.is_draining() {
             return self.answer(key, &last_words::draining());
         }
@@ -195,7 +226,6 @@ impl Reception {
             let limit = self.state.limits().connections;
             return self.answer(key, &last_words::at_capacity(limit));
         }
-        let permissions = self.permissions_of(upgrade, session.as_ref());
         let Some(waiting) = self.pending.remove(key) else { return };
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
         let PendingHandshake { fd, address_place, .. } = waiting;
@@ -204,17 +234,8 @@ impl Reception {
         if sys::send(&fd, &response).ok() != Some(response.len()) {
             return self.state.release_connection();
         }
-        let arrival = Arrival::WebSocket { fd, address_place, rest, session, permissions };
+        let arrival = Arrival::WebSocket { fd, address_place, rest, session, opening };
         self.arrivals.push(arrival);
-    }
-
-    /// What a connection may do: as much as any, if it is known.
-    fn permissions_of(&self, upgrade: &Upgrade, session: Option<&Session>) -> Permissions {
-        let has_claims = session.is_some_and(|session| !session.claims.is_anonymous());
-        match upgrade.has_key || has_claims {
-            true => self.permissions,
-            false => self.state.rules().anonymous.restrict(self.permissions),
-        }
     }
 
     /// Takes a connection back from its task, because its next request is a handshake: the first of

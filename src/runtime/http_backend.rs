@@ -47,7 +47,7 @@ impl Backend for ShardHandle {
         self.state().rules()
     }
 
-    fn permissions(&self) -> Permissions {
+    fn permissions(&self) -> &Permissions {
         ShardHandle::permissions(self)
     }
 

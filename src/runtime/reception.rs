@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Pace, Paced, Permissions, ShardId, Time};
+use corecast_shards::{Opening, Pace, Paced, ShardId, Time};
 
 use super::addresses::{AddressPlace, Claim};
 use super::kernel::Syscall;
@@ -19,7 +19,7 @@ use super::server_state::{HttpPlace, ServerState};
 use super::sys;
 use super::tokens::{LISTENER, PENDING};
 use super::turn_time::QUANTUM_TIME_MAX;
-use crate::http::last_words;
+use crate::http::{Grants, last_words};
 use crate::program::{Caller, Handshake, Needs, Session, SessionPolicy};
 use crate::values::RefusalReason;
 
@@ -45,8 +45,7 @@ pub(crate) struct Reception {
     /// What one read takes in, of any of them.
     pub(super) buffer: Box<[u8]>,
     pub(super) session_policy: SessionPolicy,
-    /// What clients may do by their own commands.
-    pub(super) permissions: Permissions,
+    pub(super) grants: Grants,
     pub(super) arrivals: Vec<Arrival>,
     pub(super) counts: ReceptionCounts,
 }
@@ -91,7 +90,7 @@ pub(crate) enum Arrival {
         address_place: Option<AddressPlace>,
         rest: Vec<u8>,
         session: Option<Session>,
-        permissions: Permissions,
+        opening: Opening,
     },
     /// A connection that speaks plain HTTP, and what it has said so far. The poller knows it by
     /// this registration.
@@ -142,6 +141,7 @@ impl Reception {
         let proxy_protocol = state.proxy_protocol();
         let pace = Pace::per_second(state.limits().accepts);
         epoll.add_listener(&listener, LISTENER)?;
+        let grants = Grants::new(needs.permissions.clone(), state.rules().anonymous);
         Ok(Reception {
             shard,
             state,
@@ -157,7 +157,7 @@ impl Reception {
             registrations: Registrations::default(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             session_policy: needs.sessions,
-            permissions: needs.permissions,
+            grants,
             arrivals: Vec::new(),
             counts: ReceptionCounts::default(),
         })

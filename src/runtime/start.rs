@@ -268,7 +268,7 @@ impl ShardSeed {
     }
 
     fn into_loop(self) -> Result<EventLoop, StartError> {
-        let permissions = self.needs.permissions;
+        let permissions = self.needs.permissions.clone();
         let init = DriverInit {
             shard: Shard::new(self.id, self.config),
             mesh: self.mesh,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A step that fails has failed the test.
 
 mod authorize;
+mod claims;
 mod client_addresses;
 mod commands;
 mod ending;

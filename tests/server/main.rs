@@ -24,6 +24,7 @@ mod pipelining;
 mod publish;
 mod rates;
 mod recovery;
+mod refresh;
 mod room_limit;
 
 // How a connection begins, lives and ends.

@@ -1,7 +1,7 @@
 //! A room of the engine, driven through the public interface of its shard.
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Config, ConnId, Format, Permissions, SendEnd, Shard, ShardId, ShardStats};
+use corecast_shards::{Config, ConnId, Opening, SendEnd, Shard, ShardId, ShardStats};
 
 use super::room::{JOIN, LEAVE, Room, publish_text};
 
@@ -24,11 +24,11 @@ impl Room for EngineRoom {
         let mut shard = Shard::new(ShardId::new(0), config);
         let join = frame(JOIN);
         for _ in 0..members {
-            let member = shard.open(Permissions::default(), Format::Native);
+            let member = shard.open(Opening::default());
             shard.receive(member, &mut join.clone());
             shard.take_loopback(TURN);
         }
-        let outsider = shard.open(Permissions::default(), Format::Native);
+        let outsider = shard.open(Opening::default());
         let (leave, publish) = (frame(LEAVE), frame(&publish_text(payload_bytes)));
         let mut room = EngineRoom { shard, outsider, join, leave, publish };
         room.flush_own();

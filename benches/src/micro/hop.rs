@@ -2,8 +2,7 @@
 
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, Format, Permissions, Publication, RoomMessage, RoomName, SendEnd,
-    Shard, ShardId,
+    Capacity, Config, ConnId, Opening, Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId,
 };
 
 /// Two shards: one with a publisher and a member, the other home to their room.
@@ -35,7 +34,7 @@ impl Hop {
         let far = Shard::new(FAR, config);
         let mut names = (0..).filter_map(|n| RoomName::new(&format!("room {n}")).ok());
         let room = names.find(|room| near.home(room) == FAR).expect("half of all rooms");
-        let member = near.open(Permissions::default(), Format::Native);
+        let member = near.open(Opening::default());
         let data = format!("\"{}\"", "x".repeat(payload_bytes));
         let mut hop = Hop { near, far, room, data, member };
         hop.join();

@@ -1,10 +1,12 @@
 //! What arrived from one connection and could not be handled yet.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::envelope::ErrorCode;
 use crate::format::RoomMessage;
-use crate::handler::{AskedKind, Message};
+use crate::handler::{AskedKind, Credentials, Message, Token};
+use crate::permissions::Permissions;
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::Decoder;
@@ -60,6 +62,12 @@ pub(crate) enum What {
     /// Publish to everybody.
     Broadcast(RoomMessage),
     Ping,
+    /// Have this token verified.
+    Refresh(Token),
+    /// Have the permissions and the end of a verified token.
+    Renew(Credentials),
+    /// Leave the rooms that these permissions allowed and the present ones do not.
+    Evict(Arc<Permissions>),
     /// Hand it to a handler of the program.
     Call(Message),
     /// Ask the program whether this may be done.

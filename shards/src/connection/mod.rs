@@ -6,6 +6,7 @@ pub(crate) mod inbound;
 mod membership;
 pub(crate) mod table;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::behind::BehindList;
@@ -14,6 +15,7 @@ use crate::connection::inbound::Inbound;
 use crate::disconnect::Disconnect;
 use crate::format::Format;
 use crate::id::ShardId;
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::permissions::Permissions;
 use crate::place::MembershipIndex;
@@ -44,8 +46,10 @@ pub(crate) struct Connection {
     /// begun for it.
     pub(crate) hung_up: bool,
     pub(crate) pinged: bool,
-    /// What its client may do.
-    pub(crate) permissions: Permissions,
+    /// What its client may do; none of that which needs a permission without any.
+    pub(crate) permissions: Option<Arc<Permissions>>,
+    /// What is known of its client.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// Why it ends, once that is decided.
     close_reason: Option<Disconnect>,
     /// Why its next command waits; while it does, nothing is read from its socket.
@@ -154,7 +158,8 @@ impl Connection {
             input_ended: false,
             hung_up: false,
             pinged: false,
-            permissions: Permissions::default(),
+            permissions: None,
+            identity: None,
             close_reason: None,
             wait: None,
             changes_begun: 0,
@@ -199,10 +204,9 @@ impl Connection {
     }
 
     /// Vacant to Open.
-    pub(crate) fn open(&mut self, permissions: Permissions, format: Format, now: Time) {
+    pub(crate) fn open(&mut self, format: Format, now: Time) {
         assert_eq!(self.phase, Phase::Vacant, "a slot has one occupant");
-        self.format = format;
-        (self.phase, self.permissions, self.last_received) = (Phase::Open, permissions, now);
+        (self.phase, self.format, self.last_received) = (Phase::Open, format, now);
     }
 
     /// Open to Finishing, or another reason for that.
@@ -278,6 +282,11 @@ impl Connection {
             _ if self.has_unread_replies(limits) => Err(Wait::Replies),
             _ => Ok(()),
         }
+    }
+
+    /// Until when its client may stay, if that is limited.
+    pub(crate) fn expires(&self) -> Option<Time> {
+        Some(self.identity.as_ref()?.expires?.at)
     }
 
     /// The id of its next join or leave.

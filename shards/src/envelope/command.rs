@@ -19,6 +19,9 @@ pub(crate) enum Command<'a> {
     Leave,
     Publish(Publication<'a>),
     Broadcast(Publication<'a>),
+    Refresh {
+        token: Cow<'a, str>,
+    },
     Ping,
     /// The event belongs to the embedding program, if it has a handler for it.
     Application,
@@ -57,11 +60,12 @@ impl<'a> Command<'a> {
             "cast:leave" => Ok(Command::Leave),
             "cast:publish" => Ok(Command::Publish(read_publication(envelope.data)?)),
             "cast:broadcast" => Ok(Command::Broadcast(read_publication(envelope.data)?)),
+            "cast:refresh" => Ok(Command::Refresh { token: read_token(envelope.data)? }),
             "cast:ping" => Ok(Command::Ping),
             event if event.starts_with("cast:") => Err(BadCommand {
                 code: ErrorCode::UnknownEvent,
                 message: "the protocol has no such event; a client may send cast:join, cast:leave, \
-                          cast:publish, cast:broadcast and cast:ping",
+                          cast:publish, cast:broadcast, cast:refresh and cast:ping",
             }),
             _ => Ok(Command::Application),
         }
@@ -73,7 +77,7 @@ impl<'a> Command<'a> {
             Command::Join { .. } => Some(Action::Join),
             Command::Publish(_) => Some(Action::Publish),
             Command::Broadcast(_) => Some(Action::Broadcast),
-            Command::Leave | Command::Ping | Command::Application => None,
+            Command::Leave | Command::Refresh { .. } | Command::Ping | Command::Application => None,
         }
     }
 }
@@ -133,6 +137,16 @@ impl<'a> Publication<'a> {
 fn read_publication(data: Option<&RawValue>) -> Result<Publication<'_>, BadCommand> {
     let data = data.ok_or(bad("data is missing"))?;
     Publication::parse(data.get()).map_err(|BadBody(message)| bad(message))
+}
+
+fn read_token(data: Option<&RawValue>) -> Result<Cow<'_, str>, BadCommand> {
+    const SHAPE: BadCommand = bad("data of a refresh is {\"token\": string}");
+    let members = Members::parse(data.ok_or(SHAPE)?.get(), ["token"]).map_err(|_| SHAPE)?;
+    if members.any_doubled() {
+        return Err(bad("a member stands twice"));
+    }
+    let [Some(token)] = members.values else { return Err(SHAPE) };
+    read_text(token).map_err(|_| SHAPE)
 }
 
 fn read_since(data: Option<&RawValue>) -> Result<Option<Since<'_>>, BadCommand> {
@@ -203,6 +217,12 @@ mod tests {
             bad,
             "since",
         );
+        check_bad(r#"{"event":"cast:refresh"}"#, bad, "token");
+        check_bad(r#"{"event":"cast:refresh","data":{}}"#, bad, "token");
+        check_bad(r#"{"event":"cast:refresh","data":{"token":7}}"#, bad, "token");
+        check_bad(r#"{"event":"cast:refresh","data":["t"]}"#, bad, "token");
+        check_bad(r#"{"event":"cast:refresh","data":{"token":"\ud800"}}"#, bad, "token");
+        check_bad(r#"{"event":"cast:refresh","data":{"token":"a","token":"b"}}"#, bad, "twice");
         check_bad(r#"{"event":"cast:presence","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
         check_bad(r#"{"event":"cast:subscribe","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
     }

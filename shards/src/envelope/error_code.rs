@@ -9,6 +9,8 @@ pub(crate) enum ErrorCode {
     UnknownEvent,
     /// The connection has no permission for it.
     Forbidden,
+    /// A fresh token is not accepted.
+    BadToken,
     /// The connection is not in the room.
     NotAMember,
     /// The connection is in as many rooms as it may.
@@ -25,6 +27,7 @@ impl ErrorCode {
             ErrorCode::BadEnvelope => "bad_envelope",
             ErrorCode::UnknownEvent => "unknown_event",
             ErrorCode::Forbidden => "forbidden",
+            ErrorCode::BadToken => "bad_token",
             ErrorCode::NotAMember => "not_a_member",
             ErrorCode::TooManyRooms => "too_many_rooms",
             ErrorCode::RateLimited => "rate_limited",

@@ -20,6 +20,14 @@ pub(crate) enum Fact<'a> {
         room: &'a RoomName,
         id: Option<&'a str>,
         offset: u64,
+        /// It may be in the room no longer, and has not asked for this.
+        is_forbidden: bool,
+    },
+    /// The answer to a fresh token that is accepted.
+    Refreshed {
+        id: Option<&'a str>,
+        /// In milliseconds since 1970; none if it never expires.
+        expires: Option<u64>,
     },
     /// The ack of a publish carries its offset, the ack of a broadcast none.
     Ack {

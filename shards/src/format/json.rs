@@ -12,10 +12,12 @@ pub(super) fn push_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
     match *fact {
         Fact::Welcome(welcome) => push_welcome(out, welcome),
         Fact::Joined { room, id, joined } => push_joined(out, room, id, *joined),
-        Fact::Left { room, id, offset } => {
+        Fact::Left { room, id, offset, is_forbidden } => {
             push_opening(out, "cast:left", id, Some(room));
-            push_fmt(out, format_args!(r#","data":{{"offset":{offset}}}}}"#));
+            let reason = if is_forbidden { r#","reason":"forbidden""# } else { "" };
+            push_fmt(out, format_args!(r#","data":{{"offset":{offset}{reason}}}}}"#));
         }
+        Fact::Refreshed { id, expires } => push_refreshed(out, id, expires),
         Fact::Ack { id, offset } => {
             push_opening(out, "cast:ack", Some(id), None);
             if let Some(offset) = offset {
@@ -60,6 +62,20 @@ fn push_joined(out: &mut Vec<u8>, room: &RoomName, id: Option<&str>, joined: Joi
         push_fmt(out, format_args!(r#","recovered":{recovered}"#));
     }
     out.extend_from_slice(b"}}");
+}
+
+fn push_refreshed(out: &mut Vec<u8>, id: Option<&str>, expires: Option<u64>) {
+    push_opening(out, "cast:refreshed", id, None);
+    match expires {
+        None => push_fmt(out, format_args!(r#","data":{{"expires":null}}}}"#)),
+        Some(millis) if millis % 1_000 == 0 => {
+            push_fmt(out, format_args!(r#","data":{{"expires":{}}}}}"#, millis / 1_000));
+        }
+        Some(millis) => {
+            let (seconds, millis) = (millis / 1_000, millis % 1_000);
+            push_fmt(out, format_args!(r#","data":{{"expires":{seconds}.{millis:03}}}}}"#));
+        }
+    }
 }
 
 fn push_error(out: &mut Vec<u8>, refusal: &Refusal) {

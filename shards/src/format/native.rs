@@ -102,9 +102,24 @@ mod tests {
             ),
         );
         check(
-            &Fact::Left { room, id: None, offset: 57 },
+            &Fact::Left { room, id: None, offset: 57, is_forbidden: false },
             r#"{"event":"cast:left","room":"a\"b","data":{"offset":57}}"#,
         );
+        check(
+            &Fact::Left { room, id: None, offset: 57, is_forbidden: true },
+            r#"{"event":"cast:left","room":"a\"b","data":{"offset":57,"reason":"forbidden"}}"#,
+        );
+        for (expires, text) in [
+            (None, "null"),
+            (Some(1_800_000_000_000), "1800000000"),
+            (Some(1_800_000_000_050), "1800000000.050"),
+            (Some(u64::MAX), "18446744073709551.615"),
+        ] {
+            check(
+                &Fact::Refreshed { id: Some("6"), expires },
+                &format!(r#"{{"event":"cast:refreshed","id":6,"data":{{"expires":{text}}}}}"#),
+            );
+        }
         check(
             &Fact::Ack { id: "\"x\"", offset: Some(42) },
             r#"{"event":"cast:ack","id":"x","data":{"offset":42}}"#,

@@ -45,6 +45,7 @@ pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
         Fact::Welcome(_)
         | Fact::Joined { .. }
         | Fact::Left { .. }
+        | Fact::Refreshed { .. }
         | Fact::Ack { .. }
         | Fact::Error(_)
         | Fact::Pong { .. }

@@ -92,6 +92,8 @@ pub enum Requester {
     Client(Option<Box<str>>),
     /// The program, which waits for an answer.
     Program(AnswerToken),
+    /// The connection's permissions, which do not allow the room any more.
+    Permissions,
 }
 
 impl Requester {
@@ -103,7 +105,7 @@ impl Requester {
     pub(crate) fn id(&self) -> Option<&str> {
         match self {
             Requester::Client(id) => id.as_deref(),
-            Requester::Program(_) => None,
+            Requester::Program(_) | Requester::Permissions => None,
         }
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Departure {
     pub(crate) until: u64,
     /// The client's id for the reply.
     pub(crate) id: Option<Box<str>>,
+    /// It may be in the room no longer, and has not asked for this.
+    pub(crate) is_forbidden: bool,
     /// The position after that message in the log.
     pub(super) end: u64,
 }

@@ -12,8 +12,7 @@ use crate::log::{ChunkPool, Log, Pin, Rest, Space};
 use crate::place::{MembershipIndex, Slot};
 use crate::room_name::RoomName;
 use crate::time::Time;
-use member::Departure;
-pub(crate) use member::{Member, MemberIndex};
+pub(crate) use member::{Departure, Member, MemberIndex};
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
@@ -196,11 +195,17 @@ impl Room {
     }
 
     /// No message after the newest, which has offset `until`, is for this member.
-    pub(crate) fn depart(&mut self, index: MemberIndex, until: u64, id: Option<Box<str>>) {
+    pub(crate) fn depart(
+        &mut self,
+        index: MemberIndex,
+        until: u64,
+        id: Option<Box<str>>,
+        is_forbidden: bool,
+    ) {
         assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
         let end = self.log.next();
         self.staying.remove(self.members[index].encoding);
-        self.members[index].depart(Departure { until, id, end });
+        self.members[index].depart(Departure { until, id, is_forbidden, end });
     }
 
     /// Whether a member here is to get the room's next message.
@@ -562,7 +567,7 @@ mod tests {
             publish(&mut room, &mut pool);
         }
         room.pin(first(), Pin::Slow);
-        room.depart(first(), 8, None);
+        room.depart(first(), 8, None, false);
         assert!(!room.is_awaited());
         room.add(Slot::new(1), MembershipIndex::default(), Encoding::WebSocket, 3);
         publish(&mut room, &mut pool);

@@ -2,8 +2,7 @@
 
 use super::intake::Intake;
 use super::program::HANDLER_FAILED;
-use crate::connection::Wait;
-use crate::connection::inbound::{Errand, Pending, What};
+use crate::connection::inbound::{Errand, What};
 use crate::envelope::{Command, ErrorCode, Publication};
 use crate::format::RoomMessage;
 use crate::handler::{AskedCommand, AskedKind, Draft, Verdict};
@@ -17,7 +16,7 @@ pub(super) fn asked_kind(command: Command<'_>) -> AskedKind {
         }
         Command::Publish(publication) => AskedKind::Publish(draft(publication)),
         Command::Broadcast(publication) => AskedKind::Broadcast(draft(publication)),
-        Command::Leave | Command::Ping | Command::Application => {
+        Command::Leave | Command::Refresh { .. } | Command::Ping | Command::Application => {
             unreachable!("it needs no permission")
         }
     }
@@ -30,18 +29,9 @@ fn draft(publication: Publication<'_>) -> Draft {
 
 impl Intake<'_> {
     /// The program has decided about a command. It has its turn in the order of the connection's
-    /// commands, as if it had just been read; the next one follows. From here on it may wait, but
-    /// it is begun: a drain does not end its wait.
+    /// commands, as if it had just been read; the next one follows.
     pub(super) fn decide(&mut self, slot: Slot, asked: AskedCommand, verdict: Verdict) {
-        let connection = &mut self.0.directory[slot];
-        if connection.wait() != Some(&Wait::Handler) || !connection.is_open() {
-            return;
-        }
-        let inbound = connection.inbound.get_or_insert_default();
-        debug_assert!(inbound.pending.is_none(), "it waits for the one command");
-        inbound.pending = Some(Pending::Errand(errand(asked, verdict).into()));
-        self.0.decided.insert(slot);
-        self.resume(slot);
+        self.end_wait_with(slot, errand(asked, verdict));
     }
 }
 

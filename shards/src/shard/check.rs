@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Shard;
 use super::directory::Directory;
+use super::expiries::Expiries;
 use super::host::Host;
 use super::slow::DIRECT_EXCESS_MAX;
 use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
@@ -130,6 +131,7 @@ fn check_host(host: &Host) {
         check_no_message_waits_in_vain(host, slot, connection);
     }
     check_sums(host);
+    check_expiries(host);
     for (key, room) in host.directory.rooms.by_key() {
         assert!(host.fanout.holds(key) || !room.dirty, "{key}: a dirty room is in the queue");
         let queued = host.outboxes.has_deferred_update(room.home, key);
@@ -158,6 +160,19 @@ fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
     if ends && !is_out && connection.write_state() != WriteState::Begun {
         assert!(host.queues.to_close.contains(&slot), "{slot}: its end is in the queue");
     }
+}
+
+/// Each connection whose client may stay up to a time is found when that comes, and no other.
+fn check_expiries(host: &Host) {
+    let mut entries: HashSet<_> = host.expiries.iter().copied().collect();
+    for slot in host.directory.connections.slots() {
+        let connection = &host.directory[slot];
+        let Some(at) = connection.expires() else { continue };
+        assert!(connection.is_in_rooms(), "{slot}: what has closed is known no longer");
+        let found = entries.remove(&Expiries::entry(at, host.directory.id(slot)));
+        assert!(found || connection.close_reason().is_some(), "{slot}: its end is not forgotten");
+    }
+    assert!(entries.is_empty(), "a time ends with its connection: {entries:?}");
 }
 
 /// What waits to be handled is what one read brought: nothing more is read until it is.

@@ -75,6 +75,7 @@ impl Host {
         }
         self.outputs.close_steps.push_back(CloseStep::LeftRooms(id, reason));
         deferred_to_home::defer_leaves(&mut self.outboxes, &mut self.directory, slot);
+        self.forget_client(slot);
         self.directory[slot].begin_close();
         if self.leave_queue(slot) || !self.reading {
             // From here on it is read again, so that its end is noticed.
@@ -84,6 +85,14 @@ impl Host {
         self.set_close_timer(slot);
         self.make_ready(slot);
         self.advance_close(slot);
+    }
+
+    /// Nothing is known of the connection's client any more, and nothing is due for it.
+    pub(super) fn forget_client(&mut self, slot: Slot) {
+        if let Some(expires) = self.directory[slot].expires() {
+            self.expiries.remove(expires, self.directory.id(slot));
+        }
+        self.directory[slot].identity = None;
     }
 
     /// From here on the client has the whole `close_timeout` for its part of the end.

@@ -5,15 +5,17 @@ use std::borrow::Cow;
 use super::asked;
 use super::directory::Seat;
 use super::intake::{Intake, Processed};
-use crate::config::Hooks;
+use super::refresh::read_refresh;
+use crate::config::Config;
 use crate::connection::inbound::{Errand, Pending, What};
 use crate::connection::{Flow, MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode};
 use crate::format::{Fact, Refusal, Reply, RoomMessage};
-use crate::handler::{AskedCommand, Call, CallKind, Message};
+use crate::handler::{AskedCommand, Call, CallKind, Message, Refresh};
+use crate::identity::Identity;
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
-use crate::permissions::{Permission, Permissions};
+use crate::permissions::{Permissions, Ruling};
 use crate::place::Slot;
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
@@ -38,8 +40,10 @@ impl Intake<'_> {
             return Ok(());
         }
         self.0.counters.envelopes_read += 1;
-        let permissions = self.0.directory[slot].permissions;
-        let reader = Reader { permissions, hooks: &self.0.config.hooks };
+        let connection = &self.0.directory[slot];
+        let permissions = connection.permissions.as_deref();
+        let identity = connection.identity.as_deref();
+        let reader = Reader { permissions, identity, config: &self.0.config };
         match self.keep_pace(slot, reader.read(text)) {
             Some(errand) => self.run(slot, errand),
             None => Ok(()),
@@ -58,20 +62,26 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// Does what a client asked for, or says why it must wait: then nothing has happened.
+    /// Does what a client asked for, and what follows from it; or says why it must wait: then of what
+    /// is left nothing has happened.
     pub(super) fn run(&mut self, slot: Slot, mut errand: Errand) -> Processed {
-        match self.may_run(slot, &mut errand) {
-            Ok(()) => {
-                self.carry_out(slot, errand);
-                Ok(())
+        loop {
+            if let Err(wait) = self.may_run(slot, &mut errand) {
+                return Err((wait, Pending::Errand(errand.into())));
             }
-            Err(wait) => Err((wait, Pending::Errand(errand.into()))),
+            match self.carry_out(slot, errand) {
+                Some(what) => errand = Errand { room: None, id: None, what },
+                None => return Ok(()),
+            }
         }
     }
 
     /// A refusal replaces the errand only when it can be sent. Until then the errand waits as it is, and
     /// is judged anew when it is taken up.
     fn may_run(&mut self, slot: Slot, errand: &mut Errand) -> Flow {
+        if let What::Evict(before) = &errand.what {
+            return self.may_evict(slot, before);
+        }
         let refusal = self.judge(slot, errand)?;
         self.may_travel(slot, refusal.as_ref().unwrap_or(&errand.what), errand.room.as_ref())?;
         if let Some(refusal) = refusal {
@@ -105,6 +115,9 @@ impl Intake<'_> {
     /// Judges an errand by the rooms that the connection is in. Returns the refusal that it becomes, or
     /// an error if it has to wait for one of them.
     fn judge(&self, slot: Slot, errand: &Errand) -> Result<Option<What>, Wait> {
+        if let What::Renew(credentials) = &errand.what {
+            return Ok(self.judge_renewal(slot, credentials));
+        }
         let Some(room) = &errand.room else { return Ok(None) };
         self.0.directory.may_change(slot, room)?;
         let (code, message) = match errand.what {
@@ -129,7 +142,8 @@ impl Intake<'_> {
         Ok(Some(What::Refuse(code, message)))
     }
 
-    fn carry_out(&mut self, slot: Slot, errand: Errand) {
+    /// Returns what follows from it.
+    fn carry_out(&mut self, slot: Slot, errand: Errand) -> Option<What> {
         let Errand { room, id, what } = errand;
         match (what, room) {
             (What::Join(since), Some(room)) => {
@@ -145,6 +159,11 @@ impl Intake<'_> {
             }
             (What::Ping, _) => self.0.say(slot, &Fact::Pong { id: id.as_deref() }),
             (What::Call(message), _) => self.call(slot, CallKind::Event(message)),
+            (What::Refresh(token), _) => {
+                self.call(slot, CallKind::Refresh(Refresh { token, id }));
+            }
+            (What::Renew(credentials), _) => return self.renew(slot, id.as_deref(), credentials),
+            (What::Evict(before), _) => return self.evict(slot, before),
             (What::Ask(kind), room) => {
                 self.call(slot, CallKind::Command(AskedCommand { kind, room, id }));
             }
@@ -155,6 +174,7 @@ impl Intake<'_> {
                 unreachable!("it was read with its room")
             }
         }
+        None
     }
 
     pub(super) fn call(&mut self, slot: Slot, kind: CallKind) {
@@ -231,8 +251,9 @@ impl Intake<'_> {
 
 /// What the meaning of a text message depends on.
 struct Reader<'a> {
-    permissions: Permissions,
-    hooks: &'a Hooks,
+    permissions: Option<&'a Permissions>,
+    identity: Option<&'a Identity>,
+    config: &'a Config,
 }
 
 impl Reader<'_> {
@@ -258,10 +279,12 @@ impl Reader<'_> {
             Err(bad) => return What::Refuse(bad.code, bad.message.into()),
         };
         if let Some(action) = command.action() {
-            match self.permissions.of(action) {
-                Permission::Allowed => {}
-                Permission::Asked => return What::Ask(asked::asked_kind(command)),
-                Permission::Forbidden => {
+            let room = envelope.room.as_ref().map(RoomName::as_str);
+            let ruling = |permissions: &Permissions| permissions.ruling(action, room);
+            match self.permissions.map_or(Ruling::Forbidden, ruling) {
+                Ruling::Allowed => {}
+                Ruling::Asked => return What::Ask(asked::asked_kind(command)),
+                Ruling::Forbidden => {
                     return What::Refuse(ErrorCode::Forbidden, action.refusal().into());
                 }
             }
@@ -276,15 +299,21 @@ impl Reader<'_> {
                 What::Publish { message, echo: publication.echo }
             }
             Command::Broadcast(publication) => What::Broadcast(RoomMessage::event(&publication)),
+            Command::Refresh { token } => {
+                let has_verifier = self.config.hooks.refresh;
+                let bytes_max = self.config.limits.head_bytes;
+                read_refresh(&token, self.identity, has_verifier, bytes_max)
+            }
             Command::Ping => What::Ping,
             Command::Application => self.read_application(envelope),
         }
     }
 
     fn read_application(&self, envelope: &Envelope<'_>) -> What {
-        if !self.hooks.events.contains(&*envelope.event) {
+        if !self.config.hooks.events.contains(&*envelope.event) {
             let message = "no handler is registered for this event; the protocol's own are \
-                           cast:join, cast:leave, cast:publish, cast:broadcast and cast:ping";
+                           cast:join, cast:leave, cast:publish, cast:broadcast, \
+                           cast:refresh and cast:ping";
             return What::Refuse(ErrorCode::UnknownEvent, message.into());
         }
         What::Call(Message {

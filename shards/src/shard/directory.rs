@@ -6,8 +6,8 @@ use crate::connection::table::Connections;
 use crate::connection::{Connection, Flow, Membership, MembershipState, Phase, Wait, WriteState};
 use crate::id::{ConnId, ShardId};
 use crate::place::{MembershipIndex, Slot};
-use crate::room::Room;
 use crate::room::table::{EVERYBODY, RoomKey, Rooms};
+use crate::room::{Departure, Room};
 use crate::room_name::RoomName;
 
 /// The connections of a shard and the rooms that they are in.
@@ -40,6 +40,7 @@ pub(super) struct Left {
     pub(super) name: RoomName,
     pub(super) id: Option<Box<str>>,
     pub(super) until: u64,
+    pub(super) is_forbidden: bool,
 }
 
 impl Directory {
@@ -226,8 +227,9 @@ impl Directory {
             let room = &self.rooms[membership.room];
             let member = &room.members[membership.listed()?];
             let departure = member.departure().filter(|_| is_dead || !room.is_behind(member))?;
-            let (until, id) = (departure.until, departure.id.clone());
-            Some((MembershipIndex::new(at), Left { name: room.name.clone(), id, until }))
+            let Departure { until, is_forbidden, .. } = *departure;
+            let (name, id) = (room.name.clone(), departure.id.clone());
+            Some((MembershipIndex::new(at), Left { name, id, until, is_forbidden }))
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::close_texts::CloseTexts;
 use super::directory::Directory;
+use super::expiries::Expiries;
 use super::fanout::Fanout;
 use super::outputs::Outputs;
 use crate::config::Config;
@@ -44,6 +45,7 @@ pub(super) struct Host {
     pub(super) timers: Timers,
     /// How fast connections speak.
     pub(super) rates: Rates,
+    pub(super) expiries: Expiries,
     pub(super) queues: Queues,
     pub(super) close_texts: CloseTexts,
     /// The heads of event streams whose join has not ended.
@@ -112,6 +114,7 @@ impl Host {
             decided: HashSet::new(),
             timers: Timers::default(),
             rates: Rates::new(&config.limits),
+            expiries: Expiries::default(),
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
             heads: HashMap::new(),

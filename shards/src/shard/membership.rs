@@ -63,7 +63,9 @@ impl Host {
         membership.end_leave();
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
         self.directory[slot].departing += 1;
-        self.directory[key].depart(index, offset, request.requester.id().map(Into::into));
+        let is_forbidden = request.requester == Requester::Permissions;
+        let id = request.requester.id().map(Into::into);
+        self.directory[key].depart(index, offset, id, is_forbidden);
         self.finish_departures(slot);
         true
     }
@@ -77,8 +79,9 @@ impl Host {
         while let Some((at, left)) = self.directory.finished_departure(slot) {
             let key = self.directory[slot].memberships[at].room;
             self.directory.leave(slot, at);
-            let Left { name, id, until } = left;
-            self.say(slot, &Fact::Left { room: &name, id: id.as_deref(), offset: until });
+            let Left { name, id, until, is_forbidden } = left;
+            let id = id.as_deref();
+            self.say(slot, &Fact::Left { room: &name, id, offset: until, is_forbidden });
             self.on_change_ended(slot, key);
         }
     }

@@ -1,30 +1,53 @@
 //! How a connection begins: a WebSocket, or an event stream.
 
+use std::sync::Arc;
+
 use super::Shard;
 use super::host::Host;
 use super::intake::Intake;
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, What};
+use crate::disconnect::Disconnect;
 use crate::format::{Fact, Format, Welcome};
 use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
+use crate::identity::Identity;
 use crate::permissions::Permissions;
 use crate::place::Slot;
 use crate::room_name::RoomName;
 use crate::timers::Timer;
 
+/// What is known of a WebSocket connection when its handshake is done.
+///
+/// By default it is anonymous, may do everything and reads our envelopes.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// What its client may do, shared with other connections.
+    pub permissions: Arc<Permissions>,
+    /// What is known of its client; nothing if it is anonymous.
+    pub identity: Option<Arc<Identity>>,
+    /// What its client reads.
+    pub format: Format,
+}
+
+impl Default for Opening {
+    fn default() -> Opening {
+        Opening { permissions: Arc::default(), identity: None, format: Format::Native }
+    }
+}
+
 impl Shard {
-    /// Event: the handshake of a WebSocket connection with these permissions is done; its client
-    /// reads this format.
+    /// Event: the handshake of a WebSocket connection is done.
     ///
     /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
-    /// client that has received the one gets every broadcast that is sent afterwards.
+    /// client that has received the one gets every broadcast that is sent afterwards. One whose time
+    /// is over is closed at once: nothing that it sends is handled.
     ///
     /// # Panics
     ///
     /// With [`Format::Sse`]: that is what [`open_event_stream`](Shard::open_event_stream) is for.
-    pub fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
-        self.host.open(permissions, format)
+    pub fn open(&mut self, opening: Opening) -> ConnId {
+        self.host.open(opening)
     }
 
     /// Event: a request for the events of one room is granted, and is to be answered with this head:
@@ -50,10 +73,12 @@ impl Shard {
 }
 
 impl Host {
-    /// The handshake of a WebSocket connection with these permissions is done.
-    pub(super) fn open(&mut self, permissions: Permissions, format: Format) -> ConnId {
+    /// The handshake of a WebSocket connection is done.
+    pub(super) fn open(&mut self, opening: Opening) -> ConnId {
+        let Opening { permissions, identity, format } = opening;
         assert!(!format.has_head(), "an event stream has a room and a head");
-        let slot = self.new_connection(permissions, format);
+        let slot = self.new_connection(format);
+        self.directory[slot].permissions = Some(permissions);
         let id = self.directory.id(slot);
         self.directory.join_everybody(slot);
         self.push_welcome(slot, id);
@@ -61,14 +86,25 @@ impl Host {
             self.directory.set_wait(slot, Some(Wait::Handler));
             self.outputs.calls.push_back(Call { conn: id, kind: CallKind::Connect });
         }
+        self.identify(slot, identity);
         id
     }
 
     /// An event stream is granted, which begins with this head. The caller has it join its room.
     pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
-        let slot = self.new_connection(Permissions::default(), Format::Sse);
+        let slot = self.new_connection(Format::Sse);
         self.heads.insert(slot, head.into());
         slot
+    }
+
+    /// From now on this is known of the connection's client.
+    pub(super) fn identify(&mut self, slot: Slot, identity: Option<Arc<Identity>>) {
+        self.directory[slot].identity = identity;
+        let Some(expires) = self.directory[slot].expires() else { return };
+        match expires <= self.now {
+            true => self.schedule_close(slot, Disconnect::Expired),
+            false => self.expiries.add(expires, self.directory.id(slot)),
+        }
     }
 
     /// Queues the head of an event stream, if it is not queued yet.
@@ -78,9 +114,9 @@ impl Host {
         }
     }
 
-    fn new_connection(&mut self, permissions: Permissions, format: Format) -> Slot {
+    fn new_connection(&mut self, format: Format) -> Slot {
         let slot = self.directory.connections.claim(&mut self.rng);
-        self.directory[slot].open(permissions, format, self.now);
+        self.directory[slot].open(format, self.now);
         self.rates.open(slot.number(), self.now);
         self.open_connections += 1;
         self.counters.opened += 1;

@@ -27,6 +27,7 @@ pub struct Outputs {
     pub(super) calls: VecDeque<Call>,
     pub(super) resumed: VecDeque<ConnId>,
     pub(super) hung_up: VecDeque<ConnId>,
+    pub(super) renewed: VecDeque<ConnId>,
     pub(super) ended: VecDeque<(ConnId, Vec<RoomName>)>,
     pub(super) answers: VecDeque<(AnswerToken, Answer)>,
 }
@@ -51,6 +52,12 @@ impl Outputs {
     /// handled; a handler at work may wait for this.
     pub fn next_hung_up(&mut self) -> Option<ConnId> {
         self.hung_up.pop_front()
+    }
+
+    /// A connection whose fresh token took effect. No call for a later message of its client came out
+    /// before.
+    pub fn next_renewed(&mut self) -> Option<ConnId> {
+        self.renewed.pop_front()
     }
 
     /// A connection that has ended, and the rooms that it was a member of, if there were any. It

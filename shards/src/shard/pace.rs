@@ -53,7 +53,13 @@ impl Intake<'_> {
             What::Join(_) | What::Ask(AskedKind::Join(_)) => Rate::Joins,
             What::Publish { .. } | What::Broadcast(_) => Rate::Publishes,
             What::Ask(AskedKind::Publish(_) | AskedKind::Broadcast(_)) => Rate::Publishes,
-            What::Leave | What::Ping | What::Call(_) | What::Refuse(..) => return Some(errand),
+            What::Leave
+            | What::Ping
+            | What::Refresh(_)
+            | What::Renew(_)
+            | What::Evict(_)
+            | What::Call(_)
+            | What::Refuse(..) => return Some(errand),
         };
         if let Some(excess) = self.0.rates.count(slot.number(), rate, 1, self.0.now) {
             self.0.counters.rate_limited += 1;

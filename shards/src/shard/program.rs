@@ -7,7 +7,7 @@ use crate::connection::Wait;
 use crate::disconnect::{Close, Disconnect};
 use crate::envelope::ErrorCode;
 use crate::format::{Fact, Refusal, RoomMessage};
-use crate::handler::{AskedCommand, Verdict};
+use crate::handler::{AskedCommand, Credentials, Refresh, Verdict};
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Answer, AnswerToken, Origin, Query, Requester, ToHome};
 use crate::room_name::RoomName;
@@ -191,6 +191,20 @@ impl Shard {
     pub fn decide(&mut self, id: ConnId, asked: AskedCommand, verdict: Verdict) {
         let Some(slot) = self.host.directory.find(id) else { return };
         Intake(&mut self.host).decide(slot, asked, verdict);
+        self.finish_event();
+    }
+
+    /// Event: the fresh token of a connection's client is verified, or refused with these words for
+    /// the client. The token must be the same subject's. The verdict takes effect in the order of the
+    /// connection's commands; the next one follows.
+    pub fn end_refresh(
+        &mut self,
+        id: ConnId,
+        refresh: Refresh,
+        verdict: Result<Credentials, String>,
+    ) {
+        let Some(slot) = self.host.directory.find(id) else { return };
+        Intake(&mut self.host).end_refresh(slot, refresh, verdict);
         self.finish_event();
     }
 

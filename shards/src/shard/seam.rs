@@ -58,7 +58,10 @@ impl Shard {
 
     /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Time> {
-        [self.host.timers.next_deadline(), self.home.next_deadline()].into_iter().flatten().min()
+        let Host { timers, expiries, .. } = &self.host;
+        let deadlines =
+            [timers.next_deadline(), expiries.next_deadline(), self.home.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Event: these bytes arrived on a connection's socket. They are unmasked in place.

@@ -1,5 +1,6 @@
 //! One shard, step by step; whole systems are simulated.
 
+mod access;
 mod asked;
 mod closing;
 mod debts;
@@ -10,15 +11,16 @@ mod rates;
 mod sends;
 mod waiting;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CloseStep, SendEnd, Shard};
+use super::{CloseStep, Opening, SendEnd, Shard};
 use crate::close_code::CloseCode;
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::disconnect::{Close, Disconnect};
 use crate::envelope::Publication;
-use crate::format::{Format, RoomMessage};
+use crate::format::RoomMessage;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::AnswerToken;
 use crate::permissions::{Permission, Permissions};
@@ -28,6 +30,11 @@ use crate::wire::{Opcode, push_client_frame};
 
 fn shard() -> Shard {
     Shard::new(ShardId::new(0), Config { shards: 1, ..Config::default() })
+}
+
+/// An anonymous connection whose client may do this.
+fn allowing(permissions: Permissions) -> Opening {
+    Opening { permissions: Arc::new(permissions), ..Opening::default() }
 }
 
 fn connection(shard: &Shard, conn: ConnId) -> &Connection {
@@ -85,7 +92,7 @@ fn close_steps(shard: &mut Shard) -> Vec<CloseStep> {
 /// A connection that is in a room, leaves it while its socket refuses a message of the room, and
 /// has sent another command for that room, which waits.
 fn stalled_leaver(shard: &mut Shard) -> ConnId {
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(shard, None);
     publish(shard, &RoomName::new("r").expect("legal"));
@@ -99,7 +106,7 @@ fn stalled_leaver(shard: &mut Shard) -> ConnId {
 #[test]
 fn nothing_follows_a_close_frame() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     let publish = r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#;
     receive(&mut shard, conn, Opcode::Text, publish);
     receive(&mut shard, conn, Opcode::Close, "");
@@ -112,7 +119,7 @@ fn nothing_follows_a_close_frame() {
 fn a_connection_that_opens_after_a_broadcast_to_none_gets_the_next_one() {
     let mut shard = shard();
     publish(&mut shard, &RoomName::everybody());
-    shard.open(Permissions::default(), Format::Native);
+    shard.open(Opening::default());
     publish(&mut shard, &RoomName::everybody());
     let sent = send(&mut shard, None);
     assert_eq!(sent.matches(r#""event":"m""#).count(), 1, "{sent}");
@@ -154,7 +161,7 @@ fn a_client_that_hung_up_does_not_hold_up_a_drain() {
 #[test]
 fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
     let mut shard = shard();
-    shard.open(Permissions::default(), Format::Native);
+    shard.open(Opening::default());
     send(&mut shard, None);
     for millis in [10, 20] {
         shard.on_time(Time::from_nanos(millis * 1_000_000));
@@ -172,7 +179,7 @@ fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
 fn a_quantum_begins_with_the_connections_that_are_to_leave_their_rooms() {
     let mut shard = shard();
     shard.host.config.limits.room_log_bytes = 100;
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     publish(&mut shard, &RoomName::everybody());
     send(&mut shard, Some(SendEnd::Blocked));
@@ -188,8 +195,7 @@ fn a_quantum_begins_with_the_connections_that_are_to_leave_their_rooms() {
 fn pings_are_spread_over_their_interval() {
     const CONNECTIONS: usize = 1_000;
     let mut shard = shard();
-    let conns: Vec<ConnId> =
-        (0..CONNECTIONS).map(|_| shard.open(Permissions::default(), Format::Native)).collect();
+    let conns: Vec<ConnId> = (0..CONNECTIONS).map(|_| shard.open(Opening::default())).collect();
     send(&mut shard, None);
     let (mut heard, mut pings) = (vec![Time::default(); CONNECTIONS], vec![0_usize; 200]);
     let interval = Duration::from_secs(25);
@@ -222,7 +228,7 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
         ["a", "b", "c"].map(|name| RoomName::new(name).expect("legal")).into();
     for (room, members) in rooms.iter().zip([3, 100, 3]) {
         for _ in 0..members {
-            let conn = shard.open(Permissions::default(), Format::Native);
+            let conn = shard.open(Opening::default());
             say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
         }
     }
@@ -247,7 +253,7 @@ fn small_rooms_share_a_slice_and_large_ones_do_not_starve_them() {
 /// A connection that may do nothing by itself.
 fn forbidden() -> (Shard, ConnId) {
     let mut shard = shard();
-    let conn = shard.open(Permissions::all(Permission::Forbidden), Format::Native);
+    let conn = shard.open(allowing(Permissions::all(Permission::Forbidden)));
     send(&mut shard, None);
     (shard, conn)
 }
@@ -278,7 +284,7 @@ fn what_is_forbidden_is_answered_and_does_not_happen() {
 fn each_kind_of_command_has_its_own_permission() {
     let mut shard = shard();
     let permissions = Permissions { publish: Permission::Forbidden, ..Permissions::default() };
-    let conn = shard.open(permissions, Format::Native);
+    let conn = shard.open(allowing(permissions));
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r","id":1}"#);
     say(&mut shard, conn, r#"{"event":"cast:publish","room":"r","id":2,"data":{"event":"m"}}"#);
     say(&mut shard, conn, r#"{"event":"cast:broadcast","id":3,"data":{"event":"m"}}"#);
@@ -307,7 +313,7 @@ fn the_program_may_do_what_its_client_may_not() {
 fn a_program_closes_in_its_own_words() {
     let mut shard = shard();
     let close = Close::new(CloseCode::new(4001).expect("legal"), "signed out");
-    let conns = [(); 3].map(|()| shard.open(Permissions::default(), Format::Native));
+    let conns = [(); 3].map(|()| shard.open(Opening::default()));
     send(&mut shard, None);
     assert!(shard.close(conns[0], close.clone()) && !shard.close(conns[0], CloseCode::NORMAL));
     assert!(send(&mut shard, None).ends_with("\x0f\u{fffd}signed out"));
@@ -323,7 +329,7 @@ fn a_program_closes_in_its_own_words() {
 #[test]
 fn no_client_is_closed_for_a_time_of_which_the_events_are_not_known() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     let at = |second| Time::default() + Duration::from_secs(second);
     shard.on_time(at(40));

@@ -27,6 +27,7 @@ impl World {
                 }
                 self.check_slow(client, now);
                 self.check_cut(client, now);
+                self.check_expired(client, now);
             }
         }
     }

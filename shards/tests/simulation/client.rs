@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{
-    CallKind, ConnId, Disconnect, Format, Permission, Permissions, Time, Verdict,
-};
+use corecast_shards::{CallKind, ConnId, Disconnect, Format, Time, Verdict};
 
 use crate::chance::Chance;
 use crate::count::Happened;
 use crate::faults::Faults;
+use crate::rights::{Rights, Ruling};
+use crate::tokens::{Known, Token};
 use crate::view::View;
 
 /// How the client's side of the stream ended.
@@ -37,7 +37,9 @@ pub(crate) struct Client {
     pub(crate) descriptor: usize,
     pub(crate) format: Format,
     pub(crate) view: View,
-    pub(crate) permissions: Permissions,
+    pub(crate) rights: Rights,
+    /// None if it is anonymous.
+    pub(crate) known: Option<Known>,
     // Its habits.
     /// Joins the first room and stays there.
     pub(crate) resident: bool,
@@ -67,6 +69,8 @@ pub(crate) struct Client {
     pub(crate) said: VecDeque<CallKind>,
     /// What the program will say to what it is asked, and with which data, in the same order.
     pub(crate) verdicts: VecDeque<(Verdict, Option<Box<str>>)>,
+    /// What the verifier will say of its tokens, in the same order.
+    pub(crate) tokens: VecDeque<Token>,
     pub(crate) heard: Time,
     /// When a stream had something or could have nothing last.
     pub(crate) commented_at: Time,
@@ -119,7 +123,7 @@ impl Client {
     pub(crate) fn new(
         number: usize,
         conn: ConnId,
-        permissions: Permissions,
+        rights: Rights,
         descriptor: usize,
         faults: &Faults,
         chance: &mut Chance,
@@ -131,8 +135,9 @@ impl Client {
             descriptor,
             format: Format::Native,
             view: View::new(number, conn.to_string(), chance.happens(GUIDED)),
-            permissions,
-            resident: number.is_multiple_of(2) && permissions.join != Permission::Forbidden,
+            resident: number.is_multiple_of(2) && rights.join.ruling(0) != Ruling::Forbidden,
+            rights,
+            known: None,
             silent: chance.happens(faults.silent),
             stubborn: chance.happens(faults.stubborn),
             out: Vec::new(),
@@ -149,6 +154,7 @@ impl Client {
             next_id: 0,
             said: VecDeque::new(),
             verdicts: VecDeque::new(),
+            tokens: VecDeque::new(),
             heard: Time::default(),
             commented_at: Time::default(),
             silent_since: Time::default(),

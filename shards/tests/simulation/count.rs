@@ -25,7 +25,7 @@ happenings! {
     GuidedIn GuidedOut GuidedButEnded ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
-    Forbidden Decided Rewritten
+    Forbidden Decided Rewritten Refreshed BadToken EvictedByToken JoinedAfterEviction
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // What happens to event streams, and to rooms with members of several formats.
@@ -33,7 +33,7 @@ happenings! {
     StreamEndedIdle StreamWaited StreamGoneWhileJoining AllFormatsInOneRoom FormatJoinedMidPass FormatLeftMidPass
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedMidMessage EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
-    EndedKicked EndedTooBig EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut
+    EndedKicked EndedExpired EndedTooBig EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut
 }
 
 /// One counter for each.

@@ -85,6 +85,8 @@ pub(crate) struct Setup {
     /// of the program's own.
     pub(crate) streams: f64,
     pub(crate) own_format: f64,
+    /// How many of the connections are not anonymous.
+    pub(crate) known: f64,
     pub(crate) faults: Faults,
     pub(crate) pace: Pace,
     /// Shards are driven as the runtime does it, and sleep unless they ask for something.
@@ -113,6 +115,7 @@ impl Setup {
         let streams = [0.0, 0.0, 0.1, 0.3, 0.6][bits % 5];
         let own_format = if all_own { 1.0 } else { [0.0, 0.0, 0.3][bits / 5 % 3] };
         config.hooks.binary = chance.happens(0.3);
+        config.hooks.refresh = bits / 45 % 4 > 0;
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {
             40 => chance.within(6, 40),
@@ -131,6 +134,7 @@ impl Setup {
             verbatim: chance.happens(0.2),
             streams,
             own_format,
+            known: [0.0, 0.3, 0.8][bits / 15 % 3],
             faults,
             pace,
             by_turns: chance.happens(0.4),
@@ -148,7 +152,7 @@ impl Setup {
         setup.config.shards = chance.within(2, 6) as u16;
         setup.config.slow = SlowPolicy::Disconnect;
         (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
-        setup.drains = false;
+        (setup.drains, setup.known) = (false, 0.0);
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);

@@ -46,6 +46,10 @@ pub(crate) enum Lie {
     LateAck,
     /// A frame for one connection goes to another.
     EmitToAnother,
+    /// A fresh token permits more than its verifier said.
+    TooManyRights,
+    /// A client may stay for longer than its token said.
+    LongerStay,
 }
 
 /// A lie, and whether it was done: once in a seed.

@@ -4,7 +4,8 @@
 //! 1. A seed decides everything before the first step (`faults`: `Setup`): how many shards, rings,
 //!    connections and rooms there are, how small the limits are, how likely each fault is.
 //! 2. The `world` holds the shards, the rings between them (`mesh`), the sockets (`sends`), the
-//!    clients (`client`, `script`) and the embedding program (`program`). It drives the shards
+//!    clients (`client`, `script`) with what they may do (`rights`) and who
+//!    they are (`tokens`), and the embedding program (`program`). It drives the shards
 //!    through their public seam alone, as the runtime does.
 //! 3. In each step the one scheduler picks a shard and one kind of thing to happen to it: bytes
 //!    arrive, messages move on or off rings one at a time, sends begin or end, clients read, act or
@@ -39,9 +40,11 @@ mod mesh;
 mod model;
 mod program;
 mod quiet;
+mod rights;
 mod script;
 mod sends;
 mod stream;
+mod tokens;
 mod turns;
 mod view;
 mod wire;
@@ -284,6 +287,23 @@ fn a_lost_comment_is_noticed() {
 #[test]
 fn an_ack_after_a_later_message_is_noticed() {
     check_noticed(Lie::LateAck, |_| ());
+}
+
+#[test]
+fn rights_that_a_fresh_token_does_not_give_are_noticed() {
+    check_noticed(Lie::TooManyRights, |setup| {
+        (setup.known, setup.config.hooks.refresh) = (1.0, true);
+        (setup.faults.restrict, setup.steps) = (0.2, setup.steps.max(5_000));
+        (setup.connections, setup.pace.client) = (10, 60);
+    });
+}
+
+#[test]
+fn a_client_that_stays_behind_its_end_is_noticed() {
+    check_noticed(Lie::LongerStay, |setup| {
+        (setup.known, setup.by_turns, setup.pace.time) = (1.0, false, 20);
+        setup.steps = setup.steps.max(5_000);
+    });
 }
 
 #[test]

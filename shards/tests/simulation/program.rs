@@ -306,9 +306,11 @@ impl World {
         let call = self.calls.swap_remove(place);
         let client = self.by_conn[&call.conn];
         let shard = call.conn.shard.index();
-        if let CallKind::Command(asked) = call.kind {
-            return self.decide(call.conn, asked);
-        }
+        let call = match call {
+            Call { conn, kind: CallKind::Command(asked) } => return self.decide(conn, asked),
+            Call { conn, kind: CallKind::Refresh(refresh) } => return self.verify(conn, refresh),
+            call => call,
+        };
         let failed = matches!(call.kind, CallKind::Event(_)) && self.chance.happens(0.3);
         if failed {
             let id = self.clients[client].id(&mut self.chance);
@@ -364,6 +366,9 @@ impl World {
                 !self.shards[shard].is_open(conn),
                 "nothing is begun for a client that has hung up"
             );
+        }
+        while let Some(conn) = self.shards[shard].outputs().next_renewed() {
+            self.renewed(conn);
         }
         while let Some(call) = self.shards[shard].outputs().next_call() {
             self.called(call);

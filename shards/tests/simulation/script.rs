@@ -2,13 +2,13 @@
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, Message, Permission,
-    Verdict,
+    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, Message, Verdict,
 };
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
 use crate::model::{EVERYBODY, NO_ROOM, Speaker};
+use crate::rights::Ruling;
 use crate::view::{Awaited, Line};
 use crate::world::{World, trace};
 
@@ -88,7 +88,7 @@ impl World {
             true => 0,
             false => self.chance.below(self.names.len()),
         };
-        match self.chance.weighted(&[12, 8, 30, 6, 3, 5, 3, 2]) {
+        match self.chance.weighted(&[12, 8, 30, 6, 3, 5, 3, 2, 2]) {
             0 => self.join(client, room),
             1 => self.leave(client, room),
             2 => self.publish(client, room),
@@ -99,6 +99,7 @@ impl World {
                 self.binary(client);
             }
             6 => self.application(client, room),
+            7 => self.refresh(client),
             _ => {
                 // Impatient: both are on their way before either is answered.
                 self.join(client, room);
@@ -111,7 +112,7 @@ impl World {
         self.clients[client].view.line(Line::Room(room)).next().is_some()
     }
 
-    fn speak(&mut self, client: usize, json: &str) {
+    pub(crate) fn speak(&mut self, client: usize, json: &str) {
         let fragments = if self.chance.happens(0.1) { self.chance.within(2, 4) } else { 1 };
         self.count.add_if(fragments > 1, Happened::FragmentedMessage);
         trace!(self, "client {client}: says {json:.200}");
@@ -119,7 +120,7 @@ impl World {
     }
 
     /// An id for a command, and how it looks in JSON; sometimes there is none.
-    fn id(&mut self, client: usize, probability: f64) -> (Option<String>, String) {
+    pub(crate) fn id(&mut self, client: usize, probability: f64) -> (Option<String>, String) {
         if !self.chance.happens(probability) {
             return (None, String::new());
         }
@@ -136,10 +137,10 @@ impl World {
 
     /// What comes instead of an answer to a command that is not allowed. What the program will say
     /// where it is asked is drawn when the command is said.
-    fn refusal(&mut self, permission: Permission) -> Option<&'static str> {
-        match (permission, self.chance.below(5)) {
-            (Permission::Forbidden, _) | (Permission::Asked, 0) => Some("forbidden"),
-            (Permission::Asked, 1) => Some("handler_failed"),
+    fn refusal(&mut self, ruling: Ruling) -> Option<&'static str> {
+        match (ruling, self.chance.below(5)) {
+            (Ruling::Forbidden, _) | (Ruling::Asked, 0) => Some("forbidden"),
+            (Ruling::Asked, 1) => Some("handler_failed"),
             _ => None,
         }
     }
@@ -148,17 +149,13 @@ impl World {
     fn will_ask(
         &mut self,
         client: usize,
+        ruling: Ruling,
         asked: AskedCommand,
         refusal: Option<&'static str>,
         rewritten: Option<Box<str>>,
     ) {
         let player = &mut self.clients[client];
-        let permission = match asked.kind {
-            AskedKind::Join(_) => player.permissions.join,
-            AskedKind::Publish(_) => player.permissions.publish,
-            AskedKind::Broadcast(_) => player.permissions.broadcast,
-        };
-        if permission != Permission::Asked {
+        if ruling != Ruling::Asked {
             return;
         }
         let verdict = match refusal {
@@ -177,10 +174,10 @@ impl World {
         client: usize,
         place: usize,
         excluded: Option<usize>,
-        permission: Permission,
+        ruling: Ruling,
     ) -> Words {
-        let refusal = self.refusal(permission);
-        let asked = permission == Permission::Asked && refusal.is_none();
+        let refusal = self.refusal(ruling);
+        let asked = ruling == Ruling::Asked && refusal.is_none();
         let rewrites = asked && self.chance.happens(0.3);
         let by = Speaker::Client(client);
         let shown_in = if refusal.is_some() || rewrites { NO_ROOM } else { place };
@@ -195,7 +192,8 @@ impl World {
     }
 
     fn join(&mut self, client: usize, room: usize) {
-        let refusal = self.refusal(self.clients[client].permissions.join);
+        let ruling = self.clients[client].rights.join.ruling(room);
+        let refusal = self.refusal(ruling);
         let (id, id_json) = self.id(client, self.asks_for_id(client));
         let since = self.since(client, room);
         let data = since.as_ref().map_or(String::new(), |(epoch, offset)| {
@@ -211,7 +209,7 @@ impl World {
             room: Some(self.names[room].clone()),
             id: id.as_deref().map(Into::into),
         };
-        self.will_ask(client, asked, refusal, None);
+        self.will_ask(client, ruling, asked, refusal, None);
         let answer = match refusal {
             Some(code) => Awaited::Error(code),
             None => Awaited::Joined { since, may_refuse, must_refuse },
@@ -244,7 +242,7 @@ impl World {
         let rooms_max = self.setup.config.limits.rooms_per_connection;
         let asks = |room: usize, leave: bool| {
             view.line(Line::Room(room)).any(|expected| match expected.answer {
-                Awaited::Left => leave,
+                Awaited::Left | Awaited::Evicted => leave,
                 Awaited::Joined { .. } => !leave,
                 _ => false,
             })
@@ -283,7 +281,8 @@ impl World {
         let must_ask = self.setup.verbatim && !echo;
         let (id, id_json) = self.id(client, if must_ask { 1.0 } else { 0.7 });
         let excluded = (!echo).then_some(client);
-        let words = self.say(client, room, excluded, self.clients[client].permissions.publish);
+        let ruling = self.clients[client].rights.publish.ruling(room);
+        let words = self.say(client, room, excluded, ruling);
         let echo_json = match (echo, self.chance.happens(0.5)) {
             (false, _) => r#","echo":false"#,
             (true, true) => r#","echo":true"#,
@@ -302,7 +301,7 @@ impl World {
             id: id.as_deref().map(Into::into),
         };
         let Words { refusal, said, rewritten, .. } = words;
-        self.will_ask(client, asked, refusal, rewritten);
+        self.will_ask(client, ruling, asked, refusal, rewritten);
         let player = &mut self.clients[client];
         if let Some(code) = refusal {
             return player.view.expect(Line::Room(room), id, Awaited::Error(code));
@@ -318,7 +317,8 @@ impl World {
 
     fn broadcast(&mut self, client: usize) {
         let (id, id_json) = self.id(client, 0.7);
-        let words = self.say(client, EVERYBODY, None, self.clients[client].permissions.broadcast);
+        let ruling = self.clients[client].rights.broadcast.ruling(EVERYBODY);
+        let words = self.say(client, EVERYBODY, None, ruling);
         let data = self.model.sayings[words.written].data.clone();
         let json = format!(
             r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","data":{data},"echo":false}}}}"#
@@ -328,7 +328,7 @@ impl World {
             AskedKind::Broadcast(Draft { event: "b".into(), data: (&*data).into(), echo: false });
         let asked = AskedCommand { kind, room: None, id: id.as_deref().map(Into::into) };
         let Words { refusal, said, rewritten, .. } = words;
-        self.will_ask(client, asked, refusal, rewritten);
+        self.will_ask(client, ruling, asked, refusal, rewritten);
         let view = &mut self.clients[client].view;
         match refusal {
             Some(code) => view.expect(Line::Errors, id, Awaited::Error(code)),

@@ -32,11 +32,22 @@ pub(crate) struct Expected {
 
 #[derive(Debug)]
 pub(crate) enum Awaited {
-    Joined { since: Option<(String, u64)>, may_refuse: bool, must_refuse: bool },
+    Joined {
+        since: Option<(String, u64)>,
+        may_refuse: bool,
+        must_refuse: bool,
+    },
     Left,
     Ack(usize),
     Pong,
     Error(&'static str),
+    /// Whether it is refused instead may depend on when it is looked at.
+    Refreshed {
+        expires: String,
+        may_refuse: bool,
+    },
+    /// No answer: if the client is in the room at this point, a fresh token has it leave.
+    Evicted,
 }
 
 /// A join or leave that the program asked for.
@@ -87,6 +98,10 @@ pub(crate) struct View {
     passed: Vec<(usize, Rc<str>, u64)>,
     pub(crate) broadcasts: Vec<usize>,
     pub(crate) emitted: BTreeSet<usize>,
+    /// How many fresh tokens were accepted since this was asked last.
+    pub(crate) refreshed: usize,
+    /// Rooms that it had to leave.
+    evicted: BTreeSet<usize>,
     /// Payloads of its own pings that were not answered.
     pub(crate) pinged: VecDeque<Vec<u8>>,
     /// Payloads of pings that it has not answered.
@@ -134,6 +149,8 @@ impl View {
             passed: Vec::new(),
             broadcasts: Vec::new(),
             emitted: BTreeSet::new(),
+            refreshed: 0,
+            evicted: BTreeSet::new(),
             pinged: VecDeque::new(),
             pings: Vec::new(),
             slow: false,
@@ -152,6 +169,16 @@ impl View {
 
     pub(crate) fn line(&self, line: Line) -> impl Iterator<Item = &Expected> {
         self.expected.get(&line).into_iter().flatten()
+    }
+
+    /// What is still to come in each line.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (&Line, Vec<&Expected>)> {
+        let to_come = |line: &Line, expected: &&Expected| match (line, &expected.answer) {
+            (Line::Room(room), Awaited::Evicted) => self.rooms.contains_key(room),
+            _ => true,
+        };
+        let lines = self.expected.iter();
+        lines.map(move |(line, all)| (line, all.iter().filter(|one| to_come(line, one)).collect()))
     }
 
     /// The room of the publish with this id that is not answered yet.
@@ -227,6 +254,15 @@ impl View {
             r#""cast:joined""# => self.joined(room.expect("a room"), id, data, court),
             r#""cast:left""# => self.left(room.expect("a room"), id, data, court),
             r#""cast:ack""# => self.ack(id.expect("an ack has an id"), data, court),
+            r#""cast:refreshed""# => {
+                let expires = member(data, "expires").expect("when it ends");
+                match self.answer(Line::Errors, id) {
+                    Awaited::Refreshed { expires: known, .. } => assert_eq!(expires, known),
+                    answer => panic!("{answer:?} answered with refreshed"),
+                }
+                self.refreshed += 1;
+                court.count.add(Happened::Refreshed);
+            }
             r#""cast:pong""# => {
                 let answer = self.answer(Line::Pings, id);
                 assert!(matches!(answer, Awaited::Pong), "{answer:?} answered with a pong");
@@ -273,6 +309,16 @@ impl View {
 
     /// Takes the next answer of a line out of it.
     fn answer(&mut self, line: Line, id: Option<&str>) -> Awaited {
+        if let Line::Room(room) = line
+            && !self.rooms.contains_key(&room)
+        {
+            // It was not in the room when it had to leave.
+            let awaits = self.expected.get_mut(&line).into_iter();
+            awaits.for_each(|line| {
+                let evicts = |next: &mut Expected| matches!(next.answer, Awaited::Evicted);
+                while line.pop_front_if(evicts).is_some() {}
+            });
+        }
         let next = self.expected.get_mut(&line).and_then(VecDeque::pop_front);
         let next = next.unwrap_or_else(|| panic!("an answer {id:?} to nothing in {line:?}"));
         assert_eq!(next.id.as_deref(), id, "answers in {line:?} come in order, {:?}", next.answer);
@@ -340,14 +386,24 @@ impl View {
         }
         // Acks do not say which life of the room it is: those of higher offsets were of former ones.
         self.absent.retain(|(other, at)| *other != room || *at <= offset);
+        court.count.add_if(self.evicted.remove(&room), Happened::JoinedAfterEviction);
         self.rooms.insert(room, Stay { epoch, next: offset + 1, after_gap: false });
     }
 
     fn left(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
         let offset = number(data, "offset");
-        if !self.guide(room, id, false, offset) {
+        let reason = member(data, "reason");
+        if reason.is_some() || !self.guide(room, id, false, offset) {
             let answer = self.answer(Line::Room(room), id);
-            assert!(matches!(answer, Awaited::Left), "{answer:?} answered with left");
+            match reason {
+                None => assert!(matches!(answer, Awaited::Left), "{answer:?} answered with left"),
+                Some(reason) => {
+                    assert_eq!(reason, r#""forbidden""#);
+                    assert!(matches!(answer, Awaited::Evicted), "{answer:?} and it has to leave");
+                    self.evicted.insert(room);
+                    court.count.add(Happened::EvictedByToken);
+                }
+            }
         }
         self.advance(room, offset + 1);
         let stay = self.rooms.remove(&room).expect("advance found it");
@@ -388,11 +444,16 @@ impl View {
                 court.count.add_if(code == "unknown_event", Happened::UnknownEvent);
                 court.count.add_if(code == "forbidden", Happened::Forbidden);
                 court.count.add_if(code == "handler_failed", Happened::HandlerFailed);
+                court.count.add_if(code == "bad_token", Happened::BadToken);
             }
             Awaited::Joined { may_refuse, .. } => {
                 assert_eq!(code, "too_many_rooms");
                 assert!(may_refuse, "it was not in too many rooms");
                 court.count.add(Happened::TooManyRooms);
+            }
+            Awaited::Refreshed { may_refuse, .. } => {
+                assert_eq!(code, "bad_token");
+                assert!(may_refuse, "its time is not over");
             }
             Awaited::Left => {
                 assert_eq!(code, "not_a_member");

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use corecast_shards::{
-    Call, ConnId, Format, Permission, Permissions, RoomName, Shard, ShardId, SlowPolicy, Time,
-};
+use corecast_shards::{Call, ConnId, Format, RoomName, Shard, ShardId, SlowPolicy, Time};
 
 use crate::bounds::Touched;
 use crate::chance::Chance;
@@ -16,6 +14,7 @@ use crate::lies::Lying;
 use crate::mesh::Mesh;
 use crate::model::Model;
 use crate::program::Asking;
+use crate::rights::Rights;
 use crate::sends::Begun;
 use crate::turns::Sleeper;
 use crate::view::{Court, View};
@@ -234,15 +233,19 @@ impl World {
     }
 
     fn open_one(&mut self, shard: usize) {
-        let permissions = self.permissions();
+        let restrict = self.setup.faults.restrict;
+        let rights = Rights::drawn(restrict, self.names.len(), &mut self.chance);
         let format = self.format();
         let client = self.clients.len();
-        let (conn, stream) = match format {
+        let (conn, stream, known) = match format {
             Format::Sse => {
                 let (conn, room) = self.open_stream(shard);
-                (conn, Some(View::of_stream(client, conn, room, &self.model)))
+                (conn, Some(View::of_stream(client, conn, room, &self.model)), None)
             }
-            _ => (self.shards[shard].open(permissions, format), None),
+            _ => {
+                let (opening, known) = self.opening(&rights, format);
+                (self.shards[shard].open(opening), None, known)
+            }
         };
         let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
         let in_flight = reused && self.mesh.has_predecessor(conn);
@@ -253,8 +256,8 @@ impl World {
         self.descriptors.resize(self.descriptors.len().max(descriptor + 1), None);
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
-        let mut new = Client::new(client, conn, permissions, descriptor, faults, &mut self.chance);
-        new.format = format;
+        let mut new = Client::new(client, conn, rights, descriptor, faults, &mut self.chance);
+        (new.format, new.known) = (format, known);
         new.commented_at = self.time_at[shard];
         if let Some(view) = stream {
             (new.resident, new.view) = (false, view);
@@ -281,21 +284,6 @@ impl World {
             false if happens(self.setup.own_format) => Format::Verbatim,
             false => Format::Native,
         }
-    }
-
-    /// What a new connection may do.
-    fn permissions(&mut self) -> Permissions {
-        let mut permissions = Permissions::default();
-        for kind in [&mut permissions.join, &mut permissions.publish, &mut permissions.broadcast] {
-            if self.chance.happens(self.setup.faults.restrict) {
-                *kind = self.chance.pick(&[
-                    Permission::Asked,
-                    Permission::Asked,
-                    Permission::Forbidden,
-                ]);
-            }
-        }
-        permissions
     }
 
     /// A random open client of this shard, or of any.
@@ -329,6 +317,10 @@ impl World {
         player.view.timed_out = player.timed_out;
         let before = (player.view.pings_seen, player.view.welcomed_at);
         player.view.take(bytes, &mut court);
+        let refreshed = std::mem::take(&mut player.view.refreshed);
+        if let Some(known) = &mut player.known {
+            (0..refreshed).for_each(|_| known.note_refreshed());
+        }
         if before != (player.view.pings_seen, player.view.welcomed_at) {
             player.commented_at = self.time_at[player.shard];
         }

@@ -14,7 +14,7 @@ const BROADCAST: &str = r#"{"event":"cast:broadcast","id":3,"data":{"event":"m",
 
 /// A connection whose every command is asked about.
 fn asked(shard: &mut Shard) -> ConnId {
-    let conn = shard.open(Permissions::all(Permission::Asked), Format::Native);
+    let conn = shard.open(allowing(Permissions::all(Permission::Asked)));
     send(shard, None);
     conn
 }
@@ -41,7 +41,7 @@ fn decided(shard: &mut Shard, conn: ConnId, json: &str, verdict: Verdict) -> Str
 fn what_is_granted_happens_as_if_it_had_just_been_said() {
     let mut shard = shard();
     let conn = asked(&mut shard);
-    let member = shard.open(Permissions::default(), Format::Native);
+    let member = shard.open(Opening::default());
     say(&mut shard, member, JOIN);
     send(&mut shard, None);
     let joined = decided(&mut shard, conn, JOIN, Verdict::Granted);

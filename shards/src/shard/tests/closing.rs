@@ -25,7 +25,7 @@ enum Waits {
 fn stalled_at_a_drain(policy: SlowPolicy, waits: Waits) -> (Shard, ConnId) {
     let config = Config { shards: 1, slow: policy, ..Config::default() };
     let mut shard = Shard::new(ShardId::new(0), config);
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(&mut shard, None);
     match waits {
@@ -101,7 +101,7 @@ fn a_client_that_reads_on_gets_everything_before_the_goodbye() {
 /// A connection that is closed while its socket has taken the beginning of a large frame.
 fn closed_within_a_frame() -> (Shard, ConnId, usize) {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(&mut shard, None);
     publish_data(&mut shard, &room(), &format!("\"{}\"", "x".repeat(250_000)));
@@ -159,7 +159,7 @@ fn a_message_has_a_minute_to_end() {
     for (rest_at, ends) in [(59_000, false), (60_100, true)] {
         let mut shard = shard();
         shard.host.config.limits.ping_interval = Duration::ZERO;
-        let conn = shard.open(Permissions::default(), Format::Native);
+        let conn = shard.open(Opening::default());
         send(&mut shard, None);
         shard.receive(conn, &mut frame.clone()[..10]);
         at(&mut shard, rest_at);
@@ -177,7 +177,7 @@ fn the_time_of_a_message_stands_still_while_nothing_is_read() {
     let mut shard = shard();
     let limits = &mut shard.host.config.limits;
     (limits.ping_interval, limits.own_bytes) = (Duration::ZERO, 4 << 10);
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     // Fragments between which there are pings whose pongs are not taken.
     let mut bytes = Vec::new();
@@ -202,7 +202,7 @@ fn the_time_of_a_message_stands_still_while_nothing_is_read() {
 fn a_message_is_not_late_while_its_rest_waits_to_be_read() {
     let mut shard = shard();
     shard.host.config.limits.ping_interval = Duration::ZERO;
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     shard.receive(conn, &mut [0x81]);
     let time = |seconds: u64| Time::from_nanos(seconds * 1_000_000_000);
@@ -252,7 +252,7 @@ fn a_message_may_take_for_ever_where_the_limit_is_zero() {
     let mut shard = shard();
     let limits = &mut shard.host.config.limits;
     (limits.ping_interval, limits.message_timeout) = (Duration::ZERO, Duration::ZERO);
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     shard.receive(conn, &mut [0x81]);
     assert_eq!(shard.next_deadline(), None);
@@ -268,7 +268,7 @@ fn pings_of(interval: u64, timeout: u64, answers_until: u64) -> (Vec<u64>, Optio
     let limits = &mut shard.host.config.limits;
     limits.ping_interval = Duration::from_millis(interval);
     limits.ping_timeout = Duration::from_millis(timeout);
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     let mut pings = Vec::new();
     for now in (50..120_000).step_by(50) {

@@ -19,7 +19,7 @@ fn requests(shard: &mut Shard, to: u16) -> Vec<ToHome> {
 fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
     let home = shard.home(room);
     shard.on_to_home_capacity(home, FREE);
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     let Some(ToHome::Join { change_id, .. }) = shard.next_to_home(home) else { panic!("a join") };
     let epoch = crate::epoch::Epoch::new(0, home, 1);

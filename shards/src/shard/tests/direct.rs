@@ -14,7 +14,7 @@ fn at(shard: &mut Shard, millis: u64) {
 }
 
 fn open(shard: &mut Shard) -> ConnId {
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(shard, None);
     conn
 }

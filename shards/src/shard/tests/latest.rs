@@ -11,7 +11,7 @@ fn room() -> RoomName {
 fn stalled_member() -> (Shard, ConnId) {
     let config = Config { shards: 1, slow: SlowPolicy::Latest, ..Config::default() };
     let mut shard = Shard::new(ShardId::new(0), config);
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(&mut shard, None);
     publish(&mut shard, &room());

@@ -12,7 +12,7 @@ fn shard_with(change: impl FnOnce(&mut Config)) -> Shard {
 
 fn with_limits(change: impl FnOnce(&mut Limits)) -> (Shard, ConnId) {
     let mut shard = shard_with(|config| change(&mut config.limits));
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     send(&mut shard, None);
     (shard, conn)
 }
@@ -158,7 +158,7 @@ fn what_was_sent_while_a_handler_worked_is_not_too_fast() {
         config.hooks.connect = true;
         config.limits.messages_per_second = 2;
     });
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     for _ in 0..8 {
         receive(&mut shard, conn, Opcode::Text, PING);
     }
@@ -179,7 +179,7 @@ fn clients_without_errors_are_closed() {
             config.hooks.binary = true;
             config.limits.messages_per_second = 1;
         });
-        let conn = shard.open(Permissions::default(), format);
+        let conn = shard.open(Opening { format, ..Opening::default() });
         send(&mut shard, None);
         receive(&mut shard, conn, opcode, "x");
         assert!(shard.outputs().next_call().is_some(), "the first one is for the program");

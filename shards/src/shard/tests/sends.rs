@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use super::{publish, publish_data, say, shard};
 use crate::disconnect::Disconnect;
-use crate::format::Format;
 use crate::id::ConnId;
-use crate::permissions::Permissions;
 use crate::room_name::RoomName;
-use crate::shard::{CloseStep, SendEnd, Shard};
+use crate::shard::{CloseStep, Opening, SendEnd, Shard};
 use crate::time::Time;
 use crate::tuning::Tuning;
 
@@ -47,7 +45,7 @@ fn send_in_batches(shard: &mut Shard) -> HashMap<ConnId, String> {
 #[test]
 fn a_member_with_more_runs_than_a_send_has_iovecs_keeps_its_place() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     super::send(&mut shard, None);
     for _ in 0..300 {
@@ -68,7 +66,7 @@ fn a_connection_in_more_rooms_than_a_send_has_iovecs_keeps_its_places() {
     const ROOMS: usize = 300;
     let mut shard = shard();
     shard.host.config.limits.rooms_per_connection = ROOMS;
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     for room in 0..ROOMS {
         say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     }
@@ -84,7 +82,7 @@ fn a_connection_in_more_rooms_than_a_send_has_iovecs_keeps_its_places() {
 fn backlog(connections: usize, messages: usize, bytes: usize) -> Shard {
     let mut shard = shard();
     for _ in 0..connections {
-        let conn = shard.open(Permissions::default(), Format::Native);
+        let conn = shard.open(Opening::default());
         say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     }
     super::send(&mut shard, None);
@@ -142,7 +140,7 @@ fn a_send_carries_a_bounded_number_of_bytes_and_the_next_one_goes_on() {
 #[test]
 fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     for room in ["busy", "quiet"] {
         say(&mut shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     }
@@ -171,7 +169,7 @@ fn a_busy_room_does_not_delay_a_quiet_one_of_a_slow_reader() {
 #[test]
 fn a_member_that_misses_every_second_of_very_many_messages_gets_the_others() {
     let mut shard = shard();
-    let conn = shard.open(Permissions::default(), Format::Native);
+    let conn = shard.open(Opening::default());
     say(&mut shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     super::send(&mut shard, Some(SendEnd::Blocked));
     for _ in 0..15_000 {

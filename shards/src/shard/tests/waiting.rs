@@ -18,7 +18,7 @@ pub(super) fn room_at(shard: &Shard, home: u16) -> RoomName {
 }
 
 fn open(shard: &mut Shard) -> ConnId {
-    shard.open(Permissions::default(), Format::Native)
+    shard.open(Opening::default())
 }
 
 fn publish_of(room: &RoomName, data: &str) -> String {
