@@ -91,6 +91,11 @@
 //! [`Builder::authorize_publish`] and [`Builder::authorize_broadcast`] decide about each command,
 //! per connection and room, and may change what is said, for example to sign it with its author.
 //!
+//! Where the claims that `authorize` returned have a member `cast`, that limits what a client may do
+//! before any hook is asked; `exp` ends its connection, and [`Builder::authorize_refresh`] verifies a
+//! fresh token before. All connections with the same `sub` are one user:
+//! [`Broadcaster::to_user`], [`Broadcaster::close_user`], [`Broadcaster::revoke_user`].
+//!
 //! # tokio in handlers
 //!
 //! A handler does not run on tokio: a timer or a socket of tokio's that it polls itself panics,
@@ -152,8 +157,8 @@ mod values;
 pub use builder::Builder;
 #[doc(inline)]
 pub use corecast_shards::{
-    BadCloseCode, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined, Limits,
-    RoomInfo, RoomName, SlowPolicy,
+    BadCloseCode, BadName, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined,
+    Limits, RoomInfo, RoomName, SlowPolicy,
 };
 pub use handles::{Broadcaster, Client, HttpRequest, Spawned, sleep, spawn};
 pub use hyper::Method;

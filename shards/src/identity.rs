@@ -35,6 +35,24 @@ impl Identity {
     }
 }
 
+/// What may be revoked: all that a user may connect by, or one token.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Revocable {
+    /// Every token of this subject.
+    Subject(Name),
+    /// The token with this id.
+    Token(Name),
+}
+
+impl Revocable {
+    /// The name that it goes by.
+    pub fn name(&self) -> &Name {
+        match self {
+            Revocable::Subject(name) | Revocable::Token(name) => name,
+        }
+    }
+}
+
 /// Bytes of a [`Name`].
 const BYTES_MAX: usize = 256;
 

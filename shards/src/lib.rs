@@ -51,7 +51,7 @@ pub use handler::{
     AskedCommand, AskedKind, Call, CallKind, Credentials, Draft, Message, Refresh, Token, Verdict,
 };
 pub use id::{BadConnId, ConnId, ShardId};
-pub use identity::{BadName, Expiry, Identity, Name};
+pub use identity::{BadName, Expiry, Identity, Name, Revocable};
 pub use latencies::Latencies;
 pub use limits::{Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, SEND_BUFFER_BYTES, SHARDS_MAX};
 pub use mesh::{

@@ -26,6 +26,8 @@ pub struct ShardStats {
     pub blocked: u64,
     /// Rooms whose home is here and that are paused.
     pub paused_rooms: u64,
+    /// Users and tokens that are revoked.
+    pub revocations: u64,
     /// What it has done.
     pub counters: Counters,
 }
@@ -64,8 +66,12 @@ pub struct Counters {
     /// From the moment when a message was accepted on its publisher's shard until the last send of
     /// the pass that carried it to the members here; the oldest message of each pass counts.
     pub latencies: Latencies,
+    /// Commands that were answered with `forbidden`.
+    pub forbidden: u64,
     /// Fresh tokens that took effect.
     pub refreshed: u64,
+    /// Connections that were refused, or closed as soon as they opened, because they were revoked.
+    pub refused_as_revoked: u64,
     /// Connections opened.
     pub opened: u64,
     /// Connections ended, by [`Disconnect::index`].

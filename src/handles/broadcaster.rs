@@ -1,8 +1,11 @@
 //! Publishing from any thread.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use corecast_shards::{Answer, Close, ConnId, Query, RoomInfo, RoomName, ShardId};
+use corecast_shards::{
+    Answer, Close, ConnId, Name, Query, Revocable, RoomInfo, RoomName, ShardId, Time,
+};
 use futures_lite::future::block_on;
 
 use crate::runtime::{
@@ -15,7 +18,7 @@ use crate::values::{
 /// Publishes to all connections, to a room or to one connection, from any thread and any runtime.
 ///
 /// Its own verbs are for all connections; other recipients are a [`Target`]:
-/// [`Broadcaster::to_room`], [`Broadcaster::to_connection`]. What one caller publishes to one room,
+/// [`Broadcaster::to_room`], [`Broadcaster::to_user`], [`Broadcaster::to_connection`]. What one caller publishes to one room,
 /// or to all connections, arrives in the order in which it was published, whatever the verb: it is
 /// handed to the shard that orders that room.
 ///
@@ -96,6 +99,90 @@ impl Broadcaster {
         Target::connection(self, connection, None)
     }
 
+    /// All connections of a user, on all shards: those whose claim `sub` this is. A message reaches
+    /// each of them that is open when it comes to it. With [`Target::try_publish`] it passes over
+    /// those for which too much waits; and `Full` can mean that it was on its way to some already.
+    pub fn to_user(&self, user: &str) -> Target<'_, Broadcaster> {
+        Target::user(self, user)
+    }
+
+    /// The open connections of a user, at most a thousand of each shard.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::User`], or `Closed`.
+    pub async fn connections_of(&self, user: &str) -> Result<Vec<ConnId>, ControlError> {
+        let (user, mut all) = (Name::new(user)?, Vec::new());
+        for shard in self.all_shards() {
+            if let Answer::User { connections, .. } =
+                self.ask(shard, Query::User(user.clone())).await?
+            {
+                all.extend(connections);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Closes all connections of a user, as [`close`](Broadcaster::close) does one. Returns how many
+    /// there were. The user may come back; see [`revoke_user`](Broadcaster::revoke_user).
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::User`], or `Closed`.
+    pub async fn close_user(
+        &self,
+        user: &str,
+        close: impl Into<Close>,
+    ) -> Result<u64, ControlError> {
+        let (user, close) = (Name::new(user)?, close.into());
+        self.close_some(|| Query::CloseUser(user.clone(), close.clone())).await
+    }
+
+    /// Revokes all that a user may connect by: closes its connections with 1008 `expired`, and
+    /// refuses new ones, and fresh tokens, until then. Returns how many were closed. The latest call
+    /// for a user holds: one with a time that is over lets it in again. Nothing of this outlives the
+    /// server.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::User`], `TooManyRevocations`, or `Closed`.
+    pub async fn revoke_user(&self, user: &str, until: SystemTime) -> Result<u64, ControlError> {
+        self.revoke(Revocable::Subject(Name::new(user)?), until).await
+    }
+
+    /// The same for one token: the claim `jti`.
+    ///
+    /// # Errors
+    ///
+    /// As [`revoke_user`](Broadcaster::revoke_user).
+    pub async fn revoke_token(&self, id: &str, until: SystemTime) -> Result<u64, ControlError> {
+        self.revoke(Revocable::Token(Name::new(id)?), until).await
+    }
+
+    async fn revoke(&self, revoked: Revocable, until: SystemTime) -> Result<u64, ControlError> {
+        // A time that is over is over for every shard, whatever it takes for now.
+        let until = match until.duration_since(SystemTime::now()) {
+            Ok(left) => self.state.now() + left,
+            Err(_) => Time::default(),
+        };
+        self.close_some(|| Query::Revoke { revoked: revoked.clone(), until }).await
+    }
+
+    /// Asks every shard to close some connections. Returns how many there were.
+    async fn close_some(&self, query: impl Fn() -> Query) -> Result<u64, ControlError> {
+        let mut closed = 0;
+        for shard in self.all_shards() {
+            match self.ask(shard, query()).await? {
+                Answer::Closed(here) => closed += here,
+                Answer::TooManyRevocations(limit) => {
+                    return Err(ControlError::TooManyRevocations { limit });
+                }
+                other => unreachable!("a close of some is not answered with {other:?}"),
+            }
+        }
+        Ok(closed)
+    }
+
     /// Closes one connection: for a reason of the engine's, or with a code and words of the
     /// program's own. Returns whether it was there and open.
     ///
@@ -122,8 +209,7 @@ impl Broadcaster {
     /// [`ControlError::Closed`] when the server is shutting down, which closes them, too.
     pub async fn close_all(&self, close: impl Into<Close>) -> Result<(), ControlError> {
         let close = close.into();
-        for index in 0..self.state.shards() {
-            let shard = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
+        for shard in self.all_shards() {
             self.hand_over(shard, External::CloseAll(close.clone())).await?;
         }
         Ok(())
@@ -151,6 +237,11 @@ impl Broadcaster {
     /// Whether the server has this shard: a connection's id may be anything that a program read.
     fn has_shard(&self, shard: ShardId) -> bool {
         shard.index() < self.state.shards()
+    }
+
+    fn all_shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        let count = u16::try_from(self.state.shards()).expect("shards are counted in u16");
+        (0..count).map(ShardId::new)
     }
 
     async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, ControlError> {
@@ -209,13 +300,74 @@ impl Broadcaster {
         }
     }
 
+    async fn send_to_user(
+        &self,
+        user: &Name,
+        frame: Vec<u8>,
+        except: Option<ConnId>,
+    ) -> Result<Receipt, NotAccepted> {
+        self.check_len(&frame)?;
+        let frame: Arc<[u8]> = frame.into();
+        let (mut sent, mut slow) = (0, Vec::new());
+        for shard in self.all_shards() {
+            let mut after = None;
+            loop {
+                let (user, frame) = (user.clone(), Arc::clone(&frame));
+                let query = Query::EmitToUser { user, after, except, frame };
+                let answer = self.ask(shard, query).await.map_err(|_| match sent {
+                    0 => NotAccepted::Closed,
+                    _ => NotAccepted::Unconfirmed,
+                })?;
+                let Answer::UserSent { sent: here, full, next } = answer else { break };
+                sent += here;
+                slow.extend(full);
+                after = next;
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        for connection in slow {
+            match self.send_to_connection(connection, frame.to_vec()).await {
+                Ok(_) => sent += 1,
+                Err(NotAccepted::Gone) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        if sent == 0 { Err(NotAccepted::Gone) } else { Ok(Receipt::of_user(sent)) }
+    }
+
+    /// Hands a frame for a user to every shard without waiting: to all, or as a rule to none.
+    fn try_send_to_user(
+        &self,
+        user: &Name,
+        frame: Vec<u8>,
+        except: Option<ConnId>,
+    ) -> Result<(), NotAccepted> {
+        self.check_len(&frame)?;
+        if !self.all_shards().all(|shard| self.inboxes.takes_questions(shard)) {
+            return Err(NotAccepted::Full);
+        }
+        let frame: Arc<[u8]> = frame.into();
+        for shard in self.all_shards() {
+            let (user, frame) = (user.clone(), Arc::clone(&frame));
+            let external = External::EmitToUser { user, except, frame };
+            self.try_hand_over(shard, external).map_err(not_accepted)?;
+        }
+        Ok(())
+    }
+
+    /// A frame that is larger than what may wait for one connection is for none.
+    fn check_len(&self, frame: &[u8]) -> Result<(), NotAccepted> {
+        let most = self.state.limits().own_bytes;
+        if frame.len() > most { Err(NotAccepted::TooLarge(most)) } else { Ok(()) }
+    }
+
     /// What can be said of a frame for one connection before its shard has seen it.
     fn check_frame(&self, connection: ConnId, frame: &[u8]) -> Result<(), NotAccepted> {
-        let most = self.state.limits().own_bytes;
-        match frame.len() > most {
-            _ if !self.has_shard(connection.shard) => Err(NotAccepted::Gone),
-            true => Err(NotAccepted::TooLarge(most)),
-            false => Ok(()),
+        match self.has_shard(connection.shard) {
+            true => self.check_len(frame),
+            false => Err(NotAccepted::Gone),
         }
     }
 }
@@ -249,11 +401,11 @@ impl Source for Broadcaster {
                 let query = Query::Emit(connection, frame);
                 (connection.shard, External::Ask { query, reply })
             }
+            Outgoing::User { user, frame, except } => {
+                return self.try_send_to_user(user, frame, except);
+            }
         };
-        self.try_hand_over(to, external).map_err(|unsent| match unsent {
-            Unsent::Full(..) => NotAccepted::Full,
-            Unsent::Closed => NotAccepted::Closed,
-        })
+        self.try_hand_over(to, external).map_err(not_accepted)
     }
 
     async fn send(&self, outgoing: Outgoing<'_>, confirm: bool) -> Result<Receipt, NotAccepted> {
@@ -266,7 +418,15 @@ impl Source for Broadcaster {
             Outgoing::Connection(connection, frame) => {
                 self.send_to_connection(connection, frame).await
             }
+            Outgoing::User { user, frame, except } => self.send_to_user(user, frame, except).await,
         }
+    }
+}
+
+fn not_accepted(unsent: Unsent) -> NotAccepted {
+    match unsent {
+        Unsent::Full(..) => NotAccepted::Full,
+        Unsent::Closed => NotAccepted::Closed,
     }
 }
 

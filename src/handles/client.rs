@@ -201,6 +201,11 @@ impl Client {
         Target::room(self, room)
     }
 
+    /// All connections of a user: [`Broadcaster::to_user`].
+    pub fn to_user(&self, user: &str) -> Target<'_, Client> {
+        Target::user(self, user)
+    }
+
     /// All connections of the server, this one too.
     pub fn to_all(&self) -> Target<'_, Client> {
         Target::all(self)
@@ -247,6 +252,7 @@ impl Source for Client {
                 self.shard.handle.publish(room, message, except)
             }
             Outgoing::Connection(id, frame) => Ok(self.shard.handle.emit(id, &frame)?),
+            to_user @ Outgoing::User { .. } => self.shard.broadcaster.try_send(to_user),
         }
     }
 
@@ -259,6 +265,7 @@ impl Source for Client {
                 self.shard.handle.emit_waiting(id, &frame).await?;
                 Ok(Receipt::of_connection())
             }
+            to_user @ Outgoing::User { .. } => self.shard.broadcaster.send(to_user, confirm).await,
         }
     }
 }

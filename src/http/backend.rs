@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use corecast_shards::{Answer, ConnId, Limits, Permissions, Query, RoomMessage, RoomName, ShardId};
+use corecast_shards::{
+    Answer, ConnId, Limits, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
+};
 use futures_lite::future;
 
 use super::{AccessRules, HttpError};
@@ -25,6 +27,9 @@ pub(crate) trait Backend: Clone + 'static {
 
     /// Is ready after the shard's next turn.
     async fn next_turn(&self);
+
+    /// The time on the clock of all shards.
+    fn now(&self) -> Time;
 
     fn limits(&self) -> &Limits;
 
@@ -87,11 +92,15 @@ pub(crate) trait Backend: Clone + 'static {
     /// Asks every shard the same.
     async fn query_all(&self, query: impl Fn() -> Query) -> Result<Vec<Answer>, NotAccepted> {
         let mut answers = Vec::with_capacity(self.shards());
-        for index in 0..self.shards() {
-            let shard = ShardId::new(u16::try_from(index).expect("shards are counted in u16"));
+        for shard in self.all_shards() {
             answers.push(self.query(shard, query()).await?);
         }
         Ok(answers)
+    }
+
+    fn all_shards(&self) -> impl Iterator<Item = ShardId> + use<Self> {
+        let count = u16::try_from(self.shards()).expect("shards are counted in u16");
+        (0..count).map(ShardId::new)
     }
 
     /// Waits for a future, but not longer than this.

@@ -129,17 +129,20 @@ pub(crate) fn identity(claims: &Claims, now: Time) -> Result<Identity, String> {
     Ok(Identity::new(name("sub")?, name("jti")?, expires))
 }
 
-fn since_1970() -> Duration {
+pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// When a time in seconds since 1970 comes, on the clock of all shards. One that is over is now, and
-/// one in the far future never comes.
+/// When a time in seconds since 1970 comes, on the clock of all shards. One that is over lies at the
+/// clock's start, so that it is over for every shard; one in the far future never comes.
 pub(crate) fn expiry(unix: f64, now: Time, since_1970: Duration) -> Expiry {
-    let left = (unix - since_1970.as_secs_f64()).max(0.0);
-    let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
+    let left = unix - since_1970.as_secs_f64();
+    let at = match left > 0.0 {
+        true => now + Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX),
+        false => Time::default(),
+    };
     // A cast of a float takes the nearest number that there is.
-    Expiry { at: now + left, unix_millis: (unix * 1e3) as u64 }
+    Expiry { at, unix_millis: (unix * 1e3) as u64 }
 }
 
 #[cfg(test)]
@@ -238,9 +241,9 @@ mod tests {
         for (exp, at, unix_millis) in [
             (1_001.0, NOW + Duration::from_secs(1), 1_001_000),
             (1_000.25, NOW + Duration::from_millis(250), 1_000_250),
-            (1_000.0, NOW, 1_000_000),
-            (999.0, NOW, 999_000),
-            (-1e300, NOW, 0),
+            (1_000.0, Time::default(), 1_000_000),
+            (999.0, Time::default(), 999_000),
+            (-1e300, Time::default(), 0),
             (1e300, Time::from_nanos(u64::MAX), u64::MAX),
             (u64::MAX as f64, Time::from_nanos(u64::MAX), u64::MAX),
         ] {

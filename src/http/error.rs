@@ -119,6 +119,19 @@ impl HttpError {
         HttpError::not_found("there is no such connection")
     }
 
+    pub(crate) fn no_user() -> HttpError {
+        HttpError::not_found("no open connection is this user's (the claim sub)")
+    }
+
+    pub(crate) fn too_many_revocations(limit: usize) -> HttpError {
+        let message = format!(
+            "nothing is revoked: {limit} users and tokens are, and that is as many as may be \
+             (max_revocations); a place becomes free when the until of one passes"
+        );
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+            .with("retry-after", "5")
+    }
+
     pub(crate) fn emit_too_large(limit: usize) -> HttpError {
         let message =
             format!("a message for one connection may have at most {limit} bytes (own_bytes)");
@@ -251,6 +264,7 @@ impl From<NotAccepted> for HttpError {
             NotAccepted::Gone => HttpError::no_connection(),
             NotAccepted::TooLarge(limit) => HttpError::emit_too_large(limit),
             NotAccepted::BadRoom(bad) => HttpError::bad_request(bad.to_string()),
+            NotAccepted::BadUser(bad) => HttpError::bad_request(bad.to_string()),
             NotAccepted::Full | NotAccepted::Unconfirmed => HttpError::overloaded(),
         }
     }

@@ -25,6 +25,7 @@ mod service;
 mod stats;
 mod stream;
 mod transport;
+mod users;
 
 pub(crate) use access::AccessRules;
 pub(crate) use api_keys::ApiKeys;

@@ -43,6 +43,11 @@ pub(crate) enum Own {
     Broadcast,
     Emit,
     Kick,
+    /// A user's connections.
+    User,
+    EmitToUser,
+    KickUser,
+    Revoke,
 }
 
 /// One path of the server's own, who may use it, and its methods.
@@ -53,7 +58,7 @@ struct OwnPath {
 }
 
 /// The server's own paths. Those without methods are answered with 404 to all who may ask.
-const OWN: [OwnPath; 15] = [
+const OWN: [OwnPath; 18] = [
     own("/", Access::Everybody, &[("GET", Own::Home)]),
     own("/healthz", Access::Everybody, &[("GET", Own::Health)]),
     own("/readyz", Access::Everybody, &[("GET", Own::Readiness)]),
@@ -69,6 +74,9 @@ const OWN: [OwnPath; 15] = [
     own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast)]),
     own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick)]),
     own("/v1/connections/{id}/emit", Access::Api, &[("POST", Own::Emit)]),
+    own("/v1/users/{sub}", Access::Api, &[("GET", Own::User), ("DELETE", Own::KickUser)]),
+    own("/v1/users/{sub}/emit", Access::Api, &[("POST", Own::EmitToUser)]),
+    own("/v1/revoke", Access::Api, &[("POST", Own::Revoke)]),
 ];
 
 const fn own(

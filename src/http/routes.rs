@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
-use super::{Backend, EventStream, HttpError, Service, admission, path, rooms, stats};
+use super::{Backend, EventStream, HttpError, Service, admission, path, rooms, stats, users};
 use crate::program::{ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish};
 use crate::values::RefusalReason;
 
@@ -63,7 +63,7 @@ async fn route<B: Backend>(
     let admission = admission::admit(access, shard.rules(), &**program, &request, api).await?;
     let endpoint = found.enter(admission, request.method())?;
     let parameter = || found.parameters().first().and_then(|(_, value)| path::decode(value));
-    let room = || parameter().ok_or_else(|| HttpError::bad_request("the path is not UTF-8"));
+    let named = || parameter().ok_or_else(|| HttpError::bad_request("the path is not UTF-8"));
     let own = match endpoint {
         Endpoint::Own(own) => *own,
         Endpoint::Program(handler) => {
@@ -80,17 +80,24 @@ async fn route<B: Backend>(
         Own::Handshake => Err(HttpError::bad_handshake("this path speaks WebSocket, by GET only")),
         Own::Stats => stats::stats(shard).await,
         Own::Rooms => rooms::list(shard, request.uri().query()).await,
-        Own::Room => rooms::one(shard, &room()?).await,
-        Own::Publish => publish(shard, &room()?, request).await,
+        Own::Room => rooms::one(shard, &named()?).await,
+        Own::Publish => publish(shard, &named()?, request).await,
         Own::Events if request.method() == Method::HEAD => {
-            EventStream::head(shard, admission, &room()?, &request)
+            EventStream::head(shard, admission, &named()?, &request)
         }
         Own::Events => {
-            return EventStream::admit(shard, admission, &room()?, &request).map(Reply::Events);
+            return EventStream::admit(shard, admission, &named()?, &request).map(Reply::Events);
         }
         Own::Broadcast => broadcast(shard, request).await,
         Own::Emit => emit(shard, parameter().as_deref(), request).await,
         Own::Kick => kick(shard, parameter().as_deref()).await,
+        Own::User => users::one(shard, &named()?).await,
+        Own::EmitToUser => {
+            let user = users::named(&named()?)?;
+            users::emit(shard, &user, &read_command(shard, request).await?).await
+        }
+        Own::KickUser => users::kick(shard, &named()?).await,
+        Own::Revoke => users::revoke(shard, &read_command(shard, request).await?).await,
     };
     answered.map(Reply::Response)
 }

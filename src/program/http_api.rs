@@ -122,8 +122,8 @@ impl ApiRequest {
         &self.path
     }
 
-    /// The `room` of `/v1/rooms/{room}` and the paths below it, or the `id` of
-    /// `/v1/connections/{id}`, decoded.
+    /// The `room` of `/v1/rooms/{room}` and the paths below it, the `id` of `/v1/connections/{id}`, or
+    /// the `sub` of `/v1/users/{sub}`, decoded.
     pub fn path_parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())

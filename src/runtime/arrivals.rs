@@ -118,7 +118,7 @@ impl ShardDriver {
         handshake: Handshake,
         verdict: Result<Claims, Refusal>,
     ) {
-        self.reception.end_authorize(key, handshake, verdict);
+        self.reception.end_authorize(key, handshake, verdict, &mut self.shard);
         self.admit_arrivals();
     }
 }

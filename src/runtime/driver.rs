@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, RoomMessage, Shard, Time,
+    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Name, RoomMessage, Shard,
+    Time,
 };
 
 use super::event_progress::{EventProgress, Queued};
@@ -100,12 +101,24 @@ pub(crate) enum SpawnRequest {
     Call(Call),
     /// A frame that waits for capacity of its connection.
     Emit { connection: ConnId, frame: Vec<u8>, reply: OneshotSender<Answer> },
+    /// A frame for the rest of a user's connections.
+    EmitToUser(UserEmit),
     /// A client has gone.
     HungUp(ConnId),
     /// A connection has ended.
     Disconnected(ConnId, Disconnect),
     /// A handshake that the program decides about.
     Authorize { key: u64, handshake: Handshake },
+}
+
+/// A frame on its way to the connections of a user.
+#[derive(Debug)]
+pub(crate) struct UserEmit {
+    pub(super) user: Name,
+    /// Those whose ids are greater than this are to get it.
+    pub(super) after: Option<ConnId>,
+    pub(super) except: Option<ConnId>,
+    pub(super) frame: Arc<[u8]>,
 }
 
 /// Bytes read from a socket at once, into a buffer that the whole shard shares.

@@ -130,6 +130,10 @@ impl EventLoop {
                 let handle = self.handle.clone();
                 self.tasks.spawn(async move { handle.emit_for(connection, &frame, reply).await });
             }
+            SpawnRequest::EmitToUser(emit) => {
+                let handle = self.handle.clone();
+                self.tasks.spawn(async move { handle.emit_to_user(emit).await });
+            }
             SpawnRequest::HungUp(id) => {
                 let session = self.driver().sessions.get(&id).cloned();
                 session.into_iter().for_each(|session| session.set_closed());

@@ -1,8 +1,10 @@
 //! What external threads ask of a shard, within a turn.
 
+use std::sync::Arc;
+
 use corecast_shards::{Answer, ConnId, Query, RoomMessage, RoomName, Shard};
 
-use super::driver::{ExternalPublication, ShardDriver, SpawnRequest};
+use super::driver::{ExternalPublication, ShardDriver, SpawnRequest, UserEmit};
 use super::inbox::External;
 use super::oneshot::OneshotSender;
 
@@ -40,6 +42,9 @@ impl ShardDriver {
             External::Emit { connection, frame, reply } => {
                 self.emit_external(connection, frame, reply);
             }
+            External::EmitToUser { user, except, frame } => {
+                self.emit_to_user(UserEmit { user, after: None, except, frame });
+            }
             External::CloseAll(reason) => self.shard.close_all_when_flushed(reason),
             External::StopReading => {
                 self.shard.stop_reading();
@@ -71,6 +76,17 @@ impl ShardDriver {
                 self.spawn_requests.push(SpawnRequest::Emit { connection, frame, reply })
             }
             answer => reply.send(answer),
+        }
+    }
+
+    /// Queues a frame for the next connections of a user; the others have their turn in a later one.
+    pub(super) fn emit_to_user(&mut self, emit: UserEmit) {
+        let UserEmit { user, after, except, frame } = emit;
+        let query =
+            Query::EmitToUser { user: user.clone(), after, except, frame: Arc::clone(&frame) };
+        if let Answer::UserSent { next: after @ Some(_), .. } = self.shard.answer(query) {
+            let rest = UserEmit { user, after, except, frame };
+            self.spawn_requests.push(SpawnRequest::EmitToUser(rest));
         }
     }
 

@@ -13,7 +13,7 @@ use corecast_shards::{
 use futures_lite::future;
 
 use super::arrivals::PlacedSocket;
-use super::driver::ShardDriver;
+use super::driver::{ShardDriver, UserEmit};
 use super::driver_ref::DriverRef;
 use super::inbox::Inboxes;
 use super::oneshot::{OneshotReceiver, OneshotSender, oneshot};
@@ -254,6 +254,13 @@ impl ShardHandle {
                 sent => return reply.send(Answer::Found(sent.is_ok())),
             }
         }
+    }
+
+    /// Goes on with a frame for a user's connections in the next turn.
+    pub(super) async fn emit_to_user(&self, emit: UserEmit) {
+        self.next_turn().await;
+        self.0.driver.with(|driver| driver.emit_to_user(emit));
+        self.notify();
     }
 
     /// Closes a connection of this shard.

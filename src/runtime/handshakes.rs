@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use corecast_shards::Opening;
+use corecast_shards::{Opening, Shard};
 
 use super::kernel::Syscall;
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
@@ -165,6 +165,7 @@ impl Reception {
         key: u64,
         handshake: Handshake,
         verdict: Result<Claims, Refusal>,
+        shard: &mut Shard,
     ) {
         let waiting = self.pending.get_mut(key);
         let Some(awaiting) = waiting.and_then(|waiting| waiting.awaiting.take()) else {
@@ -180,6 +181,10 @@ impl Reception {
             false => self.grants.of_program(&claims, self.state.now()),
         };
         match opening {
+            Ok(Opening { identity: Some(identity), .. }) if shard.refuses(&identity) => {
+                let refusal = Refusal::unauthorized("this user, or this token, is revoked");
+                self.answer(key, &last_words::refused(refusal));
+            }
             Ok(opening) => {
                 let session = Session::new(handshake, claims);
                 self.upgrade(key, &upgrade, rest, Some(session), opening);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, ConnId, Full, Limits, Permissions, Query, RoomMessage, RoomName, ShardId,
+    Answer, ConnId, Full, Limits, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
 };
 
 use super::handle::ShardHandle;
@@ -37,6 +37,10 @@ impl Backend for ShardHandle {
 
     async fn next_turn(&self) {
         ShardHandle::next_turn(self).await;
+    }
+
+    fn now(&self) -> Time {
+        self.state().now()
     }
 
     fn limits(&self) -> &Limits {

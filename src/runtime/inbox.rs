@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corecast_shards::{Answer, Close, ConnId, Query, RoomMessage, RoomName, ShardId};
+use corecast_shards::{Answer, Close, ConnId, Name, Query, RoomMessage, RoomName, ShardId};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use event_listener::{Event, EventListener, IntoNotification};
 
@@ -39,6 +39,16 @@ pub(crate) enum External {
         frame: Vec<u8>,
         /// Resolved with `Found` when the frame is queued, or the connection has ended.
         reply: OneshotSender<Answer>,
+    },
+    /// Queue a frame for the connections of a user that this shard has, but for one. Those for which
+    /// too much waits do not get it.
+    EmitToUser {
+        /// Whose.
+        user: Name,
+        /// Which does not get it.
+        except: Option<ConnId>,
+        /// A whole frame.
+        frame: Arc<[u8]>,
     },
     /// Close every connection for this reason when it was sent everything that waits for it.
     CloseAll(Close),
@@ -128,6 +138,11 @@ impl Inboxes {
         self.0[to.index()].try_send(external)
     }
 
+    /// Whether a question would be taken now.
+    pub(crate) fn takes_questions(&self, by: ShardId) -> bool {
+        !self.0[by.index()].questions.is_full()
+    }
+
     /// Listens for room. A caller that finds none listens first and tries once more, so that room
     /// which appears in between is not missed; and listens anew when something else is wanting then.
     pub(crate) fn capacity(&self, to: ShardId, want: Want) -> EventListener {
@@ -175,7 +190,9 @@ impl InboxSender {
                 return Err(Unsent::Full(external, Want::RoomResumed));
             }
             External::Publish { .. } => (&self.publications, Want::Publication),
-            External::Ask { .. } | External::Emit { .. } => (&self.questions, Want::Question),
+            External::Ask { .. } | External::Emit { .. } | External::EmitToUser { .. } => {
+                (&self.questions, Want::Question)
+            }
             // An order finds room always.
             _ => (&self.orders, Want::Question),
         };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corecast_shards::{BadRoomName, Unsent};
+use corecast_shards::{BadName, BadRoomName, Unsent};
 
 use super::message::Message;
 
@@ -27,7 +27,7 @@ pub enum PublishError {
     Full(Message),
     /// The server is shutting down or has ended.
     Closed(Message),
-    /// The one connection has ended, or its client has gone.
+    /// The one connection has ended, or its client has gone; or the user has no connection.
     Gone(Message),
     /// The message is larger than what may wait for one connection.
     TooLarge {
@@ -42,6 +42,13 @@ pub enum PublishError {
         message: Message,
         /// Which names are.
         error: BadRoomName,
+    },
+    /// The user's name is not allowed.
+    User {
+        /// What was to be published.
+        message: Message,
+        /// Which names are.
+        error: BadName,
     },
     /// [`publish_blocking`](crate::Target::publish_blocking) was called on the thread of a shard,
     /// which it would stop.
@@ -59,6 +66,7 @@ impl PublishError {
             | PublishError::Gone(message)
             | PublishError::TooLarge { message, .. }
             | PublishError::Room { message, .. }
+            | PublishError::User { message, .. }
             | PublishError::WouldBlock(message) => Some(message),
             PublishError::Unconfirmed => None,
         }
@@ -86,6 +94,7 @@ impl fmt::Display for PublishError {
                  raise own_bytes"
             ),
             PublishError::Room { error, .. } => write!(f, "{error}; choose another name"),
+            PublishError::User { error, .. } => write!(f, "{error}; no client has this one"),
             PublishError::WouldBlock(_) => f.write_str(
                 "publish_blocking would stop the shard whose thread this is; await publish here, \
                  or call it on another thread",
@@ -102,6 +111,7 @@ impl std::error::Error for PublishError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             PublishError::Room { error, .. } => Some(error),
+            PublishError::User { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -120,6 +130,8 @@ pub enum NotAccepted {
     TooLarge(usize),
     /// The room's name is not allowed.
     BadRoom(BadRoomName),
+    /// The user's name is not allowed.
+    BadUser(BadName),
     /// It was accepted, and the server ended before it was confirmed.
     Unconfirmed,
 }
@@ -132,6 +144,7 @@ impl NotAccepted {
             NotAccepted::Gone => PublishError::Gone(message),
             NotAccepted::TooLarge(limit) => PublishError::TooLarge { message, limit },
             NotAccepted::BadRoom(error) => PublishError::Room { message, error },
+            NotAccepted::BadUser(error) => PublishError::User { message, error },
             NotAccepted::Unconfirmed => PublishError::Unconfirmed,
         }
     }
@@ -147,7 +160,8 @@ impl From<Unsent> for NotAccepted {
     }
 }
 
-/// Why a [`Broadcaster`](crate::Broadcaster) could not look at a room or close a connection.
+/// Why a [`Broadcaster`](crate::Broadcaster) could not look at a room or a user, close a connection or
+/// revoke a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -155,6 +169,13 @@ pub enum ControlError {
     Closed,
     /// The room's name is not allowed.
     Room(BadRoomName),
+    /// The name of the user or token is not allowed.
+    User(BadName),
+    /// As many users and tokens are revoked as may be ([`revocations`](crate::Limits::revocations)).
+    TooManyRevocations {
+        /// How many that is.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for ControlError {
@@ -165,11 +186,23 @@ impl fmt::Display for ControlError {
                  later",
             ),
             ControlError::Room(error) => write!(f, "{error}; choose another name"),
+            ControlError::User(error) => write!(f, "{error}; no client has this one"),
+            ControlError::TooManyRevocations { limit } => write!(
+                f,
+                "nothing is revoked, because {limit} users and tokens are; raise max_revocations, or \
+                 wait until the end of one passes"
+            ),
         }
     }
 }
 
 impl std::error::Error for ControlError {}
+
+impl From<BadName> for ControlError {
+    fn from(error: BadName) -> ControlError {
+        ControlError::User(error)
+    }
+}
 
 impl From<BadRoomName> for ControlError {
     fn from(error: BadRoomName) -> ControlError {
@@ -258,6 +291,7 @@ mod tests {
             NotAccepted::Gone,
             NotAccepted::TooLarge(7),
             NotAccepted::BadRoom(BadRoomName),
+            NotAccepted::BadUser(BadName),
         ];
         let message = Message::text("hi");
         let errors = reasons.map(|reason| reason.with(message.clone()));

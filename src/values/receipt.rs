@@ -7,11 +7,11 @@ use corecast_shards::{Answer, RoomName};
 #[non_exhaustive]
 pub struct Receipt {
     /// Its position in its room, counted from 1 without holes. None for a message to all
-    /// connections or to one, which have no offset.
+    /// connections, to one or to those of a user, which have no offset.
     pub offset: Option<u64>,
     /// How many connections there were for it: the room's members at that moment; all open
-    /// connections at about that moment, event streams included, though they get no broadcasts; or
-    /// one.
+    /// connections at about that moment, event streams included, though they get no broadcasts; those
+    /// of the user that took it; or one.
     pub members: Option<u32>,
 }
 
@@ -38,6 +38,11 @@ impl Receipt {
     fn of_all(connections: u64) -> Receipt {
         let members = u32::try_from(connections).unwrap_or(u32::MAX);
         Receipt { offset: None, members: Some(members) }
+    }
+
+    /// So many connections of a user took it.
+    pub(crate) fn of_user(connections: u32) -> Receipt {
+        Receipt { offset: None, members: Some(connections) }
     }
 
     pub(crate) fn of_connection() -> Receipt {

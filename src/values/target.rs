@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use corecast_shards::{BadRoomName, ConnId, RoomMessage, RoomName};
+use corecast_shards::{BadName, BadRoomName, ConnId, Name, RoomMessage, RoomName};
 
 use super::error::{NotAccepted, PublishError};
 use super::message::Message;
 use super::receipt::Receipt;
 
-/// Where a message goes: the members of a room, all connections, or one connection.
+/// Where a message goes: the members of a room, all connections, those of a user, or one.
 ///
 /// | made by | recipients |
 /// |---|---|
@@ -16,6 +16,7 @@ use super::receipt::Receipt;
 /// | [`Client::to_all`](crate::Client::to_all), [`Broadcaster::to_all`](crate::Broadcaster::to_all) | all connections of the server |
 /// | [`Client::reply_to`](crate::Client::reply_to) | this client, which learns what is answered |
 /// | [`Broadcaster::to_connection`](crate::Broadcaster::to_connection) | one connection, wherever it is |
+/// | [`Client::to_user`](crate::Client::to_user), [`Broadcaster::to_user`](crate::Broadcaster::to_user) | all connections whose claim `sub` this is |
 ///
 /// The verbs are the same for all of them:
 ///
@@ -52,6 +53,8 @@ pub(crate) enum Recipient<'a> {
     Room(Result<RoomName, BadRoomName>),
     /// One connection, and the id of its request that this answers.
     Connection(ConnId, Option<&'a str>),
+    /// The connections of a user.
+    User(Result<Name, BadName>),
 }
 
 /// A message, encoded for its recipient.
@@ -68,6 +71,15 @@ pub enum Outgoing<'a> {
     },
     /// For one connection, as a whole frame.
     Connection(ConnId, Vec<u8>),
+    /// For the connections of a user.
+    User {
+        /// Whose.
+        user: &'a Name,
+        /// A whole frame.
+        frame: Vec<u8>,
+        /// The connection that does not get it.
+        except: Option<ConnId>,
+    },
 }
 
 /// What publishes: on a shard's thread or beside all of them.
@@ -105,7 +117,11 @@ impl<'a, S> Target<'a, S> {
         Target::new(source, Recipient::Connection(connection, request))
     }
 
-    /// Leaves out one connection of the room, or of all, as `"echo": false` leaves out the sender.
+    pub(crate) fn user(source: &'a S, user: &str) -> Target<'a, S> {
+        Target::new(source, Recipient::User(Name::new(user)))
+    }
+
+    /// Leaves out one connection of the room, of the user, or of all, as `"echo": false` leaves out the sender.
     /// Other connections of the same user get the message.
     pub fn except(mut self, connection: ConnId) -> Target<'a, S> {
         self.except = Some(connection);
@@ -130,6 +146,11 @@ impl<'a, S> Target<'a, S> {
             Recipient::Connection(connection, request) => {
                 Ok(Outgoing::Connection(*connection, message.for_connection(*request)))
             }
+            Recipient::User(Ok(user)) => {
+                let (frame, except) = (message.for_connection(None), self.except);
+                Ok(Outgoing::User { user, frame, except })
+            }
+            Recipient::User(Err(bad)) => Err(NotAccepted::BadUser(*bad)),
         }
     }
 }
@@ -139,7 +160,7 @@ impl<S: Source> Target<'_, S> {
     ///
     /// # Errors
     ///
-    /// [`PublishError`], with the message: `Full` when there is no capacity now. From a
+    /// [`PublishError`], with the message: `Full` when there is no capacity now. To a user, and from a
     /// [`Broadcaster`](crate::Broadcaster) to one connection, "accepted" means that the message is on its way to the
     /// connection's shard: a connection that has ended, or has not read what waits for it, does not
     /// get it. [`Target::publish`] says so.

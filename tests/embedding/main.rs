@@ -20,6 +20,7 @@ mod secrets;
 mod shutdown;
 mod socket;
 mod threads;
+mod users;
 mod values;
 
 #[allow(dead_code, unused_imports)] // It serves the tests of the server, which need more of it.

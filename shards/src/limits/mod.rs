@@ -311,6 +311,14 @@ limits! {
         more: "They are divided among the shards, and each shard keeps at least one unless this \
                is 0.",
     }
+    revocations: Count {
+        flag: "max-revocations",
+        default: 100_000,
+        bounds: 0 => 10_000_000,
+        what: "Users and tokens that are revoked at the same time",
+        beyond: "status 503, and nothing is revoked",
+        more: "A place becomes free when the `until` of a revocation passes.",
+    }
     mesh_items: Count {
         flag: "mesh-items",
         default: 1024,

@@ -1,9 +1,12 @@
 //! What crosses from shard to shard: messages to homes, messages from homes, and what each weighs.
 
+use std::sync::Arc;
+
 use crate::disconnect::Close;
 use crate::epoch::Epoch;
 use crate::format::{Encoding, Frames, Joined, Reply, RoomMessage};
 use crate::id::ConnId;
+use crate::identity::{Name, Revocable};
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
 use crate::time::Time;
@@ -148,6 +151,28 @@ pub enum Query {
     Emit(ConnId, Vec<u8>),
     /// Close one of your connections.
     Close(ConnId, Close),
+    /// Which of your connections are this user's?
+    User(Name),
+    /// Queue this frame for your connections of this user, some at a time.
+    EmitToUser {
+        /// Whose.
+        user: Name,
+        /// Only connections whose id is greater than this.
+        after: Option<ConnId>,
+        /// The one connection that does not get it.
+        except: Option<ConnId>,
+        /// The frame.
+        frame: Arc<[u8]>,
+    },
+    /// Close your connections of this user.
+    CloseUser(Name, Close),
+    /// Close the connections of a user or a token as expired, and open none until this time.
+    Revoke {
+        /// Of which.
+        revoked: Revocable,
+        /// On the clock of all shards; one that is over ends an earlier revocation.
+        until: Time,
+    },
 }
 
 /// The answer to a [`Query`], or to a publish of a caller.
@@ -181,6 +206,26 @@ pub enum Answer {
     },
     /// The connection has ended meanwhile.
     Gone,
+    /// The open connections of a user.
+    User {
+        /// How many.
+        count: u64,
+        /// The first thousand, in order.
+        connections: Vec<ConnId>,
+    },
+    /// What became of a frame for the connections of a user.
+    UserSent {
+        /// Connections that it was queued for.
+        sent: u32,
+        /// Connections for which too much waits already.
+        full: Vec<ConnId>,
+        /// The last connection that was looked at, if there are more.
+        next: Option<ConnId>,
+    },
+    /// So many connections were closed.
+    Closed(u64),
+    /// Nothing is revoked, because as many revocations hold as may, which is this many.
+    TooManyRevocations(usize),
 }
 
 /// One room, as its home knows it.
@@ -322,8 +367,16 @@ impl Query {
             Query::Rooms { after, .. } => after.as_ref().map_or(0, |after| after.len()),
             Query::Room(room) => room.as_str().len(),
             Query::Emit(_, frame) => frame.len(),
+            Query::User(user) | Query::CloseUser(user, _) => user.as_str().len(),
+            Query::EmitToUser { user, frame, .. } => user.as_str().len() + frame.len(),
+            Query::Revoke { revoked, .. } => revoked.name().as_str().len(),
             Query::Stats | Query::Close(..) => 0,
         }
+    }
+
+    /// Whether it only asks.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        matches!(self, Query::Stats | Query::Rooms { .. } | Query::Room(_) | Query::User(_))
     }
 }
 
@@ -335,6 +388,9 @@ impl Answer {
             Answer::Full(frame) => frame.len(),
             Answer::Rooms(rooms) => rooms.iter().map(info).sum(),
             Answer::Room(room) => room.iter().map(info).sum(),
+            Answer::User { connections: ids, .. } | Answer::UserSent { full: ids, .. } => {
+                size_of_val(&ids[..])
+            }
             _ => 0,
         }
     }

@@ -3,7 +3,7 @@
 //! Only builds with debug assertions have this. A test calls it after every step, so that a fault
 //! shows where it arises and not where it hurts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Shard;
 use super::directory::Directory;
@@ -11,6 +11,7 @@ use super::expiries::Expiries;
 use super::host::Host;
 use super::slow::DIRECT_EXCESS_MAX;
 use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
+use crate::identity::Name;
 use crate::log::Pin;
 use crate::place::{MembershipIndex, Slot};
 use crate::room::MemberIndex;
@@ -132,6 +133,7 @@ fn check_host(host: &Host) {
     }
     check_sums(host);
     check_expiries(host);
+    check_users(host);
     for (key, room) in host.directory.rooms.by_key() {
         assert!(host.fanout.holds(key) || !room.dirty, "{key}: a dirty room is in the queue");
         let queued = host.outboxes.has_deferred_update(room.home, key);
@@ -173,6 +175,19 @@ fn check_expiries(host: &Host) {
         assert!(found || connection.close_reason().is_some(), "{slot}: its end is not forgotten");
     }
     assert!(entries.is_empty(), "a time ends with its connection: {entries:?}");
+}
+
+/// The connections of a user, and of a token, are found by its name, and no others.
+fn check_users(host: &Host) {
+    let mut expected = [BTreeSet::new(), BTreeSet::new()];
+    for slot in host.directory.connections.slots() {
+        let Some(identity) = &host.directory[slot].identity else { continue };
+        let entry = |name: &Name| (name.clone(), host.directory.id(slot));
+        expected[0].extend(identity.subject.as_ref().map(entry));
+        expected[1].extend(identity.token_id.as_ref().map(entry));
+    }
+    let found = host.users.entries();
+    assert!(found == [&expected[0], &expected[1]], "{found:?} and not {expected:?}");
 }
 
 /// What waits to be handled is what one read brought: nothing more is read until it is.

@@ -89,10 +89,13 @@ impl Host {
 
     /// Nothing is known of the connection's client any more, and nothing is due for it.
     pub(super) fn forget_client(&mut self, slot: Slot) {
+        let conn = self.directory.id(slot);
         if let Some(expires) = self.directory[slot].expires() {
-            self.expiries.remove(expires, self.directory.id(slot));
+            self.expiries.remove(expires, conn);
         }
-        self.directory[slot].identity = None;
+        if let Some(identity) = self.directory[slot].identity.take() {
+            self.users.remove(&identity, conn);
+        }
     }
 
     /// From here on the client has the whole `close_timeout` for its part of the end.

@@ -237,6 +237,7 @@ impl Intake<'_> {
     }
 
     fn push_refusal(&mut self, slot: Slot, refusal: Refusal) {
+        self.0.counters.forbidden += u64::from(refusal.code == ErrorCode::Forbidden);
         let connection = &mut self.0.directory[slot];
         let Some(room) = refusal.room.as_ref().filter(|_| connection.owed_replies > 0) else {
             return self.0.say(slot, &Fact::Error(&refusal));

@@ -7,6 +7,8 @@ use super::directory::Directory;
 use super::expiries::Expiries;
 use super::fanout::Fanout;
 use super::outputs::Outputs;
+use super::revocations::Revocations;
+use super::user_index::UserIndex;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::id::{ConnId, ShardId};
@@ -46,6 +48,8 @@ pub(super) struct Host {
     /// How fast connections speak.
     pub(super) rates: Rates,
     pub(super) expiries: Expiries,
+    pub(super) users: UserIndex,
+    pub(super) revocations: Revocations,
     pub(super) queues: Queues,
     pub(super) close_texts: CloseTexts,
     /// The heads of event streams whose join has not ended.
@@ -115,6 +119,8 @@ impl Host {
             timers: Timers::default(),
             rates: Rates::new(&config.limits),
             expiries: Expiries::default(),
+            users: UserIndex::default(),
+            revocations: Revocations::default(),
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
             heads: HashMap::new(),

@@ -18,10 +18,12 @@ mod host;
 mod intake;
 mod membership;
 mod open;
+mod opening;
 mod outputs;
 mod pace;
 mod program;
 mod refresh;
+mod revocations;
 mod seam;
 mod send;
 mod send_rooms;
@@ -30,13 +32,15 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod user_index;
+mod users;
 mod wait;
 
 use crate::home::Home;
 use crate::id::ShardId;
 use host::Host;
 pub use host::SendEnd;
-pub use open::Opening;
+pub use opening::Opening;
 pub use outputs::{CloseStep, Outputs};
 pub use program::{Full, Refused, Unsent};
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::host::Host;
 use super::intake::Intake;
+use super::opening::Opening;
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, What};
 use crate::disconnect::Disconnect;
@@ -12,36 +13,17 @@ use crate::format::{Fact, Format, Welcome};
 use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::identity::Identity;
-use crate::permissions::Permissions;
 use crate::place::Slot;
 use crate::room_name::RoomName;
 use crate::timers::Timer;
-
-/// What is known of a WebSocket connection when its handshake is done.
-///
-/// By default it is anonymous, may do everything and reads our envelopes.
-#[derive(Clone, Debug)]
-pub struct Opening {
-    /// What its client may do, shared with other connections.
-    pub permissions: Arc<Permissions>,
-    /// What is known of its client; nothing if it is anonymous.
-    pub identity: Option<Arc<Identity>>,
-    /// What its client reads.
-    pub format: Format,
-}
-
-impl Default for Opening {
-    fn default() -> Opening {
-        Opening { permissions: Arc::default(), identity: None, format: Format::Native }
-    }
-}
 
 impl Shard {
     /// Event: the handshake of a WebSocket connection is done.
     ///
     /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
     /// client that has received the one gets every broadcast that is sent afterwards. One whose time
-    /// is over is closed at once: nothing that it sends is handled.
+    /// is over, or that is revoked, is closed at once: it has no welcome, and nothing that it sends is
+    /// handled.
     ///
     /// # Panics
     ///
@@ -81,12 +63,14 @@ impl Host {
         self.directory[slot].permissions = Some(permissions);
         let id = self.directory.id(slot);
         self.directory.join_everybody(slot);
-        self.push_welcome(slot, id);
+        self.identify(slot, identity);
+        if self.directory[slot].is_open() {
+            self.push_welcome(slot, id);
+        }
         if self.config.hooks.connect {
             self.directory.set_wait(slot, Some(Wait::Handler));
             self.outputs.calls.push_back(Call { conn: id, kind: CallKind::Connect });
         }
-        self.identify(slot, identity);
         id
     }
 
@@ -99,11 +83,17 @@ impl Host {
 
     /// From now on this is known of the connection's client.
     pub(super) fn identify(&mut self, slot: Slot, identity: Option<Arc<Identity>>) {
-        self.directory[slot].identity = identity;
-        let Some(expires) = self.directory[slot].expires() else { return };
-        match expires <= self.now {
-            true => self.schedule_close(slot, Disconnect::Expired),
-            false => self.expiries.add(expires, self.directory.id(slot)),
+        let Some(identity) = identity else { return };
+        let conn = self.directory.id(slot);
+        self.users.add(&identity, conn);
+        let is_revoked = self.refuses(&identity);
+        self.directory[slot].identity = Some(identity);
+        let expires = self.directory[slot].expires();
+        if is_revoked || expires.is_some_and(|expires| expires <= self.now) {
+            return self.schedule_close(slot, Disconnect::Expired);
+        }
+        if let Some(expires) = expires {
+            self.expiries.add(expires, conn);
         }
     }
 

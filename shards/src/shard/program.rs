@@ -239,6 +239,12 @@ impl Shard {
                 Err(Unsent::TooLarge(limit)) => Answer::TooLarge(limit),
             },
             Query::Close(conn, reason) => Answer::Found(self.close(conn, reason)),
+            Query::User(user) => self.user(&user),
+            Query::EmitToUser { user, after, except, frame } => {
+                self.emit_to_user(&user, after, except, &frame)
+            }
+            Query::CloseUser(user, close) => Answer::Closed(self.close_user(&user, &close)),
+            Query::Revoke { revoked, until } => self.revoke(revoked, until),
         }
     }
 
@@ -248,17 +254,17 @@ impl Shard {
     /// # Errors
     ///
     /// [`Full`] when the ring has no capacity, with the question; nothing has happened. Questions
-    /// that change nothing may wait for capacity, a few at a time: an operator asks above all when
-    /// everything is full.
+    /// that change nothing, and revocations, may wait for capacity, a few at a time: an operator asks
+    /// above all when everything is full.
     pub fn query(
         &mut self,
         to: ShardId,
         token: AnswerToken,
         query: Query,
     ) -> Result<(), (Full, Query)> {
-        let changes_nothing = matches!(query, Query::Stats | Query::Rooms { .. } | Query::Room(_));
+        let matters = query.changes_nothing() || matches!(query, Query::Revoke { .. });
         let may_wait =
-            changes_nothing && self.host.outboxes.over_capacity(to) < QUESTIONS_OVER_CAPACITY_MAX;
+            matters && self.host.outboxes.over_capacity(to) < QUESTIONS_OVER_CAPACITY_MAX;
         if !may_wait && !self.host.outboxes.admit_caller(to) {
             return Err((Full, query));
         }

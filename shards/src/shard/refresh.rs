@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::intake::{Flow, Intake};
+use super::intake::Intake;
 use crate::connection::inbound::{Errand, Pending, What};
-use crate::connection::table::Slot;
-use crate::connection::{MembershipIndex, MembershipState, Wait};
+use crate::connection::{Flow, MembershipState, Wait};
 use crate::envelope::ErrorCode;
 use crate::format::Fact;
 use crate::handler::{Credentials, Refresh};
 use crate::identity::Identity;
 use crate::mesh::Requester;
 use crate::permissions::{Action, Permissions, Ruling};
+use crate::place::{MembershipIndex, Slot};
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
 
@@ -19,6 +19,7 @@ const NO_VERIFIER: &str = "this server verifies no tokens";
 const ANONYMOUS: &str = "an anonymous connection has no token to refresh; connect with one";
 const OTHER_SUBJECT: &str = "the token is another subject's; connect with it instead";
 const EXPIRED: &str = "the token has expired";
+const REVOKED: &str = "the token is revoked";
 
 /// What a client's wish to refresh its token becomes, before the token is looked at.
 pub(super) fn read_refresh(
@@ -78,6 +79,7 @@ impl Intake<'_> {
         let words = match fresh.expires {
             _ if subject(fresh) != present => OTHER_SUBJECT,
             Some(expires) if expires.at <= self.0.now => EXPIRED,
+            _ if self.0.revocations.concern(fresh, self.0.now) => REVOKED,
             _ => return None,
         };
         Some(What::Refuse(ErrorCode::BadToken, words.into()))

@@ -19,6 +19,7 @@ impl Shard {
             waiting: host.directory.waiting,
             blocked: host.blocked,
             paused_rooms: self.home.paused_count(),
+            revocations: host.revocations.len() as u64,
             counters: self.counters(),
         }
     }

@@ -28,6 +28,7 @@ impl Host {
         while let Some(due) = self.timers.take_due(events_until) {
             due.into_iter().for_each(|(timer, id)| self.on_timer(timer, id));
         }
+        self.revocations.drop_ended(now);
         while let Some(id) = self.expiries.take_due(events_until) {
             let slot = self.directory.find(id).expect("an expiry ends with its connection");
             self.schedule_close(slot, Disconnect::Expired);

@@ -69,8 +69,8 @@ pub(crate) struct Client {
     pub(crate) said: VecDeque<CallKind>,
     /// What the program will say to what it is asked, and with which data, in the same order.
     pub(crate) verdicts: VecDeque<(Verdict, Option<Box<str>>)>,
-    /// What the verifier will say of its tokens, in the same order.
-    pub(crate) tokens: VecDeque<Token>,
+    /// What the verifier will say of its tokens, in the same order; none of those that it refuses.
+    pub(crate) tokens: VecDeque<Option<Token>>,
     pub(crate) heard: Time,
     /// When a stream had something or could have nothing last.
     pub(crate) commented_at: Time,

@@ -115,7 +115,7 @@ impl Setup {
         let streams = [0.0, 0.0, 0.1, 0.3, 0.6][bits % 5];
         let own_format = if all_own { 1.0 } else { [0.0, 0.0, 0.3][bits / 5 % 3] };
         config.hooks.binary = chance.happens(0.3);
-        config.hooks.refresh = bits / 45 % 4 > 0;
+        config.hooks.refresh = !(bits / 45).is_multiple_of(4);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {
             40 => chance.within(6, 40),

@@ -172,8 +172,9 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
             let mut chance = Chance::new(seed);
             let mut setup = Setup::honest(&mut chance);
             prepare(&mut setup);
-            // There are few slots whose new owner asks for the same room.
-            let patience = if lie == Lie::ReplayJoined { 0 } else { chance.below(20) };
+            // There are few slots whose new owner asks for the same room, and few fresh tokens.
+            let has_few = matches!(lie, Lie::ReplayJoined | Lie::TooManyRights);
+            let patience = if has_few { 0 } else { chance.below(20) };
             World::new(setup, chance, Lying::new(lie, patience), false)
         };
         let mut lying = world(lie);

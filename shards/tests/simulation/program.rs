@@ -36,7 +36,7 @@ impl World {
         if self.draining {
             return self.end_a_call();
         }
-        match self.chance.weighted(&[4, 3, 2, 2, 2, 1, 2, 3]) {
+        match self.chance.weighted(&[4, 3, 2, 2, 2, 1, 2, 3, 1]) {
             0 => self.emit(shard),
             1 => self.publish_from_program(shard, false),
             2 => self.publish_from_program(shard, true),
@@ -44,6 +44,7 @@ impl World {
             4 => self.query(shard),
             5 => self.kick(shard),
             6 => self.guide(shard),
+            7 => self.revoke(),
             _ => self.burst(shard),
         }
     }

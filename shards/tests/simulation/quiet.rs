@@ -9,6 +9,7 @@ use crate::count::Happened;
 use crate::faults::Faults;
 use crate::model::{EVERYBODY, NO_ROOM, Saying, Speaker};
 use crate::program::Question;
+use crate::tokens::Known;
 use crate::world::{World, trace};
 
 /// Rounds after which a world that still moves will never be quiet. With a send in each slice and two
@@ -281,6 +282,8 @@ impl World {
             let guided = client.view.guided.iter().flatten();
             assert!(guided.clone().all(|(_, asked)| asked.is_empty()), "{guided:?}");
             assert!(client.view.pinged.is_empty(), "every ping is answered");
+            let settled = client.known.as_ref().is_none_or(Known::is_settled);
+            assert!(settled, "client {number} learns of its tokens: {:?}", client.known);
             assert!(client.view.known_first.is_empty(), "the program learns it, too");
             for (line, expected) in client.view.unanswered() {
                 assert!(expected.is_empty(), "client {number} waits for {expected:?} in {line:?}");

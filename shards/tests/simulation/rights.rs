@@ -41,9 +41,9 @@ impl Rights {
         Rights { join: drawn(), publish: drawn(), broadcast: drawn() }
     }
 
-    /// Whether a client with these rights is soon told so.
-    pub(crate) fn forbids_much(&self) -> bool {
-        self.publish.ruling == Ruling::Forbidden && self.join.ruling == Ruling::Forbidden
+    /// Whether a client with these rights soon learns of them: most of what it says is published.
+    pub(crate) fn forbids_publishing(&self) -> bool {
+        self.publish.ruling == Ruling::Forbidden
     }
 
     /// As the engine is handed them.

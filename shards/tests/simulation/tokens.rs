@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    CallKind, ConnId, Credentials, Expiry, Format, Identity, Name, Opening, Refresh, Time,
+    Answer, CallKind, ConnId, Credentials, Expiry, Format, Identity, Name, Opening, Query, Refresh,
+    Revocable, Time,
 };
 
 use crate::bounds::SLACK;
@@ -25,18 +26,16 @@ pub(crate) struct Known {
     refreshed: usize,
     /// The same by what its shard says.
     renewed: usize,
+    /// Its user was revoked.
+    revoked: bool,
 }
 
-/// What the verifier says of a token, which is drawn when its client says it.
+/// What the verifier says of a token that it accepts, which is drawn when its client says it.
 #[derive(Debug)]
-pub(crate) enum Token {
-    /// It is no token.
-    Bad,
-    Good {
-        rights: Rights,
-        subject: Option<usize>,
-        end: Option<Time>,
-    },
+pub(crate) struct Token {
+    rights: Rights,
+    subject: Option<usize>,
+    end: Option<Time>,
 }
 
 /// When a token ends that lasts for the whole of a run.
@@ -65,16 +64,24 @@ fn identity(subject: Option<usize>, end: Option<Time>) -> Arc<Identity> {
 
 impl World {
     /// How a WebSocket connection begins, with these rights.
-    pub(crate) fn opening(&mut self, rights: &Rights, format: Format) -> (Opening, Option<Known>) {
+    pub(crate) fn opening(
+        &mut self,
+        shard: usize,
+        rights: &Rights,
+        format: Format,
+    ) -> (Opening, Option<Known>) {
         let permissions = Arc::new(rights.permissions());
         if !self.chance.happens(self.setup.known) {
             return (Opening { permissions, identity: None, format }, None);
         }
         let subject = self.some_subject();
         let end = self.some_end();
-        let known = Known { subject, ends: vec![end], refreshed: 0, renewed: 0 };
+        let now = self.time_at[shard];
+        let until = subject.and_then(|subject| self.revoked.get(&subject));
+        let revoked = until.is_some_and(|until| *until > now);
+        let known = Known { subject, ends: vec![end], refreshed: 0, renewed: 0, revoked };
         let (early, soon) = (self.step < self.setup.steps / 2, self.now + Duration::from_secs(3));
-        let shows = early && end.is_some_and(|end| end < soon);
+        let shows = early && !revoked && end.is_some_and(|end| end < soon);
         let told = match shows && self.lying.now(Lie::LongerStay) {
             true => None,
             false => end,
@@ -115,12 +122,12 @@ impl World {
         let refresh = Refresh { token: (&*text).into(), id: id.as_deref().map(Into::into) };
         self.clients[client].said.push_back(CallKind::Refresh(refresh));
         let token = match self.chance.below(8) {
-            0 => Token::Bad,
+            0 => None,
             1 => {
-                let other = subject.map_or(Some(0), |subject| (subject > 0).then_some(subject - 1));
-                Token::Good { rights: self.some_rights(), subject: other, end: None }
+                let other = subject.map_or(Some(0), |subject| subject.checked_sub(1));
+                Some(Token { rights: self.some_rights(), subject: other, end: None })
             }
-            2 => Token::Good { rights: self.some_rights(), subject, end: Some(Time::default()) },
+            2 => Some(Token { rights: self.some_rights(), subject, end: Some(Time::default()) }),
             // It may be over before it is looked at: then it must change nothing but that.
             3 => {
                 let rights = self.clients[client].rights.clone();
@@ -131,7 +138,7 @@ impl World {
                     Awaited::Refreshed { expires: shown(Some(end)), may_refuse: true },
                 );
                 let end = Some(end);
-                return self.clients[client].tokens.push_back(Token::Good { rights, subject, end });
+                return self.clients[client].tokens.push_back(Some(Token { rights, subject, end }));
             }
             _ => return self.renew(client, id, subject),
         };
@@ -154,7 +161,7 @@ impl World {
         }
         player.resident &= may(&rights, 0);
         player.rights = rights.clone();
-        player.tokens.push_back(Token::Good { rights, subject, end });
+        player.tokens.push_back(Some(Token { rights, subject, end }));
     }
 
     fn some_rights(&mut self) -> Rights {
@@ -172,16 +179,18 @@ impl World {
         let token = player.tokens.pop_front().expect("each token is verified once");
         trace!(self, "{conn}: {:?} is {token:?}", refresh.token);
         let verdict = match token {
-            Token::Bad => Err("not a \"token\"".to_owned()),
-            Token::Good { rights, subject, end } => {
+            None => Err("not a \"token\"".to_owned()),
+            Some(Token { rights, subject, end }) => {
                 let known = player.known.as_mut().expect("it is not anonymous");
                 if subject == known.subject && end != Some(Time::default()) {
                     known.ends.push(end);
                 }
                 let early = self.step < self.setup.steps / 2;
-                let shows = early && rights.forbids_much() && player.tokens.is_empty();
+                let lasts = end.is_none_or(|end| end > self.now + FOR_LONG / 2);
+                let shows = early && lasts && rights.forbids_publishing();
                 let mut permissions = Arc::new(rights.permissions());
-                if shows && subject == known.subject && self.lying.now(Lie::TooManyRights) {
+                let shows = shows && subject == known.subject && player.tokens.is_empty();
+                if shows && self.lying.now(Lie::TooManyRights) {
                     trace!(self, "LIE: everything is permitted");
                     permissions = Arc::default();
                 }
@@ -199,12 +208,47 @@ impl World {
         assert!(known.renewed < known.ends.len(), "each token takes effect once: {known:?}");
     }
 
+    /// A user is revoked on all shards, or is not any more.
+    pub(crate) fn revoke(&mut self) {
+        if !self.chance.happens(self.setup.faults.kick * 5.0) {
+            return;
+        }
+        let subject = self.chance.below(SUBJECTS);
+        let until = self.now + Duration::from_millis(self.chance.skewed(20_000) as u64);
+        self.revoked.insert(subject, until);
+        trace!(self, "user {subject} is revoked until {until:?}");
+        self.revoked.insert(subject, until);
+        let name = Name::new(&format!("user-{subject}")).expect("a name");
+        for shard in 0..self.shards.len() {
+            let revoked = Revocable::Subject(name.clone());
+            let known = |client: &&usize| {
+                let client = &self.clients[**client];
+                let is_known = client.known.as_ref().is_some_and(|k| k.subject == Some(subject));
+                client.shard == shard && is_known
+            };
+            let theirs: Vec<usize> = self.open.iter().filter(known).copied().collect();
+            let open = |client: &&usize| self.shards[shard].is_open(self.clients[**client].conn);
+            let open = theirs.iter().filter(open).count() as u64;
+            let answer = self.shards[shard].answer(Query::Revoke { revoked, until });
+            let Answer::Closed(closed) = answer else { panic!("revoked, and not {answer:?}") };
+            // One whose client has hung up, which is not open, is closed, too.
+            assert!(closed >= open, "{closed} of {open} are closed");
+            self.count.add_if(closed > 0, Happened::Revoked);
+            for client in theirs {
+                self.clients[client].known.as_mut().expect("it is known").revoked = true;
+                self.note_close_with_begun_send(client);
+            }
+            self.ring(shard);
+        }
+    }
+
     /// A client whose time is over for long is there no longer.
     pub(crate) fn check_expired(&self, client: usize, now: Time) {
         let player = &self.clients[client];
         let ends = self.shards[player.shard].close_reason(player.conn).is_some();
         let over = |end: &Option<Time>| end.is_some_and(|at| at + SLACK <= now);
-        let is_over = player.known.as_ref().is_some_and(|known| known.present().all(over));
+        let is_over = player.known.as_ref();
+        let is_over = is_over.is_some_and(|known| known.revoked || known.present().all(over));
         let stays = player.parted.is_none() && !ends;
         assert!(!(stays && is_over), "client {client} may stay no longer: {:?}", player.known);
     }
@@ -214,7 +258,8 @@ impl World {
         let player = &self.clients[client];
         let now = self.time_at[player.shard];
         let over = |end: &Option<Time>| end.is_some_and(|at| at <= now);
-        let is_over = player.known.as_ref().is_some_and(|known| known.present().any(over));
+        let is_over = player.known.as_ref();
+        let is_over = is_over.is_some_and(|known| known.revoked || known.present().any(over));
         assert!(is_over, "client {client} may stay: {:?} at {now:?}", player.known);
         Happened::EndedExpired
     }
@@ -226,9 +271,13 @@ impl Known {
         self.ends[self.refreshed.min(self.ends.len() - 1)..].iter()
     }
 
+    /// Whether its shard has said the same as it has learned.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.refreshed == self.renewed
+    }
+
     /// It has learned that its next token is accepted.
     pub(crate) fn note_refreshed(&mut self) {
         self.refreshed += 1;
-        assert!(self.refreshed <= self.renewed, "the shard says it first: {self:?}");
     }
 }

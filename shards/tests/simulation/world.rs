@@ -44,6 +44,8 @@ pub(crate) struct World {
     pub(crate) slow: Vec<BTreeSet<usize>>,
     /// Clients that would have been heard if they had been read, and when.
     pub(crate) excused: Vec<(usize, Time)>,
+    /// Until when users are revoked.
+    pub(crate) revoked: BTreeMap<usize, Time>,
     pub(crate) calls: Vec<Call>,
     pub(crate) asking: Asking,
     pub(crate) draining: bool,
@@ -111,6 +113,7 @@ impl World {
             slicing: vec![false; shards],
             slow: vec![BTreeSet::new(); shards],
             excused: Vec::new(),
+            revoked: BTreeMap::new(),
             calls: Vec::new(),
             asking: Asking::default(),
             draining: false,
@@ -243,7 +246,7 @@ impl World {
                 (conn, Some(View::of_stream(client, conn, room, &self.model)), None)
             }
             _ => {
-                let (opening, known) = self.opening(&rights, format);
+                let (opening, known) = self.opening(shard, &rights, format);
                 (self.shards[shard].open(opening), None, known)
             }
         };

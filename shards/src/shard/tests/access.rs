@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::handler::{CallKind, Credentials, Refresh};
-use crate::identity::{Expiry, Identity, Name};
+use crate::identity::{Expiry, Identity, Name, Revocable};
 use crate::limits::Limits;
+use crate::mesh::{Answer, Query};
 use crate::name_set::NameSet;
 use crate::pattern::Pattern;
 
@@ -277,4 +278,79 @@ fn the_text_of_a_token_is_not_shown() {
     let refresh = ask(&mut shard, conn);
     assert_eq!(refresh.token.as_str(), "t1");
     assert!(!format!("{refresh:?}").contains("t1"), "{refresh:?}");
+}
+
+fn revoke(shard: &mut Shard, revoked: Revocable, until: u64) -> Answer {
+    shard.answer(Query::Revoke { revoked, until: millis(until) })
+}
+
+fn subject(name: &str) -> Revocable {
+    Revocable::Subject(Name::new(name).unwrap())
+}
+
+#[test]
+fn a_revocation_closes_who_is_there_and_who_opens_in_spite_of_it() {
+    let mut shard = shard();
+    let conns = [(); 2].map(|()| open(&mut shard, Permissions::default(), "ann", None));
+    let bob = open(&mut shard, Permissions::default(), "bob", None);
+    let answer = revoke(&mut shard, subject("ann"), 5_000);
+    assert!(matches!(answer, Answer::Closed(2)), "{answer:?}");
+    assert_eq!(send(&mut shard, None).matches("expired").count(), 2);
+    assert!(conns.iter().all(|conn| !shard.is_open(*conn)) && shard.is_open(bob));
+    // Its handshake was answered before the revocation came.
+    let late = shard.open(Opening { identity: Some(identity("ann", None)), ..Opening::default() });
+    say(&mut shard, late, r#"{"event":"cast:join","room":"r"}"#);
+    assert!(send(&mut shard, None).ends_with("expired") && !shard.is_open(late));
+    assert!(shard.refuses(&identity("ann", None)) && !shard.refuses(&identity("bob", None)));
+    assert_eq!(shard.counters().refused_as_revoked, 2);
+    assert_eq!(shard.stats().revocations, 1);
+    shard.on_time(millis(5_000));
+    assert_eq!(shard.stats().revocations, 0);
+    let conn = open(&mut shard, Permissions::default(), "ann", None);
+    assert!(shard.is_open(conn));
+}
+
+#[test]
+fn a_user_is_revoked_while_its_fresh_token_is_verified() {
+    let mut shard = verifying_shard();
+    let conn = open(&mut shard, Permissions::default(), "ann", None);
+    let refresh = ask(&mut shard, conn);
+    let fresh =
+        Identity::new(Some(Name::new("ann").unwrap()), Some(Name::new("t2").unwrap()), None);
+    revoke(&mut shard, Revocable::Token(Name::new("t2").unwrap()), 5_000);
+    let credentials = Credentials { permissions: Arc::default(), identity: Arc::new(fresh) };
+    shard.end_refresh(conn, refresh, Ok(credentials));
+    let sent = send(&mut shard, None);
+    assert!(sent.contains("bad_token") && sent.contains("revoked"), "{sent}");
+    assert!(shard.is_open(conn), "by its former token");
+}
+
+#[test]
+fn a_frame_for_a_user_is_queued_some_at_a_time_and_passes_over_who_does_not_read() {
+    const CONNECTIONS: usize = 600;
+    let limits = Limits { own_bytes: 4 << 10, ..Limits::default() };
+    let config = Config { shards: 1, limits, ..Config::default() };
+    let mut shard = Shard::new(ShardId::new(0), config);
+    let conns: Vec<ConnId> =
+        (0..CONNECTIONS).map(|_| open(&mut shard, Permissions::default(), "ann", None)).collect();
+    open(&mut shard, Permissions::default(), "bob", None);
+    while shard.emit(conns[7], &[0; 1_000]).is_ok() {}
+    let (mut after, mut turns, mut all) = (None, 0, 0);
+    let user = Name::new("ann").unwrap();
+    loop {
+        let (frame, except) = ([0; 1_000][..].into(), Some(conns[3]));
+        let query = Query::EmitToUser { user: user.clone(), after, except, frame };
+        let Answer::UserSent { sent, full, next } = shard.answer(query) else { panic!("sent") };
+        assert!(sent <= 256);
+        assert!(full.iter().all(|conn| *conn == conns[7]));
+        (after, turns, all) = (next, turns + 1, all + sent as usize + full.len());
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!((turns, all), (3, CONNECTIONS - 1));
+    let Answer::User { count, connections } = shard.answer(Query::User(user)) else {
+        panic!("a user")
+    };
+    assert_eq!((count, connections.len()), (CONNECTIONS as u64, CONNECTIONS));
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disconnect::Disconnect::{Binary, Normal, Rate};
+use crate::format::Format;
 use crate::limits::Limits;
 
 fn shard_with(change: impl FnOnce(&mut Config)) -> Shard {

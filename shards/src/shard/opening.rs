@@ -1,0 +1,26 @@
+//! What a handshake hands to the shard.
+
+use std::sync::Arc;
+
+use crate::format::Format;
+use crate::identity::Identity;
+use crate::permissions::Permissions;
+
+/// What is known of a WebSocket connection when its handshake is done.
+///
+/// By default it is anonymous, may do everything and reads our envelopes.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// What its client may do, shared with other connections.
+    pub permissions: Arc<Permissions>,
+    /// What is known of its client; nothing if it is anonymous.
+    pub identity: Option<Arc<Identity>>,
+    /// What its client reads.
+    pub format: Format,
+}
+
+impl Default for Opening {
+    fn default() -> Opening {
+        Opening { permissions: Arc::default(), identity: None, format: Format::Native }
+    }
+}

@@ -1,0 +1,69 @@
+//! Which connections each user and each token has.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use crate::id::{ConnId, ShardId};
+use crate::identity::{Identity, Name, Revocable};
+
+/// The connections on this shard by what is known of their clients.
+///
+/// A connection has one entry per name, from when it opens until it closes. Entries are in order, so
+/// that those of one user are found, in the order of their ids, whatever the number of others.
+#[derive(Debug, Default)]
+pub(super) struct UserIndex {
+    by_subject: BTreeSet<(Name, ConnId)>,
+    by_token: BTreeSet<(Name, ConnId)>,
+}
+
+impl UserIndex {
+    pub(super) fn add(&mut self, identity: &Identity, conn: ConnId) {
+        let Identity { subject, token_id, .. } = identity;
+        self.by_subject.extend(subject.clone().map(|name| (name, conn)));
+        self.by_token.extend(token_id.clone().map(|name| (name, conn)));
+    }
+
+    pub(super) fn remove(&mut self, identity: &Identity, conn: ConnId) {
+        if let Some(name) = &identity.subject {
+            self.by_subject.remove(&(name.clone(), conn));
+        }
+        if let Some(name) = &identity.token_id {
+            self.by_token.remove(&(name.clone(), conn));
+        }
+    }
+
+    /// The connections of a user whose ids follow this one, in the order of their ids.
+    pub(super) fn of_user(
+        &self,
+        user: &Name,
+        after: Option<ConnId>,
+    ) -> impl Iterator<Item = ConnId> + use<'_> {
+        of(&self.by_subject, user, after)
+    }
+
+    /// Whose client a revocation concerns.
+    pub(super) fn concerned(&self, revoked: &Revocable) -> Vec<ConnId> {
+        match revoked {
+            Revocable::Subject(name) => of(&self.by_subject, name, None).collect(),
+            Revocable::Token(name) => of(&self.by_token, name, None).collect(),
+        }
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn entries(&self) -> [&BTreeSet<(Name, ConnId)>; 2] {
+        [&self.by_subject, &self.by_token]
+    }
+}
+
+fn of<'a>(
+    entries: &'a BTreeSet<(Name, ConnId)>,
+    name: &Name,
+    after: Option<ConnId>,
+) -> impl Iterator<Item = ConnId> + use<'a> {
+    let entry = |conn| (name.clone(), conn);
+    let begin = after.map_or(Bound::Included(entry(FIRST)), |after| Bound::Excluded(entry(after)));
+    entries.range((begin, Bound::Included(entry(LAST)))).map(|(_, conn)| *conn)
+}
+
+const FIRST: ConnId = ConnId { shard: ShardId::new(0), slot: 0, generation: 0 };
+const LAST: ConnId = ConnId { shard: ShardId::new(u16::MAX), slot: u32::MAX, generation: u32::MAX };
