@@ -174,6 +174,8 @@ fn behind_a_trusted_proxy_the_clients_count_and_the_proxy_does_not() {
     for _ in 0..3 {
         let mut kept = Vec::new();
         wait_until("both places are free", || {
+            // One that got a place the last time would take it from itself.
+            kept.clear();
             kept = vec![one(), stream()];
             kept.iter().all(|(_, response)| [101, 200].contains(&response.status))
         });
