@@ -4,7 +4,7 @@ use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, Limits, SlowPolicy};
+use corecast_shards::{Disconnect, Limits, RoomPolicy, SlowPolicy};
 use hyper::Method;
 
 use crate::handles::{Client, HttpRequest, on_shard};
@@ -34,6 +34,7 @@ pub struct Builder {
     bad_key: Option<String>,
     bad_origin: Option<String>,
     bad_proxy: Option<String>,
+    bad_room: Option<String>,
     program: Program<Client, HttpRequest>,
 }
 
@@ -62,6 +63,26 @@ impl Builder {
     /// What happens to members that read too slowly. Default: they are disconnected.
     pub fn slow(mut self, policy: SlowPolicy) -> Builder {
         self.settings.slow = policy;
+        self
+    }
+
+    /// What holds in the rooms whose whole name this pattern stands for, instead of what
+    /// [`Builder::slow`] and [`Builder::limits`] say. In the pattern `*` is one or more characters:
+    /// `ticker.*`, or `*` for every room. May be called 256 times; in a room holds the first one whose
+    /// pattern stands for its name. What cannot be a pattern is an error of [`Builder::start`].
+    ///
+    /// ```
+    /// # use corecast::{RoomPolicy, Server, SlowPolicy};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .room("ticker.*", RoomPolicy::default().slow(SlowPolicy::Latest).log_bytes(256 << 10))
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn room(mut self, pattern: impl AsRef<str>, policy: RoomPolicy) -> Builder {
+        if let Err(reason) = self.settings.rooms.add(pattern.as_ref(), policy) {
+            self.bad_room.get_or_insert(reason);
+        }
         self
     }
 
@@ -474,6 +495,9 @@ impl Builder {
         }
         if let Some(reason) = self.bad_proxy {
             return Err(StartError::TrustedProxy { reason });
+        }
+        if let Some(reason) = self.bad_room {
+            return Err(StartError::Room { reason });
         }
         self.settings.check()?;
         check_routes(&self.program.routes).map_err(|message| StartError::Route { message })?;

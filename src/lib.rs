@@ -158,7 +158,7 @@ pub use builder::Builder;
 #[doc(inline)]
 pub use corecast_shards::{
     BadCloseCode, BadName, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined,
-    Limits, RoomInfo, RoomName, SlowPolicy,
+    Limits, RoomInfo, RoomName, RoomPolicy, SlowPolicy,
 };
 pub use handles::{Broadcaster, Client, HttpRequest, Spawned, sleep, spawn};
 pub use hyper::Method;

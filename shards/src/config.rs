@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::id::ShardId;
 use crate::limits::Limits;
+use crate::policy::{Policies, Policy, RoomPolicies, SlowPolicy};
 use crate::room_name::{RoomName, SecretHash};
 use crate::tuning::Tuning;
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub seed: u128,
     /// What happens to a member that reads more slowly than its rooms publish.
     pub slow: SlowPolicy,
+    /// What holds in rooms of certain names instead.
+    pub rooms: RoomPolicies,
     /// All limits.
     pub limits: Limits,
     /// What the embedding program handles itself.
@@ -27,29 +30,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// What holds in each room.
+    pub(crate) fn policies(&self) -> Policies {
+        let otherwise = Policy { slow: self.slow, log_bytes: self.limits.room_log_bytes };
+        Policies::new(self.rooms.clone(), otherwise)
+    }
+
     /// The one shard that orders this room's messages.
     pub fn home(&self, room: &RoomName) -> ShardId {
         SecretHash::new(self.seed).home(room.as_str(), self.shards)
     }
-}
-
-/// What happens to a member in either of two cases:
-///
-/// - a room has messages for it, and its socket has taken nothing for `slow_timeout`;
-/// - the room log has dropped its next message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlowPolicy {
-    /// It is closed with 1013 `slow` and may come back.
-    #[default]
-    Disconnect,
-    /// It jumps forward, and a `cast:gap` says exactly what it missed. Broadcasts are never
-    /// skipped.
-    Skip,
-    /// Only a room's newest message matters. A member whose socket refuses bytes keeps nothing else
-    /// waiting: when the socket takes bytes again, a `cast:gap` says exactly what it missed, and the
-    /// newest message follows. Broadcasts are never skipped.
-    Latest,
 }
 
 /// What the embedding program has handlers for.

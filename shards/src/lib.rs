@@ -16,6 +16,7 @@ mod name_set;
 mod pattern;
 mod permissions;
 mod place;
+mod policy;
 mod rng;
 mod room_name;
 mod time;
@@ -42,7 +43,7 @@ mod wait_queue;
 
 pub use admission::{AddressKey, AddressTable, IDLE_MAX, Pace, Paced};
 pub use close_code::{BadCloseCode, CloseCode};
-pub use config::{Config, Hooks, SlowPolicy};
+pub use config::{Config, Hooks};
 pub use disconnect::{Close, Disconnect};
 pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
@@ -53,7 +54,9 @@ pub use handler::{
 pub use id::{BadConnId, ConnId, ShardId};
 pub use identity::{BadName, Expiry, Identity, Name, Revocable};
 pub use latencies::Latencies;
-pub use limits::{Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, SEND_BUFFER_BYTES, SHARDS_MAX};
+pub use limits::{
+    Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, RATE_MAX, SEND_BUFFER_BYTES, SHARDS_MAX,
+};
 pub use mesh::{
     Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo,
     ToHome,
@@ -61,6 +64,7 @@ pub use mesh::{
 pub use name_set::NameSet;
 pub use pattern::Pattern;
 pub use permissions::{Permission, Permissions};
+pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{Counters, ShardStats};

@@ -7,13 +7,14 @@ use std::process;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use corecast::{Anonymous, Executor, SlowPolicy};
+use corecast::{Anonymous, Executor};
 use corecast_load::LoadArgs;
 use corecast_load::units::parse::{duration, size, whole};
 use corecast_shards::Limit;
 
 use super::address::address;
 use super::limit_args::{LimitArgs, help, long_help};
+use super::room_flag::{RoomFlag, SlowFlag, room};
 
 /// A sharded, thread-per-core WebSocket broadcast engine for Linux.
 #[derive(Debug, Parser)]
@@ -65,6 +66,22 @@ pub(super) struct ServeArgs {
     /// What happens to members that read too slowly
     #[arg(long, env = "CORECAST_SLOW", value_name = "POLICY", default_value = "disconnect")]
     slow: SlowFlag,
+
+    /// What holds in rooms of certain names, such as ticker.*:slow=latest,log=256KiB; may be given
+    /// several times
+    ///
+    /// A pattern of names, in which * stands for one or more characters; a colon; and keys: slow is
+    /// as --slow, log as --room-log. In a room holds the first flag whose pattern stands for its
+    /// whole name, and no other; what that leaves open holds there as everywhere. The environment
+    /// variable has one per line.
+    #[arg(
+        long = "room",
+        env = "CORECAST_ROOM",
+        value_name = "PATTERN:KEY=VALUE,...",
+        value_parser = room,
+        value_delimiter = '\n'
+    )]
+    rooms: Vec<RoomFlag>,
 
     /// Let everybody do everything, even on an address that other machines can reach
     #[arg(long, env = "CORECAST_OPEN")]
@@ -162,16 +179,6 @@ pub(super) struct ServeArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SlowFlag {
-    /// Close them with 1013 and a time to come back
-    Disconnect,
-    /// Skip what they missed and tell them exactly what that was (cast:gap)
-    Skip,
-    /// Send them a room's newest message alone, and tell them exactly what they missed (cast:gap)
-    Latest,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ProxyProtocolFlag {
     /// Connections begin with a request
     Off,
@@ -222,11 +229,6 @@ impl ServeArgs {
     ///
     /// When the host has no address, in words for the operator.
     pub(super) fn builder(&self) -> Result<corecast::Builder, String> {
-        let slow = match self.slow {
-            SlowFlag::Disconnect => SlowPolicy::Disconnect,
-            SlowFlag::Skip => SlowPolicy::Skip,
-            SlowFlag::Latest => SlowPolicy::Latest,
-        };
         let sends = match self.sends {
             SendsFlag::Auto => corecast::Sends::Auto,
             SendsFlag::Ring => corecast::Sends::Ring,
@@ -242,12 +244,15 @@ impl ServeArgs {
             .executor_trial(executor_trial)
             .listen(self.addresses()?.as_slice())
             .sends(sends)
-            .slow(slow)
+            .slow(self.slow.policy())
             .send_buffer(self.send_buffer)
             .proxy_protocol(self.proxy_protocol == ProxyProtocolFlag::On)
             .limits(self.limits.limits());
         if let Some(shards) = self.shards {
             builder = builder.shards(shards);
+        }
+        for RoomFlag { pattern, policy } in &self.rooms {
+            builder = builder.room(pattern, policy.clone());
         }
         if self.open {
             builder = builder.open();

@@ -5,6 +5,7 @@ mod args;
 mod environment;
 mod limit_args;
 mod output;
+mod room_flag;
 mod serve;
 
 use std::process::ExitCode;

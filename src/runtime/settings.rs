@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use corecast_shards::{Limits, SEND_BUFFER_BYTES, SlowPolicy};
+use corecast_shards::{Limits, RoomPolicies, SEND_BUFFER_BYTES, SlowPolicy};
 
 use super::executor_trial::Trial;
 use super::start_error::StartError;
@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     /// None means one per core of the process's affinity mask.
     pub(crate) shards: Option<usize>,
     pub(crate) slow: SlowPolicy,
+    /// What holds in rooms of certain names.
+    pub(crate) rooms: RoomPolicies,
     pub(crate) limits: Limits,
     /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
     pub(crate) send_buffer: usize,
@@ -60,6 +62,7 @@ impl Default for Settings {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
             shards: None,
             slow: SlowPolicy::Disconnect,
+            rooms: RoomPolicies::default(),
             limits: Limits::default(),
             send_buffer: SEND_BUFFER_BYTES,
             sends: Sends::Auto,

@@ -98,6 +98,7 @@ fn start_on(
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),
         seed: random_seed()?,
         slow: settings.slow,
+        rooms: settings.rooms.clone(),
         limits: limits.clone(),
         hooks: program.needs.hooks.clone(),
         ..Config::default()

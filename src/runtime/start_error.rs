@@ -35,6 +35,11 @@ pub enum StartError {
     },
     /// The PROXY protocol is asked for, and no proxy may speak it.
     ProxyProtocol,
+    /// What was given for rooms of certain names cannot hold.
+    Room {
+        /// Why not.
+        reason: String,
+    },
     /// A route of the program could never be reached.
     Route {
         /// Which, and why.
@@ -110,7 +115,8 @@ impl fmt::Display for StartError {
             ),
             StartError::ApiKey { reason }
             | StartError::Origin { reason }
-            | StartError::TrustedProxy { reason } => f.write_str(reason),
+            | StartError::TrustedProxy { reason }
+            | StartError::Room { reason } => f.write_str(reason),
             StartError::ProxyProtocol => f.write_str(
                 "--proxy-protocol needs --trusted-proxy: without one no proxy could connect; name the \
                  address or the network of the proxy",

@@ -26,6 +26,7 @@ mod rates;
 mod recovery;
 mod refresh;
 mod room_limit;
+mod room_policies;
 
 // How a connection begins, lives and ends.
 mod closing;

@@ -398,7 +398,7 @@ pub const SHARDS_MAX: usize = 256;
 pub const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// The highest limit per second: so the arithmetic of rates never saturates within a minute.
-pub(crate) const RATE_MAX: usize = 1 << 30;
+pub const RATE_MAX: usize = 1 << 30;
 
 /// Bytes of a request's head at most: it is put together in the shard's read buffer.
 pub const HEAD_BYTES_MAX: usize = 32 << 10;

@@ -1,5 +1,6 @@
 //! The memory of room logs.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -123,6 +124,15 @@ impl Rest {
     }
 }
 
+/// How large a log's next chunk is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fit {
+    /// Whether it is the first one, which is small.
+    pub(super) is_first: bool,
+    /// Bytes of those that follow, at least those of a frame that is copied.
+    pub(super) bytes: usize,
+}
+
 /// A shard's chunks that no log uses at present.
 ///
 /// A log's first chunk is small, since most rooms never hold more than a few messages at a time;
@@ -132,7 +142,10 @@ pub(crate) struct ChunkPool {
     /// The process's tuning, with chunk sizes lowered to an eighth of a log.
     pub(super) tuning: Tuning,
     small: Vec<Packed>,
-    large: Vec<Packed>,
+    /// By their size: rooms may have logs of their own size, and chunks to suit them.
+    large: BTreeMap<usize, Vec<Packed>>,
+    /// Bytes of all of these.
+    large_bytes: usize,
     /// How much the logs hold.
     pub(crate) totals: LogTotals,
 }
@@ -144,17 +157,28 @@ impl ChunkPool {
         let large = (log_bytes / 8).clamp(tuning.copy_bytes, tuning.large_chunk_bytes);
         tuning.large_chunk_bytes = large;
         tuning.small_chunk_bytes = tuning.small_chunk_bytes.min(large);
-        ChunkPool { tuning, small: Vec::new(), large: Vec::new(), totals: LogTotals::default() }
+        ChunkPool {
+            tuning,
+            small: Vec::new(),
+            large: BTreeMap::new(),
+            large_bytes: 0,
+            totals: LogTotals::default(),
+        }
+    }
+
+    /// How large the chunks of a log of at most `log_bytes` are, but for its first.
+    pub(crate) fn chunk_bytes(&self, log_bytes: usize) -> usize {
+        (log_bytes / 8).clamp(self.tuning.copy_bytes, self.tuning.large_chunk_bytes)
     }
 
     /// A chunk that begins with this many empty frames and `frame`.
-    pub(super) fn packed(&mut self, frame: &[u8], empty: usize, first_of_log: bool) -> Chunk {
-        let tuning = &self.tuning;
-        let (pool, bytes) = match first_of_log && frame.len() <= tuning.small_chunk_bytes {
-            true => (&mut self.small, tuning.small_chunk_bytes),
-            false => (&mut self.large, tuning.large_chunk_bytes),
+    pub(super) fn packed(&mut self, frame: &[u8], empty: usize, fit: Fit) -> Chunk {
+        let small_bytes = self.tuning.small_chunk_bytes;
+        let unused = match fit.is_first && frame.len() <= small_bytes {
+            true => self.small.pop().ok_or(small_bytes),
+            false => self.pop_large(fit.bytes).ok_or(fit.bytes),
         };
-        let mut packed = pool.pop().unwrap_or_else(|| Packed::with_capacity(bytes));
+        let mut packed = unused.unwrap_or_else(Packed::with_capacity);
         packed.starts.resize(empty, 0);
         packed.push(frame);
         Chunk::Packed(packed)
@@ -165,10 +189,19 @@ impl ChunkPool {
         packed.bytes.clear();
         packed.starts.clear();
         let bytes = packed.bytes.capacity();
-        let is_small = bytes <= self.tuning.small_chunk_bytes;
-        let pool = if is_small { &mut self.small } else { &mut self.large };
-        if pool.len() < self.tuning.pool_bytes / bytes {
-            pool.push(packed);
+        if bytes <= self.tuning.small_chunk_bytes {
+            if self.small.len() < self.tuning.pool_bytes / bytes {
+                self.small.push(packed);
+            }
+        } else if self.large_bytes + bytes <= self.tuning.pool_bytes {
+            self.large_bytes += bytes;
+            self.large.entry(bytes).or_default().push(packed);
         }
+    }
+
+    fn pop_large(&mut self, bytes: usize) -> Option<Packed> {
+        let packed = self.large.get_mut(&bytes)?.pop()?;
+        self.large_bytes -= bytes;
+        Some(packed)
     }
 }

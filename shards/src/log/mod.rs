@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::format::{Encoding, Encodings, Frames};
-use chunk::Chunk;
+use chunk::{Chunk, Fit};
 pub(crate) use chunk::{ChunkPool, Rest};
 pub(crate) use pins::Pin;
 use pins::Pins;
@@ -40,6 +40,8 @@ pub(crate) struct Log {
     segments: VecDeque<Segment>,
     next: u64,
     bytes: usize,
+    /// Bytes of each chunk but the first.
+    chunk_bytes: usize,
     /// Its index in the shard's totals.
     total_index: u32,
     appended_bytes: u64,
@@ -74,12 +76,14 @@ pub(crate) struct Cut {
 }
 
 impl Log {
-    /// An empty log whose next message will have position `next`.
-    pub(crate) fn new(next: u64) -> Log {
+    /// An empty log whose next message will have position `next`. Its chunks but the first have so many
+    /// bytes ([`ChunkPool::chunk_bytes`]).
+    pub(crate) fn new(next: u64, chunk_bytes: usize) -> Log {
         Log {
             segments: VecDeque::new(),
             next,
             bytes: 0,
+            chunk_bytes,
             total_index: 0,
             appended_bytes: 0,
             tail: Pins::default(),
@@ -126,14 +130,14 @@ impl Log {
         pool: &mut ChunkPool,
     ) -> usize {
         assert!(!needed.is_empty(), "a message is kept for members");
-        let in_first = self.segments.len() <= 1;
+        let fit = Fit { is_first: self.segments.len() <= 1, bytes: self.chunk_bytes };
         let fits = self.segments.back_mut().is_some_and(|last| {
             debug_assert_eq!(last.end(), self.next);
-            last.append(frames, needed, in_first, pool)
+            last.append(frames, needed, fit, pool)
         });
         if !fits {
-            let is_first = self.segments.is_empty();
-            self.segments.push_back(Segment::new(self.next, frames, needed, is_first, pool));
+            let fit = Fit { is_first: self.segments.is_empty(), ..fit };
+            self.segments.push_back(Segment::new(self.next, frames, needed, fit, pool));
         }
         let (bytes, largest) = frames.sizes(needed);
         self.bytes += bytes;
@@ -320,7 +324,8 @@ mod tests {
 
     /// Messages 1..=count of `bytes` each.
     fn log(count: u64, bytes: usize) -> (Log, ChunkPool) {
-        let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20, TUNING));
+        let (mut log, mut pool) =
+            (Log::new(1, TUNING.large_chunk_bytes), ChunkPool::new(4 << 20, TUNING));
         for number in 1..=count {
             append(&mut log, number, bytes, &mut pool);
         }
@@ -455,7 +460,8 @@ mod tests {
     /// Messages of which some are for readers of one encoding, some for those of the other, and some
     /// for both: each of `bytes` bytes, and of twice as many in the second.
     fn mixed(bytes: usize, wanted: impl Fn(u64) -> (bool, bool)) -> (Log, ChunkPool) {
-        let (mut log, mut pool) = (Log::new(1), ChunkPool::new(4 << 20, TUNING));
+        let (mut log, mut pool) =
+            (Log::new(1, TUNING.large_chunk_bytes), ChunkPool::new(4 << 20, TUNING));
         for number in 1..=40 {
             let frames = Frames::one(WS, &vec![number as u8; bytes])
                 .and(Encoding::Sse, &vec![number as u8; 2 * bytes]);
@@ -493,6 +499,30 @@ mod tests {
             log.free(41, &mut pool);
             assert_eq!((log.is_empty(), log.bytes()), (true, 0));
         }
+    }
+
+    #[test]
+    fn a_log_smaller_than_others_has_smaller_chunks_and_shares_none() {
+        let mut pool = ChunkPool::new(4 << 20, TUNING);
+        let mut kept = Vec::new();
+        for log_bytes in [4 << 20, 256 << 10, 4 << 10] {
+            let chunk_bytes = pool.chunk_bytes(log_bytes);
+            for _ in 0..2 {
+                let mut log = Log::new(1, chunk_bytes);
+                for number in 1..=3_000 {
+                    append(&mut log, number, 200, &mut pool);
+                    log.trim(log_bytes, number, &mut pool);
+                }
+                let most = log_bytes.max(4 * 200) + chunk_bytes;
+                assert!(log.bytes() <= most, "{} bytes in a log of {log_bytes}", log.bytes());
+                kept.push((chunk_bytes, log.segments.len()));
+                log.free(3_001, &mut pool);
+            }
+        }
+        let sizes: Vec<usize> = kept.iter().step_by(2).map(|(bytes, _)| bytes >> 10).collect();
+        assert_eq!(sizes, [64, 32, 16]);
+        let again = kept.chunks(2).all(|pair| pair[0] == pair[1]);
+        assert!(again, "as many segments with used chunks as with new ones: {kept:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A run of messages, in every encoding that members needed.
 
-use super::chunk::{Chunk, ChunkPool};
+use super::chunk::{Chunk, ChunkPool, Fit};
 use super::pins::Pins;
 use crate::format::{Encoding, Encodings, Frames};
 
@@ -29,7 +29,7 @@ impl Segment {
         first: u64,
         frames: &Frames,
         needed: Encodings,
-        is_first: bool,
+        fit: Fit,
         pool: &mut ChunkPool,
     ) -> Segment {
         let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
@@ -37,7 +37,7 @@ impl Segment {
             let frame = frames.get(encoding).expect(ENCODED);
             match is_large {
                 true => Chunk::Shared(frame.clone()),
-                false => pool.packed(frame, 0, is_first),
+                false => pool.packed(frame, 0, fit),
             }
         };
         let mut encodings = needed.iter();
@@ -56,7 +56,7 @@ impl Segment {
         &mut self,
         frames: &Frames,
         needed: Encodings,
-        is_first: bool,
+        fit: Fit,
         pool: &mut ChunkPool,
     ) -> bool {
         if self.others.is_empty() && needed == Encodings::of([self.encoding]) {
@@ -78,7 +78,7 @@ impl Segment {
         for encoding in needed.iter().filter(|encoding| !self.holds(*encoding)).collect::<Vec<_>>()
         {
             let frame = frames.get(encoding).expect(ENCODED);
-            self.others.push((encoding, pool.packed(frame, messages, is_first)));
+            self.others.push((encoding, pool.packed(frame, messages, fit)));
         }
         true
     }

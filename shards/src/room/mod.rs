@@ -5,11 +5,11 @@ mod check;
 mod member;
 pub(crate) mod table;
 
-use crate::config::SlowPolicy;
 use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin, Rest, Space};
 use crate::place::{MembershipIndex, Slot};
+use crate::policy::Policy;
 use crate::room_name::RoomName;
 use crate::time::Time;
 pub(crate) use member::{Departure, Member, MemberIndex};
@@ -22,8 +22,7 @@ pub(crate) use member::{Departure, Member, MemberIndex};
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) home: ShardId,
-    /// What happens to slow members.
-    pub(crate) slow: SlowPolicy,
+    pub(crate) policy: Policy,
     pub(crate) members: Vec<Member>,
     /// A message's position in the log minus its offset in the room. Set anew when a connection
     /// joins while no member here awaited a message: meanwhile the room may have counted on, or
@@ -96,16 +95,16 @@ pub(crate) struct BackPressure {
 const SMALL_ROOM: usize = 4;
 
 impl Room {
-    pub(crate) fn new(name: RoomName, home: ShardId, slow: SlowPolicy) -> Room {
+    pub(crate) fn new(name: RoomName, home: ShardId, policy: Policy, log: Log) -> Room {
         Room {
             name,
             home,
-            slow,
+            policy,
             members: Vec::new(),
             base: 0,
             staying: EncodingCounts::default(),
             references: 0,
-            log: Log::new(1),
+            log,
             sending: 0,
             sending_from: 0,
             pass: None,
@@ -437,10 +436,10 @@ impl Room {
     }
 
     /// Drops the oldest messages while the log is over its limit.
-    pub(crate) fn trim(&mut self, bytes_max: usize, pool: &mut ChunkPool) {
+    pub(crate) fn trim(&mut self, pool: &mut ChunkPool) {
         #[cfg(debug_assertions)]
         let first = self.log.first();
-        self.log.trim(bytes_max, self.kept_from(), pool);
+        self.log.trim(self.policy.log_bytes, self.kept_from(), pool);
         #[cfg(debug_assertions)]
         self.assert_no_member_lost(first);
     }
@@ -449,9 +448,9 @@ impl Room {
     ///
     /// Counted are the bytes from where the previous pass began: the backlog of slow members costs
     /// them their place in the log, and does not pause publishers.
-    pub(crate) fn judge_back_pressure(&mut self, bytes_max: usize) -> bool {
+    pub(crate) fn judge_back_pressure(&mut self) -> bool {
         let waiting = self.log.appended_bytes() - self.low_water_bytes;
-        let bytes_max = bytes_max as u64;
+        let bytes_max = self.policy.log_bytes as u64;
         self.back_pressure.wanted = match self.back_pressure.wanted {
             true => waiting >= bytes_max / 4,
             false => waiting > bytes_max / 2,
@@ -463,11 +462,13 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::SlowPolicy;
     use crate::tuning::Tuning;
 
     fn room(members: u32) -> Room {
-        let mut room =
-            Room::new(RoomName::new("r").expect("legal"), ShardId::new(0), SlowPolicy::Skip);
+        let policy = Policy { slow: SlowPolicy::Skip, log_bytes: 100 };
+        let name = RoomName::new("r").expect("legal");
+        let mut room = Room::new(name, ShardId::new(0), policy, Log::new(1, 16 << 10));
         for slot in 0..members {
             room.add(Slot::new(slot), MembershipIndex::default(), Encoding::WebSocket, 1);
         }
@@ -588,9 +589,9 @@ mod tests {
         for _ in 0..5 {
             publish(&mut room, &mut pool);
         }
-        assert!(!room.judge_back_pressure(100), "50 bytes are not more than half");
+        assert!(!room.judge_back_pressure(), "50 bytes are not more than half");
         publish(&mut room, &mut pool);
-        assert!(room.judge_back_pressure(100));
+        assert!(room.judge_back_pressure());
         room.back_pressure.announced = Some(true);
         room.begin_pass();
         for _ in 0..3 {
@@ -598,10 +599,10 @@ mod tests {
         }
         room.move_cursor(first(), 7);
         room.end_pass(&mut pool);
-        assert!(!room.judge_back_pressure(100), "30 bytes are not below a quarter");
+        assert!(!room.judge_back_pressure(), "30 bytes are not below a quarter");
         room.begin_pass();
         room.move_cursor(first(), 10);
         room.end_pass(&mut pool);
-        assert!(room.judge_back_pressure(100));
+        assert!(room.judge_back_pressure());
     }
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Index, IndexMut};
 
-use crate::config::{Config, SlowPolicy};
+use crate::config::Config;
 use crate::id::ShardId;
-use crate::log::ChunkPool;
+use crate::log::{ChunkPool, Log};
+use crate::policy::Policies;
 use crate::room::Room;
 use crate::room_name::{RoomName, SecretHash};
 
@@ -24,8 +25,7 @@ impl fmt::Display for RoomKey {
 #[derive(Debug)]
 pub(crate) struct Rooms {
     shards: u16,
-    /// What happens to slow members, but in the room of everybody.
-    slow: SlowPolicy,
+    policies: Policies,
     hash: SecretHash,
     index: HashMap<RoomName, RoomKey, SecretHash>,
     entries: Vec<Option<Room>>,
@@ -40,7 +40,7 @@ impl Rooms {
     pub(crate) fn new(hash: SecretHash, config: &Config) -> Rooms {
         let mut rooms = Rooms {
             shards: config.shards,
-            slow: config.slow,
+            policies: config.policies(),
             index: HashMap::with_hasher(hash.clone()),
             hash,
             entries: Vec::new(),
@@ -103,9 +103,10 @@ impl Rooms {
     }
 
     fn insert(&mut self, name: &RoomName) -> RoomKey {
-        // Broadcasts are never skipped.
-        let slow = if name.is_everybody() { SlowPolicy::Disconnect } else { self.slow };
-        let mut room = Room::new(name.clone(), self.home(name.as_str()), slow);
+        let policy = self.policies.of(name);
+        let chunk_bytes = self.pool.chunk_bytes(policy.log_bytes);
+        let home = self.home(name.as_str());
+        let mut room = Room::new(name.clone(), home, policy, Log::new(1, chunk_bytes));
         let key = self.free.pop().unwrap_or_else(|| {
             if self.entries.len() == self.entries.capacity() {
                 // An entry is some 200 bytes, and doubling leaves up to half of them unused.

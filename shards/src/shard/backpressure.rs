@@ -13,9 +13,8 @@ use crate::room_name::RoomName;
 impl Host {
     /// Defers an update for the room's home when publishers became too fast, or are so no longer.
     pub(super) fn judge_back_pressure(&mut self, key: RoomKey) {
-        let limit = self.config.limits.room_log_bytes;
         let room = &mut self.directory[key];
-        if room.judge_back_pressure(limit) && !room.back_pressure.queued {
+        if room.judge_back_pressure() && !room.back_pressure.queued {
             room.back_pressure.queued = true;
             self.outboxes.defer_update(room.home, key);
         }

@@ -172,11 +172,10 @@ impl Host {
     }
 
     fn end_pass(&mut self, key: RoomKey) {
-        let limit = self.config.limits.room_log_bytes;
         let (room, pool) = self.directory.rooms.with_pool(key);
         let (accepted, again) = room.end_pass(pool);
         room.dirty = again;
-        room.trim(limit, pool);
+        room.trim(pool);
         if again {
             self.fanout.dirty.push_back(key);
         }

@@ -73,9 +73,8 @@ impl Host {
         if let Some(slot) = exclude.and_then(|conn| self.directory.find(conn)) {
             self.directory.exclude(slot, key);
         }
-        let limit = self.config.limits.room_log_bytes;
         let (room, pool) = self.directory.rooms.with_pool(key);
-        room.trim(limit, pool);
+        room.trim(pool);
         self.judge_back_pressure(key);
         self.fanout.mark_dirty(key, &mut self.directory[key]);
     }

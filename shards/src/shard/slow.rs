@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::program::Unsent;
-use crate::config::SlowPolicy;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
 use crate::format::{Fact, GapReason};
 use crate::id::ConnId;
 use crate::log::Pin;
 use crate::place::{MembershipIndex, Slot};
+use crate::policy::SlowPolicy;
 use crate::room::table::RoomKey;
 use crate::room::{Gap, MemberIndex};
 use crate::timers::Timer;
@@ -40,7 +40,7 @@ impl Host {
     /// only the newest one matters, the log need not keep the others.
     pub(super) fn pass_by(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) {
         let room = &mut self.directory[key];
-        match room.slow {
+        match room.policy.slow {
             SlowPolicy::Latest => room.skip_to_newest(index),
             SlowPolicy::Disconnect if room.lost_its_place(&room.members[index]) => {
                 self.schedule_close(slot, Disconnect::Slow);
@@ -54,7 +54,7 @@ impl Host {
         for nth in 0..self.directory[slot].behind.len() {
             let (membership, index) = self.directory.nth_behind(slot, nth);
             let room = &mut self.directory[membership.room];
-            let reason = match room.slow {
+            let reason = match room.policy.slow {
                 SlowPolicy::Disconnect if room.lost_its_place(&room.members[index]) => {
                     self.schedule_close(slot, Disconnect::Slow);
                     return false;
@@ -164,7 +164,7 @@ impl Host {
             if room.members[index].cursor >= end {
                 continue;
             }
-            match room.slow {
+            match room.policy.slow {
                 SlowPolicy::Disconnect => return self.schedule_close(slot, Disconnect::Slow),
                 SlowPolicy::Skip => room.skip(index, end),
                 SlowPolicy::Latest => room.skip_to_newest(index),

@@ -177,8 +177,9 @@ fn a_pass_is_timed_from_the_oldest_message_that_it_carries() {
 
 #[test]
 fn a_quantum_begins_with_the_connections_that_are_to_leave_their_rooms() {
-    let mut shard = shard();
-    shard.host.config.limits.room_log_bytes = 100;
+    let mut config = Config { shards: 1, ..Config::default() };
+    config.limits.room_log_bytes = 100;
+    let mut shard = Shard::new(ShardId::new(0), config);
     let conn = shard.open(Opening::default());
     send(&mut shard, None);
     publish(&mut shard, &RoomName::everybody());

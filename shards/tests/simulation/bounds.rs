@@ -161,24 +161,26 @@ impl World {
         }
         let disconnects = |room: &usize| self.slow_policies[*room] == SlowPolicy::Disconnect;
         let rooms = (0..self.names.len()).filter(disconnects);
-        let waiting =
-            rooms.filter_map(|room| Some(self.model.bytes_from(room, player.view.next_of(room)?)));
+        let beyond = |bytes: usize, log_bytes: usize| {
+            bytes > log_bytes.saturating_sub(self.chunks_dropped())
+        };
+        let mut waiting = rooms.filter_map(|room| {
+            Some((self.model.bytes_from(room, player.view.next_of(room)?), self.log_bytes[room]))
+        });
         let broadcasts = self.model.broadcast_bytes_beside(&player.view.broadcasts);
-        let most = waiting.max().unwrap_or(0).max(broadcasts);
-        assert!(
-            most > self.log_bytes_kept(),
-            "client {client} is slow before its time: {most} bytes wait"
-        );
+        let dropped = waiting.any(|(bytes, log_bytes)| beyond(bytes, log_bytes));
+        let dropped = dropped || beyond(broadcasts, limits.room_log_bytes);
+        assert!(dropped, "client {client} is slow before its time: {broadcasts} bytes wait");
         Happened::LogDroppedUnderBlockedMember
     }
 
-    /// A member loses no message while at most this many bytes wait for it: a log drops whole chunks,
-    /// of which the member may have had a part.
-    pub(crate) fn log_bytes_kept(&self) -> usize {
+    /// A log drops whole chunks, of which a member may have had a part: it loses no message while what
+    /// waits for it and so many bytes fit the log.
+    pub(crate) fn chunks_dropped(&self) -> usize {
         let tuning = &self.setup.config.tuning;
         let chunk = tuning.small_chunk_bytes.max(tuning.large_chunk_bytes);
         let encodings = if self.model.has_streams { 2 } else { 1 };
-        self.setup.config.limits.room_log_bytes.saturating_sub(encodings * chunk)
+        encodings * chunk
     }
 
     /// The most direct bytes that a connection can have: what was emitted to it and it has not read,

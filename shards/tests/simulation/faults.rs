@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
+use crate::policies::{self, Rule};
 use crate::turns::Budgets;
 
 /// Every fault is a probability, of one occasion for it.
@@ -74,6 +75,8 @@ pub(crate) struct Setup {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) config: Config,
+    /// What holds in rooms of certain names.
+    pub(crate) rules: Vec<Rule>,
     /// Commands that a client sends at once, and bytes that it leaves unsent, at most.
     pub(crate) burst: usize,
     pub(crate) unsent_max: usize,
@@ -121,6 +124,9 @@ impl Setup {
             40 => chance.within(6, 40),
             _ => chance.within(1, 6),
         };
+        let rules = if chance.happens(0.3) { chance.within(1, 3) } else { 0 };
+        let rules: Vec<Rule> = (0..rules).map(|_| Rule::drawn(chance)).collect();
+        config.rooms = policies::of_config(&rules);
         let pipelines = chance.happens(0.2);
         let read_bytes = chance.pick(&[64 << 10, 64 << 10, 64 << 10, 3 << 10, 300]);
         Setup {
@@ -128,6 +134,7 @@ impl Setup {
             connections: 10 + chance.skewed(150),
             rooms: chance.within(1, rooms),
             config,
+            rules,
             burst: if pipelines { chance.within(2, 100) } else { 1 },
             unsent_max: if pipelines { 4 * read_bytes } else { 4 << 10 },
             read_bytes,
@@ -151,6 +158,8 @@ impl Setup {
         setup.faults = Faults::none();
         setup.config.shards = chance.within(2, 6) as u16;
         setup.config.slow = SlowPolicy::Disconnect;
+        setup.rules.clear();
+        setup.config.rooms = policies::of_config(&setup.rules);
         (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
         (setup.drains, setup.known) = (false, 0.0);
         let limits = &mut setup.config.limits;

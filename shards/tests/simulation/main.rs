@@ -38,6 +38,7 @@ mod goodbye;
 mod lies;
 mod mesh;
 mod model;
+mod policies;
 mod program;
 mod quiet;
 mod rights;

@@ -123,8 +123,10 @@ pub(crate) struct Court<'a> {
     /// What happens to slow members, by room.
     pub(crate) slow: &'a [SlowPolicy],
     pub(crate) step: u64,
-    /// While no more bytes wait in a room than these, its log drops nothing.
-    pub(crate) log_bytes_kept: usize,
+    /// Bytes of logs, by room.
+    pub(crate) log_bytes: &'a [usize],
+    /// How much of them a log may drop at once.
+    pub(crate) chunks_dropped: usize,
     /// See `World::members`.
     pub(crate) members: &'a mut BTreeMap<(usize, usize), VecDeque<u64>>,
 }
@@ -481,7 +483,8 @@ impl View {
         let reason = if latest { r#""latest""# } else { r#""slow""# };
         assert_eq!(member(data, "reason"), Some(reason));
         let (from, to) = (number(data, "from"), number(data, "to"));
-        let dropped = court.model.bytes_from(room, from) > court.log_bytes_kept;
+        let kept = court.log_bytes[room].saturating_sub(court.chunks_dropped);
+        let dropped = court.model.bytes_from(room, from) > kept;
         let due = latest || self.timed_out || dropped;
         assert!(due, "room {room}: a gap from {from} before its time");
         assert!(from <= to, "an empty gap");

@@ -13,6 +13,7 @@ use crate::faults::Setup;
 use crate::lies::Lying;
 use crate::mesh::Mesh;
 use crate::model::Model;
+use crate::policies;
 use crate::program::Asking;
 use crate::rights::Rights;
 use crate::sends::Begun;
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) tracing: bool,
     /// What happens to slow members, by room.
     pub(crate) slow_policies: Vec<SlowPolicy>,
+    /// Bytes of its log, by room.
+    pub(crate) log_bytes: Vec<usize>,
     /// Names of rooms, and the same as JSON.
     pub(crate) names: Vec<RoomName>,
     pub(crate) written: Vec<String>,
@@ -94,6 +97,9 @@ impl World {
         let name = |room| RoomName::new(&name(room)).expect("legal");
         let names: Vec<RoomName> = (0..setup.rooms).map(name).collect();
         let limits = &setup.config.limits;
+        let otherwise = (setup.config.slow, limits.room_log_bytes);
+        let policy = |room| policies::of_room(&setup.rules, room, otherwise);
+        let policies: Vec<_> = (0..setup.rooms).map(policy).collect();
         World {
             chance,
             step: 0,
@@ -131,7 +137,8 @@ impl World {
                 .iter()
                 .map(|name| serde_json::Value::from(name.as_str()).to_string())
                 .collect(),
-            slow_policies: vec![setup.config.slow; names.len()],
+            slow_policies: policies.iter().map(|(slow, _)| *slow).collect(),
+            log_bytes: policies.iter().map(|(_, log_bytes)| *log_bytes).collect(),
             names,
             setup,
         }
@@ -305,14 +312,15 @@ impl World {
 
     /// What a client's socket took goes before the judge.
     pub(crate) fn deliver(&mut self, client: usize, bytes: &[u8]) {
-        let log_bytes_kept = self.log_bytes_kept();
+        let chunks_dropped = self.chunks_dropped();
         let mut court = Court {
             model: &mut self.model,
             count: &mut self.count,
             rooms: &self.written,
             slow: &self.slow_policies,
             step: self.step,
-            log_bytes_kept,
+            log_bytes: &self.log_bytes,
+            chunks_dropped,
             members: &mut self.members,
         };
         let player = &mut self.clients[client];

@@ -1,8 +1,8 @@
 //! Ends that a client does not help with.
 
 use super::*;
-use crate::config::SlowPolicy;
 use crate::disconnect::Disconnect::{Idle, Lost, Shutdown, Slow};
+use crate::policy::SlowPolicy;
 
 fn at(shard: &mut Shard, millis: u64) {
     shard.on_time(Time::from_nanos(millis * 1_000_000));

@@ -2,11 +2,11 @@
 
 use super::waiting::{room_at, shard_of};
 use super::*;
-use crate::config::SlowPolicy;
 use crate::disconnect::Disconnect::{Idle, Kicked, Lost, Slow};
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 use crate::mesh::{Query, ToHome};
+use crate::policy::SlowPolicy;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\nretry: 2000\n\n\r\n";
 

@@ -1,7 +1,7 @@
 //! Rooms of which only the newest message matters.
 
 use super::*;
-use crate::config::SlowPolicy;
+use crate::policy::SlowPolicy;
 
 fn room() -> RoomName {
     RoomName::new("r").expect("legal")
