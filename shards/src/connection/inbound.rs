@@ -83,7 +83,7 @@ impl Inbound {
     }
 
     /// Bytes that wait to be decoded.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn undecoded(&self) -> usize {
         self.bytes.len() - self.used
     }

@@ -130,7 +130,7 @@ impl EncodingCounts {
     }
 
     /// The members of all encodings.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn sum(&self) -> u32 {
         self.0.iter().sum()
     }

@@ -198,7 +198,7 @@ impl Home {
     }
 
     /// Asserts what holds between any two messages.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         self.rooms.check(self.ttl.rooms_max);
         assert_eq!(self.paused, self.rooms.paused_count() as u64, "paused rooms are counted");

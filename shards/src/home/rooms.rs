@@ -99,7 +99,7 @@ impl HomeRoom {
     }
 
     /// Asserts the invariant.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     fn check(&self, is_everybody: bool) {
         let has_members = |(_, counts): &(ShardId, EncodingCounts)| !counts.is_empty();
         assert!(self.interest.iter().all(has_members), "shards without members are absent");
@@ -176,14 +176,14 @@ impl HomeRooms {
     }
 
     /// How many rooms are paused, counted.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn paused_count(&self) -> usize {
         self.rooms.values().filter(|room| !room.paused_by.is_empty()).count()
     }
 
     /// Asserts the invariant of each room, that exactly the rooms without members linger, and no
     /// more of them than may.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, rooms_max: usize) {
         self.rooms.iter().for_each(|(name, home)| home.check(name.is_everybody()));
         let without =

@@ -1,6 +1,6 @@
 //! A room's recent frames on one shard: which are kept, freed and dropped.
 
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 mod check;
 mod chunk;
 mod pins;

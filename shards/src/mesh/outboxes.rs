@@ -242,7 +242,7 @@ impl Outboxes {
     }
 
     /// Asserts that what is deferred is counted, and that updates belong to their home.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         let count = |peer: &Peer| peer.deferred_leaves.len() + peer.deferred_updates.len();
         assert_eq!(self.deferred, self.peers.iter().map(count).sum::<usize>(), "deferred");
@@ -256,13 +256,13 @@ impl Outboxes {
     }
 
     /// All deferred leaves.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn deferred_leaves(&self) -> impl Iterator<Item = &(ConnId, RoomKey)> {
         self.peers.iter().flat_map(|peer| &peer.deferred_leaves)
     }
 
     /// Whether an update of this room is deferred.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn has_deferred_update(&self, home: ShardId, room: RoomKey) -> bool {
         self.peers[home.index()].deferred_updates.contains(&room)
     }

@@ -103,7 +103,7 @@ impl Member {
         self.extra.as_ref().and_then(|extra| extra.gap_from)
     }
 
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn excluded(&self) -> impl Iterator<Item = &Range<u64>> {
         self.extra.iter().flat_map(|extra| &extra.excluded)
     }

@@ -1,6 +1,6 @@
 //! One shard's part of a room: its members here and their log.
 
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 mod check;
 mod member;
 pub(crate) mod table;

@@ -97,7 +97,7 @@ impl Rooms {
     }
 
     /// The rooms with their keys.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn by_key(&self) -> impl Iterator<Item = (RoomKey, &Room)> {
         (0..).map(RoomKey).zip(&self.entries).filter_map(|(key, room)| Some((key, room.as_ref()?)))
     }

@@ -101,7 +101,7 @@ impl Fanout {
     }
 
     /// Whether the room waits for its pass.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn holds(&self, key: RoomKey) -> bool {
         self.quantum.room == Some(key) || self.dirty.contains(&key)
     }

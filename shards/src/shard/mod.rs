@@ -3,7 +3,7 @@
 mod backpressure;
 
 mod asked;
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 mod check;
 mod close;
 mod close_texts;
