@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::runtime::{OneshotReceiver, ShardHandle, current_shard, oneshot};
 
-/// Waits for this long, in a handler or in what it [`spawn`]ed.
+/// Waits for this long, in a handler or in what it [`spawn`]ed. Even no time lets the shard have a
+/// turn first: a loop of long work stops for the other connections with `Duration::ZERO`.
 ///
 /// ```
 /// # use corecast::{Client, Event, HandlerResult, Message};

@@ -60,10 +60,8 @@ impl Poller {
 
     /// Takes what is ready, waiting for at most `timeout`; for ever when there is none.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<Polled> {
-        let millis =
-            timeout.map_or(-1, |timeout| i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX));
         self.events.clear();
-        let (count, room) = match self.take(millis) {
+        let (count, room) = match self.take(timeout.map_or(-1, whole_millis)) {
             // A process that was stopped hears this when it goes on (signal(7)).
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, 0),
             taken => taken?,
@@ -103,6 +101,14 @@ impl Poller {
         })
     }
 }
+
+/// Rounded up: rounded down, the last millisecond would be no wait at all, again and again until it
+/// is over.
+fn whole_millis(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_nanos().div_ceil(NANOS_PER_MILLI)).unwrap_or(i32::MAX)
+}
+
+const NANOS_PER_MILLI: u128 = 1_000_000;
 
 impl Epoll {
     /// Watches a socket for everything, edge-triggered.
@@ -154,3 +160,17 @@ impl Epoll {
 /// All that may happen to a socket, edge-triggered.
 const EVERYTHING: EventFlags =
     EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_to_what_epoll_knows() {
+        let rows = [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)];
+        for (nanos, millis) in rows {
+            assert_eq!(whole_millis(Duration::from_nanos(nanos)), millis, "{nanos} ns");
+        }
+        assert_eq!(whole_millis(Duration::MAX), i32::MAX);
+    }
+}

@@ -10,15 +10,19 @@ use super::driver_ref::DriverRef;
 use super::timers::TimerKey;
 
 /// A future that is ready when its time is over, or its shard has ended.
+///
+/// It is pending at least once, so that a task which sleeps for no time in a loop lets the shard have
+/// a turn each time.
 pub(crate) struct Sleep {
     driver: DriverRef,
     deadline: Time,
     timer: Option<TimerKey>,
+    was_pending: bool,
 }
 
 impl Sleep {
     pub(super) fn new(driver: DriverRef, now: Time, duration: Duration) -> Sleep {
-        Sleep { driver, deadline: now + duration, timer: None }
+        Sleep { driver, deadline: now + duration, timer: None, was_pending: false }
     }
 }
 
@@ -31,8 +35,17 @@ impl Future for Sleep {
             before.into_iter().for_each(|key| driver.timers.cancel(key));
             (driver.now() < deadline).then(|| driver.timers.set(deadline, cx.waker().clone()))
         });
+        let has_ended = set.is_none();
         self.timer = set.flatten();
-        if self.timer.is_some() { Poll::Pending } else { Poll::Ready(()) }
+        let was_pending = std::mem::replace(&mut self.was_pending, true);
+        if self.timer.is_some() {
+            return Poll::Pending;
+        }
+        if was_pending || has_ended {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
