@@ -42,7 +42,10 @@ pub(super) enum Command {
 
     /// Start glommio and end it again; `serve` runs this to learn whether that works here
     #[command(hide = true)]
-    TryExecutor,
+    TryExecutor {
+        /// Pinned to this core
+        core: Option<usize>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

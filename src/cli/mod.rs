@@ -17,7 +17,7 @@ pub(crate) fn run() -> ExitCode {
     let outcome = match parse().command {
         args::Command::Serve(args) => serve::serve(&args),
         args::Command::Load(args) => corecast_load::load(*args),
-        args::Command::TryExecutor => return try_executor(),
+        args::Command::TryExecutor { core } => return try_executor(core),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,8 +30,8 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// What keeps glommio from starting goes to the process that wants to know.
-fn try_executor() -> ExitCode {
-    match corecast::try_executor() {
+fn try_executor(core: Option<usize>) -> ExitCode {
+    match corecast::try_executor(core) {
         Ok(()) => ExitCode::SUCCESS,
         Err(obstacle) => {
             // Without these words its exit code counts.

@@ -3,6 +3,8 @@
 use std::backtrace::Backtrace;
 use std::error::Error;
 use std::io::{self, IsTerminal};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::{panic, thread};
 
 use corecast::{Server, StartError};
@@ -10,6 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::args::{LogFormat, ServeArgs};
 use super::output;
@@ -24,18 +27,14 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
         // A thread that panics, a shard above all, waits for no reader either.
         let _ = output::print_error(format!("corecast: {panic}\n{}\n", Backtrace::capture()));
     }));
-    // From here on a signal drains: a program that has read the address may send one.
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // From here on a signal drains, once the server has started, and a second one ends the program.
+    let ends = Ends::watch()?;
     let server = args.builder()?.start().map_err(in_terms_of_flags)?;
     if let Err(error) = output::print(announcement(&server, args)) {
         tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
     }
-    let signal = next_end(&mut signals).ok_or("the system sends no signals any more")?;
+    let signal = ends.first().ok_or("the system sends no signals any more")?;
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
-    let second = thread::Builder::new().spawn(move || exit_at_next(&mut signals));
-    if let Err(error) = second {
-        tracing::warn!(%error, "no thread waits for a second signal: it changes nothing");
-    }
     let drained = server.shutdown(args.drain_timeout);
     #[cfg(feature = "fault-injection")]
     print_faults()?;
@@ -57,16 +56,54 @@ fn print_faults() -> io::Result<()> {
     output::print(format!("injected {}\n", serde_json::Value::Object(faults)))
 }
 
-/// The next signal that ends the server. SIGHUP, which a terminal sends when it is closed, does
-/// not: it asks other programs to read their settings again, and these are read once.
-fn next_end(signals: &mut Signals) -> Option<i32> {
-    signals.forever().find(|signal| match *signal {
-        SIGHUP => {
-            tracing::info!("SIGHUP changes nothing: settings are read at the start only");
-            false
+/// The signals that end the server: the first is waited for, the second ends the program at once.
+struct Ends {
+    signals: Arc<Mutex<Signals>>,
+    /// What a thread has taken; none where no thread can be had.
+    first: Option<Receiver<i32>>,
+}
+
+impl Ends {
+    /// Watches from now on, whatever the calling thread does.
+    fn watch() -> io::Result<Ends> {
+        let signals = Arc::new(Mutex::new(Signals::new([SIGINT, SIGTERM, SIGHUP])?));
+        let (taken, first) = mpsc::channel();
+        let watched = Arc::clone(&signals);
+        let watcher = thread::Builder::new().spawn(move || {
+            let mut signals = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            // One iterator for both: what has come together is taken together.
+            let mut ends = signals.forever().filter(|signal| is_end(*signal));
+            // Nothing receives it only when the server did not start.
+            let _ = ends.next().map(|signal| taken.send(signal));
+            if let Some(signal) = ends.next() {
+                std::process::exit(EXIT_SIGNALLED + signal);
+            }
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "no thread waits for a second signal: it changes nothing");
         }
-        _ => true,
-    })
+        Ok(Ends { signals, first: watcher.ok().map(|_| first) })
+    }
+
+    /// Waits for the first; none when none can come any more.
+    fn first(&self) -> Option<i32> {
+        match &self.first {
+            Some(first) => first.recv().ok(),
+            None => {
+                let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
+                signals.forever().find(|signal| is_end(*signal))
+            }
+        }
+    }
+}
+
+/// Whether this signal ends the server. SIGHUP, which a terminal sends when it is closed, does not:
+/// it asks other programs to read their settings again, and these are read once.
+fn is_end(signal: i32) -> bool {
+    if signal == SIGHUP {
+        tracing::info!("SIGHUP changes nothing: settings are read at the start only");
+    }
+    signal != SIGHUP
 }
 
 /// What is said to programs in terms of the builder is said to people in terms of flags.
@@ -81,22 +118,15 @@ fn in_terms_of_flags(error: StartError) -> Box<dyn Error> {
     }
 }
 
-fn exit_at_next(signals: &mut Signals) {
-    if let Some(signal) = next_end(signals) {
-        std::process::exit(EXIT_SIGNALLED + signal);
-    }
-}
-
 /// Lines of the log that wait to be written; more are lost.
 const LOG_LINES_MAX: usize = 4096;
 
 /// Logs are written by a thread of their own, which may wait for ever for a reader of standard
 /// error: no shard, signal or drain does. Lines that wait at the end are written while the guard
-/// is dropped, for a second at most.
-fn start_logs(format: LogFormat) -> Result<WorkerGuard, String> {
+/// is dropped, for a second at most. Where no thread can be had they are written at once.
+fn start_logs(format: LogFormat) -> Result<Option<WorkerGuard>, String> {
     let filter = log_filter(&std::env::var("CORECAST_LOG").unwrap_or_default())?;
-    let builder = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_MAX);
-    let (writer, guard) = builder.finish(io::stderr());
+    let (writer, guard) = log_writer();
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -108,6 +138,16 @@ fn start_logs(format: LogFormat) -> Result<WorkerGuard, String> {
         LogFormat::Json => logs.json().init(),
     }
     Ok(guard)
+}
+
+fn log_writer() -> (BoxMakeWriter, Option<WorkerGuard>) {
+    // The writer's thread panics where it cannot be started.
+    if thread::Builder::new().spawn(|| ()).is_err() {
+        return (BoxMakeWriter::new(io::stderr), None);
+    }
+    let builder = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES_MAX);
+    let (writer, guard) = builder.finish(io::stderr());
+    (BoxMakeWriter::new(writer), Some(guard))
 }
 
 /// What `CORECAST_LOG` asks for; nothing is the same as `info`.

@@ -48,8 +48,8 @@ pub(super) const MEMORY_PATIENCE: Duration = Duration::from_secs(8);
 /// How often it is tried: each try that fails takes a part and gives it back late, too.
 const MEMORY_RETRY: Duration = Duration::from_millis(250);
 
-/// While a future of a program that asked for glommio is pending, the loop yields at least this
-/// often: for something of glommio's, which only its own loop can complete.
+/// While a future of a program that asked for glommio is pending, the loop yields this often, or up
+/// to a millisecond later: for something of glommio's, which only its own loop can complete.
 const YIELD_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The same for a program that did not ask: a handler that uses glommio all the same is late, but
@@ -115,9 +115,9 @@ pub(super) fn yield_interval(choice: &ExecutorChoice) -> Option<Duration> {
     }
 }
 
-/// Makes an executor and lets it run once.
-pub(super) fn try_glommio() -> Result<(), StartError> {
-    glommio_executor(None)?.run(future::yield_now());
+/// Makes an executor, on this core if one is given, and lets it run once.
+pub(super) fn try_glommio(core: Option<usize>) -> Result<(), StartError> {
+    glommio_executor(core)?.run(future::yield_now());
     Ok(())
 }
 

@@ -11,12 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::executor::{MEMLOCK_MIN, MEMORY_PATIENCE, try_glommio};
-use super::obstacle::deadly_filter;
+use super::obstacle::{deadly_filter, no_trial};
 use super::start_error::StartError;
 use super::{io_uring_probe, sys};
 use crate::values::Obstacle;
 
-/// Makes the command that runs [`try_executor`] and prints what that says.
+/// Makes the command that runs [`try_executor`] and prints what that says. The core is added to it as
+/// its last argument, if there is one.
 pub(crate) type Trial = fn() -> Command;
 
 /// What a process may take that has little to do but to wait for locked memory.
@@ -24,12 +25,12 @@ const TRIAL_MAX: Duration = Duration::from_secs(MEMORY_PATIENCE.as_secs() + 4);
 
 const TRIAL_POLL: Duration = Duration::from_millis(1);
 
-/// Starts glommio in the calling process and ends it again. The error is a line with the reason and
-/// one with the remedy.
+/// Starts glommio in the calling process, pinned to this core if one is given, and ends it again. The
+/// error is a line with the reason and one with the remedy.
 #[doc(hidden)]
-pub fn try_executor() -> Result<(), String> {
+pub fn try_executor(core: Option<usize>) -> Result<(), String> {
     let tried = io_uring_probe::probe().and_then(|()| match may_lock_enough() {
-        true => try_glommio().map_err(StartError::obstacle),
+        true => try_glommio(core).map_err(StartError::obstacle),
         // That is for the server to say, which knows how much its shards need.
         false => Ok(()),
     });
@@ -41,16 +42,18 @@ fn may_lock_enough() -> bool {
     sys::resource_limit(libc::RLIMIT_MEMLOCK).is_ok_and(|limit| limit.rlim_cur >= MEMLOCK_MIN)
 }
 
-/// What a trial says. None when there is none to be had: this system starts no process.
-pub(super) fn run(trial: Trial) -> Option<Result<(), Obstacle>> {
+/// What a trial on this core says.
+pub(super) fn run(trial: Trial, core: Option<usize>) -> Result<(), Obstacle> {
     let mut command = trial();
+    command.args(core.map(|core| core.to_string()));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().ok()?;
+    let mut child = command.spawn().map_err(|error| no_trial(&error))?;
     let ended = wait(&mut child);
     let mut said = String::new();
+    let mut words = child.stdout.take().expect("it is piped, and taken once");
     // What is no text says nothing.
-    let _ = child.stdout.take()?.read_to_string(&mut said);
-    Some(judge(ended, &said))
+    let _ = words.read_to_string(&mut said);
+    judge(ended, &said)
 }
 
 /// How the process ended; none when it did not and was killed.
@@ -102,12 +105,13 @@ mod tests {
     }
 
     fn obstacle(trial: Trial) -> Obstacle {
-        run(trial).expect("a shell starts").expect_err("it did not end well")
+        run(trial, None).expect_err("it did not end well")
     }
 
     #[test]
     fn a_trial_is_judged_by_its_end_and_its_words() {
-        assert_eq!(run(|| shell("exit 0")), Some(Ok(())));
+        assert_eq!(run(|| shell("exit 0"), None), Ok(()));
+        assert_eq!(run(|| shell("test $0 = 7"), Some(7)), Ok(()));
         let said = obstacle(|| shell("echo why; echo what to do; exit 1"));
         assert_eq!((said.reason.as_str(), said.remedy.as_str()), ("why", "what to do"));
         assert_eq!(obstacle(|| shell("kill -SYS $$")), deadly_filter());
@@ -125,7 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn a_system_that_starts_no_process_has_no_trial() {
-        assert_eq!(run(|| Command::new("/no/such/program")), None);
+    fn a_trial_that_cannot_be_started_is_a_failure_with_its_reason() {
+        let unstarted = obstacle(|| Command::new("/no/such/program"));
+        assert!(unstarted.reason.contains("no process can be started"), "{unstarted:?}");
     }
 }

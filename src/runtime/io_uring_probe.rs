@@ -1,11 +1,13 @@
 //! Whether the kernel gives this process the io_urings that glommio needs.
 
+use std::sync::mpsc;
 use std::{io, thread};
 
 use io_uring::{IoUring, Probe, opcode};
 
 use super::executor::{RING_DEPTH, is_out_of_memory};
-use super::obstacle::{NEWER_KERNEL, io_uring_obstacle, no_thread};
+use super::obstacle::{NEWER_KERNEL, io_uring_obstacle, no_thread, thread_killing_filter};
+use super::sys;
 use crate::values::Obstacle;
 
 /// What glommio insists on (`GLOMMIO_URING_OPS`, glommio 0.9.0 src/sys/uring.rs:234): without one
@@ -43,10 +45,15 @@ const OPERATIONS: [(u8, &str); 23] = [
 /// A thread of its own makes the rings: their end would interrupt the system calls in which the
 /// calling thread waits later.
 pub(super) fn probe() -> Result<(), Obstacle> {
-    match thread::Builder::new().spawn(missing_operations) {
-        Ok(probing) => judge(probing.join().expect("it does not panic")),
-        Err(error) => Err(no_thread(&error)),
-    }
+    let (found, missing) = mpsc::channel();
+    let look = move || {
+        // It is waited for, until the thread ends.
+        let _ = found.send(missing_operations());
+    };
+    let probing = thread::Builder::new().spawn(look).map_err(|error| no_thread(&error))?;
+    sys::join(probing);
+    // A thread that is killed drops nothing: the channel is empty and has its sender still.
+    missing.try_recv().map_or_else(|_| Err(thread_killing_filter()), judge)
 }
 
 fn judge(missing: io::Result<Vec<&'static str>>) -> Result<(), Obstacle> {

@@ -29,7 +29,35 @@ pub(super) fn deadly_filter() -> Obstacle {
     Obstacle { reason, remedy: ALLOW.to_owned() }
 }
 
-/// No thread can be started to look for io_uring.
+/// A filter that kills a thread for a call of io_uring.
+pub(super) fn thread_killing_filter() -> Obstacle {
+    let reason = "a seccomp filter kills a thread that uses io_uring".to_owned();
+    Obstacle { reason, remedy: ALLOW.to_owned() }
+}
+
+/// The program that is to try glommio cannot be started: without a trial, a filter might kill the
+/// server itself.
+pub(super) fn no_trial(error: &io::Error) -> Obstacle {
+    Obstacle {
+        reason: format!("no process can be started for a trial of glommio: {error}"),
+        remedy:
+            "let the server start its own program (/proc/self/exe), or say --executor glommio, \
+                 which needs no trial"
+                .to_owned(),
+    }
+}
+
+/// The system does not say which cores there are.
+pub(super) fn no_topology(path: &str, error: &io::Error) -> Obstacle {
+    Obstacle {
+        reason: format!(
+            "glommio needs /sys to pin threads to cores, and {path} cannot be read: {error}"
+        ),
+        remedy: "mount /sys".to_owned(),
+    }
+}
+
+/// The system starts no thread.
 pub(super) fn no_thread(error: &io::Error) -> Obstacle {
     Obstacle {
         reason: format!("no thread can be started: {error}"),
@@ -69,6 +97,8 @@ enum Cause {
     FilterOrKernel,
     Kernel,
     Memory,
+    Descriptors,
+    Files,
     Unknown,
 }
 
@@ -88,6 +118,8 @@ impl Cause {
     fn of(error: &io::Error, machine: Machine) -> Cause {
         match (error.raw_os_error(), machine) {
             (Some(libc::ENOMEM), _) => Cause::Memory,
+            (Some(libc::EMFILE), _) => Cause::Descriptors,
+            (Some(libc::ENFILE), _) => Cause::Files,
             (Some(libc::EPERM), Machine { disabled: Some(1..), .. }) => Cause::Disabled,
             (Some(libc::EPERM | libc::EACCES), Machine { has_filter: true, .. }) => Cause::Filter,
             (Some(libc::EPERM | libc::EACCES), _) => Cause::Policy,
@@ -114,6 +146,15 @@ impl Cause {
             }
             Cause::Kernel => ("this kernel has no io_uring", NEWER_KERNEL),
             Cause::Memory => ("no more memory can be locked for io_uring (memlock)", LOCK_MORE),
+            Cause::Descriptors => (
+                "the process has too few descriptors left for io_uring",
+                "raise the limit (`ulimit -n`, LimitNOFILE= in systemd, --ulimit nofile= in a \
+                 container), or choose fewer --shards",
+            ),
+            Cause::Files => (
+                "this host has too few open files left for io_uring",
+                "raise it with `sysctl fs.file-max`",
+            ),
             Cause::Unknown => ("the kernel refuses io_uring", "see the kernel's log"),
         }
     }
@@ -126,6 +167,8 @@ fn name(error: &io::Error) -> String {
         Some(libc::EACCES) => "EACCES".to_owned(),
         Some(libc::ENOSYS) => "ENOSYS".to_owned(),
         Some(libc::ENOMEM) => "ENOMEM".to_owned(),
+        Some(libc::EMFILE) => "EMFILE".to_owned(),
+        Some(libc::ENFILE) => "ENFILE".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -147,6 +190,8 @@ mod tests {
             (libc::ENOSYS, None, true, FilterOrKernel),
             (libc::ENOSYS, None, false, Kernel),
             (libc::ENOMEM, Some(0), true, Memory),
+            (libc::EMFILE, Some(0), true, Descriptors),
+            (libc::ENFILE, Some(0), false, Files),
             (libc::EINVAL, Some(0), false, Unknown),
         ];
         for (errno, disabled, has_filter, refusal) in rows {

@@ -1,12 +1,15 @@
 //! What has to be right before the first shard starts.
 
+use std::fs;
+
 use corecast_shards::Limits;
 
 use super::executor::{LOCKED_PER_SHARD, MEMLOCK_MIN};
 use super::executor_trial::{self, Trial};
+use super::obstacle::no_topology;
 use super::start_error::StartError;
 use super::{io_uring_probe, sys};
-use crate::values::{Executor, ExecutorChoice};
+use crate::values::{Executor, ExecutorChoice, Obstacle};
 
 /// Descriptors that are not for WebSocket connections: listeners, rings, HTTP, logs.
 const DESCRIPTORS_RESERVED: u64 = 64;
@@ -31,33 +34,47 @@ const HTTP_MAX: usize = 4096;
 /// opens for a moment.
 const DESCRIPTORS_PER_SHARD: u64 = 15;
 
-/// Which executor runs so many shards.
+/// Where glommio reads which cores there are, to pin a thread to one; without it glommio panics
+/// (glommio 0.9.0 src/sys/hardware_topology.rs:56).
+const TOPOLOGY: &str = "/sys/devices/system/cpu/online";
+
+/// Which executor runs shards on these cores.
 ///
 /// # Errors
 ///
 /// When it has to be glommio, and glommio does not start here.
 pub(super) fn choose_executor(
     asked: Executor,
-    shards: usize,
+    cores: &[Option<usize>],
     trial: Option<Trial>,
 ) -> Result<ExecutorChoice, StartError> {
     match asked {
         Executor::Plain => Ok(ExecutorChoice::Plain { obstacle: None }),
         Executor::Glommio => {
+            check_topology(cores).map_err(StartError::IoUring)?;
             io_uring_probe::probe().map_err(StartError::IoUring)?;
-            check_memlock(shards)?;
+            check_memlock(cores.len())?;
             Ok(ExecutorChoice::Glommio { asked: true })
         }
         Executor::Auto => {
             // It raises the limit, for the trial as well.
-            let memlock = check_memlock(shards).map_err(StartError::obstacle);
-            let tried = trial.and_then(executor_trial::run).unwrap_or_else(io_uring_probe::probe);
-            Ok(match tried.and(memlock) {
+            let memlock = check_memlock(cores.len()).map_err(StartError::obstacle);
+            let tried = || match trial {
+                Some(trial) => executor_trial::run(trial, cores[0]),
+                None => io_uring_probe::probe(),
+            };
+            Ok(match check_topology(cores).and_then(|()| tried()).and(memlock) {
                 Ok(()) => ExecutorChoice::Glommio { asked: false },
                 Err(obstacle) => ExecutorChoice::Plain { obstacle: Some(obstacle) },
             })
         }
     }
+}
+
+fn check_topology(cores: &[Option<usize>]) -> Result<(), Obstacle> {
+    let pins = cores.iter().any(Option::is_some);
+    let read = if pins { fs::read(TOPOLOGY).map(drop) } else { Ok(()) };
+    read.map_err(|error| no_topology(TOPOLOGY, &error))
 }
 
 /// Whether this process may lock enough memory for the rings of so many shards.

@@ -56,8 +56,9 @@ pub(crate) struct Started {
 /// Checks what can be checked, then starts one thread per shard and waits until all listen.
 pub(crate) fn start(settings: Settings, program: &Plan<'_>) -> Result<Started, StartError> {
     let (cores, sizing) = choose_cores(settings.shards)?;
-    let executor = preflight::choose_executor(settings.executor, cores.len(), settings.trial)?;
+    // It raises the limit of descriptors, which what looks for an executor needs.
     let limits = limits(&settings, cores.len())?;
+    let executor = preflight::choose_executor(settings.executor, &cores, settings.trial)?;
     let started = start_on(executor, &settings, &limits, program, &cores, sizing);
     let started = match started {
         Err(error @ (StartError::IoUring(_) | StartError::Executor(_)))
@@ -168,7 +169,7 @@ fn spawn_shards(
     let spawned = seeds.try_for_each(|seed| spawn(seed, &mut threads));
     drop(seeds);
     drop(ready);
-    let all = spawned.map_err(StartError::System).and_then(|()| {
+    let all = spawned.and_then(|()| {
         (0..threads.len()).try_for_each(|_| answers.recv().unwrap_or(Err(StartError::Died)))
     });
     if let Err(error) = all {
@@ -178,14 +179,14 @@ fn spawn_shards(
     Ok((inboxes, threads))
 }
 
-fn spawn(seed: ShardSeed, threads: &mut Threads) -> io::Result<()> {
-    let (id, listener) = (seed.id, seed.listener.try_clone()?);
+fn spawn(seed: ShardSeed, threads: &mut Threads) -> Result<(), StartError> {
+    let (id, listener) = (seed.id, seed.listener.try_clone().map_err(StartError::System)?);
     let name = format!("corecast-{id}");
     let shard = move || {
         become_shard_thread();
         or_die(id, || seed.run());
     };
-    let thread = thread::Builder::new().name(name).spawn(shard)?;
+    let thread = thread::Builder::new().name(name).spawn(shard).map_err(StartError::Thread)?;
     threads.push(thread, listener);
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use corecast_shards::SHARDS_MAX;
 
-use super::obstacle::memlock_obstacle;
+use super::obstacle::{memlock_obstacle, no_thread};
 use crate::values::Obstacle;
 
 /// Why a server did not start. Each message says what to do.
@@ -66,7 +66,8 @@ pub enum StartError {
         /// Everybody could connect, and send to everybody.
         connections: bool,
     },
-    /// The kernel refuses io_uring, without which glommio does not start.
+    /// The kernel refuses io_uring, or the system something else without which glommio does not
+    /// start.
     IoUring(Obstacle),
     /// The process may lock too little memory for the io_urings of so many shards.
     Memlock {
@@ -94,6 +95,8 @@ pub enum StartError {
     },
     /// The executor of a shard did not start.
     Executor(String),
+    /// The system starts no thread for a shard.
+    Thread(io::Error),
     /// A system call failed that never should.
     System(io::Error),
     /// The program's own code, a closure of [`Builder::shard_state`](crate::Builder::shard_state),
@@ -154,6 +157,10 @@ impl fmt::Display for StartError {
             StartError::Executor(message) => {
                 write!(f, "the executor of a shard did not start: {message}")
             }
+            StartError::Thread(error) => {
+                let Obstacle { reason, remedy } = no_thread(error);
+                write!(f, "{reason}; {remedy}, or choose fewer --shards")
+            }
             StartError::System(error) => {
                 write!(f, "the system refused what every server needs: {error}")
             }
@@ -207,7 +214,9 @@ impl StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            StartError::Listen { error, .. } | StartError::System(error) => Some(error),
+            StartError::Listen { error, .. }
+            | StartError::Thread(error)
+            | StartError::System(error) => Some(error),
             _ => None,
         }
     }

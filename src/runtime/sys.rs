@@ -6,6 +6,8 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -305,4 +307,14 @@ pub(crate) fn locks_without_limit() -> bool {
 pub(crate) fn keep_affinity() -> io::Result<()> {
     sched_setaffinity(None, &sched_getaffinity(None)?)?;
     Ok(())
+}
+
+/// Waits for the end of a thread, also for one that a filter of system calls kills, of which the
+/// standard library would panic.
+pub(crate) fn join(thread: JoinHandle<()>) {
+    let thread = thread.into_pthread_t();
+    // SAFETY: the thread can be joined, and only here, since its handle has been given up for this; a
+    // null pointer asks for no value of it (pthread_join(3)).
+    let joined = unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
+    debug_assert_eq!(joined, 0, "a thread that was never joined can be");
 }

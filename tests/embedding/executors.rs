@@ -4,8 +4,11 @@
 use std::cell::Cell;
 use std::panic::catch_unwind;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use corecast::{Client, Event, Executor, ExecutorChoice, Message, Server};
 use serde_json::json;
@@ -108,6 +111,89 @@ fn other_threads_have_their_own_ways_to_wait() {
     assert!(panic.downcast_ref::<String>().unwrap().contains("corecast::spawn"));
 }
 
+#[test]
+fn a_loop_that_sleeps_for_no_time_leaves_the_shard_to_its_other_connections() {
+    for executor in executors() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let server = builder()
+            .shards(1)
+            .executor(executor)
+            .on("loop", async move |client: Client, _: Event| {
+                client.try_publish(Message::event("begun", 1)?)?;
+                while !stopped.load(Ordering::Relaxed) {
+                    corecast::sleep(Duration::ZERO).await;
+                }
+                Ok(client.try_publish(Message::event("done", 1)?)?)
+            })
+            .start()
+            .unwrap();
+        let [mut loops, mut other] = [(); 2].map(|()| Socket::connect(server.local_addr()));
+        loops.send(&json!({"event": "loop"}));
+        loops.expect(json!({"event": "begun", "data": 1}));
+        other.assert_alive();
+        stop.store(true, Ordering::Relaxed);
+        loops.expect(json!({"event": "done", "data": 1}));
+        server.shutdown(PATIENCE);
+    }
+}
+
+#[test]
+fn a_filter_that_kills_threads_costs_the_look_for_io_uring_and_not_the_program() {
+    for call in filter::IO_URING {
+        // The filter is this thread's, and that of the threads which it starts.
+        let filtered = thread::spawn(move || {
+            let program = filter::program(&[call], filter::KILL_THREAD);
+            seccompiler::apply_filter(&program).unwrap();
+            let server = Server::builder().listen("127.0.0.1:0").start().unwrap();
+            let ExecutorChoice::Plain { obstacle: Some(obstacle) } = server.executor() else {
+                panic!("glommio does not start where its threads are killed");
+            };
+            assert!(obstacle.reason.contains("seccomp filter"), "{obstacle:?}");
+            Socket::connect(server.local_addr()).assert_alive();
+        });
+        filtered.join().unwrap();
+    }
+}
+
+/// The bound holds however slow the machine is: a shard that yields once per millisecond has a poll
+/// for each that goes by, and some for each message and its answer.
+#[test]
+fn a_handler_that_waits_on_glommio_does_not_make_the_shard_spin() {
+    const PINGS: u64 = 200;
+    const POLLS_PER_PING: u64 = 8;
+    if !filter::glommio_starts() {
+        return;
+    }
+    let server = builder()
+        .shards(1)
+        .executor(Executor::Glommio)
+        .on("wait", async |client: Client, _: Event| {
+            client.try_publish(Message::event("begun", 1)?)?;
+            corecast::sleep(Duration::MAX).await;
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    let [mut waits, mut other] = [(); 2].map(|()| Socket::connect(server.local_addr()));
+    waits.send(&json!({"event": "wait"}));
+    waits.expect(json!({"event": "begun", "data": 1}));
+    let (before, begun) = (runtime(&server, "polls"), Instant::now());
+    for _ in 0..PINGS {
+        other.assert_alive();
+        thread::sleep(Duration::from_micros(500));
+    }
+    let polls = runtime(&server, "polls") - before;
+    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    assert!(polls < 2 * millis + POLLS_PER_PING * PINGS, "{polls} polls in {millis} ms");
+}
+
+/// A figure of the only shard's runtime.
+fn runtime(server: &Server, figure: &str) -> u64 {
+    let stats = http(server.local_addr(), "GET", "/v1/stats", &[], "").json();
+    stats["shards"][0]["runtime"][figure].as_u64().unwrap()
+}
+
 /// Turns of a shard while a handler waits for a fifth of a second.
 fn turns_of_a_wait(executor: Executor) -> u64 {
     let server = builder()
@@ -119,14 +205,10 @@ fn turns_of_a_wait(executor: Executor) -> u64 {
         })
         .start()
         .unwrap();
-    let turns = |server: &Server| {
-        let stats = http(server.local_addr(), "GET", "/v1/stats", &[], "").json();
-        stats["shards"][0]["runtime"]["turns"].as_u64().unwrap()
-    };
     let mut socket = Socket::connect(server.local_addr());
-    let before = turns(&server);
+    let before = runtime(&server, "turns");
     socket.request(json!({"event": "wait"}));
-    turns(&server) - before
+    runtime(&server, "turns") - before
 }
 
 #[test]

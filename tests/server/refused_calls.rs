@@ -1,9 +1,11 @@
 //! Proves that the server starts with what an ordinary user has and with what a container allows,
 //! and says what to do where the system refuses what it needs.
 
-use crate::support::filter::{ENOMEM, ENOSYS, EPERM, IO_URING, KILL, glommio_starts, without};
+use crate::support::filter::{EAGAIN, ENOMEM, ENOSYS, EPERM, IO_URING, KILL, KILL_THREAD};
+use crate::support::filter::{glommio_starts, without};
 use crate::support::{Client, Server, refused, serve, serve_limited, wait_until};
 use serde_json::json;
+use std::ffi::CStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -149,6 +151,77 @@ fn a_filter_that_kills_what_uses_io_uring_costs_a_trial_and_not_the_server() {
     check_plain(without(command(2), &IO_URING, KILL), 2, "seccomp filter kills");
 }
 
+#[test]
+fn a_filter_that_kills_a_thread_for_a_call_of_io_uring_is_named_and_the_server_starts_plainly() {
+    for call in IO_URING {
+        check_plain(without(command(2), &[call], KILL_THREAD), 2, "seccomp filter kills a thread");
+        let outcome = refused(without(on_glommio(2), &[call], KILL_THREAD));
+        outcome.assert_readable(&["seccomp filter kills a thread", "--executor plain"]);
+    }
+}
+
+/// Where no process can be started (here for want of a pipe), a look for io_uring within the server
+/// could be its end.
+#[test]
+fn without_a_trial_the_server_starts_plainly_and_says_so() {
+    let deadly = without(command(2), &IO_URING, KILL);
+    check_plain(without(deadly, &[libc::SYS_pipe2], EPERM), 2, "no process can be started");
+}
+
+#[test]
+fn the_soft_descriptor_limit_does_not_keep_glommio_from_starting() {
+    if !glommio_starts() {
+        return;
+    }
+    let flags = ["--listen", "127.0.0.1:0", "--shards", "2", "--executor", "auto"];
+    let server = Server::spawn(serve_limited(&flags, libc::RLIMIT_NOFILE, 12, 1024), 2);
+    assert_eq!(server.stats()["executor"], "glommio", "{}", server.stats()["executor_reason"]);
+}
+
+/// The command with an empty directory in the place of this one; none where a test may not do that.
+fn hiding(mut command: Command, path: &'static CStr) -> Option<Command> {
+    let hide = move || {
+        let (none, flags) = (c"none".as_ptr(), libc::MS_REC | libc::MS_PRIVATE);
+        let (path, kind, null) = (path.as_ptr(), c"tmpfs".as_ptr(), std::ptr::null());
+        // SAFETY: these are system calls alone, async-signal-safe, with strings that live as long as
+        // the program; they change nothing but the mounts of the child.
+        let done = unsafe {
+            libc::unshare(libc::CLONE_NEWNS)
+                | libc::mount(none, c"/".as_ptr(), null, flags, null.cast())
+                | libc::mount(none, path, kind, 0, null.cast())
+        };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    };
+    let mut look = Command::new("true");
+    // SAFETY: see above.
+    unsafe { look.pre_exec(hide) };
+    let can = look.status().is_ok_and(|status| status.success());
+    // SAFETY: see above.
+    unsafe { command.pre_exec(hide) };
+    can.then_some(command)
+}
+
+#[test]
+fn without_sys_the_server_starts_plainly_and_glommio_says_what_it_lacks() {
+    let (Some(auto), Some(glommio)) = (hiding(command(1), c"/sys"), hiding(on_glommio(1), c"/sys"))
+    else {
+        return;
+    };
+    let pins = Server::spawn(command(1), 1).shard_lines()[0].contains("on core");
+    if !pins {
+        return;
+    }
+    check_plain(auto, 1, "glommio needs /sys");
+    refused(glommio).assert_readable(&["glommio needs /sys", "mount /sys", "--executor plain"]);
+}
+
+#[test]
+fn without_proc_a_filter_that_kills_does_not_kill_the_server() {
+    if let Some(command) = hiding(without(command(2), &IO_URING, KILL), c"/proc") {
+        check_plain(command, 2, "no process can be started");
+    }
+}
+
 /// What other processes of the same user have locked is no limit that could be read before.
 #[test]
 fn memory_that_is_used_up_is_waited_for_and_then_refused_on_glommio() {
@@ -179,6 +252,39 @@ fn a_trial_whose_end_is_not_known_costs_glommio_and_not_the_server() {
         });
     }
     check_plain(command, 2, "a trial of glommio failed (no status");
+}
+
+/// It waits for memory that is not there, for seconds: meanwhile nothing is served.
+#[test]
+fn a_second_signal_ends_a_server_that_starts_at_once() {
+    if !glommio_starts() {
+        return;
+    }
+    let mut command = without(on_glommio(2), &[libc::SYS_io_uring_setup], ENOMEM);
+    let child = command.spawn().unwrap();
+    let id = child.id();
+    wait_until("it handles signals", || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        [libc::SIGTERM, libc::SIGINT].iter().all(|signal| caught & 1 << (signal - 1) != 0)
+    });
+    // Two of one kind may arrive as one.
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the child has not been waited for, so its id is still its own.
+        assert_eq!(unsafe { libc::kill(id as i32, signal) }, 0);
+    }
+    let outcome = child.wait_with_output().unwrap();
+    let codes = [libc::SIGTERM, libc::SIGINT].map(|signal| Some(128 + signal));
+    assert!(codes.contains(&outcome.status.code()), "{outcome:?}");
+    assert_eq!(String::from_utf8_lossy(&outcome.stderr), "", "it did not wait for the memory");
+}
+
+#[test]
+fn a_server_that_gets_no_thread_says_why_it_does_not_start() {
+    let calls = [libc::SYS_clone3, libc::SYS_clone];
+    let outcome = refused(without(command(2), &calls, EAGAIN));
+    outcome.assert_readable(&["no thread", "ulimit -u"]);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::process::Command;
 pub(crate) const EPERM: SeccompAction = SeccompAction::Errno(libc::EPERM as u32);
 pub(crate) const ENOSYS: SeccompAction = SeccompAction::Errno(libc::ENOSYS as u32);
 pub(crate) const ENOMEM: SeccompAction = SeccompAction::Errno(libc::ENOMEM as u32);
+pub(crate) const EAGAIN: SeccompAction = SeccompAction::Errno(libc::EAGAIN as u32);
 pub(crate) const KILL: SeccompAction = SeccompAction::KillProcess;
+pub(crate) const KILL_THREAD: SeccompAction = SeccompAction::KillThread;
 
 pub(crate) const IO_URING: [libc::c_long; 3] =
     [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
