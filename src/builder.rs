@@ -8,14 +8,14 @@ use corecast_shards::{Disconnect, Limits, RoomPolicy, SlowPolicy};
 use hyper::Method;
 
 use crate::handles::{Client, HttpRequest, on_shard};
-use crate::http::check_routes;
+use crate::http::{KeyFileKind, check_routes};
 use crate::program::{
     HandlerResult, Handshake, HttpApi, Program, Refusal, Route, RouteResult, ShardState, binary,
     unary,
 };
 use crate::runtime::{Instantiate, Plan, Sends, Settings, StartError, Trial, start};
 use crate::server::Server;
-use crate::values::{Anonymous, Claims, Event, Executor, Publication};
+use crate::values::{Anonymous, Claims, Event, Executor, Publication, Rights};
 
 /// What a server will be: its settings and the program's handlers. Made by
 /// [`Server::builder`].
@@ -32,6 +32,7 @@ pub struct Builder {
     settings: Settings,
     bad_address: Option<String>,
     bad_key: Option<String>,
+    bad_token_rule: Option<String>,
     bad_origin: Option<String>,
     bad_proxy: Option<String>,
     bad_room: Option<String>,
@@ -121,24 +122,122 @@ impl Builder {
     }
 
     /// A key without which `/v1` is closed, and connections may do only what
-    /// [`Builder::anonymous`] allows: visible ASCII characters without spaces. May be called several
-    /// times. What cannot be a key is an error of [`Builder::start`].
-    pub fn api_key(mut self, key: impl AsRef<str>) -> Builder {
-        let added = self.settings.access.keys.add(key.as_ref());
-        self.note_bad_key(added);
+    /// [`Builder::anonymous`] allows: visible ASCII characters without spaces. It is for everything;
+    /// for less there is [`Builder::api_key_for`]. May be called several times. What cannot be a key
+    /// is an error of [`Builder::start`].
+    pub fn api_key(self, key: impl AsRef<str>) -> Builder {
+        self.api_key_for(key, Rights::all())
+    }
+
+    /// The same with what the key is for. A known key without the right that a request needs is
+    /// answered with 403.
+    pub fn api_key_for(mut self, key: impl AsRef<str>, rights: Rights) -> Builder {
+        if let Err(reason) = self.settings.access.keys.add_api_key(key.as_ref(), rights) {
+            self.bad_key.get_or_insert(reason);
+        }
         self
     }
 
     /// The keys of a file, as for [`Builder::api_key`]: one per line; blank lines and those that
-    /// begin with `#` are passed over. The file is read here and now; what is wrong with it is an
-    /// error of [`Builder::start`].
+    /// begin with `#` are passed over. Behind a key and a space may stand what it is for, such as
+    /// `publish,read`: [`Rights`]. May be called several times.
+    ///
+    /// The file is read here and now, and again by [`Server::reload_keys`]; what is wrong with it
+    /// is an error of [`Builder::start`].
     pub fn api_key_file(mut self, path: impl AsRef<Path>) -> Builder {
-        let path = path.as_ref();
-        let added = std::fs::read_to_string(path)
-            .map_err(|error| error.to_string())
-            .and_then(|text| self.settings.access.keys.add_lines(&text))
-            .map_err(|reason| format!("the API key file {}: {reason}", path.display()));
-        self.note_bad_key(added);
+        let added = self.settings.access.keys.add_file(path.as_ref(), KeyFileKind::ApiKeys);
+        if let Err(reason) = added {
+            self.bad_key.get_or_insert(reason);
+        }
+        self
+    }
+
+    /// A secret that tokens are signed by: JWTs (RFC 7519) by HS256, HS384 or HS512. It is all bytes
+    /// of the file but for one end of a line behind them, and has at least 32.
+    ///
+    /// With a key for tokens, a client may bring one at the handshake; its claims say who it is
+    /// (`sub`), until when it may stay (`exp`) and what it may do (`cast`). A token that is not
+    /// valid is refused with 401, before [`Builder::authorize`] is asked. These methods may be
+    /// called several times. Files are read here and now, and again by [`Server::reload_keys`]; what
+    /// is wrong with them is an error of [`Builder::start`].
+    ///
+    /// ```no_run
+    /// # use corecast::Server;
+    /// let server = Server::builder()
+    ///     .jwt_secret_file("/run/secrets/corecast")
+    ///     .jwt_audience("chat")
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn jwt_secret_file(self, path: impl AsRef<Path>) -> Builder {
+        self.token_keys(path.as_ref(), KeyFileKind::Secret)
+    }
+
+    /// A public key in PEM that tokens are signed by: RSA of 2,048 bits or more for RS256, EC of
+    /// the curve P-256 for ES256, or Ed25519 for EdDSA. See [`Builder::jwt_secret_file`].
+    pub fn jwt_key_file(self, path: impl AsRef<Path>) -> Builder {
+        self.token_keys(path.as_ref(), KeyFileKind::PublicKey)
+    }
+
+    /// The keys of a JSON Web Key Set (RFC 7517) that tokens are signed by, each with its `kid`.
+    /// Those for other purposes and of other kinds are passed over. See
+    /// [`Builder::jwt_secret_file`].
+    ///
+    /// A token that names its key (`kid`) is verified with the keys of that name, and where there is
+    /// none, with those that have no name, as those of other files. One that names none is verified
+    /// with up to 8 keys of its algorithm's family.
+    pub fn jwks_file(self, path: impl AsRef<Path>) -> Builder {
+        self.token_keys(path.as_ref(), KeyFileKind::KeySet)
+    }
+
+    fn token_keys(mut self, path: &Path, kind: KeyFileKind) -> Builder {
+        let added = self.settings.access.keys.add_file(path, kind);
+        self.note_token_rule(added)
+    }
+
+    /// An audience that tokens may be for: the claim `aud` must name one of these. Without any, a
+    /// token that names an audience is refused (RFC 7519 section 4.1.3).
+    pub fn jwt_audience(mut self, audience: impl Into<String>) -> Builder {
+        self.settings.access.claims.audiences.push(audience.into());
+        self
+    }
+
+    /// An issuer whose tokens are accepted: the claim `iss` must be one of these. Without any, it
+    /// does not matter.
+    pub fn jwt_issuer(mut self, issuer: impl Into<String>) -> Builder {
+        self.settings.access.claims.issuers.push(issuer.into());
+        self
+    }
+
+    /// How far the clocks of issuer and server may be apart: so long a token is accepted before its
+    /// `nbf` and after its `exp`. Default: 60 s. A connection ends at the `exp` of its token; when
+    /// that was over already at the handshake, at the end of the leeway.
+    pub fn jwt_leeway(mut self, leeway: Duration) -> Builder {
+        self.settings.access.claims.leeway = leeway;
+        self
+    }
+
+    /// The name of a cookie that may carry a token. The places are looked at in this order, and the
+    /// first that has something counts: `Authorization: Bearer`, this cookie, the parameter
+    /// `access_token`, a subprotocol `corecast.token.<jwt>`.
+    pub fn token_cookie(mut self, name: impl Into<String>) -> Builder {
+        let name = name.into();
+        let is_legal =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let judged = match !name.is_empty() && name.bytes().all(is_legal) {
+            true => Ok(()),
+            false => Err(format!(
+                "{name:?} is no name of a cookie; write letters, digits, - and _, such as token"
+            )),
+        };
+        self.settings.access.token_cookie = Some(name);
+        self.note_token_rule(judged)
+    }
+
+    fn note_token_rule(mut self, judged: Result<(), String>) -> Builder {
+        if let Err(reason) = judged {
+            self.bad_token_rule.get_or_insert(reason);
+        }
         self
     }
 
@@ -180,9 +279,9 @@ impl Builder {
         self
     }
 
-    /// What connections may do that are not known: that brought none of the API keys, and that
-    /// [`Builder::authorize`] gave no claims. Default: everything, or nothing once there are API
-    /// keys and no `authorize`.
+    /// What connections may do that are not known: that brought neither an API key nor a token, and
+    /// that [`Builder::authorize`] gave no claims. Default: everything, or nothing once there are
+    /// keys of either kind and no `authorize`.
     pub fn anonymous(mut self, anonymous: Anonymous) -> Builder {
         self.settings.anonymous = Some(anonymous);
         self
@@ -192,12 +291,6 @@ impl Builder {
     pub fn http_api(mut self, api: HttpApi) -> Builder {
         (self.settings.access.api, self.program.api_rule) = api.into_parts();
         self
-    }
-
-    fn note_bad_key(&mut self, added: Result<(), String>) {
-        if let Err(reason) = added {
-            self.bad_key.get_or_insert(reason);
-        }
     }
 
     /// Lets everybody do everything, even on an address that other machines can reach.
@@ -273,7 +366,8 @@ impl Builder {
     /// at once: rooms that the client may join no longer are left. A refusal is answered with the code
     /// `bad_token` and its message, whatever its status, and the client keeps what it had.
     ///
-    /// Without this hook every such token is answered with `bad_token`.
+    /// Without this hook the server's own keys for tokens decide ([`Builder::jwt_secret_file`]), as
+    /// at the handshake; and where it has none, every such token is answered with `bad_token`.
     ///
     /// ```
     /// # use corecast::{Claims, Client, Handshake, Refusal, Server};
@@ -490,6 +584,9 @@ impl Builder {
         if let Some(reason) = self.bad_key {
             return Err(StartError::ApiKey { reason });
         }
+        if let Some(reason) = self.bad_token_rule {
+            return Err(StartError::Token { reason });
+        }
         if let Some(reason) = self.bad_origin {
             return Err(StartError::Origin { reason });
         }
@@ -501,6 +598,12 @@ impl Builder {
         }
         self.settings.check()?;
         check_routes(&self.program.routes).map_err(|message| StartError::Route { message })?;
+        if self.settings.is_wide_open() {
+            tracing::warn!(
+                "the server is open: whatever reaches it may do everything, because no key is \
+                 configured"
+            );
+        }
         for remark in self.settings.limits.remarks() {
             tracing::warn!("{remark}");
         }

@@ -171,10 +171,10 @@ pub use runtime::injected_faults;
 #[doc(hidden)]
 pub use runtime::try_executor;
 pub use runtime::{Sends, StartError};
-pub use server::{Drained, Server};
+pub use server::{Drained, ReloadError, Server};
 pub use values::{
     Anonymous, Claims, ClientError, ControlError, Event, Executor, ExecutorChoice, JoinError,
-    Message, MessageError, Obstacle, Publication, PublishError, Receipt, Sizing, Target,
+    Message, MessageError, Obstacle, Publication, PublishError, Receipt, Rights, Sizing, Target,
 };
 
 /// The README's program compiles.

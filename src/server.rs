@@ -1,5 +1,6 @@
 //! A running server, and its end.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +23,25 @@ use crate::values::{ExecutorChoice, Sizing};
 pub struct Server {
     started: Started,
 }
+
+/// Files of keys that could not be read again, whose keys stay as they were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadError(Vec<String>);
+
+impl ReloadError {
+    /// What is wrong, in words for the operator: one message per file.
+    pub fn messages(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+impl std::error::Error for ReloadError {}
 
 /// What is left when a server has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +86,18 @@ impl Server {
     /// Why there are as many shards.
     pub fn sizing(&self) -> Sizing {
         self.started.sizing
+    }
+
+    /// Reads the files of keys again that the builder was given, for the handshakes and requests
+    /// that come. Connections that there are stay. The keys of a file that cannot be read, or holds
+    /// none, stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When that happened, in words for the operator: one message per file.
+    pub fn reload_keys(&self) -> Result<(), ReloadError> {
+        let failures = self.started.state.rules().keys.reload();
+        if failures.is_empty() { Ok(()) } else { Err(ReloadError(failures)) }
     }
 
     /// What runs the threads of the shards, and why.

@@ -15,6 +15,8 @@ use corecast_shards::Limit;
 use super::address::address;
 use super::limit_args::{LimitArgs, help, long_help};
 use super::room_flag::{RoomFlag, SlowFlag, room};
+use super::token::MakeTokenArgs;
+use super::token_args::TokenArgs;
 
 /// A sharded, thread-per-core WebSocket broadcast engine for Linux.
 #[derive(Debug, Parser)]
@@ -39,6 +41,12 @@ pub(super) enum Command {
     /// Without a scenario it is `broadcast`: members of a room receive what publishers send, each
     /// message is checked, and latency counts from the moment a message was due.
     Load(Box<LoadArgs>),
+
+    /// Print a token for trying things out: a JWT that says what a client may do
+    ///
+    /// Give it the secret that the server has (--jwt-secret-file), or the private half of a pair
+    /// whose public half it has. Whoever has the token may do what it says until it expires.
+    Token(Box<MakeTokenArgs>),
 
     /// Start glommio and end it again; `serve` runs this to learn whether that works here
     #[command(hide = true)]
@@ -99,13 +107,16 @@ pub(super) struct ServeArgs {
     api_keys: Vec<String>,
 
     /// File with keys that /v1 asks for, one per line; blank lines and # comments are passed over
-    #[arg(long, env = "CORECAST_API_KEY_FILE", value_name = "PATH")]
-    api_key_file: Option<PathBuf>,
-
-    /// What clients of /ws may do that bring no key: all, none, or a list of join, publish, broadcast
-    /// [default: none once there are keys, else all]
     ///
-    /// A client that brings one (Authorization: Bearer KEY) may do everything.
+    /// Behind a key and a space may stand what it is for, as a list of publish, read, admin; a key
+    /// without is for everything. May be given several times. SIGHUP reads the files again.
+    #[arg(long = "api-key-file", env = "CORECAST_API_KEY_FILE", value_name = "PATH")]
+    api_key_files: Vec<PathBuf>,
+
+    /// What clients of /ws may do that bring neither key nor token: all, none, or a list of join,
+    /// publish, broadcast [default: none once there are keys, else all]
+    ///
+    /// A client that brings an API key (Authorization: Bearer KEY) may do what that is for.
     #[arg(long, env = "CORECAST_ANONYMOUS", value_name = "LIST")]
     anonymous: Option<Anonymous>,
 
@@ -176,6 +187,9 @@ pub(super) struct ServeArgs {
     /// How bytes are handed to sockets
     #[arg(long, env = "CORECAST_SENDS", value_name = "HOW", default_value = "auto")]
     sends: SendsFlag,
+
+    #[command(flatten, next_help_heading = "Tokens")]
+    tokens: TokenArgs,
 
     #[command(flatten, next_help_heading = "Limits")]
     limits: LimitArgs,
@@ -269,9 +283,10 @@ impl ServeArgs {
         for network in &self.trusted_proxies {
             builder = builder.trusted_proxy(network);
         }
-        if let Some(path) = &self.api_key_file {
+        for path in &self.api_key_files {
             builder = builder.api_key_file(path);
         }
+        builder = self.tokens.apply(builder);
         Ok(self.api_keys().iter().fold(builder, |builder, key| builder.api_key(key)))
     }
 
@@ -294,17 +309,23 @@ impl ServeArgs {
 
     /// Who may do what, in one line.
     pub(super) fn access(&self) -> String {
-        let has_keys = !self.api_keys().is_empty() || self.api_key_file.is_some();
-        match (has_keys, self.anonymous) {
-            (false, None) => {
-                "whoever can reach it may do everything: no key is asked for".to_owned()
-            }
-            (false, Some(anonymous)) => {
-                format!("/v1 asks for no key; clients of /ws may: {anonymous}")
-            }
-            (true, anonymous) => {
-                let anonymous = anonymous.unwrap_or(Anonymous::none());
+        let has_api_keys = !self.api_keys().is_empty() || !self.api_key_files.is_empty();
+        let has_tokens = self.tokens.have_keys();
+        let anonymous = self.anonymous.unwrap_or(Anonymous::none());
+        match (has_api_keys, has_tokens) {
+            (false, false) => match self.anonymous {
+                None => "whoever can reach it may do everything: no key is asked for".to_owned(),
+                Some(_) => format!("/v1 asks for no key; clients of /ws may: {anonymous}"),
+            },
+            (true, false) => {
                 format!("/v1 asks for an API key; without one clients of /ws may: {anonymous}")
+            }
+            (true, true) => format!(
+                "/v1 asks for an API key; with neither that nor a token clients of /ws may: \
+                 {anonymous}"
+            ),
+            (false, true) => {
+                format!("/v1 is closed; without a token clients of /ws may: {anonymous}")
             }
         }
     }

@@ -7,6 +7,8 @@ mod limit_args;
 mod output;
 mod room_flag;
 mod serve;
+mod token;
+mod token_args;
 
 use std::process::ExitCode;
 
@@ -16,6 +18,7 @@ use clap::{CommandFactory, FromArgMatches};
 pub(crate) fn run() -> ExitCode {
     let outcome = match parse().command {
         args::Command::Serve(args) => serve::serve(&args),
+        args::Command::Token(args) => token::print_token(&args),
         args::Command::Load(args) => corecast_load::load(*args),
         args::Command::TryExecutor { core } => return try_executor(core),
     };

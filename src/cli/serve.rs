@@ -33,7 +33,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     if let Err(error) = output::print(announcement(&server, args)) {
         tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
     }
-    let signal = ends.first().ok_or("the system sends no signals any more")?;
+    let signal = ends.first(|| reload(&server)).ok_or("the system sends no signals any more")?;
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
     let drained = server.shutdown(args.drain_timeout);
     #[cfg(feature = "fault-injection")]
@@ -71,12 +71,14 @@ impl Ends {
         let watched = Arc::clone(&signals);
         let watcher = thread::Builder::new().spawn(move || {
             let mut signals = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            // One iterator for both: what has come together is taken together.
-            let mut ends = signals.forever().filter(|signal| is_end(*signal));
-            // Nothing receives it only when the server did not start.
-            let _ = ends.next().map(|signal| taken.send(signal));
-            if let Some(signal) = ends.next() {
-                std::process::exit(EXIT_SIGNALLED + signal);
+            let mut is_second = false;
+            // One iterator for all: what has come together is taken together.
+            for signal in signals.forever() {
+                if signal != SIGHUP && std::mem::replace(&mut is_second, true) {
+                    std::process::exit(EXIT_SIGNALLED + signal);
+                }
+                // Nothing receives it only when the server did not start, or ends already.
+                let _ = taken.send(signal);
             }
         });
         if let Err(error) = &watcher {
@@ -85,25 +87,34 @@ impl Ends {
         Ok(Ends { signals, first: watcher.ok().map(|_| first) })
     }
 
-    /// Waits for the first; none when none can come any more.
-    fn first(&self) -> Option<i32> {
+    /// Waits for the first; none when none can come any more. SIGHUP is none: other programs read
+    /// their settings again then, and this one does so for what can be read again.
+    fn first(&self, read_again: impl Fn()) -> Option<i32> {
+        let is_end = |signal: &i32| {
+            if *signal == SIGHUP {
+                read_again();
+            }
+            *signal != SIGHUP
+        };
         match &self.first {
-            Some(first) => first.recv().ok(),
+            Some(taken) => taken.iter().find(is_end),
             None => {
                 let mut signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
-                signals.forever().find(|signal| is_end(*signal))
+                signals.forever().find(is_end)
             }
         }
     }
 }
 
-/// Whether this signal ends the server. SIGHUP, which a terminal sends when it is closed, does not:
-/// it asks other programs to read their settings again, and these are read once.
-fn is_end(signal: i32) -> bool {
-    if signal == SIGHUP {
-        tracing::info!("SIGHUP changes nothing: settings are read at the start only");
+fn reload(server: &Server) {
+    match server.reload_keys() {
+        Ok(()) => tracing::info!("SIGHUP: the files of keys were read again"),
+        Err(error) => {
+            for message in error.messages() {
+                tracing::error!("SIGHUP: the keys of a file stay as they were: {message}");
+            }
+        }
     }
-    signal != SIGHUP
 }
 
 /// What is said to programs in terms of the builder is said to people in terms of flags.
@@ -111,7 +122,8 @@ fn in_terms_of_flags(error: StartError) -> Box<dyn Error> {
     match error {
         StartError::Exposed { address, .. } => format!(
             "{address} can be reached from other machines, where everybody could do everything; set \
-             --api-key-file or --api-key, or say --open if that is meant"
+             --api-key-file, --api-key or a key for tokens (--jwt-secret-file), or say --open if \
+             that is meant"
         )
         .into(),
         other => other.into(),

@@ -1,14 +1,25 @@
 //! Who may open a connection, and who may use `/v1`: the rules of one server.
 
-use super::fields::Few;
-use super::{ApiKeys, Host, HttpError, Origins, TrustedProxies};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::credentials::Brought;
+use super::few::Few;
+use super::key_files::Keys;
+use super::refusals::{Refusals, Refused};
+use super::tokens::{self, BadToken, ClaimRules, TokenClaims};
+use super::{Host, HttpError, KeyStore, Offered, Origins, TrustedProxies};
 use crate::program::ApiAccess;
-use crate::values::Anonymous;
+use crate::values::{Anonymous, Claims, Rights};
 
 /// What a server was told about who may do what.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessRules {
-    pub(crate) keys: ApiKeys,
+    pub(crate) keys: KeyStore,
+    /// What tokens must say.
+    pub(crate) claims: ClaimRules,
+    /// The cookie that may carry a token.
+    pub(crate) token_cookie: Option<String>,
     /// Pages that may open connections beside the server's own.
     pub(crate) origins: Origins,
     /// Proxies that are believed when they say where a request came from.
@@ -21,6 +32,18 @@ pub(crate) struct AccessRules {
     pub(crate) api: ApiAccess,
     /// What connections may do that are not known.
     pub(crate) anonymous: Anonymous,
+    pub(crate) refusals: Arc<Refusals>,
+}
+
+/// What a request proved about who sends it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Credential {
+    /// Nothing.
+    None,
+    /// It brought an API key with these rights.
+    Key(Rights),
+    /// It brought a valid token, which says this.
+    Token(Arc<TokenClaims>),
 }
 
 impl AccessRules {
@@ -28,10 +51,13 @@ impl AccessRules {
     /// request without a name is no browser's.
     pub(crate) fn admit_host(&self, host: Option<Host<'_>>) -> Result<(), HttpError> {
         match host {
-            Some(host) if self.loopback_only && !host.is_loopback() => Err(HttpError::forbidden(
-                "without keys this server is for its own machine: call it localhost, 127.0.0.1 \
+            Some(host) if self.loopback_only && !host.is_loopback() => {
+                self.refusals.count(Refused::Host);
+                Err(HttpError::forbidden(
+                    "without keys this server is for its own machine: call it localhost, 127.0.0.1 \
                      or [::1] (the Host header names another), or start it with --api-key or --open",
-            )),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -41,20 +67,74 @@ impl AccessRules {
         if origins.is_empty() || origins.only().is_some_and(|one| self.origins.admit(one, host)) {
             return Ok(());
         }
+        self.refusals.count(Refused::Origin);
         Err(HttpError::forbidden(
             "pages of this origin may not connect: a page must come from the host that it connects \
              to, or the server must be started with --allow-origin",
         ))
     }
 
-    /// Whether a handshake brought an API key. One that brings something else is refused, unless
-    /// the program knows better.
-    pub(crate) fn admit_token(&self, token: Option<&str>) -> Result<bool, HttpError> {
-        let Some(token) = token else { return Ok(false) };
-        let is_key = self.keys.contain(token);
-        if !is_key && !self.keys.is_empty() && !self.program_authorizes {
-            return Err(HttpError::unauthorized());
+    /// Who sends a request. One that brings what is neither a key nor a valid token is refused,
+    /// unless no key is configured, or the program knows better.
+    pub(crate) fn admit_credential(&self, offered: &Offered<'_>) -> Result<Credential, HttpError> {
+        let keys = self.keys.known();
+        if keys.are_none() {
+            return Ok(Credential::None);
         }
-        Ok(is_key)
+        let cookie = self.token_cookie.as_deref();
+        match offered.find(cookie)? {
+            Brought::Nothing => Ok(Credential::None),
+            Brought::Bearer(bearer) => self.admit_bearer(&keys, bearer),
+            Brought::Token(token) if !keys.tokens.is_empty() => self.admit_token(&keys, &token),
+            Brought::Token(_) => Ok(Credential::None),
+        }
+    }
+
+    fn admit_bearer(&self, keys: &Keys, bearer: Cow<'_, str>) -> Result<Credential, HttpError> {
+        match keys.api.rights_of(&bearer) {
+            Some(rights) => Ok(Credential::Key(rights)),
+            None if !keys.tokens.is_empty() => self.admit_token(keys, &bearer),
+            None if self.program_authorizes => Ok(Credential::None),
+            None => Err(self.refuse_without_key()),
+        }
+    }
+
+    /// Refuses what brought no API key and needs one.
+    pub(crate) fn refuse_without_key(&self) -> HttpError {
+        self.refusals.count(Refused::ApiKey);
+        HttpError::unauthorized()
+    }
+
+    fn admit_token(&self, keys: &Keys, token: &str) -> Result<Credential, HttpError> {
+        let judged = tokens::judge(token, &keys.tokens, &self.claims);
+        judged.map(|claims| Credential::Token(Arc::new(claims))).map_err(|bad| self.refuse(&bad))
+    }
+
+    /// Refuses what brought a token that is not accepted.
+    pub(crate) fn refuse(&self, bad: &BadToken) -> HttpError {
+        self.note(bad);
+        HttpError::bad_token(bad.message())
+    }
+
+    /// Judges the token of a refresh. The error is in words for the client.
+    pub(crate) fn judge_refresh(&self, token: &str) -> Result<TokenClaims, String> {
+        let judged = tokens::judge(token, &self.keys.known().tokens, &self.claims);
+        judged.inspect_err(|bad| self.note(bad)).map_err(|bad| bad.message().into_owned())
+    }
+
+    /// Counts a token that is not accepted. Nothing of the token itself is logged.
+    fn note(&self, bad: &BadToken) {
+        tracing::debug!(reason = bad.kind().name(), "a token is refused");
+        self.refusals.count(bad.kind());
+    }
+}
+
+impl Credential {
+    /// What a token says.
+    pub(crate) fn claims(&self) -> Option<Claims> {
+        match self {
+            Credential::None | Credential::Key(_) => None,
+            Credential::Token(token) => Some(token.all.clone()),
+        }
     }
 }

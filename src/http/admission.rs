@@ -1,11 +1,15 @@
 //! Who may use a route.
 
+use std::sync::Arc;
+
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::HOST;
 
-use super::{AccessRules, Host, HttpError};
+use super::tokens::TokenClaims;
+use super::{AccessRules, Credential, Host, HttpError, Offered};
 use crate::program::{ApiAccess, ApiRequest, ShardProgram, bearer_token};
+use crate::values::{Right, Rights};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,25 +18,49 @@ pub(crate) enum Access {
     Everybody,
     /// `/v1`: as [`AccessRules::api`] says.
     Api,
+    /// The same; and clients with a token that may join the room, since this is the one route that
+    /// browsers read of themselves, and an `EventSource` can send no header.
+    Events,
     /// The program's route decides by itself.
     Program,
 }
 
 /// Proof that a route's rule let a request in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
-    is_known: bool,
+    caller: AdmittedAs,
+}
+
+/// Who sends a request that was let in.
+#[derive(Clone, Debug)]
+pub(crate) enum AdmittedAs {
+    /// Nothing is known, and nothing was asked for.
+    Unknown,
+    /// It brought an API key with these rights.
+    Key(Rights),
+    /// The program's rule knows it.
+    Program,
+    /// It brought a token that says this.
+    Token(Arc<TokenClaims>),
 }
 
 impl Admission {
-    /// Whether the caller brought an API key, or the program's rule knows it.
-    pub(crate) fn is_known(self) -> bool {
-        self.is_known
+    pub(crate) fn admitted_as(&self) -> &AdmittedAs {
+        &self.caller
+    }
+
+    /// Whether the caller has a right that a route needs. Those that brought no API key are judged
+    /// by the rule that let them in, or by the route.
+    pub(crate) fn includes(&self, right: Right) -> bool {
+        match self.caller {
+            AdmittedAs::Key(rights) => rights.include(right),
+            AdmittedAs::Unknown | AdmittedAs::Program | AdmittedAs::Token(_) => true,
+        }
     }
 
     #[cfg(test)]
-    pub(crate) fn for_tests() -> Admission {
-        Admission { is_known: false }
+    pub(crate) fn for_tests(caller: AdmittedAs) -> Admission {
+        Admission { caller }
     }
 }
 
@@ -44,30 +72,51 @@ pub(super) async fn admit(
     request: &Request<Incoming>,
     api_request: impl FnOnce() -> ApiRequest,
 ) -> Result<Admission, HttpError> {
-    let is_known = match access {
-        Access::Everybody | Access::Program => false,
+    let caller = match access {
+        Access::Everybody | Access::Program => AdmittedAs::Unknown,
+        Access::Events => match admit_token(rules, request)? {
+            Some(caller) => caller,
+            None => admit_to_api(rules, program, request, api_request).await?,
+        },
         Access::Api => admit_to_api(rules, program, request, api_request).await?,
     };
-    Ok(Admission { is_known })
+    Ok(Admission { caller })
 }
 
-/// Whether the caller is known, if it may use `/v1`.
+/// Who brings a token, or an API key, where there are tokens.
+fn admit_token(
+    rules: &AccessRules,
+    request: &Request<Incoming>,
+) -> Result<Option<AdmittedAs>, HttpError> {
+    if rules.api == ApiAccess::Off || rules.keys.known().tokens.is_empty() {
+        return Ok(None);
+    }
+    let credential = rules.admit_credential(&Offered::by(request.headers(), request.uri()))?;
+    Ok(match credential {
+        Credential::None => None,
+        Credential::Key(rights) => Some(AdmittedAs::Key(rights)),
+        Credential::Token(claims) => Some(AdmittedAs::Token(claims)),
+    })
+}
+
+/// Who the caller is, if it may use `/v1`.
 async fn admit_to_api(
     rules: &AccessRules,
     program: &dyn ShardProgram,
     request: &Request<Incoming>,
     api_request: impl FnOnce() -> ApiRequest,
-) -> Result<bool, HttpError> {
-    let has_key = bearer_token(request.headers()).is_some_and(|token| rules.keys.contain(token));
-    match rules.api {
-        ApiAccess::Off => Err(HttpError::nothing_there()),
-        _ if has_key => Ok(true),
-        ApiAccess::Program => {
+) -> Result<AdmittedAs, HttpError> {
+    let keys = rules.keys.known();
+    let rights = bearer_token(request.headers()).and_then(|token| keys.api.rights_of(token));
+    match (rules.api, rights) {
+        (ApiAccess::Off, _) => Err(HttpError::nothing_there()),
+        (_, Some(rights)) => Ok(AdmittedAs::Key(rights)),
+        (ApiAccess::Program, None) => {
             program.authorize_api(api_request()).await.map_err(HttpError::refusal)?;
-            Ok(true)
+            Ok(AdmittedAs::Program)
         }
-        ApiAccess::Keys if !rules.keys.is_empty() => Err(HttpError::unauthorized()),
-        ApiAccess::Keys => rules.admit_host(host_of(request)).map(|()| false),
+        (ApiAccess::Keys, None) if !keys.are_none() => Err(rules.refuse_without_key()),
+        (ApiAccess::Keys, None) => rules.admit_host(host_of(request)).map(|()| AdmittedAs::Unknown),
     }
 }
 

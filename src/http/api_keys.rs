@@ -1,18 +1,20 @@
-//! Which keys open `/v1`.
+//! Which keys open `/v1`, and for what.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::values::Rights;
+
 /// The keys of a server. Only their digests are kept, so that no log and no `Debug` output can
 /// show a key.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct ApiKeys(Vec<[u8; 32]>);
+pub(crate) struct ApiKeys(Vec<([u8; 32], Rights)>);
 
 impl ApiKeys {
     /// Adds a key, which is visible ASCII without spaces: what `Authorization: Bearer` can carry.
-    pub(crate) fn add(&mut self, key: &str) -> Result<(), String> {
+    pub(crate) fn add(&mut self, key: &str, rights: Rights) -> Result<(), String> {
         if key.trim().is_empty() {
             return Err(
                 "an empty API key would let nobody in; give it at least one character".into()
@@ -21,35 +23,51 @@ impl ApiKeys {
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("an API key consists of visible ASCII characters without spaces".into());
         }
-        self.0.push(digest(key));
+        self.0.push((digest(key), rights));
         Ok(())
     }
 
-    /// Adds the keys of a file's text: one per line, without blank lines and those that begin with
-    /// `#`. A file without any key is an error, because it would be taken for protection.
-    pub(crate) fn add_lines(&mut self, text: &str) -> Result<(), String> {
-        let lines = text.lines().map(str::trim).enumerate();
-        let mut keys =
-            lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).peekable();
-        if keys.peek().is_none() {
-            return Err("it holds no API key; write one per line".into());
+    /// Reads the keys of a file's text: one per line, without blank lines and those that begin with
+    /// `#`. Behind a key and a space may stand what it is for; it is for everything otherwise. A
+    /// file without any key is an error, because it would be taken for protection.
+    pub(crate) fn of_lines(text: &str) -> Result<ApiKeys, String> {
+        let mut keys = ApiKeys::default();
+        for (index, line) in text.lines().map(str::trim).enumerate() {
+            if !line.is_empty() && !line.starts_with('#') {
+                keys.add_line(line).map_err(|reason| format!("line {}: {reason}", index + 1))?;
+            }
         }
-        for (index, key) in keys {
-            self.add(key).map_err(|reason| format!("line {}: {reason}", index + 1))?;
+        match keys.is_empty() {
+            true => Err("it holds no API key; write one per line".into()),
+            false => Ok(keys),
         }
-        Ok(())
+    }
+
+    fn add_line(&mut self, line: &str) -> Result<(), String> {
+        let (key, rights) = line.split_once(char::is_whitespace).unwrap_or((line, "all"));
+        self.add(key, rights.parse()?)
+    }
+
+    pub(crate) fn extend(&mut self, others: &ApiKeys) {
+        self.0.extend_from_slice(&others.0);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this is one of the keys. Takes the same time however much of a key is right, and
-    /// however long it is: digests are compared, and all of them.
-    pub(crate) fn contain(&self, brought: &str) -> bool {
+    /// What this key may do, if it is one; of a key that stands twice, both together. Takes the
+    /// same time however much of a key is right, and however long it is: digests are compared, and
+    /// all of them.
+    pub(crate) fn rights_of(&self, brought: &str) -> Option<Rights> {
         let brought = digest(brought);
-        let found = self.0.iter().map(|known| known.ct_eq(&brought));
-        found.fold(subtle::Choice::from(0), |any, one| any | one).into()
+        let mut found = None;
+        for (known, rights) in &self.0 {
+            if bool::from(known.ct_eq(&brought)) {
+                found = Some(found.map_or(*rights, |before| rights.and(before)));
+            }
+        }
+        found
     }
 }
 
@@ -67,36 +85,49 @@ impl fmt::Debug for ApiKeys {
 mod tests {
     use super::*;
 
+    fn all() -> Option<Rights> {
+        Some(Rights::all())
+    }
+
     #[test]
     fn only_a_whole_key_is_known() {
         let mut keys = ApiKeys::default();
-        assert!(keys.is_empty() && !keys.contain("") && !keys.contain("one"));
-        keys.add("one").unwrap();
-        keys.add("two,three").unwrap();
-        assert!(keys.contain("one") && keys.contain("two,three"));
+        assert!(keys.is_empty() && keys.rights_of("").is_none());
+        keys.add("one", Rights::all()).unwrap();
+        keys.add("two,three", Rights::all()).unwrap();
+        assert_eq!((keys.rights_of("one"), keys.rights_of("two,three")), (all(), all()));
         for wrong in ["", "on", "ones", "ONE", "two", "three", "one\0"] {
-            assert!(!keys.contain(wrong), "{wrong}");
+            assert_eq!(keys.rights_of(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn a_file_has_one_key_per_line() {
-        let mut keys = ApiKeys::default();
-        keys.add_lines("# of the publisher\n\n  one  \r\n#two\nthree").unwrap();
-        assert!(keys.contain("one") && keys.contain("three"));
-        assert!(!keys.contain("two") && !keys.contain("#two"));
-        for (text, words) in
-            [("", "no API key"), ("# only\n\n", "no API key"), ("a\nb c", "line 2")]
-        {
-            let refused = ApiKeys::default().add_lines(text).unwrap_err();
+        let text =
+            "# of the publisher\n\n  one  \r\n#two\nthree publish,read\nfour\tread\nfour  admin";
+        let keys = ApiKeys::of_lines(text).unwrap();
+        let rights = |key| keys.rights_of(key).map(|rights| rights.to_string());
+        assert_eq!(keys.rights_of("one"), all());
+        assert_eq!(rights("three").as_deref(), Some("publish,read"));
+        assert_eq!(rights("four").as_deref(), Some("read,admin"));
+        assert!(rights("two").is_none() && rights("#two").is_none());
+        for (text, words) in [
+            ("", "no API key"),
+            ("# only\n\n", "no API key"),
+            ("a\nb c", "line 2: \"c\" is no right"),
+            ("a publish read", "\"publish read\""),
+            ("a ,", "\"\" is no right"),
+            ("\u{e9}", "ASCII"),
+        ] {
+            let refused = ApiKeys::of_lines(text).unwrap_err();
             assert!(refused.contains(words), "{refused}");
         }
     }
 
     #[test]
     fn what_no_header_carries_is_no_key() {
-        for key in ["", " ", "a b", "é", "a\n"] {
-            assert!(ApiKeys::default().add(key).is_err(), "{key:?}");
+        for key in ["", " ", "a b", "\u{e9}", "a\n"] {
+            assert!(ApiKeys::default().add(key, Rights::all()).is_err(), "{key:?}");
         }
     }
 }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, ConnId, Limits, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
+    Answer, ConnId, Limits, Opening, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
 };
 use futures_lite::future;
 
-use super::{AccessRules, HttpError};
+use super::{AccessRules, HttpError, TokenClaims};
 use crate::values::{Counts, ExecutorChoice, NotAccepted, RefusalReason};
 
 /// The shard that a connection belongs to, as HTTP sees it. Clones are the same shard.
@@ -37,6 +37,9 @@ pub(crate) trait Backend: Clone + 'static {
 
     /// What clients may do by their own commands.
     fn permissions(&self) -> &Permissions;
+
+    /// How a connection begins whose client brought this token, if it may.
+    fn opening(&self, token: &TokenClaims) -> Result<Opening, NotOpened>;
 
     fn is_draining(&self) -> bool;
 
@@ -118,6 +121,17 @@ pub(crate) trait Backend: Clone + 'static {
     fn refuse_while_draining(&self) -> Result<(), HttpError> {
         if self.is_draining() { Err(HttpError::draining()) } else { Ok(()) }
     }
+}
+
+/// Why a connection does not begin although its token is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    /// A claim has not the form that it must have, in words for the client.
+    BadClaim(String),
+    /// The client, or its token, is revoked.
+    Revoked,
+    /// The shard has ended.
+    Closed,
 }
 
 /// What `/v1/stats` says of a shard's thread.

@@ -9,7 +9,9 @@ use corecast_shards::{
 };
 use serde_json::{Map, Value};
 
-use crate::values::{Anonymous, Claims};
+use super::Credential;
+use super::tokens::TokenClaims;
+use crate::values::{Anonymous, Claims, Right, Rights};
 
 /// What the connections of one shard may do, by what their handshakes brought. Connections whose
 /// claims say the same share it.
@@ -18,6 +20,9 @@ pub(crate) struct Grants {
     /// What the program's hooks leave to clients.
     known: Arc<Permissions>,
     anonymous: Arc<Permissions>,
+    /// Of API keys that are for reading alone, and for publishing alone.
+    readers: Arc<Permissions>,
+    publishers: Arc<Permissions>,
     /// By the claim `cast`, while a connection has it.
     by_claim: HashMap<String, Weak<Permissions>>,
     /// At how many entries those are looked for that no connection has.
@@ -29,15 +34,64 @@ const PURGE_MIN: usize = 64;
 
 impl Grants {
     pub(crate) fn new(known: Permissions, anonymous: Anonymous) -> Grants {
-        let anonymous = Arc::new(anonymous.restrict(known.clone()));
-        let (known, by_claim) = (Arc::new(known), HashMap::new());
-        Grants { known, anonymous, by_claim, purge_at: PURGE_MIN }
+        let restricted = |to: Anonymous| Arc::new(to.restrict(known.clone()));
+        let (reading, publishing) = (
+            Anonymous { join: true, ..Anonymous::none() },
+            Anonymous { join: false, ..Anonymous::all() },
+        );
+        Grants {
+            anonymous: restricted(anonymous),
+            readers: restricted(reading),
+            publishers: restricted(publishing),
+            known: Arc::new(known),
+            by_claim: HashMap::new(),
+            purge_at: PURGE_MIN,
+        }
     }
 
-    /// How a connection begins that brought nothing, or an API key.
-    pub(crate) fn without_claims(&self, has_key: bool) -> Opening {
-        let permissions = if has_key { &self.known } else { &self.anonymous };
-        Opening { permissions: Arc::clone(permissions), ..Opening::default() }
+    /// How a connection begins by what its handshake brought.
+    ///
+    /// # Errors
+    ///
+    /// When a claim of its token has not the form that it must have, in words for the client.
+    pub(crate) fn of_credential(
+        &mut self,
+        credential: &Credential,
+        now: Time,
+    ) -> Result<Opening, String> {
+        let permissions = match credential {
+            Credential::None => Arc::clone(&self.anonymous),
+            Credential::Key(rights) => self.of_rights(*rights),
+            Credential::Token(token) => return self.of_token(token, now),
+        };
+        Ok(Opening { permissions, ..Opening::default() })
+    }
+
+    /// What an API key permits: with the right to read, joins; with that to publish, messages.
+    fn of_rights(&self, rights: Rights) -> Arc<Permissions> {
+        match (rights.include(Right::Read), rights.include(Right::Publish)) {
+            (true, true) => Arc::clone(&self.known),
+            (true, false) => Arc::clone(&self.readers),
+            (false, true) => Arc::clone(&self.publishers),
+            (false, false) => Arc::new(Permissions::all(Permission::Forbidden)),
+        }
+    }
+
+    /// How a connection begins that brought this token: it may do what the claim `cast` names, and
+    /// without the claim nothing.
+    ///
+    /// # Errors
+    ///
+    /// When a claim has not the form that it must have, in words for the client.
+    pub(crate) fn of_token(&mut self, token: &TokenClaims, now: Time) -> Result<Opening, String> {
+        let none = Value::Object(Map::new());
+        let permissions = self.of_cast(token.all.get("cast").unwrap_or(&none))?;
+        let mut identity = identity(&token.all, now)?;
+        if let (Some(expiry), Some(until)) = (&mut identity.expires, token.until) {
+            // The leeway may let it stay longer.
+            expiry.at = self::expiry(until, now, since_1970()).at;
+        }
+        Ok(Opening { permissions, identity: Some(Arc::new(identity)), ..Opening::default() })
     }
 
     /// How a connection begins that has these claims of its program. Where they say nothing of what
@@ -194,10 +248,42 @@ mod tests {
         assert_eq!(*opening.permissions, Permissions::default());
         let subject = opening.identity.unwrap().subject.clone().unwrap();
         assert_eq!(subject.as_str(), "ann");
-        let opening = grants.without_claims(false);
-        assert_eq!(opening.permissions.join, Permission::Forbidden);
-        assert!(opening.identity.is_none());
-        assert_eq!(*grants.without_claims(true).permissions, Permissions::default());
+    }
+
+    #[test]
+    fn a_credential_permits_what_it_is_for() {
+        let mut grants = grants();
+        let key = |rights: &str| Credential::Key(rights.parse().unwrap());
+        for (credential, join, publish) in [
+            (Credential::None, false, false),
+            (key("all"), true, true),
+            (key("admin"), true, true),
+            (key("publish,read"), true, true),
+            (key("read"), true, false),
+            (key("publish"), false, true),
+            (Credential::Key(Rights::none()), false, false),
+        ] {
+            let opening = grants.of_credential(&credential, NOW).unwrap();
+            let Permissions { join: may_join, publish: may_publish, broadcast, .. } =
+                &*opening.permissions;
+            assert_eq!(*may_join == Permission::Allowed, join, "{credential:?}");
+            assert_eq!(*may_publish == Permission::Allowed, publish, "{credential:?}");
+            assert_eq!(*broadcast == Permission::Allowed, publish, "{credential:?}");
+            assert!(opening.identity.is_none());
+        }
+    }
+
+    #[test]
+    fn a_token_without_the_claim_permits_nothing_and_may_stay_for_the_leeway() {
+        let all = claims(&json!({"sub": "ann", "exp": 1}));
+        let until = since_1970().as_secs_f64() + 1e6;
+        let token = TokenClaims { all, until: Some(until) };
+        let opening = grants().of_credential(&Credential::Token(Arc::new(token)), NOW).unwrap();
+        assert_eq!(opening.permissions.join, Permission::Within(NameSet::default()));
+        assert_eq!(opening.permissions.broadcast, Permission::Forbidden);
+        let expires = opening.identity.unwrap().expires.unwrap();
+        assert_eq!(expires.unix_millis, 1_000);
+        assert!(expires.at > NOW + Duration::from_secs(999_000), "it is not over yet");
     }
 
     #[test]

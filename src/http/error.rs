@@ -79,6 +79,26 @@ impl HttpError {
             .with("www-authenticate", "Bearer")
     }
 
+    /// A token that is not accepted, and why (RFC 6750 section 3.1).
+    pub(crate) fn bad_token(why: impl Into<String>) -> HttpError {
+        HttpError::new(StatusCode::UNAUTHORIZED, "bad_token", why)
+            .with("www-authenticate", "Bearer error=\"invalid_token\"")
+    }
+
+    /// A client, or a token, that is revoked.
+    pub(crate) fn revoked() -> HttpError {
+        HttpError::bad_token("this user, or this token, is revoked")
+    }
+
+    /// An API key without the right that a route needs.
+    pub(crate) fn right_missing(right: &'static str) -> HttpError {
+        let message = format!(
+            "this API key has not the right {right}, which this needs: its line in the key file \
+             says what it may do"
+        );
+        HttpError::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> HttpError {
         HttpError::new(StatusCode::NOT_FOUND, "not_found", message)
     }

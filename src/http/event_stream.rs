@@ -1,23 +1,27 @@
 //! Who may read the events of a room, and how the answer begins.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use corecast_shards::{Format, Permission, RoomName};
+use corecast_shards::{Format, Identity, Permission, RoomName};
 use httpdate::HttpDate;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Request, Response, Version};
 
-use super::admission::{Admission, host_of};
-use super::fields::Few;
+use super::admission::{Admission, AdmittedAs, host_of};
+use super::few::Few;
 use super::response::Answered;
-use super::{Backend, HttpError};
+use super::tokens::BadToken;
+use super::{Backend, HttpError, NotOpened};
 
 /// A request for the messages of one room as Server-Sent Events (HTML Living Standard section 9.2),
 /// which the shard answers for as long as the client listens.
 #[derive(Debug)]
 pub(crate) struct EventStream {
     pub(crate) room: RoomName,
+    /// What is known of who asks: until when the stream may last, above all.
+    pub(crate) identity: Option<Arc<Identity>>,
     /// How the answer begins: its head, and the chunk that says after how long to come back.
     pub(crate) begin: Vec<u8>,
     /// After how many milliseconds to come back, as `begin` says.
@@ -29,6 +33,7 @@ pub(crate) struct EventStream {
 /// What was found out about a request for the events of a room that may be answered.
 struct Admitted<'a> {
     room: RoomName,
+    identity: Option<Arc<Identity>>,
     /// The origin of the page that asks.
     origin: Option<&'a HeaderValue>,
     by_event_source: bool,
@@ -43,15 +48,15 @@ impl EventStream {
     /// Judges a GET that may use `/v1`.
     pub(super) fn admit(
         shard: &impl Backend,
-        admission: Admission,
+        admission: &Admission,
         room: &str,
         request: &Request<Incoming>,
     ) -> Result<EventStream, HttpError> {
-        let Admitted { room, origin, by_event_source } =
+        let Admitted { room, identity, origin, by_event_source } =
             Admitted::judge(shard, admission, room, request)?;
         let retry_ms = retry_ms();
         let begin = begin(&fields(origin), retry_ms);
-        Ok(EventStream { room, begin, retry_ms, by_event_source })
+        Ok(EventStream { room, identity, begin, retry_ms, by_event_source })
     }
 
     /// Answers HEAD with the status and the header fields that GET is answered with, but for
@@ -59,7 +64,7 @@ impl EventStream {
     /// and joins no room.
     pub(super) fn head(
         shard: &impl Backend,
-        admission: Admission,
+        admission: &Admission,
         room: &str,
         request: &Request<Incoming>,
     ) -> Answered {
@@ -87,16 +92,12 @@ impl EventStream {
 impl<'a> Admitted<'a> {
     fn judge(
         shard: &impl Backend,
-        admission: Admission,
+        admission: &Admission,
         room: &str,
         request: &'a Request<Incoming>,
     ) -> Result<Admitted<'a>, HttpError> {
         let origin = admit_origin(shard, request)?;
-        if !admission.is_known() && anonymous_join(shard) != Permission::Allowed {
-            return Err(HttpError::forbidden(
-                "a caller that brings no API key may not join rooms here, and so may not read one",
-            ));
-        }
+        let identity = admit_caller(shard, admission.admitted_as(), room)?;
         let room = RoomName::new(room).map_err(|bad| HttpError::bad_request(bad.to_string()))?;
         if request.version() != Version::HTTP_11 {
             return Err(HttpError::http_11_required());
@@ -105,7 +106,34 @@ impl<'a> Admitted<'a> {
         if !by_event_source {
             shard.refuse_while_draining()?;
         }
-        Ok(Admitted { room, origin, by_event_source })
+        Ok(Admitted { room, identity, origin, by_event_source })
+    }
+}
+
+/// What is known of a caller that may join this room.
+fn admit_caller(
+    shard: &impl Backend,
+    caller: &AdmittedAs,
+    room: &str,
+) -> Result<Option<Arc<Identity>>, HttpError> {
+    match caller {
+        AdmittedAs::Key(_) | AdmittedAs::Program => Ok(None),
+        AdmittedAs::Unknown if anonymous_join(shard) == Permission::Allowed => Ok(None),
+        AdmittedAs::Unknown => Err(HttpError::forbidden(
+            "a caller that brings no API key may not join rooms here, and so may not read one",
+        )),
+        AdmittedAs::Token(claims) => {
+            let opening = shard.opening(claims).map_err(|why| match why {
+                NotOpened::BadClaim(words) => shard.rules().refuse(&BadToken::Claim(words.into())),
+                NotOpened::Revoked => HttpError::revoked(),
+                NotOpened::Closed => HttpError::draining(),
+            })?;
+            // Where the program decides about each join, it is not asked here, and this is none.
+            match &opening.permissions.join {
+                Permission::Within(names) if names.contains(room) => Ok(opening.identity),
+                _ => Err(HttpError::forbidden("the token does not allow this room to be joined")),
+            }
+        }
     }
 }
 

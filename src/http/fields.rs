@@ -5,7 +5,8 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
-use super::{Host, HttpError};
+use super::few::Few;
+use super::{Host, HttpError, Offered};
 
 /// `Sec-WebSocket-Accept`: 28 characters of base64.
 pub(crate) type Accept = [u8; 28];
@@ -30,50 +31,7 @@ pub(super) struct Fields<'a> {
     protocols: Few<'a>,
     pub(super) origins: Few<'a>,
     authorizations: Few<'a>,
-}
-
-/// The values of one header field; more than a request needs of one are refused by count.
-#[derive(Default)]
-pub(crate) struct Few<'a> {
-    values: [&'a [u8]; FEW],
-    count: usize,
-}
-
-const FEW: usize = 4;
-
-impl<'a> Few<'a> {
-    fn push(&mut self, value: &'a [u8]) {
-        if let Some(place) = self.values.get_mut(self.count) {
-            *place = value;
-        }
-        self.count += 1;
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
-        self.values.iter().take(self.count).copied()
-    }
-
-    /// The only value.
-    pub(crate) fn only(&self) -> Option<&'a [u8]> {
-        (self.count == 1).then_some(self.values[0])
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    fn has_token(&self, token: &str) -> bool {
-        let is = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes());
-        self.iter().any(|value| value.split(|byte| *byte == b',').any(is))
-    }
-}
-
-impl<'a> FromIterator<&'a [u8]> for Few<'a> {
-    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(values: I) -> Few<'a> {
-        let mut few = Few::default();
-        values.into_iter().for_each(|value| few.push(value));
-        few
-    }
+    cookies: Few<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -99,6 +57,7 @@ impl<'a> Fields<'a> {
             ("sec-websocket-protocol", &mut self.protocols),
             ("origin", &mut self.origins),
             ("authorization", &mut self.authorizations),
+            ("cookie", &mut self.cookies),
         ];
         let found = known.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
         found.map(|(_, field)| field)
@@ -170,11 +129,10 @@ impl<'a> Fields<'a> {
         self.protocols.iter().any(|list| list.split(|byte| *byte == b',').any(is))
     }
 
-    /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1).
-    pub(super) fn bearer(&self) -> Option<&'a str> {
-        let value = std::str::from_utf8(self.authorizations.iter().next()?).ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    /// What may say who sends a handshake with this query.
+    pub(super) fn offered(&self, query: Option<&'a str>) -> Offered<'a> {
+        let Fields { authorizations, cookies, protocols, .. } = *self;
+        Offered { authorizations, cookies, protocols, query }
     }
 }
 

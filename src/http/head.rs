@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::fields::{Accept, Body, Fields};
-use super::{AccessRules, Host, HttpError, path};
+use super::{AccessRules, Credential, Host, HttpError, path};
 use crate::program::HEADERS_MAX;
 
 /// What the first bytes of a request turned out to be.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Head {
     /// Not yet a whole head.
     Partial,
@@ -45,15 +45,15 @@ impl Door<'_> {
 }
 
 /// A handshake that is legal in every respect, and how it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Upgrade {
     /// Bytes of the head; what follows is the first frame's.
     pub(crate) len: usize,
     pub(crate) accept: Accept,
     /// The subprotocol `corecast.v1` was offered, and is selected.
     pub(crate) selects_protocol: bool,
-    /// It brought one of the server's API keys.
-    pub(crate) has_key: bool,
+    /// What it proved about who sends it.
+    pub(crate) credential: Credential,
     /// Where it came from.
     pub(crate) client_addr: IpAddr,
 }
@@ -129,9 +129,9 @@ fn judge(
     let host = host.ok_or_else(HttpError::bad_host)?;
     rules.admit_host(Some(host))?;
     rules.admit_origin(&fields.origins, host)?;
-    let has_key = rules.admit_token(fields.bearer())?;
+    let credential = rules.admit_credential(&fields.offered(target.query))?;
     let selects_protocol = fields.offer(SUBPROTOCOL);
-    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, has_key, client_addr }))
+    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, credential, client_addr }))
 }
 
 fn bad_target() -> HttpError {
@@ -143,6 +143,7 @@ struct RequestTarget<'a> {
     /// Of the absolute form only.
     authority: Option<&'a str>,
     path: &'a str,
+    query: Option<&'a str>,
 }
 
 impl<'a> RequestTarget<'a> {
@@ -161,7 +162,9 @@ impl<'a> RequestTarget<'a> {
             }
             _ => (None, target),
         };
-        Ok(RequestTarget { authority, path: rest.split('?').next().unwrap_or_default() })
+        let (path, query) =
+            rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        Ok(RequestTarget { authority, path, query })
     }
 
     /// Which host is meant: that of the target, whatever the header says (section 3.2.2).
@@ -208,7 +211,7 @@ mod tests {
             len: HANDSHAKE.len(),
             accept,
             selects_protocol: false,
-            has_key: false,
+            credential: Credential::None,
             client_addr: CLIENT,
         };
         assert_eq!(parse(&format!("{HANDSHAKE}frame")), Head::Upgrade(upgrade));

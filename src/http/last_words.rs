@@ -3,7 +3,8 @@
 
 use corecast_shards::Limits;
 
-use super::HttpError;
+use super::tokens::BadToken;
+use super::{AccessRules, HttpError};
 use crate::program::Refusal;
 
 /// The process has no descriptor, or the kernel no memory, for one more connection.
@@ -24,6 +25,16 @@ pub(crate) fn at_capacity(limit: usize) -> Vec<u8> {
 /// The program does not let this client connect.
 pub(crate) fn refused(refusal: Refusal) -> Vec<u8> {
     HttpError::refusal(refusal).to_bytes()
+}
+
+/// The client, or its token, is revoked.
+pub(crate) fn revoked() -> Vec<u8> {
+    HttpError::revoked().to_bytes()
+}
+
+/// A claim of a valid token has not the form that it must have.
+pub(crate) fn bad_claims(rules: &AccessRules, words: String) -> Vec<u8> {
+    rules.refuse(&BadToken::Claim(words.into())).to_bytes()
 }
 
 /// The client's address has as many connections as it may.

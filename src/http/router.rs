@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use hyper::Method;
 
 use super::admission::{Access, Admission};
+use super::refusals::{Refusals, Refused};
 use super::{HttpError, path};
 use crate::program::{Route, RouteHandler, ShardRoute};
+use crate::values::Right;
 
 /// Requests are matched by their canonical path, so that patterns are spelled the same way.
 fn canonical_pattern(pattern: &str) -> String {
@@ -50,40 +52,47 @@ pub(crate) enum Own {
     Revoke,
 }
 
-/// One path of the server's own, who may use it, and its methods.
+/// One path of the server's own, who may use it, and its methods with the right that each needs of
+/// an API key.
 struct OwnPath {
     pattern: &'static str,
     access: Access,
-    methods: &'static [(&'static str, Own)],
+    methods: &'static [OwnMethod],
 }
+
+type OwnMethod = (&'static str, Own, Option<Right>);
+
+const READ: Option<Right> = Some(Right::Read);
+const PUBLISH: Option<Right> = Some(Right::Publish);
+const ADMIN: Option<Right> = Some(Right::Admin);
 
 /// The server's own paths. Those without methods are answered with 404 to all who may ask.
 const OWN: [OwnPath; 18] = [
-    own("/", Access::Everybody, &[("GET", Own::Home)]),
-    own("/healthz", Access::Everybody, &[("GET", Own::Health)]),
-    own("/readyz", Access::Everybody, &[("GET", Own::Readiness)]),
-    own("/ws", Access::Everybody, &[("GET", Own::Handshake)]),
+    own("/", Access::Everybody, &[("GET", Own::Home, None)]),
+    own("/healthz", Access::Everybody, &[("GET", Own::Health, None)]),
+    own("/readyz", Access::Everybody, &[("GET", Own::Readiness, None)]),
+    own("/ws", Access::Everybody, &[("GET", Own::Handshake, None)]),
     own("/v1", Access::Api, &[]),
     own("/v1/", Access::Api, &[]),
     own("/v1/{*rest}", Access::Api, &[]),
-    own("/v1/stats", Access::Api, &[("GET", Own::Stats)]),
-    own("/v1/rooms", Access::Api, &[("GET", Own::Rooms)]),
-    own("/v1/rooms/{room}", Access::Api, &[("GET", Own::Room)]),
-    own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish)]),
-    own("/v1/rooms/{room}/events", Access::Api, &[("GET", Own::Events)]),
-    own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast)]),
-    own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick)]),
-    own("/v1/connections/{id}/emit", Access::Api, &[("POST", Own::Emit)]),
-    own("/v1/users/{sub}", Access::Api, &[("GET", Own::User), ("DELETE", Own::KickUser)]),
-    own("/v1/users/{sub}/emit", Access::Api, &[("POST", Own::EmitToUser)]),
-    own("/v1/revoke", Access::Api, &[("POST", Own::Revoke)]),
+    own("/v1/stats", Access::Api, &[("GET", Own::Stats, READ)]),
+    own("/v1/rooms", Access::Api, &[("GET", Own::Rooms, READ)]),
+    own("/v1/rooms/{room}", Access::Api, &[("GET", Own::Room, READ)]),
+    own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish, PUBLISH)]),
+    own("/v1/rooms/{room}/events", Access::Events, &[("GET", Own::Events, READ)]),
+    own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast, PUBLISH)]),
+    own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick, ADMIN)]),
+    own("/v1/connections/{id}/emit", Access::Api, &[("POST", Own::Emit, PUBLISH)]),
+    own(
+        "/v1/users/{sub}",
+        Access::Api,
+        &[("GET", Own::User, READ), ("DELETE", Own::KickUser, ADMIN)],
+    ),
+    own("/v1/users/{sub}/emit", Access::Api, &[("POST", Own::EmitToUser, PUBLISH)]),
+    own("/v1/revoke", Access::Api, &[("POST", Own::Revoke, ADMIN)]),
 ];
 
-const fn own(
-    pattern: &'static str,
-    access: Access,
-    methods: &'static [(&'static str, Own)],
-) -> OwnPath {
+const fn own(pattern: &'static str, access: Access, methods: &'static [OwnMethod]) -> OwnPath {
     OwnPath { pattern, access, methods }
 }
 
@@ -99,7 +108,14 @@ pub(crate) struct Router {
 /// One path: who may use it, and what answers each method.
 struct Place {
     access: Access,
-    methods: Vec<(Method, Endpoint)>,
+    methods: Vec<Answering>,
+}
+
+/// What answers a method, and the right that this needs of an API key.
+struct Answering {
+    method: Method,
+    endpoint: Endpoint,
+    right: Option<Right>,
 }
 
 /// A path that was found. What answers there comes out only for an [`Admission`], so that no
@@ -139,12 +155,11 @@ impl Router {
         for ShardRoute { method, path, handler } in routes {
             let place = places.entry(canonical_pattern(&path));
             let place = place.or_insert(Place { access: Access::Program, methods: Vec::new() });
-            place.methods.push((method, Endpoint::Program(handler)));
+            let endpoint = Endpoint::Program(handler);
+            place.methods.push(Answering { method, endpoint, right: None });
         }
         for OwnPath { pattern, access, methods } in OWN {
-            let method = |name: &str| Method::from_bytes(name.as_bytes()).expect("it is a token");
-            let methods = methods.iter().map(|(name, own)| (method(name), Endpoint::Own(*own)));
-            let place = Place { access, methods: methods.collect() };
+            let place = Place { access, methods: methods.iter().map(Answering::of_own).collect() };
             places.entry(pattern.to_owned()).or_insert(place);
         }
         let mut paths = matchit::Router::new();
@@ -166,6 +181,13 @@ impl Router {
     }
 }
 
+impl Answering {
+    fn of_own(&(name, own, right): &OwnMethod) -> Answering {
+        let method = Method::from_bytes(name.as_bytes()).expect("it is a token");
+        Answering { method, endpoint: Endpoint::Own(own), right }
+    }
+}
+
 impl Found<'_> {
     pub(crate) fn access(&self) -> Access {
         self.place.access
@@ -181,27 +203,35 @@ impl Found<'_> {
         &self.parameters
     }
 
-    /// What answers this method, for a request that may enter. HEAD is answered as GET without the
-    /// body.
-    pub(crate) fn enter(&self, _: Admission, method: &Method) -> Result<&Endpoint, HttpError> {
+    /// What answers this method, for a request that may enter and has the right that it needs. HEAD
+    /// is answered as GET without the body.
+    pub(crate) fn enter(
+        &self,
+        admission: &Admission,
+        method: &Method,
+        refusals: &Refusals,
+    ) -> Result<&Endpoint, HttpError> {
         let methods = &self.place.methods;
         if methods.is_empty() {
             return Err(HttpError::nothing_there());
         }
-        let is = |wanted: &Method| methods.iter().find(|(method, _)| method == wanted);
+        let is = |wanted: &Method| methods.iter().find(|answering| answering.method == wanted);
         let as_get = || is(&Method::GET).filter(|_| method == Method::HEAD);
-        is(method).or_else(as_get).map(|(_, endpoint)| endpoint).ok_or_else(|| self.otherwise())
-    }
-
-    /// Whether what answers GET answers HEAD, too.
-    fn has_head(&self) -> bool {
-        self.place.methods.iter().any(|(method, _)| method == Method::GET)
+        let answering = is(method).or_else(as_get).ok_or_else(|| self.otherwise())?;
+        match answering.right.filter(|right| !admission.includes(*right)) {
+            None => Ok(&answering.endpoint),
+            Some(right) => {
+                refusals.count(Refused::Right);
+                Err(HttpError::right_missing(right.name()))
+            }
+        }
     }
 
     fn otherwise(&self) -> HttpError {
         let mut allowed: Vec<_> =
-            self.place.methods.iter().map(|(method, _)| method.as_str()).collect();
-        if self.has_head() && !allowed.contains(&"HEAD") {
+            self.place.methods.iter().map(|answering| answering.method.as_str()).collect();
+        // What answers GET answers HEAD, too.
+        if allowed.contains(&"GET") && !allowed.contains(&"HEAD") {
             allowed.push("HEAD");
         }
         HttpError::method_not_allowed(allowed.join(", "))
@@ -211,11 +241,16 @@ impl Found<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::admission::AdmittedAs;
     use crate::program::{HttpResponse, RouteRequest, unary};
 
     fn route(method: Method, path: &str) -> Route<RouteRequest> {
         let handler = unary(async |_: RouteRequest| Ok(HttpResponse::text("yes")));
         Route { method, path: path.to_owned(), handler }
+    }
+
+    fn unknown() -> Admission {
+        Admission::for_tests(AdmittedAs::Unknown)
     }
 
     fn router(routes: Vec<Route<RouteRequest>>) -> Router {
@@ -237,7 +272,7 @@ mod tests {
         let enter = |method: Method, path: &str| {
             let found = router.find(path).expect("the path is known");
             assert_eq!(found.access(), Access::Program, "{path}");
-            let entered = found.enter(Admission::for_tests(), &method).map(drop);
+            let entered = found.enter(&unknown(), &method, &Refusals::default()).map(drop);
             (entered, found.parameters)
         };
         let name = vec![("name".to_owned(), "a%2Fb".to_owned())];
@@ -245,7 +280,7 @@ mod tests {
         assert_eq!(enter(Method::HEAD, "/%68ello/a%2fb"), (Ok(()), name));
         assert_eq!(enter(Method::HEAD, "/").0, Ok(()));
         let events = router.find("/v1/rooms/r/events").expect("the path is known");
-        let entered = |method| events.enter(Admission::for_tests(), &method).map(drop);
+        let entered = |method| events.enter(&unknown(), &method, &Refusals::default()).map(drop);
         assert_eq!(entered(Method::HEAD), Ok(()));
         assert_eq!(entered(Method::POST), Err(HttpError::method_not_allowed("GET, HEAD")));
         assert_eq!(enter(Method::GET, "/metrics").0, Ok(()));
@@ -272,10 +307,44 @@ mod tests {
             let access = router.find(path).map(|found| found.access());
             assert_eq!(access, Some(Access::Api), "{path}");
         }
+        let events = router.find("/%76%31/rooms/a%2fb/events").map(|found| found.access());
+        assert_eq!(events, Some(Access::Events));
         for path in ["/V1/stats", "//v1/stats", "/%2576%2531/stats", "/v1%2Fstats"] {
             let access = router.find(path).map(|found| found.access());
             assert_eq!(access, Some(Access::Program), "{path}");
         }
+    }
+
+    #[test]
+    fn every_method_below_v1_needs_a_right() {
+        let (router, refusals) = (router(Vec::new()), Refusals::default());
+        for OwnPath { pattern, methods, .. } in OWN {
+            for (method, _, right) in methods {
+                assert_eq!(right.is_some(), pattern.starts_with("/v1/"), "{method} {pattern}");
+            }
+        }
+        for (method, path, needed) in [
+            (Method::GET, "/v1/stats", "read"),
+            (Method::GET, "/v1/rooms/r", "read"),
+            (Method::HEAD, "/v1/rooms/r/events", "read"),
+            (Method::POST, "/v1/rooms/r/publish", "publish"),
+            (Method::POST, "/v1/broadcast", "publish"),
+            (Method::POST, "/v1/connections/c/emit", "publish"),
+            (Method::DELETE, "/v1/connections/c", "admin"),
+        ] {
+            for rights in ["publish", "read", "admin"] {
+                let admission = Admission::for_tests(AdmittedAs::Key(rights.parse().unwrap()));
+                let found = router.find(path).expect("the path is known");
+                let entered = found.enter(&admission, &method, &refusals).map(drop);
+                let expected = match rights == needed || rights == "admin" {
+                    true => Ok(()),
+                    false => Err(HttpError::right_missing(needed)),
+                };
+                assert_eq!(entered, expected, "{method} {path} with {rights}");
+            }
+        }
+        let refused = refusals.counts().find(|(name, _)| *name == "right");
+        assert_eq!(refused, Some(("right", 8)));
     }
 
     #[test]

@@ -61,7 +61,7 @@ async fn route<B: Backend>(
     let found = router.find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
     let (access, api) = (found.access(), || api_request(&request, &found, caller));
     let admission = admission::admit(access, shard.rules(), &**program, &request, api).await?;
-    let endpoint = found.enter(admission, request.method())?;
+    let endpoint = found.enter(&admission, request.method(), &shard.rules().refusals)?;
     let parameter = || found.parameters().first().and_then(|(_, value)| path::decode(value));
     let named = || parameter().ok_or_else(|| HttpError::bad_request("the path is not UTF-8"));
     let own = match endpoint {
@@ -83,10 +83,10 @@ async fn route<B: Backend>(
         Own::Room => rooms::one(shard, &named()?).await,
         Own::Publish => publish(shard, &named()?, request).await,
         Own::Events if request.method() == Method::HEAD => {
-            EventStream::head(shard, admission, &named()?, &request)
+            EventStream::head(shard, &admission, &named()?, &request)
         }
         Own::Events => {
-            return EventStream::admit(shard, admission, &named()?, &request).map(Reply::Events);
+            return EventStream::admit(shard, &admission, &named()?, &request).map(Reply::Events);
         }
         Own::Broadcast => broadcast(shard, request).await,
         Own::Emit => emit(shard, parameter().as_deref(), request).await,

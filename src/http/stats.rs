@@ -1,5 +1,6 @@
 //! The figures of all shards.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use corecast_shards::{Amount, Answer, Disconnect, Latencies, Limits, ShardStats};
@@ -24,11 +25,18 @@ pub(super) async fn stats(shard: &impl Backend) -> Answered {
         "shards": shards.iter().map(|stats| describe(stats, shard.thread(stats.shard))).collect::<Vec<_>>(),
         "limits": limits(shard.limits()),
         "http_connections": shard.http_connections(),
-        "refused": shard.refusals(),
+        "refused": refused(shard),
         "anonymous": shard.rules().anonymous.to_string(),
         "executor": shard.executor().name(),
         "executor_reason": shard.executor().reason(),
     }))
+}
+
+/// What was refused, by reason: by limits, and by rules about who may do what.
+fn refused(shard: &impl Backend) -> BTreeMap<&'static str, u64> {
+    let mut refused = shard.refusals();
+    refused.extend(shard.rules().refusals.counts());
+    refused
 }
 
 fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {

@@ -8,7 +8,7 @@ use hyper::header::{
     SEC_WEBSOCKET_PROTOCOL,
 };
 
-use crate::values::parameter;
+use crate::values::{Claims, parameter};
 
 /// Header fields of one request. Browsers send about 15.
 pub(crate) const HEADERS_MAX: usize = 100;
@@ -31,6 +31,7 @@ pub struct Handshake {
     caller: Caller,
     target: Box<str>,
     headers: HeaderMap,
+    token_claims: Option<Claims>,
 }
 
 impl Handshake {
@@ -60,7 +61,21 @@ impl Handshake {
             }
             _ => target,
         };
-        Handshake { caller, target: target.into(), headers }
+        Handshake { caller, target: target.into(), headers, token_claims: None }
+    }
+
+    /// The same with what its token says.
+    pub(crate) fn with_token_claims(self, token_claims: Option<Claims>) -> Handshake {
+        Handshake { token_claims, ..self }
+    }
+
+    /// What the client's token says, in [`Builder::authorize`](crate::Builder::authorize), if it
+    /// brought one and the server has a key for tokens: it is valid then.
+    ///
+    /// Claims that the hook returns take the place of these, with all that they permit; when it
+    /// returns none, these hold.
+    pub fn token_claims(&self) -> Option<&Claims> {
+        self.token_claims.as_ref()
     }
 
     /// The other end of the socket. Behind a proxy this is the proxy: see

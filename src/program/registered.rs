@@ -164,6 +164,9 @@ pub(crate) trait ShardProgram {
     /// Whether a client may connect, and as whom.
     fn authorize(&self, handshake: Handshake) -> Work<Result<Claims, Refusal>>;
 
+    /// Whether the program verifies fresh tokens itself.
+    fn refreshes(&self) -> bool;
+
     /// Whose a fresh token of a client is.
     fn refresh(
         &self,
@@ -256,6 +259,10 @@ impl<C: 'static> ShardProgram for Handlers<C> {
                 Err(Refusal::unknown_client())
             })
         })
+    }
+
+    fn refreshes(&self) -> bool {
+        self.refresh.is_some()
     }
 
     fn refresh(

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use corecast_shards::{ConnId, Opening, Refresh};
+use corecast_shards::{ConnId, Credentials, Opening, Refresh};
 
 use super::addresses::AddressPlace;
 use super::driver::{ShardDriver, SpawnRequest};
@@ -58,8 +58,8 @@ impl ShardDriver {
     /// Makes a connection on which the messages of a room are asked for a member of it.
     pub(super) fn open_event_stream(&mut self, socket: PlacedSocket, events: EventStream) {
         self.take_outputs();
-        let EventStream { room, begin, .. } = events;
-        let id = self.shard.open_event_stream(&room, &begin);
+        let EventStream { room, identity, begin, .. } = events;
+        let id = self.shard.open_event_stream(&room, &begin, identity);
         self.keep_socket(id, socket);
     }
 
@@ -80,7 +80,7 @@ impl ShardDriver {
     /// Takes a connection back from its task, because its next request is a handshake: the first of
     /// these bytes.
     pub(super) fn take_back(&mut self, connection: HttpConnection, bytes: &[u8]) {
-        self.reception.take_back(connection, bytes);
+        self.reception.take_back(connection, bytes, &mut self.shard);
         self.admit_arrivals();
     }
 
@@ -94,10 +94,34 @@ impl ShardDriver {
         let now = self.now();
         let verdict = claims.and_then(|claims| {
             let credentials = self.reception.grants.refreshed(&claims, now)?;
+            Ok((credentials, claims))
+        });
+        self.renew(id, refresh, verdict);
+    }
+
+    /// Verifies a fresh token of a client by the server's own keys.
+    pub(super) fn verify_refresh(&mut self, id: ConnId, refresh: Refresh) {
+        let (now, rules) = (self.now(), self.reception.state.rules());
+        let verdict = rules.judge_refresh(refresh.token.as_str()).and_then(|token| {
+            let opening = self.reception.grants.of_token(&token, now)?;
+            let Opening { permissions, identity, .. } = opening;
+            let identity = identity.unwrap_or_default();
+            Ok((Credentials { permissions, identity }, token.all))
+        });
+        self.renew(id, refresh, verdict);
+    }
+
+    fn renew(
+        &mut self,
+        id: ConnId,
+        refresh: Refresh,
+        verdict: Result<(Credentials, Claims), String>,
+    ) {
+        let verdict = verdict.map(|(credentials, claims)| {
             if self.sessions.contains_key(&id) {
                 self.renewals.insert(id, claims);
             }
-            Ok(credentials)
+            credentials
         });
         self.shard.end_refresh(id, refresh, verdict);
     }

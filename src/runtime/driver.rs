@@ -379,7 +379,7 @@ impl ShardDriver {
     }
 
     fn read_handshakes(&mut self) {
-        let read = self.reception.read_handshakes();
+        let read = self.reception.read_handshakes(&mut self.shard);
         (0..read).for_each(|_| self.event_progress.on_handshake_read());
         self.admit_arrivals();
     }

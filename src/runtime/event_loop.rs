@@ -151,6 +151,12 @@ impl EventLoop {
     }
 
     fn spawn_call(&self, call: Call) {
+        let call = match call.kind {
+            CallKind::Refresh(refresh) if !self.program.refreshes() => {
+                return self.handle.verify_refresh(call.conn, refresh);
+            }
+            kind => Call { kind, ..call },
+        };
         let (id, session, handle) = (call.conn, self.session(call.conn), self.handle.clone());
         let timeout = self.program.timeout();
         match call.kind {

@@ -302,6 +302,15 @@ impl ShardHandle {
         self.notify();
     }
 
+    /// Verifies a fresh token of a client by the server's own keys.
+    pub(super) fn verify_refresh(&self, id: ConnId, refresh: Refresh) {
+        self.0.driver.with(|driver| {
+            driver.verify_refresh(id, refresh);
+            driver.handlers -= 1;
+        });
+        self.notify();
+    }
+
     /// Says what the program decided about a handshake.
     pub(super) fn end_authorize(
         &self,

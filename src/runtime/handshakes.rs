@@ -22,11 +22,11 @@ const PENDING_BYTES_PER_TURN: usize = 64 << 10;
 
 impl Reception {
     /// Reads what connections say before they are WebSockets. Returns how many were read.
-    pub(super) fn read_handshakes(&mut self) -> usize {
+    pub(super) fn read_handshakes(&mut self, shard: &mut Shard) -> usize {
         let (begin, mut bytes) = (Instant::now(), 0);
         for read in 0..PENDING_READS_PER_TURN {
             let Some(key) = self.pending.next_readable() else { return read };
-            bytes += self.read_pending(key);
+            bytes += self.read_pending(key, shard);
             if bytes > PENDING_BYTES_PER_TURN || begin.elapsed() > QUANTUM_TIME_MAX {
                 return read + 1;
             }
@@ -36,7 +36,7 @@ impl Reception {
 
     /// Reads one of them once, and puts it in line again if it may have more to say. Returns how
     /// many bytes there were.
-    fn read_pending(&mut self, key: u64) -> usize {
+    fn read_pending(&mut self, key: u64, shard: &mut Shard) -> usize {
         let Some(waiting) = self.pending.get_mut(key) else { return 0 };
         if waiting.awaiting.is_some() {
             return 0;
@@ -48,7 +48,7 @@ impl Reception {
             Ok(len @ 1..) => {
                 self.pending.queue(key);
                 if !answered {
-                    self.on_bytes(key, &buffer[..len]);
+                    self.on_bytes(key, &buffer[..len], shard);
                 }
                 len
             }
@@ -63,27 +63,27 @@ impl Reception {
     }
 
     /// More of a head has come, or all of it.
-    fn on_bytes(&mut self, key: u64, bytes: &[u8]) {
+    fn on_bytes(&mut self, key: u64, bytes: &[u8], shard: &mut Shard) {
         let head_max = self.state.limits().head_bytes;
         let Some(waiting) = self.pending.get_mut(key) else { return };
         if waiting.preface != Preface::Done {
-            return self.on_preface(key, bytes);
+            return self.on_preface(key, bytes, shard);
         }
         if waiting.head.is_empty() {
-            return self.on_head(key, bytes);
+            return self.on_head(key, bytes, shard);
         }
         let is_due = waiting.extend_head(bytes);
         if is_due || waiting.head.len() > head_max {
             let head = std::mem::take(&mut waiting.head);
-            self.on_head(key, &head);
+            self.on_head(key, &head, shard);
         }
     }
 
     /// More of what a proxy sends first has come, or all of it.
-    fn on_preface(&mut self, key: u64, bytes: &[u8]) {
+    fn on_preface(&mut self, key: u64, bytes: &[u8], shard: &mut Shard) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
         if let Preface::Skip(left) = waiting.preface {
-            return self.end_preface(key, left, bytes);
+            return self.end_preface(key, left, bytes, shard);
         }
         if !self.state.rules().proxies.trust(waiting.caller.client_addr) {
             self.state.note_refusal(RefusalReason::ProxyProtocol);
@@ -105,13 +105,13 @@ impl Reception {
                     }
                     waiting.caller.client_addr = source;
                 }
-                self.end_preface(key, len, &bytes);
+                self.end_preface(key, len, &bytes, shard);
             }
         }
     }
 
     /// Passes over the last bytes of what a proxy sends first.
-    fn end_preface(&mut self, key: u64, left: usize, bytes: &[u8]) {
+    fn end_preface(&mut self, key: u64, left: usize, bytes: &[u8], shard: &mut Shard) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let (passed, rest) = bytes.split_at(left.min(bytes.len()));
         waiting.preface = match left - passed.len() {
@@ -119,12 +119,12 @@ impl Reception {
             left => Preface::Skip(left),
         };
         if !rest.is_empty() {
-            self.on_head(key, rest);
+            self.on_head(key, rest, shard);
         }
     }
 
     /// Judges all that a connection has said.
-    fn on_head(&mut self, key: u64, bytes: &[u8]) {
+    fn on_head(&mut self, key: u64, bytes: &[u8], shard: &mut Shard) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let (limit, rules) = (self.state.limits().head_bytes, self.state.rules());
         let door = Door {
@@ -132,7 +132,7 @@ impl Reception {
             admit: &|client| self.state.admit_handshake(client),
         };
         match Head::parse(bytes, limit, rules, door) {
-            Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, bytes),
+            Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, bytes, shard),
             Head::Partial => waiting.keep_head(bytes.to_vec()),
             Head::Request { .. } => self.hand_to_http(key, bytes),
             Head::Refused(error) => self.answer(key, &error.to_bytes()),
@@ -140,22 +140,33 @@ impl Reception {
     }
 
     /// A whole handshake stands at the begin of the bytes. What follows it is the first frame's.
-    fn on_handshake(&mut self, key: u64, upgrade: Upgrade, bytes: &[u8]) {
+    fn on_handshake(&mut self, key: u64, upgrade: Upgrade, bytes: &[u8], shard: &mut Shard) {
         let (head, rest) = bytes.split_at(upgrade.len);
         if self.state.is_draining() {
             return self.answer(key, &last_words::draining());
         }
+        let opening = match self.grants.of_credential(&upgrade.credential, self.state.now()) {
+            Ok(opening) => opening,
+            Err(words) => {
+                return self.answer(key, &last_words::bad_claims(self.state.rules(), words));
+            }
+        };
+        if opening.identity.as_ref().is_some_and(|identity| shard.refuses(identity)) {
+            return self.answer(key, &last_words::revoked());
+        }
         if self.session_policy == SessionPolicy::Nothing {
-            return self.upgrade_without_claims(key, &upgrade, rest.to_vec(), None);
+            return self.upgrade(key, &upgrade, rest.to_vec(), None, opening);
         }
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let caller = Caller { client_addr: upgrade.client_addr, ..waiting.caller };
         let handshake = Handshake::read(head, caller).expect("this head was read as a handshake");
+        let claims = upgrade.credential.claims();
         if self.session_policy == SessionPolicy::Sessions {
-            let session = Session::new(handshake, Claims::anonymous());
-            return self.upgrade_without_claims(key, &upgrade, rest.to_vec(), Some(session));
+            let session = Session::new(handshake, claims.unwrap_or_default());
+            return self.upgrade(key, &upgrade, rest.to_vec(), Some(session), opening);
         }
-        waiting.awaiting = Some(AwaitingAuthorization { upgrade, rest: rest.to_vec() });
+        let handshake = handshake.with_token_claims(claims);
+        waiting.awaiting = Some(AwaitingAuthorization { upgrade, rest: rest.to_vec(), opening });
         self.arrivals.push(Arrival::Undecided { key, handshake });
     }
 
@@ -171,19 +182,19 @@ impl Reception {
         let Some(awaiting) = waiting.and_then(|waiting| waiting.awaiting.take()) else {
             return;
         };
-        let AwaitingAuthorization { upgrade, rest } = awaiting;
+        let AwaitingAuthorization { upgrade, rest, opening } = awaiting;
         let claims = match verdict {
             Ok(claims) => claims,
             Err(refusal) => return self.answer(key, &last_words::refused(refusal)),
         };
-        let opening = match claims.is_anonymous() {
-            true => Ok(self.grants.without_claims(upgrade.has_key)),
-            false => self.grants.of_program(&claims, self.state.now()),
+        // What the program says takes the place of what the handshake brought.
+        let (opening, claims) = match claims.is_anonymous() {
+            true => (Ok(opening), upgrade.credential.claims().unwrap_or_default()),
+            false => (self.grants.of_program(&claims, self.state.now()), claims),
         };
         match opening {
             Ok(Opening { identity: Some(identity), .. }) if shard.refuses(&identity) => {
-                let refusal = Refusal::unauthorized("this user, or this token, is revoked");
-                self.answer(key, &last_words::refused(refusal));
+                self.answer(key, &last_words::revoked());
             }
             Ok(opening) => {
                 let session = Session::new(handshake, claims);
@@ -194,18 +205,6 @@ impl Reception {
                 self.answer(key, &last_words::refused(Refusal::unknown_client()));
             }
         }
-    }
-
-    /// Answers a handshake that brought an API key, or nothing.
-    fn upgrade_without_claims(
-        &mut self,
-        key: u64,
-        upgrade: &Upgrade,
-        rest: Vec<u8>,
-        session: Option<Session>,
-    ) {
-        let opening = self.grants.without_claims(upgrade.has_key);
-        self.upgrade(key, upgrade, rest, session, opening);
     }
 
     /// Answers a handshake. What follows its head is the first frame's.
@@ -245,7 +244,12 @@ impl Reception {
 
     /// Takes a connection back from its task, because its next request is a handshake: the first of
     /// these bytes.
-    pub(super) fn take_back(&mut self, connection: HttpConnection, bytes: &[u8]) {
+    pub(super) fn take_back(
+        &mut self,
+        connection: HttpConnection,
+        bytes: &[u8],
+        shard: &mut Shard,
+    ) {
         let HttpConnection { fd, caller, place, address_place } = connection;
         let token = PENDING | self.pending.next_key();
         if let Err(error) = self.epoll.rename_socket(&fd, token) {
@@ -255,7 +259,7 @@ impl Reception {
         let mut waiting = PendingHandshake::new(fd, caller);
         (waiting.place, waiting.address_place) = (Some(place), address_place);
         let key = self.pending.insert(waiting, deadline);
-        self.on_head(key, bytes);
+        self.on_head(key, bytes, shard);
     }
 
     /// Leaves a connection to a task of its own, which the poller wakes from here on.

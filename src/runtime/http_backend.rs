@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, ConnId, Full, Limits, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
+    Answer, ConnId, Full, Limits, Opening, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
 };
 
 use super::handle::ShardHandle;
 use super::oneshot::OneshotReceiver;
 use super::server_state::{RequestGuard, ServerState};
 use super::sleep::Sleep;
-use crate::http::{AccessRules, Backend, ThreadStats};
+use crate::http::{AccessRules, Backend, NotOpened, ThreadStats, TokenClaims};
 use crate::values::{ExecutorChoice, NotAccepted, RefusalReason};
 
 /// How long a caller waits before it tries again to send to a connection for which too much waits:
@@ -53,6 +53,19 @@ impl Backend for ShardHandle {
 
     fn permissions(&self) -> &Permissions {
         ShardHandle::permissions(self)
+    }
+
+    fn opening(&self, token: &TokenClaims) -> Result<Opening, NotOpened> {
+        let now = self.state().now();
+        let opening = self.driver().with(|driver| {
+            let opening = driver.reception.grants.of_token(token, now);
+            let opening = opening.map_err(NotOpened::BadClaim)?;
+            match opening.identity.as_ref().is_some_and(|identity| driver.shard.refuses(identity)) {
+                true => Err(NotOpened::Revoked),
+                false => Ok(opening),
+            }
+        });
+        opening.unwrap_or(Err(NotOpened::Closed))
     }
 
     fn is_draining(&self) -> bool {

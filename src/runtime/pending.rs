@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use corecast_shards::Time;
+use corecast_shards::{Opening, Time};
 
 use super::addresses::AddressPlace;
 use super::server_state::HttpPlace;
@@ -52,6 +52,8 @@ pub(crate) enum Preface {
 pub(crate) struct AwaitingAuthorization {
     pub(crate) upgrade: Upgrade,
     pub(crate) rest: Vec<u8>,
+    /// How the connection begins if the program says nothing of that.
+    pub(crate) opening: Opening,
 }
 
 /// All pending handshakes of a shard, by key; a key is never used twice.

@@ -6,7 +6,7 @@ use corecast_shards::{Limits, RoomPolicies, SEND_BUFFER_BYTES, SlowPolicy};
 
 use super::executor_trial::Trial;
 use super::start_error::StartError;
-use crate::http::AccessRules;
+use crate::http::{AccessRules, ClaimRules};
 use crate::program::ApiAccess;
 use crate::values::{Anonymous, Executor};
 
@@ -89,21 +89,40 @@ impl Settings {
         if self.proxy_protocol && self.access.proxies.is_empty() {
             return Err(StartError::ProxyProtocol);
         }
+        self.check_tokens().map_err(|reason| StartError::Token { reason })?;
         self.limits.check().map_err(|message| StartError::Limit { message })
+    }
+
+    /// What is said of tokens means nothing without a key for them.
+    fn check_tokens(&self) -> Result<(), String> {
+        let access = &self.access;
+        let is_said = access.token_cookie.is_some() || access.claims != ClaimRules::default();
+        if is_said && access.keys.known().tokens.is_empty() {
+            return Err("there is no key for tokens, so that none is accepted; add \
+                        --jwt-secret-file, --jwt-key-file or --jwks-file"
+                .to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether everybody who reaches the server is let in, because nothing is asked for.
+    pub(crate) fn is_wide_open(&self) -> bool {
+        self.open && self.access.keys.known().are_none() && !self.access.program_authorizes
     }
 }
 
 impl Settings {
     /// Who may do what on the address that is listened on.
     pub(crate) fn rules(&self, address: SocketAddr) -> AccessRules {
-        let loopback_only = address.ip().is_loopback() && !self.open && self.access.keys.is_empty();
+        let loopback_only =
+            address.ip().is_loopback() && !self.open && self.access.keys.known().are_none();
         let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
         AccessRules { loopback_only, anonymous, ..self.access.clone() }
     }
 
     /// A server with keys is closed for those who bring none, unless the program looks at each.
     fn anonymous_by_default(&self) -> Anonymous {
-        match self.access.keys.is_empty() || self.access.program_authorizes {
+        match self.access.keys.known().are_none() || self.access.program_authorizes {
             true => Anonymous::all(),
             false => Anonymous::none(),
         }
@@ -113,8 +132,8 @@ impl Settings {
     fn exposure(&self) -> Exposure {
         let access = &self.access;
         Exposure {
-            http_api: access.keys.is_empty() && access.api == ApiAccess::Keys,
-            connections: access.keys.is_empty()
+            http_api: access.keys.known().are_none() && access.api == ApiAccess::Keys,
+            connections: access.keys.known().are_none()
                 && self.anonymous.is_none()
                 && !access.program_authorizes,
         }
@@ -124,6 +143,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::values::Rights;
 
     #[test]
     fn nobody_is_exposed_by_accident() {
@@ -133,7 +153,7 @@ mod tests {
         settings.open = true;
         assert!(settings.check().is_ok());
         settings.open = false;
-        settings.access.keys.add("secret").unwrap();
+        settings.access.keys.add_api_key("secret", Rights::all()).unwrap();
         assert!(settings.check().is_ok());
         assert_eq!(settings.rules(settings.listen[0]).anonymous, Anonymous::none());
 
@@ -153,6 +173,16 @@ mod tests {
         );
         settings.anonymous = Some(Anonymous::all());
         assert!(settings.check().is_ok(), "it was decided");
+    }
+
+    #[test]
+    fn what_is_said_of_tokens_needs_a_key_for_them() {
+        let mut settings = Settings::default();
+        settings.access.claims.audiences.push("chat".to_owned());
+        let refused = settings.check().expect_err("no token would be accepted").to_string();
+        assert!(refused.contains("--jwt-secret-file"), "{refused}");
+        settings.access = AccessRules { token_cookie: Some("t".into()), ..AccessRules::default() };
+        assert!(settings.check().is_err());
     }
 
     #[test]

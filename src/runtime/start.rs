@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Config, Limits, Shard, ShardId};
+use corecast_shards::{Config, Hooks, Limits, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
 use super::addresses::Addresses;
@@ -101,7 +101,7 @@ fn start_on(
         slow: settings.slow,
         rooms: settings.rooms.clone(),
         limits: limits.clone(),
-        hooks: program.needs.hooks.clone(),
+        hooks: hooks(settings, program),
         ..Config::default()
     };
     let rules = settings.rules(address);
@@ -117,6 +117,14 @@ fn start_on(
     let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, sends)?;
     kernel::arm();
     Ok(Started { address, sizing, state, inboxes, threads })
+}
+
+/// What the shards need not handle themselves. Fresh tokens are verified by the program, or by the
+/// keys that the server has for tokens.
+fn hooks(settings: &Settings, program: &Plan<'_>) -> Hooks {
+    let mut hooks = program.needs.hooks.clone();
+    hooks.refresh |= !settings.access.keys.known().tokens.is_empty();
+    hooks
 }
 
 /// How long the shards that did start may take to stop when another did not. They have nothing to

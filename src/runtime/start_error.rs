@@ -23,6 +23,12 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// What was given for tokens is no key, its file cannot be read, or a rule for them means
+    /// nothing.
+    Token {
+        /// Why not.
+        reason: String,
+    },
     /// What was given as an origin is none.
     Origin {
         /// Why not.
@@ -117,6 +123,7 @@ impl fmt::Display for StartError {
                 "cannot listen there: {reason}; give an address and a port, such as 127.0.0.1:8080"
             ),
             StartError::ApiKey { reason }
+            | StartError::Token { reason }
             | StartError::Origin { reason }
             | StartError::TrustedProxy { reason }
             | StartError::Room { reason } => f.write_str(reason),

@@ -26,6 +26,11 @@ impl Claims {
         serde_json::from_value(value).map(Claims)
     }
 
+    /// The members of an object.
+    pub(crate) fn of_members(members: Map<String, Value>) -> Claims {
+        Claims(members)
+    }
+
     /// Claims with nothing but a subject (`sub`).
     pub fn for_subject(subject: impl Into<String>) -> Claims {
         Claims(Map::from_iter([("sub".to_owned(), Value::String(subject.into()))]))

@@ -4,9 +4,14 @@ use percent_encoding::percent_decode_str;
 
 /// One parameter of a query, decoded as forms are: `+` is a space. None when it is absent.
 pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let (_, value) = pairs.into_iter().find(|(key, _)| form_decode(key) == name)?;
-    Some(form_decode(value))
+    parameters(query, name).next()
+}
+
+/// All values of a parameter that may stand several times.
+pub(crate) fn parameters(query: Option<&str>, name: &str) -> impl Iterator<Item = String> {
+    let pairs = query.into_iter().flat_map(|query| query.split('&'));
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.filter(move |(key, _)| form_decode(key) == name).map(|(_, value)| form_decode(value))
 }
 
 fn form_decode(text: &str) -> String {
@@ -25,5 +30,7 @@ mod tests {
         assert_eq!(parameter(query, "x").as_deref(), Some(""));
         assert_eq!(parameter(query, "name").as_deref(), Some("n"));
         assert_eq!(parameter(query, "y"), None);
+        let twice: Vec<_> = parameters(Some("a=1&b=2&%61=3"), "a").collect();
+        assert_eq!(twice, ["1", "3"]);
     }
 }

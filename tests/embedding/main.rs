@@ -20,6 +20,7 @@ mod secrets;
 mod shutdown;
 mod socket;
 mod threads;
+mod tokens;
 mod users;
 mod values;
 

@@ -43,6 +43,15 @@ mod client_addresses;
 mod proxies;
 mod proxy_protocol;
 
+// Who a client is, and what it may do.
+mod api_key_rights;
+mod token_command;
+mod token_expiry;
+mod token_forgeries;
+mod token_keys;
+mod token_places;
+mod tokens;
+
 // The messages of a room over HTTP.
 mod event_stream_clients;
 mod event_stream_ends;

@@ -42,7 +42,14 @@ impl Shard {
     /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
     /// replies; bytes of its client are discarded, and the client's end is its end. The
     /// program has no hook for it, and can neither emit to it nor move it to other rooms.
-    pub fn open_event_stream(&mut self, room: &RoomName, head: &[u8]) -> ConnId {
+    ///
+    /// What is known of the client limits how long the stream may last.
+    pub fn open_event_stream(
+        &mut self,
+        room: &RoomName,
+        head: &[u8],
+        identity: Option<Arc<Identity>>,
+    ) -> ConnId {
         let slot = self.host.open_event_stream(head);
         let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
         let mut intake = Intake(&mut self.host);
@@ -50,6 +57,7 @@ impl Shard {
             intake.0.directory[slot].inbound.get_or_insert_default().pending = Some(pending);
             intake.begin_wait(slot, wait);
         }
+        self.host.identify(slot, identity);
         self.host.directory.id(slot)
     }
 }

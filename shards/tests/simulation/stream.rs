@@ -304,7 +304,7 @@ impl World {
         };
         let before = self.shards[shard].stats().waiting;
         let head = [HEAD, &Format::chunk(RETRY.as_bytes())].concat();
-        let conn = self.shards[shard].open_event_stream(&self.names[room], &head);
+        let conn = self.shards[shard].open_event_stream(&self.names[room], &head, None);
         let waits = self.shards[shard].stats().waiting > before;
         self.count.add_if(waits, Happened::StreamWaited);
         (conn, room)

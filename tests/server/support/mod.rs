@@ -5,6 +5,7 @@ mod events;
 pub(crate) mod filter;
 pub(crate) mod frames;
 mod http;
+mod issuer;
 mod raw;
 mod server;
 
@@ -12,6 +13,7 @@ pub(crate) use corecast_testkit::{Client, Close, Envelope, PATIENCE};
 pub(crate) use crowd::{Crowd, Member, Outbox};
 pub(crate) use events::{Events, Said, assert_retry, events_head};
 pub(crate) use http::{Response, http};
+pub(crate) use issuer::{ALGORITHMS, Folder, Issuer, unix};
 pub(crate) use raw::{Raw, parse_head, upgrade_head};
 pub(crate) use server::{Outcome, Server, corecast, refused, serve, serve_limited};
 

@@ -47,6 +47,50 @@ impl Raw {
         raw
     }
 
+    /// Asks for an upgrade at this target with more header lines (each ended by `\r\n`), and takes
+    /// the welcome; or the refusal.
+    pub(crate) fn try_open(server: &Server, target: &str, more: &str) -> Result<Self, Response> {
+        let mut raw = Self::dial(server.address());
+        raw.write(upgrade_head(more).replacen("/ws", target, 1).as_bytes());
+        let response = raw.response();
+        if response.status != 101 {
+            return Err(response);
+        }
+        assert_eq!(raw.envelope().event(), "cast:welcome");
+        Ok(raw)
+    }
+
+    /// The same with a token in `Authorization`.
+    pub(crate) fn try_open_with(server: &Server, token: &str) -> Result<Self, Response> {
+        Self::try_open(server, "/ws", &format!("Authorization: Bearer {token}\r\n"))
+    }
+
+    /// Sends a command with an id and returns its answer; messages of rooms are passed over.
+    pub(crate) fn command(&mut self, command: &Value) -> Envelope {
+        let mut command = command.clone();
+        command["id"] = "c".into();
+        self.send(&command);
+        loop {
+            let envelope = self.envelope();
+            if envelope.has("id") {
+                return envelope;
+            }
+        }
+    }
+
+    /// What a command is answered with: its event, or the code of the error.
+    pub(crate) fn outcome(&mut self, event: &str, room: &str) -> String {
+        let data = serde_json::json!({"event": "e"});
+        let answer = match event {
+            "cast:join" => self.command(&serde_json::json!({"event": event, "room": room})),
+            _ => self.command(&serde_json::json!({"event": event, "room": room, "data": data})),
+        };
+        match answer.event().as_str() {
+            "cast:error" => answer.error_code(),
+            other => other.to_owned(),
+        }
+    }
+
     /// The same with a tiny receive buffer, so that the server soon feels it when nobody reads.
     pub(crate) fn open_narrow(server: &Server) -> Self {
         let mut raw = Self::dial_narrow(server.address());

@@ -131,6 +131,13 @@ impl Server {
         assert_eq!(sent, 0, "the signal reaches the server");
     }
 
+    /// Has the files of keys read again.
+    pub(crate) fn reload(&self) {
+        // SAFETY: the child has not been waited for, so its id is still its own.
+        let sent = unsafe { libc::kill(self.child.id() as i32, libc::SIGHUP) };
+        assert_eq!(sent, 0, "the signal reaches the server");
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);

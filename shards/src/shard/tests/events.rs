@@ -33,7 +33,7 @@ fn chunks(sent: &str) -> Vec<Option<&str>> {
 }
 
 fn stream(shard: &mut Shard) -> ConnId {
-    let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes());
+    let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes(), None);
     take_loopback(shard);
     conn
 }
@@ -49,7 +49,7 @@ fn members(shard: &mut Shard) -> u32 {
 #[test]
 fn a_stream_is_its_head_and_then_the_rooms_messages() {
     let mut shard = with_policy(SlowPolicy::Disconnect);
-    let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes());
+    let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes(), None);
     assert!(!shard.has_sends(), "the head waits for the answer to the join");
     take_loopback(&mut shard);
     assert_eq!(send(&mut shard, None), HEAD);
@@ -98,7 +98,7 @@ fn a_client_that_ends_its_side_gets_its_head_and_the_reason() {
     for before in [Before::Joining, Before::Joined, Before::Answered] {
         for is_announced in [true, false] {
             let mut shard = with_policy(SlowPolicy::Disconnect);
-            let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes());
+            let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes(), None);
             if before != Before::Joining {
                 take_loopback(&mut shard);
             }
@@ -141,7 +141,7 @@ fn a_stream_whose_socket_is_dead_ends_without_words() {
 fn a_stream_that_waits_for_its_join_ends_with_its_client() {
     let mut shard = shard_of(2, Limits::default());
     let room = room_at(&shard, 1);
-    let conn = shard.open_event_stream(&room, HEAD.as_bytes());
+    let conn = shard.open_event_stream(&room, HEAD.as_bytes(), None);
     assert!(shard.wants_read(conn) && shard.next_to_home(ShardId::new(1)).is_none());
     shard.on_end(conn);
     assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Lost));
@@ -153,7 +153,7 @@ fn a_stream_that_waits_for_its_join_ends_with_its_client() {
 fn a_join_that_waited_for_room_is_made_up_for() {
     let mut shard = shard_of(2, Limits::default());
     let room = room_at(&shard, 1);
-    shard.open_event_stream(&room, HEAD.as_bytes());
+    shard.open_event_stream(&room, HEAD.as_bytes(), None);
     shard.on_to_home_capacity(ShardId::new(1), Capacity { items: 9, bytes: 9_000 });
     let request = shard.next_to_home(ShardId::new(1));
     assert!(matches!(request, Some(ToHome::Join { .. })), "{request:?}");

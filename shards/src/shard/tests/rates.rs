@@ -206,8 +206,11 @@ fn the_client_of_an_event_stream_may_not_talk_for_ever() {
     let mut shard = shard_with(|config| {
         (config.limits.bytes_per_second, config.limits.message_bytes) = (100, 100);
     });
-    let conn =
-        shard.open_event_stream(&RoomName::new("r").expect("legal"), b"HTTP/1.1 200 OK\r\n\r\n");
+    let conn = shard.open_event_stream(
+        &RoomName::new("r").expect("legal"),
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        None,
+    );
     take_loopback(&mut shard);
     for _ in 0..5 {
         shard.receive(conn, &mut [b'x'; 100]);
