@@ -25,7 +25,7 @@ happenings! {
     GuidedIn GuidedOut GuidedButEnded ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
-    Forbidden Decided Rewritten Refreshed BadToken EvictedByToken JoinedAfterEviction Revoked
+    Forbidden Decided Rewritten Refreshed BadToken EvictedByToken Revoked
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // What happens to event streams, and to rooms with members of several formats.

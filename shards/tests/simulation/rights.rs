@@ -41,11 +41,6 @@ impl Rights {
         Rights { join: drawn(), publish: drawn(), broadcast: drawn() }
     }
 
-    /// Whether a client with these rights soon learns of them: most of what it says is published.
-    pub(crate) fn forbids_publishing(&self) -> bool {
-        self.publish.ruling == Ruling::Forbidden
-    }
-
     /// As the engine is handed them.
     pub(crate) fn permissions(&self) -> Permissions {
         let mut permissions = Permissions::default();

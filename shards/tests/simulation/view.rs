@@ -100,8 +100,6 @@ pub(crate) struct View {
     pub(crate) emitted: BTreeSet<usize>,
     /// How many fresh tokens were accepted since this was asked last.
     pub(crate) refreshed: usize,
-    /// Rooms that it had to leave.
-    evicted: BTreeSet<usize>,
     /// Payloads of its own pings that were not answered.
     pub(crate) pinged: VecDeque<Vec<u8>>,
     /// Payloads of pings that it has not answered.
@@ -152,7 +150,6 @@ impl View {
             broadcasts: Vec::new(),
             emitted: BTreeSet::new(),
             refreshed: 0,
-            evicted: BTreeSet::new(),
             pinged: VecDeque::new(),
             pings: Vec::new(),
             slow: false,
@@ -388,7 +385,6 @@ impl View {
         }
         // Acks do not say which life of the room it is: those of higher offsets were of former ones.
         self.absent.retain(|(other, at)| *other != room || *at <= offset);
-        court.count.add_if(self.evicted.remove(&room), Happened::JoinedAfterEviction);
         self.rooms.insert(room, Stay { epoch, next: offset + 1, after_gap: false });
     }
 
@@ -402,7 +398,6 @@ impl View {
                 Some(reason) => {
                     assert_eq!(reason, r#""forbidden""#);
                     assert!(matches!(answer, Awaited::Evicted), "{answer:?} and it has to leave");
-                    self.evicted.insert(room);
                     court.count.add(Happened::EvictedByToken);
                 }
             }
