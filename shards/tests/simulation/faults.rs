@@ -124,8 +124,10 @@ impl Setup {
             40 => chance.within(6, 40),
             _ => chance.within(1, 6),
         };
-        let rules = if chance.happens(0.3) { chance.within(1, 3) } else { 0 };
-        let rules: Vec<Rule> = (0..rules).map(|_| Rule::drawn(chance)).collect();
+        // What else differs from seed to seed stays as it is.
+        let mut others = Chance::new(seed as u64);
+        let rules = if others.happens(0.3) { others.within(1, 3) } else { 0 };
+        let rules: Vec<Rule> = (0..rules).map(|_| Rule::drawn(&mut others)).collect();
         config.rooms = policies::of_config(&rules);
         let pipelines = chance.happens(0.2);
         let read_bytes = chance.pick(&[64 << 10, 64 << 10, 64 << 10, 3 << 10, 300]);
