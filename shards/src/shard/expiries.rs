@@ -38,7 +38,7 @@ impl Expiries {
     }
 
     /// The entry of a connection whose time ends then.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn entry(at: Time, conn: ConnId) -> (Time, ConnId) {
         (in_step(at), conn)
     }

@@ -49,7 +49,7 @@ impl UserIndex {
         }
     }
 
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn entries(&self) -> [&BTreeSet<(Name, ConnId)>; 2] {
         [&self.by_subject, &self.by_token]
     }
