@@ -35,15 +35,19 @@ pub enum Disconnect {
     TooBig,
     /// The client reads too slowly: its socket took nothing for `slow_timeout` while a room had
     /// messages for it, a room's log dropped messages that it was still to be sent, or more replies
-    /// and direct messages waited for it than `own_bytes` allows.
+    /// and direct messages waited for it than `own_bytes` allows. While memory is short, it need only
+    /// be slow for a second.
     Slow,
     /// The client went well beyond what it may send per second.
     Rate,
+    /// Memory was short, and a message of the client had begun and did not get on; or the event stream
+    /// asked for a room that did not exist.
+    Capacity,
 }
 
 impl Disconnect {
     /// How many variants there are, for counters.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// Every variant, in the order of [`Disconnect::index`].
     pub const ALL: [Disconnect; Disconnect::COUNT] = [
@@ -58,6 +62,7 @@ impl Disconnect {
         Disconnect::TooBig,
         Disconnect::Slow,
         Disconnect::Rate,
+        Disconnect::Capacity,
         Disconnect::Expired,
     ];
 
@@ -72,7 +77,7 @@ impl Disconnect {
             Disconnect::BadUtf8 => 1007,
             Disconnect::Kicked | Disconnect::Rate | Disconnect::Expired => 1008,
             Disconnect::TooBig => 1009,
-            Disconnect::Slow => 1013,
+            Disconnect::Slow | Disconnect::Capacity => 1013,
         })
     }
 
@@ -91,12 +96,14 @@ impl Disconnect {
             Disconnect::TooBig => "too_big",
             Disconnect::Slow => "slow",
             Disconnect::Rate => "rate",
+            Disconnect::Capacity => "capacity",
         }
     }
 
     /// Whether the client is invited to come back.
     pub const fn reconnect(self) -> bool {
-        matches!(self, Disconnect::Idle | Disconnect::Shutdown | Disconnect::Slow)
+        use Disconnect::{Capacity, Idle, Shutdown, Slow};
+        matches!(self, Idle | Shutdown | Slow | Capacity)
     }
 
     /// The index of this variant's counter.
@@ -113,7 +120,8 @@ impl Disconnect {
             Disconnect::TooBig => 8,
             Disconnect::Slow => 9,
             Disconnect::Rate => 10,
-            Disconnect::Expired => 11,
+            Disconnect::Capacity => 11,
+            Disconnect::Expired => 12,
         }
     }
 

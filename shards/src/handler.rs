@@ -92,6 +92,15 @@ pub struct Message {
     pub id: Option<Box<str>>,
 }
 
+impl Message {
+    /// Bytes that it refers to.
+    pub(crate) fn len(&self) -> usize {
+        let room = self.room.as_ref().map_or(0, |room| room.as_str().len());
+        let id = self.id.as_ref().map_or(0, |id| id.len());
+        self.event.len() + self.data.len() + room + id
+    }
+}
+
 /// A command for which the connection's permission is to ask the program each time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedCommand {
@@ -112,6 +121,18 @@ pub enum AskedKind {
     Publish(Draft),
     /// To broadcast this.
     Broadcast(Draft),
+}
+
+impl AskedKind {
+    /// Bytes that it refers to.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            AskedKind::Join(since) => since.as_ref().map_or(0, |(epoch, _)| epoch.len()),
+            AskedKind::Publish(draft) | AskedKind::Broadcast(draft) => {
+                draft.event.len() + draft.data.len()
+            }
+        }
+    }
 }
 
 /// An event with its data, as a client wants to have it published.

@@ -12,6 +12,7 @@ mod epoch;
 mod id;
 mod identity;
 mod limits;
+mod memory;
 mod name_set;
 mod pattern;
 mod permissions;
@@ -57,6 +58,7 @@ pub use latencies::Latencies;
 pub use limits::{
     Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, RATE_MAX, SEND_BUFFER_BYTES, SHARDS_MAX,
 };
+pub use memory::{MemoryStage, MemoryUse, OthersMemory};
 pub use mesh::{
     Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo,
     ToHome,
@@ -67,7 +69,7 @@ pub use permissions::{Permission, Permissions};
 pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
-pub use shard_stats::{Counters, ShardStats};
+pub use shard_stats::{Counters, MemoryCounters, ShardStats};
 pub use time::Time;
 #[doc(hidden)]
 pub use tuning::Tuning;

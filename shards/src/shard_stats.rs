@@ -3,6 +3,7 @@
 use crate::disconnect::Disconnect;
 use crate::id::ShardId;
 use crate::latencies::Latencies;
+use crate::memory::{MemoryStage, MemoryUse};
 
 /// What a shard has and what it has done since it started.
 #[derive(Clone, Debug)]
@@ -28,8 +29,28 @@ pub struct ShardStats {
     pub paused_rooms: u64,
     /// Users and tokens that are revoked.
     pub revocations: u64,
+    /// The bytes that it holds.
+    pub memory: MemoryUse,
+    /// How short memory is.
+    pub memory_stage: MemoryStage,
     /// What it has done.
     pub counters: Counters,
+}
+
+/// What was refused, held back or given up because memory was short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryCounters {
+    /// Joins of rooms that did not exist.
+    pub rooms_refused: u64,
+    /// How often the next bytes of a connection were left in its socket.
+    pub reads_stopped: u64,
+    /// Members that fell under the slow policy.
+    pub members_struck: u64,
+    /// Connections closed because of what was held for them: half-sent messages, unread replies.
+    pub connections_struck: u64,
+    /// Publishes that had to wait, and tries of callers that were refused.
+    pub publishes_paused: u64,
 }
 
 /// What a shard has done since it started.
@@ -72,6 +93,8 @@ pub struct Counters {
     pub refreshed: u64,
     /// Connections that were refused, or closed as soon as they opened, because they were revoked.
     pub refused_as_revoked: u64,
+    /// What was refused, held back or given up because memory was short.
+    pub memory: MemoryCounters,
     /// Connections opened.
     pub opened: u64,
     /// Connections ended, by [`Disconnect::index`].

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::id::ConnId;
+use crate::memory::tree_bytes;
 use crate::time::Time;
 
 /// A coarse calendar: connections by the tick in which something is due.
@@ -13,6 +14,7 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     ticks: BTreeMap<u64, Vec<(Timer, ConnId)>>,
+    entries: usize,
 }
 
 /// What is due.
@@ -39,12 +41,28 @@ impl Timers {
     pub(crate) fn set(&mut self, time: Time, timer: Timer, conn: ConnId) {
         let tick = time.as_nanos().div_ceil(TICK.as_nanos() as u64);
         self.ticks.entry(tick).or_default().push((timer, conn));
+        self.entries += 1;
     }
 
     /// Everything that is due, one tick at a time.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<Vec<(Timer, ConnId)>> {
         let due = self.next_deadline().is_some_and(|deadline| deadline <= now);
-        due.then(|| self.ticks.pop_first())?.map(|(_, entries)| entries)
+        let (_, entries) = due.then(|| self.ticks.pop_first())??;
+        self.entries -= entries.len();
+        Some(entries)
+    }
+
+    /// Bytes of the calendar; lists that grow one by one have at most twice the memory that they need.
+    pub(crate) fn bytes(&self) -> usize {
+        2 * self.entries * size_of::<(Timer, ConnId)>()
+            + tree_bytes::<u64, Vec<(Timer, ConnId)>>(self.ticks.len())
+    }
+
+    /// Asserts that all entries are counted.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) {
+        let entries = self.ticks.values().map(Vec::len).sum::<usize>();
+        assert_eq!(self.entries, entries, "entries of the calendar");
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {

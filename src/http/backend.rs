@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, ConnId, Limits, Opening, Permissions, Query, RoomMessage, RoomName, ShardId, Time,
+    Answer, ConnId, Limits, MemoryStage, Opening, Permissions, Query, RoomMessage, RoomName,
+    ShardId, Time,
 };
 use futures_lite::future;
 
@@ -55,6 +56,12 @@ pub(crate) trait Backend: Clone + 'static {
     fn executor(&self) -> &ExecutorChoice;
 
     fn http_connections(&self) -> usize;
+
+    /// What the whole process holds, at about this moment.
+    fn process_memory(&self) -> ProcessFigures;
+
+    /// Counts a connection that is refused because memory is short.
+    fn count_refused_for_memory(&self);
 
     /// What a shard's thread is and has done.
     fn thread(&self, shard: ShardId) -> ThreadStats;
@@ -121,6 +128,26 @@ pub(crate) trait Backend: Clone + 'static {
     fn refuse_while_draining(&self) -> Result<(), HttpError> {
         if self.is_draining() { Err(HttpError::draining()) } else { Ok(()) }
     }
+
+    /// Asked while a body arrives: bodies are held like what connections sent and is not handled.
+    fn refuse_bodies_while_short(&self) -> Result<(), HttpError> {
+        match self.process_memory().stage >= MemoryStage::Unread {
+            true => Err(HttpError::overloaded()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What the whole process holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProcessFigures {
+    /// `--memory-limit`.
+    pub(crate) limit: usize,
+    /// What the kernel counts as resident.
+    pub(crate) resident: usize,
+    pub(crate) stage: MemoryStage,
+    /// New connections that were refused because memory was short.
+    pub(crate) connections_refused: u64,
 }
 
 /// Why a connection does not begin although its token is valid.

@@ -215,6 +215,13 @@ impl HttpError {
             .with("retry-after", "5")
     }
 
+    /// Memory is short: the process is near `--memory-limit`.
+    pub(crate) fn short_of_memory() -> HttpError {
+        let message = "the server is short of memory and takes no new connections; try again later";
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "capacity", message)
+            .with("retry-after", "5")
+    }
+
     /// What the program's `authorize` hook says.
     pub(crate) fn refusal(refusal: Refusal) -> HttpError {
         let status = StatusCode::from_u16(refusal.status).expect("it was checked when it was made");

@@ -22,6 +22,11 @@ pub(crate) fn at_capacity(limit: usize) -> Vec<u8> {
     HttpError::capacity(limit).to_bytes()
 }
 
+/// Memory is short.
+pub(crate) fn short_of_memory() -> Vec<u8> {
+    HttpError::short_of_memory().to_bytes()
+}
+
 /// The program does not let this client connect.
 pub(crate) fn refused(refusal: Refusal) -> Vec<u8> {
     HttpError::refusal(refusal).to_bytes()

@@ -34,7 +34,7 @@ mod users;
 
 pub(crate) use access::{AccessRules, Credential};
 use api_keys::ApiKeys;
-pub(crate) use backend::{Backend, NotOpened, ThreadStats};
+pub(crate) use backend::{Backend, NotOpened, ProcessFigures, ThreadStats};
 pub(crate) use claimed::Grants;
 pub(crate) use credentials::Offered;
 pub(crate) use error::HttpError;

@@ -217,6 +217,7 @@ async fn read_command(
 
 async fn read_body(shard: &impl Backend, body: Incoming) -> Result<Bytes, HttpError> {
     let limit = shard.limits().message_bytes;
+    shard.refuse_bodies_while_short()?;
     if body.size_hint().lower() > limit as u64 {
         return Err(HttpError::too_large(limit));
     }
@@ -240,6 +241,7 @@ async fn in_time<T>(shard: &impl Backend, body: impl Future<Output = T>) -> Resu
             return Ok(body);
         }
         shard.refuse_while_draining()?;
+        shard.refuse_bodies_while_short()?;
         left -= step;
     }
     shard.note_refusal(RefusalReason::Body);

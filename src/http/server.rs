@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::Poll;
 
+use corecast_shards::MemoryStage;
 use futures_lite::{FutureExt, future};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -92,6 +93,10 @@ fn claim_stream<T: Transport>(
     stream: &mut HttpStream<T>,
 ) -> Result<(), (HttpError, &'static str)> {
     shard.refuse_while_draining().map_err(|error| (error, "shutdown"))?;
+    if shard.process_memory().stage >= MemoryStage::Refusing {
+        shard.count_refused_for_memory();
+        return Err((HttpError::short_of_memory(), "capacity"));
+    }
     let client = stream.exchange().caller().client_addr;
     let admitted = shard.admit_handshake(client);
     admitted.map_err(|wait| (HttpError::too_many_handshakes(wait), "rate"))?;

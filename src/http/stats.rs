@@ -7,7 +7,7 @@ use corecast_shards::{Amount, Answer, Disconnect, Latencies, Limits, ShardStats}
 use serde_json::{Map, Value, json};
 
 use super::response::{Answered, ok};
-use super::{Backend, ThreadStats};
+use super::{Backend, ProcessFigures, ThreadStats};
 
 /// What every shard has and has done, and the limits.
 pub(super) async fn stats(shard: &impl Backend) -> Answered {
@@ -26,6 +26,7 @@ pub(super) async fn stats(shard: &impl Backend) -> Answered {
         "limits": limits(shard.limits()),
         "http_connections": shard.http_connections(),
         "refused": refused(shard),
+        "memory": process_memory(&shard.process_memory()),
         "anonymous": shard.rules().anonymous.to_string(),
         "executor": shard.executor().name(),
         "executor_reason": shard.executor().reason(),
@@ -66,8 +67,40 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "mesh_sent": counters.mesh_sent,
         "log_bytes_copied": counters.log_bytes_copied,
         "rest_bytes_copied": counters.rest_bytes_copied,
+        "memory": memory(stats),
         "latency_us": latencies(&counters.latencies),
         "runtime": runtime(&thread),
+    })
+}
+
+/// What the process holds, of how much. `resident` is what the kernel says, and what the limit is about.
+fn process_memory(figures: &ProcessFigures) -> Value {
+    json!({
+        "limit": figures.limit,
+        "resident": figures.resident,
+        "stage": figures.stage.name(),
+        "connections_refused": figures.connections_refused,
+    })
+}
+
+/// The bytes that a shard holds, by what they are for, and what was shed for want of more.
+fn memory(stats: &ShardStats) -> Value {
+    let (held, shed) = (&stats.memory, &stats.counters.memory);
+    json!({
+        "stage": stats.memory_stage.name(),
+        "used": held.total(),
+        "connections": held.connections,
+        "inbound": held.inbound,
+        "direct": held.direct,
+        "rooms": held.rooms,
+        "logs": held.logs,
+        "mesh": held.mesh,
+        "outside": held.outside,
+        "rooms_refused": shed.rooms_refused,
+        "reads_stopped": shed.reads_stopped,
+        "members_struck": shed.members_struck,
+        "connections_struck": shed.connections_struck,
+        "publishes_paused": shed.publishes_paused,
     })
 }
 

@@ -1,7 +1,8 @@
 //! How much of the machine's cores a control group leaves this process.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::control_groups::{self, Version};
 
 /// A share of CPU time: so many microseconds in each period of so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,94 +30,27 @@ impl Quota {
 
 /// The quota of this process: the smallest of its control group and of all groups around it.
 pub(super) fn cpu_quota() -> Option<Quota> {
-    let cgroup = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    find(&cgroup, &mounts, |path| fs::read_to_string(path).ok())
+    least(control_groups::of_this_process("cpu", quota))
 }
 
-/// The same from the text of `/proc/self/cgroup` and `/proc/self/mountinfo`, and a way to read the
-/// files of groups (cgroups(7), proc_pid_mountinfo(5)).
-fn find(cgroup: &str, mounts: &str, read: impl Fn(&Path) -> Option<String>) -> Option<Quota> {
-    let mounts = || mounts.lines().filter_map(Mount::parse);
-    let groups = cgroup.lines().filter_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next()?, fields.next()?);
-        let version = match controllers {
-            "" => Version::Two,
-            list if list.split(',').any(|name| name == "cpu") => Version::One,
-            _ => return None,
-        };
-        let mount = mounts().find(|mount| mount.version == version)?;
-        Some((version, mount, path))
-    });
-    let quotas = groups.flat_map(|(version, mount, path)| {
-        let read = &read;
-        let quotas: Vec<_> =
-            mount.folders(path).filter_map(|folder| version.quota(&folder, read)).collect();
-        quotas
-    });
-    quotas.reduce(|least, quota| if quota.is_less(least) { quota } else { least })
+fn least(quotas: Vec<Quota>) -> Option<Quota> {
+    quotas.into_iter().reduce(|least, quota| if quota.is_less(least) { quota } else { least })
 }
 
-/// The two kinds of control groups; a machine may use both at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    One,
-    Two,
-}
-
-impl Version {
-    /// What one group's folder says; none when it sets no limit.
-    fn quota(self, folder: &Path, read: impl Fn(&Path) -> Option<String>) -> Option<Quota> {
-        let text = |name: &str| read(&folder.join(name));
-        let (quota, period) = match self {
-            Version::One => (text("cpu.cfs_quota_us")?, text("cpu.cfs_period_us")?),
-            Version::Two => {
-                let both = text("cpu.max")?;
-                let (quota, period) = both.split_once(' ')?;
-                (quota.to_owned(), period.to_owned())
-            }
-        };
-        // "max" and -1 stand for no limit, and are no such numbers.
-        let (quota, period) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
-        (period > 0).then_some(Quota { quota, period })
-    }
-}
-
-/// Where a hierarchy of groups is seen.
-#[derive(Debug)]
-struct Mount<'a> {
-    version: Version,
-    /// The group that stands at the mount point: not the root of all inside a container.
-    root: &'a Path,
-    point: &'a Path,
-}
-
-impl Mount<'_> {
-    /// One line: `36 35 98:0 /root /point options - type source super-options`.
-    fn parse(line: &str) -> Option<Mount<'_>> {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let (root, point) = (Path::new(mount.next()?), Path::new(mount.next()?));
-        let mut kind = kind.split(' ');
-        let version = match (kind.next()?, kind.nth(1)) {
-            ("cgroup2", _) => Version::Two,
-            ("cgroup", Some(options)) if options.split(',').any(|name| name == "cpu") => {
-                Version::One
-            }
-            _ => return None,
-        };
-        Some(Mount { version, root, point })
-    }
-
-    /// The folders of a group and of all around it, as far as they are seen here.
-    fn folders(&self, group: &str) -> impl Iterator<Item = PathBuf> + use<> {
-        let inner = Path::new(group).strip_prefix(self.root).unwrap_or(Path::new(""));
-        let inner = inner.strip_prefix("/").unwrap_or(inner).to_owned();
-        let point = self.point.to_owned();
-        let folders: Vec<_> = inner.ancestors().map(|inner| point.join(inner)).collect();
-        folders.into_iter()
-    }
+/// What one group's folder says; none when it sets no limit.
+fn quota(version: Version, folder: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Option<Quota> {
+    let text = |name: &str| read(&folder.join(name));
+    let (quota, period) = match version {
+        Version::One => (text("cpu.cfs_quota_us")?, text("cpu.cfs_period_us")?),
+        Version::Two => {
+            let both = text("cpu.max")?;
+            let (quota, period) = both.split_once(' ')?;
+            (quota.to_owned(), period.to_owned())
+        }
+    };
+    // "max" and -1 stand for no limit, and are no such numbers.
+    let (quota, period) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+    (period > 0).then_some(Quota { quota, period })
 }
 
 #[cfg(test)]
@@ -131,7 +65,8 @@ mod tests {
             let file = files.iter().find(|(name, _)| Path::new(name) == path);
             file.map(|(_, text)| (*text).to_owned())
         };
-        let found = find(cgroup, mounts, read).map(Quota::cores);
+        let found = least(control_groups::find(cgroup, mounts, "cpu", quota, &read));
+        let found = found.map(Quota::cores);
         assert_eq!(found, expected, "for {cgroup} and {files:?}");
     }
 

@@ -218,7 +218,16 @@ impl ShardDriver {
 
     fn update_time(&mut self) {
         self.turn_began = self.now();
+        self.shard.on_outside_memory(self.buffer.len() + self.reception.buffer.len());
+        let (bytes, logs) = (self.shard.memory().total(), self.shard.log_bytes());
+        let memory = self.state.memory();
+        let others = memory.exchange(self.shard.id(), bytes, logs, self.turn_began);
+        self.shard.on_others_memory(others);
         self.shard.on_time_with_backlog(self.turn_began, self.event_progress.events_until());
+        if self.state.memory().announce(self.shard.memory_stage()) {
+            // A shard that sleeps may hold what is to go.
+            self.mesh.wake_all();
+        }
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -346,13 +355,14 @@ impl ShardDriver {
         let Some(socket) = self.sockets.get(id) else { return 0 };
         self.counts.reads += 1;
         let ending = socket.ending;
-        match sys::receive(socket, &mut self.buffer) {
+        let most = self.shard.read_max(id).min(self.buffer.len());
+        match sys::receive(socket, &mut self.buffer[..most]) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {
                 self.shard.receive(id, &mut self.buffer[..len]);
                 // A read that did not fill the buffer has emptied the socket, unless its end
                 // stands behind: that is seen only by reading on.
-                if len < self.buffer.len() && ending == Ending::Unknown {
+                if len < most && ending == Ending::Unknown {
                     self.set_readable(id, false);
                 }
                 return len;

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use corecast_shards::{Opening, Shard};
+use corecast_shards::{MemoryStage, Opening, Shard};
 
 use super::kernel::Syscall;
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
@@ -218,6 +218,10 @@ impl Reception {
     ) {
         if self.state.is_draining() {
             return self.answer(key, &last_words::draining());
+        }
+        if self.state.memory().is_short(MemoryStage::Refusing) {
+            self.state.memory().count_refused();
+            return self.answer(key, &last_words::short_of_memory());
         }
         let Some(waiting) = self.pending.get_mut(key) else { return };
         if self.state.rules().proxies.trust(waiting.caller.client_addr) {

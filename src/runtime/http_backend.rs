@@ -12,7 +12,7 @@ use super::handle::ShardHandle;
 use super::oneshot::OneshotReceiver;
 use super::server_state::{RequestGuard, ServerState};
 use super::sleep::Sleep;
-use crate::http::{AccessRules, Backend, NotOpened, ThreadStats, TokenClaims};
+use crate::http::{AccessRules, Backend, NotOpened, ProcessFigures, ThreadStats, TokenClaims};
 use crate::values::{ExecutorChoice, NotAccepted, RefusalReason};
 
 /// How long a caller waits before it tries again to send to a connection for which too much waits:
@@ -90,6 +90,20 @@ impl Backend for ShardHandle {
 
     fn http_connections(&self) -> usize {
         self.state().http_connections()
+    }
+
+    fn process_memory(&self) -> ProcessFigures {
+        let memory = self.state().memory();
+        ProcessFigures {
+            limit: memory.limit(),
+            resident: memory.resident(),
+            stage: memory.stage(),
+            connections_refused: memory.connections_refused(),
+        }
+    }
+
+    fn count_refused_for_memory(&self) {
+        self.state().memory().count_refused();
     }
 
     fn thread(&self, shard: ShardId) -> ThreadStats {

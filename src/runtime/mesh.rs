@@ -17,6 +17,7 @@ pub(crate) struct Mesh {
 #[derive(Debug)]
 struct Peer {
     id: ShardId,
+    waker: ShardWaker,
     to_home_out: Producer<ToHome>,
     to_home_in: Consumer<ToHome>,
     from_home_out: Producer<FromHome>,
@@ -59,6 +60,7 @@ impl Mesh {
         let peers = |own: usize| (0..shard_wakers.len()).filter(move |peer| *peer != own);
         let mut end = |own: usize, peer: usize| Peer {
             id: ShardId::new(u16::try_from(peer).expect("shards are counted in u16")),
+            waker: shard_wakers[peer].clone(),
             to_home_out: to_home.producer(own, peer),
             to_home_in: to_home.consumer(peer, own),
             from_home_out: from_home.producer(own, peer),
@@ -109,6 +111,11 @@ impl Mesh {
             peer.from_home_out.flush();
             peer.to_home_out.flush();
         }
+    }
+
+    /// Wakes every other shard.
+    pub(crate) fn wake_all(&self) {
+        self.peers.iter().for_each(|peer| peer.waker.wake());
     }
 
     /// Whether there is something to do, or room for what did not fit. To be asked once more

@@ -12,6 +12,7 @@ use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
 use super::addresses::{AddressPlace, Addresses, Claim};
 use super::counts::SharedCounts;
 use super::kernel::{Failures, Syscall};
+use super::process_memory::ProcessMemory;
 use crate::http::AccessRules;
 use crate::values::{Counts, ExecutorChoice, RefusalReason};
 
@@ -26,6 +27,7 @@ pub(crate) struct ServerState {
     cores: Vec<Option<usize>>,
     executor: ExecutorChoice,
     gauges: Vec<Gauges>,
+    memory: ProcessMemory,
     /// When the clock of all shards started.
     started: Instant,
     draining: AtomicBool,
@@ -108,6 +110,7 @@ impl ServerState {
         executor: ExecutorChoice,
     ) -> ServerState {
         ServerState {
+            memory: ProcessMemory::new(config.limits.memory_bytes, cores.len()),
             config,
             rules,
             proxy_protocol,
@@ -137,6 +140,10 @@ impl ServerState {
     /// The shard that orders this room's messages.
     pub(crate) fn home(&self, room: &RoomName) -> ShardId {
         self.config.home(room)
+    }
+
+    pub(crate) fn memory(&self) -> &ProcessMemory {
+        &self.memory
     }
 
     pub(crate) fn rules(&self) -> &AccessRules {

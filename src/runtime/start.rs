@@ -24,6 +24,7 @@ use super::handle::ShardHandle;
 use super::inbox::{Inbox, Inboxes};
 use super::kernel::{self, Syscall};
 use super::listen::listen;
+use super::memory_limit::default_limit;
 use super::mesh::Mesh;
 use super::on_shard::Instantiate;
 use super::ring::ShardWaker;
@@ -79,6 +80,9 @@ fn limits(settings: &Settings, shards: usize) -> Result<Limits, StartError> {
     limits.mesh_bytes = limits.ring_bytes();
     Mesh::divide(&mut limits, shards);
     preflight::check_descriptors(shards, &mut limits)?;
+    if limits.memory_bytes == usize::MAX {
+        limits.memory_bytes = default_limit().unwrap_or(usize::MAX);
+    }
     Ok(limits)
 }
 

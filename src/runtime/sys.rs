@@ -132,6 +132,17 @@ pub(crate) fn silence(fd: &impl AsFd) -> Duration {
     Duration::from_millis(millis.into())
 }
 
+/// Has the allocator give the kernel back what is free, also between what is used. Where the allocator
+/// is not that of glibc nothing happens.
+pub(super) fn give_free_memory_back() {
+    // SAFETY: it takes no pointer and touches nothing that is allocated; any thread may call it at any
+    // time (malloc_trim(3), MT-Safe).
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Lets the close of a connection drop what its peer has not taken, and tell it by a reset.
 pub(crate) fn reset_on_close(fd: &OwnedFd) {
     // It fails only when the peer is gone already.

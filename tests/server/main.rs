@@ -86,6 +86,7 @@ mod killed_clients;
 mod limits;
 mod lost_logs;
 mod many_runs;
+mod memory;
 mod orphans;
 mod paused;
 mod refused_calls;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::format::Encoding;
 use crate::log::Rest;
+use crate::memory::{HeapBytes, vec_bytes};
 
 /// What one connection is sent besides its rooms' messages: the rest of a frame that was
 /// cut, then its direct frames (replies, acks, emits) in order. Both go before any room's messages.
@@ -24,7 +25,20 @@ pub(crate) struct DirectOutbox {
     next: Vec<u8>,
 }
 
+impl HeapBytes for DirectOutbox {
+    /// Without a large frame whose rest it keeps: that is shared.
+    fn heap_bytes(&self) -> usize {
+        let buffers = [&self.rest, &self.sending, &self.next];
+        buffers.into_iter().map(|buffer| vec_bytes::<u8>(buffer.capacity())).sum()
+    }
+}
+
 impl DirectOutbox {
+    /// The large frame of which it keeps the rest.
+    pub(crate) fn shared_rest(&self) -> Option<&Arc<[u8]>> {
+        self.shared_rest.as_ref()
+    }
+
     /// Where whole frames are queued, after what is there.
     pub(crate) fn queue(&mut self) -> &mut Vec<u8> {
         &mut self.next

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::envelope::ErrorCode;
 use crate::format::RoomMessage;
 use crate::handler::{AskedKind, Credentials, Message, Token};
+use crate::memory::{HeapBytes, block, shared_bytes, vec_bytes};
 use crate::permissions::Permissions;
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -74,6 +75,41 @@ pub(crate) enum What {
     Ask(AskedKind),
     /// Say that it is refused, and why.
     Refuse(ErrorCode, Cow<'static, str>),
+}
+
+impl HeapBytes for Inbound {
+    fn heap_bytes(&self) -> usize {
+        let pending = self.pending.as_ref().map_or(0, Pending::heap_bytes);
+        pending + vec_bytes::<u8>(self.bytes.capacity()) + block(self.decoder.heap_bytes())
+    }
+}
+
+impl Pending {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Pending::Text(text) => block(text.capacity()),
+            Pending::Binary(bytes) | Pending::Ping(bytes) => block(bytes.capacity()),
+            Pending::Errand(errand) => vec_bytes::<Errand>(1) + errand.heap_bytes(),
+        }
+    }
+}
+
+impl HeapBytes for Errand {
+    fn heap_bytes(&self) -> usize {
+        let room = self.room.as_ref().map_or(0, |room| shared_bytes(room.as_str().len()));
+        let id = self.id.as_ref().map_or(0, |id| block(id.len()));
+        let what = match &self.what {
+            What::Join(since) => since.as_ref().map_or(0, |(epoch, _)| block(epoch.len())),
+            What::Publish { message, .. } | What::Broadcast(message) => block(message.capacity()),
+            What::Call(message) => block(message.len()),
+            What::Ask(kind) => block(kind.len()),
+            What::Refuse(_, words) => block(words.len()),
+            What::Refresh(token) => block(token.as_str().len()),
+            // What they refer to is shared, and counted with its connections.
+            What::Renew(_) | What::Evict(_) | What::Leave | What::Ping => 0,
+        };
+        room + id + what
+    }
 }
 
 impl Inbound {

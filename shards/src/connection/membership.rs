@@ -2,11 +2,12 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::memory::HeldVec;
 use crate::place::MembershipIndex;
 use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
 
-impl Index<MembershipIndex> for Vec<Membership> {
+impl Index<MembershipIndex> for [Membership] {
     type Output = Membership;
 
     fn index(&self, index: MembershipIndex) -> &Membership {
@@ -14,7 +15,7 @@ impl Index<MembershipIndex> for Vec<Membership> {
     }
 }
 
-impl IndexMut<MembershipIndex> for Vec<Membership> {
+impl IndexMut<MembershipIndex> for [Membership] {
     fn index_mut(&mut self, index: MembershipIndex) -> &mut Membership {
         &mut self[index.get()]
     }
@@ -32,6 +33,10 @@ pub(crate) struct Membership {
     /// Whether it is one of those where the connection may be behind.
     pub(crate) maybe_behind: bool,
 }
+
+/// A connection's list of rooms. With each entry one of the list of those where the connection may be
+/// behind is counted, which has no more of them and no less capacity than it needs.
+pub(crate) type Memberships = HeldVec<Membership, { 2 * size_of::<MembershipIndex>() }>;
 
 /// How far a membership has come.
 ///

@@ -17,12 +17,13 @@ use crate::format::Format;
 use crate::id::ShardId;
 use crate::identity::Identity;
 use crate::limits::Limits;
+use crate::memory::Held;
 use crate::permissions::Permissions;
 use crate::place::MembershipIndex;
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 use crate::time::Time;
-pub(crate) use membership::{Membership, MembershipState};
+pub(crate) use membership::{Membership, MembershipState, Memberships};
 
 /// Everything a shard keeps about one client. An idle connection owns no buffer: `inbound` exists
 /// while a message is incomplete or waits, `direct` while direct frames wait.
@@ -59,7 +60,8 @@ pub(crate) struct Connection {
     pub(crate) owed_replies: u32,
     /// About how many bytes these will have in the direct outbox.
     pub(crate) owed_bytes: usize,
-    /// Leaves for homes that are deferred, since it is closed.
+    /// Leaves for homes that are deferred: of a connection that is closed, or of rooms that it did not
+    /// become a member of.
     pub(crate) deferred_leaves: u32,
     /// When bytes last arrived.
     pub(crate) last_received: Time,
@@ -67,12 +69,14 @@ pub(crate) struct Connection {
     pub(crate) blocked_since: Time,
     /// When its socket blocked last.
     pub(crate) last_blocked: Time,
+    /// Since when it is slow, if it is.
+    pub(crate) slow_since: Time,
     /// When it is cut unless its client has ended its side, once it is out of its rooms.
     pub(crate) close_due: Time,
     /// How often that was put off.
     pub(crate) close_delays: u8,
     /// Its rooms; the room of everybody first, while it is open.
-    pub(crate) memberships: Vec<Membership>,
+    pub(crate) memberships: Memberships,
     /// The memberships that a send looks at: rooms whose pass has come to this connection and where
     /// it may not be up to date, and rooms that a send takes along before their pass.
     ///
@@ -83,8 +87,8 @@ pub(crate) struct Connection {
     pub(crate) along_from: MembershipIndex,
     /// Memberships in the state `Departing`.
     pub(crate) departing: u16,
-    pub(crate) inbound: Option<Box<Inbound>>,
-    pub(crate) direct: Option<Box<DirectOutbox>>,
+    pub(crate) inbound: Held<Option<Box<Inbound>>>,
+    pub(crate) direct: Held<Option<Box<DirectOutbox>>>,
 }
 
 /// The life of a connection.
@@ -129,6 +133,8 @@ pub(crate) enum Wait {
     Capacity(ShardId),
     /// The room is paused. Boxed, since hardly any connection waits for it.
     Paused(Box<RoomName>),
+    /// Publishers pause because memory is short.
+    Memory,
     /// A join or leave of the room with this key has not ended.
     Change(RoomKey),
     /// It does not read its replies.
@@ -169,14 +175,15 @@ impl Connection {
             last_received: Time::default(),
             blocked_since: Time::default(),
             last_blocked: Time::default(),
+            slow_since: Time::default(),
             close_due: Time::default(),
             close_delays: 0,
-            memberships: Vec::new(),
+            memberships: Memberships::new(),
             behind: BehindList::default(),
             along_from: MembershipIndex::default(),
             departing: 0,
-            inbound: None,
-            direct: None,
+            inbound: Held::default(),
+            direct: Held::default(),
         }
     }
 
@@ -231,7 +238,8 @@ impl Connection {
         assert!(self.is_in_rooms() && self.close_reason.is_some(), "an end has a reason");
         assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
         assert!(self.memberships.is_empty(), "a connection that closes is out of all rooms");
-        (self.phase, self.inbound) = (Phase::Closing, None);
+        assert!(self.inbound.is_none(), "what waits of a connection that closes is not handled");
+        self.phase = Phase::Closing;
     }
 
     /// Closing to HalfClosed: the close frame is sent.
@@ -244,7 +252,8 @@ impl Connection {
     pub(crate) fn end(&mut self) -> bool {
         assert!(matches!(self.phase, Phase::Closing | Phase::HalfClosed), "first it closes");
         assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
-        (self.phase, self.direct) = (Phase::Closed, None);
+        assert!(self.direct.is_none(), "a closed socket is sent nothing");
+        self.phase = Phase::Closed;
         std::mem::replace(&mut self.write_state, WriteState::Dead) == WriteState::Blocked
     }
 
@@ -303,8 +312,9 @@ impl Connection {
 
     /// A connection that is not read cannot be heard from: its idle clock does not run. Exception:
     /// a client that is not read because its own socket does not take the replies. Its idle time
-    /// counts from when that socket last blocked, or it would never time out.
-    pub(crate) fn refresh_idle_clock(&mut self, now: Time, is_reading: bool) {
+    /// counts from when that socket last blocked, or it would never time out. `is_held_back` says that
+    /// it is not read because much is held for it while memory is short.
+    pub(crate) fn refresh_idle_clock(&mut self, now: Time, is_reading: bool, is_held_back: bool) {
         let departs = |room| {
             move |membership: &Membership| {
                 membership.room == room && membership.state() == MembershipState::Departing
@@ -313,11 +323,12 @@ impl Connection {
         let by_itself = match self.wait {
             Some(Wait::Replies) => true,
             Some(Wait::Change(room)) => self.memberships.iter().any(departs(room)),
+            None => is_held_back,
             _ => false,
         };
         if by_itself && self.write_state == WriteState::Blocked {
             self.last_received = self.last_received.max(self.last_blocked);
-        } else if self.wait.is_some() || !is_reading {
+        } else if self.wait.is_some() || !is_reading || is_held_back {
             self.last_received = now;
         }
     }
@@ -398,12 +409,5 @@ impl Connection {
             self.behind.rename(MembershipIndex::new(self.memberships.len()), at);
         }
         Some(moved)
-    }
-
-    /// Frees the direct outbox once everything in it is sent.
-    pub(crate) fn drop_empty_direct(&mut self) {
-        if !self.has_direct() {
-            self.direct = None;
-        }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::ops::{Index, IndexMut};
 
-use crate::connection::{Connection, Phase};
+use crate::connection::direct_outbox::DirectOutbox;
+use crate::connection::inbound::Inbound;
+use crate::connection::{Connection, Memberships, Phase};
 use crate::id::{ConnId, ShardId};
+use crate::memory::{HeapBytes, SharedFrames, Sum, end_of_used, vec_bytes};
 use crate::place::Slot;
 use crate::rng::Rng;
 
@@ -13,17 +16,44 @@ pub(crate) struct Connections {
     shard: ShardId,
     slots: Vec<Connection>,
     free: Vec<Slot>,
+    /// Bytes of the connections' lists of rooms.
+    lists: Sum,
+    /// Bytes of what arrived and is not handled.
+    inbound: Sum,
+    /// Bytes of what waits for single connections, but for large frames.
+    direct: Sum,
+    /// Connections for which something is held, counted once for input and once for direct bytes.
+    holders: usize,
 }
+
+/// What a connection may have in queues beside its entry here: those of connections to be sent to, to
+/// be resumed and to be closed, one queue in which it waits (twice, see
+/// [`WaitQueue`](crate::wait_queue::WaitQueue)), and what is kept by slot.
+const QUEUES_BYTES: usize = 96;
 
 impl Connections {
     pub(crate) fn new(shard: ShardId) -> Connections {
-        Connections { shard, slots: Vec::new(), free: Vec::new() }
+        let sums = [(); 3].map(|()| Sum::default());
+        let [lists, inbound, direct] = sums;
+        Connections {
+            shard,
+            slots: Vec::new(),
+            free: Vec::new(),
+            lists,
+            inbound,
+            direct,
+            holders: 0,
+        }
     }
 
     /// A vacant slot. Its first generation is random, so that ids from before a restart do not
     /// match either.
     pub(crate) fn claim(&mut self, rng: &mut Rng) -> Slot {
         self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                // Doubling would leave up to half of the largest table of a shard unused.
+                self.slots.reserve_exact(16 + self.slots.len() / 4);
+            }
             self.slots.push(Connection::vacant(rng.next() as u32));
             Slot::new(u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 connections"))
         })
@@ -31,8 +61,116 @@ impl Connections {
 
     pub(crate) fn vacate(&mut self, slot: Slot) {
         let generation = self[slot].generation.wrapping_add(1);
+        self.change_lists(slot, |memberships, lists| memberships.free(lists));
         self[slot] = Connection::vacant(generation);
         self.free.push(slot);
+        let is_vacant = |connection: &Connection| connection.phase() == Phase::Vacant;
+        if let Some(end) = end_of_used(&self.slots, self.free.len(), is_vacant) {
+            self.slots.truncate(end);
+            self.slots.shrink_to_fit();
+            self.free.retain(|slot| (slot.number() as usize) < end);
+            self.free.shrink_to_fit();
+        }
+    }
+
+    /// Changes a connection's list of rooms together with the sum that counts it.
+    pub(crate) fn change_lists<R>(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(&mut Memberships, &mut Sum) -> R,
+    ) -> R {
+        change(&mut self.slots[slot.number() as usize].memberships, &mut self.lists)
+    }
+
+    /// Changes what arrived from a connection and is not handled.
+    pub(crate) fn change_inbound<R>(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(&mut Option<Box<Inbound>>) -> R,
+    ) -> R {
+        let inbound = &mut self.slots[slot.number() as usize].inbound;
+        let before = usize::from(inbound.is_some());
+        let result = inbound.change(&mut self.inbound, change);
+        self.holders = self.holders + usize::from(inbound.is_some()) - before;
+        result
+    }
+
+    /// Changes what waits for one connection alone. A large frame of which it keeps the rest is counted
+    /// among `frames`.
+    pub(crate) fn change_direct<R>(
+        &mut self,
+        slot: Slot,
+        frames: &mut SharedFrames,
+        change: impl FnOnce(&mut Option<Box<DirectOutbox>>) -> R,
+    ) -> R {
+        let direct = &mut self.slots[slot.number() as usize].direct;
+        let rest = |direct: &Option<Box<DirectOutbox>>| direct.as_ref()?.shared_rest().cloned();
+        let (before, held) = (rest(direct), usize::from(direct.is_some()));
+        let result = direct.change(&mut self.direct, change);
+        self.holders = self.holders + usize::from(direct.is_some()) - held;
+        let after = rest(direct);
+        if let Some(frame) = after {
+            frames.hold(&frame);
+        }
+        if let Some(frame) = before {
+            frames.release(&frame);
+        }
+        result
+    }
+
+    /// Bytes of the entries and of the connections' lists.
+    pub(crate) fn bytes(&self) -> usize {
+        vec_bytes::<Connection>(self.slots.capacity())
+            + self.slots.capacity() * QUEUES_BYTES
+            + vec_bytes::<Slot>(self.free.capacity())
+            + self.lists.get()
+    }
+
+    /// Bytes of what arrived and is not handled.
+    pub(crate) fn inbound_bytes(&self) -> usize {
+        self.inbound.get()
+    }
+
+    /// Bytes of what waits for single connections.
+    pub(crate) fn direct_bytes(&self) -> usize {
+        self.direct.get()
+    }
+
+    /// What is held for one connection: input that is not handled, and direct bytes.
+    pub(crate) fn held_for(&self, slot: Slot) -> usize {
+        let connection = &self[slot];
+        let rest = connection.direct.as_ref().and_then(|direct| direct.shared_rest());
+        connection.inbound.heap_bytes()
+            + connection.direct.heap_bytes()
+            + rest.map_or(0, |rest| rest.len())
+    }
+
+    /// For how many connections something is held, at most.
+    pub(crate) fn holders(&self) -> usize {
+        self.holders
+    }
+
+    /// A few slots from this one on, and from where to go on; nothing behind the last.
+    pub(crate) fn slots_from(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> (impl Iterator<Item = Slot> + use<>, usize) {
+        let end = self.slots.len().min(first + count);
+        let slots = first..end;
+        (slots.map(|slot| Slot::new(slot as u32)), if end < self.slots.len() { end } else { 0 })
+    }
+
+    /// Asserts that the sums are those of all connections.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check_bytes(&self) {
+        let sum = |of: fn(&Connection) -> usize| self.slots.iter().map(of).sum::<usize>();
+        assert_eq!(self.lists.get(), sum(|c| c.memberships.heap_bytes()), "bytes of lists");
+        assert_eq!(self.inbound.get(), sum(|c| c.inbound.heap_bytes()), "bytes of input");
+        assert_eq!(self.direct.get(), sum(|c| c.direct.heap_bytes()), "direct bytes");
+        let held =
+            |c: &Connection| usize::from(c.inbound.is_some()) + usize::from(c.direct.is_some());
+        assert_eq!(self.holders, sum(held), "connections for which something is held");
     }
 
     pub(crate) fn id(&self, slot: Slot) -> ConnId {

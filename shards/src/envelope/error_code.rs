@@ -17,6 +17,8 @@ pub(crate) enum ErrorCode {
     TooManyRooms,
     /// It sends more per second than it may.
     RateLimited,
+    /// Memory is short, and the room does not exist.
+    Overloaded,
     /// The embedding program's handler returned an error or panicked.
     HandlerFailed,
 }
@@ -31,6 +33,7 @@ impl ErrorCode {
             ErrorCode::NotAMember => "not_a_member",
             ErrorCode::TooManyRooms => "too_many_rooms",
             ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::Overloaded => "overloaded",
             ErrorCode::HandlerFailed => "handler_failed",
         }
     }

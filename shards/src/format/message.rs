@@ -56,6 +56,14 @@ impl RoomMessage {
         &self.0
     }
 
+    /// Bytes of its allocation.
+    pub(crate) fn capacity(&self) -> usize {
+        match &self.0 {
+            Content::Event { json, .. } => json.capacity(),
+            Content::Text(_) | Content::Binary(_) => self.len(),
+        }
+    }
+
     /// Bytes that this message takes on a ring, for its byte limit.
     pub(crate) fn len(&self) -> usize {
         match &self.0 {

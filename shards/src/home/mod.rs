@@ -5,7 +5,9 @@ mod rooms;
 use crate::config::Config;
 use crate::format::{Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage};
 use crate::id::{ConnId, ShardId};
-use crate::mesh::{Answer, AnswerToken, FromHome, Origin, Outboxes, Query, RoomInfo, ToHome};
+use crate::mesh::{
+    Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomInfo, ToHome,
+};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
@@ -34,7 +36,7 @@ impl Home {
             rooms.open_everybody((0..config.shards).map(ShardId::new));
         }
         let rooms_max = share(config.limits.lingering_rooms, id, config.shards);
-        let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max };
+        let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max, is_short: false };
         let encoder = Encoder::default();
         Home { rooms, encoder, shards: config.shards, ttl, paused: 0 }
     }
@@ -55,9 +57,15 @@ impl Home {
             }
             ToHome::Join { room, conn, encoding, change_id, requester, since, again } => {
                 let joins = (!again).then_some((conn.shard, encoding));
+                let is_refused = self.ttl.is_short && !self.rooms.contains(&room);
                 let joined = self.on_join(&room, joins, since, now);
-                let joined = FromHome::Joined { room, conn, change_id, requester, joined };
-                outboxes.push_from_home(conn.shard, joined);
+                let answer = match requester {
+                    Requester::Client(id) if is_refused => {
+                        FromHome::Unjoined { room, conn, change_id, id }
+                    }
+                    requester => FromHome::Joined { room, conn, change_id, requester, joined },
+                };
+                outboxes.push_from_home(conn.shard, answer);
             }
             ToHome::Leave { room, conn, encoding, request } => {
                 let (resumed, offset) = self.on_leave(&room, conn.shard, encoding, now);
@@ -71,8 +79,7 @@ impl Home {
                 outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
             }
             ToHome::Pause { room, paused } => {
-                let changed =
-                    self.rooms.get_mut(&room).and_then(|home_room| home_room.pause(from, paused));
+                let changed = self.rooms.pause(&room, from, paused);
                 self.announce_pause(&room, changed, outboxes);
             }
             ToHome::Query { token, query } => return Some((token, query)),
@@ -125,10 +132,10 @@ impl Home {
         since: Option<(Box<str>, u64)>,
         now: Time,
     ) -> Joined {
-        let home_room = self.rooms.get_or_create(room);
         if let Some((shard, encoding)) = joins {
-            home_room.join(shard, encoding);
+            self.rooms.join(room, shard, encoding);
         }
+        let home_room = self.rooms.get_or_create(room);
         let (epoch, offset) = (home_room.epoch, home_room.offset);
         // There is no history: a client has missed nothing only if it stopped at the room's last
         // message.
@@ -149,8 +156,7 @@ impl Home {
         encoding: Encoding,
         now: Time,
     ) -> (bool, u64) {
-        let home_room = self.rooms.get_mut(room).expect("a room with members exists");
-        let left = (home_room.leave(shard, encoding), home_room.offset);
+        let left = self.rooms.leave(room, shard, encoding).expect("a room with members exists");
         self.rooms.touch(room, now, self.ttl);
         left
     }
@@ -166,6 +172,11 @@ impl Home {
             let room = room.clone();
             outboxes.push_from_home(shard, FromHome::Paused { room, paused });
         }
+    }
+
+    /// Memory is short, or no longer: new rooms are refused, and no more rooms linger than do now.
+    pub(crate) fn set_short(&mut self, is_short: bool) {
+        self.ttl.is_short = is_short;
     }
 
     /// Ends the rooms that have been without members for their time to live.
@@ -190,6 +201,11 @@ impl Home {
     /// Rooms that live here.
     pub(crate) fn count(&self) -> u64 {
         self.rooms.count() as u64
+    }
+
+    /// Bytes of all rooms that live here.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rooms.bytes()
     }
 
     /// How many rooms are paused.

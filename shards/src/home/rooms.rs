@@ -7,6 +7,7 @@ use std::ops::Bound;
 use crate::epoch::Epoch;
 use crate::format::{Encoding, EncodingCounts, Encodings};
 use crate::id::ShardId;
+use crate::memory::{HeapBytes, Sum, map_bytes, shared_bytes, tree_bytes, vec_bytes};
 use crate::mesh::RoomInfo;
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
@@ -59,9 +60,12 @@ impl HomeRoom {
         self.interested().fold(Encodings::default(), |all, (_, needed)| all.and(needed))
     }
 
-    pub(crate) fn join(&mut self, shard: ShardId, encoding: Encoding) {
+    fn join(&mut self, shard: ShardId, encoding: Encoding) {
         self.members += 1;
         let index = self.index_of(shard).unwrap_or_else(|| {
+            if self.interest.len() < FEW_SHARDS {
+                self.interest.reserve_exact(1);
+            }
             self.interest.push((shard, EncodingCounts::default()));
             self.interest.len() - 1
         });
@@ -74,7 +78,7 @@ impl HomeRoom {
 
     /// Counts one member less. Returns whether that resumes the room: a shard without members asks
     /// for no pause.
-    pub(crate) fn leave(&mut self, shard: ShardId, encoding: Encoding) -> bool {
+    fn leave(&mut self, shard: ShardId, encoding: Encoding) -> bool {
         let index = self.index_of(shard);
         let index = index.expect("exactly one leave follows each join, on the same outbox");
         self.members -= 1;
@@ -88,7 +92,7 @@ impl HomeRoom {
     }
 
     /// A shard asks for a pause, or no longer. Returns whether the room is paused, if that changed.
-    pub(crate) fn pause(&mut self, shard: ShardId, paused: bool) -> Option<bool> {
+    fn pause(&mut self, shard: ShardId, paused: bool) -> Option<bool> {
         let before = !self.paused_by.is_empty();
         self.paused_by.retain(|asks| *asks != shard);
         if paused && self.index_of(shard).is_some() {
@@ -135,6 +139,21 @@ pub(crate) struct HomeRooms {
     /// Rooms without members, those whose end is nearest first.
     idle: BTreeMap<Deadline, RoomName>,
     sequence: u64,
+    /// Bytes of the rooms' names, and of what the rooms own.
+    owned: Sum,
+}
+
+/// Memory for this many rooms is kept.
+const FEW_ROOMS: usize = 64;
+
+/// Rooms whose members are on up to this many shards have a list of exactly these.
+const FEW_SHARDS: usize = 4;
+
+impl HeapBytes for HomeRoom {
+    fn heap_bytes(&self) -> usize {
+        vec_bytes::<(ShardId, EncodingCounts)>(self.interest.capacity())
+            + vec_bytes::<ShardId>(self.paused_by.capacity())
+    }
 }
 
 /// How long rooms without members live, and how many of them.
@@ -142,6 +161,8 @@ pub(crate) struct HomeRooms {
 pub(crate) struct IdleTtl {
     pub(crate) duration: std::time::Duration,
     pub(crate) rooms_max: usize,
+    /// While memory is short, no more rooms linger than before, and none that was never published to.
+    pub(crate) is_short: bool,
 }
 
 impl HomeRooms {
@@ -154,6 +175,7 @@ impl HomeRooms {
             names: BTreeSet::new(),
             idle: BTreeMap::new(),
             sequence: 0,
+            owned: Sum::default(),
         }
     }
 
@@ -161,13 +183,13 @@ impl HomeRooms {
     /// had one member per encoding of broadcasts: so no connection has to join here. `members` stays
     /// 0.
     pub(crate) fn open_everybody(&mut self, shards: impl Iterator<Item = ShardId>) {
-        let everybody = self.get_or_create(&RoomName::everybody());
+        let everybody = RoomName::everybody();
         for shard in shards {
-            Encoding::OF_BROADCASTS
-                .into_iter()
-                .for_each(|encoding| everybody.join(shard, encoding));
+            for encoding in Encoding::OF_BROADCASTS {
+                self.join(&everybody, shard, encoding);
+            }
         }
-        everybody.members = 0;
+        self.get_or_create(&everybody).members = 0;
     }
 
     /// How many rooms live here.
@@ -186,6 +208,10 @@ impl HomeRooms {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, rooms_max: usize) {
         self.rooms.iter().for_each(|(name, home)| home.check(name.is_everybody()));
+        let owned = |(name, home): (&RoomName, &HomeRoom)| {
+            shared_bytes(name.as_str().len()) + home.heap_bytes()
+        };
+        assert_eq!(self.owned.get(), self.rooms.iter().map(owned).sum::<usize>(), "bytes of rooms");
         let without =
             |(name, room): &(&RoomName, &HomeRoom)| room.members == 0 && !name.is_everybody();
         let without = self.rooms.iter().filter(without).count();
@@ -197,8 +223,47 @@ impl HomeRooms {
         }
     }
 
-    pub(crate) fn get_mut(&mut self, room: &RoomName) -> Option<&mut HomeRoom> {
-        self.rooms.get_mut(room)
+    /// The room has one more member, on this shard.
+    pub(crate) fn join(&mut self, room: &RoomName, shard: ShardId, encoding: Encoding) {
+        self.get_or_create(room);
+        self.change(room, |home_room| home_room.join(shard, encoding));
+    }
+
+    /// The room has one member less, on this shard. Returns whether that resumes it, and the offset of
+    /// its last message; none when it does not exist.
+    pub(crate) fn leave(
+        &mut self,
+        room: &RoomName,
+        shard: ShardId,
+        encoding: Encoding,
+    ) -> Option<(bool, u64)> {
+        self.change(room, |home_room| (home_room.leave(shard, encoding), home_room.offset))
+    }
+
+    /// A shard asks for a pause of the room, or no longer. Returns whether it is paused, if that
+    /// changed.
+    pub(crate) fn pause(&mut self, room: &RoomName, shard: ShardId, paused: bool) -> Option<bool> {
+        self.change(room, |home_room| home_room.pause(shard, paused)).flatten()
+    }
+
+    pub(crate) fn contains(&self, room: &RoomName) -> bool {
+        self.rooms.contains_key(room)
+    }
+
+    fn change<R>(&mut self, room: &RoomName, change: impl FnOnce(&mut HomeRoom) -> R) -> Option<R> {
+        let home_room = self.rooms.get_mut(room)?;
+        let before = home_room.heap_bytes();
+        let result = change(home_room);
+        self.owned.change(before, home_room.heap_bytes());
+        Some(result)
+    }
+
+    /// Bytes of all rooms.
+    pub(crate) fn bytes(&self) -> usize {
+        map_bytes::<RoomName, HomeRoom>(self.rooms.capacity())
+            + tree_bytes::<RoomName, ()>(self.names.len())
+            + tree_bytes::<Deadline, RoomName>(self.idle.len())
+            + self.owned.get()
     }
 
     /// A room exists from its first join or publish.
@@ -206,6 +271,7 @@ impl HomeRooms {
         if !self.rooms.contains_key(room) {
             self.lives += 1;
             let epoch = Epoch::new(self.start, self.shard, self.lives);
+            self.owned.add(shared_bytes(room.as_str().len()));
             self.rooms.insert(room.clone(), HomeRoom::new(epoch));
             if !room.is_everybody() {
                 self.names.insert(room.clone());
@@ -218,17 +284,22 @@ impl HomeRooms {
     /// without lingers from now on.
     pub(crate) fn touch(&mut self, room: &RoomName, now: Time, ttl: IdleTtl) {
         let Some(home_room) = self.rooms.get_mut(room) else { return };
-        if let Some(deadline) = home_room.expires_at.take() {
+        let lingered = home_room.expires_at.take();
+        if let Some(deadline) = lingered {
             self.idle.remove(&deadline);
         }
         if home_room.members > 0 || room.is_everybody() {
             return;
         }
+        if ttl.is_short && home_room.offset == 0 {
+            return self.end(room);
+        }
         self.sequence += 1;
         let deadline = (now + ttl.duration, self.sequence);
         home_room.expires_at = Some(deadline);
         self.idle.insert(deadline, room.clone());
-        if self.idle.len() > ttl.rooms_max {
+        let is_one_more = ttl.is_short && lingered.is_none();
+        if is_one_more || self.idle.len() > ttl.rooms_max {
             self.end_oldest();
         }
     }
@@ -245,9 +316,19 @@ impl HomeRooms {
     }
 
     fn end_oldest(&mut self) {
-        let Some((_, room)) = self.idle.pop_first() else { return };
-        self.rooms.remove(&room);
-        self.names.remove(&room);
+        if let Some((_, room)) = self.idle.pop_first() {
+            self.end(&room);
+        }
+    }
+
+    /// Ends a room without members, which is not among those that linger any more.
+    fn end(&mut self, room: &RoomName) {
+        let home_room = self.rooms.remove(room).expect("a room without members exists");
+        self.names.remove(room);
+        self.owned.take_off(shared_bytes(room.as_str().len()) + home_room.heap_bytes());
+        if self.rooms.len() < self.rooms.capacity() / 8 {
+            self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
+        }
     }
 
     pub(crate) fn info(&self, room: &RoomName) -> Option<RoomInfo> {

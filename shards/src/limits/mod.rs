@@ -181,6 +181,16 @@ limits! {
         more: "It keeps 4 messages of any size. In event streams a line break of a message takes 7 \
                bytes. Publishers that are faster than the members pause from half of it on.",
     }
+    memory_bytes: Bytes {
+        flag: "memory-limit",
+        default: usize::MAX => "half of what the machine has, or its control group if that is less",
+        bounds: 64 << 20 => usize::MAX,
+        what: "Memory of the whole process",
+        beyond: "in this order: new rooms and connections are refused, connections that owe most are \
+                 not read, slow members are struck, publishers pause",
+        more: "The steps begin at 70, 76, 82 and 88 % of it. Members that read lose nothing. What the \
+               kernel keeps for sockets is not part of it.",
+    }
     slow_timeout: Time {
         flag: "slow-timeout",
         default: Duration::from_secs(10),

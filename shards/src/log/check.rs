@@ -1,9 +1,31 @@
 //! What must hold of a room log between any two calls.
 
+use std::sync::Arc;
+
 use super::Log;
+use super::chunk::Chunk;
 use super::pins::{Pin, Pins};
 
 impl Log {
+    /// Bytes of its chunks, and of its lists of segments and chunks, counted.
+    pub(crate) fn heap_bytes(&self) -> (usize, usize) {
+        self.segments
+            .iter()
+            .map(|segment| segment.heap_bytes())
+            .fold((0, self.list_bytes()), |(all_chunks, all_lists), (chunks, lists)| {
+                (all_chunks + chunks, all_lists + lists)
+            })
+    }
+
+    /// The frames that it refers to.
+    pub(crate) fn shared_frames(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        let chunks = self.segments.iter().flat_map(|segment| segment.chunks());
+        chunks.filter_map(|(_, chunk)| match chunk {
+            Chunk::Shared(frame) => Some(frame),
+            Chunk::Packed(_) => None,
+        })
+    }
+
     /// Asserts the log's invariant, and that `pinned` are all pinned members, by cursor.
     pub(crate) fn check(&self, pinned: impl Iterator<Item = (u64, Pin)>) {
         let mut next = self.first();

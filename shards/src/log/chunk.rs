@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::totals::LogTotals;
+use crate::memory::{HeapBytes, SharedFrames, Sum, vec_bytes};
 use crate::tuning::Tuning;
 
 /// Some consecutive frames in memory. Its bytes never move while it lives.
@@ -47,12 +48,12 @@ impl Chunk {
     }
 
     /// Appends a frame if it fits without moving the others.
-    pub(super) fn append(&mut self, frame: &[u8]) -> bool {
+    pub(super) fn append(&mut self, frame: &[u8], chunks: &mut Sum) -> bool {
         let fits = self.fits(frame.len());
         if let Chunk::Packed(packed) = self
             && fits
         {
-            packed.push(frame);
+            packed.push(frame, chunks);
         }
         fits
     }
@@ -93,15 +94,43 @@ impl Chunk {
     }
 }
 
+impl HeapBytes for Packed {
+    fn heap_bytes(&self) -> usize {
+        vec_bytes::<u8>(self.bytes.capacity()) + vec_bytes::<u32>(self.starts.capacity())
+    }
+}
+
+impl HeapBytes for Chunk {
+    /// Of a frame that is referred to nothing: [`SharedFrames`] counts it.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Chunk::Packed(packed) => packed.heap_bytes(),
+            Chunk::Shared(_) => 0,
+        }
+    }
+}
+
 impl Packed {
-    fn with_capacity(bytes: usize) -> Packed {
-        Packed { bytes: Vec::with_capacity(bytes), starts: Vec::new() }
+    fn with_capacity(bytes: usize, chunks: &mut Sum) -> Packed {
+        let packed = Packed { bytes: Vec::with_capacity(bytes), starts: Vec::new() };
+        chunks.add(packed.heap_bytes());
+        packed
     }
 
-    fn push(&mut self, frame: &[u8]) {
+    /// Appends a frame that fits.
+    fn push(&mut self, frame: &[u8], chunks: &mut Sum) {
         let start = u32::try_from(self.bytes.len()).expect("a chunk is far below 4 GiB");
+        self.grow_starts(1, chunks);
         self.starts.push(start);
         self.bytes.extend_from_slice(frame);
+    }
+
+    fn grow_starts(&mut self, more: usize, chunks: &mut Sum) {
+        if self.starts.capacity() - self.starts.len() < more {
+            let before = self.heap_bytes();
+            self.starts.reserve(more);
+            chunks.change(before, self.heap_bytes());
+        }
     }
 }
 
@@ -127,27 +156,33 @@ impl Rest {
 /// How large a log's next chunk is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fit {
-    /// Whether it is the first one, which is small.
-    pub(super) is_first: bool,
-    /// Bytes of those that follow, at least those of a frame that is copied.
+    /// Segments before it: the first chunk is small, each next one twice as large.
+    pub(super) segments: usize,
+    /// Up to so many bytes, which are at least those of a frame that is copied.
     pub(super) bytes: usize,
 }
 
-/// A shard's chunks that no log uses at present.
+/// A shard's chunks that no log uses at present, and what all of its logs hold.
 ///
-/// A log's first chunk is small, since most rooms never hold more than a few messages at a time;
-/// the next ones are large, so that a send of a busy room needs few iovecs.
+/// A log's first chunk is small, since most rooms never hold more than a few messages at a time. Each
+/// next one is twice as large as the one before, up to a size at which a send of a busy room needs few
+/// iovecs: so no log has more memory than twice what it needs, and one chunk.
 #[derive(Debug)]
 pub(crate) struct ChunkPool {
     /// The process's tuning, with chunk sizes lowered to an eighth of a log.
     pub(super) tuning: Tuning,
-    small: Vec<Packed>,
     /// By their size: rooms may have logs of their own size, and chunks to suit them.
-    large: BTreeMap<usize, Vec<Packed>>,
-    /// Bytes of all of these.
-    large_bytes: usize,
+    unused: BTreeMap<usize, Vec<Packed>>,
+    /// Bytes of all of these but the smallest.
+    unused_large: usize,
     /// How much the logs hold.
     pub(crate) totals: LogTotals,
+    /// Frames that logs and connections refer to.
+    pub(crate) frames: SharedFrames,
+    /// Bytes of all other chunks, by capacity: those in logs, and those that no log uses.
+    pub(super) chunks: Sum,
+    /// Bytes of the rooms' lists: segments, members and what few members have.
+    pub(crate) lists: Sum,
 }
 
 impl ChunkPool {
@@ -159,49 +194,89 @@ impl ChunkPool {
         tuning.small_chunk_bytes = tuning.small_chunk_bytes.min(large);
         ChunkPool {
             tuning,
-            small: Vec::new(),
-            large: BTreeMap::new(),
-            large_bytes: 0,
+            unused: BTreeMap::new(),
+            unused_large: 0,
             totals: LogTotals::default(),
+            frames: SharedFrames::default(),
+            chunks: Sum::default(),
+            lists: Sum::default(),
         }
     }
 
-    /// How large the chunks of a log of at most `log_bytes` are, but for its first.
+    /// Bytes of all chunks and frames, whether a log uses them or not.
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunks.get() + self.frames.bytes()
+    }
+
+    /// How large the chunks of a log of at most `log_bytes` become.
     pub(crate) fn chunk_bytes(&self, log_bytes: usize) -> usize {
         (log_bytes / 8).clamp(self.tuning.copy_bytes, self.tuning.large_chunk_bytes)
     }
 
     /// A chunk that begins with this many empty frames and `frame`.
     pub(super) fn packed(&mut self, frame: &[u8], empty: usize, fit: Fit) -> Chunk {
-        let small_bytes = self.tuning.small_chunk_bytes;
-        let unused = match fit.is_first && frame.len() <= small_bytes {
-            true => self.small.pop().ok_or(small_bytes),
-            false => self.pop_large(fit.bytes).ok_or(fit.bytes),
-        };
-        let mut packed = unused.unwrap_or_else(Packed::with_capacity);
+        let bytes = self.size(frame.len(), fit);
+        let unused = self.pop_unused(bytes);
+        let mut packed = unused.unwrap_or_else(|| Packed::with_capacity(bytes, &mut self.chunks));
+        packed.grow_starts(empty, &mut self.chunks);
         packed.starts.resize(empty, 0);
-        packed.push(frame);
+        packed.push(frame, &mut self.chunks);
         Chunk::Packed(packed)
     }
 
+    /// A chunk that refers to this frame.
+    pub(super) fn shared(&mut self, frame: &Arc<[u8]>) -> Chunk {
+        self.frames.hold(frame);
+        Chunk::Shared(Arc::clone(frame))
+    }
+
     pub(super) fn recycle(&mut self, chunk: Chunk) {
-        let Chunk::Packed(mut packed) = chunk else { return };
+        let mut packed = match chunk {
+            Chunk::Packed(packed) => packed,
+            Chunk::Shared(frame) => return self.frames.release(&frame),
+        };
         packed.bytes.clear();
         packed.starts.clear();
         let bytes = packed.bytes.capacity();
-        if bytes <= self.tuning.small_chunk_bytes {
-            if self.small.len() < self.tuning.pool_bytes / bytes {
-                self.small.push(packed);
-            }
-        } else if self.large_bytes + bytes <= self.tuning.pool_bytes {
-            self.large_bytes += bytes;
-            self.large.entry(bytes).or_default().push(packed);
+        let is_small = bytes <= self.tuning.small_chunk_bytes;
+        let kept = self.unused.get(&bytes).map_or(0, Vec::len) * bytes;
+        let kept = if is_small { kept } else { self.unused_large };
+        if kept + bytes > self.tuning.pool_bytes {
+            return self.chunks.take_off(packed.heap_bytes());
         }
+        self.unused_large += if is_small { 0 } else { bytes };
+        self.unused.entry(bytes).or_default().push(packed);
     }
 
-    fn pop_large(&mut self, bytes: usize) -> Option<Packed> {
-        let packed = self.large.get_mut(&bytes)?.pop()?;
-        self.large_bytes -= bytes;
+    fn pop_unused(&mut self, bytes: usize) -> Option<Packed> {
+        let packed = self.unused.get_mut(&bytes)?.pop()?;
+        self.unused_large -= if bytes <= self.tuning.small_chunk_bytes { 0 } else { bytes };
         Some(packed)
+    }
+
+    /// Frees the chunks that no log uses.
+    pub(crate) fn free_unused(&mut self) {
+        for packed in std::mem::take(&mut self.unused).into_values().flatten() {
+            self.chunks.take_off(packed.heap_bytes());
+        }
+        self.unused_large = 0;
+    }
+
+    /// Bytes of the chunks that no log uses, counted.
+    #[cfg(debug_assertions)]
+    pub(crate) fn unused_bytes(&self) -> usize {
+        self.unused.values().flatten().map(HeapBytes::heap_bytes).sum()
+    }
+
+    /// How large the next chunk of a log is, which begins with a frame of this length.
+    fn size(&self, frame_len: usize, fit: Fit) -> usize {
+        let (small, most) = (self.tuning.small_chunk_bytes, fit.bytes.max(frame_len));
+        let doubled =
+            small.checked_shl(fit.segments as u32).filter(|bytes| bytes >> fit.segments == small);
+        let mut bytes = doubled.unwrap_or(most).min(most.max(small));
+        while bytes < frame_len {
+            bytes = (2 * bytes).min(most);
+        }
+        bytes
     }
 }

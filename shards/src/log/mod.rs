@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::format::{Encoding, Encodings, Frames};
+use crate::memory::{Sum, vec_bytes};
 use chunk::{Chunk, Fit};
 pub(crate) use chunk::{ChunkPool, Rest};
 pub(crate) use pins::Pin;
@@ -107,9 +108,13 @@ impl Log {
     }
 
     /// Bytes of the messages kept, in all encodings.
-    #[cfg(any(test, debug_assertions))]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The position after the oldest segment, which is freed when no member's cursor is before it.
+    pub(crate) fn end_of_oldest(&self) -> u64 {
+        self.segments.front().map_or(self.next, |segment| segment.end())
     }
 
     /// Bytes ever appended; the difference of two readings is what came in between.
@@ -130,14 +135,16 @@ impl Log {
         pool: &mut ChunkPool,
     ) -> usize {
         assert!(!needed.is_empty(), "a message is kept for members");
-        let fit = Fit { is_first: self.segments.len() <= 1, bytes: self.chunk_bytes };
+        let last = self.segments.len().saturating_sub(1);
+        let fit = Fit { segments: last, bytes: self.chunk_bytes };
         let fits = self.segments.back_mut().is_some_and(|last| {
             debug_assert_eq!(last.end(), self.next);
             last.append(frames, needed, fit, pool)
         });
         if !fits {
-            let fit = Fit { is_first: self.segments.is_empty(), ..fit };
-            self.segments.push_back(Segment::new(self.next, frames, needed, fit, pool));
+            let fit = Fit { segments: self.segments.len(), ..fit };
+            let segment = Segment::new(self.next, frames, needed, fit, pool);
+            self.change_list(&mut pool.lists, |segments| segments.push_back(segment));
         }
         let (bytes, largest) = frames.sizes(needed);
         self.bytes += bytes;
@@ -216,8 +223,18 @@ impl Log {
         pool.totals.set(self.total_index, self.bytes);
         front.recycle(pool);
         if self.segments.is_empty() {
-            self.segments = VecDeque::new();
+            self.change_list(&mut pool.lists, |segments| *segments = VecDeque::new());
         }
+    }
+
+    fn change_list(&mut self, lists: &mut Sum, change: impl FnOnce(&mut VecDeque<Segment>)) {
+        let before = self.list_bytes();
+        change(&mut self.segments);
+        lists.change(before, self.list_bytes());
+    }
+
+    fn list_bytes(&self) -> usize {
+        vec_bytes::<Segment>(self.segments.capacity())
     }
 
     /// Calls `each` with the memory of the messages at these positions, in order.

@@ -3,6 +3,7 @@
 use super::chunk::{Chunk, ChunkPool, Fit};
 use super::pins::Pins;
 use crate::format::{Encoding, Encodings, Frames};
+use crate::memory::{HeapBytes, HeldVec};
 
 /// Consecutive messages, and one chunk of them for each encoding in use. Each message has one
 /// position. Where an encoding was not in use for some of them, its chunk has empty frames. No member
@@ -16,7 +17,7 @@ pub(super) struct Segment {
     encoding: Encoding,
     chunk: Chunk,
     /// The chunks of further encodings; hardly any room has one.
-    others: Vec<(Encoding, Chunk)>,
+    others: HeldVec<(Encoding, Chunk)>,
     pub(super) pins: Pins,
 }
 
@@ -24,7 +25,8 @@ const IN_USE: &str = "a message was kept in the encodings of all members";
 const ENCODED: &str = "a home encodes for all members that it counts";
 
 impl Segment {
-    /// A segment that begins with this message, whose position is `first`.
+    /// A segment that begins with this message, whose position is `first`, in a log with `segments`
+    /// before this one.
     pub(super) fn new(
         first: u64,
         frames: &Frames,
@@ -33,22 +35,21 @@ impl Segment {
         pool: &mut ChunkPool,
     ) -> Segment {
         let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
-        let mut chunk = |encoding| {
+        let chunk = |encoding, pool: &mut ChunkPool| {
             let frame = frames.get(encoding).expect(ENCODED);
             match is_large {
-                true => Chunk::Shared(frame.clone()),
+                true => pool.shared(frame),
                 false => pool.packed(frame, 0, fit),
             }
         };
         let mut encodings = needed.iter();
         let encoding = encodings.next().expect("a message is kept for members");
-        Segment {
-            first,
-            encoding,
-            chunk: chunk(encoding),
-            others: encodings.map(|encoding| (encoding, chunk(encoding))).collect(),
-            pins: Pins::default(),
+        let (first_chunk, mut others) = (chunk(encoding, pool), HeldVec::new());
+        for encoding in encodings {
+            let other = (encoding, chunk(encoding, pool));
+            others.push(&mut pool.lists, other);
         }
+        Segment { first, encoding, chunk: first_chunk, others, pins: Pins::default() }
     }
 
     /// Appends a message if it fits without moving the others.
@@ -60,7 +61,8 @@ impl Segment {
         pool: &mut ChunkPool,
     ) -> bool {
         if self.others.is_empty() && needed == Encodings::of([self.encoding]) {
-            return self.chunk.append(frames.get(self.encoding).expect(ENCODED));
+            let frame = frames.get(self.encoding).expect(ENCODED);
+            return self.chunk.append(frame, &mut pool.chunks);
         }
         let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
         let fits = |(encoding, chunk): (Encoding, &Chunk)| {
@@ -73,12 +75,13 @@ impl Segment {
         let messages = self.messages();
         for (encoding, chunk) in self.chunks_mut() {
             let frame = frames.get(encoding).filter(|_| needed.contains(encoding));
-            chunk.append(frame.map_or(&[], |frame| frame));
+            chunk.append(frame.map_or(&[], |frame| frame), &mut pool.chunks);
         }
         for encoding in needed.iter().filter(|encoding| !self.holds(*encoding)).collect::<Vec<_>>()
         {
             let frame = frames.get(encoding).expect(ENCODED);
-            self.others.push((encoding, pool.packed(frame, messages, fit)));
+            let other = (encoding, pool.packed(frame, messages, fit));
+            self.others.push(&mut pool.lists, other);
         }
         true
     }
@@ -100,9 +103,19 @@ impl Segment {
         self.chunks().map(|(_, chunk)| chunk.bytes().len()).sum()
     }
 
-    pub(super) fn recycle(self, pool: &mut ChunkPool) {
+    pub(super) fn recycle(mut self, pool: &mut ChunkPool) {
         pool.recycle(self.chunk);
-        self.others.into_iter().for_each(|(_, chunk)| pool.recycle(chunk));
+        while let Some((_, chunk)) = self.others.pop() {
+            pool.recycle(chunk);
+        }
+        self.others.free(&mut pool.lists);
+    }
+
+    /// Bytes of its chunks, and of its list of them, counted.
+    #[cfg(debug_assertions)]
+    pub(super) fn heap_bytes(&self) -> (usize, usize) {
+        let chunks = self.chunks().map(|(_, chunk)| chunk.heap_bytes()).sum();
+        (chunks, self.others.heap_bytes())
     }
 
     fn messages(&self) -> usize {

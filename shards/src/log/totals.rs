@@ -1,5 +1,7 @@
 //! How many bytes the logs of a shard hold, and the largest of them.
 
+use crate::memory::vec_bytes;
+
 /// The bytes of every log, and of the largest: a tournament in which each node has the larger of the
 /// two below it. So both are known at any time, and a log that changes costs a few steps.
 #[derive(Debug, Default)]
@@ -33,9 +35,33 @@ impl LogTotals {
         self.total
     }
 
+    /// Bytes that the totals themselves take.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        vec_bytes::<usize>(self.nodes.capacity())
+    }
+
     /// Bytes of the largest log.
     pub(crate) fn largest(&self) -> usize {
         self.nodes.get(1).copied().unwrap_or(0)
+    }
+
+    /// A few of the logs that hold so many bytes or more; not the smallest of them, if there are more.
+    pub(crate) fn at_least(&self, bytes: usize, count: usize) -> Vec<u32> {
+        let (leaves, mut found) = (self.nodes.len() / 2, Vec::new());
+        let mut nodes = vec![1];
+        while let Some(node) = nodes.pop().filter(|_| found.len() < count) {
+            match self.nodes.get(node) {
+                Some(most) if *most < bytes.max(1) => {}
+                Some(_) if node >= leaves => found.push((node - leaves) as u32),
+                // The larger half is looked at first.
+                Some(_) if self.nodes[2 * node] < self.nodes[2 * node + 1] => {
+                    nodes.extend([2 * node, 2 * node + 1]);
+                }
+                Some(_) => nodes.extend([2 * node + 1, 2 * node]),
+                None => {}
+            }
+        }
+        found
     }
 
     fn grow(&mut self, index: usize) {
@@ -68,5 +94,13 @@ mod tests {
             assert_eq!(totals.total(), counted.iter().sum::<usize>() as u64, "step {step}");
             assert_eq!(Some(&totals.largest()), counted.iter().max(), "step {step}");
         }
+        for bytes in [0, 1, 2_500, 4_999, 5_000] {
+            let expected = counted.iter().filter(|held| **held >= bytes.max(1)).count();
+            let found = totals.at_least(bytes, usize::MAX);
+            let all = found.iter().all(|index| counted[*index as usize] >= bytes.max(1));
+            assert!(all && found.len() == expected, "{bytes}");
+            assert_eq!(totals.at_least(bytes, 3).len(), expected.min(3), "{bytes}");
+        }
+        assert_eq!(LogTotals::default().at_least(0, 3), [0; 0]);
     }
 }

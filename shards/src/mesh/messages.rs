@@ -271,6 +271,18 @@ pub enum FromHome {
         /// How the room was at that moment.
         joined: Joined,
     },
+    /// Memory is short, and the room did not exist before this join. The home counts the connection as
+    /// a member until its leave comes, as that of any that joined.
+    Unjoined {
+        /// The room.
+        room: RoomName,
+        /// The connection that is no member.
+        conn: ConnId,
+        /// Which of its attempts is answered.
+        change_id: u32,
+        /// Its client's id for the reply, as written.
+        id: Option<Box<str>>,
+    },
     /// This connection is a member no longer.
     Left {
         /// The room.
@@ -344,6 +356,9 @@ impl Weigh for FromHome {
                 FromHome::Joined { room, requester, .. } => room.as_str().len() + requester.len(),
                 FromHome::Left { room, request, .. } => {
                     room.as_str().len() + request.requester.len()
+                }
+                FromHome::Unjoined { room, id, .. } => {
+                    room.as_str().len() + id.as_ref().map_or(0, |id| id.len())
                 }
                 FromHome::Reply { reply, .. } => reply.len(),
                 FromHome::Paused { room, .. } => room.as_str().len(),

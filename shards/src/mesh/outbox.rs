@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
+use crate::memory::vec_bytes;
 use crate::mesh::Weigh;
+
+/// A queue of up to this many messages keeps its memory.
+const SPARE: usize = 64;
 
 /// Messages that wait for one ring, and the capacity of that ring.
 ///
@@ -52,6 +56,18 @@ impl<M: Weigh> Outbox<M> {
         self.queue.len().saturating_sub(self.capacity.items)
     }
 
+    /// Bytes of what waits here: the queue by capacity, and what its messages refer to.
+    pub(crate) fn bytes(&self) -> usize {
+        vec_bytes::<M>(self.queue.capacity()) + self.queue_bytes
+    }
+
+    /// Asserts that what waits is counted.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) {
+        let bytes: usize = self.queue.iter().map(Weigh::weight).sum();
+        assert_eq!(self.queue_bytes, bytes, "bytes of what waits for a ring");
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -76,6 +92,9 @@ impl<M: Weigh> Outbox<M> {
     pub(crate) fn pop(&mut self) -> Option<M> {
         let message = self.queue.pop_front()?;
         self.queue_bytes -= message.weight();
+        if self.queue.capacity() > SPARE && self.queue.len() < self.queue.capacity() / 8 {
+            self.queue.shrink_to(2 * self.queue.len());
+        }
         Some(message)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Capacity, FromHome, Outbox, ToHome};
 use crate::id::{ConnId, ShardId};
+use crate::memory::vec_bytes;
 use crate::room::table::RoomKey;
 use crate::wait_queue::WaitQueue;
 
@@ -241,11 +242,26 @@ impl Outboxes {
         self.peers.iter().all(is_quiet)
     }
 
+    /// Bytes of everything that waits here.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = |peer: &Peer| {
+            peer.to_home.bytes()
+                + peer.from_home.bytes()
+                + vec_bytes::<(ConnId, RoomKey)>(peer.deferred_leaves.capacity())
+                + vec_bytes::<RoomKey>(peer.deferred_updates.capacity())
+        };
+        self.peers.iter().map(bytes).sum()
+    }
+
     /// Asserts that what is deferred is counted, and that updates belong to their home.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         let count = |peer: &Peer| peer.deferred_leaves.len() + peer.deferred_updates.len();
         assert_eq!(self.deferred, self.peers.iter().map(count).sum::<usize>(), "deferred");
+        for peer in &self.peers {
+            peer.to_home.check();
+            peer.from_home.check();
+        }
         assert_eq!(self.serving, None, "a turn ends with the connection that has it");
     }
 

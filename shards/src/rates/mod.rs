@@ -11,6 +11,7 @@ use std::fmt;
 use bucket::{Bucket, Outcome, PerSecond};
 
 use crate::limits::Limits;
+use crate::memory::vec_bytes;
 use crate::time::Time;
 
 /// What is limited per second.
@@ -73,6 +74,11 @@ struct Meter {
 const REFUSED_LEAST: u64 = 16;
 
 impl Rates {
+    /// Bytes of all meters.
+    pub(crate) fn bytes(&self) -> usize {
+        vec_bytes::<Meter>(self.meters.capacity())
+    }
+
     pub(crate) fn new(limits: &Limits) -> Rates {
         let limit = |amount: usize, excess_least| PerSecond { amount: amount as u64, excess_least };
         let limits = Rate::ALL.map(|rate| match rate {

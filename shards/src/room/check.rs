@@ -2,8 +2,16 @@
 
 use super::{Member, Room};
 use crate::format::EncodingCounts;
+use crate::memory::HeapBytes;
 
 impl Room {
+    /// Bytes of its log's chunks, and of its lists, counted.
+    pub(crate) fn heap_bytes(&self) -> (usize, usize) {
+        let (chunks, lists) = self.log.heap_bytes();
+        let owned: usize = self.members.iter().map(Member::heap_bytes).sum();
+        (chunks, lists + self.members.heap_bytes() + owned)
+    }
+
     /// Asserts the room's invariants, as far as it knows them alone.
     pub(crate) fn check(&self) {
         let name = self.name.as_str();

@@ -6,6 +6,7 @@ use std::ops::{Index, IndexMut, Range};
 
 use crate::format::Encoding;
 use crate::log::Pin;
+use crate::memory::{HeapBytes, Held, HeldVec, Sum, block, vec_bytes};
 use crate::place::{MembershipIndex, Slot};
 
 /// Which entry of a room's list of members.
@@ -25,7 +26,7 @@ impl MemberIndex {
     }
 }
 
-impl Index<MemberIndex> for Vec<Member> {
+impl Index<MemberIndex> for [Member] {
     type Output = Member;
 
     fn index(&self, index: MemberIndex) -> &Member {
@@ -33,7 +34,7 @@ impl Index<MemberIndex> for Vec<Member> {
     }
 }
 
-impl IndexMut<MemberIndex> for Vec<Member> {
+impl IndexMut<MemberIndex> for [Member] {
     fn index_mut(&mut self, index: MemberIndex) -> &mut Member {
         &mut self[index.get()]
     }
@@ -53,17 +54,17 @@ pub(crate) struct Member {
     pub(crate) pin: Option<Pin>,
     /// How it gets its messages.
     pub(crate) encoding: Encoding,
-    pub(super) extra: Option<Box<Extra>>,
+    extra: Held<Option<Box<Extra>>>,
 }
 
 /// What only few members need.
 #[derive(Debug, Default)]
-pub(super) struct Extra {
+struct Extra {
     /// Positions of messages that this member does not get because it sent them: sorted, apart, at or
     /// above the cursor.
     excluded: VecDeque<Range<u64>>,
     /// The position of the first message that was skipped and is not announced yet.
-    pub(super) gap_from: Option<u64>,
+    gap_from: Option<u64>,
     departure: Option<Departure>,
 }
 
@@ -80,6 +81,16 @@ pub(crate) struct Departure {
     pub(super) end: u64,
 }
 
+impl HeapBytes for Extra {
+    fn heap_bytes(&self) -> usize {
+        let id = self.departure.as_ref().and_then(|departure| departure.id.as_ref());
+        vec_bytes::<Range<u64>>(self.excluded.capacity()) + id.map_or(0, |id| block(id.len()))
+    }
+}
+
+/// The members of a room. What the members own is counted in the same sum.
+pub(crate) type Members = HeldVec<Member>;
+
 impl Member {
     /// A member whose next message is at `cursor`.
     pub(super) fn new(
@@ -88,11 +99,19 @@ impl Member {
         encoding: Encoding,
         cursor: u64,
     ) -> Member {
-        Member { cursor, in_flight: 0, slot, membership, pin: None, encoding, extra: None }
+        Member {
+            cursor,
+            in_flight: 0,
+            slot,
+            membership,
+            pin: None,
+            encoding,
+            extra: Held::default(),
+        }
     }
 
-    pub(super) fn depart(&mut self, departure: Departure) {
-        self.extra_mut().departure = Some(departure);
+    pub(super) fn depart(&mut self, departure: Departure, lists: &mut Sum) {
+        self.change_extra(lists, |extra| extra.departure = Some(departure));
     }
 
     pub(crate) fn departure(&self) -> Option<&Departure> {
@@ -117,37 +136,69 @@ impl Member {
         }
     }
 
-    pub(super) fn extra_mut(&mut self) -> &mut Extra {
-        self.extra.get_or_insert_default()
+    /// Bytes that it owns.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.extra.heap_bytes()
     }
 
-    pub(super) fn set_cursor(&mut self, cursor: u64) {
+    fn change_extra<R>(&mut self, lists: &mut Sum, change: impl FnOnce(&mut Extra) -> R) -> R {
+        self.extra.change(lists, |extra| {
+            let result = change(extra.get_or_insert_default());
+            *extra = extra.take().filter(|extra| extra.is_used());
+            result
+        })
+    }
+
+    pub(super) fn set_cursor(&mut self, cursor: u64, lists: &mut Sum) {
         self.cursor = cursor;
-        let Some(extra) = &mut self.extra else { return };
-        while let Some(range) = extra.excluded.pop_front_if(|range| range.start <= cursor) {
-            self.cursor = self.cursor.max(range.end);
+        if self.extra.is_none() {
+            return;
         }
-        self.drop_empty_extra();
+        self.cursor = self.change_extra(lists, |extra| {
+            let mut reached = cursor;
+            while let Some(range) = extra.excluded.pop_front_if(|range| range.start <= cursor) {
+                reached = reached.max(range.end);
+            }
+            reached
+        });
+    }
+
+    /// The messages from its cursor on are skipped, which is still to be announced.
+    pub(super) fn begin_gap(&mut self, lists: &mut Sum) {
+        let cursor = self.cursor;
+        self.change_extra(lists, |extra| {
+            extra.gap_from.get_or_insert(cursor);
+        });
+    }
+
+    /// The position of the first message that was skipped; from here on that is announced.
+    pub(super) fn take_gap(&mut self, lists: &mut Sum) -> Option<u64> {
+        self.gap_from()?;
+        self.change_extra(lists, |extra| extra.gap_from.take())
     }
 
     /// The message at `position` is not for this member; the log begins at `first`.
-    pub(super) fn add_excluded(&mut self, position: u64, first: u64) {
-        let excluded = &mut self.extra_mut().excluded;
-        // What the log dropped will be in a gap anyway; so the list is bounded by the log.
-        while excluded.pop_front_if(|range| range.end <= first).is_some() {}
-        match excluded.back_mut() {
-            Some(last) if last.end == position => last.end += 1,
-            _ => excluded.push_back(position..position + 1),
-        }
+    pub(super) fn add_excluded(&mut self, position: u64, first: u64, lists: &mut Sum) {
+        self.change_extra(lists, |Extra { excluded, .. }| {
+            // What the log dropped will be in a gap anyway; so the list is bounded by the log.
+            while excluded.pop_front_if(|range| range.end <= first).is_some() {}
+            match excluded.back_mut() {
+                Some(last) if last.end == position => last.end += 1,
+                _ => excluded.push_back(position..position + 1),
+            }
+        });
     }
 
-    pub(super) fn drop_empty_extra(&mut self) {
-        let used = |extra: &Extra| {
-            !extra.excluded.is_empty() || extra.gap_from.is_some() || extra.departure.is_some()
-        };
-        if !self.extra.as_deref().is_some_and(used) {
-            self.extra = None;
-        }
+    /// It is no member any more.
+    pub(super) fn drop_extra(mut self, lists: &mut Sum) {
+        self.extra.change(lists, |extra| *extra = None);
+    }
+}
+
+impl Extra {
+    fn is_used(&self) -> bool {
+        !self.excluded.is_empty() || self.gap_from.is_some() || self.departure.is_some()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::place::{MembershipIndex, Slot};
 use crate::policy::Policy;
 use crate::room_name::RoomName;
 use crate::time::Time;
-pub(crate) use member::{Departure, Member, MemberIndex};
+pub(crate) use member::{Departure, Member, MemberIndex, Members};
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
@@ -23,7 +23,7 @@ pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) home: ShardId,
     pub(crate) policy: Policy,
-    pub(crate) members: Vec<Member>,
+    pub(crate) members: Members,
     /// A message's position in the log minus its offset in the room. Set anew when a connection
     /// joins while no member here awaited a message: meanwhile the room may have counted on, or
     /// begun a new life. Members that still depart keep theirs, in their `Departure`.
@@ -100,7 +100,7 @@ impl Room {
             name,
             home,
             policy,
-            members: Vec::new(),
+            members: Members::new(),
             base: 0,
             staying: EncodingCounts::default(),
             references: 0,
@@ -141,6 +141,7 @@ impl Room {
         membership: MembershipIndex,
         encoding: Encoding,
         next: u64,
+        pool: &mut ChunkPool,
     ) -> MemberIndex {
         if !self.is_awaited() {
             self.resume_at(next);
@@ -149,17 +150,18 @@ impl Room {
         let cursor = self.log.next();
         if self.members.len() < SMALL_ROOM {
             // Most rooms are small, and there may be very many of them.
-            self.members.reserve_exact(1);
+            self.members.reserve_exact(&mut pool.lists, 1);
         }
         self.staying.add(encoding);
         let index = u32::try_from(self.members.len()).expect("fewer than 2^32 members");
-        self.members.push(Member::new(slot, membership, encoding, cursor));
+        let member = Member::new(slot, membership, encoding, cursor);
+        self.members.push(&mut pool.lists, member);
         MemberIndex::new(index)
     }
 
     /// Removes a member, so that a pass that is under way still visits each of the others. Returns
     /// the indices whose member changed; each may be out of bounds.
-    pub(crate) fn remove(&mut self, index: MemberIndex) -> [MemberIndex; 2] {
+    pub(crate) fn remove(&mut self, index: MemberIndex, pool: &mut ChunkPool) -> [MemberIndex; 2] {
         let member = &self.members[index];
         assert_eq!(member.in_flight, 0, "a connection with a begun send stays where it is");
         if member.departure().is_none() {
@@ -168,14 +170,23 @@ impl Room {
         self.unpin(index);
         let Some(pass) = self.pass.as_mut().filter(|pass| index.get() < pass.visited as usize)
         else {
-            self.members.swap_remove(index.get());
+            self.take_out(index, pool);
             return [index, MemberIndex::NONE];
         };
         pass.visited -= 1;
         let last_visited = MemberIndex::new(pass.visited);
         self.members.swap(index.get(), last_visited.get());
-        self.members.swap_remove(last_visited.get());
+        self.take_out(last_visited, pool);
         [index, last_visited]
+    }
+
+    /// Takes an entry out of the list; the last one takes its index.
+    fn take_out(&mut self, index: MemberIndex, pool: &mut ChunkPool) {
+        self.members.swap_remove(index.get()).drop_extra(&mut pool.lists);
+        self.members.shrink(&mut pool.lists);
+        if self.members.is_empty() {
+            self.members.free(&mut pool.lists);
+        }
     }
 
     /// Pins a member at its cursor, or changes why it is pinned.
@@ -200,11 +211,19 @@ impl Room {
         until: u64,
         id: Option<Box<str>>,
         is_forbidden: bool,
+        pool: &mut ChunkPool,
     ) {
         assert_eq!(until + 1, self.next_offset(), "Left and Deliver come in the order of the home");
         let end = self.log.next();
         self.staying.remove(self.members[index].encoding);
-        self.members[index].depart(Departure { until, id, is_forbidden, end });
+        let departure = Departure { until, id, is_forbidden, end };
+        self.members[index].depart(departure, &mut pool.lists);
+    }
+
+    /// The members' indices.
+    pub(crate) fn member_indices(&self) -> impl Iterator<Item = MemberIndex> + use<> {
+        let count = u32::try_from(self.members.len()).expect("fewer than 2^32 members");
+        (0..count).map(MemberIndex::new)
     }
 
     /// Whether a member here is to get the room's next message.
@@ -213,10 +232,10 @@ impl Room {
     }
 
     /// Moves a member's cursor, over the messages that it does not get.
-    pub(crate) fn move_cursor(&mut self, index: MemberIndex, cursor: u64) {
+    pub(crate) fn move_cursor(&mut self, index: MemberIndex, cursor: u64, pool: &mut ChunkPool) {
         let member = &mut self.members[index];
         let before = member.cursor;
-        member.set_cursor(cursor);
+        member.set_cursor(cursor, &mut pool.lists);
         if let Some(pin) = member.pin {
             let after = member.cursor;
             self.log.unpin(before, pin);
@@ -252,37 +271,34 @@ impl Room {
     }
 
     /// Jumps over what was dropped and returns what is to be announced before the next message.
-    pub(crate) fn take_gap(&mut self, index: MemberIndex) -> Option<Gap> {
+    pub(crate) fn take_gap(&mut self, index: MemberIndex, pool: &mut ChunkPool) -> Option<Gap> {
         if self.lost_its_place(&self.members[index]) {
             let to = self.log.first().min(self.end_for(&self.members[index]));
-            self.skip(index, to);
+            self.skip(index, to, pool);
         }
-        let from = self.members[index].extra.as_mut()?.gap_from.take()?;
-        self.members[index].drop_empty_extra();
+        let from = self.members[index].take_gap(&mut pool.lists)?;
         let member = &self.members[index];
         let offset = |position| self.offset_of(member, position);
         Some(Gap { from: offset(from), to: offset(member.cursor) - 1 })
     }
 
     /// Skips the messages before `to`, to be announced later.
-    pub(crate) fn skip(&mut self, index: MemberIndex, to: u64) {
-        let member = &mut self.members[index];
-        let cursor = member.cursor;
-        member.extra_mut().gap_from.get_or_insert(cursor);
-        self.move_cursor(index, to);
+    pub(crate) fn skip(&mut self, index: MemberIndex, to: u64, pool: &mut ChunkPool) {
+        self.members[index].begin_gap(&mut pool.lists);
+        self.move_cursor(index, to, pool);
     }
 
     /// Skips the messages before the newest one that is for this member.
-    pub(crate) fn skip_to_newest(&mut self, index: MemberIndex) {
+    pub(crate) fn skip_to_newest(&mut self, index: MemberIndex, pool: &mut ChunkPool) {
         let member = &self.members[index];
         let newest = member.runs(self.end_for(member)).last().map(|run| run.end - 1);
         if let Some(newest) = newest.filter(|newest| *newest > member.cursor) {
-            self.skip(index, newest);
+            self.skip(index, newest, pool);
         }
     }
 
     /// The newest message is not for this member.
-    pub(crate) fn exclude(&mut self, index: MemberIndex) {
+    pub(crate) fn exclude(&mut self, index: MemberIndex, pool: &mut ChunkPool) {
         let newest = self.log.next() - 1;
         let member = &mut self.members[index];
         if member.departure().is_some() {
@@ -290,9 +306,9 @@ impl Room {
             return;
         }
         if member.cursor == newest && member.in_flight == 0 {
-            self.move_cursor(index, newest + 1);
+            self.move_cursor(index, newest + 1, pool);
         } else {
-            member.add_excluded(newest, self.log.first());
+            member.add_excluded(newest, self.log.first(), &mut pool.lists);
         }
     }
 
@@ -340,7 +356,7 @@ impl Room {
         pool: &mut ChunkPool,
     ) -> Advance {
         let in_flight = std::mem::take(&mut self.members[index].in_flight);
-        let advance = self.advance(index, in_flight, taken);
+        let advance = self.advance(index, in_flight, taken, pool);
         self.sending -= 1;
         if self.sending == 0 && self.members[index].pin.is_none() && advance.complete {
             self.free_log(pool);
@@ -348,7 +364,13 @@ impl Room {
         advance
     }
 
-    fn advance(&mut self, index: MemberIndex, in_flight: u32, taken: &mut usize) -> Advance {
+    fn advance(
+        &mut self,
+        index: MemberIndex,
+        in_flight: u32,
+        taken: &mut usize,
+        pool: &mut ChunkPool,
+    ) -> Advance {
         let member = &self.members[index];
         let to = member.cursor + u64::from(in_flight);
         let mut advance = Advance { messages: 0, complete: true, rest: None };
@@ -368,7 +390,7 @@ impl Room {
                 break;
             }
         }
-        self.move_cursor(index, cursor);
+        self.move_cursor(index, cursor, pool);
         advance
     }
 
@@ -465,14 +487,19 @@ mod tests {
     use crate::policy::SlowPolicy;
     use crate::tuning::Tuning;
 
-    fn room(members: u32) -> Room {
+    fn room(members: u32) -> (Room, ChunkPool) {
         let policy = Policy { slow: SlowPolicy::Skip, log_bytes: 100 };
         let name = RoomName::new("r").expect("legal");
         let mut room = Room::new(name, ShardId::new(0), policy, Log::new(1, 16 << 10));
+        let mut pool = ChunkPool::new(1 << 20, Tuning::DEFAULT);
         for slot in 0..members {
-            room.add(Slot::new(slot), MembershipIndex::default(), Encoding::WebSocket, 1);
+            add(&mut room, slot, 1, &mut pool);
         }
-        room
+        (room, pool)
+    }
+
+    fn add(room: &mut Room, slot: u32, next: u64, pool: &mut ChunkPool) {
+        room.add(Slot::new(slot), MembershipIndex::default(), Encoding::WebSocket, next, pool);
     }
 
     fn first() -> MemberIndex {
@@ -487,7 +514,7 @@ mod tests {
     fn a_pass_visits_every_member_that_stays() {
         for visited_before in 0..6 {
             for leaver in 0..6_u32 {
-                let mut room = room(6);
+                let (mut room, mut pool) = room(6);
                 room.begin_pass();
                 let mut seen: Vec<u32> = (0..visited_before)
                     .map(|_| room.next_member().expect("six"))
@@ -495,7 +522,7 @@ mod tests {
                     .collect();
                 let index =
                     room.members.iter().position(|m| m.slot == Slot::new(leaver)).expect("there");
-                room.remove(MemberIndex::new(index as u32));
+                room.remove(MemberIndex::new(index as u32), &mut pool);
                 while let Some(index) = room.next_member() {
                     seen.push(room.members[index].slot.number());
                 }
@@ -509,28 +536,28 @@ mod tests {
 
     #[test]
     fn excluded_ranges_merge_and_the_cursor_is_in_none() {
-        let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
+        let (mut room, mut pool) = room(1);
         for _ in 0..8 {
             publish(&mut room, &mut pool);
         }
         for position in [3, 4, 6] {
-            room.members[0].add_excluded(position, 1);
+            room.members[0].add_excluded(position, 1, &mut pool.lists);
         }
         let runs: Vec<_> = room.members[0].runs(9).collect();
         assert_eq!(runs, [1..3, 5..6, 7..9]);
-        room.move_cursor(first(), 3);
+        room.move_cursor(first(), 3, &mut pool);
         assert_eq!(room.members[0].cursor, 5);
-        room.move_cursor(first(), 6);
+        room.move_cursor(first(), 6, &mut pool);
         assert_eq!(room.members[0].cursor, 7);
-        assert!(room.members[0].extra.is_none());
+        assert_eq!(room.members[0].heap_bytes(), 0);
     }
 
     #[test]
     fn a_member_that_has_caught_up_steps_over_its_own_message() {
-        let (mut room, mut pool) = (room(2), ChunkPool::new(1 << 20, Tuning::DEFAULT));
+        let (mut room, mut pool) = room(2);
         room.pin(first(), Pin::Slow);
         publish(&mut room, &mut pool);
-        room.exclude(first());
+        room.exclude(first(), &mut pool);
         assert_eq!(room.members[0].cursor, 2);
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
     }
@@ -545,47 +572,47 @@ mod tests {
             (&[2, 3, 4, 5, 6, 7, 8], 1, None),
         ];
         for (excluded, cursor, gap) in rows {
-            let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
+            let (mut room, mut pool) = room(1);
             room.pin(first(), Pin::Slow);
             for position in 1..=8 {
                 publish(&mut room, &mut pool);
                 if excluded.contains(&position) {
-                    room.exclude(first());
+                    room.exclude(first(), &mut pool);
                 }
             }
-            room.skip_to_newest(first());
+            room.skip_to_newest(first(), &mut pool);
             assert_eq!(room.members[0].cursor, cursor, "without {excluded:?}");
-            assert_eq!(room.take_gap(first()), gap, "without {excluded:?}");
-            room.skip_to_newest(first());
-            assert_eq!(room.take_gap(first()), None, "it is there already");
+            assert_eq!(room.take_gap(first(), &mut pool), gap, "without {excluded:?}");
+            room.skip_to_newest(first(), &mut pool);
+            assert_eq!(room.take_gap(first(), &mut pool), None, "it is there already");
         }
     }
 
     #[test]
     fn a_member_that_departs_keeps_the_offsets_of_an_earlier_life_of_the_room() {
-        let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
+        let (mut room, mut pool) = room(1);
         for _ in 0..8 {
             publish(&mut room, &mut pool);
         }
         room.pin(first(), Pin::Slow);
-        room.depart(first(), 8, None, false);
+        room.depart(first(), 8, None, false, &mut pool);
         assert!(!room.is_awaited());
-        room.add(Slot::new(1), MembershipIndex::default(), Encoding::WebSocket, 3);
+        add(&mut room, 1, 3, &mut pool);
         publish(&mut room, &mut pool);
         assert_eq!(room.next_offset(), 4);
         assert_eq!(room.offset_before(&room.members[1]), 2);
         let behind: Vec<u64> =
             room.members.iter().map(|member| room.end_for(member) - member.cursor).collect();
         assert_eq!(behind, [8, 1]);
-        room.skip(first(), 9);
+        room.skip(first(), 9, &mut pool);
         assert_eq!(room.offset_before(&room.members[0]), 0, "the gap is still to be announced");
-        assert_eq!(room.take_gap(first()), Some(Gap { from: 1, to: 8 }));
+        assert_eq!(room.take_gap(first(), &mut pool), Some(Gap { from: 1, to: 8 }));
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
     }
 
     #[test]
     fn pause_and_resume_have_a_distance() {
-        let (mut room, mut pool) = (room(1), ChunkPool::new(1 << 20, Tuning::DEFAULT));
+        let (mut room, mut pool) = room(1);
         for _ in 0..5 {
             publish(&mut room, &mut pool);
         }
@@ -597,11 +624,11 @@ mod tests {
         for _ in 0..3 {
             publish(&mut room, &mut pool);
         }
-        room.move_cursor(first(), 7);
+        room.move_cursor(first(), 7, &mut pool);
         room.end_pass(&mut pool);
         assert!(!room.judge_back_pressure(), "30 bytes are not below a quarter");
         room.begin_pass();
-        room.move_cursor(first(), 10);
+        room.move_cursor(first(), 10, &mut pool);
         room.end_pass(&mut pool);
         assert!(room.judge_back_pressure());
     }

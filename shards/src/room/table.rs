@@ -1,12 +1,17 @@
 //! The rooms that have members on this shard, and the chunks of their logs.
 
+#[cfg(debug_assertions)]
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Index, IndexMut};
+#[cfg(debug_assertions)]
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log};
+use crate::memory::{Sum, end_of_used, map_bytes, shared_bytes, vec_bytes};
 use crate::policy::Policies;
 use crate::room::Room;
 use crate::room_name::{RoomName, SecretHash};
@@ -30,8 +35,13 @@ pub(crate) struct Rooms {
     index: HashMap<RoomName, RoomKey, SecretHash>,
     entries: Vec<Option<Room>>,
     free: Vec<RoomKey>,
+    /// Bytes of the rooms' names.
+    names: Sum,
     pub(crate) pool: ChunkPool,
 }
+
+/// A table of up to this many unused entries keeps them.
+const SPARE: usize = 64;
 
 /// The key of the room of everybody.
 pub(crate) const EVERYBODY: RoomKey = RoomKey(0);
@@ -45,6 +55,7 @@ impl Rooms {
             hash,
             entries: Vec::new(),
             free: Vec::new(),
+            names: Sum::default(),
             pool: ChunkPool::new(config.limits.room_log_bytes, config.tuning),
         };
         let everybody = rooms.refer(&RoomName::everybody());
@@ -79,7 +90,54 @@ impl Rooms {
         let room = entry.take().expect("it was just there");
         debug_assert!(room.log.is_empty(), "a log is kept for members only");
         self.index.remove(&room.name);
+        self.names.take_off(shared_bytes(room.name.as_str().len()));
         self.free.push(key);
+        self.shrink();
+    }
+
+    /// Frees what is unused of the tables, if that is most of it.
+    fn shrink(&mut self) {
+        if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 8 {
+            self.index.shrink_to(2 * self.index.len());
+        }
+        if let Some(end) = end_of_used(&self.entries, self.free.len(), Option::is_none) {
+            self.entries.truncate(end);
+            self.entries.shrink_to_fit();
+            self.free.retain(|key| (key.0 as usize) < end);
+            self.free.shrink_to_fit();
+        }
+    }
+
+    /// Bytes of the tables and of what the rooms own, but for their logs.
+    pub(crate) fn bytes(&self) -> usize {
+        vec_bytes::<Option<Room>>(self.entries.capacity())
+            + vec_bytes::<RoomKey>(self.free.capacity())
+            + map_bytes::<RoomName, RoomKey>(self.index.capacity())
+            + self.pool.totals.heap_bytes()
+            + self.names.get()
+            + self.pool.lists.get()
+    }
+
+    /// Asserts that the sums are those of all rooms, `rests` being large frames that connections refer
+    /// to.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check_bytes<'a>(&'a self, rests: impl Iterator<Item = &'a Arc<[u8]>>) {
+        let rooms = || self.by_key().map(|(_, room)| room);
+        let names = rooms().map(|room| shared_bytes(room.name.as_str().len())).sum::<usize>();
+        assert_eq!(self.names.get(), names, "bytes of the names of rooms");
+        let (chunks, lists) = rooms()
+            .map(Room::heap_bytes)
+            .fold((self.pool.unused_bytes(), 0), |(all_chunks, all_lists), (chunks, lists)| {
+                (all_chunks + chunks, all_lists + lists)
+            });
+        assert_eq!(self.pool.lists.get(), lists, "bytes of the lists of rooms");
+        let mut frames = BTreeMap::new();
+        for frame in rooms().flat_map(|room| room.log.shared_frames()).chain(rests) {
+            frames.insert(Arc::as_ptr(frame).cast::<u8>(), shared_bytes(frame.len()));
+        }
+        let large: usize = frames.values().sum();
+        assert_eq!(self.pool.frames.bytes(), large, "bytes of large frames");
+        assert_eq!(self.pool.bytes(), chunks + large, "bytes of chunks");
     }
 
     pub(crate) fn get(&self, key: RoomKey) -> Option<&Room> {
@@ -94,6 +152,11 @@ impl Rooms {
     pub(crate) fn with_pool(&mut self, key: RoomKey) -> (&mut Room, &mut ChunkPool) {
         let room = self.entries[key.0 as usize].as_mut().expect("every key is a reference");
         (room, &mut self.pool)
+    }
+
+    /// A few of the rooms whose logs hold so many bytes or more.
+    pub(crate) fn with_logs_of(&self, bytes: usize, count: usize) -> Vec<RoomKey> {
+        self.pool.totals.at_least(bytes, count).into_iter().map(RoomKey).collect()
     }
 
     /// The rooms with their keys.
@@ -118,6 +181,7 @@ impl Rooms {
         room.log = room.log.counted_at(key.0);
         self.entries[key.0 as usize] = Some(room);
         self.index.insert(name.clone(), key);
+        self.names.add(shared_bytes(name.as_str().len()));
         key
     }
 }

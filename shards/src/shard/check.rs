@@ -124,6 +124,7 @@ impl Directory {
 fn check_host(host: &Host) {
     host.directory.check(host.outboxes.deferred_leaves().map(|(_, key)| *key));
     host.outboxes.check();
+    host.check_memory();
     for slot in host.directory.connections.slots() {
         let connection = &host.directory[slot];
         check_connection(host, slot, connection);
@@ -209,6 +210,7 @@ fn check_queues(host: &Host, slot: Slot, connection: &Connection) {
     let queue = match connection.wait() {
         Some(Wait::Capacity(home)) => host.outboxes.waiting(*home),
         Some(Wait::Paused(room)) => &host.paused_rooms[&**room],
+        Some(Wait::Memory) => &host.pressure.publishers,
         _ => return,
     };
     let entries = queue.ids().filter(|other| **other == id).count();
@@ -237,7 +239,7 @@ fn check_no_message_waits_in_vain(host: &Host, slot: Slot, connection: &Connecti
         return;
     }
     assert!(!connection.has_direct(), "{slot}: direct frames wait for nothing");
-    for membership in &connection.memberships {
+    for membership in connection.memberships.iter() {
         let Some(index) = membership.listed() else { continue };
         let room = &host.directory[membership.room];
         let behind = room.is_behind(&room.members[index]);

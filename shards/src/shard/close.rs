@@ -75,6 +75,7 @@ impl Host {
         }
         self.outputs.close_steps.push_back(CloseStep::LeftRooms(id, reason));
         deferred_to_home::defer_leaves(&mut self.outboxes, &mut self.directory, slot);
+        self.directory.connections.change_inbound(slot, |inbound| *inbound = None);
         self.forget_client(slot);
         self.directory[slot].begin_close();
         if self.leave_queue(slot) || !self.reading {
@@ -111,17 +112,17 @@ impl Host {
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
         let words = self.close_texts.take(slot, reason);
-        let head = self.heads.remove(&slot);
-        let connection = &mut self.directory[slot];
-        let Some(code) = code_to_send(connection, reason) else {
-            connection.direct = None;
-            return;
-        };
-        let direct = connection.direct.get_or_insert_default();
-        direct.keep_frame_in_progress(connection.format.encoding());
-        direct.queue().extend(head.into_iter().flatten());
-        let words = words.unwrap_or_else(|| reason.reason(random).into());
-        connection.format.push_reply(&Fact::Close { code, reason: &words }, direct.queue());
+        let head = self.take_head(slot);
+        let format = self.directory[slot].format;
+        let code = code_to_send(&self.directory[slot], reason);
+        self.directory.change_direct(slot, |direct| {
+            let Some(code) = code else { return *direct = None };
+            let direct = direct.get_or_insert_default();
+            direct.keep_frame_in_progress(format.encoding());
+            direct.queue().extend(head.into_iter().flatten());
+            let words = words.unwrap_or_else(|| reason.reason(random).into());
+            format.push_reply(&Fact::Close { code, reason: &words }, direct.queue());
+        });
     }
 
     /// Takes the next step of an end, unless the connection is still to be sent something first.
@@ -151,6 +152,7 @@ impl Host {
 
     /// The socket is to be closed; what remains is the leaves that are deferred.
     pub(super) fn close_socket(&mut self, slot: Slot) {
+        self.directory.change_direct(slot, |direct| *direct = None);
         if self.directory[slot].end() {
             self.blocked -= 1;
         }

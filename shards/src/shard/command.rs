@@ -102,6 +102,9 @@ impl Intake<'_> {
             (What::Refuse(..), Some(room)) if owed => (room, false),
             _ => return Ok(()),
         };
+        if publishes && self.0.pauses_publishers() {
+            return Err(Wait::Memory);
+        }
         if publishes && self.0.paused_rooms.contains_key(room) {
             return Err(Wait::Paused(room.clone().into()));
         }

@@ -5,15 +5,24 @@ use super::directory::Directory;
 use crate::id::ShardId;
 use crate::mesh::{Outboxes, ToHome};
 use crate::place::Slot;
+use crate::room::table::RoomKey;
 
 /// Takes the connection out of all rooms, and defers a leave for each home that counts it as a member.
 pub(super) fn defer_leaves(outboxes: &mut Outboxes, directory: &mut Directory, slot: Slot) {
-    let id = directory.id(slot);
     for key in directory.leave_all(slot) {
-        // The reference to the room is kept until the leave is sent.
-        outboxes.defer_leave(directory[key].home, id, key);
-        directory[slot].deferred_leaves += 1;
+        defer_leave(outboxes, directory, slot, key);
     }
+}
+
+/// Defers a leave. The reference to the room is kept until it is sent.
+pub(super) fn defer_leave(
+    outboxes: &mut Outboxes,
+    directory: &mut Directory,
+    slot: Slot,
+    key: RoomKey,
+) {
+    outboxes.defer_leave(directory[key].home, directory.id(slot), key);
+    directory[slot].deferred_leaves += 1;
 }
 
 /// Sends what is deferred, as far as there is capacity: the leaves of closed connections, then the

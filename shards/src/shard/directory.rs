@@ -2,6 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 
+use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Flow, Membership, MembershipState, Phase, Wait, WriteState};
 use crate::id::{ConnId, ShardId};
@@ -83,13 +84,15 @@ impl Directory {
         assert_eq!(key, EVERYBODY, "the room of everybody came first");
         let next = self.rooms[EVERYBODY].next_offset();
         let encoding = self.connections[slot].format.encoding();
-        let member = self.rooms[EVERYBODY].add(slot, MembershipIndex::default(), encoding, next);
+        let (room, pool) = self.rooms.with_pool(EVERYBODY);
+        let member = room.add(slot, MembershipIndex::default(), encoding, next, pool);
         let membership = Membership::new(EVERYBODY, Some(member), 0);
-        let memberships = &mut self.connections[slot].memberships;
-        // Most connections are in one more room, if in any. A list that grows by itself begins with
-        // four entries.
-        memberships.reserve_exact(2);
-        memberships.push(membership);
+        self.connections.change_lists(slot, |memberships, lists| {
+            // Most connections are in one more room, if in any. A list that grows by itself begins
+            // with four entries.
+            memberships.reserve_exact(lists, 2);
+            memberships.push(lists, membership);
+        });
     }
 
     /// Enters the room in the connection's list, as one that it joins, or joins again.
@@ -99,7 +102,8 @@ impl Directory {
             return membership.begin_change(MembershipState::Rejoining, change_id);
         }
         let key = self.rooms.refer(room);
-        self.connections[slot].memberships.push(Membership::new(key, None, change_id));
+        let membership = Membership::new(key, None, change_id);
+        self.connections.change_lists(slot, |list, lists| list.push(lists, membership));
     }
 
     /// Enters the connection in the room's list: its next message has offset `next`.
@@ -107,7 +111,8 @@ impl Directory {
         let encoding = self.connections[slot].format.encoding();
         let membership = &mut self.connections[slot].memberships[at];
         debug_assert!(membership.listed().is_none(), "a room lists a connection once");
-        membership.set_listed(Some(self.rooms[membership.room].add(slot, at, encoding, next)));
+        let (room, pool) = self.rooms.with_pool(membership.room);
+        membership.set_listed(Some(room.add(slot, at, encoding, next, pool)));
         self.memberships += 1;
     }
 
@@ -117,6 +122,15 @@ impl Directory {
         self.unlist(slot, at);
         self.forget_membership(slot, at);
         self.rooms.unrefer(key);
+    }
+
+    /// Takes a room out of the connection's list that it does not become a member of. The reference to
+    /// it is the caller's now.
+    pub(super) fn give_back(&mut self, slot: Slot, at: MembershipIndex) -> RoomKey {
+        let membership = self.connections[slot].memberships[at];
+        assert!(membership.listed().is_none(), "a refused join has no member");
+        self.forget_membership(slot, at);
+        membership.room
     }
 
     /// Takes the connection out of all rooms. Returns those whose homes count it as a member; the
@@ -136,6 +150,22 @@ impl Directory {
             }
         }
         counted
+    }
+
+    /// Changes what waits for one connection alone.
+    pub(super) fn change_direct<R>(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(&mut Option<Box<DirectOutbox>>) -> R,
+    ) -> R {
+        self.connections.change_direct(slot, &mut self.rooms.pool.frames, change)
+    }
+
+    /// Frees the direct outbox once everything in it is sent.
+    pub(super) fn drop_empty_direct(&mut self, slot: Slot) {
+        if self[slot].direct.is_some() && !self[slot].has_direct() {
+            self.change_direct(slot, |direct| *direct = None);
+        }
     }
 
     /// Frees the slot of a connection whose socket is closed and that has no deferred leave.
@@ -214,7 +244,8 @@ impl Directory {
         let memberships = &self.connections[slot].memberships;
         let membership = memberships.iter().find(|membership| membership.room == key);
         if let Some(index) = membership.and_then(|membership| membership.listed()) {
-            self.rooms[key].exclude(index);
+            let (room, pool) = self.rooms.with_pool(key);
+            room.exclude(index, pool);
         }
     }
 
@@ -247,7 +278,7 @@ impl Directory {
             connection.retain_behind(|membership| membership.listed().is_some());
         }
         let (room, pool) = self.rooms.with_pool(key);
-        let moved = room.remove(index);
+        let moved = room.remove(index, pool);
         room.free_log(pool);
         for index in moved {
             if let Some(member) = room.members.get(index.get()) {

@@ -27,6 +27,9 @@ impl Host {
                 let joined = self.on_joined(&room, conn, change_id, &requester, joined);
                 self.outputs.answer_program(&requester, joined.map(Answer::Joined));
             }
+            FromHome::Unjoined { room, conn, change_id, id } => {
+                self.on_unjoined(&room, conn, change_id, id);
+            }
             FromHome::Left { room, conn, request, offset } => {
                 let requester = request.requester.clone();
                 let left = self.on_left(&room, conn, request, offset);

@@ -37,7 +37,7 @@ impl Host {
     pub(super) fn wants_read(&self, slot: Slot) -> bool {
         let connection = &self.directory[slot];
         match connection.is_open() && connection.format.is_read() {
-            true => connection.wait().is_none() && self.reading,
+            true => connection.wait().is_none() && self.reading && !self.is_held_back(slot),
             false => !connection.input_ended && connection.phase() != Phase::Closed,
         }
     }

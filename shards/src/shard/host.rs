@@ -7,11 +7,13 @@ use super::directory::Directory;
 use super::expiries::Expiries;
 use super::fanout::Fanout;
 use super::outputs::Outputs;
+use super::pressure_state::Pressure;
 use super::revocations::Revocations;
 use super::user_index::UserIndex;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::id::{ConnId, ShardId};
+use crate::memory::{Budget, Sum};
 use crate::mesh::{Capacity, FromHome, Outboxes};
 use crate::place::Slot;
 use crate::rates::Rates;
@@ -54,6 +56,8 @@ pub(super) struct Host {
     pub(super) close_texts: CloseTexts,
     /// The heads of event streams whose join has not ended.
     pub(super) heads: HashMap<Slot, Box<[u8]>>,
+    /// Bytes of these heads.
+    pub(super) head_bytes: Sum,
     pub(super) outputs: Outputs,
     /// Answers to second joins whose connection was sending when they came.
     pub(super) joins_after_send: BTreeMap<ConnId, Vec<FromHome>>,
@@ -64,6 +68,11 @@ pub(super) struct Host {
     pub(super) open_connections: u64,
     /// Connections whose socket blocks.
     pub(super) blocked: u64,
+    /// The memory of the whole process, and what is done while it is short.
+    pub(super) budget: Budget,
+    pub(super) pressure: Pressure,
+    /// Bytes that the shard's thread holds beside the engine.
+    pub(super) outside_bytes: usize,
     pub(super) counters: Counters,
 }
 
@@ -124,12 +133,16 @@ impl Host {
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
             heads: HashMap::new(),
+            head_bytes: Sum::default(),
             outputs: Outputs::default(),
             joins_after_send: BTreeMap::new(),
             spare_inbound: None,
             reading: true,
             open_connections: 0,
             blocked: 0,
+            budget: Budget::new(config.limits.memory_bytes),
+            pressure: Pressure::default(),
+            outside_bytes: 0,
             counters: Counters::default(),
             config,
         }

@@ -50,7 +50,7 @@ impl Intake<'_> {
         if !connection.format.is_read() {
             return self.discard(slot, bytes.len());
         }
-        let inbound = self.0.directory[slot].inbound.take();
+        let inbound = self.take_inbound(slot);
         // Most messages come whole: then the spare one serves every connection in turn.
         let mut inbound = inbound.or_else(|| self.0.spare_inbound.take()).unwrap_or_default();
         let waits = self.0.directory[slot].wait().is_some() || !self.0.reading;
@@ -60,6 +60,7 @@ impl Intake<'_> {
             inbound.keep(&bytes[used..]);
         }
         self.put_back(slot, inbound);
+        self.0.counters.memory.reads_stopped += u64::from(self.0.is_held_back(slot));
     }
 
     /// Takes up a connection whose reason to wait may be over.
@@ -71,7 +72,7 @@ impl Intake<'_> {
         self.0.directory[slot].last_received = self.0.now;
         self.0.rates.catch_up(slot.number(), self.0.now);
         self.0.directory.set_wait(slot, None);
-        if let Some(mut inbound) = self.0.directory[slot].inbound.take() {
+        if let Some(mut inbound) = self.take_inbound(slot) {
             inbound.begun = inbound.begun.map(|_| self.0.now);
             self.work_off(slot, &mut inbound);
             self.put_back(slot, inbound);
@@ -186,13 +187,20 @@ impl Intake<'_> {
     /// A message whose end has not arrived has a time in which it must.
     fn watch_message(&mut self, slot: Slot, inbound: &mut Inbound) {
         let timeout = self.0.config.limits.message_timeout;
-        if inbound.decoder.is_idle() || inbound.begun.is_some() || timeout.is_zero() {
+        if inbound.decoder.is_idle() || inbound.begun.is_some() {
             return;
         }
         inbound.begun = Some(self.0.now);
-        if !self.0.directory[slot].message_timer {
+        if !self.0.directory[slot].message_timer && !timeout.is_zero() {
             self.0.directory[slot].message_timer = true;
             self.0.timers.set(self.0.now + timeout, Timer::Message, self.0.directory.id(slot));
+        }
+    }
+
+    fn take_inbound(&mut self, slot: Slot) -> Option<Box<Inbound>> {
+        match &*self.0.directory[slot].inbound {
+            Some(_) => self.0.directory.connections.change_inbound(slot, Option::take),
+            None => None,
         }
     }
 
@@ -200,7 +208,7 @@ impl Intake<'_> {
         if inbound.is_idle() {
             self.0.spare_inbound = Some(inbound);
         } else if self.0.directory[slot].is_open() {
-            self.0.directory[slot].inbound = Some(inbound);
+            self.0.directory.connections.change_inbound(slot, |kept| *kept = Some(inbound));
         }
     }
 
@@ -210,6 +218,10 @@ impl Intake<'_> {
             Wait::Capacity(home) => self.0.outboxes.wait(*home, id),
             Wait::Paused(room) => {
                 self.0.paused_rooms.get_mut(&**room).expect("it waits for a paused room").push(id);
+            }
+            Wait::Memory => {
+                self.0.counters.memory.publishes_paused += 1;
+                self.0.pressure.publishers.push(id);
             }
             Wait::Change(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
         }

@@ -1,9 +1,12 @@
 //! How a connection becomes a member of a room, and ceases to be one: what a home's answers do.
 
+use super::deferred_to_home;
 use super::directory::Left;
 use super::host::Host;
 use crate::connection::{Wait, WriteState};
-use crate::format::{Fact, Joined, Reply};
+use crate::disconnect::Disconnect;
+use crate::envelope::ErrorCode;
+use crate::format::{Fact, Joined, Refusal, Reply};
 use crate::id::ConnId;
 use crate::mesh::{LeaveRequest, Requester};
 use crate::place::{MembershipIndex, Slot};
@@ -33,6 +36,29 @@ impl Host {
         self.say(slot, &Fact::Joined { room: name, id: requester.id(), joined: &joined });
         self.on_change_ended(slot, membership.room);
         Some(joined)
+    }
+
+    /// The home refuses the room, and counts the connection as a member until its leave comes.
+    pub(super) fn on_unjoined(
+        &mut self,
+        name: &RoomName,
+        conn: ConnId,
+        change_id: u32,
+        id: Option<Box<str>>,
+    ) {
+        self.counters.memory.rooms_refused += 1;
+        // A connection that has closed meanwhile has deferred its leave then.
+        let Some((slot, at)) = self.directory.find_change(name, conn, change_id) else { return };
+        let key = self.directory.give_back(slot, at);
+        deferred_to_home::defer_leave(&mut self.outboxes, &mut self.directory, slot, key);
+        deferred_to_home::send_deferred(&mut self.outboxes, &mut self.directory);
+        if self.directory[slot].format.has_head() {
+            return self.schedule_close(slot, Disconnect::Capacity);
+        }
+        let (code, room) = (ErrorCode::Overloaded, Some(name.clone()));
+        let message = "memory is short, and new rooms are refused; try again later".into();
+        self.say(slot, &Fact::Error(&Refusal { code, message, id, room }));
+        self.on_change_ended(slot, key);
     }
 
     fn become_member(&mut self, slot: Slot, at: MembershipIndex, next: u64) {
@@ -65,7 +91,8 @@ impl Host {
         self.directory[slot].departing += 1;
         let is_forbidden = request.requester == Requester::Permissions;
         let id = request.requester.id().map(Into::into);
-        self.directory[key].depart(index, offset, id, is_forbidden);
+        let (room, pool) = self.directory.rooms.with_pool(key);
+        room.depart(index, offset, id, is_forbidden, pool);
         self.finish_departures(slot);
         true
     }

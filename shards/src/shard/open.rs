@@ -13,6 +13,7 @@ use crate::format::{Fact, Format, Welcome};
 use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::identity::Identity;
+use crate::memory::block;
 use crate::place::Slot;
 use crate::room_name::RoomName;
 use crate::timers::Timer;
@@ -54,7 +55,10 @@ impl Shard {
         let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
         let mut intake = Intake(&mut self.host);
         if let Err((wait, pending)) = intake.run(slot, errand) {
-            intake.0.directory[slot].inbound.get_or_insert_default().pending = Some(pending);
+            let connections = &mut intake.0.directory.connections;
+            connections.change_inbound(slot, |inbound| {
+                inbound.get_or_insert_default().pending = Some(pending);
+            });
             intake.begin_wait(slot, wait);
         }
         self.host.identify(slot, identity);
@@ -85,6 +89,7 @@ impl Host {
     /// An event stream is granted, which begins with this head. The caller has it join its room.
     pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
         let slot = self.new_connection(Format::Sse);
+        self.head_bytes.add(block(head.len()));
         self.heads.insert(slot, head.into());
         slot
     }
@@ -107,9 +112,16 @@ impl Host {
 
     /// Queues the head of an event stream, if it is not queued yet.
     pub(super) fn push_head(&mut self, slot: Slot) {
-        if let Some(head) = self.heads.remove(&slot) {
+        if let Some(head) = self.take_head(slot) {
             self.push_direct(slot, &head);
         }
+    }
+
+    /// The head of an event stream, if it is not queued yet.
+    pub(super) fn take_head(&mut self, slot: Slot) -> Option<Box<[u8]>> {
+        let head = self.heads.remove(&slot)?;
+        self.head_bytes.take_off(block(head.len()));
+        Some(head)
     }
 
     fn new_connection(&mut self, format: Format) -> Slot {

@@ -74,6 +74,10 @@ impl Shard {
         token: Option<AnswerToken>,
     ) -> Result<(), (Full, RoomMessage)> {
         let home = self.home(room);
+        if self.host.pauses_publishers() {
+            self.host.counters.memory.publishes_paused += 1;
+            return Err((Full, message));
+        }
         if self.host.paused_rooms.contains_key(room) || !self.host.outboxes.admit_caller(home) {
             return Err((Full, message));
         }

@@ -60,13 +60,15 @@ impl Intake<'_> {
     /// The program has decided what becomes of the command that it was asked about. From here on it
     /// may wait, but it is begun: a drain does not end its wait.
     pub(super) fn end_wait_with(&mut self, slot: Slot, errand: Errand) {
-        let connection = &mut self.0.directory[slot];
+        let connection = &self.0.directory[slot];
         if connection.wait() != Some(&Wait::Handler) || !connection.is_open() {
             return;
         }
-        let inbound = connection.inbound.get_or_insert_default();
-        debug_assert!(inbound.pending.is_none(), "it waits for the one command");
-        inbound.pending = Some(Pending::Errand(errand.into()));
+        self.0.directory.connections.change_inbound(slot, |inbound| {
+            let inbound = inbound.get_or_insert_default();
+            debug_assert!(inbound.pending.is_none(), "it waits for the one command");
+            inbound.pending = Some(Pending::Errand(errand.into()));
+        });
         self.0.decided.insert(slot);
         self.resume(slot);
     }

@@ -53,15 +53,15 @@ impl Shard {
     pub fn on_time_with_backlog(&mut self, now: Time, events_until: Time) {
         self.host.on_time(now, events_until);
         self.home.on_time(now);
+        self.judge_memory();
         self.finish_event();
     }
 
     /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Time> {
-        let Host { timers, expiries, .. } = &self.host;
-        let deadlines =
-            [timers.next_deadline(), expiries.next_deadline(), self.home.next_deadline()];
-        deadlines.into_iter().flatten().min()
+        let Host { timers, expiries, pressure, .. } = &self.host;
+        let of_host = [timers.next_deadline(), expiries.next_deadline(), pressure.next_deadline()];
+        of_host.into_iter().chain([self.home.next_deadline()]).flatten().min()
     }
 
     /// Event: these bytes arrived on a connection's socket. They are unmasked in place.
@@ -97,6 +97,12 @@ impl Shard {
     /// Whether bytes of this connection are wanted now.
     pub fn wants_read(&self, id: ConnId) -> bool {
         self.host.directory.find(id).is_some_and(|slot| self.host.wants_read(slot))
+    }
+
+    /// How many bytes of this connection may be read at once; what has arrived beyond that stays in its
+    /// socket, and is to be read after the others.
+    pub fn read_max(&self, id: ConnId) -> usize {
+        self.host.directory.find(id).map_or(usize::MAX, |slot| self.host.read_max(slot))
     }
 
     /// Event: the socket takes bytes again.

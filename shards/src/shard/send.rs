@@ -14,7 +14,7 @@ impl Directory {
     pub(super) fn for_each_iovec<'a>(&'a self, slot: Slot, mut each: impl FnMut(&'a [u8])) {
         let connection = &self[slot];
         debug_assert_eq!(connection.write_state(), WriteState::Begun);
-        if let Some(direct) = &connection.direct {
+        if let Some(direct) = &*connection.direct {
             direct.iovecs().into_iter().filter(|iovec| !iovec.is_empty()).for_each(&mut each);
         }
         for membership in connection.behind.iter().map(|at| &connection.memberships[at]) {
@@ -46,10 +46,12 @@ impl Host {
             self.directory.pin_behind(slot);
             return false;
         }
-        if let Some(direct) = &mut self.directory[slot].direct {
-            direct.begin();
-            let bytes = direct.iovecs().map(<[u8]>::len);
-            self.counters.offered += (bytes[0] + bytes[1]) as u64;
+        if self.directory[slot].direct.is_some() {
+            self.directory.change_direct(slot, |direct| {
+                direct.iter_mut().for_each(|direct| direct.begin());
+            });
+            let iovecs = self.directory[slot].direct.iter().flat_map(|direct| direct.iovecs());
+            self.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
         }
         let carries_rooms = self.begin_rooms(slot);
         if !carries_rooms && !self.directory[slot].has_direct() {
@@ -115,14 +117,15 @@ impl Host {
         if behind || self.directory[slot].has_direct() {
             self.make_ready(slot);
         }
-        self.directory[slot].drop_empty_direct();
+        self.directory.drop_empty_direct(slot);
     }
 
     /// The socket is dead. What arrived before is still read and handled; then comes the end.
     fn on_failed(&mut self, slot: Slot) {
-        let connection = &mut self.directory[slot];
-        connection.slow = true;
-        connection.direct = None;
+        if !std::mem::replace(&mut self.directory[slot].slow, true) {
+            self.directory[slot].slow_since = self.now;
+        }
+        self.directory.change_direct(slot, |direct| *direct = None);
         self.note_hang_up(slot);
         self.directory.pin_behind(slot);
         if self.directory[slot].phase() == Phase::Closing {
@@ -169,15 +172,14 @@ impl Host {
     /// Queues what `push` appends, which may be nothing, unless the connection is out of its rooms: an
     /// answer that comes then must not follow the close frame.
     fn queue_direct(&mut self, slot: Slot, push: impl FnOnce(&mut Vec<u8>)) {
-        let connection = &mut self.directory[slot];
+        let connection = &self.directory[slot];
         if !connection.is_in_rooms() || connection.write_state() == WriteState::Dead {
             return;
         }
-        let direct = connection.direct.get_or_insert_default();
-        let before = direct.len();
-        push(direct.queue());
-        if direct.len() == before {
-            return connection.drop_empty_direct();
+        let before = connection.direct_bytes();
+        self.directory.change_direct(slot, |direct| push(direct.get_or_insert_default().queue()));
+        if self.directory[slot].direct_bytes() == before {
+            return self.directory.drop_empty_direct(slot);
         }
         self.limit_direct(slot);
         self.make_ready(slot);

@@ -74,14 +74,14 @@ impl Directory {
 
     /// Moves the cursors past what was taken.
     pub(super) fn account(&mut self, slot: Slot, taken: usize) -> Account {
-        let connection = &mut self.connections[slot];
+        let connection = &self.connections[slot];
         let caught_up = connection.sends_move_cursors_only() && connection.departing == 0;
         let mut account = Account { complete: true, caught_up, delivered: 0, copied: 0 };
         let mut rooms_taken = taken;
-        if let Some(direct) = &mut connection.direct {
-            rooms_taken = direct.consume(taken, connection.format.encoding());
-            account.complete = direct.iovecs().iter().all(|iovec| iovec.is_empty());
+        if connection.direct.is_some() {
+            (rooms_taken, account.complete) = self.consume_direct(slot, taken);
         }
+        let connection = &mut self.connections[slot];
         let (mut cut, mut served) = (None, 0);
         for nth in 0..connection.behind.len() {
             let membership = &connection.memberships[connection.behind.get(nth)];
@@ -106,10 +106,21 @@ impl Directory {
         }
         if let Some(rest) = cut {
             account.copied = rest.copied_bytes();
-            self.connections[slot].direct.get_or_insert_default().push_rest(rest);
+            self.change_direct(slot, |direct| direct.get_or_insert_default().push_rest(rest));
         }
         assert_eq!(rooms_taken, 0, "a socket takes no more than it is offered");
         account
+    }
+
+    /// Takes what was taken off the direct outbox. Returns how many bytes were not its own, and whether
+    /// everything that it offered was taken.
+    fn consume_direct(&mut self, slot: Slot, taken: usize) -> (usize, bool) {
+        let encoding = self[slot].format.encoding();
+        self.change_direct(slot, |direct| {
+            let Some(direct) = direct else { return (taken, true) };
+            let left = direct.consume(taken, encoding);
+            (left, direct.iovecs().iter().all(|iovec| iovec.is_empty()))
+        })
     }
 
     /// Unpins the members that are up to date.

@@ -22,6 +22,7 @@ use crate::disconnect::Disconnect;
 use crate::format::{Fact, GapReason};
 use crate::id::ConnId;
 use crate::log::Pin;
+use crate::memory::MemoryStage;
 use crate::place::{MembershipIndex, Slot};
 use crate::policy::SlowPolicy;
 use crate::room::table::RoomKey;
@@ -39,9 +40,9 @@ impl Host {
     /// A pass looks at a member that cannot be sent to. Closes it if the log dropped its messages; if
     /// only the newest one matters, the log need not keep the others.
     pub(super) fn pass_by(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) {
-        let room = &mut self.directory[key];
+        let (room, pool) = self.directory.rooms.with_pool(key);
         match room.policy.slow {
-            SlowPolicy::Latest => room.skip_to_newest(index),
+            SlowPolicy::Latest => room.skip_to_newest(index, pool),
             SlowPolicy::Disconnect if room.lost_its_place(&room.members[index]) => {
                 self.schedule_close(slot, Disconnect::Slow);
             }
@@ -53,7 +54,7 @@ impl Host {
     pub(super) fn announce_gaps(&mut self, slot: Slot) -> bool {
         for nth in 0..self.directory[slot].behind.len() {
             let (membership, index) = self.directory.nth_behind(slot, nth);
-            let room = &mut self.directory[membership.room];
+            let (room, pool) = self.directory.rooms.with_pool(membership.room);
             let reason = match room.policy.slow {
                 SlowPolicy::Disconnect if room.lost_its_place(&room.members[index]) => {
                     self.schedule_close(slot, Disconnect::Slow);
@@ -61,11 +62,11 @@ impl Host {
                 }
                 SlowPolicy::Disconnect | SlowPolicy::Skip => GapReason::Slow,
                 SlowPolicy::Latest => {
-                    room.skip_to_newest(index);
+                    room.skip_to_newest(index, pool);
                     GapReason::Latest
                 }
             };
-            if let Some(Gap { from, to }) = room.take_gap(index) {
+            if let Some(Gap { from, to }) = room.take_gap(index, pool) {
                 let name = room.name.clone();
                 self.counters.gaps += 1;
                 self.say(slot, &Fact::Gap { room: &name, from, to, reason });
@@ -90,6 +91,10 @@ impl Host {
         if bytes > most {
             return Err(Unsent::TooLarge(most));
         }
+        if self.budget.stage() >= MemoryStage::Pausing {
+            self.counters.memory.publishes_paused += 1;
+            return Err(Unsent::Full);
+        }
         if self.directory[slot].direct_bytes() + bytes <= most {
             return Ok(());
         }
@@ -113,7 +118,9 @@ impl Host {
         }
         connection.last_blocked = self.now;
         self.blocked += 1;
-        connection.slow = true;
+        if !std::mem::replace(&mut connection.slow, true) {
+            connection.slow_since = self.now;
+        }
         if !connection.slow_timer {
             connection.slow_timer = true;
             // The time that it was blocked before counts, if it took nothing since.
@@ -133,7 +140,12 @@ impl Host {
             connection.slow_timer = false;
             return;
         }
-        let due = connection.blocked_since + timeout;
+        // While memory is short, a byte now and then gains no time: the member has to catch up.
+        let since = match self.budget.stage() >= MemoryStage::Refusing {
+            true => connection.slow_since,
+            false => connection.blocked_since,
+        };
+        let due = since + timeout;
         if self.events_until < due {
             return self.timers.set(due, Timer::Slow, id);
         }
@@ -159,19 +171,30 @@ impl Host {
         for at in (0..self.directory[slot].memberships.len()).map(MembershipIndex::new) {
             let membership = self.directory[slot].memberships[at];
             let Some(index) = membership.listed() else { continue };
-            let (room, pool) = self.directory.rooms.with_pool(membership.room);
-            let end = room.end_for(&room.members[index]);
-            if room.members[index].cursor >= end {
-                continue;
+            let room = &self.directory[membership.room];
+            let member = &room.members[index];
+            if member.cursor < room.end_for(member) && !self.give_up(membership.room, index) {
+                return;
             }
-            match room.policy.slow {
-                SlowPolicy::Disconnect => return self.schedule_close(slot, Disconnect::Slow),
-                SlowPolicy::Skip => room.skip(index, end),
-                SlowPolicy::Latest => room.skip_to_newest(index),
-            }
-            room.pin(index, Pin::Slow);
-            room.free_log(pool);
-            self.directory[slot].mark_behind(at);
         }
+    }
+
+    /// A slow member loses what waits for it in one room, as the policy says. Returns whether it stays.
+    pub(super) fn give_up(&mut self, key: RoomKey, index: MemberIndex) -> bool {
+        let (room, pool) = self.directory.rooms.with_pool(key);
+        let (slot, at) = (room.members[index].slot, room.members[index].membership);
+        let end = room.end_for(&room.members[index]);
+        match room.policy.slow {
+            SlowPolicy::Disconnect => {
+                self.schedule_close(slot, Disconnect::Slow);
+                return false;
+            }
+            SlowPolicy::Skip => room.skip(index, end, pool),
+            SlowPolicy::Latest => room.skip_to_newest(index, pool),
+        }
+        room.pin(index, Pin::Slow);
+        room.free_log(pool);
+        self.directory[slot].mark_behind(at);
+        true
     }
 }

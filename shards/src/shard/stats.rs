@@ -19,6 +19,8 @@ impl Shard {
             waiting: host.directory.waiting,
             blocked: host.blocked,
             paused_rooms: self.home.paused_count(),
+            memory: self.memory(),
+            memory_stage: self.memory_stage(),
             revocations: host.revocations.len() as u64,
             counters: self.counters(),
         }
@@ -27,6 +29,11 @@ impl Shard {
     /// What the shard has done since it started.
     pub fn counters(&self) -> Counters {
         Counters { mesh_sent: self.mesh_counts().0, ..self.host.counters.clone() }
+    }
+
+    /// Bytes of the messages in all room logs.
+    pub fn log_bytes(&self) -> usize {
+        usize::try_from(self.host.directory.rooms.pool.totals.total()).unwrap_or(usize::MAX)
     }
 
     /// Bytes that sends were ever offered.

@@ -7,6 +7,7 @@ mod debts;
 mod direct;
 mod events;
 mod latest;
+mod memory;
 mod rates;
 mod sends;
 mod waiting;

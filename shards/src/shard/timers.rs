@@ -54,7 +54,8 @@ impl Host {
     fn on_ping_timer(&mut self, slot: Slot, id: ConnId, timer: Timer) {
         let (interval, timeout) =
             (self.config.limits.ping_interval, self.config.limits.ping_timeout);
-        self.directory[slot].refresh_idle_clock(self.now, self.reading);
+        let is_held_back = self.is_held_back(slot);
+        self.directory[slot].refresh_idle_clock(self.now, self.reading, is_held_back);
         let connection = &self.directory[slot];
         let allowed = if connection.pinged { interval + timeout } else { interval };
         let (silent_until, pinged) = (connection.last_received + allowed, connection.pinged);
@@ -98,16 +99,20 @@ impl Host {
         let connection = &mut self.directory[slot];
         connection.message_timer = false;
         let is_read = connection.wait().is_none() && self.reading;
-        let begun = connection.inbound.as_mut().and_then(|inbound| inbound.begun.as_mut());
+        let now = self.now;
+        let begun = self.directory.connections.change_inbound(slot, |inbound| {
+            let begun = inbound.as_mut()?.begun.as_mut()?;
+            if !is_read {
+                *begun = now;
+            }
+            Some(*begun)
+        });
         let Some(begun) = begun else { return };
-        if !is_read {
-            *begun = self.now;
-        }
-        let due = *begun + timeout;
+        let due = begun + timeout;
         if self.events_until >= due {
             return self.schedule_close(slot, Disconnect::Idle);
         }
-        connection.message_timer = true;
+        self.directory[slot].message_timer = true;
         let next = if self.now < due { due } else { self.now + RETRY };
         self.timers.set(next, Timer::Message, id);
     }

@@ -49,6 +49,14 @@ impl Assembly {
         }
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn capacity(&self) -> usize {
+        match &self.payload {
+            Payload::Text(text) => text.capacity(),
+            Payload::Bytes(bytes) => bytes.capacity(),
+        }
+    }
+
     /// What was pushed, as the whole it has become.
     pub(super) fn incoming(&self) -> Result<Incoming<'_>, Violation> {
         match &self.payload {

@@ -97,6 +97,12 @@ impl Decoder {
         }
     }
 
+    /// Bytes of memory that it holds, by capacity.
+    pub fn heap_bytes(&self) -> usize {
+        let assemblies = [&self.message, &self.control, &self.returned];
+        assemblies.into_iter().flatten().map(Assembly::capacity).sum()
+    }
+
     /// Whether the decoder stands between two messages and holds no bytes, so that it may be
     /// dropped and a new one take over. What the last call returned does not count.
     pub fn is_idle(&self) -> bool {

@@ -43,6 +43,11 @@ impl Utf8 {
         Ok(())
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
     /// Gives the cut character the bytes it lacks and returns those it does not need.
     fn complete_cut<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Invalid> {
         let mut rest = bytes;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, SlowPolicy, Time};
+use corecast_shards::{Disconnect, MemoryStage, SlowPolicy, Time};
 
 use crate::client::Client;
 use crate::count::Happened;
@@ -63,6 +63,11 @@ impl World {
             let refuses = player.shard == shard && player.refusing;
             player.timed_out |= refuses && now.since(player.refused_since) >= timeout;
         }
+        for place in 0..self.open.len() {
+            let client = self.open[place];
+            let refuses = self.clients[client].shard == shard && self.clients[client].refusing;
+            self.clients[client].timed_out |= refuses && self.may_be_struck(client);
+        }
     }
 
     /// Finds out why a connection ends as slow, before the state that shows it changes.
@@ -88,6 +93,8 @@ impl World {
         let ends = self.shards[shard].close_reason(player.conn).is_some();
         let has_sends = self.shards[shard].has_sends();
         let begun = self.begun.iter().any(|send| send.client == client);
+        // Connections that are held back take turns.
+        let is_read = is_read && self.shards[shard].memory_stage() < MemoryStage::Unread;
         let player = &mut self.clients[client];
         if !is_read {
             (player.silent_since, player.pinged_by) = (now, None);
@@ -158,6 +165,9 @@ impl World {
         );
         if self.time_at[player.shard].since(player.refused_since) >= limits.slow_timeout {
             return Happened::EndedSlowTimer;
+        }
+        if self.may_be_struck(client) {
+            return Happened::EndedStruck;
         }
         let disconnects = |room: &usize| self.slow_policies[*room] == SlowPolicy::Disconnect;
         let rooms = (0..self.names.len()).filter(disconnects);
@@ -262,7 +272,7 @@ impl World {
                 && epoch.as_ref() != Some(&before.epoch)
             {
                 assert!(handled || before.members == 0, "room {room} ended under its members");
-                let crowded = self.names.len() > share;
+                let crowded = self.names.len() > share || self.was_short;
                 let lingered = now >= before.at + linger;
                 assert!(lingered || crowded, "room {room} ended before its time");
                 self.count.add(Happened::RoomEnded);

@@ -89,6 +89,8 @@ pub(crate) struct Client {
     /// The shard waits to hear that the socket is writable.
     pub(crate) refusing: bool,
     pub(crate) refused_since: Time,
+    /// Since when it has not caught up.
+    pub(crate) slow_since: Time,
     /// When it refused bytes last, if it has not been called writable since, and whether messages
     /// were among them.
     pub(crate) blocked_at: Option<Time>,
@@ -166,6 +168,7 @@ impl Client {
             stalled_until: 0,
             refusing: false,
             refused_since: Time::default(),
+            slow_since: Time::default(),
             blocked_at: None,
             misses_messages: false,
             timed_out: false,

@@ -17,6 +17,9 @@ happenings! {
     // What the engine does under pressure.
     SpillUsed RoomPaused RoomResumed LogDroppedUnderBlockedMember Gap JumpedToNewest ExcludedSenderBehind
     PublisherHomeAndMemberOnOneShard Paused Resumed CallerToldFull
+    // What it does while memory is short, all of it in the end to no avail or not needed any more.
+    MemoryRefusedRoom MemoryRefusedConnection MemoryLeftUnread MemoryStruckMember MemoryStruckSender
+    MemoryPausedPublish MemoryEased EndedStruck
     // What the harness does to it.
     ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame
     RingFull QuantumCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
@@ -50,6 +53,10 @@ impl Count {
 
     pub(crate) fn add(&mut self, what: Happened) {
         self.0[what as usize] += 1;
+    }
+
+    pub(crate) fn add_many(&mut self, many: u64, what: Happened) {
+        self.0[what as usize] += many;
     }
 
     pub(crate) fn add_if(&mut self, condition: bool, what: Happened) {

@@ -112,6 +112,7 @@ impl Setup {
         config.hooks.events = ["app".into()].into();
         config.hooks.connect = chance.happens(0.2);
         config.limits = limits(chance);
+        config.limits.memory_bytes = memory_bytes(seed);
         config.tuning = tuning(chance);
         let all_own = chance.happens(0.1);
         let bits = seed as usize;
@@ -169,6 +170,7 @@ impl Setup {
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);
         limits.message_timeout = never;
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
+        limits.memory_bytes = usize::MAX;
         setup
     }
 }
@@ -191,6 +193,15 @@ fn tuning(chance: &mut Chance) -> Tuning {
     tuning.pool_bytes = chance.pick(&[0, 4 << 10, 1 << 20]);
     tuning.log_messages = chance.within(1, 4) as u64;
     tuning
+}
+
+/// In a quarter of the worlds memory is short sooner or later, in some of them from the start.
+fn memory_bytes(seed: u128) -> usize {
+    let bits = (seed >> 64) as usize;
+    match bits % 4 {
+        0 => [60, 120, 200, 300, 450][bits / 4 % 5] << 10,
+        _ => usize::MAX,
+    }
 }
 
 /// Small limits, so that they are reached.

@@ -36,6 +36,7 @@ impl World {
                 because.unwrap_or_else(|| self.judge_slow(client))
             }
             Disconnect::Idle => self.check_ends_idle(client),
+            Disconnect::Capacity => self.check_ends_for_capacity(client),
             Disconnect::Expired => self.check_ends_expired(client),
             Disconnect::Shutdown => {
                 assert!(self.draining, "the server stays");

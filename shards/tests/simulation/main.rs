@@ -17,9 +17,11 @@
 //! 6. After the last step there is peace (`quiet`): no faults, no new input, every client reads. When
 //!    nothing moves any more, everything must have arrived, every command must be answered, every
 //!    log empty and every home's count right. Some seeds end with the server's drain instead.
-//! 7. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 7. In a quarter of the worlds memory is short (`memory`): whatever is shed must be shed in time and from
+//!    clients that may lose something.
+//! 8. Everything that the run is for is counted (`count`); a run in which something happened too
 //!    rarely has shown nothing and fails.
-//! 8. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 9. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -36,6 +38,7 @@ mod count;
 mod faults;
 mod goodbye;
 mod lies;
+mod memory;
 mod mesh;
 mod model;
 mod policies;

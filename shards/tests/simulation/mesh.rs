@@ -83,6 +83,7 @@ impl Mesh {
         let outcomes = self.outcomes.iter().flat_map(|rings| &rings[to].queue);
         let mut answered = outcomes.filter_map(|outcome| match outcome {
             FromHome::Joined { conn, .. }
+            | FromHome::Unjoined { conn, .. }
             | FromHome::Left { conn, .. }
             | FromHome::Reply { conn, .. } => Some(conn),
             _ => None,
@@ -278,6 +279,9 @@ impl World {
                 if let (Some(client), Some(place)) = (self.by_conn.get(conn).copied(), place) {
                     self.note_mid_pass(client, place, Happened::FormatJoinedMidPass);
                 }
+            }
+            FromHome::Unjoined { conn, room, .. } => {
+                self.mesh.joining.remove(&(*conn, room.clone()));
             }
             FromHome::Left { conn, room, .. } => {
                 let place = self.names.iter().position(|name| name == room);

@@ -20,6 +20,7 @@ impl World {
     pub(crate) fn end_in_peace(&mut self) {
         self.make_peace();
         self.settle();
+        self.wait_for_memory();
         // Each client that is still there sees this one, and with it all broadcasts before.
         let last = self.model.sayings.len();
         assert!(self.say_from_program(0, EVERYBODY, None), "nothing stands in the way");
@@ -127,7 +128,7 @@ impl World {
     }
 
     /// Everything that can happen without time or new input happens.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             if !self.pump() {
                 return;
@@ -324,7 +325,8 @@ impl World {
             streams.for_each(|client| client.view.check_stream(&self.model, &epoch, info.offset));
             assert!(self.model.newest(room, &epoch) <= info.offset, "offsets of room {room}");
             let limits = &self.setup.config.limits;
-            let is_first_life = self.now < Time::default() + limits.room_linger
+            let is_first_life = !self.was_short
+                && self.now < Time::default() + limits.room_linger
                 && limits.lingering_rooms >= self.names.len() * self.shards.len();
             if is_first_life {
                 self.count.add(Happened::MessagesCounted);

@@ -126,6 +126,9 @@ impl World {
         if refuses {
             socket.refusing = true;
             socket.blocked_at = Some(now);
+            if !was_slow {
+                socket.slow_since = now;
+            }
             if taken > 0 || !was_slow {
                 socket.refused_since = now;
             }
@@ -262,7 +265,8 @@ impl World {
             }
             return false;
         }
-        let bytes = bytes_max.min(sender.out.len()).min(self.setup.read_bytes);
+        let read_max = shard.read_max(sender.conn).min(self.setup.read_bytes);
+        let bytes = bytes_max.min(sender.out.len()).min(read_max);
         let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
         sender.handed += bytes;
         if shard.close_reason(sender.conn).is_none() {

@@ -125,6 +125,8 @@ pub(crate) struct Court<'a> {
     pub(crate) log_bytes: &'a [usize],
     /// How much of them a log may drop at once.
     pub(crate) chunks_dropped: usize,
+    /// Whether memory was ever short.
+    pub(crate) was_short: bool,
     /// See `World::members`.
     pub(crate) members: &'a mut BTreeMap<(usize, usize), VecDeque<u64>>,
 }
@@ -442,6 +444,13 @@ impl View {
                 court.count.add_if(code == "forbidden", Happened::Forbidden);
                 court.count.add_if(code == "handler_failed", Happened::HandlerFailed);
                 court.count.add_if(code == "bad_token", Happened::BadToken);
+            }
+            Awaited::Joined { .. } if code == "overloaded" => {
+                assert!(court.was_short, "there was memory enough");
+                let room = room.expect("a join has a room");
+                assert!(!self.rooms.contains_key(&room), "the room did not exist");
+                court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
+                court.count.add(Happened::MemoryRefusedRoom);
             }
             Awaited::Joined { may_refuse, .. } => {
                 assert_eq!(code, "too_many_rooms");

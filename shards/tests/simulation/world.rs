@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use corecast_shards::{Call, ConnId, Format, RoomName, Shard, ShardId, SlowPolicy, Time};
+use corecast_shards::{
+    Call, ConnId, Format, MemoryStage, RoomName, Shard, ShardId, SlowPolicy, Time,
+};
 
 use crate::bounds::Touched;
 use crate::chance::Chance;
@@ -39,6 +41,10 @@ pub(crate) struct World {
     pub(crate) descriptors: Vec<Option<usize>>,
     pub(crate) open: Vec<usize>,
     pub(crate) begun: Vec<Begun>,
+    /// How short memory is as far as all shards were rung for it, and whether it ever was.
+    pub(crate) memory_stage: MemoryStage,
+    pub(crate) was_short: bool,
+    pub(crate) was_striking: bool,
     /// Whether a quantum was begun and not finished.
     pub(crate) slicing: Vec<bool>,
     /// Clients whose sockets refused bytes and that may not have caught up since; by shard.
@@ -116,6 +122,9 @@ impl World {
             descriptors: Vec::new(),
             open: Vec::new(),
             begun: Vec::new(),
+            memory_stage: MemoryStage::Plenty,
+            was_short: false,
+            was_striking: false,
             slicing: vec![false; shards],
             slow: vec![BTreeSet::new(); shards],
             excused: Vec::new(),
@@ -160,6 +169,7 @@ impl World {
             true => self.drain(),
             false => self.end_in_peace(),
         }
+        self.count_shed();
     }
 
     pub(crate) fn step(&mut self) {
@@ -218,7 +228,9 @@ impl World {
     pub(crate) fn tell_time(&mut self, shard: usize) {
         self.note_ends(shard);
         self.time_at[shard] = self.now;
+        self.tell_memory(shard);
         self.shards[shard].on_time(self.now);
+        self.note_memory(shard);
         self.note_timed_out(shard);
         self.note_ends(shard);
         let deadline = self.shards[shard].next_deadline();
@@ -235,6 +247,9 @@ impl World {
     }
 
     pub(crate) fn connect(&mut self, shard: usize) {
+        if self.shards[shard].memory_stage() >= MemoryStage::Refusing {
+            return self.count.add(Happened::MemoryRefusedConnection);
+        }
         for _ in 0..3 {
             if self.open.len() < self.setup.connections {
                 self.open_one(shard);
@@ -321,6 +336,7 @@ impl World {
             step: self.step,
             log_bytes: &self.log_bytes,
             chunks_dropped,
+            was_short: self.was_short,
             members: &mut self.members,
         };
         let player = &mut self.clients[client];

@@ -312,6 +312,14 @@ impl Raw {
         self.inbox.drain(..length).collect()
     }
 
+    /// Reads at most so many bytes of those that are there, and forgets them.
+    pub(crate) fn read_a_little(&mut self, bytes: usize) -> usize {
+        self.stream.set_nonblocking(true).unwrap();
+        let read = self.stream.read(&mut vec![0; bytes]);
+        self.stream.set_nonblocking(false).unwrap();
+        read.unwrap_or(0)
+    }
+
     fn read_more(&mut self) -> usize {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {

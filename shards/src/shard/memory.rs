@@ -1,0 +1,80 @@
+//! How many bytes the shard holds, and how many it and the others may hold.
+
+use super::Shard;
+use super::host::Host;
+use crate::connection::inbound::Inbound;
+use crate::memory::{HeapBytes, MemoryStage, MemoryUse, OthersMemory, block, map_bytes};
+use crate::place::Slot;
+
+impl Shard {
+    /// The bytes that this shard holds now. Asking costs the same whatever the number of rooms and
+    /// connections.
+    pub fn memory(&self) -> MemoryUse {
+        let mut held = self.host.memory();
+        held.rooms += self.home.bytes();
+        held
+    }
+
+    /// Event: the shard's thread holds so many bytes beside the engine, for its clients and for longer
+    /// than a turn: what arrived before a handshake, bodies of requests, ciphertext. It replaces what
+    /// was said before.
+    pub fn on_outside_memory(&mut self, bytes: usize) {
+        self.host.outside_bytes = bytes;
+    }
+
+    /// Event: the other shards and the process hold so much. From the next [`Shard::on_time`] on it
+    /// counts against `memory_bytes`, together with what this shard holds.
+    pub fn on_others_memory(&mut self, others: OthersMemory) {
+        self.host.budget.others = others;
+    }
+
+    /// How short memory is.
+    pub fn memory_stage(&self) -> MemoryStage {
+        self.host.budget.stage()
+    }
+
+    /// Compares what all shards hold with what they may.
+    pub(super) fn judge_memory(&mut self) {
+        let own = self.memory().total();
+        self.host.judge_memory(own);
+        self.home.set_short(self.host.is_short(MemoryStage::Refusing));
+    }
+}
+
+impl Host {
+    fn memory(&self) -> MemoryUse {
+        let (connections, rooms) = (&self.directory.connections, &self.directory.rooms);
+        MemoryUse {
+            connections: connections.bytes() + self.timers.bytes() + self.kept_by_slot_bytes(),
+            inbound: connections.inbound_bytes() + self.spare_bytes(),
+            direct: connections.direct_bytes(),
+            rooms: rooms.bytes(),
+            logs: rooms.pool.bytes(),
+            mesh: self.outboxes.bytes(),
+            outside: self.outside_bytes,
+        }
+    }
+
+    /// What is kept of few connections, by slot.
+    fn kept_by_slot_bytes(&self) -> usize {
+        let heads = map_bytes::<Slot, Box<[u8]>>(self.heads.capacity());
+        heads + self.head_bytes.get() + self.rates.bytes()
+    }
+
+    fn spare_bytes(&self) -> usize {
+        let spare = self.spare_inbound.as_ref();
+        spare.map_or(0, |spare| block(size_of::<Inbound>()) + spare.heap_bytes())
+    }
+
+    /// Asserts that whatever is counted as it changes is what a count finds.
+    #[cfg(debug_assertions)]
+    pub(super) fn check_memory(&self) {
+        self.directory.connections.check_bytes();
+        let slots = self.directory.connections.slots();
+        let directs = slots.filter_map(|slot| self.directory[slot].direct.as_ref());
+        self.directory.rooms.check_bytes(directs.filter_map(|direct| direct.shared_rest()));
+        self.timers.check();
+        let heads: usize = self.heads.values().map(|head| block(head.len())).sum();
+        assert_eq!(self.head_bytes.get(), heads, "bytes of the heads of event streams");
+    }
+}

@@ -1,0 +1,249 @@
+//! What is shed while memory is short, one step after the other, and what is not.
+
+use std::time::Duration;
+
+use super::{close_steps, publish_data, say, send, take_loopback};
+use crate::config::Config;
+use crate::disconnect::Disconnect;
+use crate::envelope::Publication;
+use crate::format::RoomMessage;
+use crate::id::{ConnId, ShardId};
+use crate::limits::Limits;
+use crate::memory::{MemoryStage, OthersMemory};
+use crate::policy::SlowPolicy;
+use crate::room_name::RoomName;
+use crate::shard::{CloseStep, Full, Opening, SendEnd, Shard};
+use crate::time::Time;
+use crate::wire::{Opcode, push_client_frame};
+
+const LIMIT: usize = 1 << 30;
+
+fn shard(slow: SlowPolicy) -> Shard {
+    let limits = Limits { memory_bytes: LIMIT, ..Limits::default() };
+    Shard::new(ShardId::new(0), Config { shards: 1, limits, slow, ..Config::default() })
+}
+
+fn open(shard: &mut Shard) -> ConnId {
+    let conn = shard.open(Opening::default());
+    send(shard, None);
+    conn
+}
+
+/// The others hold so much, in percent of the budget, and so much of it in logs, at this time.
+fn hold(shard: &mut Shard, percent: usize, logs: usize, millis: u64) {
+    let (bytes, logs) = (LIMIT / 100 * percent, LIMIT / 100 * logs);
+    shard.on_others_memory(OthersMemory { bytes, logs, ..OthersMemory::default() });
+    shard.on_time(Time::default() + Duration::from_millis(millis));
+    #[cfg(debug_assertions)]
+    shard.check();
+}
+
+fn room(name: &str) -> RoomName {
+    RoomName::new(name).expect("legal")
+}
+
+#[test]
+fn a_join_of_a_new_room_is_refused_and_may_be_tried_again() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let (early, late) = (open(&mut shard), open(&mut shard));
+    say(&mut shard, early, r#"{"event":"cast:join","room":"old"}"#);
+    send(&mut shard, None);
+    hold(&mut shard, 71, 0, 1);
+    assert_eq!(shard.memory_stage(), MemoryStage::Refusing);
+    say(&mut shard, late, r#"{"event":"cast:join","room":"new","id":1}"#);
+    let refused = send(&mut shard, None);
+    assert!(
+        refused.contains(r#""code":"overloaded""#) && refused.contains(r#""id":1"#),
+        "{refused}"
+    );
+    say(&mut shard, late, r#"{"event":"cast:join","room":"old","id":2}"#);
+    let joined = send(&mut shard, None);
+    assert!(joined.contains("cast:joined") && joined.contains(r#""members":2"#), "{joined}");
+    assert_eq!((shard.stats().rooms, shard.stats().memberships), (1, 2), "nothing is left of it");
+    assert_eq!(shard.counters().memory.rooms_refused, 1);
+    hold(&mut shard, 60, 0, 2);
+    say(&mut shard, late, r#"{"event":"cast:join","room":"new","id":3}"#);
+    assert!(send(&mut shard, None).contains("cast:joined"));
+    assert_eq!(shard.rooms_of(late).len(), 2);
+}
+
+#[test]
+fn a_connection_that_ends_before_its_refusal_comes_leaves_nothing_behind() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let conn = open(&mut shard);
+    hold(&mut shard, 71, 0, 1);
+    let mut frame = Vec::new();
+    let join = br#"{"event":"cast:join","room":"new"}"#;
+    push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], join);
+    shard.receive(conn, &mut frame);
+    shard.close(conn, Disconnect::Kicked);
+    take_loopback(&mut shard);
+    send(&mut shard, None);
+    shard.on_end(conn);
+    take_loopback(&mut shard);
+    assert_eq!((shard.stats().rooms, shard.is_quiet()), (0, true));
+}
+
+#[test]
+fn an_event_stream_of_a_new_room_ends_for_want_of_capacity() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    hold(&mut shard, 71, 0, 1);
+    let conn = shard.open_event_stream(&room("new"), b"HTTP/1.1 200 OK\r\n\r\n", None);
+    take_loopback(&mut shard);
+    assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Disconnect::Capacity));
+    assert!(send(&mut shard, None).contains("capacity"));
+}
+
+#[test]
+fn while_memory_is_short_no_more_rooms_linger_than_before() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    (0..5).for_each(|n| publish_data(&mut shard, &room(&format!("room-{n}")), "1"));
+    assert_eq!(shard.stats().rooms, 5);
+    hold(&mut shard, 71, 0, 1);
+    (5..50).for_each(|n| publish_data(&mut shard, &room(&format!("room-{n}")), "1"));
+    assert_eq!(shard.stats().rooms, 5, "the oldest go first");
+}
+
+/// A member of the room with one message in its log, whose socket has refused that since now.
+fn stalled(shard: &mut Shard, bytes: usize) -> ConnId {
+    let conn = open(shard);
+    say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
+    send(shard, None);
+    publish_data(shard, &room("r"), &format!("\"{}\"", "x".repeat(bytes)));
+    send(shard, Some(SendEnd::Blocked));
+    conn
+}
+
+#[test]
+fn a_member_is_struck_when_it_is_slow_for_a_second_and_memory_is_short() {
+    for policy in [SlowPolicy::Disconnect, SlowPolicy::Skip] {
+        let mut shard = shard(policy);
+        hold(&mut shard, 0, 0, 1_000);
+        let conn = stalled(&mut shard, 1_000);
+        hold(&mut shard, 83, 0, 1_900);
+        assert!(shard.close_reason(conn).is_none() && shard.stats().log_bytes > 0, "{policy:?}");
+        hold(&mut shard, 83, 0, 2_000);
+        assert_eq!(shard.stats().log_bytes, 0, "{policy:?}");
+        assert_eq!(shard.counters().memory.members_struck, 1, "{policy:?}");
+        let ended = close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Disconnect::Slow));
+        assert_eq!(ended, policy == SlowPolicy::Disconnect);
+        if policy == SlowPolicy::Skip {
+            shard.on_writable(conn);
+            let sent = send(&mut shard, None);
+            assert!(sent.contains(r#""from":1,"to":1"#), "{sent}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_catches_up_is_not_struck_however_short_memory_is() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let conn = stalled(&mut shard, 1_000);
+    hold(&mut shard, 95, 50, 500);
+    shard.on_writable(conn);
+    assert!(send(&mut shard, None).contains(r#""offset":1"#));
+    for millis in (1_000..20_000).step_by(100) {
+        hold(&mut shard, 95, 50, millis);
+    }
+    assert!(shard.close_reason(conn).is_none());
+    assert_eq!(shard.counters().memory.members_struck, 0);
+}
+
+#[test]
+fn some_bytes_now_and_then_gain_no_time_while_memory_is_short() {
+    let trickle = |percent: usize| {
+        let mut shard = shard(SlowPolicy::Disconnect);
+        let conn = stalled(&mut shard, 100_000);
+        publish_data(&mut shard, &room("r"), "1");
+        for second in 1..25 {
+            hold(&mut shard, percent, 0, second * 1_000);
+            shard.on_writable(conn);
+            while let Some(conn) = shard.next_direct_send() {
+                shard.end_send(conn, SendEnd::Taken(1));
+            }
+        }
+        shard.close_reason(conn).is_some() || !close_steps(&mut shard).is_empty()
+    };
+    assert!(!trickle(50), "it is bounded by its rooms' logs");
+    assert!(trickle(72), "it has to catch up");
+}
+
+/// The first part of a message.
+fn half_a_message(shard: &mut Shard, conn: ConnId, bytes: usize) {
+    let mut frame = Vec::new();
+    push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], &vec![b'x'; 2 * bytes]);
+    shard.receive(conn, &mut frame[..bytes]);
+}
+
+#[test]
+fn half_messages_are_left_unread_and_then_given_up_the_largest_first() {
+    let limits = Limits { memory_bytes: LIMIT, message_bytes: 64 << 20, ..Limits::default() };
+    let config = Config { shards: 1, limits, ..Config::default() };
+    let mut shard = Shard::new(ShardId::new(0), config);
+    hold(&mut shard, 0, 0, 1);
+    let conns: Vec<ConnId> = (0..4).map(|_| open(&mut shard)).collect();
+    let sizes = [30 << 20, 20 << 20, 20 << 20, 20_000];
+    for (conn, bytes) in conns.iter().zip(sizes) {
+        half_a_message(&mut shard, *conn, bytes);
+    }
+    let read = |shard: &Shard| conns.iter().filter(|conn| shard.wants_read(**conn)).count();
+    assert_eq!(read(&shard), 4);
+    hold(&mut shard, 70, 0, 2);
+    assert!(shard.memory_stage() >= MemoryStage::Unread);
+    assert_eq!(read(&shard), 2, "a small one, and one of the large ones in its turn");
+    for millis in (100..2_500).step_by(50) {
+        hold(&mut shard, 76, 0, millis);
+    }
+    assert_eq!(shard.close_reason(conns[3]), None, "there is enough without it");
+    let ended = close_steps(&mut shard);
+    assert_eq!(ended[0], CloseStep::LeftRooms(conns[0], Disconnect::Capacity));
+    assert_eq!(shard.counters().memory.connections_struck, ended.len() as u64);
+    hold(&mut shard, 10, 0, 3_000);
+    assert!(shard.wants_read(conns[3]));
+}
+
+#[test]
+fn publishers_pause_until_there_is_memory_again() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let conn = open(&mut shard);
+    hold(&mut shard, 89, 50, 1);
+    assert_eq!(shard.memory_stage(), MemoryStage::Pausing);
+    say(&mut shard, conn, r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#);
+    assert_eq!(send(&mut shard, None), "");
+    assert!(!shard.wants_read(conn));
+    let message = RoomMessage::event(&Publication { event: "m".into(), data: "1", echo: true });
+    let refused = shard.publish(&room("r"), message, None, None);
+    assert!(matches!(refused, Err((Full, _))), "{refused:?}");
+    assert_eq!(shard.counters().memory.publishes_paused, 2);
+    hold(&mut shard, 85, 50, 60);
+    assert_eq!(send(&mut shard, None), "", "a stage ends below where it begins");
+    hold(&mut shard, 82, 50, 120);
+    take_loopback(&mut shard);
+    assert!(send(&mut shard, None).contains("cast:ack"));
+    assert!(shard.wants_read(conn));
+}
+
+#[test]
+fn publishers_go_on_when_what_they_published_is_not_what_is_held() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let conn = open(&mut shard);
+    hold(&mut shard, 95, 1, 1);
+    say(&mut shard, conn, r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#);
+    assert!(send(&mut shard, None).contains("cast:ack"), "no pause would free anything");
+}
+
+#[test]
+fn what_is_held_is_counted_by_capacity() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let before = shard.memory();
+    let conn = stalled(&mut shard, 100);
+    let held = shard.memory();
+    assert!(held.logs - before.logs >= 4 << 10, "the first chunk of a log, whatever is in it");
+    assert!(held.connections > before.connections && held.rooms > before.rooms);
+    half_a_message(&mut shard, conn, 50_000);
+    assert!(shard.memory().inbound >= held.inbound + 50_000);
+    shard.on_outside_memory(12_345);
+    assert_eq!(shard.memory().outside, 12_345);
+    #[cfg(debug_assertions)]
+    shard.check();
+}

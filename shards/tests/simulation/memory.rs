@@ -1,0 +1,131 @@
+//! Whether what is shed while memory is short may be shed, and whether that helps.
+
+use std::time::Duration;
+
+use corecast_shards::{MemoryStage, OthersMemory};
+
+use crate::count::Happened;
+use crate::world::{World, trace};
+
+/// How long a client may be slow, or a message on its way, before it is struck.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the engine looks again while memory is short.
+const INTERVAL: Duration = Duration::from_millis(51);
+
+/// What may come on top of the budget, because worlds are so small: what a connection is read of at once
+/// and its replies, and what one step brings a shard before it judges again: twelve reads, a message, a
+/// chunk and the growth of its tables.
+const SLACK_PER_CONNECTION: usize = 8 << 10;
+const SLACK_PER_SHARD: usize = (12 + 1) * (64 << 10);
+
+/// So often it may have to look until everything that was held back has had its turn.
+const LOOKS_MAX: usize = 1_000;
+
+impl World {
+    /// A shard is handed what the others hold, as the runtime does it in each turn.
+    pub(crate) fn tell_memory(&mut self, shard: usize) {
+        let others = self.shards.iter().enumerate().filter(|(other, _)| *other != shard);
+        let held = others.map(|(_, other)| (other.memory().total(), other.log_bytes()));
+        let others = held.fold(OthersMemory::default(), |sum, (bytes, logs)| OthersMemory {
+            bytes: sum.bytes + bytes,
+            logs: sum.logs + logs,
+            stage: Some(self.memory_stage),
+        });
+        self.shards[shard].on_others_memory(others);
+    }
+
+    /// A stage that is news rings every shard.
+    pub(crate) fn note_memory(&mut self, shard: usize) {
+        self.judge_budget();
+        let stage = self.shards[shard].memory_stage();
+        if stage == self.memory_stage {
+            return;
+        }
+        trace!(self, "shard {shard}: memory is {}", stage.name());
+        self.count.add_if(stage == MemoryStage::Plenty, Happened::MemoryEased);
+        self.was_short |= stage >= MemoryStage::Refusing;
+        self.was_striking |= stage >= MemoryStage::Striking;
+        self.memory_stage = stage;
+        (0..self.shards.len()).for_each(|shard| self.ring(shard));
+    }
+
+    /// All shards together hold no more than they may, a tenth on top, and what a connection may be
+    /// read of at once, is sent, or a shard takes at once.
+    fn judge_budget(&self) {
+        let limit = self.setup.config.limits.memory_bytes;
+        if limit == usize::MAX {
+            return;
+        }
+        let held: usize = self.shards.iter().map(|shard| shard.memory().total()).sum();
+        let slack = self.open.len() * SLACK_PER_CONNECTION + self.shards.len() * SLACK_PER_SHARD;
+        let most = limit + limit / 10 + slack;
+        assert!(held <= most, "{held} bytes are held, and {most} may be, of a budget of {limit}");
+    }
+
+    /// Whether a client is slow for so long that it may lose its messages because memory is short.
+    pub(crate) fn may_be_struck(&self, client: usize) -> bool {
+        let player = &self.clients[client];
+        let timeout = self.setup.config.limits.slow_timeout;
+        let is_slow = self.slow[player.shard].contains(&client);
+        let lasts = self.time_at[player.shard].since(player.slow_since);
+        match self.shards[player.shard].memory_stage() {
+            MemoryStage::Plenty => false,
+            stage if stage >= MemoryStage::Striking => is_slow && lasts >= PATIENCE.min(timeout),
+            _ => is_slow && lasts >= timeout,
+        }
+    }
+
+    /// Whether a connection may end because of what is held for it: a message that did not get on, or a
+    /// stream of a room that did not exist.
+    pub(crate) fn check_ends_for_capacity(&self, client: usize) -> Happened {
+        let player = &self.clients[client];
+        if player.view.stream.is_some() {
+            let is_in = (0..self.names.len()).any(|room| player.view.is_in(room));
+            assert!(self.was_short && !is_in, "client {client} has its room");
+            return Happened::EndedStruck;
+        }
+        let patience = PATIENCE.min(self.setup.config.limits.slow_timeout);
+        let lasts = |begun| self.time_at[player.shard].since(begun) >= patience;
+        let is_half_sent = player.begun.is_some_and(lasts);
+        assert!(is_half_sent && self.was_striking, "client {client} gets on");
+        Happened::EndedStruck
+    }
+
+    /// What is held back has its turn as time passes, however short memory stays.
+    pub(crate) fn wait_for_memory(&mut self) {
+        if self.setup.config.limits.memory_bytes == usize::MAX {
+            return;
+        }
+        for _ in 0..LOOKS_MAX {
+            (0..self.shards.len()).for_each(|shard| self.tell_time(shard));
+            let waits = |client: &usize| {
+                let client = &self.clients[*client];
+                client.paused || !client.out.is_empty()
+            };
+            let waiting: u64 = self.shards.iter().map(|shard| shard.stats().waiting).sum();
+            if waiting == 0 && !self.open.iter().any(waits) {
+                return;
+            }
+            self.now = self.now + INTERVAL;
+            self.settle();
+        }
+        panic!("memory is {:?}, and clients wait for it in vain", self.memory_stage);
+    }
+
+    /// Counts what the shards say that they shed.
+    pub(crate) fn count_shed(&mut self) {
+        for shard in &self.shards {
+            let shed = shard.counters().memory;
+            self.count.add_many(shed.reads_stopped, Happened::MemoryLeftUnread);
+            self.count.add_many(shed.members_struck, Happened::MemoryStruckMember);
+            self.count.add_many(shed.connections_struck, Happened::MemoryStruckSender);
+            self.count.add_many(shed.publishes_paused, Happened::MemoryPausedPublish);
+            let calm = self.setup.config.limits.memory_bytes == usize::MAX;
+            assert!(
+                !calm || shed == Default::default(),
+                "nothing is shed without a limit: {shed:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What the whole process holds: what its shards count, and what they cannot.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use corecast_shards::{MemoryStage, OthersMemory, ShardId, Time};
+
+use super::sys;
+
+/// How often the kernel is asked what the process holds.
+const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+
+/// How often free memory is given back at most: each time the allocator's lists are walked.
+const TRIM_EVERY: Duration = Duration::from_millis(250);
+
+/// What the shards of a process hold, and the process beside them. Each shard writes its own figures,
+/// once per turn.
+#[derive(Debug)]
+pub(crate) struct ProcessMemory {
+    limit: usize,
+    /// None where the kernel does not say, or there is no limit.
+    statm: Option<File>,
+    shards: Vec<ShardMemory>,
+    resident: AtomicUsize,
+    /// What is resident and counted by no shard: code, stacks, HTTP, the executor, the allocator's own
+    /// and free memory that it has not given back.
+    uncounted: AtomicUsize,
+    /// When to ask the kernel again, and when free memory may be given back again, in nanoseconds.
+    next_sample: AtomicU64,
+    next_trim: AtomicU64,
+    stage: AtomicU8,
+    connections_refused: AtomicU64,
+}
+
+/// What one shard holds, on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct ShardMemory {
+    bytes: AtomicUsize,
+    logs: AtomicUsize,
+}
+
+impl ProcessMemory {
+    pub(crate) fn new(limit: usize, shards: usize) -> ProcessMemory {
+        let has_limit = limit != usize::MAX;
+        ProcessMemory {
+            limit,
+            statm: has_limit.then(|| File::open("/proc/self/statm").ok()).flatten(),
+            shards: (0..shards).map(|_| ShardMemory::default()).collect(),
+            resident: AtomicUsize::new(0),
+            uncounted: AtomicUsize::new(0),
+            next_sample: AtomicU64::new(0),
+            next_trim: AtomicU64::new(0),
+            stage: AtomicU8::new(0),
+            connections_refused: AtomicU64::new(0),
+        }
+    }
+
+    /// A shard holds so many bytes now, and of these so many in logs. Returns what the others and the process hold.
+    pub(crate) fn exchange(
+        &self,
+        shard: ShardId,
+        bytes: usize,
+        logs: usize,
+        now: Time,
+    ) -> OthersMemory {
+        let entry = &self.shards[shard.index()];
+        entry.bytes.store(bytes, Ordering::Relaxed);
+        entry.logs.store(logs, Ordering::Relaxed);
+        self.sample_if_due(now);
+        let sum = |figure: fn(&ShardMemory) -> &AtomicUsize| -> usize {
+            let others = self.shards.iter().enumerate();
+            let others = others.filter(|(index, _)| *index != shard.index());
+            others.map(|(_, entry)| figure(entry).load(Ordering::Relaxed)).sum()
+        };
+        OthersMemory {
+            bytes: sum(|entry| &entry.bytes) + self.uncounted.load(Ordering::Relaxed),
+            logs: sum(|entry| &entry.logs),
+            stage: Some(self.stage()),
+        }
+    }
+
+    /// A shard is at this stage. Returns whether that is news for the others.
+    pub(crate) fn announce(&self, stage: MemoryStage) -> bool {
+        let stage = stage as u8;
+        self.stage.load(Ordering::Relaxed) != stage
+            && self.stage.swap(stage, Ordering::Relaxed) != stage
+    }
+
+    /// The stage of which a shard spoke last.
+    pub(crate) fn stage(&self) -> MemoryStage {
+        MemoryStage::ALL[usize::from(self.stage.load(Ordering::Relaxed))]
+    }
+
+    /// Whether memory is at least so short.
+    pub(crate) fn is_short(&self, stage: MemoryStage) -> bool {
+        self.stage() >= stage
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// What was resident when the kernel was asked last.
+    pub(crate) fn resident(&self) -> usize {
+        self.resident.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.connections_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were refused because memory was short.
+    pub(crate) fn connections_refused(&self) -> u64 {
+        self.connections_refused.load(Ordering::Relaxed)
+    }
+
+    fn sample_if_due(&self, now: Time) {
+        let Some(statm) = &self.statm else { return };
+        if is_due(&self.next_sample, now, SAMPLE_EVERY) {
+            let resident = self.sample(statm);
+            let counted = resident.saturating_sub(self.uncounted.load(Ordering::Relaxed));
+            if self.may_hold_free(resident, counted) && is_due(&self.next_trim, now, TRIM_EVERY) {
+                sys::give_free_memory_back();
+                self.sample(statm);
+            }
+        }
+    }
+
+    /// Whether the allocator may hold so much free memory that the shards would take the process for
+    /// fuller than it is.
+    fn may_hold_free(&self, resident: usize, counted: usize) -> bool {
+        let is_near = resident / MemoryStage::Refusing.begins_at() >= self.limit / 110;
+        is_near && resident - counted > self.limit / 8
+    }
+
+    fn sample(&self, statm: &File) -> usize {
+        let Some(resident) = resident_bytes(statm) else { return 0 };
+        let counted = self.shards.iter().map(|entry| entry.bytes.load(Ordering::Relaxed)).sum();
+        self.resident.store(resident, Ordering::Relaxed);
+        self.uncounted.store(resident.saturating_sub(counted), Ordering::Relaxed);
+        resident
+    }
+}
+
+/// Whether something is due that happens once in a while, whichever thread looks first.
+fn is_due(next: &AtomicU64, now: Time, every: Duration) -> bool {
+    let (due, now) = (next.load(Ordering::Relaxed), now);
+    if now.as_nanos() < due {
+        return false;
+    }
+    let after = (now + every).as_nanos();
+    next.compare_exchange(due, after, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
+
+/// The second number in `/proc/self/statm`, in pages (proc_pid_statm(5)).
+fn resident_bytes(statm: &File) -> Option<usize> {
+    let mut text = [0; 128];
+    let len = statm.read_at(&mut text, 0).ok()?;
+    let pages = str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?;
+    Some(pages.parse::<usize>().ok()? * rustix::param::page_size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_is_given_what_the_others_hold() {
+        let memory = ProcessMemory::new(usize::MAX, 3);
+        let exchange =
+            |shard, bytes, logs| memory.exchange(ShardId::new(shard), bytes, logs, Time::default());
+        for (shard, logs) in [(0, 10), (1, 200), (2, 3_000)] {
+            exchange(shard, 2 * logs, logs);
+        }
+        let others = exchange(1, 7, 7);
+        assert_eq!(others, OthersMemory { bytes: 6_020, logs: 3_010, ..others });
+        let others = exchange(2, 6_000, 3_000);
+        assert_eq!(others, OthersMemory { bytes: 27, logs: 17, ..others });
+    }
+
+    #[test]
+    fn what_no_shard_counts_is_found_in_what_is_resident() {
+        let memory = ProcessMemory::new(1 << 40, 1);
+        let shard = ShardId::new(0);
+        let others = memory.exchange(shard, 0, 0, Time::default());
+        assert!(others.bytes > 1 << 20, "this process is larger than {others:?}");
+        assert_eq!(others.bytes, memory.resident());
+        let (half, later) = (memory.resident() / 2, Time::default() + SAMPLE_EVERY);
+        let others = memory.exchange(shard, half, 0, later);
+        assert!(others.bytes < memory.resident() * 3 / 4, "{others:?} beside {half}");
+    }
+
+    #[test]
+    fn a_stage_is_news_once() {
+        let memory = ProcessMemory::new(usize::MAX, 1);
+        assert!(!memory.announce(MemoryStage::Plenty));
+        assert!(memory.announce(MemoryStage::Striking));
+        assert!(!memory.announce(MemoryStage::Striking));
+        assert!(memory.is_short(MemoryStage::Unread) && !memory.is_short(MemoryStage::Pausing));
+    }
+}
