@@ -122,6 +122,9 @@ pub(crate) enum WriteState {
     Begun,
     /// It blocked and is not touched until it is writable.
     Blocked,
+    /// It blocked over bytes that were taken for it and are kept below: nothing follows them, not
+    /// even the end of our side, before they are out.
+    Held,
     /// It failed. What arrived before that is still handled.
     Dead,
 }
@@ -254,7 +257,14 @@ impl Connection {
         assert_ne!(self.write_state, WriteState::Begun, "a begun send keeps its connection");
         assert!(self.direct.is_none(), "a closed socket is sent nothing");
         self.phase = Phase::Closed;
-        std::mem::replace(&mut self.write_state, WriteState::Dead) == WriteState::Blocked
+        let was_blocked = self.is_blocked();
+        self.write_state = WriteState::Dead;
+        was_blocked
+    }
+
+    /// Whether its socket takes nothing at the moment.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self.write_state, WriteState::Blocked | WriteState::Held)
     }
 
     /// Idle to Begun.
@@ -270,9 +280,9 @@ impl Connection {
         self.write_state = state;
     }
 
-    /// Blocked to Idle. Returns whether it was blocked.
+    /// Blocked or Held to Idle. Returns whether it was one of them.
     pub(crate) fn unblock(&mut self) -> bool {
-        let was_blocked = self.write_state == WriteState::Blocked;
+        let was_blocked = self.is_blocked();
         if was_blocked {
             self.write_state = WriteState::Idle;
         }
@@ -306,8 +316,7 @@ impl Connection {
 
     /// Whether its socket is blocked and had taken nothing for at least `patience` up to this time.
     pub(crate) fn is_stuck(&self, events_until: Time, patience: Duration) -> bool {
-        let is_blocked = self.write_state == WriteState::Blocked;
-        is_blocked && events_until.since(self.blocked_since) >= patience
+        self.is_blocked() && events_until.since(self.blocked_since) >= patience
     }
 
     /// A connection that is not read cannot be heard from: its idle clock does not run. Exception:
@@ -326,7 +335,7 @@ impl Connection {
             None => is_held_back,
             _ => false,
         };
-        if by_itself && self.write_state == WriteState::Blocked {
+        if by_itself && self.is_blocked() {
             self.last_received = self.last_received.max(self.last_blocked);
         } else if self.wait.is_some() || !is_reading || is_held_back {
             self.last_received = now;

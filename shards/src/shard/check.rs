@@ -144,7 +144,7 @@ fn check_host(host: &Host) {
 
 fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
     let is_out = !connection.is_in_rooms();
-    let is_blocked = connection.write_state() == WriteState::Blocked;
+    let is_blocked = connection.is_blocked();
     if connection.phase() == Phase::Vacant {
         let is_bare = connection.direct.is_none() && connection.inbound.is_none();
         assert!(is_bare && connection.memberships.is_empty(), "{slot}: a free slot is empty");
@@ -228,7 +228,7 @@ fn check_sums(host: &Host) {
     assert_eq!(Some(totals.largest()), logs().max(), "bytes of the largest log");
     let waiting = slots().filter(|c| c.wait().is_some()).count();
     assert_eq!(host.directory.waiting, waiting as u64, "waiting connections");
-    let blocked = slots().filter(|c| c.write_state() == WriteState::Blocked).count();
+    let blocked = slots().filter(|c| c.is_blocked()).count();
     assert_eq!(host.blocked, blocked as u64, "blocked connections");
 }
 

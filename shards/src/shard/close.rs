@@ -128,7 +128,8 @@ impl Host {
     /// Takes the next step of an end, unless the connection is still to be sent something first.
     pub(super) fn advance_close(&mut self, slot: Slot) {
         let connection = &self.directory[slot];
-        if connection.write_state() == WriteState::Begun || connection.has_direct() {
+        let sends = matches!(connection.write_state(), WriteState::Begun | WriteState::Held);
+        if sends || connection.has_direct() {
             return;
         }
         match connection.phase() {

@@ -158,7 +158,7 @@ impl Host {
                 self.directory[slot].mark_behind(membership);
                 self.begin_send(slot)
             }
-            WriteState::Blocked | WriteState::Dead => {
+            WriteState::Blocked | WriteState::Held | WriteState::Dead => {
                 self.pass_by(key, index, slot);
                 self.directory.leave_behind(key, index, Pin::Slow);
                 false

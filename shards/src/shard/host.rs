@@ -106,6 +106,13 @@ pub enum SendEnd {
     Taken(usize),
     /// It took none, and says when it will.
     Blocked,
+    /// This many bytes were taken for it, perhaps fewer than it was offered; but it is blocked, and
+    /// a rest of them is kept below the shard until it says that it takes bytes again. So end sends
+    /// whose bytes are sealed before they are sent: a record cannot be taken back.
+    ///
+    /// [`Shard::on_held_progress`](super::Shard::on_held_progress) says that it took some of the
+    /// rest, and [`Shard::on_writable`](super::Shard::on_writable) that it took the last of it.
+    Held(usize),
     /// It will never take any again.
     Failed,
 }

@@ -5,6 +5,7 @@ use super::host::Host;
 use super::intake::Intake;
 use super::{Outputs, SendEnd, Shard};
 use crate::config::Config;
+use crate::connection::WriteState;
 use crate::home::Home;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Capacity, FromHome, Loopback, ToHome};
@@ -105,12 +106,26 @@ impl Shard {
         self.host.directory.find(id).map_or(usize::MAX, |slot| self.host.read_max(slot))
     }
 
-    /// Event: the socket takes bytes again.
+    /// Event: the socket takes bytes again, and nothing of an earlier send is held any more.
     pub fn on_writable(&mut self, id: ConnId) {
         let Some(slot) = self.host.directory.find(id) else { return };
+        let was_held = self.host.directory[slot].write_state() == WriteState::Held;
         if self.host.directory[slot].unblock() {
             self.host.blocked -= 1;
             self.host.make_ready(slot);
+        }
+        if was_held {
+            // What is held may have been the last that goes before the end of our side.
+            self.host.advance_close(slot);
+            self.finish_event();
+        }
+    }
+
+    /// Event: the socket took some of what is held since [`SendEnd::Held`], and is blocked again. Of
+    /// a connection whose socket is not blocked it says nothing.
+    pub fn on_held_progress(&mut self, id: ConnId) {
+        if let Some(slot) = self.host.directory.find(id) {
+            self.host.on_held_progress(slot);
         }
     }
 

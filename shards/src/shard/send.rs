@@ -79,19 +79,20 @@ impl Host {
     /// Ends a begun send. Returns whether anything but the cursors has changed.
     pub(super) fn end_send(&mut self, slot: Slot, end: SendEnd) -> bool {
         let taken = match end {
-            SendEnd::Taken(bytes) => bytes,
+            SendEnd::Taken(bytes) | SendEnd::Held(bytes) => bytes,
             SendEnd::Blocked | SendEnd::Failed => 0,
         };
         self.counters.sends += u64::from(taken > 0);
         let account = self.directory.account(slot, taken);
         self.counters.delivered += account.delivered;
         self.counters.rest_bytes_copied += account.copied;
-        let complete = account.complete && end != SendEnd::Failed;
-        let state = match (complete, end) {
-            (true, _) => WriteState::Idle,
-            (false, SendEnd::Failed) => WriteState::Dead,
-            (false, _) => WriteState::Blocked,
+        let state = match end {
+            SendEnd::Failed => WriteState::Dead,
+            SendEnd::Held(_) => WriteState::Held,
+            _ if account.complete => WriteState::Idle,
+            _ => WriteState::Blocked,
         };
+        let complete = state == WriteState::Idle;
         self.directory[slot].end_send(state);
         if complete && account.caught_up && self.joins_after_send.is_empty() {
             // By far most sends end here: nothing waited for this one, and nothing is left to do.
@@ -100,7 +101,7 @@ impl Host {
         self.finish_departures(slot);
         match state {
             WriteState::Dead => self.on_failed(slot),
-            WriteState::Blocked => self.on_blocked(slot, taken > 0),
+            WriteState::Blocked | WriteState::Held => self.on_blocked(slot, taken > 0),
             WriteState::Idle | WriteState::Begun => self.on_accepted(slot),
         }
         self.after_send(slot);

@@ -110,6 +110,15 @@ impl Host {
         self.directory[slot].is_stuck(self.events_until, patience)
     }
 
+    /// The socket took some of the bytes that are held for it, and blocked again: a client that
+    /// takes a large record piece by piece is not stuck.
+    pub(super) fn on_held_progress(&mut self, slot: Slot) {
+        let connection = &mut self.directory[slot];
+        if connection.is_blocked() {
+            (connection.blocked_since, connection.last_blocked) = (self.now, self.now);
+        }
+    }
+
     /// The socket blocked: it is not touched until it is writable.
     pub(super) fn on_blocked(&mut self, slot: Slot, took_some: bool) {
         let connection = &mut self.directory[slot];
@@ -134,8 +143,7 @@ impl Host {
     pub(super) fn on_slow_timer(&mut self, slot: Slot, id: ConnId) {
         let timeout = self.config.limits.slow_timeout;
         let connection = &mut self.directory[slot];
-        let takes_bytes =
-            !matches!(connection.write_state(), WriteState::Blocked | WriteState::Dead);
+        let takes_bytes = !connection.is_blocked() && connection.write_state() != WriteState::Dead;
         if takes_bytes || !connection.is_in_rooms() {
             connection.slow_timer = false;
             return;

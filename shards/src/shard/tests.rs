@@ -6,6 +6,7 @@ mod closing;
 mod debts;
 mod direct;
 mod events;
+mod held;
 mod latest;
 mod memory;
 mod rates;

@@ -83,7 +83,7 @@ impl Host {
         let (interval, timeout) =
             (self.config.limits.ping_interval, self.config.limits.ping_timeout);
         let connection = &self.directory[slot];
-        let is_blocked = connection.write_state() == WriteState::Blocked;
+        let is_blocked = connection.is_blocked();
         if is_blocked && self.events_until >= connection.last_blocked + interval + timeout {
             return self.schedule_close(slot, Disconnect::Idle);
         }

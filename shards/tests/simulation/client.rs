@@ -85,6 +85,10 @@ pub(crate) struct Client {
     // From the server.
     pub(crate) capacity: usize,
     pub(crate) buffered: usize,
+    /// What it is sent is sealed: bytes that are taken cannot be taken back.
+    pub(crate) sealed: bool,
+    /// What was taken for its socket, and is still to go there before anything else.
+    pub(crate) held: Vec<u8>,
     pub(crate) stalled_until: u64,
     /// The shard waits to hear that the socket is writable.
     pub(crate) refusing: bool,
@@ -165,6 +169,8 @@ impl Client {
             pings_when_heard: 0,
             capacity: if narrow { chance.within(1, 600) } else { 64 << 10 },
             buffered: 0,
+            sealed: false,
+            held: Vec::new(),
             stalled_until: 0,
             refusing: false,
             refused_since: Time::default(),

@@ -21,6 +21,7 @@ happenings! {
     MemoryRefusedRoom MemoryRefusedConnection MemoryLeftUnread MemoryStruckMember MemoryStruckSender
     MemoryPausedPublish MemoryEased EndedStruck
     // What the harness does to it.
+    HeldWhole HeldPart HeldProgress HeldBeforeTheEnd
     ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame
     RingFull QuantumCutShort SendsOverlap StaleEvent LatePull OneClockBehind FragmentedMessage
     Slept SpuriousWritable SilentClient StubbornClient Drain DrainUnderFaults StalledInDrain

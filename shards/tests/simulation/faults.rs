@@ -90,6 +90,8 @@ pub(crate) struct Setup {
     pub(crate) own_format: f64,
     /// How many of the connections are not anonymous.
     pub(crate) known: f64,
+    /// How many of the connections are sealed below the shard.
+    pub(crate) sealed: f64,
     pub(crate) faults: Faults,
     pub(crate) pace: Pace,
     /// Shards are driven as the runtime does it, and sleep unless they ask for something.
@@ -118,6 +120,7 @@ impl Setup {
         let bits = seed as usize;
         let streams = [0.0, 0.0, 0.1, 0.3, 0.6][bits % 5];
         let own_format = if all_own { 1.0 } else { [0.0, 0.0, 0.3][bits / 5 % 3] };
+        let sealed = [0.0, 0.0, 0.5, 1.0][bits / 180 % 4];
         config.hooks.binary = chance.happens(0.3);
         config.hooks.refresh = !(bits / 45).is_multiple_of(4);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
@@ -145,6 +148,7 @@ impl Setup {
             streams,
             own_format,
             known: [0.0, 0.3, 0.8][bits / 15 % 3],
+            sealed,
             faults,
             pace,
             by_turns: chance.happens(0.4),
@@ -165,6 +169,7 @@ impl Setup {
         setup.config.rooms = policies::of_config(&setup.rules);
         (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
         (setup.drains, setup.known) = (false, 0.0);
+        setup.sealed = 0.0;
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);

@@ -64,7 +64,9 @@ impl World {
         trace!(self, "client {client}: our side is shut down");
         let player = &mut self.clients[client];
         assert!(player.parted.is_some() && !player.shut && !player.closed, "parted, and open");
-        assert!(player.view.closed.is_some(), "our side ends behind our close frame");
+        assert!(player.held.is_empty(), "our side ends behind what is held");
+        let is_told = player.view.closed.is_some() || player.dead;
+        assert!(is_told, "our side ends behind our close frame");
         player.shut = true;
         player.sent_to_at = self.time_at[player.shard];
     }
@@ -91,6 +93,7 @@ impl World {
         }
         player.closed = true;
         player.refusing = false;
+        player.held.clear();
         self.descriptors[player.descriptor] = None;
         self.slow[player.shard].remove(&client);
         self.open.retain(|open| *open != client);

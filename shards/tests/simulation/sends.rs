@@ -2,7 +2,7 @@
 
 use corecast_shards::{ConnId, Disconnect, SendEnd};
 
-use crate::client::{HangUp, Mark};
+use crate::client::{Client, HangUp, Mark};
 use crate::count::Happened;
 use crate::stream;
 use crate::wire;
@@ -71,6 +71,7 @@ impl World {
         assert!(self.begun.iter().all(|send| send.conn != conn), "one send at a time");
         assert!(!self.clients[client].closed, "nothing is sent on a closed socket");
         assert!(!self.clients[client].shut, "nothing is sent behind the end of our side");
+        assert!(self.clients[client].held.is_empty(), "what is held goes before anything else");
         let (bytes, places) = self.memory(conn);
         assert!(!bytes.is_empty(), "an empty send");
         let slices_max = self.setup.config.tuning.send_iovecs;
@@ -116,20 +117,25 @@ impl World {
         self.note_slow(client);
         let end = self.what_the_socket_does(client, total);
         trace!(self, "client {client}: send of {total} bytes ends: {end:?}");
-        let taken = if let SendEnd::Taken(bytes) = end { bytes } else { 0 };
+        let (taken, sealed) = match end {
+            SendEnd::Taken(bytes) => (bytes, bytes),
+            SendEnd::Held(bytes) => (self.part_of_sealed(client, bytes), bytes),
+            SendEnd::Blocked | SendEnd::Failed => (0, 0),
+        };
         let now = self.time_at[send.conn.shard.index()];
         let refuses = taken < total && end != SendEnd::Failed;
         self.clients[client].sent_to_at = now;
         let was_slow = self.slow[send.conn.shard.index()].contains(&client);
         let socket = &mut self.clients[client];
         socket.buffered += taken;
+        socket.held = send.bytes[taken..sealed].to_vec();
         if refuses {
             socket.refusing = true;
             socket.blocked_at = Some(now);
             if !was_slow {
                 socket.slow_since = now;
             }
-            if taken > 0 || !was_slow {
+            if sealed > 0 || !was_slow {
                 socket.refused_since = now;
             }
             self.slow[send.conn.shard.index()].insert(client);
@@ -140,13 +146,59 @@ impl World {
         let bytes = self.lie_about_frames(client, &send.bytes[..taken]);
         self.deliver(client, &bytes);
         self.lie_about_end(client);
-        let view = &self.clients[client].view;
-        let untaken = &send.bytes[taken..];
+        let Client { view, held, dead, .. } = &self.clients[client];
+        if *dead {
+            return;
+        }
+        let begun = [view.partial.as_slice(), held].concat();
+        let untaken = &send.bytes[sealed..];
         let misses = match view.stream {
-            Some(_) => stream::holds_messages(&view.partial, untaken),
-            None => wire::holds_messages(&view.partial, untaken),
+            Some(_) => stream::holds_messages(stream::last_part(&begun), untaken),
+            None => wire::holds_messages(wire::last_part(&begun), untaken),
         };
         self.clients[client].misses_messages = misses;
+    }
+
+    /// How many of so many sealed bytes the socket takes, which are not all.
+    fn part_of_sealed(&mut self, client: usize, sealed: usize) -> usize {
+        let most = self.clients[client].free().min(sealed - 1);
+        self.chance.within(0, most)
+    }
+
+    /// The socket takes more of what is held. Returns whether the rest of it is gone.
+    fn take_held(&mut self, client: usize) -> bool {
+        if self.chance.happens(self.setup.faults.fail) && !self.clients[client].dead {
+            self.break_socket(client);
+        }
+        let short = self.setup.faults.short_write;
+        let socket = &self.clients[client];
+        if socket.dead {
+            // Its next send fails.
+            self.clients[client].held.clear();
+            return true;
+        }
+        let mut taken = socket.free().min(socket.held.len());
+        if taken > 1 && self.chance.happens(short) {
+            taken = self.chance.within(1, taken);
+        }
+        let socket = &mut self.clients[client];
+        let now = self.time_at[socket.shard];
+        let bytes: Vec<u8> = socket.held.drain(..taken).collect();
+        socket.buffered += taken;
+        socket.sent_to_at = now;
+        let (is_over, conn, shard) = (socket.held.is_empty(), socket.conn, socket.shard);
+        if !is_over {
+            socket.refusing = true;
+        }
+        if taken > 0 && !is_over {
+            socket.refused_since = now;
+            socket.blocked_at = Some(now);
+            self.count.add(Happened::HeldProgress);
+            self.shards[shard].on_held_progress(conn);
+        }
+        self.deliver(client, &bytes);
+        self.lie_about_end(client);
+        is_over
     }
 
     fn what_the_socket_does(&mut self, client: usize, total: usize) -> SendEnd {
@@ -161,6 +213,13 @@ impl World {
             return SendEnd::Failed;
         }
         let free = self.clients[client].free();
+        if self.clients[client].sealed {
+            let blocks = free < total || self.chance.happens(refuse.max(short));
+            return match blocks {
+                true => self.hold(total),
+                false => SendEnd::Taken(total),
+            };
+        }
         if free == 0 || self.chance.happens(refuse) {
             self.count.add(Happened::RefusedSend);
             return SendEnd::Blocked;
@@ -171,6 +230,16 @@ impl World {
         }
         self.count.add_if(taken < total, Happened::ShortWrite);
         SendEnd::Taken(taken)
+    }
+
+    /// The socket blocks over bytes that are sealed: all of them, or up to anywhere.
+    fn hold(&mut self, total: usize) -> SendEnd {
+        if self.chance.happens(0.5) {
+            self.count.add(Happened::HeldWhole);
+            return SendEnd::Held(total);
+        }
+        self.count.add(Happened::HeldPart);
+        SendEnd::Held(self.chance.within(1, total))
     }
 
     /// The socket fails; what arrived before can still be read.
@@ -225,7 +294,13 @@ impl World {
 
     fn writable(&mut self, client: usize) {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
+        let was_held = !self.clients[client].held.is_empty();
+        if was_held && !self.take_held(client) {
+            return self.ring(shard);
+        }
         trace!(self, "client {client}: writable");
+        let ends = self.clients[client].parted.is_some();
+        self.count.add_if(ends && was_held, Happened::HeldBeforeTheEnd);
         self.clients[client].blocked_at = None;
         if self.clients[client].view.stream.is_some() {
             self.clients[client].commented_at = self.time_at[shard];

@@ -81,6 +81,13 @@ fn chunks(bytes: &[u8]) -> Vec<Range<usize>> {
     chunks
 }
 
+/// The begin of a chunk that these bytes end with, or of the head.
+pub(crate) fn last_part(bytes: &[u8]) -> &[u8] {
+    let head = if bytes.starts_with(b"HTTP/") { HEAD.len() } else { 0 };
+    let Some(body) = bytes.get(head..) else { return bytes };
+    &body[chunks(body).last().map_or(0, |chunk| chunk.end)..]
+}
+
 /// Whether there is a whole message in bytes that were not taken, behind what begins with `partial`.
 pub(crate) fn holds_messages(partial: &[u8], untaken: &[u8]) -> bool {
     let all = [partial, untaken].concat();

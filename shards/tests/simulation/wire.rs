@@ -47,6 +47,11 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     frames
 }
 
+/// The begin of a frame that these bytes end with.
+pub(crate) fn last_part(bytes: &[u8]) -> &[u8] {
+    &bytes[frames(bytes).last().map_or(0, |frame| frame.end)..]
+}
+
 /// Whether there is a whole room message or broadcast in bytes that were not taken, behind the frame
 /// that begins with `partial`.
 pub(crate) fn holds_messages(partial: &[u8], untaken: &[u8]) -> bool {

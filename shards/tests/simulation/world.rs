@@ -283,6 +283,7 @@ impl World {
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, rights, descriptor, faults, &mut self.chance);
         (new.format, new.known) = (format, known);
+        new.sealed = self.setup.sealed > 0.0 && self.chance.happens(self.setup.sealed);
         new.commented_at = self.time_at[shard];
         if let Some(view) = stream {
             (new.resident, new.view) = (false, view);
