@@ -13,7 +13,9 @@ use crate::program::{
     HandlerResult, Handshake, HttpApi, Program, Refusal, Route, RouteResult, ShardState, binary,
     unary,
 };
-use crate::runtime::{Instantiate, Plan, Sends, Settings, StartError, Trial, start};
+use crate::runtime::{
+    CertificateFiles, Instantiate, Plan, Sends, Settings, StartError, Trial, start,
+};
 use crate::server::Server;
 use crate::values::{Anonymous, Claims, Event, Executor, Publication, Rights};
 
@@ -238,6 +240,29 @@ impl Builder {
         if let Err(reason) = judged {
             self.bad_token_rule.get_or_insert(reason);
         }
+        self
+    }
+
+    /// Speaks TLS, and nothing else, with this certificate: PEM files, the certificate first and
+    /// then those up to a root, and its private key. May be called several times: a client is shown
+    /// the certificate for the name that it asks for, or the first.
+    ///
+    /// The files are read by [`Builder::start`], whose error names the one that is wrong, and again
+    /// when they change or [`Server::reload_certificates`] is called.
+    ///
+    /// ```no_run
+    /// # use corecast::Server;
+    /// let server = Server::builder()
+    ///     .listen("0.0.0.0:443")
+    ///     .tls("/etc/corecast/fullchain.pem", "/etc/corecast/privkey.pem")
+    ///     .open()
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn tls(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Builder {
+        let certificate = certificate.as_ref().to_owned();
+        let key = key.as_ref().to_owned();
+        self.settings.certificates.push(CertificateFiles { certificate, key });
         self
     }
 

@@ -110,6 +110,15 @@ impl Server {
         Broadcaster::new(self.started.inboxes.clone(), self.started.state.clone())
     }
 
+    /// Reads again what may change while a server runs: the certificates of [`Builder::tls`]. They
+    /// are looked at every ten seconds in any case. New connections are shown what was read, and
+    /// those that are open stay. When a file is wrong, which is logged, all stay as they were.
+    ///
+    /// It returns at once. Without certificates it does nothing.
+    pub fn reload_certificates(&self) {
+        self.started.watch.iter().for_each(|watch| watch.reload());
+    }
+
     /// Ends the server so that nothing is lost: no more commands are read, handlers at work may
     /// finish, every message that was accepted reaches every member, then every connection is
     /// closed with 1001 `shutdown` and a time to come back. What remains after `timeout` is cut,

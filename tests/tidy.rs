@@ -111,6 +111,14 @@ fn one_file_knows_glommio() {
 }
 
 #[test]
+fn one_folder_knows_rustls() {
+    let only = "src/runtime/tls/";
+    forbid("src", &["rustls::", "webpki::"], &[only], "TLS has two faces: handshakes and records");
+    let text = fs::read_to_string(root().join(only).join("session.rs")).unwrap();
+    assert!(text.contains("use rustls::"), "{only} is the folder");
+}
+
+#[test]
 fn the_runtime_speaks_no_http() {
     let words = ["HttpError", "StatusCode", "hyper::"];
     forbid("src/runtime", &words, &[], "what a client reads of HTTP is said in src/http");

@@ -120,6 +120,30 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "CORECAST_ANONYMOUS", value_name = "LIST")]
     anonymous: Option<Anonymous>,
 
+    /// Certificate to speak TLS with, and nothing else: a PEM file, with those up to a root behind it
+    ///
+    /// May be given several times, each with its --tls-key in the same order: a client is shown the
+    /// certificate for the name that it asks for, or the first. The files are read again when they
+    /// change, which is looked at every 10 seconds, and on SIGHUP.
+    #[arg(
+        long = "tls-cert",
+        env = "CORECAST_TLS_CERT",
+        value_name = "PATH",
+        value_delimiter = ',',
+        requires = "tls_keys"
+    )]
+    tls_certs: Vec<PathBuf>,
+
+    /// Private key of the certificate: a PEM file
+    #[arg(
+        long = "tls-key",
+        env = "CORECAST_TLS_KEY",
+        value_name = "PATH",
+        value_delimiter = ',',
+        requires = "tls_certs"
+    )]
+    tls_keys: Vec<PathBuf>,
+
     /// Web pages that may connect beside the server's own, such as https://*.example.com
     ///
     /// An origin as browsers send it, in which * stands for one or more characters; * alone allows
@@ -287,6 +311,16 @@ impl ServeArgs {
             builder = builder.api_key_file(path);
         }
         builder = self.tokens.apply(builder);
+        let (certificates, keys) = (self.tls_certs.len(), self.tls_keys.len());
+        if certificates != keys {
+            return Err(format!(
+                "there are {certificates} of --tls-cert and {keys} of --tls-key; give one key for \
+                 each certificate, in the same order"
+            ));
+        }
+        for (certificate, key) in self.tls_certs.iter().zip(&self.tls_keys) {
+            builder = builder.tls(certificate, key);
+        }
         Ok(self.api_keys().iter().fold(builder, |builder, key| builder.api_key(key)))
     }
 
@@ -305,6 +339,11 @@ impl ServeArgs {
                 listed.map(|key| key.trim().to_owned()).collect()
             }
         }
+    }
+
+    /// What clients connect with.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls_certs.is_empty() { "ws" } else { "wss" }
     }
 
     /// Who may do what, in one line.

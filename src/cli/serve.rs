@@ -107,6 +107,7 @@ impl Ends {
 }
 
 fn reload(server: &Server) {
+    server.reload_certificates();
     match server.reload_keys() {
         Ok(()) => tracing::info!("SIGHUP: the files of keys were read again"),
         Err(error) => {
@@ -173,7 +174,7 @@ fn log_filter(text: &str) -> Result<EnvFilter, String> {
 /// Says where the server is, on standard output, for people and for scripts. Scripts find the
 /// address in the first line; the last ones say what a person wants to know next.
 fn announcement(server: &Server, args: &ServeArgs) -> String {
-    let address = server.local_addr();
+    let (address, scheme) = (server.local_addr(), args.scheme());
     let mut lines = vec![format!("listening on {address}")];
     for (shard, core) in server.cores().into_iter().enumerate() {
         lines.push(match core {
@@ -182,9 +183,9 @@ fn announcement(server: &Server, args: &ServeArgs) -> String {
         });
     }
     lines.push(match address.ip().is_unspecified() {
-        false => format!("clients connect to ws://{address}/ws"),
+        false => format!("clients connect to {scheme}://{address}/ws"),
         true => format!(
-            "clients connect to ws://HOST:{}/ws with any address of this machine as HOST",
+            "clients connect to {scheme}://HOST:{}/ws with any address of this machine as HOST",
             address.port()
         ),
     });

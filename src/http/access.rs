@@ -27,6 +27,8 @@ pub(crate) struct AccessRules {
     /// The server is for this machine alone and asks for no key. Then a page that points its own
     /// name at a loopback address must not get in (DNS rebinding).
     pub(crate) loopback_only: bool,
+    /// This server speaks TLS itself, so that its own pages come over https.
+    pub(crate) tls: bool,
     /// The program decides about each handshake, and about its token.
     pub(crate) program_authorizes: bool,
     pub(crate) api: ApiAccess,
@@ -64,7 +66,8 @@ impl AccessRules {
 
     /// Refuses handshakes from pages of foreign origins. What is no browser sends no origin.
     pub(crate) fn admit_origin(&self, origins: &Few<'_>, host: Host<'_>) -> Result<(), HttpError> {
-        if origins.is_empty() || origins.only().is_some_and(|one| self.origins.admit(one, host)) {
+        let admits = |one| self.origins.admit(one, host, self.tls);
+        if origins.is_empty() || origins.only().is_some_and(admits) {
             return Ok(());
         }
         self.refusals.count(Refused::Origin);

@@ -66,6 +66,9 @@ pub(crate) trait Backend: Clone + 'static {
     /// What a shard's thread is and has done.
     fn thread(&self, shard: ShardId) -> ThreadStats;
 
+    /// How often TLS certificates were read again, and how often that failed; none without TLS.
+    fn tls_reloads(&self) -> Option<(u64, u64)>;
+
     /// Whether there is one left of the connections that the process may have.
     fn has_free_connection(&self) -> bool;
 

@@ -44,6 +44,11 @@ impl HttpError {
         HttpError::bad_request("this is not an HTTP/1.1 request")
     }
 
+    /// What came in clear text where TLS is spoken.
+    pub(crate) fn not_tls() -> HttpError {
+        HttpError::bad_request("TLS is spoken here: connect to https:// or wss:// at this port")
+    }
+
     /// A request that wants to be a handshake and is none, and why.
     pub(crate) fn bad_handshake(message: &'static str) -> HttpError {
         HttpError::bad_request(message)

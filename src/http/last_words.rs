@@ -27,6 +27,11 @@ pub(crate) fn short_of_memory() -> Vec<u8> {
     HttpError::short_of_memory().to_bytes()
 }
 
+/// The client speaks no TLS, and the server nothing else. It is read as it is.
+pub(crate) fn not_tls() -> Vec<u8> {
+    HttpError::not_tls().to_bytes()
+}
+
 /// The program does not let this client connect.
 pub(crate) fn refused(refusal: Refusal) -> Vec<u8> {
     HttpError::refusal(refusal).to_bytes()

@@ -31,11 +31,11 @@ impl Origins {
         Ok(())
     }
 
-    /// Whether a page of this origin may reach the server under this name.
-    pub(crate) fn admit(&self, origin: &[u8], host: Host<'_>) -> bool {
+    /// Whether a page of this origin may reach the server under this name, over TLS or not.
+    pub(crate) fn admit(&self, origin: &[u8], host: Host<'_>, tls: bool) -> bool {
         let origin = String::from_utf8_lossy(origin);
         let parsed = Origin::parse(&origin);
-        if parsed.is_some_and(|origin| origin.is_of(host)) {
+        if parsed.is_some_and(|origin| origin.is_of(host, tls)) {
             return true;
         }
         let text = match parsed {
@@ -67,9 +67,13 @@ impl<'a> Origin<'a> {
         if is("https") { Some(443) } else { is("http").then_some(80) }
     }
 
-    /// Whether a page of this origin came from this very host and port. The scheme is taken from
-    /// the origin, because whether there was TLS is known only to the proxy in front.
-    fn is_of(&self, host: Host<'_>) -> bool {
+    /// Whether a page of this origin came from this very host and port. A server that speaks TLS has
+    /// sent its own pages over it. Otherwise the scheme is taken from the origin, because whether
+    /// there was TLS is known only to the proxy in front.
+    fn is_of(&self, host: Host<'_>, tls: bool) -> bool {
+        if tls && !self.scheme.eq_ignore_ascii_case("https") {
+            return false;
+        }
         let Some(default) = self.default_port() else { return false };
         self.host.name.eq_ignore_ascii_case(host.name)
             && self.host.port.unwrap_or(default) == host.port.unwrap_or(default)
@@ -98,7 +102,7 @@ mod tests {
     fn admits(patterns: &[&str], origin: &str, host: &str) -> bool {
         let mut origins = Origins::default();
         patterns.iter().for_each(|pattern| origins.allow(pattern).expect("legal"));
-        origins.admit(origin.as_bytes(), Host::parse(host).expect("legal"))
+        origins.admit(origin.as_bytes(), Host::parse(host).expect("legal"), false)
     }
 
     #[test]
@@ -128,6 +132,29 @@ mod tests {
             ("http://x@example.com", "example.com"),
         ] {
             assert!(!admits(&[], origin, host), "{origin} at {host}");
+        }
+    }
+
+    #[test]
+    fn ones_own_page_came_over_tls_where_that_is_spoken() {
+        let admits = |origin: &str, host: &str| {
+            Origins::default().admit(origin.as_bytes(), Host::parse(host).expect("legal"), true)
+        };
+        for (origin, host) in [
+            ("https://example.com", "example.com"),
+            ("https://example.com", "example.com:443"),
+            ("https://example.com:443", "example.com"),
+            ("HTTPS://example.com:8443", "example.com:8443"),
+        ] {
+            assert!(admits(origin, host), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("http://example.com", "example.com"),
+            ("http://example.com:443", "example.com"),
+            ("http://example.com:8443", "example.com:8443"),
+            ("https://example.com", "example.com:80"),
+        ] {
+            assert!(!admits(origin, host), "{origin} at {host}");
         }
     }
 

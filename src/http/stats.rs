@@ -27,6 +27,9 @@ pub(super) async fn stats(shard: &impl Backend) -> Answered {
         "http_connections": shard.http_connections(),
         "refused": refused(shard),
         "memory": process_memory(&shard.process_memory()),
+        "tls": shard.tls_reloads().map(|(reloads, failures)| {
+            json!({"reloads": reloads, "reload_failures": failures})
+        }),
         "anonymous": shard.rules().anonymous.to_string(),
         "executor": shard.executor().name(),
         "executor_reason": shard.executor().reason(),
@@ -133,6 +136,10 @@ fn runtime(thread: &ThreadStats) -> Value {
         "doorbell_writes": thread.waker_writes,
         "evicted": counts.evicted,
         "refused": counts.refused,
+        "tls_handshakes": counts.tls_handshakes,
+        "tls_resumed": counts.tls_resumed,
+        "tls_failed": counts.tls_failed,
+        "tls_bytes": counts.tls_bytes,
         "failures": thread.failures,
     })
 }

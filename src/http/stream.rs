@@ -208,7 +208,7 @@ impl<T: Transport> HttpStream<T> {
             let written = future::poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await?;
             bytes = &bytes[written..];
         }
-        Ok(())
+        future::poll_fn(|cx| Pin::new(&mut *self).poll_flush(cx)).await
     }
 
     /// Ends our side, and discards what the peer still sends until its end, so that our last
@@ -374,6 +374,25 @@ impl<T: Transport> HttpStream<T> {
         waiting != Waiting::Room || lasted >= STALL_MAX || self.shard().is_draining()
     }
 
+    /// The socket takes nothing now, or never again; a client that lets it wait for too long is lost.
+    fn poll_room<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        blocked: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let error = match blocked {
+            Poll::Ready(Err(error)) => error,
+            blocked => {
+                if self.poll_patience(cx, Waiting::Room).is_pending() {
+                    return blocked;
+                }
+                io::ErrorKind::TimedOut.into()
+            }
+        };
+        self.outcome = Outcome::Lost;
+        Poll::Ready(Err(error))
+    }
+
     /// Bytes that have reached the client's machine.
     fn acknowledged(&self) -> u64 {
         self.written.saturating_sub(self.transport.unsent() as u64)
@@ -439,20 +458,16 @@ impl<T: Transport> Write for HttpStream<T> {
                 self.patience = None;
                 Poll::Ready(Ok(written))
             }
-            Poll::Pending => {
-                std::task::ready!(self.poll_patience(cx, Waiting::Room));
-                self.outcome = Outcome::Lost;
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            Poll::Ready(Err(error)) => {
-                self.outcome = Outcome::Lost;
-                Poll::Ready(Err(error))
-            }
+            blocked => self.poll_room(cx, blocked),
         }
     }
 
     /// hyper asks for this when it has written all that it holds.
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.transport.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {}
+            blocked => return self.poll_room(cx, blocked),
+        }
         if self.exchange.end() {
             self.reader.take().into_iter().for_each(Waker::wake);
         }

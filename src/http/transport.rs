@@ -20,10 +20,13 @@ pub(crate) trait Transport: Sized + Unpin + 'static {
     /// Reads what is there; 0 at the end of the stream.
     fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Hands bytes to the kernel; may take fewer.
+    /// Takes bytes for the kernel; may take fewer.
     fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Bytes that the kernel holds for the peer.
+    /// Is ready when the kernel has all that was taken.
+    fn poll_flush(&self, cx: &Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Bytes that have not reached the peer's machine.
     fn unsent(&self) -> usize;
 
     /// Ends our side.

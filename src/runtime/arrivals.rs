@@ -1,6 +1,5 @@
 //! How a socket becomes a connection of the engine.
 
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use corecast_shards::{ConnId, Credentials, Opening, Refresh};
@@ -9,21 +8,22 @@ use super::addresses::AddressPlace;
 use super::driver::{ShardDriver, SpawnRequest};
 use super::kernel::Syscall;
 use super::reception::{Arrival, HttpConnection};
+use super::tls::Link;
 use super::tokens;
 use crate::http::EventStream;
 use crate::program::{Handshake, Refusal, Session};
 use crate::values::Claims;
 
 /// A socket, and the place of its client's address, if that counts.
-pub(super) type PlacedSocket = (OwnedFd, Option<AddressPlace>);
+pub(super) type PlacedSocket = (Link, Option<AddressPlace>);
 
 impl ShardDriver {
     /// Takes over what the reception has found out about connections.
     pub(super) fn admit_arrivals(&mut self) {
         for arrival in std::mem::take(&mut self.reception.arrivals) {
             match arrival {
-                Arrival::WebSocket { fd, address_place, rest, session, opening } => {
-                    self.open((fd, address_place), rest, session, opening);
+                Arrival::WebSocket { link, address_place, rest, session, opening } => {
+                    self.open((link, address_place), rest, session, opening);
                 }
                 Arrival::Http { connection, registration, head } => {
                     let request = SpawnRequest::Http { connection, registration, head };
@@ -65,11 +65,15 @@ impl ShardDriver {
 
     /// Keeps the descriptor of a new connection, and has it watched from now on. False when that is
     /// not possible, and the connection ends.
-    fn keep_socket(&mut self, id: ConnId, (fd, address_place): PlacedSocket) -> bool {
+    fn keep_socket(&mut self, id: ConnId, (link, address_place): PlacedSocket) -> bool {
+        let (fd, session) = link.into_parts();
         // The poller tells a socket's state anew when it gets another token, so that nothing which
         // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
         let renamed = self.poller.epoll().rename_socket(&fd, tokens::of_connection(id));
         self.sockets.insert(id, fd, address_place);
+        if let (Some(sealed), Some(session)) = (&mut self.sealed, session) {
+            sealed.insert(id, session);
+        }
         if let Err(error) = &renamed {
             self.note_failure(Syscall::EpollCtl, error);
             self.shard.on_end(id);

@@ -9,7 +9,7 @@ use crate::values::Counts;
 pub(crate) struct SharedCounts([AtomicU64; FIELDS]);
 
 /// Numbers in [`Counts`].
-const FIELDS: usize = 10;
+const FIELDS: usize = 14;
 
 impl SharedCounts {
     pub(super) fn set(&self, counts: &Counts) {
@@ -24,6 +24,10 @@ impl SharedCounts {
             counts.accepts,
             counts.evicted,
             counts.refused,
+            counts.tls_handshakes,
+            counts.tls_resumed,
+            counts.tls_failed,
+            counts.tls_bytes,
         ];
         for (shared, now) in self.0.iter().zip(now) {
             shared.store(now, Ordering::Relaxed);
@@ -43,6 +47,10 @@ impl SharedCounts {
             accepts: read(7),
             evicted: read(8),
             refused: read(9),
+            tls_handshakes: read(10),
+            tls_resumed: read(11),
+            tls_failed: read(12),
+            tls_bytes: read(13),
         }
     }
 }

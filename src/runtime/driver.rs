@@ -21,6 +21,7 @@ use super::mesh::Mesh;
 use super::oneshot::OneshotSender;
 use super::poller::{IoEvent, Polled, Poller};
 use super::reception::{HttpConnection, Reception, ReceptionCounts};
+use super::sealed::SealedSockets;
 use super::sender::BatchSender;
 use super::server_state::ServerState;
 use super::settings::Sends;
@@ -41,7 +42,7 @@ pub(crate) struct ShardDriver {
     pub(super) poller: Poller,
     timer: OwnedFd,
     timer_set: Option<Time>,
-    turn_began: Time,
+    pub(super) turn_began: Time,
     /// Up to when nothing that came is unread.
     pub(super) event_progress: EventProgress,
     /// What others ring; they hold it weakly, so that it ends with the shard.
@@ -50,11 +51,13 @@ pub(crate) struct ShardDriver {
     /// What came from external threads for rooms that take nothing at the moment.
     pub(super) held_back: HeldBack<ExternalPublication>,
     pub(super) sockets: Sockets,
+    /// Their sessions, if this server speaks TLS.
+    pub(super) sealed: Option<SealedSockets>,
     pub(super) reception: Reception,
     pub(crate) timers: Timers,
     /// Connections to be read.
     readable: VecDeque<ConnId>,
-    buffer: Box<[u8]>,
+    pub(super) buffer: Box<[u8]>,
     pub(super) sender: BatchSender,
     /// The connections whose sends are begun.
     pub(super) begun: Vec<ConnId>,
@@ -160,6 +163,7 @@ impl ShardDriver {
             held_back: inbox.held_back(),
             inbox,
             sockets: Sockets::default(),
+            sealed: state.tls().map(|_| SealedSockets::default()),
             reception,
             timers: Timers::default(),
             readable: VecDeque::new(),
@@ -320,7 +324,9 @@ impl ShardDriver {
             socket.readable = true;
             self.queue_read(id);
         }
-        if event.writable {
+        if event.writable && self.sealed.is_some() {
+            self.on_sealed_writable(id);
+        } else if event.writable {
             self.shard.on_writable(id);
         }
     }
@@ -354,6 +360,9 @@ impl ShardDriver {
     fn read_socket(&mut self, id: ConnId) -> usize {
         let Some(socket) = self.sockets.get(id) else { return 0 };
         self.counts.reads += 1;
+        if self.sealed.is_some() {
+            return self.read_sealed(id);
+        }
         let ending = socket.ending;
         let most = self.shard.read_max(id).min(self.buffer.len());
         match sys::receive(socket, &mut self.buffer[..most]) {
@@ -375,14 +384,14 @@ impl ShardDriver {
         0
     }
 
-    fn end_of_input(&mut self, id: ConnId) {
+    pub(super) fn end_of_input(&mut self, id: ConnId) {
         if let Some(socket) = self.sockets.get_mut(id) {
             (socket.readable, socket.ending) = (false, Ending::Read);
         }
         self.shard.on_end(id);
     }
 
-    fn set_readable(&mut self, id: ConnId, readable: bool) {
+    pub(super) fn set_readable(&mut self, id: ConnId, readable: bool) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.readable = readable;
         }
@@ -423,11 +432,7 @@ impl ShardDriver {
                     self.renewals.remove(&id);
                     self.spawn_requests.push(SpawnRequest::Disconnected(id, reason))
                 }
-                CloseStep::ShutdownWrite(id) => {
-                    if let Some(socket) = self.sockets.get(id) {
-                        sys::shutdown_write(socket);
-                    }
-                }
+                CloseStep::ShutdownWrite(id) => self.end_our_side(id),
                 CloseStep::Close(id) => {
                     self.close_socket(id);
                     self.state.release_connection();
@@ -447,6 +452,7 @@ impl ShardDriver {
     /// Closes a socket. What a peer that was cut has not taken the kernel would offer it for many
     /// minutes, with memory that no limit knows of; it is told to stop after the close timeout.
     fn close_socket(&mut self, id: ConnId) {
+        self.close_session(id);
         if let Some(socket) = self.sockets.get(id).filter(|socket| socket.ending < Ending::Read) {
             let patience = self.state.limits().close_timeout;
             if let Err(error) = sys::set_user_timeout(socket, patience) {
@@ -475,8 +481,18 @@ impl ShardDriver {
             && self.held_back.is_empty()
             && !self.shard.has_decided_commands()
             && !self.inbox.has_news(true);
-        let ReceptionCounts { accepts, evicted, refused } = self.reception.counts;
-        let counts = Counts { accepts, evicted, refused, ..self.counts };
+        let ReceptionCounts { accepts, evicted, refused, .. } = self.reception.counts;
+        let ReceptionCounts { handshakes, resumed, failed_handshakes, .. } = self.reception.counts;
+        let counts = Counts {
+            accepts,
+            evicted,
+            refused,
+            tls_handshakes: handshakes,
+            tls_resumed: resumed,
+            tls_failed: failed_handshakes,
+            tls_bytes: self.sealed.as_ref().map_or(0, |sealed| sealed.kept()),
+            ..self.counts
+        };
         self.state.gauges(self.shard.id()).set(&self.shard, &counts, is_silent);
     }
 }

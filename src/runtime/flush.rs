@@ -69,6 +69,9 @@ impl ShardDriver {
     /// Hands the begun sends to the kernel and ends all of them. Nothing else happens in between:
     /// no event, no command, no close.
     fn send_begun(&mut self) {
+        if self.sealed.is_some() {
+            return self.send_sealed();
+        }
         let (shard, sockets) = (&self.shard, &self.sockets);
         let sends = self.begun.iter().map(|id| {
             let socket = sockets.get(*id);
@@ -89,7 +92,7 @@ impl ShardDriver {
     }
 
     /// What has arrived can still be read, and then comes the end.
-    fn on_failed_send(&mut self, id: ConnId) {
+    pub(super) fn on_failed_send(&mut self, id: ConnId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         sys::shutdown_both(socket);
         socket.readable = true;

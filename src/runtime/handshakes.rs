@@ -8,7 +8,7 @@ use corecast_shards::{MemoryStage, Opening, Shard};
 use super::kernel::Syscall;
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
 use super::reception::{Arrival, HttpConnection, Reception, claim_address, claim_peer};
-use super::sys;
+use super::tls::Received;
 use super::tokens::{PENDING, REGISTRATION};
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{Door, Head, ProxyHeader, Upgrade, last_words};
@@ -43,23 +43,66 @@ impl Reception {
         }
         let answered = waiting.answered;
         let mut buffer = std::mem::take(&mut self.buffer);
-        let received = sys::receive(waiting, &mut buffer);
-        let len = match received {
-            Ok(len @ 1..) => {
+        let was_open = waiting.link.is_open();
+        let received = waiting.link.receive(&mut buffer, self.state.now());
+        if !was_open {
+            self.note_session(key);
+        }
+        let len = self.on_received(key, received, &buffer, answered, shard);
+        self.buffer = buffer;
+        len
+    }
+
+    /// Something has come, at the begin of the buffer, or the end. Returns how many bytes it was.
+    fn on_received(
+        &mut self,
+        key: u64,
+        received: io::Result<Received>,
+        buffer: &[u8],
+        answered: bool,
+        shard: &mut Shard,
+    ) -> usize {
+        match received {
+            Ok(Received::Plain { len, .. }) => {
                 self.pending.queue(key);
-                if !answered {
+                if !answered && len > 0 {
                     self.on_bytes(key, &buffer[..len], shard);
                 }
                 len
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Ok(_) | Err(_) => {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.end_in_clear(key, &[]);
+                0
+            }
+            Ok(Received::NotTls(len)) => {
+                self.end_in_clear(key, &last_words::not_tls());
+                len
+            }
+            Ok(Received::End) | Err(_) => {
                 drop(self.pending.remove(key));
                 0
             }
-        };
-        self.buffer = buffer;
-        len
+        }
+    }
+
+    /// Counts a TLS handshake that is done.
+    fn note_session(&mut self, key: u64) {
+        let waiting = self.pending.get_mut(key);
+        let session = waiting.and_then(|waiting| waiting.link.session());
+        if let Some(session) = session.filter(|session| session.is_open()) {
+            self.counts.resumed += u64::from(session.is_resumed());
+            self.counts.handshakes += 1;
+        }
+    }
+
+    /// A client does not speak TLS, or not as it must: what is left to say to it is not sealed.
+    fn end_in_clear(&mut self, key: u64, answer: &[u8]) {
+        self.counts.failed_handshakes += 1;
+        if let Some(waiting) = self.pending.get_mut(key) {
+            waiting.link.drop_session();
+        }
+        self.answer(key, answer);
     }
 
     /// More of a head has come, or all of it.
@@ -118,6 +161,15 @@ impl Reception {
             0 => Preface::Done,
             left => Preface::Skip(left),
         };
+        if waiting.preface == Preface::Done
+            && let Some(session) = self.state.tls().map(|tls| tls.accept())
+        {
+            let mut buffer = Vec::new();
+            let now = self.state.now();
+            let received = waiting.link.begin_session(session, rest, &mut buffer, now);
+            self.on_received(key, received, &buffer, false, shard);
+            return;
+        }
         if !rest.is_empty() {
             self.on_head(key, rest, shard);
         }
@@ -236,13 +288,13 @@ impl Reception {
         }
         let Some(waiting) = self.pending.remove(key) else { return };
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
-        let PendingHandshake { fd, address_place, .. } = waiting;
+        let PendingHandshake { mut link, address_place, .. } = waiting;
         let response = upgrade.response();
         // The socket's buffer is empty, so that it takes these bytes or is dead.
-        if sys::send(&fd, &response).ok() != Some(response.len()) {
+        if !link.send_all(&response) {
             return self.state.release_connection();
         }
-        let arrival = Arrival::WebSocket { fd, address_place, rest, session, opening };
+        let arrival = Arrival::WebSocket { link, address_place, rest, session, opening };
         self.arrivals.push(arrival);
     }
 
@@ -254,13 +306,13 @@ impl Reception {
         bytes: &[u8],
         shard: &mut Shard,
     ) {
-        let HttpConnection { fd, caller, place, address_place } = connection;
+        let HttpConnection { link, caller, place, address_place } = connection;
         let token = PENDING | self.pending.next_key();
-        if let Err(error) = self.epoll.rename_socket(&fd, token) {
+        if let Err(error) = self.epoll.rename_socket(&link, token) {
             return self.note_failure(Syscall::EpollCtl, &error);
         }
         let deadline = self.state.now() + self.state.limits().handshake_timeout;
-        let mut waiting = PendingHandshake::new(fd, caller);
+        let mut waiting = PendingHandshake::new(link, caller);
         (waiting.place, waiting.address_place) = (Some(place), address_place);
         let key = self.pending.insert(waiting, deadline);
         self.on_head(key, bytes, shard);
@@ -269,13 +321,14 @@ impl Reception {
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u64, bytes: &[u8]) {
         let Some(waiting) = self.pending.remove(key) else { return };
-        let PendingHandshake { fd, caller, place: Some(place), address_place, .. } = waiting else {
+        let PendingHandshake { link, caller, place: Some(place), address_place, .. } = waiting
+        else {
             return;
         };
         let registration = self.registrations.insert();
-        match self.epoll.rename_socket(&fd, REGISTRATION | registration) {
+        match self.epoll.rename_socket(&link, REGISTRATION | registration) {
             Ok(()) => {
-                let connection = HttpConnection { fd, caller, place, address_place };
+                let connection = HttpConnection { link, caller, place, address_place };
                 let head = bytes.to_vec();
                 self.arrivals.push(Arrival::Http { connection, registration, head });
             }

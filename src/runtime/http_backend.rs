@@ -117,6 +117,10 @@ impl Backend for ShardHandle {
         }
     }
 
+    fn tls_reloads(&self) -> Option<(u64, u64)> {
+        self.state().tls().map(|tls| tls.reloads())
+    }
+
     fn has_free_connection(&self) -> bool {
         self.state().claimed() < self.state().limits().connections
     }

@@ -1,5 +1,6 @@
 //! A plain HTTP connection's socket and its shard, as HTTP sees them.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use super::handle::ShardHandle;
 use super::reception::HttpConnection;
 use super::registrations::Registrations;
 use super::sys;
+use super::tls::{Flushed, Received};
 use crate::http::{EventStream, Transport};
 use crate::program::Caller;
 
@@ -17,7 +19,9 @@ use crate::program::Caller;
 /// connections.
 pub(crate) struct HttpSocket {
     handle: ShardHandle,
-    connection: HttpConnection,
+    connection: RefCell<HttpConnection>,
+    /// What was opened of a record that was larger than what was asked for.
+    opened: RefCell<Vec<u8>>,
     registration: Registered,
 }
 
@@ -35,7 +39,46 @@ impl HttpSocket {
         registration: u64,
     ) -> HttpSocket {
         let registration = Registered { driver: handle.driver().clone(), key: registration };
-        HttpSocket { handle, connection, registration }
+        let (connection, opened) = (RefCell::new(connection), RefCell::default());
+        HttpSocket { handle, connection, opened, registration }
+    }
+
+    /// Reads once. Records are opened in the buffer of the shard.
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let now = self.handle.state().now();
+        let mut connection = self.connection.borrow_mut();
+        let link = &mut connection.link;
+        if link.session().is_none() {
+            return Ok(match link.receive(buffer, now)? {
+                Received::Plain { len, .. } => len,
+                Received::End | Received::NotTls(_) => 0,
+            });
+        }
+        let mut opened = self.opened.borrow_mut();
+        while opened.is_empty() {
+            let received = self.registration.driver.with(|driver| {
+                let shared = &mut driver.reception.buffer;
+                let received = link.receive(shared, now)?;
+                if let Received::Plain { len, .. } = received {
+                    opened.extend_from_slice(&shared[..len]);
+                }
+                Ok(received)
+            });
+            match received.unwrap_or(Ok(Received::End)) {
+                Ok(Received::Plain { .. }) => {}
+                Ok(Received::End | Received::NotTls(_)) => return Ok(0),
+                Err(error) => return Err(error),
+            }
+        }
+        let len = opened.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&opened[..len]);
+        opened.drain(..len);
+        Ok(len)
+    }
+
+    fn wait_to_write<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.registration.with(|registrations, key| registrations.wait_to_write(key, cx.waker()));
+        Poll::Pending
     }
 }
 
@@ -47,11 +90,11 @@ impl Transport for HttpSocket {
     }
 
     fn caller(&self) -> Caller {
-        self.connection.caller
+        self.connection.borrow().caller
     }
 
     fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        match sys::receive(&self.connection.fd, buffer) {
+        match self.receive(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.registration.with(|registrations, key| {
                     registrations.wait_to_read(key, cx.waker());
@@ -63,27 +106,30 @@ impl Transport for HttpSocket {
     }
 
     fn poll_send(&self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match sys::send(&self.connection.fd, bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.registration.with(|registrations, key| {
-                    registrations.wait_to_write(key, cx.waker());
-                });
-                Poll::Pending
-            }
+        match self.connection.borrow_mut().link.send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(cx),
             sent => Poll::Ready(sent),
         }
     }
 
+    fn poll_flush(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        match self.connection.borrow_mut().link.flush() {
+            Ok(Flushed::All) => Poll::Ready(Ok(())),
+            Ok(Flushed::Some | Flushed::None) => self.wait_to_write(cx),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
     fn unsent(&self) -> usize {
-        sys::unsent(&self.connection.fd)
+        self.connection.borrow().link.unsent()
     }
 
     fn shutdown_write(&self) {
-        sys::shutdown_write(&self.connection.fd);
+        self.connection.borrow_mut().link.shutdown_write();
     }
 
     fn reset_on_close(&self) {
-        sys::reset_on_close(&self.connection.fd);
+        sys::reset_on_close(self.connection.borrow().link.fd());
     }
 
     fn set_idle(&self, is_idle: bool) {
@@ -96,7 +142,7 @@ impl Transport for HttpSocket {
     }
 
     fn claim_address(&mut self, client: IpAddr) -> bool {
-        let HttpConnection { caller, address_place, .. } = &mut self.connection;
+        let HttpConnection { caller, address_place, .. } = self.connection.get_mut();
         if !self.handle.state().rules().proxies.trust(caller.client_addr) {
             return true;
         }
@@ -110,13 +156,14 @@ impl Transport for HttpSocket {
 
     fn take_back(self, bytes: &[u8]) {
         drop(self.registration);
-        self.handle.take_back(self.connection, bytes);
+        let bytes = [bytes, &self.opened.into_inner()].concat();
+        self.handle.take_back(self.connection.into_inner(), &bytes);
     }
 
     fn open_event_stream(self, events: EventStream) {
         drop(self.registration);
-        let HttpConnection { fd, address_place, .. } = self.connection;
-        self.handle.open_event_stream((fd, address_place), events);
+        let HttpConnection { link, address_place, .. } = self.connection.into_inner();
+        self.handle.open_event_stream((link, address_place), events);
     }
 }
 

@@ -1,19 +1,20 @@
 //! Connections whose first request is still to be read.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use corecast_shards::{Opening, Time};
 
 use super::addresses::AddressPlace;
 use super::server_state::HttpPlace;
+use super::tls::Link;
 use crate::http::Upgrade;
 use crate::program::Caller;
 
 /// One connection before it is a WebSocket or a task of its own.
 #[derive(Debug)]
 pub(crate) struct PendingHandshake {
-    pub(crate) fd: OwnedFd,
+    pub(crate) link: Link,
     pub(crate) caller: Caller,
     /// None for one that found no place, and is only told so.
     pub(crate) place: Option<HttpPlace>,
@@ -69,9 +70,9 @@ pub(crate) struct PendingHandshakes {
 }
 
 impl PendingHandshake {
-    pub(crate) fn new(fd: OwnedFd, caller: Caller) -> PendingHandshake {
+    pub(crate) fn new(link: Link, caller: Caller) -> PendingHandshake {
         PendingHandshake {
-            fd,
+            link,
             caller,
             place: None,
             address_place: None,
@@ -250,7 +251,7 @@ fn pop_due(deadlines: &mut VecDeque<(Time, u64)>, now: Time) -> Option<(Time, u6
 
 impl AsFd for PendingHandshake {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.link.as_fd()
     }
 }
 
@@ -261,7 +262,8 @@ mod tests {
     fn handshake() -> PendingHandshake {
         let (remote_addr, client_addr) = (([127, 0, 0, 1], 7).into(), [127, 0, 0, 1].into());
         let caller = Caller { remote_addr, client_addr };
-        PendingHandshake::new(crate::runtime::sys::event_fd().unwrap(), caller)
+        let link = Link::new(crate::runtime::sys::event_fd().unwrap(), None);
+        PendingHandshake::new(link, caller)
     }
 
     #[test]

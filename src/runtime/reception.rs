@@ -17,6 +17,7 @@ use super::registrations::Registrations;
 use super::reserve::Reserve;
 use super::server_state::{HttpPlace, ServerState};
 use super::sys;
+use super::tls::{self, Link};
 use super::tokens::{LISTENER, PENDING};
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{Grants, last_words};
@@ -53,7 +54,7 @@ pub(crate) struct Reception {
 /// A connection that speaks plain HTTP, between the reception and its task.
 #[derive(Debug)]
 pub(crate) struct HttpConnection {
-    pub(crate) fd: OwnedFd,
+    pub(crate) link: Link,
     pub(crate) caller: Caller,
     pub(crate) place: HttpPlace,
     pub(crate) address_place: Option<AddressPlace>,
@@ -86,7 +87,7 @@ pub(super) fn claim_peer(
 pub(crate) enum Arrival {
     /// A WebSocket whose handshake was answered, with the bytes that came behind it.
     WebSocket {
-        fd: OwnedFd,
+        link: Link,
         address_place: Option<AddressPlace>,
         rest: Vec<u8>,
         session: Option<Session>,
@@ -108,6 +109,10 @@ pub(super) struct ReceptionCounts {
     pub(super) evicted: u64,
     /// New ones that were refused, because no idle one was left either.
     pub(super) refused: u64,
+    /// TLS handshakes that were done, those of them that resumed a session, and those that failed.
+    pub(super) handshakes: u64,
+    pub(super) resumed: u64,
+    pub(super) failed_handshakes: u64,
 }
 
 /// Connections accepted in one turn.
@@ -280,7 +285,7 @@ impl Reception {
         {
             return self.turn_away(&newcomer, answer);
         }
-        let fd = &newcomer.fd;
+        let fd = &newcomer.link;
         let token = PENDING | self.pending.next_key();
         let watched = self.epoll.add_socket(fd, token).or_else(|error| {
             self.note_failure(Syscall::EpollCtl, &error);
@@ -300,19 +305,29 @@ impl Reception {
         }
     }
 
-    /// A connection that has said nothing yet.
+    /// A connection that has said nothing yet. What a proxy sends first is not sealed, so that the
+    /// session begins behind it.
     fn newcomer(&self, fd: OwnedFd, remote_addr: SocketAddr) -> PendingHandshake {
         let caller = Caller { remote_addr, client_addr: remote_addr.ip().to_canonical() };
-        let mut newcomer = PendingHandshake::new(fd, caller);
+        let session = if self.proxy_protocol { None } else { self.session() };
+        let mut newcomer = PendingHandshake::new(Link::new(fd, session), caller);
         newcomer.preface = if self.proxy_protocol { Preface::Header } else { Preface::Done };
         newcomer
+    }
+
+    /// The session of a new connection, if this server speaks TLS.
+    fn session(&self) -> Option<Box<tls::Session>> {
+        self.state.tls().map(|tls| tls.accept())
     }
 
     /// Tells a connection why it is refused, and ends it at once. What it has said is read before,
     /// so that its unread request does not make the kernel tear our answer away.
     fn turn_away(&mut self, newcomer: &PendingHandshake, answer: &[u8]) {
         let _ = sys::receive(newcomer, &mut self.buffer);
-        let _ = sys::send(newcomer, answer);
+        // A TLS client could not read it.
+        if newcomer.link.is_open() {
+            let _ = sys::send(newcomer, answer);
+        }
     }
 
     /// Closes the connection that is missed least, if there is one.
@@ -335,9 +350,9 @@ impl Reception {
     /// Closes a connection for another's sake.
     fn send_away(&mut self, key: u64) {
         let handshake = self.pending.remove(key);
-        if let Some(handshake) = handshake.filter(|handshake| !handshake.head.is_empty()) {
+        if let Some(mut handshake) = handshake.filter(|handshake| !handshake.head.is_empty()) {
             // It has begun a request, and may read why it goes.
-            let _ = sys::send(&handshake, &last_words::crowded());
+            let _ = handshake.link.send(&last_words::crowded());
         }
     }
 
@@ -407,12 +422,16 @@ impl Reception {
         }
     }
 
-    /// Answers what never becomes a request, and waits for its end.
+    /// Answers what never becomes a request, and waits for its end. A client that is in the middle
+    /// of its TLS handshake could not read it.
     pub(super) fn answer(&mut self, key: u64, answer: &[u8]) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
+        if !waiting.link.is_open() {
+            return drop(self.pending.remove(key));
+        }
         // A socket that has just connected takes a few hundred bytes, or nothing reads them.
-        let _ = sys::send(waiting, answer);
-        sys::shutdown_write(waiting);
+        let _ = waiting.link.send_all(answer);
+        waiting.link.shutdown_write();
         let deadline = self.state.now() + self.state.limits().close_timeout;
         self.pending.set_answered(key, deadline);
         // It may have hung up while the program was deciding, and nothing would say so again.

@@ -13,6 +13,7 @@ use super::addresses::{AddressPlace, Addresses, Claim};
 use super::counts::SharedCounts;
 use super::kernel::{Failures, Syscall};
 use super::process_memory::ProcessMemory;
+use super::tls::Tls;
 use crate::http::AccessRules;
 use crate::values::{Counts, ExecutorChoice, RefusalReason};
 
@@ -24,6 +25,8 @@ pub(crate) struct ServerState {
     proxy_protocol: bool,
     addresses: Arc<Addresses>,
     refusals: [AtomicU64; RefusalReason::ALL.len()],
+    /// How connections are sealed, if they are.
+    tls: Option<Arc<Tls>>,
     cores: Vec<Option<usize>>,
     executor: ExecutorChoice,
     gauges: Vec<Gauges>,
@@ -106,6 +109,7 @@ impl ServerState {
         rules: AccessRules,
         proxy_protocol: bool,
         addresses: Addresses,
+        tls: Option<Arc<Tls>>,
         cores: Vec<Option<usize>>,
         executor: ExecutorChoice,
     ) -> ServerState {
@@ -116,6 +120,7 @@ impl ServerState {
             proxy_protocol,
             addresses: Arc::new(addresses),
             refusals: Default::default(),
+            tls,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
             executor,
@@ -153,6 +158,10 @@ impl ServerState {
     /// Whether each connection begins with the header of the PROXY protocol.
     pub(crate) fn proxy_protocol(&self) -> bool {
         self.proxy_protocol
+    }
+
+    pub(super) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// Counts one more connection of an address, if it counts, and if it may have one.

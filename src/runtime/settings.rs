@@ -6,6 +6,7 @@ use corecast_shards::{Limits, RoomPolicies, SEND_BUFFER_BYTES, SlowPolicy};
 
 use super::executor_trial::Trial;
 use super::start_error::StartError;
+use super::tls::CertificateFiles;
 use crate::http::{AccessRules, ClaimRules};
 use crate::program::ApiAccess;
 use crate::values::{Anonymous, Executor};
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) executor: Executor,
     /// How [`Executor::Auto`] tries glommio without harm.
     pub(crate) trial: Option<Trial>,
+    /// The certificates of a server that speaks TLS; without any it speaks clear text.
+    pub(crate) certificates: Vec<CertificateFiles>,
     pub(crate) access: AccessRules,
     /// Whether each connection begins with the header of the PROXY protocol.
     pub(crate) proxy_protocol: bool,
@@ -68,6 +71,7 @@ impl Default for Settings {
             sends: Sends::Auto,
             executor: Executor::Auto,
             trial: None,
+            certificates: Vec::new(),
             access: AccessRules::default(),
             proxy_protocol: false,
             open: false,
@@ -117,7 +121,8 @@ impl Settings {
         let loopback_only =
             address.ip().is_loopback() && !self.open && self.access.keys.known().are_none();
         let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
-        AccessRules { loopback_only, anonymous, ..self.access.clone() }
+        let tls = !self.certificates.is_empty();
+        AccessRules { loopback_only, anonymous, tls, ..self.access.clone() }
     }
 
     /// A server with keys is closed for those who bring none, unless the program looks at each.

@@ -33,6 +33,7 @@ use super::settings::{Sends, Settings};
 use super::start_error::StartError;
 use super::tasks::Tasks;
 use super::threads::{Threads, become_shard_thread};
+use super::tls::{Tls, Watch};
 use super::{preflight, sys};
 use crate::program::{Needs, catch_panic_now};
 use crate::values::{Executor, ExecutorChoice, Sizing};
@@ -52,6 +53,8 @@ pub(crate) struct Started {
     pub(crate) state: Arc<ServerState>,
     pub(crate) inboxes: Inboxes,
     pub(crate) threads: Threads,
+    /// Reads certificates again when they change, if there are any.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// Checks what can be checked, then starts one thread per shard and waits until all listen.
@@ -60,18 +63,30 @@ pub(crate) fn start(settings: Settings, program: &Plan<'_>) -> Result<Started, S
     // It raises the limit of descriptors, which what looks for an executor needs.
     let limits = limits(&settings, cores.len())?;
     let executor = preflight::choose_executor(settings.executor, &cores, settings.trial)?;
-    let started = start_on(executor, &settings, &limits, program, &cores, sizing);
+    let tls = tls(&settings)?;
+    let start_on =
+        |executor| start_on(executor, &settings, &limits, program, &cores, sizing, tls.clone());
+    let started = start_on(executor);
     let started = match started {
         Err(error @ (StartError::IoUring(_) | StartError::Executor(_)))
             if settings.executor == Executor::Auto =>
         {
             let executor = ExecutorChoice::Plain { obstacle: Some(error.obstacle()) };
-            start_on(executor, &settings, &limits, program, &cores, sizing)
+            start_on(executor)
         }
         started => started,
     }?;
     tracing::info!("executor: {}", started.state.executor());
     Ok(started)
+}
+
+/// How connections are sealed, if certificates were given.
+fn tls(settings: &Settings) -> Result<Option<Arc<Tls>>, StartError> {
+    if settings.certificates.is_empty() {
+        return Ok(None);
+    }
+    let tls = Tls::new(&settings.certificates);
+    tls.map(|tls| Some(Arc::new(tls))).map_err(|reason| StartError::Tls { reason })
 }
 
 /// What was asked for, as far as it works here with so many shards.
@@ -93,6 +108,7 @@ fn start_on(
     program: &Plan<'_>,
     cores: &[Option<usize>],
     sizing: Sizing,
+    tls: Option<Arc<Tls>>,
 ) -> Result<Started, StartError> {
     let sends = match (settings.sends, &executor) {
         (Sends::Auto, ExecutorChoice::Plain { .. }) => Sends::Plain,
@@ -109,18 +125,20 @@ fn start_on(
         ..Config::default()
     };
     let rules = settings.rules(address);
+    let watch = tls.clone().map(Watch::start).transpose().map_err(StartError::System)?;
     let state = ServerState::new(
         config.clone(),
         rules,
         settings.proxy_protocol,
         Addresses::new(limits, &settings.limits),
+        tls,
         cores.to_vec(),
         executor,
     );
     let state = Arc::new(state);
     let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, sends)?;
     kernel::arm();
-    Ok(Started { address, sizing, state, inboxes, threads })
+    Ok(Started { address, sizing, state, inboxes, threads, watch })
 }
 
 /// What the shards need not handle themselves. Fresh tokens are verified by the program, or by the

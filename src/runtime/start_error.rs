@@ -46,6 +46,11 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// A certificate or its key cannot be used.
+    Tls {
+        /// Which file, and why.
+        reason: String,
+    },
     /// A route of the program could never be reached.
     Route {
         /// Which, and why.
@@ -131,6 +136,7 @@ impl fmt::Display for StartError {
                 "--proxy-protocol needs --trusted-proxy: without one no proxy could connect; name the \
                  address or the network of the proxy",
             ),
+            StartError::Tls { reason } => write!(f, "TLS: {reason}"),
             StartError::Route { message } => f.write_str(message),
             StartError::PortTaken { address } => write!(
                 f,

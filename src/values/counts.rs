@@ -26,4 +26,13 @@ pub(crate) struct Counts {
     pub(crate) evicted: u64,
     /// New ones that were told 503, because no idle one was left either.
     pub(crate) refused: u64,
+    /// TLS handshakes that were done.
+    pub(crate) tls_handshakes: u64,
+    /// Those of them that resumed a session.
+    pub(crate) tls_resumed: u64,
+    /// Connections that ended before, because they spoke no TLS or spoke it badly.
+    pub(crate) tls_failed: u64,
+    /// Bytes that TLS keeps for connections now: begins of records that have not arrived whole, and
+    /// sealed bytes that sockets have not taken.
+    pub(crate) tls_bytes: u64,
 }

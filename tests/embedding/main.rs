@@ -20,6 +20,7 @@ mod secrets;
 mod shutdown;
 mod socket;
 mod threads;
+mod tls;
 mod tokens;
 mod users;
 mod values;

@@ -73,6 +73,16 @@ impl Browser {
         Page(session["sessionId"].as_str().unwrap().to_owned())
     }
 
+    /// Lets a page load from servers whose certificate no authority signed.
+    pub(crate) fn trust_any_certificate(&mut self, page: &Page) {
+        self.call(Some(page), "Security.setIgnoreCertificateErrors", json!({"ignore": true}));
+    }
+
+    /// Opens an address on a page.
+    pub(crate) fn navigate(&mut self, page: &Page, address: &str) {
+        self.call(Some(page), "Page.navigate", json!({"url": address}));
+    }
+
     /// The value of an expression on a page.
     pub(crate) fn evaluate(&mut self, page: &Page, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true});

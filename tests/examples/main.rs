@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A step that fails has failed the test.
 
 mod axum_beside;
+#[allow(dead_code)] // It serves the tests of the server, which need more of it.
 mod browser;
 mod chat;
 mod echo;

@@ -35,23 +35,23 @@ fn python_and_node_exchange_messages_across_shards() {
 }
 
 /// What `scripts/setup` installed. To pass without it would prove nothing, so its absence fails.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(path);
     assert!(path.exists(), "{} is missing: scripts/setup installs it", path.display());
     path
 }
 
-fn clients(script: &str) -> PathBuf {
+pub(crate) fn clients(script: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script)
 }
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Process {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -61,19 +61,19 @@ impl Process {
     }
 
     /// The scripts end by themselves after a deadline of their own, so a read cannot hang.
-    fn read_line(&mut self) -> String {
+    pub(crate) fn read_line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 
-    fn read_shard(&mut self) -> String {
+    pub(crate) fn read_shard(&mut self) -> String {
         let line = self.read_line();
         let shard = line.strip_prefix("shard ").unwrap_or_else(|| panic!("no shard in {line:?}"));
         shard.to_owned()
     }
 
-    fn assert_success(&mut self, name: &str) {
+    pub(crate) fn assert_success(&mut self, name: &str) {
         let end = Instant::now() + PATIENCE;
         loop {
             match self.child.try_wait().unwrap() {

@@ -94,3 +94,9 @@ mod slow_broadcasts;
 mod slow_readers;
 mod slow_replies;
 mod start_up;
+
+// TLS.
+mod tls_certificates;
+mod tls_clients;
+mod tls_handshakes;
+mod tls_traffic;

@@ -8,6 +8,7 @@ mod http;
 mod issuer;
 mod raw;
 mod server;
+pub(crate) mod tls;
 
 pub(crate) use corecast_testkit::{Client, Close, Envelope, PATIENCE};
 pub(crate) use crowd::{Crowd, Member, Outbox};

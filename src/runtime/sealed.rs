@@ -1,0 +1,175 @@
+//! The sockets of a shard that speak TLS: what it reads from them and sends to them.
+
+use std::io;
+
+use corecast_shards::{ConnId, SendEnd};
+
+use super::driver::ShardDriver;
+use super::sockets::{Ending, Sockets};
+use super::sys;
+use super::tls::{Flushed, Received, Scratch, Sealing, Session};
+
+/// The sessions of a shard's connections, by slot, beside its [`Sockets`]; and the buffers in which
+/// all of them are sealed.
+#[derive(Debug, Default)]
+pub(super) struct SealedSockets {
+    sessions: Vec<Option<Box<Session>>>,
+    scratch: Scratch,
+    /// What all sessions keep for longer than a turn.
+    kept: u64,
+}
+
+impl SealedSockets {
+    /// Keeps the session of a connection whose descriptor was kept.
+    pub(super) fn insert(&mut self, id: ConnId, session: Box<Session>) {
+        let slot = id.slot as usize;
+        if slot >= self.sessions.len() {
+            self.sessions.resize_with(slot + 1, || None);
+        }
+        self.kept += session.kept() as u64;
+        self.sessions[slot] = Some(session);
+    }
+
+    /// Bytes that sessions keep for longer than a turn: begins of records, and sealed bytes that
+    /// sockets have not taken.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept
+    }
+
+    /// Works with the session of an open connection, and counts what it keeps afterwards.
+    fn with<T>(
+        &mut self,
+        id: ConnId,
+        work: impl FnOnce(&mut Session, &mut Scratch) -> T,
+    ) -> Option<T> {
+        let session = self.sessions.get_mut(id.slot as usize)?.as_mut()?;
+        self.kept -= session.kept() as u64;
+        let done = work(session, &mut self.scratch);
+        self.kept += session.kept() as u64;
+        Some(done)
+    }
+
+    /// Tells the client that nothing more comes, as far as its socket takes that now. Returns
+    /// whether our side may end now.
+    fn say_end(&mut self, id: ConnId, sockets: &Sockets) -> bool {
+        let Some(socket) = sockets.get(id) else { return true };
+        let said = self.with(id, |session, _| {
+            session.say_end();
+            let is_out = !matches!(session.flush(socket), Ok(Flushed::Some | Flushed::None));
+            session.ends_with_rest = !is_out;
+            is_out
+        });
+        said.unwrap_or(true)
+    }
+
+    fn remove(&mut self, id: ConnId) {
+        let session = self.sessions.get_mut(id.slot as usize).and_then(Option::take);
+        self.kept -= session.map_or(0, |session| session.kept() as u64);
+    }
+}
+
+impl ShardDriver {
+    /// Seals the begun sends, one after the other, and ends each.
+    pub(super) fn send_sealed(&mut self) {
+        for place in 0..self.begun.len() {
+            let id = self.begun[place];
+            let end = self.seal_send(id);
+            self.shard.end_send(id, end);
+            if end == SendEnd::Failed {
+                self.on_failed_send(id);
+            }
+        }
+    }
+
+    fn seal_send(&mut self, id: ConnId) -> SendEnd {
+        let (Some(sealed), Some(socket)) = (&mut self.sealed, self.sockets.get(id)) else {
+            return SendEnd::Failed;
+        };
+        let shard = &self.shard;
+        let sent = sealed.with(id, |session, scratch| {
+            let mut sealing = Sealing::begin(session, socket, scratch);
+            shard.for_each_iovec(id, |piece| sealing.push(piece));
+            sealing.end()
+        });
+        let (end, sends) = sent.unwrap_or((SendEnd::Failed, 0));
+        self.counts.sends += sends;
+        end
+    }
+
+    /// A socket takes bytes again: first those that are sealed already.
+    pub(super) fn on_sealed_writable(&mut self, id: ConnId) {
+        let (Some(sealed), Some(socket)) = (&mut self.sealed, self.sockets.get(id)) else { return };
+        let flushed = sealed.with(id, |session, _| {
+            let flushed = session.flush(socket);
+            (flushed, std::mem::take(&mut session.ends_with_rest))
+        });
+        let Some((flushed, ends)) = flushed else { return };
+        match flushed {
+            Ok(Flushed::All) => {
+                if ends {
+                    sys::shutdown_write(socket);
+                }
+                self.shard.on_writable(id);
+            }
+            Ok(flushed) => {
+                sealed.with(id, |session, _| session.ends_with_rest = ends);
+                if flushed == Flushed::Some {
+                    self.shard.on_held_progress(id);
+                }
+            }
+            Err(_) => {
+                // The next send fails, and until then it is read to its end.
+                self.on_failed_send(id);
+                self.shard.on_writable(id);
+            }
+        }
+    }
+
+    /// Reads a socket once; returns how many bytes of plaintext there were.
+    pub(super) fn read_sealed(&mut self, id: ConnId) -> usize {
+        let (Some(sealed), Some(socket)) = (&mut self.sealed, self.sockets.get(id)) else {
+            return 0;
+        };
+        let (ending, now) = (socket.ending, self.turn_began);
+        let buffer = &mut self.buffer;
+        let received = sealed.with(id, |session, _| session.receive(socket, buffer, now));
+        match received.unwrap_or(Ok(Received::End)) {
+            Ok(Received::Plain { len, is_drained }) => {
+                if len > 0 {
+                    self.shard.receive(id, &mut self.buffer[..len]);
+                }
+                if is_drained && ending == Ending::Unknown {
+                    self.set_readable(id, false);
+                }
+                len
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && ending < Ending::Broken => {
+                self.set_readable(id, false);
+                0
+            }
+            Ok(Received::End | Received::NotTls(_)) | Err(_) => {
+                self.end_of_input(id);
+                0
+            }
+        }
+    }
+
+    /// Ends our side of a connection, behind everything that is sealed.
+    pub(super) fn end_our_side(&mut self, id: ConnId) {
+        let may_end = match &mut self.sealed {
+            Some(sealed) => sealed.say_end(id, &self.sockets),
+            None => true,
+        };
+        if let Some(socket) = self.sockets.get(id).filter(|_| may_end) {
+            sys::shutdown_write(socket);
+        }
+    }
+
+    /// Lets go of the session of a connection that is about to be closed.
+    pub(super) fn close_session(&mut self, id: ConnId) {
+        if let Some(sealed) = &mut self.sealed {
+            sealed.say_end(id, &self.sockets);
+            sealed.remove(id);
+        }
+    }
+}
