@@ -5,12 +5,13 @@ use std::path::Path;
 
 use super::{root, sources};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "RELIABILITY.md",
+    "SECURITY.md",
     "benches/FANOUT.md",
     "benches/README.md",
     "shards/README.md",
