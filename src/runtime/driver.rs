@@ -20,6 +20,7 @@ use super::kernel::Syscall;
 use super::mesh::Mesh;
 use super::oneshot::OneshotSender;
 use super::poller::{IoEvent, Polled, Poller};
+use super::process_memory::Statm;
 use super::reception::{HttpConnection, Reception, ReceptionCounts};
 use super::sealed::SealedSockets;
 use super::sender::BatchSender;
@@ -42,6 +43,8 @@ pub(crate) struct ShardDriver {
     pub(super) poller: Poller,
     timer: OwnedFd,
     timer_set: Option<Time>,
+    /// None where the kernel is not asked what the process holds.
+    statm: Option<Statm>,
     pub(super) turn_began: Time,
     /// Up to when nothing that came is unread.
     pub(super) event_progress: EventProgress,
@@ -157,6 +160,7 @@ impl ShardDriver {
             poller,
             timer,
             timer_set: None,
+            statm: state.memory().open_statm(),
             turn_began: Time::default(),
             event_progress: EventProgress::default(),
             _shard_waker: shard_waker,
@@ -223,9 +227,9 @@ impl ShardDriver {
     fn update_time(&mut self) {
         self.turn_began = self.now();
         self.shard.on_outside_memory(self.buffer.len() + self.reception.buffer.len());
-        let (bytes, logs) = (self.shard.memory().total(), self.shard.log_bytes());
-        let memory = self.state.memory();
-        let others = memory.exchange(self.shard.id(), bytes, logs, self.turn_began);
+        let held = (self.shard.memory().total(), self.shard.log_bytes());
+        let (memory, statm) = (self.state.memory(), self.statm.as_ref());
+        let others = memory.exchange(self.shard.id(), held, statm, self.turn_began);
         self.shard.on_others_memory(others);
         self.shard.on_time_with_backlog(self.turn_began, self.event_progress.events_until());
         if self.state.memory().announce(self.shard.memory_stage()) {

@@ -20,8 +20,6 @@ const TRIM_EVERY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct ProcessMemory {
     limit: usize,
-    /// None where the kernel does not say, or there is no limit.
-    statm: Option<File>,
     shards: Vec<ShardMemory>,
     resident: AtomicUsize,
     /// What is resident and counted by no shard: code, stacks, HTTP, the executor, the allocator's own
@@ -42,12 +40,15 @@ struct ShardMemory {
     logs: AtomicUsize,
 }
 
+/// Where the kernel says what is resident. A shard keeps its own open for as long as it runs, so that
+/// it can look when the process is out of descriptors, and handles to an ended server keep none.
+#[derive(Debug)]
+pub(crate) struct Statm(File);
+
 impl ProcessMemory {
     pub(crate) fn new(limit: usize, shards: usize) -> ProcessMemory {
-        let has_limit = limit != usize::MAX;
         ProcessMemory {
             limit,
-            statm: has_limit.then(|| File::open("/proc/self/statm").ok()).flatten(),
             shards: (0..shards).map(|_| ShardMemory::default()).collect(),
             resident: AtomicUsize::new(0),
             uncounted: AtomicUsize::new(0),
@@ -58,18 +59,27 @@ impl ProcessMemory {
         }
     }
 
-    /// A shard holds so many bytes now, and of these so many in logs. Returns what the others and the process hold.
+    /// None where the kernel does not say, or there is no limit.
+    pub(crate) fn open_statm(&self) -> Option<Statm> {
+        let has_limit = self.limit != usize::MAX;
+        has_limit.then(|| File::open("/proc/self/statm").ok()).flatten().map(Statm)
+    }
+
+    /// A shard holds so many bytes now, and of these so many in logs. Returns what the others and the
+    /// process hold; the kernel is asked now and then, if the shard can.
     pub(crate) fn exchange(
         &self,
         shard: ShardId,
-        bytes: usize,
-        logs: usize,
+        (bytes, logs): (usize, usize),
+        statm: Option<&Statm>,
         now: Time,
     ) -> OthersMemory {
         let entry = &self.shards[shard.index()];
         entry.bytes.store(bytes, Ordering::Relaxed);
         entry.logs.store(logs, Ordering::Relaxed);
-        self.sample_if_due(now);
+        if let Some(statm) = statm {
+            self.sample_if_due(statm, now);
+        }
         let sum = |figure: fn(&ShardMemory) -> &AtomicUsize| -> usize {
             let others = self.shards.iter().enumerate();
             let others = others.filter(|(index, _)| *index != shard.index());
@@ -117,8 +127,7 @@ impl ProcessMemory {
         self.connections_refused.load(Ordering::Relaxed)
     }
 
-    fn sample_if_due(&self, now: Time) {
-        let Some(statm) = &self.statm else { return };
+    fn sample_if_due(&self, statm: &Statm, now: Time) {
         if is_due(&self.next_sample, now, SAMPLE_EVERY) {
             let resident = self.sample(statm);
             let counted = resident.saturating_sub(self.uncounted.load(Ordering::Relaxed));
@@ -136,8 +145,8 @@ impl ProcessMemory {
         is_near && resident - counted > self.limit / 8
     }
 
-    fn sample(&self, statm: &File) -> usize {
-        let Some(resident) = resident_bytes(statm) else { return 0 };
+    fn sample(&self, statm: &Statm) -> usize {
+        let Some(resident) = resident_bytes(&statm.0) else { return 0 };
         let counted = self.shards.iter().map(|entry| entry.bytes.load(Ordering::Relaxed)).sum();
         self.resident.store(resident, Ordering::Relaxed);
         self.uncounted.store(resident.saturating_sub(counted), Ordering::Relaxed);
@@ -170,8 +179,10 @@ mod tests {
     #[test]
     fn each_shard_is_given_what_the_others_hold() {
         let memory = ProcessMemory::new(usize::MAX, 3);
-        let exchange =
-            |shard, bytes, logs| memory.exchange(ShardId::new(shard), bytes, logs, Time::default());
+        assert!(memory.open_statm().is_none(), "without a limit the kernel is not asked");
+        let exchange = |shard, bytes, logs| {
+            memory.exchange(ShardId::new(shard), (bytes, logs), None, Time::default())
+        };
         for (shard, logs) in [(0, 10), (1, 200), (2, 3_000)] {
             exchange(shard, 2 * logs, logs);
         }
@@ -185,11 +196,12 @@ mod tests {
     fn what_no_shard_counts_is_found_in_what_is_resident() {
         let memory = ProcessMemory::new(1 << 40, 1);
         let shard = ShardId::new(0);
-        let others = memory.exchange(shard, 0, 0, Time::default());
+        let statm = memory.open_statm();
+        let others = memory.exchange(shard, (0, 0), statm.as_ref(), Time::default());
         assert!(others.bytes > 1 << 20, "this process is larger than {others:?}");
         assert_eq!(others.bytes, memory.resident());
         let (half, later) = (memory.resident() / 2, Time::default() + SAMPLE_EVERY);
-        let others = memory.exchange(shard, half, 0, later);
+        let others = memory.exchange(shard, (half, 0), statm.as_ref(), later);
         assert!(others.bytes < memory.resident() * 3 / 4, "{others:?} beside {half}");
     }
 
