@@ -6,7 +6,7 @@ use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
 use crate::connection::{Connection, Memberships, Phase};
 use crate::id::{ConnId, ShardId};
-use crate::memory::{HeapBytes, SharedFrames, Sum, end_of_used, vec_bytes};
+use crate::memory::{HeapBytes, SharedFrames, Sum, vec_bytes};
 use crate::place::Slot;
 use crate::rng::Rng;
 
@@ -64,13 +64,6 @@ impl Connections {
         self.change_lists(slot, |memberships, lists| memberships.free(lists));
         self[slot] = Connection::vacant(generation);
         self.free.push(slot);
-        let is_vacant = |connection: &Connection| connection.phase() == Phase::Vacant;
-        if let Some(end) = end_of_used(&self.slots, self.free.len(), is_vacant) {
-            self.slots.truncate(end);
-            self.slots.shrink_to_fit();
-            self.free.retain(|slot| (slot.number() as usize) < end);
-            self.free.shrink_to_fit();
-        }
     }
 
     /// Changes a connection's list of rooms together with the sum that counts it.

@@ -11,14 +11,12 @@ mod blocks;
 mod budget;
 mod held;
 mod shared_frames;
-mod tables;
 
 pub(crate) use blocks::{block, map_bytes, shared_bytes, tree_bytes, vec_bytes};
 pub(crate) use budget::Budget;
 pub use budget::{MemoryStage, OthersMemory};
 pub(crate) use held::{HeapBytes, Held, HeldVec, Sum};
 pub(crate) use shared_frames::SharedFrames;
-pub(crate) use tables::end_of_used;
 
 /// The bytes that a shard holds, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

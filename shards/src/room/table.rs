@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log};
-use crate::memory::{Sum, end_of_used, map_bytes, shared_bytes, vec_bytes};
+use crate::memory::{Sum, map_bytes, shared_bytes, vec_bytes};
 use crate::policy::Policies;
 use crate::room::Room;
 use crate::room_name::{RoomName, SecretHash};
@@ -95,16 +95,10 @@ impl Rooms {
         self.shrink();
     }
 
-    /// Frees what is unused of the tables, if that is most of it.
+    /// Frees what is unused of the index, if that is most of it. The entries stay: queues name them by key.
     fn shrink(&mut self) {
         if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 8 {
             self.index.shrink_to(2 * self.index.len());
-        }
-        if let Some(end) = end_of_used(&self.entries, self.free.len(), Option::is_none) {
-            self.entries.truncate(end);
-            self.entries.shrink_to_fit();
-            self.free.retain(|key| (key.0 as usize) < end);
-            self.free.shrink_to_fit();
         }
     }
 

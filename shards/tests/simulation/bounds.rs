@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Disconnect, MemoryStage, SlowPolicy, Time};
+use corecast_shards::{Disconnect, SlowPolicy, Time};
 
 use crate::client::Client;
 use crate::count::Happened;
@@ -93,13 +93,12 @@ impl World {
         let ends = self.shards[shard].close_reason(player.conn).is_some();
         let has_sends = self.shards[shard].has_sends();
         let begun = self.begun.iter().any(|send| send.client == client);
-        // Connections that are held back take turns.
-        let is_read = is_read && self.shards[shard].memory_stage() < MemoryStage::Unread;
         let player = &mut self.clients[client];
         if !is_read {
             (player.silent_since, player.pinged_by) = (now, None);
         }
-        player.silent_since = player.silent_since.max(player.heard);
+        // While memory is short connections take turns to be read.
+        player.silent_since = player.silent_since.max(player.heard).max(self.unread_until[shard]);
         // If the last ping is answered only after the interval, the next look is when it timed out.
         let looked_at = (interval + interval / 4).max(timeout.saturating_sub(interval));
         let due = player.silent_since + looked_at + SLACK;

@@ -32,6 +32,7 @@ impl World {
             logs: sum.logs + logs,
             stage: Some(self.memory_stage),
         });
+        self.stage_before[shard] = self.shards[shard].memory_stage();
         self.shards[shard].on_others_memory(others);
     }
 
@@ -39,6 +40,9 @@ impl World {
     pub(crate) fn note_memory(&mut self, shard: usize) {
         self.judge_budget();
         let stage = self.shards[shard].memory_stage();
+        if stage.max(self.stage_before[shard]) >= MemoryStage::Unread {
+            self.unread_until[shard] = self.time_at[shard];
+        }
         if stage == self.memory_stage {
             return;
         }
@@ -69,7 +73,8 @@ impl World {
         let timeout = self.setup.config.limits.slow_timeout;
         let is_slow = self.slow[player.shard].contains(&client);
         let lasts = self.time_at[player.shard].since(player.slow_since);
-        match self.shards[player.shard].memory_stage() {
+        let stage = self.shards[player.shard].memory_stage();
+        match stage.max(self.stage_before[player.shard]) {
             MemoryStage::Plenty => false,
             stage if stage >= MemoryStage::Striking => is_slow && lasts >= PATIENCE.min(timeout),
             _ => is_slow && lasts >= timeout,

@@ -44,6 +44,10 @@ pub(crate) struct World {
     /// How short memory is as far as all shards were rung for it, and whether it ever was.
     pub(crate) memory_stage: MemoryStage,
     pub(crate) was_short: bool,
+    /// How short it was for each shard before it judged last: its timers fire before.
+    pub(crate) stage_before: Vec<MemoryStage>,
+    /// When it was last so short for each shard that connections are not read.
+    pub(crate) unread_until: Vec<Time>,
     pub(crate) was_striking: bool,
     /// Whether a quantum was begun and not finished.
     pub(crate) slicing: Vec<bool>,
@@ -124,6 +128,8 @@ impl World {
             begun: Vec::new(),
             memory_stage: MemoryStage::Plenty,
             was_short: false,
+            stage_before: vec![MemoryStage::Plenty; shards],
+            unread_until: vec![Time::default(); shards],
             was_striking: false,
             slicing: vec![false; shards],
             slow: vec![BTreeSet::new(); shards],

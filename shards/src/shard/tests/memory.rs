@@ -247,3 +247,12 @@ fn what_is_held_is_counted_by_capacity() {
     #[cfg(debug_assertions)]
     shard.check();
 }
+
+#[test]
+fn queues_may_name_slots_of_very_many_connections_that_have_gone() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let conns: Vec<ConnId> = (0..3_000).map(|_| shard.open(Opening::default())).collect();
+    // Their welcomes wait.
+    conns.into_iter().for_each(|conn| shard.on_end(conn));
+    assert_eq!((send(&mut shard, None), shard.connection_count()), (String::new(), 0));
+}
