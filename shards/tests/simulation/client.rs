@@ -116,6 +116,8 @@ pub(crate) struct Client {
     pub(crate) parted_at: Option<Time>,
     /// It refused bytes for too long, so that what waited for it was given up.
     pub(crate) given_up: bool,
+    /// Its socket failed while bytes were held that the shard had sent.
+    pub(crate) lost_held: bool,
     /// When a send to it was under way last, or our side of its socket was shut down.
     pub(crate) sent_to_at: Time,
     pub(crate) shut: bool,
@@ -187,6 +189,7 @@ impl Client {
             parted: None,
             parted_at: None,
             given_up: false,
+            lost_held: false,
             sent_to_at: Time::default(),
             shut: false,
             closed: false,
@@ -200,7 +203,7 @@ impl Client {
 
     /// Whether a drain has waited until it was sent everything.
     pub(crate) fn was_served(&self) -> bool {
-        self.parted == Some(Disconnect::Shutdown) && !self.given_up
+        self.parted == Some(Disconnect::Shutdown) && !self.given_up && !self.lost_held
     }
 
     /// Whether it is there and nothing is known to end it.

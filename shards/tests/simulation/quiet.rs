@@ -71,12 +71,12 @@ impl World {
         self.let_the_stalled_time_out();
         self.let_close_time_out();
         self.check_all_gone();
-        for client in self.clients.iter().filter(|client| client.was_served()) {
+        for (number, client) in self.clients.iter().enumerate().filter(|(_, of)| of.was_served()) {
             for (room, stay) in &client.view.rooms {
                 let info = self.asking.rooms[room].as_ref().expect("it had members");
                 assert_eq!(*info.epoch.to_string(), *stay.epoch, "the room's life, room {room}");
                 let end = stay.next + client.view.still_excluded(*room, stay.next);
-                assert!(end > info.offset, "room {room}: {end} comes no more");
+                assert!(end > info.offset, "client {number}, room {room}: {end} comes no more");
             }
         }
         // No client missed the last broadcast of those that any client got.

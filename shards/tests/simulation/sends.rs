@@ -174,7 +174,8 @@ impl World {
         let socket = &self.clients[client];
         if socket.dead {
             // Its next send fails.
-            self.clients[client].held.clear();
+            let socket = &mut self.clients[client];
+            socket.lost_held |= !std::mem::take(&mut socket.held).is_empty();
             return true;
         }
         let mut taken = socket.free().min(socket.held.len());
