@@ -41,6 +41,7 @@ fn connections_that_say_nothing_make_room_for_those_that_do() {
     assert!(begin.elapsed() < PATIENCE, "it took {:?}", begin.elapsed());
     assert!(runtime(&server, "/evicted") >= 100, "most of the crowd has gone");
     assert!(runtime(&server, "/failures/accept4") >= 100, "each time there was no descriptor");
+    crate::support::wait_until("it is logged", || server.log().contains("accept4"));
     let lines = server.log().lines().filter(|line| line.contains("accept4")).count();
     assert!((1..=2).contains(&lines), "once for each shard, not {lines} times:\n{}", server.log());
     assert!(server.log().contains("ulimit -n"), "it says what to do:\n{}", server.log());

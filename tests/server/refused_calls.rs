@@ -330,6 +330,6 @@ fn it_runs_on_glommio_where_that_starts() {
 fn a_filter_that_refuses_pinning_costs_the_pinning() {
     let server = Server::spawn(without(command(2), &[libc::SYS_sched_setaffinity], EPERM), 2);
     assert!(server.shard_lines().iter().all(|line| line.ends_with("unpinned")));
-    assert!(server.log().contains("pinned"), "{}", server.log());
+    wait_until("the log says so", || server.log().contains("pinned"));
     Client::connect(&server).assert_alive();
 }
