@@ -22,7 +22,7 @@ use super::oneshot::OneshotSender;
 use super::poller::{IoEvent, Polled, Poller};
 use super::process_memory::Statm;
 use super::reception::{HttpConnection, Reception, ReceptionCounts};
-use super::sealed::SealedSockets;
+use super::sealed_sockets::SealedSockets;
 use super::sender::BatchSender;
 use super::server_state::ServerState;
 use super::settings::Sends;
@@ -215,6 +215,8 @@ impl ShardDriver {
         // A room may go on, or have capacity, because of one of these: nothing else would say so.
         self.retry_held_back();
         self.take_outputs();
+        // A client that has read its welcome counts, whatever it asks then.
+        self.state.gauges(self.shard.id()).set_connections(&self.shard);
         self.flush_direct();
         self.flush_quantum();
         self.on_deadlines();
@@ -226,7 +228,8 @@ impl ShardDriver {
 
     fn update_time(&mut self) {
         self.turn_began = self.now();
-        self.shard.on_outside_memory(self.buffer.len() + self.reception.buffer.len());
+        let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.kept() as usize);
+        self.shard.on_outside_memory(self.buffer.len() + self.reception.buffer.len() + sealed);
         let held = (self.shard.memory().total(), self.shard.log_bytes());
         let (memory, statm) = (self.state.memory(), self.statm.as_ref());
         let others = memory.exchange(self.shard.id(), held, statm, self.turn_began);

@@ -55,6 +55,7 @@ mod registrations;
 mod reserve;
 mod ring;
 mod sealed;
+mod sealed_sockets;
 mod send_ring;
 mod sender;
 mod server_state;

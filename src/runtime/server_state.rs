@@ -67,12 +67,16 @@ impl Gauges {
     pub(crate) fn set(&self, shard: &Shard, counts: &Counts, is_silent: bool) {
         self.counts.set(counts);
         let (sent, handled) = shard.mesh_counts();
-        self.connections.store(shard.connection_count(), Ordering::Relaxed);
+        self.set_connections(shard);
         // A thread that sees that a message was handled also sees what was sent because of it.
         self.mesh_sent.store(sent, Ordering::Release);
         self.mesh_handled.store(handled, Ordering::Release);
         // A thread that sees that it is silent also sees the last that it sent.
         self.is_silent.store(is_silent, Ordering::Release);
+    }
+
+    pub(crate) fn set_connections(&self, shard: &Shard) {
+        self.connections.store(shard.connection_count(), Ordering::Relaxed);
     }
 
     pub(crate) fn set_sends_on_ring(&self, on_ring: bool) {
