@@ -153,6 +153,10 @@ fn a_filter_that_kills_what_uses_io_uring_costs_a_trial_and_not_the_server() {
 
 #[test]
 fn a_filter_that_kills_a_thread_for_a_call_of_io_uring_is_named_and_the_server_starts_plainly() {
+    if !glommio_starts() {
+        // Another filter may refuse a call before the one that kills is made.
+        return;
+    }
     for call in IO_URING {
         check_plain(without(command(2), &[call], KILL_THREAD), 2, "seccomp filter kills a thread");
         let outcome = refused(without(on_glommio(2), &[call], KILL_THREAD));
