@@ -28,7 +28,7 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
         let _ = output::print_error(format!("corecast: {panic}\n{}\n", Backtrace::capture()));
     }));
     // From here on a signal drains, once the server has started, and a second one ends the program.
-    let ends = Ends::watch()?;
+    let ends = EndSignals::watch()?;
     let server = args.builder()?.start().map_err(in_terms_of_flags)?;
     if let Err(error) = output::print(announcement(&server, args)) {
         tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
@@ -57,15 +57,15 @@ fn print_faults() -> io::Result<()> {
 }
 
 /// The signals that end the server: the first is waited for, the second ends the program at once.
-struct Ends {
+struct EndSignals {
     signals: Arc<Mutex<Signals>>,
     /// What a thread has taken; none where no thread can be had.
     first: Option<Receiver<i32>>,
 }
 
-impl Ends {
+impl EndSignals {
     /// Watches from now on, whatever the calling thread does.
-    fn watch() -> io::Result<Ends> {
+    fn watch() -> io::Result<EndSignals> {
         let signals = Arc::new(Mutex::new(Signals::new([SIGINT, SIGTERM, SIGHUP])?));
         let (taken, first) = mpsc::channel();
         let watched = Arc::clone(&signals);
@@ -84,7 +84,7 @@ impl Ends {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "no thread waits for a second signal: it changes nothing");
         }
-        Ok(Ends { signals, first: watcher.ok().map(|_| first) })
+        Ok(EndSignals { signals, first: watcher.ok().map(|_| first) })
     }
 
     /// Waits for the first; none when none can come any more. SIGHUP is none: other programs read

@@ -316,7 +316,7 @@ impl Reception {
     }
 
     /// The session of a new connection, if this server speaks TLS.
-    fn session(&self) -> Option<Box<tls::Session>> {
+    fn session(&self) -> Option<Box<tls::TlsSession>> {
         self.state.tls().map(|tls| tls.accept())
     }
 

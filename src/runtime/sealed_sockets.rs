@@ -3,13 +3,13 @@
 use corecast_shards::ConnId;
 
 use super::sockets::Sockets;
-use super::tls::{Flushed, Scratch, Session};
+use super::tls::{Flushed, Scratch, TlsSession};
 
 /// The sessions of a shard's connections, by slot, beside its [`Sockets`]; and the buffers in which
 /// all of them are sealed.
 #[derive(Debug, Default)]
 pub(super) struct SealedSockets {
-    sessions: Vec<Option<Box<Session>>>,
+    sessions: Vec<Option<Box<TlsSession>>>,
     scratch: Scratch,
     /// What all sessions keep for longer than a turn.
     kept: u64,
@@ -17,7 +17,7 @@ pub(super) struct SealedSockets {
 
 impl SealedSockets {
     /// Keeps the session of a connection whose descriptor was kept.
-    pub(super) fn insert(&mut self, id: ConnId, session: Box<Session>) {
+    pub(super) fn insert(&mut self, id: ConnId, session: Box<TlsSession>) {
         let slot = id.slot as usize;
         if slot >= self.sessions.len() {
             self.sessions.resize_with(slot + 1, || None);
@@ -36,7 +36,7 @@ impl SealedSockets {
     pub(super) fn with<T>(
         &mut self,
         id: ConnId,
-        work: impl FnOnce(&mut Session, &mut Scratch) -> T,
+        work: impl FnOnce(&mut TlsSession, &mut Scratch) -> T,
     ) -> Option<T> {
         let session = self.sessions.get_mut(id.slot as usize)?.as_mut()?;
         self.kept -= session.kept() as u64;

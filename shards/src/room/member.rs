@@ -89,7 +89,7 @@ impl HeapBytes for Extra {
 }
 
 /// The members of a room. What the members own is counted in the same sum.
-pub(crate) type Members = HeldVec<Member>;
+pub(crate) type MemberList = HeldVec<Member>;
 
 impl Member {
     /// A member whose next message is at `cursor`.

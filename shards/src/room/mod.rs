@@ -12,7 +12,7 @@ use crate::place::{MembershipIndex, Slot};
 use crate::policy::Policy;
 use crate::room_name::RoomName;
 use crate::time::Time;
-pub(crate) use member::{Departure, Member, MemberIndex, Members};
+pub(crate) use member::{Departure, Member, MemberIndex, MemberList};
 
 /// The members of one room on this shard, and what they are still to be sent.
 ///
@@ -23,7 +23,7 @@ pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) home: ShardId,
     pub(crate) policy: Policy,
-    pub(crate) members: Members,
+    pub(crate) members: MemberList,
     /// A message's position in the log minus its offset in the room. Set anew when a connection
     /// joins while no member here awaited a message: meanwhile the room may have counted on, or
     /// begun a new life. Members that still depart keep theirs, in their `Departure`.
@@ -100,7 +100,7 @@ impl Room {
             name,
             home,
             policy,
-            members: Members::new(),
+            members: MemberList::new(),
             base: 0,
             staying: EncodingCounts::default(),
             references: 0,

@@ -8,7 +8,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, crypto};
 
 use super::certificates::{CertificateFiles, Certificates, provider};
-use super::session::Session;
+use super::session::TlsSession;
 
 /// TLS of one server.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ impl Tls {
     }
 
     /// The session of a connection that has just been accepted.
-    pub(crate) fn accept(&self) -> Box<Session> {
+    pub(crate) fn accept(&self) -> Box<TlsSession> {
         let connection = UnbufferedServerConnection::new(Arc::clone(&self.config));
-        Box::new(Session::new(connection.expect("the configuration is legal for a server")))
+        Box::new(TlsSession::new(connection.expect("the configuration is legal for a server")))
     }
 
     /// Reads the certificates again. What is wrong with one keeps all of the old ones, and is

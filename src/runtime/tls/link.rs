@@ -5,22 +5,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corecast_shards::Time;
 
-use super::session::{Flushed, Received, Session};
+use super::session::{Flushed, Received, TlsSession};
 use crate::runtime::sys;
 
 /// A socket, and its session if it has one. Where there is none each method is one system call.
 #[derive(Debug)]
 pub(crate) struct Link {
     fd: OwnedFd,
-    session: Option<Box<Session>>,
+    session: Option<Box<TlsSession>>,
 }
 
 impl Link {
-    pub(crate) fn new(fd: OwnedFd, session: Option<Box<Session>>) -> Link {
+    pub(crate) fn new(fd: OwnedFd, session: Option<Box<TlsSession>>) -> Link {
         Link { fd, session }
     }
 
-    pub(crate) fn into_parts(self) -> (OwnedFd, Option<Box<Session>>) {
+    pub(crate) fn into_parts(self) -> (OwnedFd, Option<Box<TlsSession>>) {
         (self.fd, self.session)
     }
 
@@ -28,14 +28,14 @@ impl Link {
         &self.fd
     }
 
-    pub(crate) fn session(&self) -> Option<&Session> {
+    pub(crate) fn session(&self) -> Option<&TlsSession> {
         self.session.as_deref()
     }
 
     /// Seals from here on, where the client has said this much already.
     pub(crate) fn begin_session(
         &mut self,
-        mut session: Box<Session>,
+        mut session: Box<TlsSession>,
         bytes: &[u8],
         buffer: &mut Vec<u8>,
         now: Time,

@@ -2,7 +2,7 @@
 //!
 //! It has two faces. The *handshake* ([`Tls`], [`certificates`](self)): one configuration for all
 //! shards, so that a session is resumed on any of them, and certificates that change while the
-//! server runs. The *records* ([`Session`]): what arrives is opened in the shard's read buffer, what
+//! server runs. The *records* ([`TlsSession`]): what arrives is opened in the shard's read buffer, what
 //! is sent is sealed into a scratch buffer of the shard, and a connection keeps only what cannot be
 //! finished yet: the begin of a record that has not arrived whole, and sealed bytes that its socket
 //! has not taken. An idle connection owns no buffer.
@@ -23,5 +23,5 @@ pub(super) use config::Tls;
 pub(super) use link::Link;
 pub(super) use records::Scratch;
 pub(super) use sealing::Sealing;
-pub(super) use session::{Flushed, Received, Session};
+pub(super) use session::{Flushed, Received, TlsSession};
 pub(crate) use watch::Watch;

@@ -6,14 +6,14 @@ use std::os::fd::AsFd;
 use corecast_shards::SendEnd;
 
 use super::records::{CHUNK, PLAIN_MAX, Scratch};
-use super::session::{Flushed, Session};
+use super::session::{Flushed, TlsSession};
 use crate::runtime::sys;
 
 /// A begun send of one connection: takes its memory piece by piece, seals a chunk whenever there is
 /// one, and hands it to the socket. From where that blocks nothing more is sealed: a sealed record
 /// can only go out, however long that takes.
 pub(crate) struct Sealing<'a, S> {
-    session: &'a mut Session,
+    session: &'a mut TlsSession,
     socket: &'a S,
     scratch: &'a mut Scratch,
     chunk: usize,
@@ -36,7 +36,7 @@ enum SocketIs {
 
 impl<'a, S: AsFd> Sealing<'a, S> {
     pub(crate) fn begin(
-        session: &'a mut Session,
+        session: &'a mut TlsSession,
         socket: &'a S,
         scratch: &'a mut Scratch,
     ) -> Sealing<'a, S> {

@@ -16,14 +16,14 @@ use super::records::{Allowance, OVERHEAD, PLAIN_MAX, RECORD_MAX, begins_handshak
 use crate::runtime::sys;
 
 /// The state of one TLS connection.
-pub(crate) struct Session {
+pub(crate) struct TlsSession {
     connection: UnbufferedServerConnection,
     /// The begin of what is not a whole record yet, or not a whole message of the handshake.
     part: Vec<u8>,
     /// Sealed bytes that the socket has not taken, from `sent` on.
     rest: Vec<u8>,
     sent: usize,
-    stage: Stage,
+    stage: SessionStage,
     /// The client has said that it sends no more.
     ended: bool,
     /// Our side has said so.
@@ -36,7 +36,7 @@ pub(crate) struct Session {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum SessionStage {
     /// Nothing has come.
     New,
     Handshaking,
@@ -74,14 +74,14 @@ pub(crate) enum Flushed {
 /// next record.
 const GAP: usize = RECORD_MAX;
 
-impl Session {
-    pub(super) fn new(connection: UnbufferedServerConnection) -> Session {
-        Session {
+impl TlsSession {
+    pub(super) fn new(connection: UnbufferedServerConnection) -> TlsSession {
+        TlsSession {
             connection,
             part: Vec::new(),
             rest: Vec::new(),
             sent: 0,
-            stage: Stage::New,
+            stage: SessionStage::New,
             ended: false,
             end_said: false,
             ends_with_rest: false,
@@ -106,7 +106,7 @@ impl Session {
         if self.ended {
             return Ok(Received::End);
         }
-        if self.stage == Stage::Broken {
+        if self.stage == SessionStage::Broken {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let begin = GAP + self.part.len();
@@ -124,7 +124,7 @@ impl Session {
         })
     }
 
-    /// Begins with bytes that were read already, as [`Session::receive`] does with those that it
+    /// Begins with bytes that were read already, as [`TlsSession::receive`] does with those that it
     /// reads. The buffer is made as large as that takes.
     pub(super) fn begin(
         &mut self,
@@ -147,12 +147,12 @@ impl Session {
         now: Time,
     ) -> io::Result<Received> {
         let begin = GAP + self.part.len();
-        if self.stage == Stage::New {
+        if self.stage == SessionStage::New {
             if !begins_handshake(&buffer[begin..]) {
                 let len = buffer.len() - begin;
                 return Ok(Received::NotTls(len));
             }
-            self.stage = Stage::Handshaking;
+            self.stage = SessionStage::Handshaking;
         }
         buffer[GAP..begin].copy_from_slice(&self.part);
         let waited = !self.rest.is_empty();
@@ -174,7 +174,7 @@ impl Session {
             && let Some(len) = whole_record(&buffer[end..])
         {
             end += len;
-            let was_open = self.stage == Stage::Open;
+            let was_open = self.stage == SessionStage::Open;
             let (front, records) = buffer[..end].split_at_mut(at);
             let (taken, opened) = match self.process(records, &mut front[plain..]) {
                 Ok(processed) => processed,
@@ -235,31 +235,31 @@ impl Session {
                 break;
             }
         }
-        if self.stage == Stage::Handshaking && !self.connection.is_handshaking() {
-            self.stage = Stage::Open;
+        if self.stage == SessionStage::Handshaking && !self.connection.is_handshaking() {
+            self.stage = SessionStage::Open;
         }
         Ok((at, opened))
     }
 
     /// Seals these bytes behind what is sealed already.
     pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> Result<(), Error> {
-        self.seal_outgoing(Outgoing::Data(plain), sealed)
+        self.seal_outgoing(ToSeal::Data(plain), sealed)
     }
 
     /// Says that our side sends no more, if it can say so, behind the rest.
     pub(crate) fn say_end(&mut self) {
-        if std::mem::replace(&mut self.end_said, true) || self.stage != Stage::Open {
+        if std::mem::replace(&mut self.end_said, true) || self.stage != SessionStage::Open {
             return;
         }
         let mut rest = std::mem::take(&mut self.rest);
-        if self.seal_outgoing(Outgoing::End, &mut rest).is_err() {
-            self.stage = Stage::Broken;
+        if self.seal_outgoing(ToSeal::End, &mut rest).is_err() {
+            self.stage = SessionStage::Broken;
         }
         self.rest = rest;
     }
 
     /// Appends what is to go out, behind what TLS itself has to say.
-    fn seal_outgoing(&mut self, outgoing: Outgoing<'_>, sealed: &mut Vec<u8>) -> Result<(), Error> {
+    fn seal_outgoing(&mut self, outgoing: ToSeal<'_>, sealed: &mut Vec<u8>) -> Result<(), Error> {
         loop {
             // What rustls has seen and not finished is shown to it each time.
             match self.connection.process_tls_records(&mut self.part).state? {
@@ -270,8 +270,8 @@ impl Session {
                     let len = outgoing.len();
                     let room = len + (len / PLAIN_MAX + 2) * OVERHEAD;
                     return append(sealed, room, |out| match outgoing {
-                        Outgoing::Data(plain) => traffic.encrypt(plain, out),
-                        Outgoing::End => traffic.queue_close_notify(out),
+                        ToSeal::Data(plain) => traffic.encrypt(plain, out),
+                        ToSeal::End => traffic.queue_close_notify(out),
                     });
                 }
                 _ => return Err(Error::HandshakeNotComplete),
@@ -282,7 +282,7 @@ impl Session {
     /// Nothing more can be read; the client hears why, if it can. rustls is asked for nothing but
     /// what it has to say: it would stumble over the same records again.
     fn alert(&mut self, error: Error) -> Error {
-        self.stage = Stage::Broken;
+        self.stage = SessionStage::Broken;
         while self.connection.wants_write() {
             match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(data)) => {
@@ -297,7 +297,7 @@ impl Session {
     }
 
     fn break_with(&mut self, why: &str) -> Error {
-        self.stage = Stage::Broken;
+        self.stage = SessionStage::Broken;
         Error::General(why.to_owned())
     }
 
@@ -368,7 +368,7 @@ impl Session {
 
     /// The socket is dead, or the client broke the rules.
     pub(super) fn break_off(&mut self) {
-        self.stage = Stage::Broken;
+        self.stage = SessionStage::Broken;
         self.forget_rest();
     }
 
@@ -378,7 +378,7 @@ impl Session {
 
     /// Whether application data may travel.
     pub(crate) fn is_open(&self) -> bool {
-        self.stage == Stage::Open
+        self.stage == SessionStage::Open
     }
 
     /// Whether the handshake was a short one, because the client came back with a ticket.
@@ -389,17 +389,17 @@ impl Session {
 
 /// What is to be sealed.
 #[derive(Clone, Copy)]
-enum Outgoing<'a> {
+enum ToSeal<'a> {
     Data(&'a [u8]),
     /// Our side sends no more (close_notify).
     End,
 }
 
-impl Outgoing<'_> {
+impl ToSeal<'_> {
     fn len(self) -> usize {
         match self {
-            Outgoing::Data(plain) => plain.len(),
-            Outgoing::End => 0,
+            ToSeal::Data(plain) => plain.len(),
+            ToSeal::End => 0,
         }
     }
 }
@@ -438,9 +438,9 @@ fn append(
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for TlsSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = (self.part.len(), self.held());
-        f.debug_struct("Session").field("stage", &self.stage).field("kept", &kept).finish()
+        f.debug_struct("TlsSession").field("stage", &self.stage).field("kept", &kept).finish()
     }
 }
