@@ -59,7 +59,7 @@ impl Timers {
     }
 
     /// Asserts that all entries are counted.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         let entries = self.ticks.values().map(Vec::len).sum::<usize>();
         assert_eq!(self.entries, entries, "entries of the calendar");

@@ -155,7 +155,7 @@ impl Connections {
     }
 
     /// Asserts that the sums are those of all connections.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check_bytes(&self) {
         let sum = |of: fn(&Connection) -> usize| self.slots.iter().map(of).sum::<usize>();
         assert_eq!(self.lists.get(), sum(|c| c.memberships.heap_bytes()), "bytes of lists");

@@ -263,7 +263,7 @@ impl ChunkPool {
     }
 
     /// Bytes of the chunks that no log uses, counted.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn unused_bytes(&self) -> usize {
         self.unused.values().flatten().map(HeapBytes::heap_bytes).sum()
     }

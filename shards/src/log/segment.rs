@@ -3,7 +3,9 @@
 use super::chunk::{Chunk, ChunkPool, Fit};
 use super::pins::Pins;
 use crate::format::{Encoding, Encodings, Frames};
-use crate::memory::{HeapBytes, HeldVec};
+#[cfg(any(test, debug_assertions))]
+use crate::memory::HeapBytes;
+use crate::memory::HeldVec;
 
 /// Consecutive messages, and one chunk of them for each encoding in use. Each message has one
 /// position. Where an encoding was not in use for some of them, its chunk has empty frames. No member
@@ -112,7 +114,7 @@ impl Segment {
     }
 
     /// Bytes of its chunks, and of its list of them, counted.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn heap_bytes(&self) -> (usize, usize) {
         let chunks = self.chunks().map(|(_, chunk)| chunk.heap_bytes()).sum();
         (chunks, self.others.heap_bytes())

@@ -62,7 +62,7 @@ impl<M: Weigh> Outbox<M> {
     }
 
     /// Asserts that what waits is counted.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         let bytes: usize = self.queue.iter().map(Weigh::weight).sum();
         assert_eq!(self.queue_bytes, bytes, "bytes of what waits for a ring");

@@ -50,6 +50,7 @@ impl Room {
 
     /// The log began at `first` before something was freed or dropped: that held no cursor of a
     /// member that is not pinned.
+    #[cfg(debug_assertions)]
     pub(super) fn assert_no_member_lost(&self, first: u64) {
         if self.log.first() > first {
             self.check_places();

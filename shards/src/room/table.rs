@@ -1,11 +1,11 @@
 //! The rooms that have members on this shard, and the chunks of their logs.
 
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Index, IndexMut};
-#[cfg(debug_assertions)]
+#[cfg(any(test, debug_assertions))]
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -114,7 +114,7 @@ impl Rooms {
 
     /// Asserts that the sums are those of all rooms, `rests` being large frames that connections refer
     /// to.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn check_bytes<'a>(&'a self, rests: impl Iterator<Item = &'a Arc<[u8]>>) {
         let rooms = || self.by_key().map(|(_, room)| room);
         let names = rooms().map(|room| shared_bytes(room.name.as_str().len())).sum::<usize>();

@@ -67,7 +67,7 @@ impl Host {
     }
 
     /// Asserts that whatever is counted as it changes is what a count finds.
-    #[cfg(debug_assertions)]
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn check_memory(&self) {
         self.directory.connections.check_bytes();
         let slots = self.directory.connections.slots();

@@ -28,7 +28,6 @@ fn hold(shard: &mut Shard, bytes: Option<usize>) -> Vec<u8> {
     let mut offered = Vec::new();
     shard.for_each_iovec(conn, |iovec| offered.extend_from_slice(iovec));
     shard.end_send(conn, SendEnd::Held(bytes.unwrap_or(offered.len())));
-    #[cfg(debug_assertions)]
     shard.check();
     offered
 }

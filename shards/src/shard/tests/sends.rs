@@ -13,7 +13,6 @@ use crate::tuning::Tuning;
 
 /// Asserts the shard's invariants, in builds that can.
 fn check(shard: &Shard) {
-    #[cfg(debug_assertions)]
     shard.check();
     let _ = shard;
 }
