@@ -41,7 +41,7 @@ pub enum Disconnect {
     /// The client went well beyond what it may send per second.
     Rate,
     /// Memory was short, and a message of the client had begun and did not get on; or the event stream
-    /// asked for a room that did not exist.
+    /// asked for a room that did not exist. Or a limit of the whole server leaves the stream no place.
     Capacity,
 }
 

@@ -69,7 +69,7 @@ pub use permissions::{Permission, Permissions};
 pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
-pub use shard_stats::{Counters, MemoryCounters, ShardStats};
+pub use shard_stats::{Counters, MemoryCounters, ShardStats, Totals};
 pub use time::Time;
 #[doc(hidden)]
 pub use tuning::Tuning;

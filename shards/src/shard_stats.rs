@@ -53,6 +53,16 @@ pub struct MemoryCounters {
     pub publishes_paused: u64,
 }
 
+/// What is limited over all shards together: what one shard has of it, or the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Entries in connections' lists of rooms, the room of everybody not counted: also those of joins
+    /// and leaves under way.
+    pub memberships: u64,
+    /// Rooms with members whose home is here.
+    pub rooms: u64,
+}
+
 /// What a shard has done since it started.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -72,6 +82,8 @@ pub struct Counters {
     pub gaps: u64,
     /// Messages and commands refused because their connection sent more per second than it may.
     pub rate_limited: u64,
+    /// Joins refused because of a limit on rooms or memberships.
+    pub too_many_rooms: u64,
     /// Messages put in outboxes to homes and from them, the loopback included.
     pub mesh_sent: u64,
     /// Messages handled that came from an outbox.

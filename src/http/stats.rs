@@ -61,6 +61,7 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "sends": counters.sends,
         "gaps": counters.gaps,
         "rate_limited": counters.rate_limited,
+        "too_many_rooms": counters.too_many_rooms,
         "opened": counters.opened,
         "closed": closed(&counters.closed),
         "forbidden": counters.forbidden,

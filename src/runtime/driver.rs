@@ -203,6 +203,7 @@ impl ShardDriver {
             sockets: self.readable.len(),
             pending: self.reception.pending.readable_count(),
         });
+        self.shard.on_totals_of_others(self.state.totals_of_others(self.shard.id()));
         self.mesh.take(&mut self.shard);
         self.take_external();
         self.read_sockets();
@@ -217,6 +218,7 @@ impl ShardDriver {
         self.take_outputs();
         // A client that has read its welcome counts, whatever it asks then.
         self.state.gauges(self.shard.id()).set_connections(&self.shard);
+        self.state.gauges(self.shard.id()).set_totals(self.shard.totals());
         self.flush_direct();
         self.flush_quantum();
         self.on_deadlines();

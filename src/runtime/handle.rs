@@ -158,6 +158,7 @@ impl ShardHandle {
     pub(crate) async fn join(&self, id: ConnId, room: &RoomName) -> Result<Joined, JoinError> {
         match self.command(|shard, token| shard.join(id, room, token)).await? {
             Answer::Joined(joined) => Ok(joined),
+            Answer::TooManyRooms(limit) => Err(JoinError::TooManyRoomsInAll { limit }),
             _ => Err(JoinError::Gone),
         }
     }
@@ -180,6 +181,9 @@ impl ShardHandle {
                 Ok(answer) => return answer.await.ok_or(JoinError::Gone),
                 Err(Refused::Busy) => self.next_turn().await,
                 Err(Refused::TooManyRooms(limit)) => return Err(JoinError::TooManyRooms { limit }),
+                Err(Refused::TooManyMemberships(limit)) => {
+                    return Err(JoinError::TooManyMemberships { limit });
+                }
                 Err(Refused::NotAMember) => return Err(JoinError::NotAMember),
                 Err(_) => return Err(JoinError::Gone),
             }

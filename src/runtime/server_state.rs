@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time};
+use corecast_shards::{Config, Limits, RoomName, Shard, ShardId, Time, Totals};
 
 use super::addresses::{AddressPlace, Addresses, Claim};
 use super::counts::SharedCounts;
@@ -49,6 +49,8 @@ pub(crate) struct ServerState {
 #[repr(align(128))]
 pub(crate) struct Gauges {
     connections: AtomicU64,
+    memberships: AtomicU64,
+    rooms: AtomicU64,
     mesh_sent: AtomicU64,
     mesh_handled: AtomicU64,
     is_silent: AtomicBool,
@@ -77,6 +79,13 @@ impl Gauges {
 
     pub(crate) fn set_connections(&self, shard: &Shard) {
         self.connections.store(shard.connection_count(), Ordering::Relaxed);
+    }
+
+    /// Publishes what the shard has of what is limited over all shards: before its clients are sent
+    /// what they may act upon.
+    pub(crate) fn set_totals(&self, totals: Totals) {
+        self.memberships.store(totals.memberships, Ordering::Release);
+        self.rooms.store(totals.rooms, Ordering::Release);
     }
 
     pub(crate) fn set_sends_on_ring(&self, on_ring: bool) {
@@ -205,6 +214,18 @@ impl ServerState {
     /// What runs the threads.
     pub(crate) fn executor(&self) -> &ExecutorChoice {
         &self.executor
+    }
+
+    /// What all shards but this one have of what is limited over all.
+    pub(crate) fn totals_of_others(&self, shard: ShardId) -> Totals {
+        let mut totals = Totals::default();
+        for (index, gauges) in self.gauges.iter().enumerate() {
+            if index != shard.index() {
+                totals.memberships += gauges.memberships.load(Ordering::Acquire);
+                totals.rooms += gauges.rooms.load(Ordering::Acquire);
+            }
+        }
+        totals
     }
 
     pub(crate) fn gauges(&self, shard: ShardId) -> &Gauges {

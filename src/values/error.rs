@@ -252,6 +252,16 @@ pub enum JoinError {
         /// How many that is.
         limit: usize,
     },
+    /// There are as many rooms with members as may be (`total_rooms`), on the whole server.
+    TooManyRoomsInAll {
+        /// How many that is.
+        limit: usize,
+    },
+    /// All connections together have as many memberships as may be (`memberships`).
+    TooManyMemberships {
+        /// How many that is.
+        limit: usize,
+    },
     /// The connection is not in the room that it was to leave.
     NotAMember,
     /// The room's name is not allowed.
@@ -264,6 +274,12 @@ impl fmt::Display for JoinError {
             JoinError::Gone => f.write_str("the connection has ended"),
             JoinError::TooManyRooms { limit } => {
                 write!(f, "rooms per connection (max_rooms) are limited to {limit}")
+            }
+            JoinError::TooManyRoomsInAll { limit } => {
+                write!(f, "rooms of the server (max_total_rooms) are limited to {limit}")
+            }
+            JoinError::TooManyMemberships { limit } => {
+                write!(f, "memberships of all connections (max_memberships) are limited to {limit}")
             }
             JoinError::NotAMember => f.write_str("the connection is not in this room"),
             JoinError::Room(error) => error.fmt(f),

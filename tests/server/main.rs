@@ -27,6 +27,7 @@ mod recovery;
 mod refresh;
 mod room_limit;
 mod room_policies;
+mod server_limits;
 
 // How a connection begins, lives and ends.
 mod closing;

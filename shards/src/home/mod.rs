@@ -25,6 +25,9 @@ pub(crate) struct Home {
     ttl: IdleTtl,
     /// How many rooms are paused.
     paused: u64,
+    /// How many rooms may have members, on all shards, and how many have on the others.
+    rooms_max: usize,
+    rooms_of_others: u64,
 }
 
 impl Home {
@@ -38,7 +41,16 @@ impl Home {
         let rooms_max = share(config.limits.lingering_rooms, id, config.shards);
         let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max, is_short: false };
         let encoder = Encoder::default();
-        Home { rooms, encoder, shards: config.shards, ttl, paused: 0 }
+        let rooms_max = config.limits.total_rooms;
+        Home {
+            rooms,
+            encoder,
+            shards: config.shards,
+            ttl,
+            paused: 0,
+            rooms_max,
+            rooms_of_others: 0,
+        }
     }
 
     /// Handles a message of shard `from`. A query is returned unanswered: only the whole shard can
@@ -57,13 +69,18 @@ impl Home {
             }
             ToHome::Join { room, conn, encoding, change_id, requester, since, again } => {
                 let joins = (!again).then_some((conn.shard, encoding));
-                let is_refused = self.ttl.is_short && !self.rooms.contains(&room);
-                let joined = self.on_join(&room, joins, since, now);
-                let answer = match requester {
-                    Requester::Client(id) if is_refused => {
-                        FromHome::Unjoined { room, conn, change_id, id }
+                let is_short = self.ttl.is_short && !self.rooms.contains(&room);
+                let answer = match (requester, self.on_join(&room, joins, since, now)) {
+                    (requester, None) => {
+                        let most = Some(self.rooms_max);
+                        FromHome::Unjoined { room, conn, change_id, requester, most }
                     }
-                    requester => FromHome::Joined { room, conn, change_id, requester, joined },
+                    (requester @ Requester::Client(_), Some(_)) if is_short => {
+                        FromHome::Unjoined { room, conn, change_id, requester, most: None }
+                    }
+                    (requester, Some(joined)) => {
+                        FromHome::Joined { room, conn, change_id, requester, joined }
+                    }
                 };
                 outboxes.push_from_home(conn.shard, answer);
             }
@@ -124,17 +141,26 @@ impl Home {
         self.rooms.touch(room, now, self.ttl);
     }
 
-    /// Counts the member, unless it is one already.
+    /// How many rooms have members.
+    pub(crate) fn rooms_with_members(&self) -> u64 {
+        self.rooms.admitted() as u64
+    }
+
+    /// So many rooms have members whose homes are other shards.
+    pub(crate) fn set_rooms_of_others(&mut self, rooms: u64) {
+        self.rooms_of_others = rooms;
+    }
+
+    /// Counts the member, unless it is one already. None if there are too many rooms.
     fn on_join(
         &mut self,
         room: &RoomName,
         joins: Option<(ShardId, Encoding)>,
         since: Option<(Box<str>, u64)>,
         now: Time,
-    ) -> Joined {
-        if let Some((shard, encoding)) = joins {
-            self.rooms.join(room, shard, encoding);
-        }
+    ) -> Option<Joined> {
+        let is_full = self.rooms_with_members() + self.rooms_of_others >= self.rooms_max as u64;
+        let is_taken = joins.is_none_or(|member| self.rooms.join(room, member, is_full));
         let home_room = self.rooms.get_or_create(room);
         let (epoch, offset) = (home_room.epoch, home_room.offset);
         // There is no history: a client has missed nothing only if it stopped at the room's last
@@ -144,7 +170,7 @@ impl Home {
         let recovered = since.filter(|_| joins.is_some()).map(missed_nothing);
         let joined = Joined { epoch, offset, members: home_room.members(), recovered };
         self.rooms.touch(room, now, self.ttl);
-        joined
+        is_taken.then_some(joined)
     }
 
     /// Counts the member no longer. Returns whether that resumes the room, and the offset of the last
@@ -248,7 +274,6 @@ mod tests {
         let (room, origin) = (room.clone(), Origin::None);
         let publish = ToHome::Publish { room, message, exclude: None, origin, accepted };
         home.handle(from, publish, accepted, outboxes);
-        #[cfg(debug_assertions)]
         home.check();
     }
 

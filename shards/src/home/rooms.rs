@@ -28,6 +28,8 @@ pub(crate) struct HomeRoom {
     members: u32,
     /// The shards that ask for a pause.
     paused_by: Vec<ShardId>,
+    /// It has members only until their leaves come: there were too many rooms when they joined.
+    is_refused: bool,
     expires_at: Option<Deadline>,
 }
 
@@ -42,6 +44,7 @@ impl HomeRoom {
             interest: Vec::new(),
             members: 0,
             paused_by: Vec::new(),
+            is_refused: false,
             expires_at: None,
         }
     }
@@ -136,6 +139,8 @@ pub(crate) struct HomeRooms {
     rooms: HashMap<RoomName, HomeRoom, SecretHash>,
     /// The same rooms by name, for lists; without the room of everybody.
     names: BTreeSet<RoomName>,
+    /// Rooms with members that were not refused; without the room of everybody.
+    admitted: usize,
     /// Rooms without members, those whose end is nearest first.
     idle: BTreeMap<Deadline, RoomName>,
     sequence: u64,
@@ -173,6 +178,7 @@ impl HomeRooms {
             lives: 0,
             rooms: HashMap::with_hasher(hash),
             names: BTreeSet::new(),
+            admitted: 0,
             idle: BTreeMap::new(),
             sequence: 0,
             owned: Sum::default(),
@@ -186,7 +192,7 @@ impl HomeRooms {
         let everybody = RoomName::everybody();
         for shard in shards {
             for encoding in Encoding::OF_BROADCASTS {
-                self.join(&everybody, shard, encoding);
+                self.join(&everybody, (shard, encoding), false);
             }
         }
         self.get_or_create(&everybody).members = 0;
@@ -216,6 +222,11 @@ impl HomeRooms {
             |(name, room): &(&RoomName, &HomeRoom)| room.members == 0 && !name.is_everybody();
         let without = self.rooms.iter().filter(without).count();
         assert_eq!(self.idle.len(), without, "rooms without members linger, and no others");
+        let admitted = |(name, room): &(&RoomName, &HomeRoom)| {
+            room.members > 0 && !room.is_refused && !name.is_everybody()
+        };
+        let admitted = self.rooms.iter().filter(admitted).count();
+        assert_eq!(self.admitted, admitted, "rooms with members are counted");
         assert!(without <= rooms_max, "{without} rooms linger, and no more than {rooms_max} may");
         for (deadline, room) in &self.idle {
             let until = self.rooms.get(room).and_then(|home_room| home_room.expires_at.as_ref());
@@ -223,10 +234,21 @@ impl HomeRooms {
         }
     }
 
-    /// The room has one more member, on this shard.
-    pub(crate) fn join(&mut self, room: &RoomName, shard: ShardId, encoding: Encoding) {
-        self.get_or_create(room);
+    /// The room has one more member, on this shard. With `is_full` the first one is refused, and so
+    /// are all others until it has left. Returns whether this one is not.
+    pub(crate) fn join(
+        &mut self,
+        room: &RoomName,
+        (shard, encoding): (ShardId, Encoding),
+        is_full: bool,
+    ) -> bool {
+        let home_room = self.get_or_create(room);
+        let is_first = home_room.members == 0;
+        home_room.is_refused |= is_first && is_full;
+        let is_taken = !home_room.is_refused;
         self.change(room, |home_room| home_room.join(shard, encoding));
+        self.admitted += usize::from(is_first && is_taken && !room.is_everybody());
+        is_taken
     }
 
     /// The room has one member less, on this shard. Returns whether that resumes it, and the offset of
@@ -237,7 +259,13 @@ impl HomeRooms {
         shard: ShardId,
         encoding: Encoding,
     ) -> Option<(bool, u64)> {
-        self.change(room, |home_room| (home_room.leave(shard, encoding), home_room.offset))
+        let left =
+            self.change(room, |home_room| (home_room.leave(shard, encoding), home_room.offset));
+        if let Some(home_room) = self.rooms.get_mut(room).filter(|room| room.members == 0) {
+            let was_refused = std::mem::take(&mut home_room.is_refused);
+            self.admitted -= usize::from(!was_refused);
+        }
+        left
     }
 
     /// A shard asks for a pause of the room, or no longer. Returns whether it is paused, if that
@@ -278,6 +306,11 @@ impl HomeRooms {
             }
         }
         self.rooms.get_mut(room).expect("it was there or has just been inserted")
+    }
+
+    /// How many rooms have members that were not refused.
+    pub(crate) fn admitted(&self) -> usize {
+        self.admitted
     }
 
     /// To be called after each join, leave and publish: a room with members does not linger, one

@@ -172,6 +172,25 @@ limits! {
         what: "Rooms per connection",
         beyond: "error `too_many_rooms`",
     }
+    memberships: Count {
+        flag: "max-memberships",
+        default: 10_000_000,
+        bounds: 1 => usize::MAX,
+        what: "Memberships of all connections together",
+        beyond: "error `too_many_rooms`",
+        more: "An event stream ends with `capacity`. Each shard learns once per turn how many the \
+               others have, so that in one turn they may pass it together.",
+    }
+    total_rooms: Count {
+        flag: "max-total-rooms",
+        default: 1_000_000,
+        bounds: 1 => usize::MAX,
+        what: "Rooms that have members",
+        beyond: "error `too_many_rooms` for joins that would make one more",
+        more: "An event stream ends with `capacity`. Rooms without members have \
+               `--max-lingering-rooms`. Each shard learns once per turn how many the others have, so \
+               that in one turn they may pass it together.",
+    }
     room_log_bytes: Bytes {
         flag: "room-log",
         default: 4 << 20,

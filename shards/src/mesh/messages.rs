@@ -204,6 +204,8 @@ pub enum Answer {
         /// The room's last message at that moment.
         offset: u64,
     },
+    /// The connection may not become a member: there are as many rooms as may be, which is this many.
+    TooManyRooms(usize),
     /// The connection has ended meanwhile.
     Gone,
     /// The open connections of a user.
@@ -271,8 +273,8 @@ pub enum FromHome {
         /// How the room was at that moment.
         joined: Joined,
     },
-    /// Memory is short, and the room did not exist before this join. The home counts the connection as
-    /// a member until its leave comes, as that of any that joined.
+    /// The home counts the connection as a member until its leave comes, as that of any that joined; but
+    /// it is none: there are as many rooms as may be, or the room did not exist and memory is short.
     Unjoined {
         /// The room.
         room: RoomName,
@@ -280,8 +282,10 @@ pub enum FromHome {
         conn: ConnId,
         /// Which of its attempts is answered.
         change_id: u32,
-        /// Its client's id for the reply, as written.
-        id: Option<Box<str>>,
+        /// What learns of it: the client, or the program alone.
+        requester: Requester,
+        /// How many rooms may be; none when memory is short.
+        most: Option<usize>,
     },
     /// This connection is a member no longer.
     Left {
@@ -353,12 +357,12 @@ impl Weigh for FromHome {
         ITEM_BYTES
             + match self {
                 FromHome::Deliver { room, frames, .. } => room.as_str().len() + frames.len(),
-                FromHome::Joined { room, requester, .. } => room.as_str().len() + requester.len(),
+                FromHome::Joined { room, requester, .. }
+                | FromHome::Unjoined { room, requester, .. } => {
+                    room.as_str().len() + requester.len()
+                }
                 FromHome::Left { room, request, .. } => {
                     room.as_str().len() + request.requester.len()
-                }
-                FromHome::Unjoined { room, id, .. } => {
-                    room.as_str().len() + id.as_ref().map_or(0, |id| id.len())
                 }
                 FromHome::Reply { reply, .. } => reply.len(),
                 FromHome::Paused { room, .. } => room.as_str().len(),

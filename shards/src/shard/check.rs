@@ -69,6 +69,12 @@ impl Directory {
         };
         let memberships: u64 = self.rooms.by_key().map(members).sum();
         assert_eq!(self.memberships(), memberships, "memberships");
+        let entries = |slot: Slot| {
+            let memberships = self[slot].memberships.iter();
+            memberships.filter(|membership| membership.room != EVERYBODY).count() as u64
+        };
+        let entries: u64 = self.connections.slots().map(entries).sum();
+        assert_eq!(self.entries(), entries, "entries in connections' lists");
     }
 
     fn check_memberships(&self, slot: Slot) {

@@ -126,7 +126,12 @@ impl Intake<'_> {
         let (code, message) = match errand.what {
             What::Join(_) => {
                 match self.0.directory.seat(slot, room, self.0.config.limits.rooms_per_connection) {
-                    Seat::Free => return Ok(None),
+                    Seat::Free => match self.0.refuses_membership(slot, room) {
+                        Some(most) => {
+                            (ErrorCode::TooManyRooms, Cow::Owned(too_many_memberships(most)))
+                        }
+                        None => return Ok(None),
+                    },
                     Seat::Leaving(key) => return Err(Wait::Change(key)),
                     Seat::None => {
                         let most = self.0.config.limits.rooms_per_connection;
@@ -241,6 +246,12 @@ impl Intake<'_> {
 
     fn push_refusal(&mut self, slot: Slot, refusal: Refusal) {
         self.0.counters.forbidden += u64::from(refusal.code == ErrorCode::Forbidden);
+        let is_too_many = refusal.code == ErrorCode::TooManyRooms;
+        self.0.counters.too_many_rooms += u64::from(is_too_many);
+        if self.0.directory[slot].format.has_head() && is_too_many {
+            // An event stream has no errors, and nothing but its join.
+            return self.0.schedule_close(slot, Disconnect::Capacity);
+        }
         let connection = &mut self.0.directory[slot];
         let Some(room) = refusal.room.as_ref().filter(|_| connection.owed_replies > 0) else {
             return self.0.say(slot, &Fact::Error(&refusal));
@@ -251,6 +262,10 @@ impl Intake<'_> {
         let message = ToHome::Relay { conn, reply: Reply::error(refusal) };
         self.0.outboxes.push_to_home(home, message);
     }
+}
+
+fn too_many_memberships(most: usize) -> String {
+    format!("memberships of all connections (max_memberships) are limited to {most}")
 }
 
 /// What the meaning of a text message depends on.

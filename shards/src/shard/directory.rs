@@ -22,6 +22,8 @@ pub(super) struct Directory {
     pub(super) rooms: Rooms,
     /// Members of all rooms but the room of everybody.
     memberships: u64,
+    /// Entries in connections' lists, without the room of everybody.
+    entries: u64,
     /// Connections whose next command waits.
     pub(super) waiting: u64,
 }
@@ -46,7 +48,8 @@ pub(super) struct Left {
 
 impl Directory {
     pub(super) fn new(id: ShardId, rooms: Rooms) -> Directory {
-        Directory { connections: Connections::new(id), rooms, memberships: 0, waiting: 0 }
+        let connections = Connections::new(id);
+        Directory { connections, rooms, memberships: 0, entries: 0, waiting: 0 }
     }
 
     /// The slot of a connection that is still there.
@@ -95,6 +98,11 @@ impl Directory {
         });
     }
 
+    /// Entries in connections' lists, also while they join and leave; without the room of everybody.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
     /// Enters the room in the connection's list, as one that it joins, or joins again.
     pub(super) fn begin_join(&mut self, slot: Slot, room: &RoomName, change_id: u32) {
         if let Some(at) = self.membership(slot, room.as_str()) {
@@ -104,6 +112,7 @@ impl Directory {
         let key = self.rooms.refer(room);
         let membership = Membership::new(key, None, change_id);
         self.connections.change_lists(slot, |list, lists| list.push(lists, membership));
+        self.entries += 1;
     }
 
     /// Enters the connection in the room's list: its next message has offset `next`.
@@ -142,6 +151,7 @@ impl Directory {
         for at in (0..self.connections[slot].memberships.len()).rev() {
             self.unlist(slot, MembershipIndex::new(at));
             let membership = self.connections[slot].memberships.pop().expect("the last one");
+            self.entries -= u64::from(membership.room != EVERYBODY);
             let counts = matches!(membership.state(), Joining | Joined | Rejoining);
             if counts && membership.room != EVERYBODY {
                 counted.push(membership.room);
@@ -291,6 +301,7 @@ impl Directory {
 
     /// Takes an unlisted membership out of the connection's list.
     fn forget_membership(&mut self, slot: Slot, at: MembershipIndex) {
+        self.entries -= 1;
         let Some(moved) = self.connections[slot].forget(at) else { return };
         if let Some(index) = moved.listed() {
             self.rooms[moved.room].members[index].membership = at;

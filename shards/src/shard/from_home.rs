@@ -27,8 +27,10 @@ impl Host {
                 let joined = self.on_joined(&room, conn, change_id, &requester, joined);
                 self.outputs.answer_program(&requester, joined.map(Answer::Joined));
             }
-            FromHome::Unjoined { room, conn, change_id, id } => {
-                self.on_unjoined(&room, conn, change_id, id);
+            FromHome::Unjoined { room, conn, change_id, requester, most } => {
+                let is_there = self.on_unjoined(&room, conn, change_id, &requester, most);
+                let answer = most.filter(|_| is_there).map(Answer::TooManyRooms);
+                self.outputs.answer_program(&requester, answer);
             }
             FromHome::Left { room, conn, request, offset } => {
                 let requester = request.requester.clone();

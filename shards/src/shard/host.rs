@@ -20,7 +20,7 @@ use crate::rates::Rates;
 use crate::rng::Rng;
 use crate::room::table::Rooms;
 use crate::room_name::{RoomName, SecretHash};
-use crate::shard_stats::Counters;
+use crate::shard_stats::{Counters, Totals};
 use crate::time::Time;
 use crate::timers::Timers;
 use crate::wait_queue::WaitQueue;
@@ -66,6 +66,8 @@ pub(super) struct Host {
     /// False once commands are read no longer, because the server drains.
     pub(super) reading: bool,
     pub(super) open_connections: u64,
+    /// What the other shards have of what is limited over all.
+    pub(super) of_others: Totals,
     /// Connections whose socket blocks.
     pub(super) blocked: u64,
     /// The memory of the whole process, and what is done while it is short.
@@ -146,6 +148,7 @@ impl Host {
             spare_inbound: None,
             reading: true,
             open_connections: 0,
+            of_others: Totals::default(),
             blocked: 0,
             budget: Budget::new(config.limits.memory_bytes),
             pressure: Pressure::default(),

@@ -1,5 +1,7 @@
 //! How a connection becomes a member of a room, and ceases to be one: what a home's answers do.
 
+use std::borrow::Cow;
+
 use super::deferred_to_home;
 use super::directory::Left;
 use super::host::Host;
@@ -38,27 +40,44 @@ impl Host {
         Some(joined)
     }
 
-    /// The home refuses the room, and counts the connection as a member until its leave comes.
+    /// The home refuses the room, and counts the connection as a member until its leave comes. Returns
+    /// whether the connection is still there.
     pub(super) fn on_unjoined(
         &mut self,
         name: &RoomName,
         conn: ConnId,
         change_id: u32,
-        id: Option<Box<str>>,
-    ) {
-        self.counters.memory.rooms_refused += 1;
+        requester: &Requester,
+        most: Option<usize>,
+    ) -> bool {
+        match most {
+            Some(_) => self.counters.too_many_rooms += 1,
+            None => self.counters.memory.rooms_refused += 1,
+        }
         // A connection that has closed meanwhile has deferred its leave then.
-        let Some((slot, at)) = self.directory.find_change(name, conn, change_id) else { return };
+        let Some((slot, at)) = self.directory.find_change(name, conn, change_id) else {
+            return false;
+        };
         let key = self.directory.give_back(slot, at);
         deferred_to_home::defer_leave(&mut self.outboxes, &mut self.directory, slot, key);
         deferred_to_home::send_deferred(&mut self.outboxes, &mut self.directory);
         if self.directory[slot].format.has_head() {
-            return self.schedule_close(slot, Disconnect::Capacity);
+            self.schedule_close(slot, Disconnect::Capacity);
+        } else if let Requester::Client(id) = requester {
+            let (code, message) = why_unjoined(most);
+            let (id, room) = (id.clone(), Some(name.clone()));
+            self.say(slot, &Fact::Error(&Refusal { code, message, id, room }));
         }
-        let (code, room) = (ErrorCode::Overloaded, Some(name.clone()));
-        let message = "memory is short, and new rooms are refused; try again later".into();
-        self.say(slot, &Fact::Error(&Refusal { code, message, id, room }));
         self.on_change_ended(slot, key);
+        true
+    }
+
+    /// The limit on memberships of all connections, if it is reached and this would be one more.
+    pub(super) fn refuses_membership(&self, slot: Slot, room: &RoomName) -> Option<usize> {
+        let most = self.config.limits.memberships;
+        let is_full = self.directory.entries() + self.of_others.memberships >= most as u64;
+        let is_new = || self.directory.membership(slot, room.as_str()).is_none();
+        (is_full && is_new()).then_some(most)
     }
 
     fn become_member(&mut self, slot: Slot, at: MembershipIndex, next: u64) {
@@ -129,6 +148,20 @@ impl Host {
             && !connection.has_unread_replies(&self.config.limits)
         {
             self.resume_later(slot);
+        }
+    }
+}
+
+/// What a client is sent: how many rooms may be, or that memory is short.
+fn why_unjoined(most: Option<usize>) -> (ErrorCode, Cow<'static, str>) {
+    match most {
+        Some(most) => {
+            let words = format!("rooms of the server (max_total_rooms) are limited to {most}");
+            (ErrorCode::TooManyRooms, words.into())
+        }
+        None => {
+            let words = "memory is short, and new rooms are refused; try again later";
+            (ErrorCode::Overloaded, words.into())
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Refused {
     Gone,
     /// The connection is in as many rooms as it may, which is this many.
     TooManyRooms(usize),
+    /// All connections together have as many memberships as may be, which is this many.
+    TooManyMemberships(usize),
     /// The connection is not in this room.
     NotAMember,
 }
@@ -100,9 +102,17 @@ impl Shard {
         self.host.directory.may_change(slot, room).map_err(|_| Refused::Busy)?;
         let most = self.host.config.limits.rooms_per_connection;
         match self.host.directory.seat(slot, room, most) {
-            Seat::Free => {}
+            Seat::Free => {
+                if let Some(most) = self.host.refuses_membership(slot, room) {
+                    self.host.counters.too_many_rooms += 1;
+                    return Err(Refused::TooManyMemberships(most));
+                }
+            }
             Seat::Leaving(_) => return Err(Refused::Busy),
-            Seat::None => return Err(Refused::TooManyRooms(most)),
+            Seat::None => {
+                self.host.counters.too_many_rooms += 1;
+                return Err(Refused::TooManyRooms(most));
+            }
         }
         let home = self.home(room);
         if !self.host.outboxes.admit_caller(home) {

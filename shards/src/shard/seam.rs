@@ -10,6 +10,7 @@ use crate::home::Home;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Capacity, FromHome, Loopback, ToHome};
 use crate::room_name::SecretHash;
+use crate::shard_stats::Totals;
 use crate::time::Time;
 
 impl Shard {
@@ -56,6 +57,12 @@ impl Shard {
         self.home.on_time(now);
         self.judge_memory();
         self.finish_event();
+    }
+
+    /// Event: the other shards have so much together of what is limited over all.
+    pub fn on_totals_of_others(&mut self, totals: Totals) {
+        self.host.of_others = totals;
+        self.home.set_rooms_of_others(totals.rooms);
     }
 
     /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.

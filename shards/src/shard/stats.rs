@@ -1,7 +1,7 @@
 //! What the figures of a shard are taken from.
 
 use super::Shard;
-use crate::shard_stats::{Counters, ShardStats};
+use crate::shard_stats::{Counters, ShardStats, Totals};
 
 impl Shard {
     /// The figures of this moment. All of them are kept as they change, so that asking costs the same
@@ -45,6 +45,11 @@ impl Shard {
     /// it has handled. When nothing is on its way, all shards have sent as many as they have handled.
     pub fn mesh_counts(&self) -> (u64, u64) {
         (self.host.outboxes.sent(), self.host.counters.mesh_handled)
+    }
+
+    /// What the shard has of what is limited over all shards together.
+    pub fn totals(&self) -> Totals {
+        Totals { memberships: self.host.directory.entries(), rooms: self.home.rooms_with_members() }
     }
 
     /// Open connections.

@@ -11,6 +11,7 @@ mod latest;
 mod memory;
 mod rates;
 mod sends;
+mod totals;
 mod waiting;
 
 use std::sync::Arc;

@@ -115,6 +115,7 @@ impl Setup {
         config.hooks.connect = chance.happens(0.2);
         config.limits = limits(chance);
         config.limits.memory_bytes = memory_bytes(seed);
+        limit_in_all(&mut config.limits, seed);
         config.tuning = tuning(chance);
         let all_own = chance.happens(0.1);
         let bits = seed as usize;
@@ -174,6 +175,7 @@ impl Setup {
         let never = Duration::from_secs(1 << 30);
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);
         limits.message_timeout = never;
+        (limits.total_rooms, limits.memberships) = (usize::MAX, usize::MAX);
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
         limits.memory_bytes = usize::MAX;
         setup
@@ -206,6 +208,16 @@ fn memory_bytes(seed: u128) -> usize {
     match bits % 4 {
         0 => [60, 120, 200, 300, 450][bits / 4 % 5] << 10,
         _ => usize::MAX,
+    }
+}
+
+/// In some worlds all shards together have few rooms, or few memberships.
+fn limit_in_all(limits: &mut Limits, seed: u128) {
+    if (seed >> 16) % 10 == 0 {
+        limits.total_rooms = 1 + (seed >> 24) as usize % 8;
+    }
+    if (seed >> 32) % 10 == 0 {
+        limits.memberships = 4 + (seed >> 40) as usize % 56;
     }
 }
 

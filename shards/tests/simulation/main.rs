@@ -19,9 +19,10 @@
 //!    log empty and every home's count right. Some seeds end with the server's drain instead.
 //! 7. In a quarter of the worlds memory is short (`memory`): whatever is shed must be shed in time and from
 //!    clients that may lose something.
-//! 8. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 8. In some worlds all shards together may have few rooms, or few memberships (`totals`).
+//! 9. Everything that the run is for is counted (`count`); a run in which something happened too
 //!    rarely has shown nothing and fails.
-//! 9. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 10. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -49,6 +50,7 @@ mod script;
 mod sends;
 mod stream;
 mod tokens;
+mod totals;
 mod turns;
 mod view;
 mod wire;

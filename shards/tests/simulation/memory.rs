@@ -82,13 +82,16 @@ impl World {
     }
 
     /// Whether a connection may end because of what is held for it: a message that did not get on, or a
-    /// stream of a room that did not exist.
+    /// stream that is refused its room.
     pub(crate) fn check_ends_for_capacity(&self, client: usize) -> Happened {
         let player = &self.clients[client];
-        if player.view.stream.is_some() {
-            let is_in = (0..self.names.len()).any(|room| player.view.is_in(room));
-            assert!(self.was_short && !is_in, "client {client} has its room");
-            return Happened::EndedStruck;
+        if let Some(stream) = &player.view.stream {
+            assert!(!stream.was_member, "client {client} has its room");
+            let (home, asked_at) = (self.homes[stream.room], stream.asked_at);
+            let lacked = self.places.lacked_room(home, asked_at)
+                || self.places.lacked_membership(player.shard, asked_at);
+            assert!(lacked || self.was_short, "there was a place for client {client}");
+            return if lacked { Happened::EndedCapacity } else { Happened::EndedStruck };
         }
         let patience = PATIENCE.min(self.setup.config.limits.slow_timeout);
         let lasts = |begun| self.time_at[player.shard].since(begun) >= patience;

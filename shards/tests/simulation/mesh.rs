@@ -146,7 +146,11 @@ impl World {
 
     pub(crate) fn take_loopback(&mut self, shard: usize, budget: usize) {
         self.handled[shard] = true;
-        self.shards[shard].take_loopback(budget);
+        let one_by_one = self.limits_rooms();
+        for _ in 0..if one_by_one { budget } else { 1 } {
+            self.shards[shard].take_loopback(if one_by_one { 1 } else { budget });
+            self.check_totals(shard);
+        }
         self.note_spill(shard);
     }
 
@@ -169,6 +173,7 @@ impl World {
         if std::mem::take(&mut self.mesh.requests[shard][to].changed) {
             let room = self.mesh.room(&self.mesh.requests[shard][to], ToHome::weight);
             self.shards[shard].on_to_home_capacity(id, room);
+            self.check_totals(shard);
         }
         if std::mem::take(&mut self.mesh.outcomes[shard][to].changed) {
             let room = self.mesh.room(&self.mesh.outcomes[shard][to], FromHome::weight);
@@ -221,10 +226,17 @@ impl World {
         self.handled[to] = true;
         let seen = Seen::of(&request);
         let before = seen.as_ref().map(|seen| self.members_at_home(to, &seen.room));
+        let lacks_room = self.lacks_room(to);
+        let rooms = self.shards[to].totals().rooms;
         self.shards[to].on_to_home(ShardId::new(from as u16), request);
+        if let (Some(Seen { counts: 1, .. }), Some((_, 0))) = (&seen, before) {
+            let more = self.shards[to].totals().rooms - rooms;
+            assert_eq!(more, u64::from(!lacks_room), "a room's first member is let in, or not");
+        }
         if let (Some(seen), Some(before)) = (seen, before) {
             self.note_request(from, to, &seen, before);
         }
+        self.check_totals(to);
         self.note_spill(to);
         true
     }
@@ -237,6 +249,7 @@ impl World {
         self.note_outcome(&outcome);
         trace!(self, "shard {to} takes {outcome:.100?}");
         self.shards[to].on_from_home(outcome);
+        self.check_totals(to);
         true
     }
 

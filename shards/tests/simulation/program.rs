@@ -1,6 +1,6 @@
 //! What the embedding program does, and what comes out of a shard for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use corecast_shards::{
     Answer, AnswerToken, AskedCommand, AskedKind, Call, CallKind, CloseStep, ConnId, Disconnect,
@@ -222,6 +222,11 @@ impl World {
             return;
         }
         let conn = player.conn;
+        // An answer of the home that the program has not been handed would be taken for the next one.
+        let waits = player.view.guided.as_ref().and_then(|rooms| rooms.get(&room));
+        if self.limits_rooms() && waits.is_some_and(|asked| !asked.is_empty()) {
+            return;
+        }
         let token = self.token();
         let name = self.names[room].clone();
         let refused = match joins {
@@ -229,15 +234,22 @@ impl World {
             false => self.shards[shard].leave(conn, &name, token),
         };
         trace!(self, "client {client}: guided {name} joins {joins}: {refused:?}");
+        self.check_totals(shard);
         match refused {
             Ok(()) => {
-                let guided = Guided { joins, token: token.0, offset: None };
+                let asked_at = self.step;
+                let guided = Guided { joins, asked_at, token: token.0, offset: None };
                 let rooms = self.clients[client].view.guided.as_mut().expect("it is guided");
                 rooms.entry(room).or_default().push_back(guided);
                 self.asking.questions.insert((shard, token.0), Question::Guide { client, room });
             }
             Err(Refused::TooManyRooms(rooms)) => {
                 assert_eq!(rooms, self.setup.config.limits.rooms_per_connection);
+                self.count.add(Happened::ProgramRefused);
+            }
+            Err(Refused::TooManyMemberships(most)) => {
+                assert_eq!(most, self.setup.config.limits.memberships);
+                assert!(self.lacks_membership(shard), "there was a membership");
                 self.count.add(Happened::ProgramRefused);
             }
             Err(_) => self.count.add(Happened::ProgramRefused),
@@ -271,6 +283,15 @@ impl World {
             Answer::Joined(joined) => joined.offset,
             Answer::Left { offset } => *offset,
             Answer::Gone => return self.count.add(Happened::GuidedButEnded),
+            Answer::TooManyRooms(most) => {
+                assert_eq!(*most, self.setup.config.limits.total_rooms);
+                let asked_at = asked.expect("it was asked for").asked_at;
+                assert!(self.places.lacked_room(self.homes[room], asked_at), "there was a room");
+                let all = rooms.get_mut(&room).expect("it was asked for");
+                all.retain(|guided| guided.token != token.0);
+                self.members.get_mut(&(client, room)).and_then(VecDeque::pop_front);
+                return self.count.add(Happened::ProgramRefused);
+            }
             other => panic!("a join or leave answered with {other:?}"),
         };
         match asked {
@@ -321,6 +342,7 @@ impl World {
             view.expect(view::Line::Failures, Some(id), view::Awaited::Error("handler_failed"));
         }
         self.shards[shard].end_call(call.conn);
+        self.check_totals(shard);
         self.ring(shard);
     }
 
@@ -337,6 +359,7 @@ impl World {
         }
         trace!(self, "{conn}: the program decides: {verdict:?}");
         self.shards[conn.shard.index()].decide(conn, asked, verdict);
+        self.check_totals(conn.shard.index());
         self.ring(conn.shard.index());
     }
 

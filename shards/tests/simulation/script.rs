@@ -212,7 +212,7 @@ impl World {
         self.will_ask(client, ruling, asked, refusal, None);
         let answer = match refusal {
             Some(code) => Awaited::Error(code),
-            None => Awaited::Joined { since, may_refuse, must_refuse },
+            None => Awaited::Joined { since, may_refuse, must_refuse, said_at: self.step },
         };
         self.clients[client].view.expect(Line::Room(room), id, answer);
     }

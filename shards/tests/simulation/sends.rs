@@ -375,6 +375,7 @@ impl World {
         let (conn, shard) = (self.clients[client].conn, self.clients[client].shard);
         trace!(self, "client {client}: {} bytes arrive", piece.len());
         self.shards[shard].receive(conn, piece);
+        self.check_totals(shard);
         let paused = !self.shards[shard].wants_read(conn);
         self.clients[client].paused |= paused;
         self.count.add_if(paused, Happened::Paused);

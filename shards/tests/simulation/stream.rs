@@ -23,6 +23,9 @@ const RETRY: &str = "retry: 2000\n\n";
 /// What a client remembers because it has a stream.
 pub(crate) struct Stream {
     pub(crate) room: usize,
+    /// The step in which it asked for it, and whether it ever was its member.
+    pub(crate) asked_at: u64,
+    pub(crate) was_member: bool,
     /// The room's offset when its home counted the member, where the harness saw that.
     pub(crate) joined_at: Option<u64>,
     /// The newest offsets that a client saw, by epoch, before it asked.
@@ -45,10 +48,12 @@ struct Event<'a> {
 }
 
 impl Stream {
-    fn new(room: usize, model: &Model) -> Stream {
+    fn new(room: usize, asked_at: u64, model: &Model) -> Stream {
         let seen_before = model.newest_by_epoch(room);
         Stream {
             room,
+            asked_at,
+            was_member: false,
             joined_at: None,
             seen_before,
             first: None,
@@ -137,10 +142,10 @@ fn from_base64(text: &str) -> Vec<u8> {
 }
 
 impl View {
-    /// A view of a stream of this room.
-    pub(crate) fn of_stream(client: usize, conn: ConnId, room: usize, model: &Model) -> View {
+    /// A view of this stream.
+    pub(crate) fn of_stream(client: usize, conn: ConnId, stream: Stream) -> View {
         let mut view = View::new(client, conn.to_string(), false);
-        view.stream = Some(Stream::new(room, model));
+        view.stream = Some(stream);
         view
     }
 
@@ -304,17 +309,19 @@ impl View {
 
 impl World {
     /// A client asks for the events of a room.
-    pub(crate) fn open_stream(&mut self, shard: usize) -> (ConnId, usize) {
+    pub(crate) fn open_stream(&mut self, shard: usize) -> (ConnId, Stream) {
         let room = match self.chance.happens(0.4) {
             true => 0,
             false => self.chance.below(self.names.len()),
         };
+        self.check_totals(shard);
         let before = self.shards[shard].stats().waiting;
         let head = [HEAD, &Format::chunk(RETRY.as_bytes())].concat();
         let conn = self.shards[shard].open_event_stream(&self.names[room], &head, None);
+        self.check_totals(shard);
         let waits = self.shards[shard].stats().waiting > before;
         self.count.add_if(waits, Happened::StreamWaited);
-        (conn, room)
+        (conn, Stream::new(room, self.step, &self.model))
     }
 
     /// Sends bytes that are discarded, or hangs up.

@@ -8,6 +8,7 @@ use corecast_shards::SlowPolicy;
 use crate::count::{Count, Happened};
 use crate::model::{EVERYBODY, Model, NO_ROOM};
 use crate::stream::Stream;
+use crate::totals::Places;
 use crate::wire::{self, member, read_frame};
 
 /// A queue of answers in the order of their commands.
@@ -36,6 +37,8 @@ pub(crate) enum Awaited {
         since: Option<(String, u64)>,
         may_refuse: bool,
         must_refuse: bool,
+        /// The step in which it was asked for.
+        said_at: u64,
     },
     Left,
     Ack(usize),
@@ -54,6 +57,7 @@ pub(crate) enum Awaited {
 #[derive(Debug)]
 pub(crate) struct Guided {
     pub(crate) joins: bool,
+    pub(crate) asked_at: u64,
     pub(crate) token: u64,
     /// The offset that the program was sent.
     pub(crate) offset: Option<u64>,
@@ -121,6 +125,11 @@ pub(crate) struct Court<'a> {
     /// What happens to slow members, by room.
     pub(crate) slow: &'a [SlowPolicy],
     pub(crate) step: u64,
+    /// When there was no place for one more room or membership, and where homes are.
+    pub(crate) places: &'a Places,
+    pub(crate) homes: &'a [usize],
+    /// The client's shard.
+    pub(crate) shard: usize,
     /// Bytes of logs, by room.
     pub(crate) log_bytes: &'a [usize],
     /// How much of them a log may drop at once.
@@ -452,10 +461,11 @@ impl View {
                 court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
                 court.count.add(Happened::MemoryRefusedRoom);
             }
-            Awaited::Joined { may_refuse, .. } => {
+            Awaited::Joined { may_refuse, said_at, .. } => {
                 assert_eq!(code, "too_many_rooms");
-                assert!(may_refuse, "it was not in too many rooms");
-                court.count.add(Happened::TooManyRooms);
+                let message = member(data, "message").expect("a message");
+                let room = room.expect("a join has a room");
+                self.too_many_rooms(room, message, may_refuse, said_at, court);
             }
             Awaited::Refreshed { may_refuse, .. } => {
                 assert_eq!(code, "bad_token");
@@ -469,6 +479,31 @@ impl View {
             }
             answer => panic!("{answer:?} answered with {code}"),
         }
+    }
+
+    /// A join is refused by the limit that the message names, and that was reached meanwhile.
+    fn too_many_rooms(
+        &self,
+        room: usize,
+        message: &str,
+        may_refuse: bool,
+        said_at: u64,
+        court: &mut Court<'_>,
+    ) {
+        let happened = if message.contains("(max_rooms)") {
+            assert!(may_refuse, "it was not in too many rooms");
+            Happened::TooManyRooms
+        } else if message.contains("(max_memberships)") {
+            assert!(court.places.lacked_membership(court.shard, said_at), "there was a membership");
+            Happened::TooManyMemberships
+        } else {
+            assert!(message.contains("(max_total_rooms)"), "{message} names no limit");
+            assert!(court.places.lacked_room(court.homes[room], said_at), "there was a room");
+            // Its home had counted it.
+            court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
+            Happened::TooManyRoomsInAll
+        };
+        court.count.add(happened);
     }
 
     pub(crate) fn gap(&mut self, room: usize, data: &str, court: &mut Court<'_>) {

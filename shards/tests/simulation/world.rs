@@ -20,6 +20,7 @@ use crate::program::Asking;
 use crate::rights::Rights;
 use crate::sends::Begun;
 use crate::turns::Sleeper;
+use crate::totals::Places;
 use crate::view::{Court, View};
 
 pub(crate) struct World {
@@ -55,6 +56,8 @@ pub(crate) struct World {
     pub(crate) slow: Vec<BTreeSet<usize>>,
     /// Clients that would have been heard if they had been read, and when.
     pub(crate) excused: Vec<(usize, Time)>,
+    /// What is limited over all shards.
+    pub(crate) places: Places,
     /// Until when users are revoked.
     pub(crate) revoked: BTreeMap<usize, Time>,
     pub(crate) calls: Vec<Call>,
@@ -134,6 +137,7 @@ impl World {
             slicing: vec![false; shards],
             slow: vec![BTreeSet::new(); shards],
             excused: Vec::new(),
+            places: Places::new(shards),
             revoked: BTreeMap::new(),
             calls: Vec::new(),
             asking: Asking::default(),
@@ -219,6 +223,8 @@ impl World {
     /// What must hold of a shard after every step.
     pub(crate) fn check_shard(&mut self, shard: usize) {
         self.check_rooms(shard);
+        self.check_totals(shard);
+        self.note_members(shard);
         #[cfg(debug_assertions)]
         self.shards[shard].check();
     }
@@ -235,6 +241,7 @@ impl World {
         self.note_ends(shard);
         self.time_at[shard] = self.now;
         self.tell_memory(shard);
+        self.tell_totals(shard);
         self.shards[shard].on_time(self.now);
         self.note_memory(shard);
         self.note_timed_out(shard);
@@ -270,8 +277,8 @@ impl World {
         let client = self.clients.len();
         let (conn, stream, known) = match format {
             Format::Sse => {
-                let (conn, room) = self.open_stream(shard);
-                (conn, Some(View::of_stream(client, conn, room, &self.model)), None)
+                let (conn, stream) = self.open_stream(shard);
+                (conn, Some(View::of_stream(client, conn, stream)), None)
             }
             _ => {
                 let (opening, known) = self.opening(shard, &rights, format);
@@ -341,6 +348,9 @@ impl World {
             rooms: &self.written,
             slow: &self.slow_policies,
             step: self.step,
+            places: &self.places,
+            homes: &self.homes,
+            shard: self.clients[client].shard,
             log_bytes: &self.log_bytes,
             chunks_dropped,
             was_short: self.was_short,

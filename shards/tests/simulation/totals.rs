@@ -1,0 +1,108 @@
+//! Limits on all shards together: a shard refuses exactly what is too much by what it knows of the
+//! others, and they know that of each other when they learn the time.
+
+use corecast_shards::Totals;
+
+use crate::world::World;
+
+/// What each shard has of what is limited over all, and when that was as much as may be.
+pub(crate) struct Places {
+    /// By shard: what the others had when it learned of that last.
+    others: Vec<Totals>,
+    /// By shard: what it had when it was looked at last.
+    seen: Vec<Totals>,
+    /// The last steps in which a home had no place for one more room, and a shard none for one more
+    /// membership.
+    no_room: Vec<Option<u64>>,
+    no_membership: Vec<Option<u64>>,
+}
+
+impl Places {
+    pub(crate) fn new(shards: usize) -> Places {
+        Places {
+            others: vec![Totals::default(); shards],
+            seen: vec![Totals::default(); shards],
+            no_room: vec![None; shards],
+            no_membership: vec![None; shards],
+        }
+    }
+
+    /// Whether this home had no place for one more room in that step, or after it.
+    pub(crate) fn lacked_room(&self, home: usize, step: u64) -> bool {
+        self.no_room[home] >= Some(step)
+    }
+
+    /// Whether this shard had no place for one more membership in that step, or after it.
+    pub(crate) fn lacked_membership(&self, shard: usize, step: u64) -> bool {
+        self.no_membership[shard] >= Some(step)
+    }
+}
+
+impl World {
+    /// A shard learns what the others have.
+    pub(crate) fn tell_totals(&mut self, shard: usize) {
+        let mut totals = Totals::default();
+        for other in (0..self.shards.len()).filter(|other| *other != shard) {
+            let others = self.shards[other].totals();
+            totals.rooms += others.rooms;
+            totals.memberships += others.memberships;
+        }
+        self.places.others[shard] = totals;
+        self.shards[shard].on_totals_of_others(totals);
+        self.note_lack(shard);
+    }
+
+    /// Whether rooms in all are so few that they may be too many.
+    pub(crate) fn limits_rooms(&self) -> bool {
+        self.setup.config.limits.total_rooms <= self.names.len()
+    }
+
+    /// Whether a home has no place for one more room now.
+    pub(crate) fn lacks_room(&self, home: usize) -> bool {
+        let rooms = self.shards[home].totals().rooms + self.places.others[home].rooms;
+        rooms >= self.setup.config.limits.total_rooms as u64
+    }
+
+    /// Whether a shard has no place for one more membership now.
+    pub(crate) fn lacks_membership(&self, shard: usize) -> bool {
+        let own = self.shards[shard].totals().memberships;
+        let memberships = own + self.places.others[shard].memberships;
+        memberships >= self.setup.config.limits.memberships as u64
+    }
+
+    fn note_lack(&mut self, shard: usize) {
+        if self.lacks_room(shard) {
+            self.places.no_room[shard] = Some(self.step);
+        }
+        if self.lacks_membership(shard) {
+            self.places.no_membership[shard] = Some(self.step);
+        }
+    }
+
+    /// What a shard has grows up to the limit, and not beyond. To be called after everything that can
+    /// bring a room or a membership.
+    pub(crate) fn check_totals(&mut self, shard: usize) {
+        let limits = &self.setup.config.limits;
+        let (seen, others) = (self.places.seen[shard], self.places.others[shard]);
+        let totals = self.shards[shard].totals();
+        let rooms = totals.rooms + others.rooms;
+        let may = totals.rooms <= seen.rooms || rooms <= limits.total_rooms as u64;
+        assert!(may, "shard {shard}: {rooms} rooms have members");
+        let memberships = totals.memberships + others.memberships;
+        let may =
+            totals.memberships <= seen.memberships || memberships <= limits.memberships as u64;
+        assert!(may, "shard {shard}: there are {memberships} memberships");
+        self.places.seen[shard] = totals;
+        self.note_lack(shard);
+    }
+
+    /// Which streams are members of their room by now.
+    pub(crate) fn note_members(&mut self, shard: usize) {
+        for client in &self.open {
+            let player = &mut self.clients[*client];
+            if let Some(stream) = player.view.stream.as_mut().filter(|_| player.shard == shard) {
+                stream.was_member |= !self.shards[shard].rooms_of(player.conn).is_empty();
+            }
+        }
+    }
+}
