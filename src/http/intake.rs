@@ -74,6 +74,11 @@ impl Intake {
         taken
     }
 
+    /// Bytes that it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether more is to come of the present request.
     pub(crate) fn wants_more(&self) -> bool {
         self.rest != Rest::Nothing

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use corecast_shards::MemoryStage;
 use futures_lite::{FutureExt, future};
+use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
@@ -47,7 +48,7 @@ pub(crate) async fn serve<T: Transport>(
             if service.shard.is_draining() {
                 close_behind(&mut response);
             }
-            exchange.set_answered();
+            exchange.set_answered(response.body().size_hint().lower() as usize);
             Ok::<_, Infallible>(response)
         };
         answer.boxed_local()

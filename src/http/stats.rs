@@ -141,6 +141,7 @@ fn runtime(thread: &ThreadStats) -> Value {
         "tls_resumed": counts.tls_resumed,
         "tls_failed": counts.tls_failed,
         "tls_bytes": counts.tls_bytes,
+        "http_bytes": counts.http_bytes,
         "failures": thread.failures,
     })
 }

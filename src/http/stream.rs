@@ -60,6 +60,9 @@ pub(super) struct Exchange<A> {
     answering: RefCell<Option<A>>,
     /// What is answered without hyper.
     events: RefCell<Option<EventStream>>,
+    /// Bytes of the present request that were handed on, and of its answer. They are held, in one form
+    /// or another, until the kernel has the whole answer.
+    held: Cell<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,7 +122,8 @@ const READ_BYTES: usize = 4096;
 impl<A> Exchange<A> {
     fn new(caller: Caller) -> Exchange<A> {
         let (answering, events) = (RefCell::new(None), RefCell::new(None));
-        Exchange { stage: Cell::default(), caller: Cell::new(caller), answering, events }
+        let (stage, held) = (Cell::default(), Cell::default());
+        Exchange { stage, caller: Cell::new(caller), answering, events, held }
     }
 
     /// Where the present request came from.
@@ -133,9 +137,14 @@ impl<A> Exchange<A> {
         self.stage.replace(Stage::Busy) == Stage::Handed
     }
 
-    /// Its answer is on the way into hyper, in one piece.
-    pub(crate) fn set_answered(&self) {
+    /// Its answer is on the way into hyper, in one piece of so many bytes.
+    pub(crate) fn set_answered(&self, bytes: usize) {
         self.stage.set(Stage::Answered);
+        self.hold(bytes);
+    }
+
+    fn hold(&self, more: usize) {
+        self.held.set(self.held.get() + more);
     }
 
     /// Its answer comes from the shard: hyper is done with the connection.
@@ -152,6 +161,7 @@ impl<A> Exchange<A> {
         let ended = self.stage.get() == Stage::Answered;
         if ended {
             self.stage.set(Stage::Idle);
+            self.held.set(0);
             self.answering.replace(None);
         }
         ended
@@ -162,7 +172,7 @@ impl<T: Transport> HttpStream<T> {
     /// Takes a socket over, with what was read from it.
     pub(crate) fn new(transport: T, bytes: Vec<u8>) -> HttpStream<T> {
         let exchange = Rc::new(Exchange::new(transport.caller()));
-        HttpStream {
+        let stream = HttpStream {
             transport,
             intake: Intake::new(bytes),
             exchange,
@@ -170,11 +180,18 @@ impl<T: Transport> HttpStream<T> {
             patience: None,
             written: 0,
             outcome: Outcome::Ended,
-        }
+        };
+        stream.count_held();
+        stream
     }
 
     fn shard(&self) -> &T::Shard {
         self.transport.shard()
+    }
+
+    /// Has what is held for it counted. To be called when that may be more or less.
+    fn count_held(&self) {
+        self.transport.set_held(self.intake.held() + self.exchange.held.get());
     }
 
     /// For what answers the requests.
@@ -252,6 +269,7 @@ impl<T: Transport> HttpStream<T> {
         let received = self.transport.poll_receive(cx, &mut buffer);
         received.map_ok(|len| {
             self.intake.push(&buffer[..len]);
+            self.count_held();
             len > 0
         })
     }
@@ -420,6 +438,8 @@ impl<T: Transport> Read for HttpStream<T> {
                 if !stream.intake.wants_more() {
                     stream.transport.set_idle(false);
                 }
+                stream.exchange.hold(taken.len());
+                stream.count_held();
                 cursor.put_slice(&taken);
                 return Poll::Ready(Ok(()));
             }
@@ -456,6 +476,7 @@ impl<T: Transport> Write for HttpStream<T> {
             Poll::Ready(Ok(written)) => {
                 self.written += written as u64;
                 self.patience = None;
+                self.count_held();
                 Poll::Ready(Ok(written))
             }
             blocked => self.poll_room(cx, blocked),
@@ -469,6 +490,7 @@ impl<T: Transport> Write for HttpStream<T> {
             blocked => return self.poll_room(cx, blocked),
         }
         if self.exchange.end() {
+            self.count_held();
             self.reader.take().into_iter().for_each(Waker::wake);
         }
         Poll::Ready(Ok(()))

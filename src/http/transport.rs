@@ -38,6 +38,9 @@ pub(crate) trait Transport: Sized + Unpin + 'static {
     /// Says whether the connection is between two requests, and may be ended for another's sake.
     fn set_idle(&self, is_idle: bool);
 
+    /// So many bytes are held for the connection from now on, beside those of the transport itself.
+    fn set_held(&self, bytes: usize);
+
     /// Whether its place was wanted while it was idle.
     fn is_evicted(&self) -> bool;
 

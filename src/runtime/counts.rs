@@ -9,7 +9,7 @@ use crate::values::Counts;
 pub(crate) struct SharedCounts([AtomicU64; FIELDS]);
 
 /// Numbers in [`Counts`].
-const FIELDS: usize = 14;
+const FIELDS: usize = 15;
 
 impl SharedCounts {
     pub(super) fn set(&self, counts: &Counts) {
@@ -28,6 +28,7 @@ impl SharedCounts {
             counts.tls_resumed,
             counts.tls_failed,
             counts.tls_bytes,
+            counts.http_bytes,
         ];
         for (shared, now) in self.0.iter().zip(now) {
             shared.store(now, Ordering::Relaxed);
@@ -51,6 +52,7 @@ impl SharedCounts {
             tls_resumed: read(11),
             tls_failed: read(12),
             tls_bytes: read(13),
+            http_bytes: read(14),
         }
     }
 }

@@ -231,7 +231,8 @@ impl ShardDriver {
     fn update_time(&mut self) {
         self.turn_began = self.now();
         let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.kept() as usize);
-        self.shard.on_outside_memory(self.buffer.len() + self.reception.buffer.len() + sealed);
+        let buffers = self.buffer.len() + self.reception.buffer.len();
+        self.shard.on_outside_memory(buffers + self.reception.held() + sealed);
         let held = (self.shard.memory().total(), self.shard.log_bytes());
         let (memory, statm) = (self.state.memory(), self.statm.as_ref());
         let others = memory.exchange(self.shard.id(), held, statm, self.turn_began);
@@ -499,6 +500,7 @@ impl ShardDriver {
             tls_handshakes: handshakes,
             tls_resumed: resumed,
             tls_failed: failed_handshakes,
+            http_bytes: self.reception.held() as u64,
             tls_bytes: self.sealed.as_ref().map_or(0, |sealed| sealed.kept()),
             ..self.counts
         };

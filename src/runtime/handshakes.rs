@@ -49,6 +49,7 @@ impl Reception {
             self.note_session(key);
         }
         let len = self.on_received(key, received, &buffer, answered, shard);
+        self.pending.count_held(key);
         self.buffer = buffer;
         len
     }
@@ -316,6 +317,7 @@ impl Reception {
         (waiting.place, waiting.address_place) = (Some(place), address_place);
         let key = self.pending.insert(waiting, deadline);
         self.on_head(key, bytes, shard);
+        self.pending.count_held(key);
     }
 
     /// Leaves a connection to a task of its own, which the poller wakes from here on.

@@ -11,7 +11,7 @@ use super::handle::ShardHandle;
 use super::reception::HttpConnection;
 use super::registrations::Registrations;
 use super::sys;
-use super::tls::{Flushed, Received};
+use super::tls::{Flushed, Received, TlsSession};
 use crate::http::{EventStream, Transport};
 use crate::program::Caller;
 
@@ -134,6 +134,12 @@ impl Transport for HttpSocket {
 
     fn set_idle(&self, is_idle: bool) {
         self.registration.with(|registrations, key| registrations.set_idle(key, is_idle));
+    }
+
+    fn set_held(&self, bytes: usize) {
+        let sealed = self.connection.borrow().link.session().map_or(0, TlsSession::kept);
+        let bytes = bytes + self.opened.borrow().capacity() + sealed;
+        self.registration.with(|registrations, key| registrations.set_held(key, bytes));
     }
 
     fn is_evicted(&self) -> bool {

@@ -7,7 +7,7 @@ use corecast_shards::{Opening, Time};
 
 use super::addresses::AddressPlace;
 use super::server_state::HttpPlace;
-use super::tls::Link;
+use super::tls::{Link, TlsSession};
 use crate::http::Upgrade;
 use crate::program::Caller;
 
@@ -28,6 +28,8 @@ pub(crate) struct PendingHandshake {
     parsed: usize,
     /// It stands in the queue of those to be read.
     queued: bool,
+    /// How much of what is held for all of them was counted for this one.
+    held: usize,
     /// It was answered, and the rest of what it sends is discarded until its end, so that the
     /// answer is not torn away by a reset.
     pub(crate) answered: bool,
@@ -67,6 +69,8 @@ pub(crate) struct PendingHandshakes {
     close_deadlines: VecDeque<(Time, u64)>,
     /// Those to be read.
     readable: VecDeque<u64>,
+    /// Bytes that are held for all of them for longer than a turn.
+    held: usize,
 }
 
 impl PendingHandshake {
@@ -80,6 +84,7 @@ impl PendingHandshake {
             head: Vec::new(),
             parsed: 0,
             queued: false,
+            held: 0,
             answered: false,
             awaiting: None,
         }
@@ -103,6 +108,13 @@ impl PendingHandshake {
         self.parsed = head.len();
         self.head = head;
     }
+
+    /// Bytes of what it has said and is still to be looked at, and of what TLS keeps for it.
+    fn bytes(&self) -> usize {
+        let rest = self.awaiting.as_ref().map_or(0, |awaiting| awaiting.rest.capacity());
+        let sealed = self.link.session().map_or(0, TlsSession::kept);
+        self.head.capacity() + rest + sealed
+    }
 }
 
 impl PendingHandshakes {
@@ -124,7 +136,21 @@ impl PendingHandshakes {
     }
 
     pub(crate) fn remove(&mut self, key: u64) -> Option<PendingHandshake> {
-        self.open.remove(&key)
+        let handshake = self.open.remove(&key)?;
+        self.held -= handshake.held;
+        Some(handshake)
+    }
+
+    /// Counts anew what is held for one. To be called when that may be more or less.
+    pub(crate) fn count_held(&mut self, key: u64) {
+        let Some(handshake) = self.open.get_mut(&key) else { return };
+        let bytes = handshake.bytes();
+        self.held = self.held + bytes - std::mem::replace(&mut handshake.held, bytes);
+    }
+
+    /// Bytes that are held for all of them.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// Puts one in line to be read.
@@ -206,6 +232,7 @@ impl PendingHandshakes {
             handshake.head = Vec::new();
             self.close_deadlines.push_back((deadline, key));
         }
+        self.count_held(key);
     }
 
     /// One that has taken too long to say what it wants.

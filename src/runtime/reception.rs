@@ -438,6 +438,12 @@ impl Reception {
         self.pending.queue(key);
     }
 
+    /// Bytes that are held for longer than a turn for connections that speak HTTP, or may yet: heads,
+    /// bodies, answers.
+    pub(super) fn held(&self) -> usize {
+        self.pending.held() + self.registrations.held()
+    }
+
     /// What has to be done next by the clock.
     pub(super) fn next_deadline(&mut self) -> Option<Time> {
         self.pending.next_deadline().into_iter().chain(self.accepts_again).min()

@@ -13,6 +13,8 @@ pub(crate) struct Registrations {
     /// Those that may go before others, by when they became so.
     idle: BTreeSet<(u64, u64)>,
     idle_begins: u64,
+    /// Bytes that are held for all of them.
+    held: usize,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +24,8 @@ struct Registration {
     /// When it became idle, if it is.
     idle: Option<u64>,
     is_evicted: bool,
+    /// Bytes that are held for the connection.
+    held: usize,
 }
 
 impl Registrations {
@@ -39,7 +43,19 @@ impl Registrations {
 
     pub(crate) fn remove(&mut self, key: u64) {
         self.set_idle(key, false);
+        self.set_held(key, 0);
         self.registrations.remove(&key);
+    }
+
+    /// So many bytes are held for a connection from now on.
+    pub(crate) fn set_held(&mut self, key: u64, bytes: usize) {
+        let Some(registration) = self.registrations.get_mut(&key) else { return };
+        self.held = self.held + bytes - std::mem::replace(&mut registration.held, bytes);
+    }
+
+    /// Bytes that are held for all connections.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// Says whether a connection is between two requests, and may be ended for another's sake.
@@ -114,5 +130,18 @@ mod tests {
         );
         registrations.remove(third);
         assert!(!registrations.evict() && !registrations.is_evicted(first));
+    }
+
+    #[test]
+    fn what_is_held_for_connections_is_their_sum_and_goes_with_them() {
+        let mut registrations = Registrations::default();
+        let [first, second] = [(); 2].map(|()| registrations.insert());
+        for (key, bytes, all) in [(first, 10, 10), (second, 5, 15), (first, 3, 8), (second, 0, 3)] {
+            registrations.set_held(key, bytes);
+            assert_eq!(registrations.held(), all);
+        }
+        registrations.remove(first);
+        registrations.set_held(first, 7);
+        assert_eq!(registrations.held(), 0);
     }
 }

@@ -32,6 +32,9 @@ pub(crate) struct Counts {
     pub(crate) tls_resumed: u64,
     /// Connections that ended before, because they spoke no TLS or spoke it badly.
     pub(crate) tls_failed: u64,
+    /// Bytes that are held now for connections that speak plain HTTP or have not said what they are:
+    /// heads, bodies, answers.
+    pub(crate) http_bytes: u64,
     /// Bytes that TLS keeps for connections now: begins of records that have not arrived whole, and
     /// sealed bytes that sockets have not taken.
     pub(crate) tls_bytes: u64,

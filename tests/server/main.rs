@@ -68,6 +68,7 @@ mod http_errors;
 mod http_keep_alive;
 mod http_last_request;
 mod http_limit;
+mod http_memory;
 mod http_messages;
 mod http_requests;
 mod http_rooms;

@@ -22,7 +22,8 @@ pub(crate) use shared_frames::SharedFrames;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryUse {
-    /// Entries of connections, their lists of rooms and their timers.
+    /// Entries of connections, their lists of rooms and their timers; what is known of their clients,
+    /// and what is revoked.
     pub connections: usize,
     /// What arrived from clients and is not handled: cut messages, undecoded bytes, commands that
     /// wait.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::ConnId;
+use crate::memory::tree_bytes;
 use crate::time::Time;
 use crate::timers::TICK;
 
@@ -30,6 +31,10 @@ impl Expiries {
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.0.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        tree_bytes::<(Time, ConnId), ()>(self.0.len())
     }
 
     #[cfg(any(test, debug_assertions))]

@@ -45,7 +45,7 @@ impl Host {
     fn memory(&self) -> MemoryUse {
         let (connections, rooms) = (&self.directory.connections, &self.directory.rooms);
         MemoryUse {
-            connections: connections.bytes() + self.timers.bytes() + self.kept_by_slot_bytes(),
+            connections: connections.bytes() + self.timers.bytes() + self.kept_beside_bytes(),
             inbound: connections.inbound_bytes() + self.spare_bytes(),
             direct: connections.direct_bytes(),
             rooms: rooms.bytes(),
@@ -55,10 +55,11 @@ impl Host {
         }
     }
 
-    /// What is kept of few connections, by slot.
-    fn kept_by_slot_bytes(&self) -> usize {
+    /// What is kept beside the connections themselves: of few of them, by slot, and of their clients.
+    fn kept_beside_bytes(&self) -> usize {
         let heads = map_bytes::<Slot, Box<[u8]>>(self.heads.capacity());
-        heads + self.head_bytes.get() + self.rates.bytes()
+        let of_clients = self.users.bytes() + self.expiries.bytes() + self.revocations.bytes();
+        heads + self.head_bytes.get() + self.rates.bytes() + of_clients
     }
 
     fn spare_bytes(&self) -> usize {
@@ -76,5 +77,8 @@ impl Host {
         self.timers.check();
         let heads: usize = self.heads.values().map(|head| block(head.len())).sum();
         assert_eq!(self.head_bytes.get(), heads, "bytes of the heads of event streams");
+        let slots = self.directory.connections.slots();
+        self.users.check_bytes(slots.filter_map(|slot| self.directory[slot].identity.as_deref()));
+        self.revocations.check_bytes();
     }
 }

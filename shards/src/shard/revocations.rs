@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::{Identity, Revocable};
+use crate::memory::{Sum, shared_bytes, tree_bytes};
 use crate::time::Time;
 
 /// The revocations that hold on this shard. Every shard has the same, each in memory of its own.
@@ -11,6 +12,8 @@ pub(super) struct Revocations {
     until: BTreeMap<Revocable, Time>,
     /// The same by when they end.
     ends: BTreeSet<(Time, Revocable)>,
+    /// Of the names, which the two share.
+    name_bytes: Sum,
 }
 
 impl Revocations {
@@ -25,12 +28,17 @@ impl Revocations {
         if let Some(before) = before {
             self.ends.remove(&(before, revoked.clone()));
         }
-        if until > now {
-            self.ends.insert((until, revoked.clone()));
-            self.until.insert(revoked, until);
-        } else {
-            self.until.remove(&revoked);
+        if until <= now {
+            self.forget(&revoked);
+            return true;
         }
+        if before.is_none() {
+            self.name_bytes.add(name_bytes(&revoked));
+        }
+        // A name that is there already stays the one that is kept: both hold the same.
+        let kept = self.until.get_key_value(&revoked).map_or(revoked, |(kept, _)| kept.clone());
+        self.ends.insert((until, kept.clone()));
+        self.until.insert(kept, until);
         true
     }
 
@@ -40,7 +48,7 @@ impl Revocations {
             && *until <= now
         {
             let (_, revoked) = self.ends.pop_first().expect("the first of them");
-            self.until.remove(&revoked);
+            self.forget(&revoked);
         }
         debug_assert_eq!(self.until.len(), self.ends.len(), "each revocation ends once");
     }
@@ -57,9 +65,35 @@ impl Revocations {
         names.iter().flatten().any(holds)
     }
 
+    fn forget(&mut self, revoked: &Revocable) {
+        if let Some((kept, _)) = self.until.remove_entry(revoked) {
+            self.name_bytes.take_off(name_bytes(&kept));
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.until.len()
     }
+
+    /// Bytes of the entries and of their names.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.until.len();
+        tree_bytes::<Revocable, Time>(entries)
+            + tree_bytes::<(Time, Revocable), ()>(entries)
+            + self.name_bytes.get()
+    }
+
+    /// Asserts that the names that are kept are counted, and nothing else.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check_bytes(&self) {
+        let counted: usize = self.until.keys().map(name_bytes).sum();
+        assert_eq!(self.name_bytes.get(), counted, "bytes of the names that are revoked");
+        assert_eq!(self.until.len(), self.ends.len(), "each revocation ends once");
+    }
+}
+
+fn name_bytes(revoked: &Revocable) -> usize {
+    shared_bytes(revoked.name().as_str().len())
 }
 
 #[cfg(test)]
@@ -121,7 +155,10 @@ mod tests {
         assert!(revocations.set(user("new"), at(900), at(101), 3), "the second one has ended");
         assert!(!revocations.set(user("newer"), at(900), at(101), 3));
         assert_eq!((revocations.len(), revocations.ends.len()), (3, 3));
+        revocations.check_bytes();
+        assert!(revocations.bytes() > 3 * 32, "{}", revocations.bytes());
         revocations.drop_ended(at(900));
         assert_eq!((revocations.len(), revocations.ends.len()), (0, 0));
+        assert_eq!(revocations.bytes(), 0);
     }
 }

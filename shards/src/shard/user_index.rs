@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use crate::id::{ConnId, ShardId};
 use crate::identity::{Identity, Name, Revocable};
+use crate::memory::{Sum, shared_bytes, tree_bytes};
 
 /// The connections on this shard by what is known of their clients.
 ///
@@ -14,16 +15,20 @@ use crate::identity::{Identity, Name, Revocable};
 pub(super) struct UserIndex {
     by_subject: BTreeSet<(Name, ConnId)>,
     by_token: BTreeSet<(Name, ConnId)>,
+    /// Of what is known of these clients.
+    identity_bytes: Sum,
 }
 
 impl UserIndex {
     pub(super) fn add(&mut self, identity: &Identity, conn: ConnId) {
+        self.identity_bytes.add(identity_bytes(identity));
         let Identity { subject, token_id, .. } = identity;
         self.by_subject.extend(subject.clone().map(|name| (name, conn)));
         self.by_token.extend(token_id.clone().map(|name| (name, conn)));
     }
 
     pub(super) fn remove(&mut self, identity: &Identity, conn: ConnId) {
+        self.identity_bytes.take_off(identity_bytes(identity));
         if let Some(name) = &identity.subject {
             self.by_subject.remove(&(name.clone(), conn));
         }
@@ -49,10 +54,30 @@ impl UserIndex {
         }
     }
 
+    /// Bytes of the entries, and of what is known of these clients.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.by_subject.len() + self.by_token.len();
+        tree_bytes::<(Name, ConnId), ()>(entries) + self.identity_bytes.get()
+    }
+
+    /// Asserts that what is known of these clients is counted, and nothing else.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check_bytes<'a>(&self, identities: impl Iterator<Item = &'a Identity>) {
+        let counted: usize = identities.map(identity_bytes).sum();
+        assert_eq!(self.identity_bytes.get(), counted, "bytes of what is known of clients");
+    }
+
     #[cfg(any(test, debug_assertions))]
     pub(super) fn entries(&self) -> [&BTreeSet<(Name, ConnId)>; 2] {
         [&self.by_subject, &self.by_token]
     }
+}
+
+/// Bytes of what is known of one client. Names are shared, but with hardly any other.
+fn identity_bytes(identity: &Identity) -> usize {
+    let names = identity.subject.iter().chain(&identity.token_id);
+    let names: usize = names.map(|name| shared_bytes(name.as_str().len())).sum();
+    shared_bytes(size_of::<Identity>()) + names
 }
 
 fn of<'a>(

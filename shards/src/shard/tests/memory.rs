@@ -8,8 +8,10 @@ use crate::disconnect::Disconnect;
 use crate::envelope::Publication;
 use crate::format::RoomMessage;
 use crate::id::{ConnId, ShardId};
+use crate::identity::{Expiry, Identity, Name, Revocable};
 use crate::limits::Limits;
 use crate::memory::{MemoryStage, OthersMemory};
+use crate::mesh::Query;
 use crate::policy::SlowPolicy;
 use crate::room_name::RoomName;
 use crate::shard::{CloseStep, Full, Opening, SendEnd, Shard};
@@ -243,6 +245,38 @@ fn what_is_held_is_counted_by_capacity() {
     assert!(shard.memory().inbound >= held.inbound + 50_000);
     shard.on_outside_memory(12_345);
     assert_eq!(shard.memory().outside, 12_345);
+    shard.check();
+}
+
+#[test]
+fn what_is_known_of_clients_and_what_is_revoked_is_counted_while_it_is_kept() {
+    const BYTES: usize = 200;
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let at = Time::default() + Duration::from_secs(60);
+    let name = |n: usize| Name::new(&format!("{n:0>BYTES$}")).expect("a name");
+    let opening = |n: usize| {
+        let expires = Expiry { at, unix_millis: 0 };
+        let identity = Identity::new(Some(name(n)), Some(name(n)), Some(expires));
+        Opening { identity: Some(identity.into()), ..Opening::default() }
+    };
+    let before = shard.memory().connections;
+    let conns: Vec<ConnId> = (0..100).map(|n| shard.open(opening(n))).collect();
+    let held = shard.memory().connections;
+    assert!(held >= before + 100 * 2 * BYTES, "{held} bytes, and {before} before");
+    shard.check();
+    conns.into_iter().for_each(|conn| assert!(shard.close(conn, Disconnect::Kicked)));
+    shard.begin_quantum();
+    let kept = shard.memory().connections;
+    assert!(kept + 100 * 2 * BYTES <= held, "{kept} bytes, and {held} before");
+    for n in 0..100 {
+        let revoked = Revocable::Subject(name(n));
+        shard.answer(Query::Revoke { revoked, until: at });
+    }
+    let revoked = shard.memory().connections;
+    assert!(revoked >= kept + 100 * BYTES, "{revoked} bytes, and {kept} before");
+    shard.check();
+    shard.on_time(at + Duration::from_secs(1));
+    assert!(shard.memory().connections + 100 * BYTES <= revoked, "they are over");
     shard.check();
 }
 
