@@ -130,6 +130,8 @@ impl Rates {
         if !self.is_on {
             return None;
         }
+        // Whatever is limited: what follows may have to wait, and only that time is caught up.
+        self.refill(slot, now);
         let of_messages = self.count(slot, Rate::Messages, u64::from(messages), now);
         let of_bytes = self.count(slot, Rate::Bytes, bytes as u64, now);
         match (of_messages, of_bytes) {
@@ -151,19 +153,26 @@ impl Rates {
         if limit.amount == 0 || amount == 0 {
             return None;
         }
+        self.refill(slot, now);
         let meter = &mut self.meters[slot as usize];
-        if meter.at != now {
-            let time = now.since(std::mem::replace(&mut meter.at, now));
-            for (bucket, limit) in meter.buckets.iter_mut().zip(self.limits) {
-                bucket.refill(limit, time);
-            }
-        }
         let closes = match meter.buckets[rate as usize].take(limit, amount) {
             Outcome::Passes => return None,
             Outcome::Refused => false,
             Outcome::Closes => true,
         };
         Some(Excess { rate, most: limit.amount, closes })
+    }
+
+    /// A connection was read up to now.
+    fn refill(&mut self, slot: u32, now: Time) {
+        let meter = &mut self.meters[slot as usize];
+        if meter.at == now {
+            return;
+        }
+        let time = now.since(std::mem::replace(&mut meter.at, now));
+        for (bucket, limit) in meter.buckets.iter_mut().zip(self.limits) {
+            bucket.refill(limit, time);
+        }
     }
 }
 
@@ -185,6 +194,20 @@ mod tests {
         assert_eq!(rates.count_input(1_000_000, usize::MAX, u32::MAX, Time::default()), None);
         assert_eq!(rates.count(1_000_000, Rate::Joins, 1, Time::default()), None);
         assert_eq!(rates.meters.capacity(), 0);
+    }
+
+    #[test]
+    fn only_the_time_in_which_a_connection_was_not_read_is_caught_up() {
+        let mut rates = rates(|limits| limits.joins_per_second = 1);
+        rates.open(0, Time::default());
+        let after = |millis: u64| Time::from_nanos(millis * 1_000_000);
+        assert_eq!(rates.count(0, Rate::Joins, 1, after(0)), None);
+        // It is silent for a minute, and then a message that is no join waits for two seconds.
+        assert_eq!(rates.count_input(0, 20, 1, after(60_000)), None);
+        rates.catch_up(0, after(62_000));
+        let passed =
+            (0..10).take_while(|_| rates.count(0, Rate::Joins, 1, after(62_000)).is_none());
+        assert_eq!(passed.count(), 3, "a second's worth, and what came while it waited");
     }
 
     #[test]

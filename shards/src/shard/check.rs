@@ -10,7 +10,9 @@ use super::directory::Directory;
 use super::expiries::Expiries;
 use super::host::Host;
 use super::slow::DIRECT_EXCESS_MAX;
+use crate::connection::inbound::Pending;
 use crate::connection::{Connection, Membership, MembershipState, Phase, Wait, WriteState};
+use crate::id::ConnId;
 use crate::identity::Name;
 use crate::log::Pin;
 use crate::place::{MembershipIndex, Slot};
@@ -28,6 +30,15 @@ impl Shard {
     pub fn check(&self) {
         self.home.check();
         check_host(&self.host);
+    }
+
+    /// How many bytes of a client wait to be decoded, and whether a text that was decoded waits to be
+    /// read, for tests that count what was; none when the connection is gone.
+    #[doc(hidden)]
+    pub fn unread_input(&self, id: ConnId) -> Option<(usize, bool)> {
+        let slot = self.host.directory.find(id)?;
+        let Some(inbound) = &*self.host.directory[slot].inbound else { return Some((0, false)) };
+        Some((inbound.undecoded(), matches!(inbound.pending, Some(Pending::Text(_)))))
     }
 
     /// Whether a pass over this room's members is under way, for tests that count such moments.

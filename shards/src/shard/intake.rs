@@ -70,7 +70,9 @@ impl Intake<'_> {
         }
         // The client could not be heard while nothing was read: its clocks stood still.
         self.0.directory[slot].last_received = self.0.now;
-        self.0.rates.catch_up(slot.number(), self.0.now);
+        if self.0.directory[slot].format.is_read() {
+            self.0.rates.catch_up(slot.number(), self.0.now);
+        }
         self.0.directory.set_wait(slot, None);
         if let Some(mut inbound) = self.take_inbound(slot) {
             inbound.begun = inbound.begun.map(|_| self.0.now);

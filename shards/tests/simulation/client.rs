@@ -9,6 +9,7 @@ use corecast_shards::{CallKind, ConnId, Disconnect, Format, Time, Verdict};
 use crate::chance::Chance;
 use crate::count::Happened;
 use crate::faults::Faults;
+use crate::rates::{Kind, Meter, Spoken};
 use crate::rights::{Rights, Ruling};
 use crate::tokens::{Known, Token};
 use crate::view::View;
@@ -65,10 +66,14 @@ pub(crate) struct Client {
     /// It has said its last word.
     pub(crate) doomed: bool,
     pub(crate) next_id: u64,
-    /// What the program will be called for, in this order.
-    pub(crate) said: VecDeque<CallKind>,
+    /// What the program will be called for, in this order, by its number.
+    pub(crate) said: VecDeque<(u64, CallKind)>,
     /// What the program will say to what it is asked, and with which data, in the same order.
-    pub(crate) verdicts: VecDeque<(Verdict, Option<Box<str>>)>,
+    pub(crate) verdicts: VecDeque<(u64, Verdict, Option<Box<str>>)>,
+    /// How fast it may speak, what it has said that is not decoded, and what is not read.
+    pub(crate) meter: Option<Meter>,
+    pub(crate) spoken: VecDeque<Spoken>,
+    pub(crate) unread: Option<Spoken>,
     /// What the verifier will say of its tokens, in the same order; none of those that it refuses.
     pub(crate) tokens: VecDeque<Option<Token>>,
     pub(crate) heard: Time,
@@ -162,6 +167,9 @@ impl Client {
             next_id: 0,
             said: VecDeque::new(),
             verdicts: VecDeque::new(),
+            meter: None,
+            spoken: VecDeque::new(),
+            unread: None,
             tokens: VecDeque::new(),
             heard: Time::default(),
             commented_at: Time::default(),
@@ -234,6 +242,9 @@ impl Client {
             let end = if last { bytes.len() } else { chance.within(at, bytes.len()) };
             let opcode = if piece == 1 { Opcode::Text } else { Opcode::Continuation };
             self.frame(opcode, last, &bytes[at..end], chance);
+            if let Some(spoken) = self.spoken.back_mut().filter(|_| last) {
+                spoken.text = json.to_owned();
+            }
             if !last && chance.happens(0.3) {
                 self.frame(Opcode::Ping, true, b"between", chance);
             }
@@ -253,6 +264,33 @@ impl Client {
         if !self.in_fragments {
             self.ends.push_back(self.handed + self.out.len());
         }
+        if fin {
+            self.note_spoken(opcode);
+        }
+    }
+
+    /// What it said last is for the program.
+    pub(crate) fn will_call(&mut self, call: CallKind) {
+        self.said.push_back((self.view.serial, call));
+    }
+
+    fn note_spoken(&mut self, opcode: Opcode) {
+        self.view.serial += 1;
+        if self.meter.is_none() {
+            return;
+        }
+        let kind = match opcode {
+            Opcode::Text | Opcode::Continuation => Kind::Text,
+            Opcode::Binary => Kind::Binary,
+            _ => Kind::Control,
+        };
+        let (serial, end) = (self.view.serial, self.handed + self.out.len());
+        self.spoken.push_back(Spoken { serial, end, kind, text: String::new() });
+    }
+
+    /// What it said last is never decoded.
+    pub(crate) fn note_violation(&mut self) {
+        self.spoken.back_mut().into_iter().for_each(|spoken| spoken.kind = Kind::Violation);
     }
 
     /// Takes note at which time more of its bytes were handed in.

@@ -28,7 +28,8 @@ happenings! {
     // What clients and callers ask for, and get.
     GuidedIn GuidedOut GuidedButEnded ProgramRefused ExcludedByProgram
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
-    TooManyRoomsInAll TooManyMemberships BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
+    TooManyRoomsInAll TooManyMemberships RateLimited TooManyFrames
+    BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
     Forbidden Decided Rewritten Refreshed BadToken EvictedByToken Revoked
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
@@ -37,7 +38,7 @@ happenings! {
     StreamEndedIdle StreamWaited StreamGoneWhileJoining AllFormatsInOneRoom FormatJoinedMidPass FormatLeftMidPass
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedMidMessage EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
-    EndedKicked EndedExpired EndedTooBig EndedCapacity EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut
+    EndedKicked EndedExpired EndedTooBig EndedRate EndedCapacity EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut
 }
 
 /// One counter for each.

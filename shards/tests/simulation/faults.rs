@@ -6,6 +6,7 @@ use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
 use crate::policies::{self, Rule};
+use crate::rates;
 use crate::turns::Budgets;
 
 /// Every fault is a probability, of one occasion for it.
@@ -124,6 +125,7 @@ impl Setup {
         let sealed = [0.0, 0.0, 0.5, 1.0][bits / 180 % 4];
         config.hooks.binary = chance.happens(0.3);
         config.hooks.refresh = !(bits / 45).is_multiple_of(4);
+        rates::limit(&mut config.limits, &mut config.hooks.refresh, seed);
         let rooms = if chance.happens(0.15) { 40 } else { 10 };
         config.limits.rooms_per_connection = match rooms {
             40 => chance.within(6, 40),
@@ -178,6 +180,7 @@ impl Setup {
         (limits.total_rooms, limits.memberships) = (usize::MAX, usize::MAX);
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
         limits.memory_bytes = usize::MAX;
+        rates::lift(limits);
         setup
     }
 }
@@ -206,17 +209,20 @@ fn tuning(chance: &mut Chance) -> Tuning {
 fn memory_bytes(seed: u128) -> usize {
     let bits = (seed >> 64) as usize;
     match bits % 4 {
-        0 => [60, 120, 200, 300, 450][bits / 4 % 5] << 10,
+        0 => [60, 90, 120, 200, 300][bits / 4 % 5] << 10,
         _ => usize::MAX,
     }
 }
 
 /// In some worlds all shards together have few rooms, or few memberships.
 fn limit_in_all(limits: &mut Limits, seed: u128) {
-    if (seed >> 16) % 10 == 0 {
+    if limits.memory_bytes != usize::MAX {
+        return;
+    }
+    if (seed >> 16).is_multiple_of(10) {
         limits.total_rooms = 1 + (seed >> 24) as usize % 8;
     }
-    if (seed >> 32) % 10 == 0 {
+    if (seed >> 32).is_multiple_of(10) {
         limits.memberships = 4 + (seed >> 40) as usize % 56;
     }
 }

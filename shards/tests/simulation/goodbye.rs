@@ -13,6 +13,7 @@ impl World {
         let player = &self.clients[client];
         assert_eq!(player.parted, None, "a connection parts once");
         assert!(!player.closed, "a connection parts before it is closed");
+        self.count_input(client, Some(reason));
         self.check_reason(client, reason);
         let player = &self.clients[client];
         let joining = self.mesh.joining.iter().any(|(conn, _)| *conn == player.conn);
@@ -38,6 +39,10 @@ impl World {
             Disconnect::Idle => self.check_ends_idle(client),
             Disconnect::Capacity => self.check_ends_for_capacity(client),
             Disconnect::Expired => self.check_ends_expired(client),
+            Disconnect::Rate => {
+                assert!(player.meter.is_some(), "client {client} may speak as fast as it can");
+                Happened::EndedRate
+            }
             Disconnect::Shutdown => {
                 assert!(self.draining, "the server stays");
                 Happened::EndedShutdown

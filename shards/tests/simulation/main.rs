@@ -20,9 +20,10 @@
 //! 7. In a quarter of the worlds memory is short (`memory`): whatever is shed must be shed in time and from
 //!    clients that may lose something.
 //! 8. In some worlds all shards together may have few rooms, or few memberships (`totals`).
-//! 9. Everything that the run is for is counted (`count`); a run in which something happened too
-//!    rarely has shown nothing and fails.
-//! 10. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 9. In others clients may speak only so fast: a model says exactly what passes (`rates`).
+//! 10. Everything that the run is for is counted (`count`); a run in which something happened too
+//!     rarely has shown nothing and fails.
+//! 11. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -45,6 +46,7 @@ mod model;
 mod policies;
 mod program;
 mod quiet;
+mod rates;
 mod rights;
 mod script;
 mod sends;

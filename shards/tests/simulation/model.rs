@@ -94,7 +94,7 @@ impl Model {
         number
     }
 
-    fn number_of(&self, data: &str) -> usize {
+    pub(crate) fn number_of(&self, data: &str) -> usize {
         let number = self.numbered(data);
         assert_eq!(&*self.sayings[number].data, data, "message {number} is carried byte for byte");
         number

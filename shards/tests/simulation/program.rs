@@ -349,7 +349,7 @@ impl World {
     /// The program says what it was to say about this command.
     fn decide(&mut self, conn: ConnId, mut asked: AskedCommand) {
         let verdicts = &mut self.clients[self.by_conn[&conn]].verdicts;
-        let (verdict, rewritten) = verdicts.pop_front().expect("the program is asked once");
+        let (_, verdict, rewritten) = verdicts.pop_front().expect("the program is asked once");
         self.count.add(Happened::Decided);
         if let (AskedKind::Publish(said) | AskedKind::Broadcast(said), Some(data)) =
             (&mut asked.kind, rewritten)
@@ -410,7 +410,9 @@ impl World {
             _ => Happened::HandlerCalled,
         });
         if call.kind != CallKind::Connect {
-            let said = self.clients[self.by_conn[&call.conn]].said.pop_front();
+            let client = self.by_conn[&call.conn];
+            self.count_input(client, None);
+            let said = self.clients[client].said.pop_front().map(|(_, said)| said);
             assert_eq!(said.as_ref(), Some(&call.kind), "what {} said next", call.conn);
         }
         self.calls.push(call);

@@ -26,6 +26,7 @@ impl World {
         assert!(self.say_from_program(0, EVERYBODY, None), "nothing stands in the way");
         self.settle();
         self.ask_for_rooms();
+        (0..self.clients.len()).for_each(|client| self.count_input(client, None));
         self.check_quiet();
         self.check_commands();
         self.check_homes();

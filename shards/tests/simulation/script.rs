@@ -114,6 +114,7 @@ impl World {
 
     pub(crate) fn speak(&mut self, client: usize, json: &str) {
         let fragments = if self.chance.happens(0.1) { self.chance.within(2, 4) } else { 1 };
+        let fragments = fragments.min(self.setup.config.limits.frames_per_message);
         self.count.add_if(fragments > 1, Happened::FragmentedMessage);
         trace!(self, "client {client}: says {json:.200}");
         self.clients[client].text(json, fragments, &mut self.chance);
@@ -163,8 +164,9 @@ impl World {
             Some("forbidden") => Verdict::Forbidden("not \"now\"".into()),
             Some(_) => Verdict::Failed,
         };
-        player.said.push_back(CallKind::Command(asked));
-        player.verdicts.push_back((verdict, rewritten));
+        let serial = player.view.serial;
+        player.said.push_back((serial, CallKind::Command(asked)));
+        player.verdicts.push_back((serial, verdict, rewritten));
     }
 
     /// Makes up what a client says, and what of it is published: the same; or something else if the
@@ -385,7 +387,7 @@ impl World {
         let room = self.names[room].clone();
         let (event, id) = ("app".into(), Some("\"app\"".into()));
         let message = Message { event, data: data.into(), room: Some(room), id };
-        self.clients[client].said.push_back(CallKind::Event(message));
+        self.clients[client].will_call(CallKind::Event(message));
     }
 
     /// What a client says where the program has a format of its own.
@@ -395,14 +397,14 @@ impl World {
             return self.clients[client].frame(Opcode::Ping, true, b"ws", &mut self.chance);
         }
         self.speak(client, &text);
-        self.clients[client].said.push_back(CallKind::Text(text));
+        self.clients[client].will_call(CallKind::Text(text));
     }
 
     /// A binary message: for the program, or a sin.
     fn binary(&mut self, client: usize) {
         let payload = self.chance.next().to_be_bytes();
         self.clients[client].frame(Opcode::Binary, true, &payload, &mut self.chance);
-        self.clients[client].said.push_back(CallKind::Binary(payload.to_vec()));
+        self.clients[client].will_call(CallKind::Binary(payload.to_vec()));
     }
 
     /// Goes away without a word.
@@ -438,9 +440,29 @@ impl World {
         player.doomed = true;
     }
 
+    /// One frame more than a message may have, which is noticed when its header has come.
+    fn say_in_too_many_frames(&mut self, client: usize, frames_max: usize) {
+        self.count.add(Happened::TooManyFrames);
+        let player = &mut self.clients[client];
+        for frame in 0..=frames_max {
+            if frame == frames_max {
+                let begin = player.handed + player.out.len();
+                player.marks.push_back((begin + 1, Mark::End(Disconnect::TooBig)));
+            }
+            let opcode = if frame == 0 { Opcode::Text } else { Opcode::Continuation };
+            player.frame(opcode, frame == frames_max, b"x", &mut self.chance);
+        }
+        player.note_violation();
+        player.doomed = true;
+    }
+
     /// Does what it is closed for.
     fn sin(&mut self, client: usize) {
         let takes_binary = self.setup.config.hooks.binary;
+        let frames_max = self.setup.config.limits.frames_per_message;
+        if frames_max < 4 && self.chance.happens(0.5) {
+            return self.say_in_too_many_frames(client, frames_max);
+        }
         let player = &mut self.clients[client];
         let begin = player.handed + player.out.len();
         let reason = match self.chance.below(6) {
@@ -454,6 +476,7 @@ impl World {
             }
             2 => {
                 player.frame(Opcode::Text, true, b"\xff\xfe", &mut self.chance);
+                player.note_violation();
                 Disconnect::BadUtf8
             }
             3 => {
@@ -462,6 +485,7 @@ impl World {
             }
             _ if takes_binary => {
                 player.frame(Opcode::Continuation, true, b"of nothing", &mut self.chance);
+                player.note_violation();
                 Disconnect::Protocol
             }
             _ => {

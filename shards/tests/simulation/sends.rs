@@ -341,6 +341,9 @@ impl World {
             }
             return false;
         }
+        self.count_input(client, None);
+        let sender = &mut self.clients[client];
+        let shard = &mut self.shards[sender.shard];
         let read_max = shard.read_max(sender.conn).min(self.setup.read_bytes);
         let bytes = bytes_max.min(sender.out.len()).min(read_max);
         let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
@@ -376,6 +379,7 @@ impl World {
         trace!(self, "client {client}: {} bytes arrive", piece.len());
         self.shards[shard].receive(conn, piece);
         self.check_totals(shard);
+        self.count_input(client, None);
         let paused = !self.shards[shard].wants_read(conn);
         self.clients[client].paused |= paused;
         self.count.add_if(paused, Happened::Paused);

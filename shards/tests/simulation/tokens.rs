@@ -120,7 +120,7 @@ impl World {
             return self.await_bad_token(client, id);
         }
         let refresh = Refresh { token: (&*text).into(), id: id.as_deref().map(Into::into) };
-        self.clients[client].said.push_back(CallKind::Refresh(refresh));
+        self.clients[client].will_call(CallKind::Refresh(refresh));
         let token = match self.chance.below(8) {
             0 => None,
             1 => {

@@ -28,6 +28,8 @@ pub(crate) enum Line {
 pub(crate) struct Expected {
     /// As written.
     pub(crate) id: Option<String>,
+    /// The number of what the client had said last.
+    pub(crate) serial: u64,
     pub(crate) answer: Awaited,
 }
 
@@ -89,7 +91,9 @@ pub(crate) struct View {
     pub(crate) guided: Option<BTreeMap<usize, VecDeque<Guided>>>,
     /// Offsets that it heard of before the program did, by the program's token.
     pub(crate) known_first: BTreeMap<u64, u64>,
-    ids: BTreeMap<String, Line>,
+    pub(crate) ids: BTreeMap<String, Line>,
+    /// How many messages and control frames it has said.
+    pub(crate) serial: u64,
     /// Where each room was left, to come back to.
     pub(crate) left: BTreeMap<usize, (Rc<str>, u64)>,
     /// Offsets of its own messages that it does not get, as far as acks say.
@@ -153,6 +157,7 @@ impl View {
             guided: guided.then(BTreeMap::new),
             known_first: BTreeMap::new(),
             ids: BTreeMap::new(),
+            serial: 0,
             left: BTreeMap::new(),
             excluded: BTreeSet::new(),
             absent: BTreeSet::new(),
@@ -174,7 +179,8 @@ impl View {
         if let Some(id) = &id {
             assert!(self.ids.insert(id.clone(), line).is_none(), "the harness uses an id once");
         }
-        self.expected.entry(line).or_default().push_back(Expected { id, answer });
+        let serial = self.serial;
+        self.expected.entry(line).or_default().push_back(Expected { id, answer, serial });
     }
 
     pub(crate) fn line(&self, line: Line) -> impl Iterator<Item = &Expected> {
@@ -453,6 +459,7 @@ impl View {
                 court.count.add_if(code == "forbidden", Happened::Forbidden);
                 court.count.add_if(code == "handler_failed", Happened::HandlerFailed);
                 court.count.add_if(code == "bad_token", Happened::BadToken);
+                court.count.add_if(code == "rate_limited", Happened::RateLimited);
             }
             Awaited::Joined { .. } if code == "overloaded" => {
                 assert!(court.was_short, "there was memory enough");

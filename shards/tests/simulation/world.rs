@@ -17,10 +17,11 @@ use crate::mesh::Mesh;
 use crate::model::Model;
 use crate::policies;
 use crate::program::Asking;
+use crate::rates::Meter;
 use crate::rights::Rights;
 use crate::sends::Begun;
-use crate::turns::Sleeper;
 use crate::totals::Places;
+use crate::turns::Sleeper;
 use crate::view::{Court, View};
 
 pub(crate) struct World {
@@ -239,6 +240,7 @@ impl World {
 
     pub(crate) fn tell_time(&mut self, shard: usize) {
         self.note_ends(shard);
+        self.pass_time_of_rates(shard);
         self.time_at[shard] = self.now;
         self.tell_memory(shard);
         self.tell_totals(shard);
@@ -296,6 +298,7 @@ impl World {
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, rights, descriptor, faults, &mut self.chance);
         (new.format, new.known) = (format, known);
+        new.meter = Meter::new(&self.setup.config.limits);
         new.sealed = self.setup.sealed > 0.0 && self.chance.happens(self.setup.sealed);
         new.commented_at = self.time_at[shard];
         if let Some(view) = stream {
@@ -341,6 +344,7 @@ impl World {
 
     /// What a client's socket took goes before the judge.
     pub(crate) fn deliver(&mut self, client: usize, bytes: &[u8]) {
+        self.count_input(client, None);
         let chunks_dropped = self.chunks_dropped();
         let mut court = Court {
             model: &mut self.model,
