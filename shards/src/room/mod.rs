@@ -1,13 +1,17 @@
 //! One shard's part of a room: its members here and their log.
 
+mod back_pressure;
 #[cfg(any(test, debug_assertions))]
 mod check;
+pub(crate) mod gaps;
 mod member;
+mod passes;
+mod sends;
 pub(crate) mod table;
 
 use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
-use crate::log::{ChunkPool, Log, Pin, Rest, Space};
+use crate::log::{ChunkPool, Log, Pin};
 use crate::place::{MembershipIndex, Slot};
 use crate::policy::Policy;
 use crate::room_name::RoomName;
@@ -50,23 +54,6 @@ pub(crate) struct Room {
     /// Whether the room is in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
     pub(crate) back_pressure: BackPressure,
-}
-
-/// Messages that a member lost, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-}
-
-/// What a send brought one member.
-#[derive(Debug)]
-pub(crate) struct Advance {
-    /// Messages taken, the one that was cut included.
-    pub(crate) messages: u64,
-    pub(crate) complete: bool,
-    /// The rest of the message that was cut.
-    pub(crate) rest: Option<Rest>,
 }
 
 /// One pass over the members.
@@ -265,174 +252,6 @@ impl Room {
         member.cursor < self.end_for(member) || member.gap_from().is_some()
     }
 
-    /// Whether the log dropped messages that this member still was to get.
-    pub(crate) fn lost_its_place(&self, member: &Member) -> bool {
-        member.cursor < self.log.first().min(self.end_for(member))
-    }
-
-    /// Jumps over what was dropped and returns what is to be announced before the next message.
-    pub(crate) fn take_gap(&mut self, index: MemberIndex, pool: &mut ChunkPool) -> Option<Gap> {
-        if self.lost_its_place(&self.members[index]) {
-            let to = self.log.first().min(self.end_for(&self.members[index]));
-            self.skip(index, to, pool);
-        }
-        let from = self.members[index].take_gap(&mut pool.lists)?;
-        let member = &self.members[index];
-        let offset = |position| self.offset_of(member, position);
-        Some(Gap { from: offset(from), to: offset(member.cursor) - 1 })
-    }
-
-    /// Skips the messages before `to`, to be announced later.
-    pub(crate) fn skip(&mut self, index: MemberIndex, to: u64, pool: &mut ChunkPool) {
-        self.members[index].begin_gap(&mut pool.lists);
-        self.move_cursor(index, to, pool);
-    }
-
-    /// Skips the messages before the newest one that is for this member.
-    pub(crate) fn skip_to_newest(&mut self, index: MemberIndex, pool: &mut ChunkPool) {
-        let member = &self.members[index];
-        let newest = member.runs(self.end_for(member)).last().map(|run| run.end - 1);
-        if let Some(newest) = newest.filter(|newest| *newest > member.cursor) {
-            self.skip(index, newest, pool);
-        }
-    }
-
-    /// The newest message is not for this member.
-    pub(crate) fn exclude(&mut self, index: MemberIndex, pool: &mut ChunkPool) {
-        let newest = self.log.next() - 1;
-        let member = &mut self.members[index];
-        if member.departure().is_some() {
-            // No message is for it any more, and its cursor stays before the end of its own.
-            return;
-        }
-        if member.cursor == newest && member.in_flight == 0 {
-            self.move_cursor(index, newest + 1, pool);
-        } else {
-            member.add_excluded(newest, self.log.first(), &mut pool.lists);
-        }
-    }
-
-    /// How far one send can carry this member: the end of its messages, or where the send is full.
-    fn reach(&self, index: MemberIndex, space: &mut Space) -> u64 {
-        let member = &self.members[index];
-        let end = self.end_for(member);
-        for run in member.runs(end) {
-            let reached = self.log.reach(run.clone(), member.encoding, space);
-            if reached < run.end {
-                return reached;
-            }
-        }
-        end.max(member.cursor)
-    }
-
-    /// Begins a send to a member of as many messages as there is space for. Returns whether it
-    /// carries any. A member that is not carried to its end is held: the pass does not come back to
-    /// it.
-    pub(crate) fn begin_send(&mut self, index: MemberIndex, space: &mut Space) -> bool {
-        let reach = self.reach(index, space);
-        let member = &self.members[index];
-        if reach < self.end_for(member) && member.pin.is_none() {
-            self.pin(index, Pin::Held);
-        }
-        let member = &mut self.members[index];
-        if reach <= member.cursor {
-            return false;
-        }
-        let count = reach - member.cursor;
-        member.in_flight = u32::try_from(count).expect("a log has fewer than 2^32 messages");
-        self.sending_from = match self.sending {
-            0 => member.cursor,
-            _ => self.sending_from.min(member.cursor),
-        };
-        self.sending += 1;
-        true
-    }
-
-    /// Ends a member's send: moves its cursor past what was taken, which it takes off `taken`.
-    pub(crate) fn end_send(
-        &mut self,
-        index: MemberIndex,
-        taken: &mut usize,
-        pool: &mut ChunkPool,
-    ) -> Advance {
-        let in_flight = std::mem::take(&mut self.members[index].in_flight);
-        let advance = self.advance(index, in_flight, taken, pool);
-        self.sending -= 1;
-        if self.sending == 0 && self.members[index].pin.is_none() && advance.complete {
-            self.free_log(pool);
-        }
-        advance
-    }
-
-    fn advance(
-        &mut self,
-        index: MemberIndex,
-        in_flight: u32,
-        taken: &mut usize,
-        pool: &mut ChunkPool,
-    ) -> Advance {
-        let member = &self.members[index];
-        let to = member.cursor + u64::from(in_flight);
-        let mut advance = Advance { messages: 0, complete: true, rest: None };
-        let mut cursor = to;
-        for run in member.runs(to) {
-            let bytes = self.log.bytes_of(run.clone(), member.encoding);
-            let end = if *taken >= bytes {
-                *taken -= bytes;
-                run.end
-            } else {
-                let cut = self.log.cut(run.clone(), member.encoding, std::mem::take(taken));
-                (cursor, advance.rest, advance.complete) = (cut.cursor, cut.rest, false);
-                cut.cursor
-            };
-            advance.messages += end - run.start;
-            if !advance.complete {
-                break;
-            }
-        }
-        self.move_cursor(index, cursor, pool);
-        advance
-    }
-
-    /// Begins a pass unless one is under way.
-    pub(crate) fn begin_pass(&mut self) {
-        let (end, end_bytes) = (self.log.next(), self.log.appended_bytes());
-        if self.pass.is_none() {
-            let accepted = self.accepted.take();
-            self.pass = Some(Pass { visited: 0, end, end_bytes, accepted });
-        }
-    }
-
-    /// The newest message was accepted at this time.
-    pub(crate) fn keep_accepted(&mut self, accepted: Time) {
-        let oldest = self.accepted.map_or(accepted, |oldest| oldest.min(accepted));
-        self.accepted = Some(oldest);
-    }
-
-    /// Which member the pass visits next.
-    pub(crate) fn next_member(&mut self) -> Option<MemberIndex> {
-        let pass = self.pass.as_mut()?;
-        let index = MemberIndex::new(pass.visited);
-        if index.get() >= self.members.len() {
-            return None;
-        }
-        pass.visited += 1;
-        Some(index)
-    }
-
-    pub(crate) fn pass_is_under_way(&self) -> bool {
-        self.pass.is_some()
-    }
-
-    /// Ends a pass that has visited every member. Returns when the oldest message was accepted that
-    /// it was the first to carry, and whether newer messages need another pass.
-    pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> (Option<Time>, bool) {
-        let pass = self.pass.take().expect("only a pass that began ends");
-        (self.low_water, self.low_water_bytes) = (pass.end, pass.end_bytes);
-        self.free_log(pool);
-        (pass.accepted, self.log.next() > pass.end)
-    }
-
     /// Frees the segments of the log that no member needs.
     pub(crate) fn free_log(&mut self, pool: &mut ChunkPool) {
         if self.members.is_empty() {
@@ -465,29 +284,16 @@ impl Room {
         #[cfg(debug_assertions)]
         self.assert_no_member_lost(first);
     }
-
-    /// Decides whether publishers are too fast; returns whether the home is to learn of it.
-    ///
-    /// Counted are the bytes from where the previous pass began: the backlog of slow members costs
-    /// them their place in the log, and does not pause publishers.
-    pub(crate) fn judge_back_pressure(&mut self) -> bool {
-        let waiting = self.log.appended_bytes() - self.low_water_bytes;
-        let bytes_max = self.policy.log_bytes as u64;
-        self.back_pressure.wanted = match self.back_pressure.wanted {
-            true => waiting >= bytes_max / 4,
-            false => waiting > bytes_max / 2,
-        };
-        self.back_pressure.announced != Some(self.back_pressure.wanted)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::gaps::Gap;
     use super::*;
     use crate::policy::SlowPolicy;
     use crate::tuning::Tuning;
 
-    fn room(members: u32) -> (Room, ChunkPool) {
+    pub(super) fn room(members: u32) -> (Room, ChunkPool) {
         let policy = Policy { slow: SlowPolicy::Skip, log_bytes: 100 };
         let name = RoomName::new("r").expect("legal");
         let mut room = Room::new(name, ShardId::new(0), policy, Log::new(1, 16 << 10));
@@ -502,36 +308,12 @@ mod tests {
         room.add(Slot::new(slot), MembershipIndex::default(), Encoding::WebSocket, next, pool);
     }
 
-    fn first() -> MemberIndex {
+    pub(super) fn first() -> MemberIndex {
         MemberIndex::new(0)
     }
 
-    fn publish(room: &mut Room, pool: &mut ChunkPool) {
+    pub(super) fn publish(room: &mut Room, pool: &mut ChunkPool) {
         room.append(&Frames::one(Encoding::WebSocket, &[0; 10]), pool);
-    }
-
-    #[test]
-    fn a_pass_visits_every_member_that_stays() {
-        for visited_before in 0..6 {
-            for leaver in 0..6_u32 {
-                let (mut room, mut pool) = room(6);
-                room.begin_pass();
-                let mut seen: Vec<u32> = (0..visited_before)
-                    .map(|_| room.next_member().expect("six"))
-                    .map(|index| index.get() as u32)
-                    .collect();
-                let index =
-                    room.members.iter().position(|m| m.slot == Slot::new(leaver)).expect("there");
-                room.remove(MemberIndex::new(index as u32), &mut pool);
-                while let Some(index) = room.next_member() {
-                    seen.push(room.members[index].slot.number());
-                }
-                seen.retain(|slot| *slot != leaver);
-                seen.sort_unstable();
-                let expected: Vec<u32> = (0..6).filter(|slot| *slot != leaver).collect();
-                assert_eq!(seen, expected, "{visited_before} visited, {leaver} left");
-            }
-        }
     }
 
     #[test]
@@ -550,42 +332,6 @@ mod tests {
         room.move_cursor(first(), 6, &mut pool);
         assert_eq!(room.members[0].cursor, 7);
         assert_eq!(room.members[0].heap_bytes(), 0);
-    }
-
-    #[test]
-    fn a_member_that_has_caught_up_steps_over_its_own_message() {
-        let (mut room, mut pool) = room(2);
-        room.pin(first(), Pin::Slow);
-        publish(&mut room, &mut pool);
-        room.exclude(first(), &mut pool);
-        assert_eq!(room.members[0].cursor, 2);
-        assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
-    }
-
-    #[test]
-    fn the_newest_message_is_the_last_one_that_is_for_the_member() {
-        // Messages that are not for the member, and where it jumps to among eight.
-        let rows: [(&[u64], u64, Option<Gap>); 4] = [
-            (&[], 8, Some(Gap { from: 1, to: 7 })),
-            (&[8], 7, Some(Gap { from: 1, to: 6 })),
-            (&[3, 6, 7, 8], 5, Some(Gap { from: 1, to: 4 })),
-            (&[2, 3, 4, 5, 6, 7, 8], 1, None),
-        ];
-        for (excluded, cursor, gap) in rows {
-            let (mut room, mut pool) = room(1);
-            room.pin(first(), Pin::Slow);
-            for position in 1..=8 {
-                publish(&mut room, &mut pool);
-                if excluded.contains(&position) {
-                    room.exclude(first(), &mut pool);
-                }
-            }
-            room.skip_to_newest(first(), &mut pool);
-            assert_eq!(room.members[0].cursor, cursor, "without {excluded:?}");
-            assert_eq!(room.take_gap(first(), &mut pool), gap, "without {excluded:?}");
-            room.skip_to_newest(first(), &mut pool);
-            assert_eq!(room.take_gap(first(), &mut pool), None, "it is there already");
-        }
     }
 
     #[test]
@@ -608,28 +354,5 @@ mod tests {
         assert_eq!(room.offset_before(&room.members[0]), 0, "the gap is still to be announced");
         assert_eq!(room.take_gap(first(), &mut pool), Some(Gap { from: 1, to: 8 }));
         assert!(!room.is_behind(&room.members[0]) && room.is_behind(&room.members[1]));
-    }
-
-    #[test]
-    fn pause_and_resume_have_a_distance() {
-        let (mut room, mut pool) = room(1);
-        for _ in 0..5 {
-            publish(&mut room, &mut pool);
-        }
-        assert!(!room.judge_back_pressure(), "50 bytes are not more than half");
-        publish(&mut room, &mut pool);
-        assert!(room.judge_back_pressure());
-        room.back_pressure.announced = Some(true);
-        room.begin_pass();
-        for _ in 0..3 {
-            publish(&mut room, &mut pool);
-        }
-        room.move_cursor(first(), 7, &mut pool);
-        room.end_pass(&mut pool);
-        assert!(!room.judge_back_pressure(), "30 bytes are not below a quarter");
-        room.begin_pass();
-        room.move_cursor(first(), 10, &mut pool);
-        room.end_pass(&mut pool);
-        assert!(room.judge_back_pressure());
     }
 }

@@ -25,8 +25,9 @@ use crate::log::Pin;
 use crate::memory::MemoryStage;
 use crate::place::{MembershipIndex, Slot};
 use crate::policy::SlowPolicy;
+use crate::room::MemberIndex;
+use crate::room::gaps::Gap;
 use crate::room::table::RoomKey;
-use crate::room::{Gap, MemberIndex};
 use crate::timers::Timer;
 
 /// How long a socket may take nothing while more direct bytes wait for it than `own_bytes`. Callers
