@@ -304,6 +304,7 @@ impl Connection {
     }
 
     /// Until when its client may stay, if that is limited.
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn expires(&self) -> Option<Time> {
         Some(self.identity.as_ref()?.expires?.at)
     }

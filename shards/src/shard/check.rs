@@ -184,7 +184,7 @@ fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
 
 /// Each connection whose client may stay up to a time is found when that comes, and no other.
 fn check_expiries(host: &Host) {
-    let mut entries: HashSet<_> = host.expiries.iter().copied().collect();
+    let mut entries: HashSet<_> = host.clients.expiries.iter().copied().collect();
     for slot in host.directory.connections.slots() {
         let connection = &host.directory[slot];
         let Some(at) = connection.expires() else { continue };
@@ -204,7 +204,7 @@ fn check_users(host: &Host) {
         expected[0].extend(identity.subject.as_ref().map(entry));
         expected[1].extend(identity.token_id.as_ref().map(entry));
     }
-    let found = host.users.entries();
+    let found = host.clients.users.entries();
     assert!(found == [&expected[0], &expected[1]], "{found:?} and not {expected:?}");
 }
 

@@ -91,11 +91,8 @@ impl Host {
     /// Nothing is known of the connection's client any more, and nothing is due for it.
     pub(super) fn forget_client(&mut self, slot: Slot) {
         let conn = self.directory.id(slot);
-        if let Some(expires) = self.directory[slot].expires() {
-            self.expiries.remove(expires, conn);
-        }
         if let Some(identity) = self.directory[slot].identity.take() {
-            self.users.remove(&identity, conn);
+            self.clients.leave(&identity, conn);
         }
     }
 
@@ -112,7 +109,7 @@ impl Host {
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
         let words = self.close_texts.take(slot, reason);
-        let head = self.take_head(slot);
+        let head = self.heads.take(slot);
         let format = self.directory[slot].format;
         let code = code_to_send(&self.directory[slot], reason);
         self.directory.change_direct(slot, |direct| {

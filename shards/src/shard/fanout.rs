@@ -1,14 +1,9 @@
-//! Which connection is sent to next: passes over rooms, in quanta.
+//! Which rooms wait for their pass, and what is left of the quantum.
 
 use std::collections::VecDeque;
 
-use super::deferred_to_home::send_deferred;
-use super::host::Host;
-use crate::connection::WriteState;
-use crate::log::Pin;
-use crate::place::Slot;
+use crate::room::Room;
 use crate::room::table::{RoomKey, Rooms};
-use crate::room::{MemberIndex, Room};
 use crate::time::Time;
 use crate::tuning::Tuning;
 
@@ -57,8 +52,31 @@ impl Fanout {
         self.next_room(rooms);
     }
 
+    /// The room whose pass runs.
+    pub(super) fn room(&self) -> Option<RoomKey> {
+        self.quantum.room
+    }
+
+    /// One more member was looked at.
+    pub(super) fn count_look(&mut self) {
+        self.quantum.members_left -= 1;
+    }
+
+    /// One more send was begun.
+    pub(super) fn count_send(&mut self) {
+        self.quantum.sends_left -= 1;
+    }
+
+    /// A room's pass has ended, whose oldest message was accepted then; it may need another one.
+    pub(super) fn end_pass(&mut self, key: RoomKey, accepted: Option<Time>, again: bool) {
+        if again {
+            self.dirty.push_back(key);
+        }
+        self.quantum.accepted.extend(accepted);
+    }
+
     /// Goes on with the next room in the queue, if one is left.
-    fn next_room(&mut self, rooms: &mut Rooms) {
+    pub(super) fn next_room(&mut self, rooms: &mut Rooms) {
         self.quantum.room = None;
         while self.quantum.rooms_left > 0 {
             self.quantum.rooms_left -= 1;
@@ -75,7 +93,7 @@ impl Fanout {
     }
 
     /// Whether the quantum may begin a send, when `offered` bytes were ever offered.
-    fn goes_on(&self, offered: u64) -> bool {
+    pub(super) fn goes_on(&self, offered: u64) -> bool {
         let quantum = &self.quantum;
         quantum.sends_left > 0 && quantum.members_left > 0 && offered < quantum.offered_max
     }
@@ -104,92 +122,5 @@ impl Fanout {
     #[cfg(any(test, debug_assertions))]
     pub(super) fn holds(&self, key: RoomKey) -> bool {
         self.quantum.room == Some(key) || self.dirty.contains(&key)
-    }
-}
-
-impl Host {
-    /// Begins the next send of a connection that has direct frames or is writable again.
-    pub(super) fn next_direct_send(&mut self) -> Option<Slot> {
-        while let Some(slot) = self.queues.ready.pop_front() {
-            if !std::mem::take(&mut self.directory[slot].ready) {
-                continue;
-            }
-            if self.directory[slot].write_state() == WriteState::Idle && self.begin_send(slot) {
-                return Some(slot);
-            }
-        }
-        None
-    }
-
-    /// Begins the next send of this quantum; none when the quantum is over.
-    pub(super) fn next_room_send(&mut self) -> Option<Slot> {
-        while self.fanout.goes_on(self.counters.offered) {
-            let key = self.fanout.quantum.room?;
-            if !self.directory.rooms.get(key).is_some_and(Room::pass_is_under_way) {
-                // The room's last member has left, and perhaps another room has taken its key.
-                self.fanout.next_room(&mut self.directory.rooms);
-                continue;
-            }
-            let Some(index) = self.directory[key].next_member() else {
-                self.end_pass(key);
-                self.fanout.next_room(&mut self.directory.rooms);
-                continue;
-            };
-            self.fanout.quantum.members_left -= 1;
-            let slot = self.directory[key].members[index].slot;
-            if self.try_send_to(key, index, slot) {
-                self.fanout.quantum.sends_left -= 1;
-                return Some(slot);
-            }
-        }
-        None
-    }
-
-    /// Looks at one member; returns whether a send was begun.
-    fn try_send_to(&mut self, key: RoomKey, index: MemberIndex, slot: Slot) -> bool {
-        let room = &self.directory[key];
-        let member = &room.members[index];
-        match self.directory[slot].write_state() {
-            WriteState::Idle => {
-                if !room.is_behind(member) {
-                    return false;
-                }
-                let membership = member.membership;
-                self.directory[slot].mark_behind(membership);
-                self.begin_send(slot)
-            }
-            WriteState::Blocked | WriteState::Held | WriteState::Dead => {
-                self.pass_by(key, index, slot);
-                self.directory.leave_behind(key, index, Pin::Slow);
-                false
-            }
-            // What its send does not carry makes it ready again when the send ends.
-            WriteState::Begun => {
-                self.directory.leave_behind(key, index, Pin::Held);
-                false
-            }
-        }
-    }
-
-    fn end_pass(&mut self, key: RoomKey) {
-        let (room, pool) = self.directory.rooms.with_pool(key);
-        let (accepted, again) = room.end_pass(pool);
-        room.dirty = again;
-        room.trim(pool);
-        if again {
-            self.fanout.dirty.push_back(key);
-        }
-        self.fanout.quantum.accepted.extend(accepted);
-        self.judge_back_pressure(key);
-        send_deferred(&mut self.outboxes, &mut self.directory);
-    }
-
-    /// Puts a connection in the queue of those that are sent to without a pass.
-    pub(super) fn make_ready(&mut self, slot: Slot) {
-        let connection = &mut self.directory[slot];
-        if !connection.ready {
-            connection.ready = true;
-            self.queues.ready.push_back(slot);
-        }
     }
 }

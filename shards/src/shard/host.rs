@@ -2,18 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use super::clients::Clients;
 use super::close_texts::CloseTexts;
 use super::directory::Directory;
-use super::expiries::Expiries;
 use super::fanout::Fanout;
+use super::heads::Heads;
 use super::outputs::Outputs;
 use super::pressure_state::Pressure;
-use super::revocations::Revocations;
-use super::user_index::UserIndex;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::id::{ConnId, ShardId};
-use crate::memory::{Budget, Sum};
 use crate::mesh::{Capacity, FromHome, Outboxes};
 use crate::place::Slot;
 use crate::rates::Rates;
@@ -29,8 +27,9 @@ use crate::wait_queue::WaitQueue;
 /// them.
 ///
 /// Each file beside this one decides one thing about connections, in methods of this type. None of
-/// them handles a client's message, which is for [`Intake`](super::intake::Intake), or ends an event,
-/// which is for [`Shard`](super::Shard).
+/// them handles a client's message, which is for [`Intake`](super::intake::Intake), begins or ends a
+/// send, which is for [`Sending`](super::send::Sending), sheds anything while memory is short, which is
+/// for [`Relief`](super::relief::Relief), or ends an event, which is for [`Shard`](super::Shard).
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) config: Config,
@@ -49,15 +48,10 @@ pub(super) struct Host {
     pub(super) timers: Timers,
     /// How fast connections speak.
     pub(super) rates: Rates,
-    pub(super) expiries: Expiries,
-    pub(super) users: UserIndex,
-    pub(super) revocations: Revocations,
+    pub(super) clients: Clients,
     pub(super) queues: Queues,
     pub(super) close_texts: CloseTexts,
-    /// The heads of event streams whose join has not ended.
-    pub(super) heads: HashMap<Slot, Box<[u8]>>,
-    /// Bytes of these heads.
-    pub(super) head_bytes: Sum,
+    pub(super) heads: Heads,
     pub(super) outputs: Outputs,
     /// Answers to second joins whose connection was sending when they came.
     pub(super) joins_after_send: BTreeMap<ConnId, Vec<FromHome>>,
@@ -71,10 +65,7 @@ pub(super) struct Host {
     /// Connections whose socket blocks.
     pub(super) blocked: u64,
     /// The memory of the whole process, and what is done while it is short.
-    pub(super) budget: Budget,
     pub(super) pressure: Pressure,
-    /// Bytes that the shard's thread holds beside the engine.
-    pub(super) outside_bytes: usize,
     pub(super) counters: Counters,
 }
 
@@ -136,13 +127,10 @@ impl Host {
             decided: HashSet::new(),
             timers: Timers::default(),
             rates: Rates::new(&config.limits),
-            expiries: Expiries::default(),
-            users: UserIndex::default(),
-            revocations: Revocations::default(),
+            clients: Clients::default(),
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
-            heads: HashMap::new(),
-            head_bytes: Sum::default(),
+            heads: Heads::default(),
             outputs: Outputs::default(),
             joins_after_send: BTreeMap::new(),
             spare_inbound: None,
@@ -150,9 +138,7 @@ impl Host {
             open_connections: 0,
             of_others: Totals::default(),
             blocked: 0,
-            budget: Budget::new(config.limits.memory_bytes),
-            pressure: Pressure::default(),
-            outside_bytes: 0,
+            pressure: Pressure::new(config.limits.memory_bytes),
             counters: Counters::default(),
             config,
         }

@@ -34,7 +34,10 @@ impl Host {
             }
         }
         self.directory[slot].memberships[at].end_join();
-        self.push_head(slot);
+        if let Some(head) = self.heads.take(slot) {
+            // The stream begins now: a client that has read this gets every later message.
+            self.push_direct(slot, &head);
+        }
         self.say(slot, &Fact::Joined { room: name, id: requester.id(), joined: &joined });
         self.on_change_ended(slot, membership.room);
         Some(joined)

@@ -2,9 +2,8 @@
 
 use super::Shard;
 use super::host::Host;
-use crate::connection::inbound::Inbound;
-use crate::memory::{HeapBytes, MemoryStage, MemoryUse, OthersMemory, block, map_bytes};
-use crate::place::Slot;
+use super::relief::Relief;
+use crate::memory::{HeapBytes, MemoryStage, MemoryUse, OthersMemory};
 
 impl Shard {
     /// The bytes that this shard holds now. Asking costs the same whatever the number of rooms and
@@ -19,52 +18,41 @@ impl Shard {
     /// than a turn: what arrived before a handshake, bodies of requests, ciphertext. It replaces what
     /// was said before.
     pub fn on_outside_memory(&mut self, bytes: usize) {
-        self.host.outside_bytes = bytes;
+        self.host.pressure.outside_bytes = bytes;
     }
 
     /// Event: the other shards and the process hold so much. From the next [`Shard::on_time`] on it
     /// counts against `memory_bytes`, together with what this shard holds.
     pub fn on_others_memory(&mut self, others: OthersMemory) {
-        self.host.budget.others = others;
+        self.host.pressure.budget.others = others;
     }
 
     /// How short memory is.
     pub fn memory_stage(&self) -> MemoryStage {
-        self.host.budget.stage()
+        self.host.pressure.budget.stage()
     }
 
     /// Compares what all shards hold with what they may.
     pub(super) fn judge_memory(&mut self) {
         let own = self.memory().total();
-        self.host.judge_memory(own);
-        self.home.set_short(self.host.is_short(MemoryStage::Refusing));
+        Relief(&mut self.host).judge(own);
+        self.home.set_short(self.host.pressure.is_short(MemoryStage::Refusing));
     }
 }
 
 impl Host {
     fn memory(&self) -> MemoryUse {
         let (connections, rooms) = (&self.directory.connections, &self.directory.rooms);
+        let of_clients = self.clients.bytes() + self.rates.bytes() + self.heads.bytes();
         MemoryUse {
-            connections: connections.bytes() + self.timers.bytes() + self.kept_beside_bytes(),
-            inbound: connections.inbound_bytes() + self.spare_bytes(),
+            connections: connections.bytes() + self.timers.bytes() + of_clients,
+            inbound: connections.inbound_bytes() + self.spare_inbound.heap_bytes(),
             direct: connections.direct_bytes(),
             rooms: rooms.bytes(),
             logs: rooms.pool.bytes(),
             mesh: self.outboxes.bytes(),
-            outside: self.outside_bytes,
+            outside: self.pressure.outside_bytes,
         }
-    }
-
-    /// What is kept beside the connections themselves: of few of them, by slot, and of their clients.
-    fn kept_beside_bytes(&self) -> usize {
-        let heads = map_bytes::<Slot, Box<[u8]>>(self.heads.capacity());
-        let of_clients = self.users.bytes() + self.expiries.bytes() + self.revocations.bytes();
-        heads + self.head_bytes.get() + self.rates.bytes() + of_clients
-    }
-
-    fn spare_bytes(&self) -> usize {
-        let spare = self.spare_inbound.as_ref();
-        spare.map_or(0, |spare| block(size_of::<Inbound>()) + spare.heap_bytes())
     }
 
     /// Asserts that whatever is counted as it changes is what a count finds.
@@ -75,10 +63,11 @@ impl Host {
         let directs = slots.filter_map(|slot| self.directory[slot].direct.as_ref());
         self.directory.rooms.check_bytes(directs.filter_map(|direct| direct.shared_rest()));
         self.timers.check();
-        let heads: usize = self.heads.values().map(|head| block(head.len())).sum();
-        assert_eq!(self.head_bytes.get(), heads, "bytes of the heads of event streams");
+        self.heads.check_bytes();
         let slots = self.directory.connections.slots();
-        self.users.check_bytes(slots.filter_map(|slot| self.directory[slot].identity.as_deref()));
-        self.revocations.check_bytes();
+        self.clients
+            .users
+            .check_bytes(slots.filter_map(|slot| self.directory[slot].identity.as_deref()));
+        self.clients.revocations.check_bytes();
     }
 }

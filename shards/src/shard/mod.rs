@@ -5,6 +5,7 @@ mod backpressure;
 mod asked;
 #[cfg(any(test, debug_assertions))]
 mod check;
+mod clients;
 mod close;
 mod close_texts;
 mod command;
@@ -14,10 +15,13 @@ mod expiries;
 mod fanout;
 mod from_home;
 mod hang_up;
+mod heads;
 mod host;
 mod intake;
 mod membership;
 mod memory;
+mod next_send;
+mod not_taken;
 mod open;
 mod opening;
 mod outputs;
@@ -26,6 +30,7 @@ mod pressure;
 mod pressure_state;
 mod program;
 mod refresh;
+mod relief;
 mod revocations;
 mod seam;
 mod send;
@@ -43,9 +48,9 @@ use crate::home::Home;
 use crate::id::ShardId;
 use host::Host;
 pub use host::SendEnd;
+pub use not_taken::{Full, Refused, Unsent};
 pub use opening::Opening;
 pub use outputs::{CloseStep, Outputs};
-pub use program::{Full, Refused, Unsent};
 
 /// One core's whole state: its connections, its part of every room, and the rooms it is home to.
 ///

@@ -13,7 +13,6 @@ use crate::format::{Fact, Format, Welcome};
 use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::identity::Identity;
-use crate::memory::block;
 use crate::place::Slot;
 use crate::room_name::RoomName;
 use crate::timers::Timer;
@@ -89,8 +88,7 @@ impl Host {
     /// An event stream is granted, which begins with this head. The caller has it join its room.
     pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
         let slot = self.new_connection(Format::Sse);
-        self.head_bytes.add(block(head.len()));
-        self.heads.insert(slot, head.into());
+        self.heads.keep(slot, head);
         slot
     }
 
@@ -98,30 +96,11 @@ impl Host {
     pub(super) fn identify(&mut self, slot: Slot, identity: Option<Arc<Identity>>) {
         let Some(identity) = identity else { return };
         let conn = self.directory.id(slot);
-        self.users.add(&identity, conn);
-        let is_revoked = self.refuses(&identity);
+        let may_stay = self.clients.enter(&identity, conn, self.now);
         self.directory[slot].identity = Some(identity);
-        let expires = self.directory[slot].expires();
-        if is_revoked || expires.is_some_and(|expires| expires <= self.now) {
-            return self.schedule_close(slot, Disconnect::Expired);
+        if !may_stay {
+            self.schedule_close(slot, Disconnect::Expired);
         }
-        if let Some(expires) = expires {
-            self.expiries.add(expires, conn);
-        }
-    }
-
-    /// Queues the head of an event stream, if it is not queued yet.
-    pub(super) fn push_head(&mut self, slot: Slot) {
-        if let Some(head) = self.take_head(slot) {
-            self.push_direct(slot, &head);
-        }
-    }
-
-    /// The head of an event stream, if it is not queued yet.
-    pub(super) fn take_head(&mut self, slot: Slot) -> Option<Box<[u8]>> {
-        let head = self.heads.remove(&slot)?;
-        self.head_bytes.take_off(block(head.len()));
-        Some(head)
     }
 
     fn new_connection(&mut self, format: Format) -> Slot {

@@ -1,5 +1,6 @@
-//! How far a shard is with what it does while memory is short.
+//! How short memory is, and how far a shard is with what it does about that.
 
+use crate::memory::{Budget, MemoryStage};
 use crate::place::Slot;
 use crate::time::Time;
 use crate::wait_queue::WaitQueue;
@@ -9,9 +10,12 @@ use crate::wait_queue::WaitQueue;
 pub(super) const STRIKE_BYTES_MIN: usize = 512;
 pub(super) const STRIKE_BYTES_MAX: usize = 1 << 20;
 
-/// Where a shard is with what it does while memory is short.
+/// How short the memory of the whole process is, and where a shard is with what it does about that.
 #[derive(Debug)]
 pub(super) struct Pressure {
+    pub(super) budget: Budget,
+    /// Bytes that the shard's thread holds beside the engine.
+    pub(super) outside_bytes: usize,
     /// When to look again, if anything is left to do.
     pub(super) due: Option<Time>,
     /// The slot from which the next look goes on, and how many of the next may still be held back.
@@ -25,9 +29,12 @@ pub(super) struct Pressure {
     pub(super) publishers: WaitQueue,
 }
 
-impl Default for Pressure {
-    fn default() -> Pressure {
+impl Pressure {
+    /// Of a process that may hold so many bytes.
+    pub(super) fn new(memory_bytes: usize) -> Pressure {
         Pressure {
+            budget: Budget::new(memory_bytes),
+            outside_bytes: 0,
             due: None,
             next_slot: 0,
             slots_left: 0,
@@ -36,9 +43,17 @@ impl Default for Pressure {
             publishers: WaitQueue::default(),
         }
     }
-}
 
-impl Pressure {
+    /// Whether memory is at least so short.
+    pub(super) fn is_short(&self, stage: MemoryStage) -> bool {
+        self.budget.stage() >= stage
+    }
+
+    /// Whether something is still to go on that was held back.
+    pub(super) fn has_held_back(&self) -> bool {
+        self.slots_left > 0 || !self.publishers.is_empty()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.due
     }

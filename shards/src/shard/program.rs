@@ -3,6 +3,8 @@
 use super::Shard;
 use super::directory::Seat;
 use super::intake::Intake;
+use super::not_taken::{Full, Refused, Unsent};
+use super::users::Users;
 use crate::connection::Wait;
 use crate::disconnect::{Close, Disconnect};
 use crate::envelope::ErrorCode;
@@ -14,49 +16,6 @@ use crate::room_name::RoomName;
 
 /// Questions that may wait above the capacity of one ring.
 const QUESTIONS_OVER_CAPACITY_MAX: usize = 64;
-
-/// The message was not accepted, and nothing has happened: the ring has no capacity, or the
-/// room's publishers are too fast. Try again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-impl std::fmt::Display for Full {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the message was not accepted because too many are on their way; try again")
-    }
-}
-
-impl std::error::Error for Full {}
-
-/// Why a join or leave of the program was not taken; nothing has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refused {
-    /// Not now: the ring has no capacity, an earlier join or leave of the same room has not ended, or
-    /// a room that the connection leaves still counts among its rooms.
-    /// It may be tried again in the next turn.
-    Busy,
-    /// The connection is closed or closes, its client has hung up, or the program does not know it.
-    Gone,
-    /// The connection is in as many rooms as it may, which is this many.
-    TooManyRooms(usize),
-    /// All connections together have as many memberships as may be, which is this many.
-    TooManyMemberships(usize),
-    /// The connection is not in this room.
-    NotAMember,
-}
-
-/// Why a frame for one connection was not queued; nothing has happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unsent {
-    /// The connection is closed or closes, its client has hung up, or the program does not know it.
-    Gone,
-    /// Too much waits for the client to read it. It may be tried again later.
-    Full,
-    /// The frame is larger than what may wait for one connection, `own_bytes`, which is this many.
-    TooLarge(usize),
-}
 
 /// What a client is sent of a failure whose details are not for it.
 pub(super) const HANDLER_FAILED: &str = "the server could not handle this message";
@@ -253,12 +212,12 @@ impl Shard {
                 Err(Unsent::TooLarge(limit)) => Answer::TooLarge(limit),
             },
             Query::Close(conn, reason) => Answer::Found(self.close(conn, reason)),
-            Query::User(user) => self.user(&user),
+            Query::User(user) => Users(self).user(&user),
             Query::EmitToUser { user, after, except, frame } => {
-                self.emit_to_user(&user, after, except, &frame)
+                Users(self).emit_to_user(&user, after, except, &frame)
             }
-            Query::CloseUser(user, close) => Answer::Closed(self.close_user(&user, &close)),
-            Query::Revoke { revoked, until } => self.revoke(revoked, until),
+            Query::CloseUser(user, close) => Answer::Closed(Users(self).close_user(&user, &close)),
+            Query::Revoke { revoked, until } => Users(self).revoke(revoked, until),
         }
     }
 

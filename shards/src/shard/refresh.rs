@@ -81,7 +81,7 @@ impl Intake<'_> {
         let words = match fresh.expires {
             _ if subject(fresh) != present => OTHER_SUBJECT,
             Some(expires) if expires.at <= self.0.now => EXPIRED,
-            _ if self.0.revocations.concern(fresh, self.0.now) => REVOKED,
+            _ if self.0.clients.revocations.concern(fresh, self.0.now) => REVOKED,
             _ => return None,
         };
         Some(What::Refuse(ErrorCode::BadToken, words.into()))

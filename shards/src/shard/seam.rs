@@ -3,6 +3,7 @@
 use super::deferred_to_home::send_deferred;
 use super::host::Host;
 use super::intake::Intake;
+use super::send::Sending;
 use super::{Outputs, SendEnd, Shard};
 use crate::config::Config;
 use crate::connection::WriteState;
@@ -67,8 +68,9 @@ impl Shard {
 
     /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Time> {
-        let Host { timers, expiries, pressure, .. } = &self.host;
-        let of_host = [timers.next_deadline(), expiries.next_deadline(), pressure.next_deadline()];
+        let Host { timers, clients, pressure, .. } = &self.host;
+        let expires = clients.expiries.next_deadline();
+        let of_host = [timers.next_deadline(), expires, pressure.next_deadline()];
         of_host.into_iter().chain([self.home.next_deadline()]).flatten().min()
     }
 
@@ -153,13 +155,13 @@ impl Shard {
 
     /// Output: begins the next send of a connection that has direct frames, or is writable again.
     pub fn next_direct_send(&mut self) -> Option<ConnId> {
-        let slot = self.host.next_direct_send()?;
+        let slot = Sending(&mut self.host).next_direct_send()?;
         Some(self.host.directory.id(slot))
     }
 
     /// Output: begins the next send of this quantum; none when the quantum is over.
     pub fn next_room_send(&mut self) -> Option<ConnId> {
-        let slot = self.host.next_room_send()?;
+        let slot = Sending(&mut self.host).next_room_send()?;
         Some(self.host.directory.id(slot))
     }
 
@@ -174,7 +176,7 @@ impl Shard {
     /// Event: a begun send has ended.
     pub fn end_send(&mut self, id: ConnId, end: SendEnd) {
         let Some(slot) = self.host.directory.find(id) else { return };
-        if self.host.end_send(slot, end) {
+        if Sending(&mut self.host).end_send(slot, end) {
             self.finish_event();
         }
     }

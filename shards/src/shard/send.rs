@@ -30,49 +30,54 @@ impl Directory {
     }
 }
 
-impl Host {
+/// A host that sends: what a connection's next send carries, and what its end changes.
+///
+/// The host itself only says that a connection is ready to be sent to, with [`Host::make_ready`].
+pub(super) struct Sending<'a>(pub(super) &'a mut Host);
+
+impl Sending<'_> {
     /// Begins a send of everything that waits for this connection: the rest of a cut frame, its
     /// direct frames, then its rooms' messages. Returns false when nothing waits.
     pub(super) fn begin_send(&mut self, slot: Slot) -> bool {
-        debug_assert_eq!(self.directory[slot].write_state(), WriteState::Idle);
+        debug_assert_eq!(self.0.directory[slot].write_state(), WriteState::Idle);
         // A member that lost its place, or has a gap to announce, belongs to a slow connection.
-        if self.directory[slot].slow && !self.announce_gaps(slot) {
-            self.directory.pin_behind(slot);
+        if self.0.directory[slot].slow && !self.0.announce_gaps(slot) {
+            self.0.directory.pin_behind(slot);
             return false;
         }
-        self.finish_departures(slot);
-        let connection = &self.directory[slot];
+        self.0.finish_departures(slot);
+        let connection = &self.0.directory[slot];
         if connection.close_reason().is_some() && connection.phase() != Phase::Closing {
-            self.directory.pin_behind(slot);
+            self.0.directory.pin_behind(slot);
             return false;
         }
-        if self.directory[slot].direct.is_some() {
-            self.directory.change_direct(slot, |direct| {
+        if self.0.directory[slot].direct.is_some() {
+            self.0.directory.change_direct(slot, |direct| {
                 direct.iter_mut().for_each(|direct| direct.begin());
             });
-            let iovecs = self.directory[slot].direct.iter().flat_map(|direct| direct.iovecs());
-            self.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
+            let iovecs = self.0.directory[slot].direct.iter().flat_map(|direct| direct.iovecs());
+            self.0.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
         }
         let carries_rooms = self.begin_rooms(slot);
-        if !carries_rooms && !self.directory[slot].has_direct() {
+        if !carries_rooms && !self.0.directory[slot].has_direct() {
             self.on_accepted(slot);
             return false;
         }
-        self.directory[slot].begin_send();
+        self.0.directory[slot].begin_send();
         true
     }
 
     /// Begins the part of a send that carries rooms' messages. Returns whether there are any.
     fn begin_rooms(&mut self, slot: Slot) -> bool {
-        let tuning = &self.config.tuning;
+        let tuning = &self.0.config.tuning;
         let (iovecs, bytes) = (tuning.send_iovecs - DIRECT_IOVECS, tuning.send_bytes);
         let mut space = Space { iovecs, bytes, used: 0 };
-        if self.fanout.has_dirty() {
-            self.counters.looks += self.directory.take_along(slot, tuning.rooms_along) as u64;
+        if self.0.fanout.has_dirty() {
+            self.0.counters.looks += self.0.directory.take_along(slot, tuning.rooms_along) as u64;
         }
-        let carries = self.directory.begin_rooms(slot, &mut space);
-        self.counters.offered += space.used as u64;
-        self.counters.looks += self.directory[slot].behind.len() as u64;
+        let carries = self.0.directory.begin_rooms(slot, &mut space);
+        self.0.counters.offered += space.used as u64;
+        self.0.counters.looks += self.0.directory[slot].behind.len() as u64;
         carries
     }
 
@@ -82,10 +87,10 @@ impl Host {
             SendEnd::Taken(bytes) | SendEnd::Held(bytes) => bytes,
             SendEnd::Blocked | SendEnd::Failed => 0,
         };
-        self.counters.sends += u64::from(taken > 0);
-        let account = self.directory.account(slot, taken);
-        self.counters.delivered += account.delivered;
-        self.counters.rest_bytes_copied += account.copied;
+        self.0.counters.sends += u64::from(taken > 0);
+        let account = self.0.directory.account(slot, taken);
+        self.0.counters.delivered += account.delivered;
+        self.0.counters.rest_bytes_copied += account.copied;
         let state = match end {
             SendEnd::Failed => WriteState::Dead,
             SendEnd::Held(_) => WriteState::Held,
@@ -93,15 +98,15 @@ impl Host {
             _ => WriteState::Blocked,
         };
         let complete = state == WriteState::Idle;
-        self.directory[slot].end_send(state);
-        if complete && account.caught_up && self.joins_after_send.is_empty() {
+        self.0.directory[slot].end_send(state);
+        if complete && account.caught_up && self.0.joins_after_send.is_empty() {
             // By far most sends end here: nothing waited for this one, and nothing is left to do.
             return false;
         }
-        self.finish_departures(slot);
+        self.0.finish_departures(slot);
         match state {
             WriteState::Dead => self.on_failed(slot),
-            WriteState::Blocked | WriteState::Held => self.on_blocked(slot, taken > 0),
+            WriteState::Blocked | WriteState::Held => self.0.on_blocked(slot, taken > 0),
             WriteState::Idle | WriteState::Begun => self.on_accepted(slot),
         }
         self.after_send(slot);
@@ -111,54 +116,56 @@ impl Host {
     /// The socket took everything. A connection that is up to date pins nothing; one that is behind is
     /// in the queue for its next send.
     fn on_accepted(&mut self, slot: Slot) {
-        self.directory.unpin_up_to_date(slot);
-        let behind = !self.directory[slot].behind.is_empty();
-        self.directory[slot].slow &= behind;
-        self.directory.pin_behind(slot);
-        if behind || self.directory[slot].has_direct() {
-            self.make_ready(slot);
+        self.0.directory.unpin_up_to_date(slot);
+        let behind = !self.0.directory[slot].behind.is_empty();
+        self.0.directory[slot].slow &= behind;
+        self.0.directory.pin_behind(slot);
+        if behind || self.0.directory[slot].has_direct() {
+            self.0.make_ready(slot);
         }
-        self.directory.drop_empty_direct(slot);
+        self.0.directory.drop_empty_direct(slot);
     }
 
     /// The socket is dead. What arrived before is still read and handled; then comes the end.
     fn on_failed(&mut self, slot: Slot) {
-        if !std::mem::replace(&mut self.directory[slot].slow, true) {
-            self.directory[slot].slow_since = self.now;
+        if !std::mem::replace(&mut self.0.directory[slot].slow, true) {
+            self.0.directory[slot].slow_since = self.0.now;
         }
-        self.directory.change_direct(slot, |direct| *direct = None);
-        self.note_hang_up(slot);
-        self.directory.pin_behind(slot);
-        if self.directory[slot].phase() == Phase::Closing {
-            self.close_socket(slot);
-        } else if !self.reading {
-            self.schedule_close(slot, Disconnect::Lost);
+        self.0.directory.change_direct(slot, |direct| *direct = None);
+        self.0.note_hang_up(slot);
+        self.0.directory.pin_behind(slot);
+        if self.0.directory[slot].phase() == Phase::Closing {
+            self.0.close_socket(slot);
+        } else if !self.0.reading {
+            self.0.schedule_close(slot, Disconnect::Lost);
         }
     }
 
     /// What waited for the end of the send.
     fn after_send(&mut self, slot: Slot) {
-        if !self.joins_after_send.is_empty() {
-            let id = self.directory.id(slot);
-            let joins = self.joins_after_send.remove(&id).unwrap_or_default();
-            joins.into_iter().for_each(|joined| self.on_from_home(joined));
+        if !self.0.joins_after_send.is_empty() {
+            let id = self.0.directory.id(slot);
+            let joins = self.0.joins_after_send.remove(&id).unwrap_or_default();
+            joins.into_iter().for_each(|joined| self.0.on_from_home(joined));
         }
-        let connection = &self.directory[slot];
+        let connection = &self.0.directory[slot];
         if connection.close_reason().is_some() && connection.phase() != Phase::Closing {
-            self.queues.to_close.push_back(slot);
+            self.0.queues.to_close.push_back(slot);
         }
-        self.advance_close(slot);
-        let connection = &self.directory[slot];
+        self.0.advance_close(slot);
+        let connection = &self.0.directory[slot];
         let resumes = match connection.wait() {
-            Some(Wait::Replies) => !connection.has_unread_replies(&self.config.limits),
+            Some(Wait::Replies) => !connection.has_unread_replies(&self.0.config.limits),
             Some(Wait::Begun) => true,
             _ => false,
         };
         if resumes {
-            self.resume_later(slot);
+            self.0.resume_later(slot);
         }
     }
+}
 
+impl Host {
     /// Says something to this connection alone, in its format.
     pub(super) fn say(&mut self, slot: Slot, fact: &Fact<'_>) {
         let format = self.directory[slot].format;

@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use super::host::Host;
-use super::program::Unsent;
+use super::not_taken::Unsent;
 use crate::connection::{Phase, WriteState};
 use crate::disconnect::Disconnect;
 use crate::format::{Fact, GapReason};
@@ -92,7 +92,7 @@ impl Host {
         if bytes > most {
             return Err(Unsent::TooLarge(most));
         }
-        if self.budget.stage() >= MemoryStage::Pausing {
+        if self.pressure.is_short(MemoryStage::Pausing) {
             self.counters.memory.publishes_paused += 1;
             return Err(Unsent::Full);
         }
@@ -150,7 +150,7 @@ impl Host {
             return;
         }
         // While memory is short, a byte now and then gains no time: the member has to catch up.
-        let since = match self.budget.stage() >= MemoryStage::Refusing {
+        let since = match self.pressure.is_short(MemoryStage::Refusing) {
             true => connection.slow_since,
             false => connection.blocked_since,
         };

@@ -21,14 +21,16 @@ impl Shard {
             paused_rooms: self.home.paused_count(),
             memory: self.memory(),
             memory_stage: self.memory_stage(),
-            revocations: host.revocations.len() as u64,
+            revocations: host.clients.revocations.len() as u64,
             counters: self.counters(),
         }
     }
 
     /// What the shard has done since it started.
     pub fn counters(&self) -> Counters {
-        Counters { mesh_sent: self.mesh_counts().0, ..self.host.counters.clone() }
+        let (mesh_sent, _) = self.mesh_counts();
+        let refused_as_revoked = self.host.clients.refused();
+        Counters { mesh_sent, refused_as_revoked, ..self.host.counters.clone() }
     }
 
     /// Bytes of the messages in all room logs.

@@ -28,8 +28,8 @@ impl Host {
         while let Some(due) = self.timers.take_due(events_until) {
             due.into_iter().for_each(|(timer, id)| self.on_timer(timer, id));
         }
-        self.revocations.drop_ended(now);
-        while let Some(id) = self.expiries.take_due(events_until) {
+        self.clients.revocations.drop_ended(now);
+        while let Some(id) = self.clients.expiries.take_due(events_until) {
             let slot = self.directory.find(id).expect("an expiry ends with its connection");
             self.schedule_close(slot, Disconnect::Expired);
         }
@@ -87,7 +87,7 @@ impl Host {
         if is_blocked && self.events_until >= connection.last_blocked + interval + timeout {
             return self.schedule_close(slot, Disconnect::Idle);
         }
-        if !is_blocked && !self.heads.contains_key(&slot) {
+        if !is_blocked && !self.heads.holds(slot) {
             self.say(slot, &Fact::Ping);
         }
         self.timers.set(self.now + interval, Timer::Ping, id);

@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::host::Host;
-use super::program::Unsent;
+use super::not_taken::Unsent;
 use crate::disconnect::{Close, Disconnect};
 use crate::id::ConnId;
 use crate::identity::{Identity, Name, Revocable};
@@ -22,13 +22,18 @@ impl Shard {
     /// Command: whether a client is to be refused, because it or its token is revoked; it is counted. A
     /// connection that is opened in spite of that is closed at once.
     pub fn refuses(&mut self, identity: &Identity) -> bool {
-        self.host.refuses(identity)
+        self.host.clients.refuses(identity, self.host.now)
     }
+}
 
+/// What is asked of a shard about all connections of a user at once.
+pub(super) struct Users<'a>(pub(super) &'a mut Shard);
+
+impl Users<'_> {
     /// Which open connections a user has here: how many, and the ids of the first of them.
     pub(super) fn user(&self, user: &Name) -> Answer {
-        let open = || self.host.open_connections_of(user, None);
-        let connections = open().take(IDS_MAX).map(|slot| self.host.directory.id(slot));
+        let open = || self.0.host.clients.open_of(&self.0.host.directory, user, None);
+        let connections = open().take(IDS_MAX).map(|slot| self.0.host.directory.id(slot));
         Answer::User { count: open().count() as u64, connections: connections.collect() }
     }
 
@@ -41,14 +46,14 @@ impl Shard {
         except: Option<ConnId>,
         frame: &[u8],
     ) -> Answer {
-        if frame.len() > self.host.config.limits.own_bytes {
-            return Answer::TooLarge(self.host.config.limits.own_bytes);
+        if frame.len() > self.0.host.config.limits.own_bytes {
+            return Answer::TooLarge(self.0.host.config.limits.own_bytes);
         }
         let most = EMITS_MAX.min(EMIT_BYTES_MAX / frame.len().max(1)).max(1);
-        let (these, next) = self.host.next_of_user(user, after, except, most);
+        let (these, next) = self.next_of_user(user, after, except, most);
         let (mut sent, mut full) = (0, Vec::new());
         for conn in these {
-            match self.emit(conn, frame) {
+            match self.0.emit(conn, frame) {
                 Ok(()) => sent += 1,
                 Err(Unsent::Full) => full.push(conn),
                 // It ended by this very frame, or just before.
@@ -58,30 +63,6 @@ impl Shard {
         Answer::UserSent { sent, full, next }
     }
 
-    /// Closes all connections of a user. Returns how many there were.
-    pub(super) fn close_user(&mut self, user: &Name, close: &Close) -> u64 {
-        let slots: Vec<Slot> = self.host.open_connections_of(user, None).collect();
-        let closed = slots.iter().filter(|slot| self.host.close(**slot, close.clone()));
-        closed.count() as u64
-    }
-
-    /// Closes the connections of a user or a token, and refuses new ones until this time.
-    pub(super) fn revoke(&mut self, revoked: Revocable, until: Time) -> Answer {
-        let Host { revocations, users, config, now, .. } = &mut self.host;
-        let concerned = users.concerned(&revoked);
-        let most = config.limits.revocations;
-        if !revocations.set(revoked, until, *now, most) {
-            return Answer::TooManyRevocations(most);
-        }
-        let slots = concerned.into_iter().filter_map(|conn| self.host.directory.find(conn));
-        let slots: Vec<Slot> = slots.collect();
-        let closed =
-            slots.iter().filter(|slot| self.host.close(**slot, Disconnect::Expired.into()));
-        Answer::Closed(closed.count() as u64)
-    }
-}
-
-impl Host {
     /// Open connections of a user whose ids follow this one, but for one; and the last of them, if
     /// there are more.
     fn next_of_user(
@@ -91,26 +72,33 @@ impl Host {
         except: Option<ConnId>,
         most: usize,
     ) -> (Vec<ConnId>, Option<ConnId>) {
-        let ids = self.open_connections_of(user, after).map(|slot| self.directory.id(slot));
+        let Host { clients, directory, .. } = &self.0.host;
+        let ids = clients.open_of(directory, user, after).map(|slot| directory.id(slot));
         let mut ids = ids.filter(|conn| except != Some(*conn));
         let these: Vec<ConnId> = ids.by_ref().take(most).collect();
         let next = ids.next().and(these.last().copied());
         (these, next)
     }
 
-    pub(super) fn refuses(&mut self, identity: &Identity) -> bool {
-        let is_revoked = self.revocations.concern(identity, self.now);
-        self.counters.refused_as_revoked += u64::from(is_revoked);
-        is_revoked
+    /// Closes all connections of a user. Returns how many there were.
+    pub(super) fn close_user(&mut self, user: &Name, close: &Close) -> u64 {
+        let Host { clients, directory, .. } = &self.0.host;
+        let slots: Vec<Slot> = clients.open_of(directory, user, None).collect();
+        let closed = slots.iter().filter(|slot| self.0.host.close(**slot, close.clone()));
+        closed.count() as u64
     }
 
-    /// The connections of a user that are open, whose clients have not hung up, and whose ids follow
-    /// this one.
-    fn open_connections_of(
-        &self,
-        user: &Name,
-        after: Option<ConnId>,
-    ) -> impl Iterator<Item = Slot> + use<'_> {
-        self.users.of_user(user, after).filter_map(|conn| self.directory.find_open(conn))
+    /// Closes the connections of a user or a token, and refuses new ones until this time.
+    pub(super) fn revoke(&mut self, revoked: Revocable, until: Time) -> Answer {
+        let Host { clients, config, now, .. } = &mut self.0.host;
+        let most = config.limits.revocations;
+        let Some(concerned) = clients.revoke(revoked, until, *now, most) else {
+            return Answer::TooManyRevocations(most);
+        };
+        let slots = concerned.into_iter().filter_map(|conn| self.0.host.directory.find(conn));
+        let slots: Vec<Slot> = slots.collect();
+        let closed =
+            slots.iter().filter(|slot| self.0.host.close(**slot, Disconnect::Expired.into()));
+        Answer::Closed(closed.count() as u64)
     }
 }

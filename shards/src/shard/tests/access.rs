@@ -118,7 +118,7 @@ fn a_connection_whose_time_was_over_before_it_came_does_nothing() {
         assert!(sent.ends_with("expired") && !sent.contains("joined"), "{sent}");
         assert!(!shard.is_open(conn));
     }
-    assert_eq!(shard.host.expiries.next_deadline(), None);
+    assert_eq!(shard.host.clients.expiries.next_deadline(), None);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_end_that_no_clock_reaches_is_none() {
     assert!(shard.is_open(conn));
     shard.on_hang_up(conn);
     shard.on_end(conn);
-    assert_eq!(shard.host.expiries.next_deadline(), None, "it ends with its connection");
+    assert_eq!(shard.host.clients.expiries.next_deadline(), None, "it ends with its connection");
 }
 
 #[test]
@@ -244,7 +244,10 @@ fn a_connection_that_closes_while_its_token_is_verified_stays_closed() {
     let identity = identity("ann", None);
     shard.end_refresh(conn, refresh, Ok(Credentials { permissions, identity }));
     assert_eq!(send(&mut shard, None), "");
-    assert_eq!((shard.counters().refreshed, shard.host.expiries.next_deadline()), (0, None));
+    assert_eq!(
+        (shard.counters().refreshed, shard.host.clients.expiries.next_deadline()),
+        (0, None)
+    );
 }
 
 #[test]
@@ -255,7 +258,7 @@ fn however_often_a_token_is_refreshed_one_end_is_kept() {
         let ends = 9_000_000 - 1_000 * (n % 7);
         refreshed(&mut shard, conn, Permissions::default(), identity("ann", Some(ends)));
     }
-    assert_eq!(shard.host.expiries.iter().count(), 1);
+    assert_eq!(shard.host.clients.expiries.iter().count(), 1);
 }
 
 #[test]
