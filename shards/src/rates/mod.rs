@@ -60,6 +60,8 @@ pub(crate) struct Rates {
     is_on: bool,
     /// By the connection's slot; empty without limits.
     meters: Vec<Meter>,
+    /// Up to when memory was so short that connections were not read, if it ever was.
+    unread_until: Option<Time>,
 }
 
 /// What one connection may still send.
@@ -89,7 +91,7 @@ impl Rates {
             Rate::Publishes => limit(limits.publishes_per_second, REFUSED_LEAST),
         });
         let is_on = limits.iter().any(|limit| limit.amount > 0);
-        Rates { limits, is_on, meters: Vec::new() }
+        Rates { limits, is_on, meters: Vec::new(), unread_until: None }
     }
 
     /// A connection begins in this slot.
@@ -117,6 +119,12 @@ impl Rates {
         for (bucket, limit) in meter.buckets.iter_mut().zip(self.limits) {
             bucket.catch_up(limit, time);
         }
+    }
+
+    /// Memory is so short that connections are not read. Which of them, and since when, may change at
+    /// any time: so all of them may catch up.
+    pub(crate) fn note_unread(&mut self, now: Time) {
+        self.unread_until = Some(now);
     }
 
     /// So many bytes and messages came. Beyond several limits, the one that closes counts.
@@ -163,11 +171,14 @@ impl Rates {
         Some(Excess { rate, most: limit.amount, closes })
     }
 
-    /// A connection was read up to now.
+    /// A connection was read up to now, unless memory was short.
     fn refill(&mut self, slot: u32, now: Time) {
         let meter = &mut self.meters[slot as usize];
         if meter.at == now {
             return;
+        }
+        if self.unread_until.is_some_and(|unread_until| meter.at <= unread_until) {
+            return self.catch_up(slot, now);
         }
         let time = now.since(std::mem::replace(&mut meter.at, now));
         for (bucket, limit) in meter.buckets.iter_mut().zip(self.limits) {
@@ -208,6 +219,22 @@ mod tests {
         let passed =
             (0..10).take_while(|_| rates.count(0, Rate::Joins, 1, after(62_000)).is_none());
         assert_eq!(passed.count(), 3, "a second's worth, and what came while it waited");
+    }
+
+    #[test]
+    fn what_came_while_memory_was_short_passes_when_it_is_read() {
+        let passes_after = |unread_at: Option<u64>| {
+            let mut rates = rates(|limits| limits.messages_per_second = 1);
+            rates.open(0, Time::default());
+            let after = |seconds: u64| Time::from_nanos(seconds * 1_000_000_000);
+            assert_eq!(rates.count_input(0, 20, 1, after(1)), None);
+            unread_at.into_iter().for_each(|at| rates.note_unread(after(at)));
+            let read = || rates.count_input(0, 20, 1, after(11)).is_none();
+            std::iter::repeat_with(read).take(20).take_while(|passes| *passes).count()
+        };
+        assert_eq!(passes_after(None), 1, "it was read, and a second's worth passes");
+        assert_eq!(passes_after(Some(0)), 1, "that was before");
+        assert_eq!(passes_after(Some(9)), 10, "what came in ten seconds passes");
     }
 
     #[test]

@@ -57,6 +57,9 @@ impl Relief<'_> {
                 self.0.directory.rooms.pool.free_unused();
             }
         }
+        if self.0.pressure.is_short(MemoryStage::Unread) {
+            self.0.rates.note_unread(self.0.now);
+        }
         if !self.0.pressure.is_short(MemoryStage::Unread) && !self.0.pressure.has_held_back() {
             self.0.pressure.due = None;
         } else if self.0.pressure.due.is_none_or(|due| due <= self.0.now) {
