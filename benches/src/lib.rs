@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod baseline;
+mod certificate;
 pub mod compare;
 pub mod faults;
 pub mod floor;

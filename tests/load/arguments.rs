@@ -14,7 +14,8 @@ fn bad_arguments_are_refused_with_advice() {
     let url = "ws://127.0.0.1:1/ws";
     check(&[], 2, "<URL>");
     check(&["http://127.0.0.1:1/ws"], 2, "write ws://127.0.0.1:1/ws");
-    check(&["wss://127.0.0.1:1/ws"], 2, "TLS");
+    check(&["https://127.0.0.1:1/ws"], 2, "write wss://127.0.0.1:1/ws");
+    check(&[url, "--ca=x", "--insecure"], 2, "cannot be used with");
     check(&["brodcast"], 2, "ws://127.0.0.1:8080/ws");
     check(&[url, "--rate=0"], 1, "--window");
     check(&[url, "--rate=5", "--window=5"], 2, "cannot be used with");

@@ -12,3 +12,4 @@ mod interruption;
 mod other_servers;
 mod report;
 mod scenarios;
+mod tls;

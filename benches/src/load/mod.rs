@@ -4,7 +4,6 @@ mod fault;
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,6 +24,8 @@ pub struct Load {
     name: String,
     report: PathBuf,
     yields: bool,
+    /// The server's certificate, where it speaks TLS.
+    certificate: Option<PathBuf>,
 }
 
 /// A load of broadcasts.
@@ -115,13 +116,19 @@ impl Load {
     pub fn new(name: &str, cores: Vec<usize>, folder: &Path) -> io::Result<Load> {
         let report = folder.join(format!("{name}.json"));
         let name = name.to_owned();
-        Ok(Load { program: sibling("corecast")?, cores, name, report, yields: false })
+        let program = sibling("corecast")?;
+        Ok(Load { program, cores, name, report, yields: false, certificate: None })
     }
 
     /// Runs only while nobody else wants the core (`SCHED_IDLE`), so that a server on the same core
     /// never waits for its own readers.
     pub fn yielding(self) -> Load {
         Load { yields: true, ..self }
+    }
+
+    /// To a server with TLS, which shows this certificate.
+    pub fn over_tls(self, certificate: PathBuf) -> Load {
+        Load { certificate: Some(certificate), ..self }
     }
 
     /// Publishes to rooms full of members.
@@ -201,7 +208,11 @@ impl Load {
     }
 
     fn push_common(&self, load: &mut Command, scenario: &str, server: &Server) {
-        load.args(["load", scenario, &url(server.address())]);
+        let scheme = if self.certificate.is_some() { "wss" } else { "ws" };
+        load.args(["load", scenario, &format!("{scheme}://{}/ws", server.address())]);
+        if let Some(certificate) = &self.certificate {
+            load.arg("--ca").arg(certificate);
+        }
         load.args(["--threads", "1", "--quiet", "--pid", &server.pid().to_string()]);
         load.args(["--room-name", &format!("{}-", self.name)]);
     }
@@ -236,10 +247,6 @@ fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
 fn push_crowd(command: &mut Command, crowd: Crowd, time: Duration) {
     command.args(["--connections", &crowd.connections.to_string()]);
     command.args(["--rooms", &crowd.rooms.to_string(), "--duration", &millis(time)]);
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("ws://{address}/ws")
 }
 
 fn millis(time: Duration) -> String {

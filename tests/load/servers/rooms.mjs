@@ -1,15 +1,20 @@
 // A server of rooms that is not ours, of Node's ws: SUB room, PUB room text. Needs: npm install ws.
-// Prints its port, and ends after a minute.
+// Prints its port, and ends after a minute. Speaks TLS when it is given a certificate and its key.
 
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { createRequire } from "node:module";
 
 // Unlike import, require also looks where NODE_PATH points.
 const { WebSocketServer } = createRequire(import.meta.url)("ws");
 
 const rooms = new Map();
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+const [cert, key] = process.argv.slice(2).map((file) => readFileSync(file));
+const listener = cert ? https.createServer({ cert, key }) : http.createServer();
+const server = new WebSocketServer({ server: listener });
 
-server.on("listening", () => console.log(server.address().port));
+listener.listen(0, "127.0.0.1", () => console.log(listener.address().port));
 server.on("connection", (socket) => {
   socket.on("message", (data) => {
     const [, verb, room, text] = /^(\S+) (\S+) ?(.*)$/s.exec(data);

@@ -4,9 +4,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::Certificate;
+
 /// Speaks the same as [`Dialect::Plain`](super::Dialect::Plain), without faults.
 pub(crate) struct Foreign {
     child: Child,
+    scheme: &'static str,
     port: u16,
 }
 
@@ -17,9 +20,29 @@ impl Foreign {
         Self::start(Command::new("node").env("NODE_PATH", modules).arg(script("rooms.mjs")))
     }
 
+    /// The same with TLS.
+    pub(crate) fn node_sealed(certificate: &Certificate) -> Self {
+        let modules = installed("node/node_modules");
+        let mut node = Command::new("node");
+        node.env("NODE_PATH", modules).arg(script("rooms.mjs"));
+        Self::start_sealed(&mut node, certificate)
+    }
+
     /// A server of Python's `websockets`.
     pub(crate) fn python() -> Self {
         Self::start(Command::new(installed("venv/bin/python")).arg(script("rooms.py")))
+    }
+
+    /// The same with TLS.
+    pub(crate) fn python_sealed(certificate: &Certificate) -> Self {
+        let mut python = Command::new(installed("venv/bin/python"));
+        Self::start_sealed(python.arg(script("rooms.py")), certificate)
+    }
+
+    fn start_sealed(command: &mut Command, certificate: &Certificate) -> Self {
+        let mut server = Self::start(command.args([certificate.file(), certificate.key()]));
+        server.scheme = "wss";
+        server
     }
 
     fn start(command: &mut Command) -> Self {
@@ -27,11 +50,11 @@ impl Foreign {
         let mut child = child.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().parse().expect("a port") }
+        Self { child, scheme: "ws", port: line.trim().parse().expect("a port") }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}/", self.port)
+        format!("{}://127.0.0.1:{}/", self.scheme, self.port)
     }
 }
 

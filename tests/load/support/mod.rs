@@ -1,10 +1,12 @@
 //! Servers to measure, and the command that measures them.
 
+mod certificate;
 mod command;
 mod fake;
 mod foreign;
 mod real;
 
+pub(crate) use certificate::{Certificate, Fault};
 pub(crate) use command::{command, load};
 pub(crate) use fake::{Dialect, Fake, Faults};
 pub(crate) use foreign::Foreign;

@@ -4,6 +4,8 @@ pub(crate) mod announcement;
 pub(crate) mod chunks;
 pub(crate) mod frames;
 pub(crate) mod handshake;
+pub(crate) mod link;
 pub(crate) mod poller;
 pub(crate) mod socket;
+pub(crate) mod tls;
 pub(crate) mod wire;

@@ -1,9 +1,9 @@
 //! Sockets to the server.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
+use rustls::{CertificateError, OtherError};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::setup::plan::Plan;
@@ -43,31 +43,12 @@ fn new(plan: &Plan, number: u32) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// How webpki calls an authority's certificate that a server shows.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
+
 fn is_in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
-}
-
-/// Ends a connection as if its machine had died.
-pub(crate) fn reset(stream: TcpStream) {
-    // If the option cannot be set, the connection ends the ordinary way, which is all we can do.
-    let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
-}
-
-/// Writes what the socket takes and keeps the rest; whether everything is gone.
-pub(crate) fn write(stream: &mut TcpStream, pending: &mut Vec<u8>) -> io::Result<bool> {
-    let mut written = 0;
-    while written < pending.len() {
-        match stream.write(&pending[written..]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => written += count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    pending.drain(..written);
-    Ok(pending.is_empty())
 }
 
 /// What to count an I/O error as, with advice where there is some.
@@ -80,6 +61,56 @@ pub(crate) fn error_kind(error: &io::Error) -> String {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => {
             "out of ports (give more --sources)".to_owned()
         }
-        _ => error.to_string(),
+        _ => match error.get_ref().and_then(|source| source.downcast_ref()) {
+            Some(error) => tls_error_kind(error),
+            None => error.to_string(),
+        },
+    }
+}
+
+/// The same of TLS.
+fn tls_error_kind(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "the server's certificate is not signed by an authority that is known here; give that \
+             with --ca, or --insecure"
+                .to_owned()
+        }
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner)))
+            if inner.to_string().contains(CA_AS_SERVER) =>
+        {
+            "the server's certificate is an authority's own (CA:TRUE), with which no server may \
+             speak; sign one with it, or give --insecure"
+                .to_owned()
+        }
+        rustls::Error::InvalidCertificate(why) => {
+            format!("the server's certificate is refused ({why}); --insecure accepts it")
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "the server does not speak TLS; write ws:// instead of wss://".to_owned()
+        }
+        rustls::Error::AlertReceived(alert) => format!("the server refused TLS: {alert:?}"),
+        error => format!("TLS: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_tls_is_said_with_what_to_do() {
+        let certificate = rustls::Error::InvalidCertificate;
+        let rows = [
+            (certificate(CertificateError::UnknownIssuer), "--ca"),
+            (certificate(CertificateError::Expired), "--insecure"),
+            (rustls::InvalidMessage::InvalidContentType.into(), "ws://"),
+            (rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion), "refused"),
+            (rustls::Error::DecryptError, "TLS: "),
+        ];
+        for (error, advice) in rows {
+            let kind = error_kind(&io::Error::new(io::ErrorKind::InvalidData, error));
+            assert!(kind.contains(advice), "{kind}");
+        }
     }
 }

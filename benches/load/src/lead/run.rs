@@ -107,9 +107,7 @@ impl Run {
             && let Some(kind) = outcome.tally.errors.first()
         {
             let address = shared.plan.address;
-            return Err(format!(
-                "no connection to {address} came to be: {kind}; check that the server runs there"
-            ));
+            return Err(format!("no connection to {address} came to be: {kind}{}", advice(kind)));
         }
         Ok(Figures { shared, machine, pids, record, outcome, sent })
     }
@@ -132,6 +130,14 @@ impl Run {
 
     pub(crate) fn snapshot(&mut self) -> Snapshot {
         Snapshot::take(&self.shared, self.process.as_mut(), self.dropped)
+    }
+}
+
+/// What to do about an error that says no more than what has happened.
+fn advice(kind: &str) -> &'static str {
+    match kind.contains([';', '(']) {
+        true => "",
+        false => "; check that the server runs there",
     }
 }
 

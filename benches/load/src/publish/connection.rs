@@ -1,12 +1,12 @@
 //! One connection that publishes.
 
-use std::io::{self, Read};
-use std::net::TcpStream;
+use std::io;
 
 use crate::client::announcement::{Announcement, contains, violation};
 use crate::client::frames::{BINARY, Frames, TEXT, close_kind};
 use crate::client::handshake::{Answer, ClientHandshake};
-use crate::client::socket::{connect_now, error_kind, write};
+use crate::client::link::ClientLink;
+use crate::client::socket::error_kind;
 use crate::client::wire;
 use crate::setup::plan::{Plan, Traffic};
 use crate::setup::template::Fill;
@@ -15,7 +15,7 @@ use crate::watch::tally::Tally;
 #[derive(Debug)]
 pub(crate) struct PublisherConnection {
     /// `None` once it has ended.
-    pub(crate) stream: Option<TcpStream>,
+    pub(crate) link: Option<ClientLink>,
     pub(crate) unsent: Vec<u8>,
     /// The socket takes no more; it is watched for when it does.
     pub(crate) is_blocked: bool,
@@ -36,8 +36,9 @@ impl PublisherConnection {
         handshake: &ClientHandshake,
         number: u32,
     ) -> Result<Self, String> {
-        let stream = connect_now(plan, plan.members + number).map_err(|e| error_kind(&e))?;
-        let (stream, partial) = upgrade(stream, plan, handshake)?;
+        let link = ClientLink::connect_now(plan, plan.members + number);
+        let mut link = link.map_err(|error| error_kind(&error))?;
+        let partial = upgrade(&mut link, handshake)?;
         let mut unsent = Vec::new();
         for (id, hello) in (1..).zip(&traffic.hello) {
             let mut text = Vec::new();
@@ -45,19 +46,18 @@ impl PublisherConnection {
             wire::push_message(&mut unsent, plan.common.binary, &text);
         }
         let id = traffic.hello.len() as u64;
-        let stream = Some(stream);
-        Ok(Self { stream, unsent, is_blocked: false, unacked: 0, id, number, partial })
+        Ok(Self { link: Some(link), unsent, is_blocked: false, unacked: 0, id, number, partial })
     }
 
     /// Reads answers; an error says how the connection ended.
     pub(crate) fn read(&mut self, ack: &[u8], tally: &mut Tally) -> Result<(), String> {
-        let Some(stream) = &mut self.stream else { return Ok(()) };
+        let Some(link) = &mut self.link else { return Ok(()) };
         let kept = self.partial.len();
         self.partial.resize(kept + BUFFER, 0);
-        let count = match stream.read(&mut self.partial[kept..]) {
+        let count = match link.read(&mut self.partial[kept..], BUFFER) {
             Ok(0) => return Err("ended without a close frame".to_owned()),
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) if is_passing(&error) => 0,
             Err(error) => return Err(error_kind(&error)),
         };
         self.partial.truncate(kept + count);
@@ -99,36 +99,43 @@ impl PublisherConnection {
 
     /// Sends what the socket takes; whether that is everything.
     pub(crate) fn flush(&mut self) -> Result<bool, String> {
-        let Some(stream) = &mut self.stream else { return Ok(true) };
-        write(stream, &mut self.unsent).map_err(|error| error_kind(&error))
+        let Some(link) = &mut self.link else { return Ok(true) };
+        link.write(&mut self.unsent).map_err(|error| error_kind(&error))
+    }
+
+    /// Whether everything is with the kernel, or the connection has ended.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.link.as_ref().is_none_or(|link| !link.has_to_write(&self.unsent))
     }
 }
 
-/// Waits for the answer; what came behind it is the beginning of the first frames.
-fn upgrade(
-    mut stream: TcpStream,
-    plan: &Plan,
-    handshake: &ClientHandshake,
-) -> Result<(TcpStream, Vec<u8>), String> {
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Asks, and waits for the answer; what came behind it is the beginning of the first frames.
+fn upgrade(link: &mut ClientLink, handshake: &ClientHandshake) -> Result<Vec<u8>, String> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => "the upgrade was not answered in time".to_owned(),
         _ => error_kind(&error),
     };
-    stream.set_read_timeout(Some(plan.common.connect_timeout)).map_err(io)?;
-    write(&mut stream, &mut handshake.request.clone()).map_err(io)?;
-    let mut bytes = Vec::new();
+    let (mut request, mut bytes) = (handshake.request.clone(), Vec::new());
     loop {
-        let mut some = [0; 4096];
-        match stream.read(&mut some).map_err(io)? {
-            0 => return Err("ended instead of answering the upgrade".to_owned()),
-            count => bytes.extend_from_slice(&some[..count]),
-        }
+        link.write(&mut request).map_err(io)?;
+        let kept = bytes.len();
+        bytes.resize(kept + BUFFER, 0);
+        let count = match link.read(&mut bytes[kept..], BUFFER) {
+            Ok(0) => return Err("ended instead of answering the upgrade".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            read => read.map_err(io)?,
+        };
+        bytes.truncate(kept + count);
         match handshake.read(&bytes) {
             Answer::Partial => {}
             Answer::Refused(why) => return Err(why),
             Answer::Upgraded(used) => {
-                stream.set_nonblocking(true).map_err(io)?;
-                return Ok((stream, bytes.split_off(used)));
+                link.unblock().map_err(io)?;
+                return Ok(bytes.split_off(used));
             }
         }
     }

@@ -78,8 +78,8 @@ impl Publisher {
         for number in 0..plan.streams.publishers {
             let connection = PublisherConnection::open(plan, traffic, handshake, number)
                 .map_err(|why| format!("publisher {number} cannot connect: {why}"))?;
-            if let Some(stream) = &connection.stream {
-                poller.add(stream, u64::from(number), Interest::Read).map_err(io)?;
+            if let Some(link) = &connection.link {
+                poller.add(link, u64::from(number), Interest::Read).map_err(io)?;
             }
             connections.push(connection);
         }
@@ -137,7 +137,7 @@ impl Publisher {
         let traffic = traffic(&self.shared);
         let feed = &mut self.feeds[nth];
         let connection = &mut self.connections[feed.connection];
-        if connection.stream.is_none() {
+        if connection.link.is_none() {
             self.sent.unsent += u64::from(!is_warm_up);
             return;
         }
@@ -190,11 +190,10 @@ impl Publisher {
                 return Ok(());
             }
         };
-        if let Some(stream) =
-            connection.stream.as_ref().filter(|_| is_blocked != connection.is_blocked)
+        if let Some(link) = connection.link.as_ref().filter(|_| is_blocked != connection.is_blocked)
         {
             let interest = if is_blocked { Interest::Write } else { Interest::Read };
-            self.poller.modify(stream, nth as u64, interest)?;
+            self.poller.modify(link, nth as u64, interest)?;
             connection.is_blocked = is_blocked;
         }
         Ok(())
@@ -203,20 +202,21 @@ impl Publisher {
     fn end(&mut self, nth: usize, why: &str) {
         self.sent.tally.errors.add(&format!("publisher: {why}"));
         let connection = &mut self.connections[nth];
-        connection.stream = None;
+        connection.link = None;
         connection.unsent.clear();
         (connection.unacked, connection.is_blocked) = (0, false);
     }
 
     fn is_flushed(&self) -> bool {
-        self.connections.iter().all(|connection| connection.unsent.is_empty())
+        self.connections.iter().all(PublisherConnection::is_flushed)
     }
 
     fn say_goodbye(&mut self) {
         for connection in &mut self.connections {
             wire::push_close(&mut connection.unsent, &wire::DONE);
-            // The connection goes either way.
-            let _ = connection.flush();
+            if let Some(link) = connection.link.take() {
+                link.end(&mut connection.unsent);
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ impl Publisher {
     fn plan_next(&self, timetable: &mut Timetable, nth: usize, leg: Leg) {
         let feed = &self.feeds[nth];
         let due = timetable.due(nth, feed.sharers, feed.sequence);
-        if due < leg.to && self.connections[feed.connection].stream.is_some() {
+        if due < leg.to && self.connections[feed.connection].link.is_some() {
             timetable.next.push(Reverse((due, nth)));
         }
     }

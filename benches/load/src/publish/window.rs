@@ -54,7 +54,7 @@ impl Publisher {
     }
 
     fn is_alone(&self) -> bool {
-        self.connections.iter().all(|connection| connection.stream.is_none())
+        self.connections.iter().all(|connection| connection.link.is_none())
     }
 
     /// Looks at what has arrived; gives up on the rest when nothing has for long.

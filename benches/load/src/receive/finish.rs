@@ -3,7 +3,6 @@
 use super::member::{End, Member, MemberStage};
 use super::reader::Reader;
 use super::result::{Balance, ReaderResult};
-use crate::client::socket::{reset, write};
 use crate::client::wire;
 use crate::setup::args::Goodbye;
 use crate::setup::plan::Scenario;
@@ -76,13 +75,12 @@ impl Reader {
         self.deadlines.clear();
         self.opening = 0;
         for member in &mut self.members {
-            let Some(mut stream) = member.stream.take() else { continue };
+            let Some(link) = member.link.take() else { continue };
             match goodbye {
-                Goodbye::Reset => reset(stream),
+                Goodbye::Reset => link.reset(),
                 Goodbye::Close => {
                     wire::push_close(&mut member.unsent, &wire::DONE);
-                    // It goes either way; whether the server hears why is up to its buffers.
-                    let _ = write(&mut stream, &mut member.unsent);
+                    link.end(&mut member.unsent);
                 }
             }
             member.reset();

@@ -1,7 +1,6 @@
 //! One connection that receives.
 
-use std::net::TcpStream;
-
+use crate::client::link::ClientLink;
 use crate::setup::plan::Transport;
 
 /// Its place in its thread's list is its token.
@@ -17,7 +16,7 @@ pub(crate) struct Member {
     /// Where the payload stood in the last frame.
     pub(crate) distance: usize,
     pub(crate) stage: MemberStage,
-    pub(crate) stream: Option<TcpStream>,
+    pub(crate) link: Option<ClientLink>,
     pub(crate) is_slow: bool,
     /// The beginning of a frame or chunk, or of the answer to the request.
     pub(crate) partial: Vec<u8>,
@@ -66,7 +65,7 @@ impl Member {
             streams,
             distance: 0,
             stage: MemberStage::Absent,
-            stream: None,
+            link: None,
             is_slow: false,
             partial: Vec::new(),
             fragments: Vec::new(),
@@ -82,7 +81,7 @@ impl Member {
     /// Forgets everything about a connection that is over.
     pub(crate) fn reset(&mut self) {
         self.stage = MemberStage::Absent;
-        self.stream = None;
+        self.link = None;
         self.is_fragmented = false;
         for buffer in [&mut self.partial, &mut self.fragments, &mut self.unsent] {
             *buffer = Vec::new();

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering::AcqRel;
 use super::member::{End, MemberStage};
 use super::reader::Reader;
 use crate::client::handshake::Answer;
+use crate::client::link::ClientLink;
 use crate::client::poller::Interest;
-use crate::client::socket;
+use crate::client::socket::error_kind;
 use crate::client::wire;
 use crate::setup::plan::Transport;
 use crate::setup::template::Fill;
@@ -28,28 +29,28 @@ impl Reader {
     fn open(&mut self, nth: usize) {
         let now = self.shared.clock.now();
         let timeout = nanos(self.shared.plan.common.connect_timeout);
-        let stream = socket::connect(&self.shared.plan, self.members[nth].number);
-        let watched = stream.and_then(|stream| {
-            self.poller.add(&stream, nth as u64, Interest::Write)?;
-            Ok(stream)
+        let link = ClientLink::connect(&self.shared.plan, self.members[nth].number);
+        let watched = link.and_then(|link| {
+            self.poller.add(&link, nth as u64, Interest::Write)?;
+            Ok(link)
         });
         self.opening += 1;
         match watched {
-            Ok(stream) => {
+            Ok(link) => {
                 let member = &mut self.members[nth];
-                (member.stream, member.began, member.end) = (Some(stream), now, None);
+                (member.link, member.began, member.end) = (Some(link), now, None);
                 member.stage = MemberStage::Connecting;
                 self.deadlines.push_back((nth, now.saturating_add(timeout)));
             }
-            Err(error) => self.fail(nth, &socket::error_kind(&error)),
+            Err(error) => self.fail(nth, &error_kind(&error)),
         }
     }
 
     /// The socket became writable: connected, or not.
     pub(crate) fn on_connected(&mut self, nth: usize) {
         let member = &mut self.members[nth];
-        let Some(stream) = &member.stream else { return };
-        match stream.take_error() {
+        let Some(link) = &member.link else { return };
+        match link.take_error() {
             Ok(None) => {
                 member.stage = MemberStage::Upgrading;
                 let handshake = self.handshake.clone();
@@ -61,7 +62,7 @@ impl Reader {
                     }
                 }
             }
-            Ok(Some(error)) | Err(error) => self.fail(nth, &socket::error_kind(&error)),
+            Ok(Some(error)) | Err(error) => self.fail(nth, &error_kind(&error)),
         }
     }
 
@@ -85,6 +86,9 @@ impl Reader {
             Answer::Upgraded(used) => {
                 let took = self.shared.clock.now() - self.members[nth].began;
                 self.handshakes.saturating_record(took);
+                if let Some(link) = &self.members[nth].link {
+                    self.shared.note_agreed(link);
+                }
                 self.greet(nth);
                 Some(used)
             }

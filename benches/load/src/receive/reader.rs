@@ -1,7 +1,7 @@
 //! A thread that receives: it opens its share of the members, reads what is there, and repeats.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
@@ -15,8 +15,9 @@ use super::recorder::Ticks;
 use super::result::{ReaderCounts, ReaderResult};
 use crate::client::chunks::chunk_len;
 use crate::client::handshake::ClientHandshake;
+use crate::client::link::ROOM;
 use crate::client::poller::{Interest, Poller, Ready};
-use crate::client::socket::{error_kind, write};
+use crate::client::socket::error_kind;
 use crate::setup::payload::{PAYLOAD_MIN, PayloadContent};
 use crate::setup::plan::Transport;
 use crate::watch::clock::nanos;
@@ -158,8 +159,8 @@ impl Reader {
             MemberStage::Connecting if ready.writable => self.on_connected(nth),
             MemberStage::Connecting => {}
             _ => {
-                if ready.writable && !self.members[nth].unsent.is_empty() {
-                    self.send_unsent(nth);
+                if ready.writable {
+                    self.send_rest(nth);
                 }
                 if ready.readable {
                     self.read(nth, BUFFER);
@@ -171,11 +172,13 @@ impl Reader {
     /// Reads once, at most so much.
     pub(crate) fn read(&mut self, nth: usize, limit: usize) {
         let member = &mut self.members[nth];
-        let Some(stream) = &mut member.stream else { return };
+        let Some(link) = &mut member.link else { return };
         let kept = member.partial.len();
-        let end = self.buffer.len().min(kept.saturating_add(limit));
+        if self.buffer.len() < kept + ROOM {
+            self.buffer.resize(kept + ROOM, 0);
+        }
         self.buffer[..kept].copy_from_slice(&member.partial);
-        match stream.read(&mut self.buffer[kept..end]) {
+        match link.read(&mut self.buffer[kept..], limit) {
             Ok(0) => self.leave(nth, End::Sudden, "ended without a close frame"),
             Ok(count) => {
                 self.receive_path.tally.bytes += count as u64;
@@ -185,6 +188,7 @@ impl Reader {
             Err(error) if is_passing(&error) => {}
             Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
         }
+        self.send_rest(nth);
     }
 
     /// Takes what stands in the buffer.
@@ -228,19 +232,27 @@ impl Reader {
         self.send_unsent(nth);
     }
 
+    /// Sends what was kept, if something was.
+    fn send_rest(&mut self, nth: usize) {
+        let member = &self.members[nth];
+        if member.link.as_ref().is_some_and(|link| link.has_to_write(&member.unsent)) {
+            self.send_unsent(nth);
+        }
+    }
+
     pub(crate) fn send_unsent(&mut self, nth: usize) {
         let member = &mut self.members[nth];
-        let Some(stream) = &mut member.stream else { return };
-        match write(stream, &mut member.unsent) {
-            Ok(is_gone) => self.watch(nth, if is_gone { Interest::Read } else { Interest::Write }),
+        let Some(link) = &mut member.link else { return };
+        match link.write(&mut member.unsent) {
+            Ok(is_free) => self.watch(nth, if is_free { Interest::Read } else { Interest::Write }),
             Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
         }
     }
 
     pub(crate) fn watch(&mut self, nth: usize, interest: Interest) {
-        let Some(stream) = &self.members[nth].stream else { return };
+        let Some(link) = &self.members[nth].link else { return };
         // A slow member that is ready is not watched at all, and stays so.
-        if let Err(error) = self.poller.modify(stream, nth as u64, interest)
+        if let Err(error) = self.poller.modify(link, nth as u64, interest)
             && error.kind() != io::ErrorKind::NotFound
         {
             self.leave(nth, End::Sudden, &error_kind(&error));

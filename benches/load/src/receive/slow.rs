@@ -15,8 +15,8 @@ const EVERY: Duration = Duration::from_millis(100);
 impl Reader {
     /// From now on this member is not read when it has something, but when it is its time.
     pub(crate) fn slow_down(&mut self, nth: usize) {
-        if let Some(stream) = &self.members[nth].stream
-            && let Err(error) = self.poller.remove(stream)
+        if let Some(link) = &self.members[nth].link
+            && let Err(error) = self.poller.remove(link)
         {
             self.leave(nth, End::Sudden, &error_kind(&error));
         }
@@ -45,8 +45,8 @@ impl Reader {
     pub(crate) fn hurry_slow(&mut self) {
         for nth in 0..self.members.len() {
             let member = &self.members[nth];
-            if let (true, Some(stream)) = (member.is_slow, &member.stream)
-                && let Err(error) = self.poller.add(stream, nth as u64, Interest::Read)
+            if let (true, Some(link)) = (member.is_slow, &member.link)
+                && let Err(error) = self.poller.add(link, nth as u64, Interest::Read)
             {
                 self.leave(nth, End::Sudden, &error_kind(&error));
             }

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use super::figures::Latency;
 use super::json::{
     ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport, MessagesReport, Report,
-    SettingsReport, SlowMembersReport, TrafficReport, WaveReport,
+    SettingsReport, SlowMembersReport, TlsReport, TrafficReport, WaveReport,
 };
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
@@ -85,7 +85,19 @@ fn connections(figures: &Figures) -> ConnectionsReport {
         connect_seconds: figures.connect_seconds(),
         connects_per_second: figures.connects_per_second(),
         handshake_us: latency(&figures.outcome.handshakes),
+        tls: tls(figures),
     }
+}
+
+/// What TLS agreed on, if it was asked for and a connection came to be.
+pub(super) fn tls(figures: &Figures) -> Option<TlsReport> {
+    let agreed = figures.shared.agreed.get()?;
+    Some(TlsReport {
+        version: agreed.version.to_owned(),
+        suite: agreed.suite.clone(),
+        key_exchange: agreed.key_exchange.clone(),
+        is_verified: figures.shared.plan.trust.as_ref().is_some_and(|trust| !trust.is_blind),
+    })
 }
 
 fn slow_members(figures: &Figures) -> SlowMembersReport {

@@ -113,8 +113,24 @@ pub struct ConnectionsReport {
     pub connect_seconds: f64,
     /// Connections that became ready per second of that.
     pub connects_per_second: f64,
-    /// From the beginning of a connection to the answer to its upgrade.
+    /// From the beginning of a connection to the answer to its upgrade, TLS included.
     pub handshake_us: LatencyReport,
+    /// What TLS agreed on, at a `wss://` address.
+    pub tls: Option<TlsReport>,
+}
+
+/// TLS between the generator and the server. What it costs the generator is in
+/// [`GeneratorReport`], like all else that the generator does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TlsReport {
+    /// `1.2` or `1.3`.
+    pub version: String,
+    /// The cipher suite, by its name in the IANA's registry.
+    pub suite: String,
+    /// The group of the key exchange.
+    pub key_exchange: String,
+    /// Whether the certificate was checked: false with `--insecure`.
+    pub is_verified: bool,
 }
 
 /// What became of the messages. From `expected` to `other`, a message counts once for each member.

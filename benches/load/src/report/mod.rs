@@ -12,7 +12,7 @@ pub(crate) mod table;
 pub use json::{
     ConnectionsReport, DeliveryReport, FORMAT, GapsReport, GeneratorReport, IntervalReport,
     LatencyReport, MessagesReport, Report, ServerReport, SettingsReport, SlowMembersReport,
-    ThreadReport, TrafficReport, WaveReport,
+    ThreadReport, TlsReport, TrafficReport, WaveReport,
 };
 
 pub use crate::watch::machine::Machine;

@@ -2,8 +2,9 @@
 
 use hdrhistogram::Histogram;
 
+use super::build::tls;
 use super::figures::Latency;
-use super::json::ThreadReport;
+use super::json::{ThreadReport, TlsReport};
 use crate::lead::record::Figures;
 use crate::setup::payload::compared_one_in;
 use crate::setup::plan::{Pace, Scenario};
@@ -121,10 +122,17 @@ fn connections(figures: &Figures) -> Section {
         row("connects per second", count(figures.connects_per_second())),
     ];
     rows.extend(latency_row("handshake", &figures.outcome.handshakes));
+    rows.extend(tls(figures).map(|tls| row("TLS", tls_words(&tls))));
     if figures.outcome.tally.pings > 0 {
         rows.push(row("pings answered", whole(figures.outcome.tally.pings)));
     }
     Section { title: "Connections", rows }
+}
+
+fn tls_words(tls: &TlsReport) -> String {
+    let TlsReport { version, suite, key_exchange, is_verified } = tls;
+    let trust = if *is_verified { "" } else { ", certificate not checked" };
+    format!("{version}, {suite}, {key_exchange}{trust}")
 }
 
 fn waves(figures: &Figures) -> Section {

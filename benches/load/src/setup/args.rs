@@ -66,7 +66,7 @@ pub(crate) enum ScenarioArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct BroadcastArgs {
-    /// Where the server listens: ws://HOST:PORT/PATH
+    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS
     pub(crate) url: Target,
 
     /// Connections that receive
@@ -122,7 +122,7 @@ pub(crate) struct SlowArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct HoldArgs {
-    /// Where the server listens: ws://HOST:PORT/PATH
+    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS
     pub(crate) url: Target,
 
     /// Connections to open and keep
@@ -144,7 +144,7 @@ pub(crate) struct HoldArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct StormArgs {
-    /// Where the server listens: ws://HOST:PORT/PATH
+    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS
     pub(crate) url: Target,
 
     /// Connections of one wave
@@ -293,6 +293,16 @@ pub(crate) struct CommonArgs {
     /// A line that is there by itself, such as Host, is replaced.
     #[arg(long, value_name = "LINE", value_parser = header_line)]
     pub(crate) header: Vec<String>,
+
+    /// Authorities that sign the server's certificate, as PEM [default: those of this machine]
+    ///
+    /// For wss://. A certificate that signs itself is its own authority.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Accept any certificate of a wss:// server
+    #[arg(long)]
+    pub(crate) insecure: bool,
 
     /// Send binary frames instead of text
     #[arg(long)]

@@ -7,3 +7,4 @@ pub(crate) mod sources;
 pub(crate) mod streams;
 pub(crate) mod target;
 pub(crate) mod template;
+pub(crate) mod trust;

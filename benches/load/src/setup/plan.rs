@@ -12,12 +12,15 @@ use super::sources::Sources;
 use super::streams::Streams;
 use super::target::Target;
 use super::template::MessageTemplate;
+use super::trust::Trust;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     pub(crate) target: Target,
     pub(crate) address: SocketAddr,
+    /// None without TLS.
+    pub(crate) trust: Option<Trust>,
     pub(crate) sources: Sources,
     pub(crate) threads: usize,
     /// Connections that receive.
@@ -168,6 +171,7 @@ impl Plan {
         if crowd.members == 0 {
             return Err("give at least one connection".to_owned());
         }
+        let trust = Trust::new(&target, &common)?;
         let address = target.address(common.connect_timeout)?;
         let threads = common.threads.unwrap_or_else(default_threads).max(1);
         let sources = common.sources.take();
@@ -176,6 +180,7 @@ impl Plan {
         Ok(Self {
             scenario,
             address,
+            trust,
             sources: sources.unwrap_or_else(|| Sources::enough(crowd.members, address.ip())),
             target,
             threads: threads.min(crowd.members as usize),

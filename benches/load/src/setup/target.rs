@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A `ws://` address, taken apart but not looked up.
+/// A `ws://` or `wss://` address, taken apart but not looked up.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) url: String,
@@ -12,9 +12,11 @@ pub(crate) struct Target {
     pub(crate) authority: String,
     /// Path and query.
     pub(crate) path: String,
+    pub(crate) is_tls: bool,
 }
 
 const PORT: &str = ":80";
+const PORT_OF_TLS: &str = ":443";
 
 impl Target {
     /// The first address of the host where somebody listens.
@@ -23,13 +25,28 @@ impl Target {
     /// single one nothing is tried: a measured server shall not see a connection more than asked.
     pub(crate) fn address(&self, patience: Duration) -> Result<SocketAddr, String> {
         let mut name = self.authority.clone();
-        if self.authority.rsplit(':').next().is_none_or(|port| port.parse::<u16>().is_err()) {
-            name.push_str(PORT);
+        if self.port().is_none() {
+            name.push_str(if self.is_tls { PORT_OF_TLS } else { PORT });
         }
         let found = name.to_socket_addrs().map_err(|error| error.to_string());
         found
             .and_then(|found| choose(found, patience).ok_or_else(|| "no address".to_owned()))
             .map_err(|why| format!("{} cannot be looked up ({why}); check the host name", name))
+    }
+
+    /// The name or address that a certificate must be for.
+    pub(crate) fn host(&self) -> &str {
+        let host = match self.port() {
+            Some(port) => &self.authority[..self.authority.len() - port.len() - 1],
+            None => &self.authority,
+        };
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port, if one is written.
+    fn port(&self) -> Option<&str> {
+        let (_, port) = self.authority.rsplit_once(':')?;
+        port.parse::<u16>().ok().map(|_| port)
     }
 }
 
@@ -37,14 +54,18 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let Some(rest) = url.strip_prefix("ws://") else { return Err(no_ws(url)) };
+        let (is_tls, rest) = match url.split_once("://") {
+            Some(("ws", rest)) => (false, rest),
+            Some(("wss", rest)) => (true, rest),
+            _ => return Err(no_ws(url)),
+        };
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(split);
         if authority.is_empty() || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("an address looks like ws://127.0.0.1:8080/ws".to_owned());
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        Ok(Self { url: url.to_owned(), authority: authority.to_owned(), path })
+        Ok(Self { url: url.to_owned(), authority: authority.to_owned(), path, is_tls })
     }
 }
 
@@ -62,9 +83,7 @@ fn choose(found: impl Iterator<Item = SocketAddr>, patience: Duration) -> Option
 
 fn no_ws(url: &str) -> String {
     match url.split_once("://") {
-        Some(("wss" | "https", _)) => {
-            "TLS is not measured; give the ws:// address behind the TLS proxy".to_owned()
-        }
+        Some(("https", rest)) => format!("write wss://{rest}"),
         Some((_, rest)) => format!("write ws://{rest}"),
         None => "an address looks like ws://127.0.0.1:8080/ws".to_owned(),
     }
@@ -89,6 +108,20 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_is_for_the_host_alone() {
+        let rows = [
+            ("wss://127.0.0.1:8080/ws", "127.0.0.1"),
+            ("wss://example.org", "example.org"),
+            ("wss://[::1]:9/", "::1"),
+            ("wss://[::1]/", "::1"),
+        ];
+        for (url, host) in rows {
+            let target: Target = url.parse().unwrap();
+            assert_eq!((target.host(), target.is_tls), (host, true), "{url}");
+        }
+    }
+
+    #[test]
     fn every_address_of_a_name_is_tried() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap();
@@ -103,7 +136,7 @@ mod tests {
     #[test]
     fn other_addresses_are_refused_with_advice() {
         let rows = [
-            ("wss://h/ws", "TLS"),
+            ("https://h/ws", "write wss://h/ws"),
             ("http://h/ws", "write ws://h/ws"),
             ("127.0.0.1:8080", "looks like"),
             ("ws://", "looks like"),

@@ -1,10 +1,12 @@
 //! What the threads of a run tell one another: plain counters, each written by one thread.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::{Arc, OnceLock};
 
 use super::clock::Clock;
+use crate::client::link::ClientLink;
+use crate::client::tls::Agreed;
 use crate::setup::payload::Marker;
 use crate::setup::plan::Plan;
 
@@ -25,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) wave: AtomicU32,
     pub(crate) readers: Vec<ReaderGauges>,
     pub(crate) publisher: PublisherGauges,
+    /// What the first connection with TLS has agreed on.
+    pub(crate) agreed: OnceLock<Agreed>,
 }
 
 /// What everybody does.
@@ -102,6 +106,7 @@ impl Shared {
             wave: AtomicU32::new(0),
             readers: (0..plan.threads).map(|_| gauges()).collect(),
             publisher: PublisherGauges::default(),
+            agreed: OnceLock::new(),
             plan,
         }
     }
@@ -121,6 +126,14 @@ impl Shared {
 
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Relaxed)
+    }
+
+    /// A connection is open: what its TLS has agreed on, if it has.
+    pub(crate) fn note_agreed(&self, link: &ClientLink) {
+        if self.plan.trust.is_some() && self.agreed.get().is_none() {
+            // Another thread's is as good.
+            let _ = link.agreed().map(|agreed| self.agreed.set(agreed));
+        }
     }
 
     /// One figure, summed over the receiving threads.

@@ -2,8 +2,8 @@
 //!
 //! A [`Row`] is a name, the goals that it has, and a function that takes one round's figures. Rows
 //! stand in the files that are named after what they load: `fanout`, `curve`, `overload`,
-//! `event_streams`, `idle`, `churn`, `rooms`, `cores`. They measure on a [`Site`], which starts the
-//! servers in turn and refuses every run in which a message was lost.
+//! `event_streams`, `tls`, `idle`, `churn`, `rooms`, `cores`. They measure on a [`Site`], which
+//! starts the servers in turn and refuses every run in which a message was lost.
 
 mod churn;
 mod cores;
@@ -20,6 +20,7 @@ mod rooms;
 mod row;
 mod scale;
 mod site;
+mod tls;
 
 use std::io;
 use std::path::Path;
@@ -33,7 +34,7 @@ use scale::Scale;
 use site::Site;
 
 /// All rows, in the order in which they are measured.
-const ROWS: [&Row; 18] = [
+const ROWS: [&Row; 20] = [
     &fanout::SATURATED,
     &curve::CURVE,
     &overload::OVERLOAD,
@@ -43,6 +44,8 @@ const ROWS: [&Row; 18] = [
     &fanout::PAYLOAD_64K,
     &event_streams::SINGLE,
     &event_streams::BUSY,
+    &tls::WSS,
+    &tls::IDLE,
     &idle::IDLE,
     &idle::PINGS,
     &idle::TURN,

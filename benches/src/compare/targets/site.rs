@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use corecast_load::report::Report;
 
 use super::scale::Scale;
+use crate::certificate::OwnCertificate;
 use crate::compare::plan::Cores;
 use crate::compare::system::{Counters, System};
 use crate::floor::Means;
@@ -35,6 +36,8 @@ pub(super) struct Side {
     system: System,
     flags: Vec<String>,
     cores: usize,
+    /// Over TLS.
+    is_sealed: bool,
 }
 
 /// A server that runs, and what loads it.
@@ -42,6 +45,7 @@ pub(super) struct Side {
 pub(super) struct Running<'a> {
     site: &'a Site<'a>,
     system: System,
+    is_sealed: bool,
     pub(super) server: Server,
     load: Load,
     load_cores: Vec<usize>,
@@ -93,9 +97,15 @@ impl<'a> Site<'a> {
         let program = side.system.program()?;
         let mut command = side.system.command(&program, &cores.server, self.coalesce.get());
         command.args(&side.flags);
+        let mut load = Load::new("target", cores.load.clone(), self.folder)?;
+        if side.is_sealed {
+            let files = OwnCertificate::make(self.folder)?;
+            command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
+            load = load.over_tls(files.certificate);
+        }
         let server = Server::start(command)?;
-        let load = Load::new("target", cores.load.clone(), self.folder)?;
-        Ok(Running { site: self, system: side.system, server, load, load_cores: cores.load })
+        let (system, is_sealed) = (side.system, side.is_sealed);
+        Ok(Running { site: self, system, is_sealed, server, load, load_cores: cores.load })
     }
 
     /// The floor gets enough to fill its sends as the engine does, which needs less under way:
@@ -110,16 +120,23 @@ impl<'a> Site<'a> {
 
 impl Side {
     pub(super) fn engine(shards: usize) -> Side {
-        Side { system: System::Engine { shards }, flags: Vec::new(), cores: shards }
+        let system = System::Engine { shards };
+        Side { system, flags: Vec::new(), cores: shards, is_sealed: false }
     }
 
     pub(super) fn floor(means: Means) -> Side {
-        Side { system: System::Floor { means }, flags: Vec::new(), cores: 1 }
+        let system = System::Floor { means };
+        Side { system, flags: Vec::new(), cores: 1, is_sealed: false }
     }
 
     pub(super) fn with(mut self, flags: &[&str]) -> Side {
         self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
         self
+    }
+
+    /// Over TLS. Of such a server the counters are not read.
+    pub(super) fn sealed(self) -> Side {
+        Side { is_sealed: true, ..self }
     }
 
     /// May use so many cores, whatever the number of its shards.
@@ -209,7 +226,10 @@ impl Running<'_> {
     }
 
     fn counters(&self) -> io::Result<Option<Counters>> {
-        Counters::read(self.system, self.server.address())
+        match self.is_sealed {
+            true => Ok(None),
+            false => Counters::read(self.system, self.server.address()),
+        }
     }
 
     fn seen(&self, run: Report, before: Option<Counters>) -> io::Result<Seen> {
