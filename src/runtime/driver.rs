@@ -366,15 +366,15 @@ impl ShardDriver {
         }
     }
 
-    /// Reads a socket once; returns how many bytes there were.
+    /// Reads a socket once; returns what that cost, in bytes.
     fn read_socket(&mut self, id: ConnId) -> usize {
         let Some(socket) = self.sockets.get(id) else { return 0 };
         self.counts.reads += 1;
+        let (ending, most) = (socket.ending, self.shard.read_max(id));
         if self.sealed.is_some() {
-            return self.read_sealed(id);
+            return self.read_sealed(id, most);
         }
-        let ending = socket.ending;
-        let most = self.shard.read_max(id).min(self.buffer.len());
+        let most = most.min(self.buffer.len());
         match sys::receive(socket, &mut self.buffer[..most]) {
             Ok(0) => self.end_of_input(id),
             Ok(len) => {

@@ -34,8 +34,8 @@ impl Reception {
         PENDING_READS_PER_TURN
     }
 
-    /// Reads one of them once, and puts it in line again if it may have more to say. Returns how
-    /// many bytes there were.
+    /// Reads one of them once, and puts it in line again if it may have more to say. Returns what
+    /// that cost, in bytes.
     fn read_pending(&mut self, key: u64, shard: &mut Shard) -> usize {
         let Some(waiting) = self.pending.get_mut(key) else { return 0 };
         if waiting.awaiting.is_some() {
@@ -48,13 +48,13 @@ impl Reception {
         if !was_open {
             self.note_session(key);
         }
-        let len = self.on_received(key, received, &buffer, answered, shard);
+        let cost = self.on_received(key, received, &buffer, answered, shard);
         self.pending.count_held(key);
         self.buffer = buffer;
-        len
+        cost
     }
 
-    /// Something has come, at the begin of the buffer, or the end. Returns how many bytes it was.
+    /// Something has come, at the begin of the buffer, or the end. Returns what that cost, in bytes.
     fn on_received(
         &mut self,
         key: u64,
@@ -64,12 +64,12 @@ impl Reception {
         shard: &mut Shard,
     ) -> usize {
         match received {
-            Ok(Received::Plain { len, .. }) => {
+            Ok(Received::Plain { len, cost, .. }) => {
                 self.pending.queue(key);
                 if !answered && len > 0 {
                     self.on_bytes(key, &buffer[..len], shard);
                 }
-                len
+                cost
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {

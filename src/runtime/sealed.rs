@@ -66,23 +66,23 @@ impl ShardDriver {
         }
     }
 
-    /// Reads a socket once; returns how many bytes of plaintext there were.
-    pub(super) fn read_sealed(&mut self, id: ConnId) -> usize {
+    /// Reads a socket once, at most so many bytes; returns what that cost, in bytes.
+    pub(super) fn read_sealed(&mut self, id: ConnId, most: usize) -> usize {
         let (Some(sealed), Some(socket)) = (&mut self.sealed, self.sockets.get(id)) else {
             return 0;
         };
         let (ending, now) = (socket.ending, self.turn_began);
         let buffer = &mut self.buffer;
-        let received = sealed.with(id, |session, _| session.receive(socket, buffer, now));
+        let received = sealed.with(id, |session, _| session.receive(socket, buffer, most, now));
         match received.unwrap_or(Ok(Received::End)) {
-            Ok(Received::Plain { len, is_drained }) => {
+            Ok(Received::Plain { len, cost, is_drained }) => {
                 if len > 0 {
                     self.shard.receive(id, &mut self.buffer[..len]);
                 }
                 if is_drained && ending == Ending::Unknown {
                     self.set_readable(id, false);
                 }
-                len
+                cost
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && ending < Ending::Broken => {
                 self.set_readable(id, false);

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
@@ -335,4 +336,34 @@ fn handshakes_are_counted() {
     assert!(total(&tunnel, "tls_resumed") > 0);
     let address: SocketAddr = (&tunnel).into();
     assert_eq!(http(address, "GET", "/v1/stats", &[], "").json()["tls"]["reloads"], 0);
+}
+
+/// A signature with such a key takes longer than the time that a turn has for handshakes, so that a
+/// turn has one.
+#[test]
+fn a_turn_signs_once_when_its_time_is_over() {
+    const CLIENTS: u64 = 40;
+    let files = Certificates::new();
+    let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096).unwrap();
+    let pair = files.pair_with(&key, "server", &["localhost"]);
+    let hello = client_hello(&pair);
+    let mut server = Server::start_with_shards(1, &pair.flags());
+    let tunnel = Tunnel::to(&server, &pair.client());
+    let before = total(&tunnel, "turns");
+    server.signal(libc::SIGSTOP);
+    let mut clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut socket = dial(&server);
+            socket.write_all(&hello).unwrap();
+            socket
+        })
+        .collect();
+    server.signal(libc::SIGCONT);
+    for socket in &mut clients {
+        let mut first = [0; 3];
+        socket.read_exact(&mut first).unwrap();
+        assert_eq!(first, [0x16, 3, 3], "the server's hello");
+    }
+    let turns = total(&tunnel, "turns") - before;
+    assert!(turns >= CLIENTS, "{turns} turns for {CLIENTS} signatures");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::frames::{self, CLOSE};
-use crate::support::tls::{TlsStream, Tunnel, start};
+use crate::support::tls::{Certificates, TlsStream, Tunnel, start};
 use crate::support::{
     Client, Crowd, Envelope, Events, LOAD_PATIENCE, Member, Outbox, Raw, Said, Server, heavy, http,
     upgrade_head, wait_until,
@@ -229,12 +229,14 @@ fn a_client_ends_by_saying_so_or_by_going() {
 /// Sends a frame, and reads until something has come back.
 fn is_answered(stream: &mut TlsStream, nth: u64) -> bool {
     let ping = frames::text(&format!(r#"{{"event":"cast:ping","id":{nth}}}"#));
-    if stream.stream().write_all(&ping).is_err() {
-        return false;
-    }
-    let (mut text, id) = (String::new(), format!(r#""id":{nth}"#));
+    stream.stream().write_all(&ping).is_ok() && comes(stream, &format!(r#""id":{nth}"#))
+}
+
+/// Reads until this has come, or the end.
+fn comes(stream: &mut TlsStream, words: &str) -> bool {
+    let mut text = String::new();
     let mut buffer = [0; 4096];
-    while !text.contains(&id) {
+    while !text.contains(words) {
         match stream.stream().read(&mut buffer) {
             Ok(0) => return false,
             Ok(len) => text += &String::from_utf8_lossy(&buffer[..len]),
@@ -271,4 +273,49 @@ fn keys_are_updated_as_often_as_a_client_needs_but_not_in_a_row_for_ever() {
     std::thread::sleep(Duration::from_millis(1_100));
     stream.tls.refresh_traffic_keys().unwrap();
     assert!(is_answered(&mut stream, 32));
+}
+
+/// Records that bring one byte each cost far more than their bytes. However many have come from
+/// however many clients, a turn opens some thousand of them.
+#[test]
+fn a_turn_opens_no_more_records_than_it_has_time_for() {
+    const CLIENTS: usize = 64;
+    // Of what a turn may take in bytes, to which a record adds; and how far its last read goes.
+    const TURN_MAX: usize = (64 << 10) + (32 << 10) / RECORD * COST;
+    const RECORD: usize = 23;
+    const COST: usize = RECORD + 64;
+    let files = Certificates::new();
+    let pair = files.pair("server", &["localhost"]);
+    let mut server = Server::start_with_shards(1, &pair.flags());
+    let tunnel = Tunnel::to(&server, &pair.client());
+    let mut clients: Vec<TlsStream> = (0..CLIENTS)
+        .map(|nth| {
+            let address = server.address();
+            let mut stream = TlsStream::connect(address, "localhost", &pair.client()).unwrap();
+            stream.stream().write_all(upgrade_head("").as_bytes()).unwrap();
+            assert!(is_answered(&mut stream, nth as u64));
+            stream
+        })
+        .collect();
+    let before = total(&tunnel, "turns");
+    let text = format!(r#"{{"event":"cast:ping","id":777,"data":"{}"}}"#, "x".repeat(1900));
+    let frame = frames::text(&text);
+    server.signal(libc::SIGSTOP);
+    let mut records = 0;
+    for client in &mut clients {
+        let mut sealed = Vec::new();
+        for byte in &frame {
+            client.tls.writer().write_all(&[*byte]).unwrap();
+            client.tls.write_tls(&mut sealed).unwrap();
+            records += 1;
+        }
+        assert!(sealed.len() >= frame.len() * RECORD);
+        client.socket.write_all(&sealed).unwrap();
+    }
+    server.signal(libc::SIGCONT);
+    for client in &mut clients {
+        assert!(comes(client, r#""id":777"#));
+    }
+    let turns = (total(&tunnel, "turns") - before) as usize;
+    assert!(turns >= records * COST / TURN_MAX, "{turns} turns for {records} records");
 }

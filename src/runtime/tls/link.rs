@@ -41,7 +41,7 @@ impl Link {
         now: Time,
     ) -> io::Result<Received> {
         let received = match bytes.is_empty() {
-            true => Ok(Received::Plain { len: 0, is_drained: false }),
+            true => Ok(Received::Plain { len: 0, cost: 0, is_drained: false }),
             false => session.begin(&self.fd, bytes, buffer, now),
         };
         self.session = Some(session);
@@ -61,12 +61,12 @@ impl Link {
     /// Reads once.
     pub(crate) fn receive(&mut self, buffer: &mut [u8], now: Time) -> io::Result<Received> {
         if let Some(session) = &mut self.session {
-            return session.receive(&self.fd, buffer, now);
+            return session.receive(&self.fd, buffer, usize::MAX, now);
         }
         let room = buffer.len();
         Ok(match sys::receive(&self.fd, buffer)? {
             0 => Received::End,
-            len => Received::Plain { len, is_drained: len < room },
+            len => Received::Plain { len, cost: len, is_drained: len < room },
         })
     }
 

@@ -16,6 +16,8 @@ mod link;
 mod records;
 mod sealing;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod watch;
 
 pub(crate) use certificates::CertificateFiles;

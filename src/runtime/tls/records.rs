@@ -14,6 +14,14 @@ pub(super) const RECORD_MAX: usize = HEADER + PLAIN_MAX + 2048;
 /// Plaintext of one record at most.
 pub(super) const PLAIN_MAX: usize = 16 << 10;
 
+/// Bytes of records that are read from a socket at once at most: no more than some 1,400 records,
+/// the smallest of which bring a byte each, and opening them takes about as long as a quantum may.
+pub(super) const READ_MAX: usize = 32 << 10;
+
+/// What a record costs beside its bytes, in bytes of the budgets of a turn, in which 64 KiB stand for
+/// half a millisecond: it is opened for itself.
+pub(super) const RECORD_COST: usize = 64;
+
 /// What sealing adds to a record at most, in either version and suite.
 pub(super) const OVERHEAD: usize = HEADER + 40;
 

@@ -12,7 +12,10 @@ use rustls::unbuffered::{
 };
 use rustls::{Error, HandshakeKind};
 
-use super::records::{Allowance, OVERHEAD, PLAIN_MAX, RECORD_MAX, begins_handshake, whole_record};
+use super::records::{
+    Allowance, OVERHEAD, PLAIN_MAX, READ_MAX, RECORD_COST, RECORD_MAX, begins_handshake,
+    whole_record,
+};
 use crate::runtime::sys;
 
 /// The state of one TLS connection.
@@ -51,6 +54,8 @@ pub(crate) enum Received {
     /// So many bytes of plaintext, which may be none, at the begin of the buffer.
     Plain {
         len: usize,
+        /// What it cost of the budgets of a turn, in bytes.
+        cost: usize,
         /// The socket has nothing more at the moment, unless its end.
         is_drained: bool,
     },
@@ -90,8 +95,11 @@ impl TlsSession {
         }
     }
 
-    /// Reads once from the socket into the buffer, which has room for a few records, and opens what
-    /// is whole. What TLS itself has to answer is flushed.
+    /// Reads once from the socket, at most so many bytes, into the buffer, which has room for a few
+    /// records, and opens what is whole. What TLS itself has to answer is flushed.
+    ///
+    /// What was opened may be more than what was read by the begin of its first record, which was
+    /// kept.
     ///
     /// # Errors
     ///
@@ -101,6 +109,7 @@ impl TlsSession {
         &mut self,
         socket: &impl AsFd,
         buffer: &mut [u8],
+        most: usize,
         now: Time,
     ) -> io::Result<Received> {
         if self.ended {
@@ -110,15 +119,16 @@ impl TlsSession {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let begin = GAP + self.part.len();
-        let room = buffer.len() - begin;
-        let len = match sys::receive(socket, &mut buffer[begin..])? {
+        let room = (buffer.len() - begin).min(READ_MAX).min(most);
+        let len = match sys::receive(socket, &mut buffer[begin..begin + room])? {
             0 => return Ok(Received::End),
             len => len,
         };
         let received = self.take_in(socket, &mut buffer[..begin + len], now)?;
         Ok(match received {
-            Received::Plain { len: plain, .. } => {
-                Received::Plain { len: plain, is_drained: len < room && !self.ended }
+            Received::Plain { len: plain, cost, .. } => {
+                let is_drained = len < room && !self.ended;
+                Received::Plain { len: plain, cost: cost + len, is_drained }
             }
             other => other,
         })
@@ -159,17 +169,18 @@ impl TlsSession {
         let opened = self.open(buffer, now);
         // What waited before is flushed when the socket says that it takes bytes.
         let flushed = if waited { Ok(Flushed::None) } else { self.flush(socket) };
-        let plain = opened.map_err(|error| {
+        let (len, records) = opened.map_err(|error| {
             tracing::debug!(%error, "TLS");
             io::Error::new(io::ErrorKind::InvalidData, error)
         })?;
         flushed?;
-        Ok(Received::Plain { len: plain, is_drained: false })
+        Ok(Received::Plain { len, cost: records * RECORD_COST, is_drained: false })
     }
 
     /// Opens the records behind the gap to the begin of the buffer, and keeps what is not whole.
-    fn open(&mut self, buffer: &mut [u8], now: Time) -> Result<usize, Error> {
-        let (mut at, mut end, mut plain) = (GAP, GAP, 0);
+    /// Returns how many bytes of plaintext there were, and how many records.
+    fn open(&mut self, buffer: &mut [u8], now: Time) -> Result<(usize, usize), Error> {
+        let (mut at, mut end, mut plain, mut count) = (GAP, GAP, 0, 0);
         while !self.ended
             && let Some(len) = whole_record(&buffer[end..])
         {
@@ -180,7 +191,7 @@ impl TlsSession {
                 Ok(processed) => processed,
                 Err(error) => return Err(self.alert(error)),
             };
-            (at, plain) = (at + taken, plain + opened);
+            (at, plain, count) = (at + taken, plain + opened, count + 1);
             if was_open && opened == 0 && !self.ended && !self.allowance.take(now) {
                 return Err(self.break_with("too many records without data"));
             }
@@ -195,7 +206,7 @@ impl TlsSession {
             self.part.clear();
             self.part.extend_from_slice(part);
         }
-        Ok(plain)
+        Ok((plain, count))
     }
 
     /// Hands whole records to rustls. Returns how many of their bytes are done with, and how many of

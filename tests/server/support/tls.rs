@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use socket2::{Domain, Socket, Type};
@@ -42,15 +43,20 @@ impl Certificates {
 
     /// Makes a certificate for these names, in files that are called so.
     pub(crate) fn pair(&self, file: &str, names: &[&str]) -> Pair {
+        self.pair_with(&KeyPair::generate().unwrap(), file, names)
+    }
+
+    /// The same with this key.
+    pub(crate) fn pair_with(&self, key: &KeyPair, file: &str, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let made = CertificateParams::new(names).unwrap().self_signed(key).unwrap();
         let pair = Pair {
             certificate: self.path(&format!("{file}.pem")),
             key: self.path(&format!("{file}.key")),
-            root: made.cert.der().clone(),
+            root: made.der().clone(),
         };
-        replace(&pair.certificate, &made.cert.pem());
-        replace(&pair.key, &made.signing_key.serialize_pem());
+        replace(&pair.certificate, &made.pem());
+        replace(&pair.key, &key.serialize_pem());
         pair
     }
 }
