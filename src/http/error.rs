@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use corecast_shards::BadBody;
 use httpdate::HttpDate;
 use hyper::body::Bytes;
-use hyper::{Response, StatusCode, header};
+use hyper::{HeaderMap, Response, StatusCode, header};
 
 use crate::program::Refusal;
 use crate::values::NotAccepted;
@@ -261,7 +261,7 @@ impl HttpError {
         let mut response = Response::new(http_body_util::Full::from(self.body()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        declare_json(headers);
         if offers_upgrade {
             headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
         }
@@ -279,14 +279,22 @@ impl HttpError {
             self.extra.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let connection = if self.offers_upgrade() { "close, upgrade" } else { "close" };
         format!(
-            "HTTP/1.1 {}\r\ndate: {}\r\ncontent-type: application/json\r\n{extra}\
-             content-length: {}\r\nconnection: {connection}\r\n\r\n{body}",
+            "HTTP/1.1 {}\r\ndate: {}\r\ncontent-type: application/json\r\n\
+             x-content-type-options: nosniff\r\n{extra}content-length: {}\r\n\
+             connection: {connection}\r\n\r\n{body}",
             self.status,
             HttpDate::from(SystemTime::now()),
             body.len(),
         )
         .into_bytes()
     }
+}
+
+/// Says that the body is JSON, and that no browser is to take it for anything else.
+pub(super) fn declare_json(headers: &mut HeaderMap) {
+    let [json, nosniff] = ["application/json", "nosniff"].map(header::HeaderValue::from_static);
+    headers.insert(header::CONTENT_TYPE, json);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
 }
 
 impl From<NotAccepted> for HttpError {

@@ -6,6 +6,7 @@ use hyper::{Response, StatusCode, header};
 use serde_json::Value;
 
 use super::HttpError;
+use super::error::declare_json;
 
 /// What a request of the server's own routes comes to.
 pub(super) type Answered = Result<Response<Full<Bytes>>, HttpError>;
@@ -30,7 +31,6 @@ pub(super) fn close_behind(response: &mut Response<Full<Bytes>>) {
 fn json_response(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(value.to_string()));
     *response.status_mut() = status;
-    let content_type = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    declare_json(response.headers_mut());
     response
 }

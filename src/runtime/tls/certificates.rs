@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -183,8 +184,17 @@ fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, webpki::Error>
     Ok(certificate.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }
 
+/// The suites of rustls in our order, which holds whatever a client prefers: the cheapest first.
+/// 128 bits are as far out of reach as 256.
 pub(super) fn provider() -> CryptoProvider {
-    rustls::crypto::aws_lc_rs::default_provider()
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 0,
+        _ => 1,
+    });
+    provider
 }
 
 fn stamps(files: &[CertificateFiles]) -> Vec<Option<Stamp>> {

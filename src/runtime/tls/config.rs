@@ -64,7 +64,8 @@ impl Tls {
 
 /// TLS 1.3 and 1.2 for HTTP/1.1. One ticket is enough for a client that comes back, and early data
 /// could be replayed, so that there is none. Sessions are resumed by tickets alone: their key is
-/// shared by all shards, and a server that remembers sessions would need memory for each.
+/// shared by all shards, and a server that remembers sessions would need memory for each. The order
+/// of suites is ours.
 fn config(certificates: &Arc<Certificates>) -> Result<ServerConfig, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(Arc::new(provider()));
     let mut config = builder
@@ -76,5 +77,6 @@ fn config(certificates: &Arc<Certificates>) -> Result<ServerConfig, rustls::Erro
     config.send_tls13_tickets = 1;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
+    config.ignore_client_order = true;
     Ok(config)
 }
