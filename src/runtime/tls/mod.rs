@@ -12,6 +12,8 @@
 
 mod certificates;
 mod config;
+#[cfg(test)]
+mod handshake_tests;
 mod link;
 mod records;
 mod sealing;

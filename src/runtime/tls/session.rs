@@ -23,6 +23,9 @@ pub(crate) struct TlsSession {
     connection: UnbufferedServerConnection,
     /// The begin of what is not a whole record yet, or not a whole message of the handshake.
     part: Vec<u8>,
+    /// How many bytes of the part rustls has seen: the whole records of a message that is not whole.
+    /// It must be shown all of them again, and never fewer.
+    seen: usize,
     /// Sealed bytes that the socket has not taken, from `sent` on.
     rest: Vec<u8>,
     sent: usize,
@@ -84,6 +87,7 @@ impl TlsSession {
         TlsSession {
             connection,
             part: Vec::new(),
+            seen: 0,
             rest: Vec::new(),
             sent: 0,
             stage: SessionStage::New,
@@ -180,7 +184,7 @@ impl TlsSession {
     /// Opens the records behind the gap to the begin of the buffer, and keeps what is not whole.
     /// Returns how many bytes of plaintext there were, and how many records.
     fn open(&mut self, buffer: &mut [u8], now: Time) -> Result<(usize, usize), Error> {
-        let (mut at, mut end, mut plain, mut count) = (GAP, GAP, 0, 0);
+        let (mut at, mut end, mut plain, mut count) = (GAP, GAP + self.seen, 0, 0);
         while !self.ended
             && let Some(len) = whole_record(&buffer[end..])
         {
@@ -197,6 +201,7 @@ impl TlsSession {
             }
         }
         let part = if self.ended { &[] } else { &buffer[at..] };
+        self.seen = if self.ended { 0 } else { end - at };
         if part.len() > RECORD_MAX {
             return Err(self.break_with("a record or a message of the handshake is too large"));
         }
