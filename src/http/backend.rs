@@ -135,7 +135,10 @@ pub(crate) trait Backend: Clone + 'static {
     /// Asked while a body arrives: bodies are held like what connections sent and is not handled.
     fn refuse_bodies_while_short(&self) -> Result<(), HttpError> {
         match self.process_memory().stage >= MemoryStage::Unread {
-            true => Err(HttpError::overloaded()),
+            true => {
+                self.note_refusal(RefusalReason::Memory);
+                Err(HttpError::overloaded())
+            }
             false => Ok(()),
         }
     }

@@ -135,7 +135,7 @@ async fn answer_by_program(
     let parameters = parameters.collect();
     let (head, body) = request.into_parts();
     let body = read_body(shard, body).await?;
-    let request = Request::from_parts(head, body);
+    let request = Request::from_parts(head, body.into());
     match finish(handler, RouteRequest { request, caller, parameters }).await {
         Ok(response) => Ok(response.into_response()),
         Err(failure) => {
@@ -212,22 +212,36 @@ async fn read_command(
     }
     shard.refuse_while_draining()?;
     let body = read_body(shard, request.into_body()).await?;
-    String::from_utf8(body.into()).map_err(|_| HttpError::bad_request("the body is not UTF-8"))
+    String::from_utf8(body).map_err(|_| HttpError::bad_request("the body is not UTF-8"))
 }
 
-async fn read_body(shard: &impl Backend, body: Incoming) -> Result<Bytes, HttpError> {
+async fn read_body(shard: &impl Backend, body: Incoming) -> Result<Vec<u8>, HttpError> {
     let limit = shard.limits().message_bytes;
     shard.refuse_bodies_while_short()?;
     if body.size_hint().lower() > limit as u64 {
         return Err(HttpError::too_large(limit));
     }
-    let body = Limited::new(body, limit).collect();
-    let body =
-        in_time(shard, body).await?.map_err(|error| match error.is::<LengthLimitError>() {
-            true => HttpError::too_large(limit),
+    in_time(shard, collect_body(shard, Limited::new(body, limit))).await?
+}
+
+/// Gathers a body piece by piece. Memory may become short between any two of them: thousands of bodies
+/// that are each within their limit arrive in less time than a drain is looked for.
+async fn collect_body(
+    shard: &impl Backend,
+    mut body: Limited<Incoming>,
+) -> Result<Vec<u8>, HttpError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => HttpError::too_large(shard.limits().message_bytes),
             false => HttpError::bad_request("the body ended before its end"),
         })?;
-    Ok(body.to_bytes())
+        shard.refuse_bodies_while_short()?;
+        if let Ok(piece) = frame.into_data() {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    Ok(bytes)
 }
 
 /// Waits for a body, and not while the server is going away: a request that is not there as a whole

@@ -17,11 +17,13 @@ pub(crate) enum RefusalReason {
     Body,
     /// It was idle for too long between two requests.
     KeepAlive,
+    /// Its body arrived while memory was short.
+    Memory,
 }
 
 impl RefusalReason {
     /// All of them, in the order of their places.
-    pub(crate) const ALL: [RefusalReason; 7] = [
+    pub(crate) const ALL: [RefusalReason; 8] = [
         RefusalReason::AddressConnections,
         RefusalReason::AddressHandshakes,
         RefusalReason::Accepts,
@@ -29,6 +31,7 @@ impl RefusalReason {
         RefusalReason::Head,
         RefusalReason::Body,
         RefusalReason::KeepAlive,
+        RefusalReason::Memory,
     ];
 
     /// The name in `/v1/stats`: that of the limit, where there is one.
@@ -41,6 +44,7 @@ impl RefusalReason {
             RefusalReason::Head => "handshake_timeout",
             RefusalReason::Body => "body_timeout",
             RefusalReason::KeepAlive => "keep_alive_timeout",
+            RefusalReason::Memory => "memory_limit",
         }
     }
 }
