@@ -73,6 +73,10 @@ impl HttpSocket {
         let len = opened.len().min(buffer.len());
         buffer[..len].copy_from_slice(&opened[..len]);
         opened.drain(..len);
+        if opened.is_empty() {
+            // An idle connection keeps no memory.
+            *opened = Vec::new();
+        }
         Ok(len)
     }
 
