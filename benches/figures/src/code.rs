@@ -213,20 +213,28 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let cfg = attribute.path().is_ident("cfg");
         attribute.path().is_ident("test")
-            || cfg && attribute.parse_args::<syn::Meta>().is_ok_and(|meta| asks_for_test(&meta))
+            || cfg && attribute.parse_args::<syn::Meta>().is_ok_and(|meta| !holds_outside(&meta))
     })
 }
 
-fn asks_for_test(meta: &syn::Meta) -> bool {
+/// Whether a condition can hold where nothing is tested. So `any(test, debug_assertions)` does: what
+/// it guards checks the product itself while that is developed.
+fn holds_outside(meta: &syn::Meta) -> bool {
     type Metas = syn::punctuated::Punctuated<syn::Meta, syn::Token![,]>;
     match meta {
         syn::Meta::Path(path) => {
-            ["test", "fuzzing", "doctest"].iter().any(|name| path.is_ident(name))
+            !["test", "fuzzing", "doctest"].iter().any(|name| path.is_ident(name))
         }
-        syn::Meta::List(list) if !list.path.is_ident("not") => list
-            .parse_args_with(Metas::parse_terminated)
-            .is_ok_and(|metas| metas.iter().any(asks_for_test)),
-        _ => false,
+        syn::Meta::List(list) => {
+            let of = list.parse_args_with(Metas::parse_terminated).unwrap_or_default();
+            let mut each = of.iter().map(holds_outside);
+            match () {
+                () if list.path.is_ident("all") => each.all(|holds| holds),
+                () if list.path.is_ident("any") => each.any(|holds| holds),
+                () => true,
+            }
+        }
+        syn::Meta::NameValue(_) => true,
     }
 }
 

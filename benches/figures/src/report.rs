@@ -215,6 +215,24 @@ mod tests {
         assert!(text.contains("asserts per 1,000 lines: 71.4"), "{text}");
     }
 
+    /// What is compiled for tests alone is left out, and what checks the product is not.
+    #[test]
+    fn only_what_tests_alone_have_is_left_out() {
+        for (condition, is_left_out) in [
+            ("test", true),
+            ("any(test, fuzzing)", true),
+            ("all(test, debug_assertions)", true),
+            ("any(test, debug_assertions)", false),
+            ("not(test)", false),
+            ("feature = \"f\"", false),
+        ] {
+            let text = format!("#[cfg({condition})]\nfn a() {{ assert!(true) }}\nfn b() {{}}\n");
+            let found = package("conditions", &[("lib.rs", &text)]);
+            let lines = if is_left_out { 1 } else { 3 };
+            assert_eq!((found.asserts == 0, found.files[0].lines), (is_left_out, lines), "{condition}");
+        }
+    }
+
     #[test]
     fn the_checkout_of_this_package_has_the_engine_in_it() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
