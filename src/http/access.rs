@@ -6,11 +6,10 @@ use std::sync::Arc;
 use super::credentials::Brought;
 use super::few::Few;
 use super::key_files::Keys;
-use super::refusals::{Refusals, Refused};
 use super::tokens::{self, BadToken, ClaimRules, TokenClaims};
 use super::{Host, HttpError, KeyStore, Offered, Origins, TrustedProxies};
 use crate::program::ApiAccess;
-use crate::values::{Anonymous, Claims, Rights};
+use crate::values::{Anonymous, Claims, RefusalReason, Refusals, Rights};
 
 /// What a server was told about who may do what.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +53,7 @@ impl AccessRules {
     pub(crate) fn admit_host(&self, host: Option<Host<'_>>) -> Result<(), HttpError> {
         match host {
             Some(host) if self.loopback_only && !host.is_loopback() => {
-                self.refusals.count(Refused::Host);
+                self.refusals.count(RefusalReason::Host);
                 Err(HttpError::forbidden(
                     "without keys this server is for its own machine: call it localhost, 127.0.0.1 \
                      or [::1] (the Host header names another), or start it with --api-key or --open",
@@ -70,7 +69,7 @@ impl AccessRules {
         if origins.is_empty() || origins.only().is_some_and(admits) {
             return Ok(());
         }
-        self.refusals.count(Refused::Origin);
+        self.refusals.count(RefusalReason::Origin);
         Err(HttpError::forbidden(
             "pages of this origin may not connect: a page must come from the host that it connects \
              to, or the server must be started with --allow-origin",
@@ -104,7 +103,7 @@ impl AccessRules {
 
     /// Refuses what brought no API key and needs one.
     pub(crate) fn refuse_without_key(&self) -> HttpError {
-        self.refusals.count(Refused::ApiKey);
+        self.refusals.count(RefusalReason::ApiKey);
         HttpError::unauthorized()
     }
 

@@ -79,12 +79,6 @@ pub(crate) trait Backend: Clone + 'static {
     /// Lets a client begin an event stream; else says after how long it may.
     fn admit_handshake(&self, client: IpAddr) -> Result<(), Duration>;
 
-    /// Counts what was refused.
-    fn note_refusal(&self, reason: RefusalReason);
-
-    /// How much was refused, by the names of the reasons.
-    fn refusals(&self) -> BTreeMap<&'static str, u64>;
-
     /// Publishes to a room, or to all connections, without waiting for capacity or offset.
     fn publish(&self, room: &RoomName, message: RoomMessage) -> Result<(), NotAccepted>;
 
@@ -136,7 +130,7 @@ pub(crate) trait Backend: Clone + 'static {
     fn refuse_bodies_while_short(&self) -> Result<(), HttpError> {
         match self.process_memory().stage >= MemoryStage::Unread {
             true => {
-                self.note_refusal(RefusalReason::Memory);
+                self.rules().refusals.count(RefusalReason::Memory);
                 Err(HttpError::overloaded())
             }
             false => Ok(()),

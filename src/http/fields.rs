@@ -18,6 +18,12 @@ pub(crate) enum Body {
     Chunked,
 }
 
+/// Whether a text can be a name in HTTP, as of a field or a cookie (RFC 9110 section 5.6.2).
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_legal)
+}
+
 /// The header fields that decide what becomes of a request.
 #[derive(Default)]
 pub(super) struct Fields<'a> {

@@ -1,49 +1,48 @@
 //! Which web pages may open a connection.
 
-use std::borrow::Cow;
+use corecast_shards::Pattern;
 
 use super::Host;
 
 /// The origins that are allowed beside the server's own host.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origins(Vec<String>);
+pub(crate) struct Origins(Vec<Pattern>);
 
-/// Patterns are matched by trying; more stars than this in one are a mistake.
-const STARS_MAX: usize = 3;
+/// The pattern of every origin, of `null` and of what is none.
+const ALL: &str = "*";
+
+/// The origin of a page that has none (RFC 6454 section 7).
+const NULL: &str = "null";
 
 impl Origins {
     /// Adds a pattern: an origin as browsers send it, in which `*` stands for one or more
     /// characters. `*` alone allows every origin, `null` those that have none.
     pub(crate) fn allow(&mut self, pattern: &str) -> Result<(), String> {
         let pattern = pattern.trim();
-        let stars = pattern.bytes().filter(|byte| *byte == b'*').count();
         // A star may stand for a port, and is a legal character of a name.
         let tried = pattern.replace(":*", ":1");
-        let is_legal = ["*", "null"].contains(&pattern) || Origin::parse(&tried).is_some();
-        if !is_legal || stars > STARS_MAX {
+        if ![ALL, NULL].contains(&pattern) && Origin::parse(&tried).is_none() {
             return Err(format!(
                 "{pattern:?} is no origin; write a scheme and a host, such as https://example.com, \
                  https://*.example.com or http://localhost:*"
             ));
         }
         let whole = Origin::parse(pattern).map_or_else(|| pattern.to_lowercase(), Origin::to_text);
-        self.0.push(whole);
+        self.0.push(Pattern::parse(&whole)?);
         Ok(())
     }
 
     /// Whether a page of this origin may reach the server under this name, over TLS or not.
     pub(crate) fn admit(&self, origin: &[u8], host: Host<'_>, tls: bool) -> bool {
-        let origin = String::from_utf8_lossy(origin);
-        let parsed = Origin::parse(&origin);
-        if parsed.is_some_and(|origin| origin.is_of(host, tls)) {
+        if self.0.iter().any(|pattern| pattern.as_str() == ALL) {
             return true;
         }
-        let text = match parsed {
-            Some(origin) => Cow::Owned(origin.to_text()),
-            None if origin == "null" => origin,
-            None => return self.0.iter().any(|pattern| pattern == "*"),
-        };
-        self.0.iter().any(|pattern| matches(pattern, &text))
+        let Ok(origin) = std::str::from_utf8(origin) else { return false };
+        let allowed = |text: &str| self.0.iter().any(|pattern| pattern.matches(text));
+        match Origin::parse(origin) {
+            Some(parsed) => parsed.is_of(host, tls) || allowed(&parsed.to_text()),
+            None => origin == NULL && allowed(NULL),
+        }
     }
 }
 
@@ -85,14 +84,6 @@ impl<'a> Origin<'a> {
         let port = port.map_or(String::new(), |port| format!(":{port}"));
         format!("{}://{}{port}", self.scheme, self.host.name).to_lowercase()
     }
-}
-
-/// Whether a text is what a pattern says, in which `*` stands for one or more characters.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(text) = text.strip_prefix(begin) else { return false };
-    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
-    ends.into_iter().any(|end| matches(rest, &text[end..]))
 }
 
 #[cfg(test)]
@@ -190,10 +181,22 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for pattern in ["", "example.com", "https://", "https://a/b", "https://*.*.*.*.example.com"]
-        {
+        for pattern in ["", "example.com", "https://", "https://a/b", "https://a b"] {
             let refused = Origins::default().allow(pattern).unwrap_err();
             assert!(refused.contains("https://example.com"), "{refused}");
         }
+        let stars = |count| format!("https://{}example.com", "*.".repeat(count));
+        assert_eq!(Origins::default().allow(&stars(8)), Ok(()));
+        let refused = Origins::default().allow(&stars(9)).unwrap_err();
+        assert!(refused.contains("at most 8"), "{refused}");
+    }
+
+    /// By trying all ways, this takes hours.
+    #[test]
+    fn an_origin_that_almost_matches_costs_no_search_of_all_ways() {
+        let pattern = format!("https://{}example.com", "*.".repeat(8));
+        let dots = format!("https://{}", ".".repeat(30_000));
+        assert!(!admits(&[&pattern], &dots, "h"));
+        assert!(admits(&[&pattern], &format!("{dots}example.com"), "h"));
     }
 }

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use hyper::Method;
 
 use super::admission::{Access, Admission};
-use super::refusals::{Refusals, Refused};
 use super::{HttpError, path};
 use crate::program::{Route, RouteHandler, ShardRoute};
-use crate::values::Right;
+use crate::values::{RefusalReason, Refusals, Right};
 
 /// Requests are matched by their canonical path, so that patterns are spelled the same way.
 fn canonical_pattern(pattern: &str) -> String {
@@ -221,7 +220,7 @@ impl Found<'_> {
         match answering.right.filter(|right| !admission.includes(*right)) {
             None => Ok(&answering.endpoint),
             Some(right) => {
-                refusals.count(Refused::Right);
+                refusals.count(RefusalReason::Right);
                 Err(HttpError::right_missing(right.name()))
             }
         }

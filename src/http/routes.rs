@@ -258,7 +258,7 @@ async fn in_time<T>(shard: &impl Backend, body: impl Future<Output = T>) -> Resu
         shard.refuse_bodies_while_short()?;
         left -= step;
     }
-    shard.note_refusal(RefusalReason::Body);
+    shard.rules().refusals.count(RefusalReason::Body);
     Err(HttpError::body_timeout())
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn stats(shard: &impl Backend) -> Answered {
         "shards": shards.iter().map(|stats| describe(stats, shard.thread(stats.shard))).collect::<Vec<_>>(),
         "limits": limits(shard.limits()),
         "http_connections": shard.http_connections(),
-        "refused": refused(shard),
+        "refused": shard.rules().refusals.counts().collect::<BTreeMap<_, _>>(),
         "memory": process_memory(&shard.process_memory()),
         "tls": shard.tls_reloads().map(|(reloads, failures)| {
             json!({"reloads": reloads, "reload_failures": failures})
@@ -34,13 +34,6 @@ pub(super) async fn stats(shard: &impl Backend) -> Answered {
         "executor": shard.executor().name(),
         "executor_reason": shard.executor().reason(),
     }))
-}
-
-/// What was refused, by reason: by limits, and by rules about who may do what.
-fn refused(shard: &impl Backend) -> BTreeMap<&'static str, u64> {
-    let mut refused = shard.refusals();
-    refused.extend(shard.rules().refusals.counts());
-    refused
 }
 
 fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {

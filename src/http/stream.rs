@@ -299,9 +299,9 @@ impl<T: Transport> HttpStream<T> {
                     let waiting = if is_idle { Waiting::Request } else { Waiting::Head };
                     std::task::ready!(self.poll_patience(cx, waiting));
                     if is_idle {
-                        self.shard().note_refusal(RefusalReason::KeepAlive);
+                        self.shard().rules().refusals.count(RefusalReason::KeepAlive);
                     } else {
-                        self.shard().note_refusal(RefusalReason::Head);
+                        self.shard().rules().refusals.count(RefusalReason::Head);
                         self.outcome = Outcome::Refused(HttpError::head_timeout());
                     }
                     return Poll::Ready(false);

@@ -1,6 +1,5 @@
 //! A shard, as HTTP asks it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::oneshot::OneshotReceiver;
 use super::server_state::{RequestGuard, ServerState};
 use super::sleep::Sleep;
 use crate::http::{AccessRules, Backend, NotOpened, ProcessFigures, ThreadStats, TokenClaims};
-use crate::values::{ExecutorChoice, NotAccepted, RefusalReason};
+use crate::values::{ExecutorChoice, NotAccepted};
 
 /// How long a caller waits before it tries again to send to a connection for which too much waits:
 /// first as long as a client needs that reads fast, then longer and longer.
@@ -131,14 +130,6 @@ impl Backend for ShardHandle {
 
     fn admit_handshake(&self, client: IpAddr) -> Result<(), Duration> {
         self.state().admit_handshake(client)
-    }
-
-    fn note_refusal(&self, reason: RefusalReason) {
-        self.state().note_refusal(reason);
-    }
-
-    fn refusals(&self) -> BTreeMap<&'static str, u64> {
-        self.state().refusals().map(|(reason, count)| (reason.name(), count)).collect()
     }
 
     fn publish(&self, room: &RoomName, message: RoomMessage) -> Result<(), NotAccepted> {

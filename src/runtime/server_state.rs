@@ -24,7 +24,6 @@ pub(crate) struct ServerState {
     rules: AccessRules,
     proxy_protocol: bool,
     addresses: Arc<Addresses>,
-    refusals: [AtomicU64; RefusalReason::ALL.len()],
     /// How connections are sealed, if they are.
     tls: Option<Arc<Tls>>,
     cores: Vec<Option<usize>>,
@@ -132,7 +131,6 @@ impl ServerState {
             rules,
             proxy_protocol,
             addresses: Arc::new(addresses),
-            refusals: Default::default(),
             tls,
             gauges: cores.iter().map(|_| Gauges::default()).collect(),
             cores,
@@ -194,13 +192,7 @@ impl ServerState {
 
     /// Counts what was refused.
     pub(crate) fn note_refusal(&self, reason: RefusalReason) {
-        self.refusals[reason as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How much was refused for each reason.
-    pub(crate) fn refusals(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
-        let counts = self.refusals.iter().map(|count| count.load(Ordering::Relaxed));
-        RefusalReason::ALL.into_iter().zip(counts)
+        self.rules.refusals.count(reason);
     }
 
     pub(crate) fn shards(&self) -> usize {

@@ -1,6 +1,7 @@
 //! What a server is told before it starts.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use corecast_shards::{Limits, RoomPolicies, SEND_BUFFER_BYTES, SlowPolicy};
 
@@ -122,7 +123,9 @@ impl Settings {
             address.ip().is_loopback() && !self.open && self.access.keys.known().are_none();
         let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
         let tls = !self.certificates.is_empty();
-        AccessRules { loopback_only, anonymous, tls, ..self.access.clone() }
+        // Each server of these settings counts for itself.
+        let refusals = Arc::default();
+        AccessRules { loopback_only, anonymous, tls, refusals, ..self.access.clone() }
     }
 
     /// A server with keys is closed for those who bring none, unless the program looks at each.

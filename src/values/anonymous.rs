@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use corecast_shards::{Permission, Permissions};
 
+use super::word_list;
+
 /// What connections may do that are not known: those that brought no API key and that no
 /// [`Builder::authorize`](crate::Builder::authorize) gave any claims. Leaving a room and
 /// `cast:ping` are always allowed, and the program's own events are the program's affair.
@@ -45,11 +47,6 @@ impl Anonymous {
         }
         permissions
     }
-
-    fn named(&mut self) -> [(&'static str, &mut bool); 3] {
-        let Anonymous { join, publish, broadcast } = self;
-        [("join", join), ("publish", publish), ("broadcast", broadcast)]
-    }
 }
 
 impl Default for Anonymous {
@@ -62,35 +59,17 @@ impl FromStr for Anonymous {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Anonymous, String> {
-        match text.trim() {
-            "all" => return Ok(Anonymous::all()),
-            "none" => return Ok(Anonymous::none()),
-            _ => {}
-        }
         let mut anonymous = Anonymous::none();
-        for word in text.split(',').map(str::trim) {
-            let known = anonymous.named().into_iter().find(|(name, _)| *name == word);
-            let (_, allowed) = known.ok_or_else(|| {
-                format!(
-                    "{word:?} is not known; write all, none, or a list of join, publish, broadcast"
-                )
-            })?;
-            *allowed = true;
-        }
+        let Anonymous { join, publish, broadcast } = &mut anonymous;
+        word_list::read(text, [("join", join), ("publish", publish), ("broadcast", broadcast)])?;
         Ok(anonymous)
     }
 }
 
 impl fmt::Display for Anonymous {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut copy = *self;
-        let named = copy.named().map(|(name, allowed)| allowed.then_some(name));
-        let words: Vec<_> = named.into_iter().flatten().collect();
-        match words.len() {
-            0 => f.write_str("none"),
-            3 => f.write_str("all"),
-            _ => f.write_str(&words.join(",")),
-        }
+        let Anonymous { join, publish, broadcast } = *self;
+        word_list::write(f, [("join", join), ("publish", publish), ("broadcast", broadcast)])
     }
 }
 

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What a caller with an API key may do. As text it is `all`, or a list such as `publish,read`.
+use super::word_list;
+
+/// What a caller with an API key may do. As text it is `all`, `none`, or a list such as
+/// `publish,read`.
 ///
 /// At `/ws` a key joins rooms by `read`, and publishes and broadcasts by `publish`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,32 +73,17 @@ impl FromStr for Rights {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Rights, String> {
-        if text.trim() == "all" {
-            return Ok(Rights::all());
-        }
         let mut rights = Rights::none();
-        for word in text.split(',').map(str::trim) {
-            match word {
-                "publish" => rights.publish = true,
-                "read" => rights.read = true,
-                "admin" => rights.admin = true,
-                _ => {
-                    return Err(format!(
-                        "{word:?} is no right; write all, or a list of publish, read, admin"
-                    ));
-                }
-            }
-        }
+        let Rights { publish, read, admin } = &mut rights;
+        word_list::read(text, [("publish", publish), ("read", read), ("admin", admin)])?;
         Ok(rights)
     }
 }
 
 impl fmt::Display for Rights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = [(self.publish, "publish"), (self.read, "read"), (self.admin, "admin")];
-        let words: Vec<_> =
-            named.into_iter().filter_map(|(has, word)| has.then_some(word)).collect();
-        f.write_str(&words.join(","))
+        let Rights { publish, read, admin } = *self;
+        word_list::write(f, [("publish", publish), ("read", read), ("admin", admin)])
     }
 }
 
@@ -105,10 +93,10 @@ mod tests {
 
     #[test]
     fn the_text_says_the_same_as_the_value() {
-        for text in ["publish", "read", "publish,read", "read,admin", "publish,read,admin"] {
+        for text in ["all", "none", "publish", "read", "publish,read", "read,admin"] {
             assert_eq!(text.parse::<Rights>().unwrap().to_string(), text);
         }
-        assert_eq!("all".parse(), Ok(Rights::all()));
+        assert_eq!("read,admin,publish".parse(), Ok(Rights::all()));
         assert_eq!(" read , publish ".parse::<Rights>().unwrap().to_string(), "publish,read");
         for text in ["", "reads", "read,", "all,read", "Read"] {
             assert!(text.parse::<Rights>().unwrap_err().contains("publish, read, admin"), "{text}");

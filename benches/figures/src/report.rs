@@ -229,7 +229,11 @@ mod tests {
             let text = format!("#[cfg({condition})]\nfn a() {{ assert!(true) }}\nfn b() {{}}\n");
             let found = package("conditions", &[("lib.rs", &text)]);
             let lines = if is_left_out { 1 } else { 3 };
-            assert_eq!((found.asserts == 0, found.files[0].lines), (is_left_out, lines), "{condition}");
+            assert_eq!(
+                (found.asserts == 0, found.files[0].lines),
+                (is_left_out, lines),
+                "{condition}"
+            );
         }
     }
 

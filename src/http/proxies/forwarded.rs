@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::http::is_token;
+
 /// The addresses of a line of `X-Forwarded-For`, in their order; none for what is no address.
 pub(super) fn read_list(value: &[u8]) -> Vec<Option<IpAddr>> {
     let entries = value.split(|byte| *byte == b',');
@@ -54,8 +56,7 @@ fn element(text: &str) -> Option<(Option<IpAddr>, Option<&str>)> {
 /// 5.6); tokens are read more widely, because addresses are written without quotation marks, too.
 fn pair(text: &str) -> Option<(&str, String, &str)> {
     let (name, rest) = text.split_once('=')?;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_name) {
+    if !is_token(name) {
         return None;
     }
     if let Some(quoted) = rest.strip_prefix('"') {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::http::refusals::Refused;
+use crate::values::RefusalReason;
 
 /// Why a token is refused. What its sender reads of it is [`BadToken::message`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,17 +28,17 @@ pub(crate) enum BadToken {
 
 impl BadToken {
     /// What it is counted as.
-    pub(crate) const fn kind(&self) -> Refused {
+    pub(crate) const fn kind(&self) -> RefusalReason {
         match self {
-            BadToken::Malformed => Refused::TokenMalformed,
-            BadToken::Algorithm => Refused::TokenAlgorithm,
-            BadToken::UnknownKey => Refused::TokenKey,
-            BadToken::Signature => Refused::TokenSignature,
-            BadToken::Audience => Refused::TokenAudience,
-            BadToken::Issuer => Refused::TokenIssuer,
-            BadToken::Expired => Refused::TokenExpired,
-            BadToken::NotYetValid => Refused::TokenNotYetValid,
-            BadToken::Claim(_) => Refused::TokenClaims,
+            BadToken::Malformed => RefusalReason::TokenMalformed,
+            BadToken::Algorithm => RefusalReason::TokenAlgorithm,
+            BadToken::UnknownKey => RefusalReason::TokenKey,
+            BadToken::Signature => RefusalReason::TokenSignature,
+            BadToken::Audience => RefusalReason::TokenAudience,
+            BadToken::Issuer => RefusalReason::TokenIssuer,
+            BadToken::Expired => RefusalReason::TokenExpired,
+            BadToken::NotYetValid => RefusalReason::TokenNotYetValid,
+            BadToken::Claim(_) => RefusalReason::TokenClaims,
         }
     }
 

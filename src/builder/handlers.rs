@@ -1,0 +1,286 @@
+//! What the program does: who may do what by its own rules, what it answers, and how long it may take.
+
+use std::time::Duration;
+
+use corecast_shards::Disconnect;
+use hyper::Method;
+
+use super::Builder;
+use crate::handles::{Client, HttpRequest};
+use crate::program::{
+    HandlerResult, Handshake, Refusal, Route, RouteResult, ShardState, binary, unary,
+};
+use crate::values::{Claims, Event, Publication};
+
+impl Builder {
+    /// Makes a value per shard, on the shard's own thread, for all handlers there:
+    /// [`Client::shard_state`]. It needs no lock, and need not be `Send`. May be called once for
+    /// each type.
+    ///
+    /// ```
+    /// # use corecast::{Client, Event, Message, Server};
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    ///
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .shard_state(|| Rc::new(Cell::new(0_u64)))
+    ///     .on("count", async |client: Client, _: Event| {
+    ///         let count = client.shard_state::<Rc<Cell<u64>>>();
+    ///         count.set(count.get() + 1);
+    ///         Ok(client.try_publish(Message::event("counted", count.get())?)?)
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn shard_state<T: Clone + 'static>(
+        mut self,
+        make: impl Fn() -> T + Clone + Send + 'static,
+    ) -> Builder {
+        self.program.shard_states.push(ShardState::new(make));
+        self
+    }
+
+    /// Decides at the handshake who may connect, and as whom: [`Client::claims`]. Everybody may,
+    /// as nobody in particular, without this. It has as long as a handshake may take; a panic
+    /// refuses with 500.
+    ///
+    /// Of the claims that it returns, these mean something to the server: `sub` and `jti`, of 1 to 256
+    /// bytes, name the client and its token; when `exp`, in seconds since 1970, passes, the connection
+    /// is closed with 1008 `expired`; and `cast`, as in
+    /// `{"join": ["news.*"], "publish": [], "broadcast": false}`, is all that the client may do by its
+    /// own commands, where `*` stands for one or more characters of a room's name. Without `cast` the
+    /// hooks below decide alone. Claims of another form are an error of the program: it is logged, and
+    /// the handshake is answered with 500.
+    ///
+    /// ```
+    /// # use corecast::{Claims, Handshake, Refusal, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize(async |handshake: Handshake| match handshake.bearer_token() {
+    ///         Some("secret") => Ok(Claims::for_subject("ada")),
+    ///         Some(_) => Err(Refusal::forbidden("this token is not known")),
+    ///         None => Err(Refusal::unauthorized("send Authorization: Bearer and a token")),
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Handshake) -> Result<Claims, Refusal> + Clone + Send + 'static,
+    {
+        self.settings.access.program_authorizes = true;
+        self.program.authorize = Some(unary(hook));
+        self
+    }
+
+    /// Verifies the fresh token that a client brings while it is connected (`cast:refresh`), before the
+    /// claim `exp` of its present one passes. The hook is told the token, and returns the claims that
+    /// hold from then on; their `sub` must be the same. What they say of `cast` and `exp` takes effect
+    /// at once: rooms that the client may join no longer are left. A refusal is answered with the code
+    /// `bad_token` and its message, whatever its status, and the client keeps what it had.
+    ///
+    /// Without this hook the server's own keys for tokens decide ([`Builder::jwt_secret_file`]), as
+    /// at the handshake; and where it has none, every such token is answered with `bad_token`.
+    ///
+    /// ```
+    /// # use corecast::{Claims, Client, Handshake, Refusal, Server};
+    /// # use serde_json::json;
+    /// fn verify(token: Option<&str>) -> Result<Claims, Refusal> {
+    ///     match token {
+    ///         Some("ada until 2040") => {
+    ///             let cast = json!({"join": ["news.*"], "publish": []});
+    ///             let claims = json!({"sub": "ada", "exp": 2_208_988_800_u64, "cast": cast});
+    ///             Ok(Claims::new(&claims).expect("it is an object"))
+    ///         }
+    ///         _ => Err(Refusal::unauthorized("this token is not known; sign in again")),
+    ///     }
+    /// }
+    ///
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize(async |handshake: Handshake| verify(handshake.bearer_token()))
+    ///     .authorize_refresh(async |_: Client, token: String| verify(Some(&token)))
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_refresh<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, String) -> Result<Claims, Refusal> + Clone + Send + 'static,
+    {
+        self.program.refresh = Some(binary(hook));
+        self
+    }
+
+    /// Decides about each room that a client wants to join by its own command (`cast:join`), which
+    /// every client may without this. The hook is told the room's name. The client's next message
+    /// waits for it, and no other's.
+    ///
+    /// An error refuses: the words of a [`ClientError`](crate::ClientError) are answered with the
+    /// code `forbidden`; any other error, and a panic, is logged and answered with
+    /// `handler_failed`. What the program does itself, as with [`Client::join`], is not asked about.
+    /// Nor are the event streams of `/v1/rooms/{room}/events`, which have no [`Client`]: with this
+    /// hook, or with [`Builder::authorize`], they need an API key or the consent of
+    /// [`HttpApi::rule`](crate::HttpApi::rule).
+    ///
+    /// ```
+    /// # use corecast::{Client, ClientError, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize_join(async |client: Client, room: String| match room.strip_prefix("user:") {
+    ///         Some(user) if client.claims().subject() != Some(user) => {
+    ///             Err(ClientError::new("this room is another user's").into())
+    ///         }
+    ///         _ => Ok(()),
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_join<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, String) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.commands.join = Some(binary(hook));
+        self
+    }
+
+    /// Decides about each message that a client wants to publish by its own command
+    /// (`cast:publish`), which every client may without this; and may change its event and data.
+    /// What the hook returns is what is published. Errors are as in [`Builder::authorize_join`].
+    ///
+    /// ```
+    /// # use corecast::{Client, ClientError, Publication, Server};
+    /// # use serde_json::{Value, json};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize_publish(async |client: Client, publication: Publication| {
+    ///         let Some(author) = client.claims().subject() else {
+    ///             return Err(ClientError::new("sign in first").into());
+    ///         };
+    ///         // Whatever name the client wrote, its own is what the others see.
+    ///         let text = publication.parse::<Value>()?["text"].take();
+    ///         Ok(publication.with_data(json!({"author": author, "text": text}))?)
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_publish<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, Publication) -> HandlerResult<Publication> + Clone + Send + 'static,
+    {
+        self.program.commands.publish = Some(binary(hook));
+        self
+    }
+
+    /// The same for what a client wants to send to everybody (`cast:broadcast`).
+    ///
+    /// ```
+    /// # use corecast::{Client, ClientError, Publication, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .authorize_broadcast(async |_: Client, _: Publication| {
+    ///         Err(ClientError::new("only the program speaks to everybody").into())
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn authorize_broadcast<F>(mut self, hook: F) -> Builder
+    where
+        F: AsyncFn(Client, Publication) -> HandlerResult<Publication> + Clone + Send + 'static,
+    {
+        self.program.commands.broadcast = Some(binary(hook));
+        self
+    }
+
+    /// Called for each new connection. Its `cast:welcome` is queued before, and no message of the
+    /// client is handled before this returns.
+    pub fn on_connect<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.connect = Some(unary(handler));
+        self
+    }
+
+    /// Handles an event that is not the protocol's own. Without a handler it is answered with
+    /// `unknown_event`.
+    ///
+    /// # Panics
+    ///
+    /// When the name is empty, longer than 128 bytes, or begins with `cast:`.
+    pub fn on<F>(mut self, event: &str, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, Event) -> HandlerResult + Clone + Send + 'static,
+    {
+        let legal = (1..=128).contains(&event.len()) && !event.starts_with("cast:");
+        assert!(legal, "no client can send an application's event named {event:?}");
+        self.program.events.insert(event.into(), binary(handler));
+        self
+    }
+
+    /// Handles every text message in a format of the program's own. The envelope is not spoken
+    /// then, and there is no welcome.
+    pub fn on_text<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, String) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.text = Some(binary(handler));
+        self
+    }
+
+    /// Handles binary messages, which are refused with 1003 otherwise.
+    pub fn on_binary<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, Vec<u8>) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.binary = Some(binary(handler));
+        self
+    }
+
+    /// Called when a connection has ended, with the reason. It is out of all rooms by then;
+    /// [`Client::rooms`] are those that it was in. When the client has ended it, what it sent
+    /// before was handled first.
+    pub fn on_disconnect<F>(mut self, handler: F) -> Builder
+    where
+        F: AsyncFn(Client, Disconnect) -> HandlerResult + Clone + Send + 'static,
+    {
+        self.program.disconnect = Some(binary(handler));
+        self
+    }
+
+    /// How long a handler of a message, of a connection's begin or of its end may take. Then its
+    /// future is dropped, which is logged, and a message is answered with `handler_failed`.
+    /// A hook that decides about a command has the same time. Default: as long as it likes.
+    ///
+    /// A handler that blocks its thread cannot be interrupted.
+    pub fn handler_timeout(mut self, timeout: Duration) -> Builder {
+        self.program.handler_timeout = Some(timeout);
+        self
+    }
+
+    /// Answers HTTP requests beside `/ws`, on the same port. `{name}` in the path stands for one
+    /// segment ([`HttpRequest::path_parameter`]), `{*name}` at its end for all that follow. The server's
+    /// own paths are taken: `/ws`, `/v1`, `/healthz`, `/readyz`.
+    ///
+    /// ```
+    /// # use corecast::{HttpRequest, HttpResponse, Message, Method, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .route(Method::POST, "/rooms/{room}/bell", async |request: HttpRequest| {
+    ///         let room = request.path_parameter("room").unwrap_or_default();
+    ///         let bell = Message::event("bell", ())?;
+    ///         let receipt = request.broadcaster().to_room(room).publish(bell).await?;
+    ///         Ok(HttpResponse::text(format!("offset {:?}", receipt.offset)))
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn route<F>(mut self, method: Method, path: &str, handler: F) -> Builder
+    where
+        F: AsyncFn(HttpRequest) -> RouteResult + Clone + Send + 'static,
+    {
+        let (path, handler) = (path.to_owned(), unary(handler));
+        self.program.routes.push(Route { method, path, handler });
+        self
+    }
+}
