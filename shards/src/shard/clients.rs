@@ -77,6 +77,15 @@ impl Clients {
         self.users.of_user(user, after).filter_map(|conn| directory.find_open(conn))
     }
 
+    /// The same from the first one on, with those that the program does not know.
+    pub(super) fn present_of<'a>(
+        &'a self,
+        directory: &'a Directory,
+        user: &Name,
+    ) -> impl Iterator<Item = Slot> + use<'a> {
+        self.users.of_user(user, None).filter_map(|conn| directory.find_present(conn))
+    }
+
     /// Bytes of all of it.
     pub(super) fn bytes(&self) -> usize {
         self.users.bytes() + self.expiries.bytes() + self.revocations.bytes()

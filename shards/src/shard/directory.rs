@@ -60,11 +60,12 @@ impl Directory {
     /// The slot of a connection that is open, that the program knows, and whose client has not hung
     /// up.
     pub(super) fn find_open(&self, id: ConnId) -> Option<Slot> {
-        let is_open = |slot: &Slot| {
-            let connection = &self[*slot];
-            connection.is_open() && !connection.hung_up && connection.format.is_known_to_program()
-        };
-        self.find(id).filter(is_open)
+        self.find_present(id).filter(|slot| self[*slot].format.is_known_to_program())
+    }
+
+    /// The same for a connection that the program may not know.
+    pub(super) fn find_present(&self, id: ConnId) -> Option<Slot> {
+        self.find(id).filter(|slot| self[*slot].is_open() && !self[*slot].hung_up)
     }
 
     pub(super) fn id(&self, slot: Slot) -> ConnId {

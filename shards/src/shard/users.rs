@@ -10,8 +10,9 @@ use crate::mesh::Answer;
 use crate::place::Slot;
 use crate::time::Time;
 
-/// Connections of which one answer names the ids.
-pub(super) const IDS_MAX: usize = 1_000;
+/// Connections of which one answer names the ids: one more than are shown, so that it is known
+/// whether there are more.
+const IDS_MAX: usize = 1_001;
 
 /// Connections that one question emits to, and about how many bytes it copies for them: the shard
 /// does nothing else meanwhile.
@@ -30,11 +31,13 @@ impl Shard {
 pub(super) struct Users<'a>(pub(super) &'a mut Shard);
 
 impl Users<'_> {
-    /// Which open connections a user has here: how many, and the ids of the first of them.
+    /// Which connections a user has here: how many, event streams too, and the ids of the first of
+    /// those that can be named.
     pub(super) fn user(&self, user: &Name) -> Answer {
-        let open = || self.0.host.clients.open_of(&self.0.host.directory, user, None);
-        let connections = open().take(IDS_MAX).map(|slot| self.0.host.directory.id(slot));
-        Answer::User { count: open().count() as u64, connections: connections.collect() }
+        let Host { clients, directory, .. } = &self.0.host;
+        let open = clients.open_of(directory, user, None);
+        let connections = open.take(IDS_MAX).map(|slot| directory.id(slot)).collect();
+        Answer::User { count: clients.present_of(directory, user).count() as u64, connections }
     }
 
     /// Queues a frame for the connections of a user whose ids follow this one, but for one, as many
@@ -80,21 +83,25 @@ impl Users<'_> {
         (these, next)
     }
 
-    /// Closes all connections of a user. Returns how many there were.
+    /// Closes all connections of a user, event streams too. Returns how many there were.
     pub(super) fn close_user(&mut self, user: &Name, close: &Close) -> u64 {
         let Host { clients, directory, .. } = &self.0.host;
-        let slots: Vec<Slot> = clients.open_of(directory, user, None).collect();
+        let slots: Vec<Slot> = clients.present_of(directory, user).collect();
         let closed = slots.iter().filter(|slot| self.0.host.close(**slot, close.clone()));
         closed.count() as u64
     }
 
-    /// Closes the connections of a user or a token, and refuses new ones until this time.
+    /// Closes the connections of a user or a token, and refuses new ones until this time. One that
+    /// is over ends a revocation, and closes nothing.
     pub(super) fn revoke(&mut self, revoked: Revocable, until: Time) -> Answer {
         let Host { clients, config, now, .. } = &mut self.0.host;
         let most = config.limits.revocations;
         let Some(concerned) = clients.revoke(revoked, until, *now, most) else {
             return Answer::TooManyRevocations(most);
         };
+        if until <= *now {
+            return Answer::Closed(0);
+        }
         let slots = concerned.into_iter().filter_map(|conn| self.0.host.directory.find(conn));
         let slots: Vec<Slot> = slots.collect();
         let closed =

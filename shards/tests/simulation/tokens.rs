@@ -206,8 +206,7 @@ impl World {
             return;
         }
         let subject = self.chance.below(SUBJECTS);
-        let until = self.now + Duration::from_millis(self.chance.skewed(20_000) as u64);
-        self.revoked.insert(subject, until);
+        let until = self.now + Duration::from_millis(1 + self.chance.skewed(20_000) as u64);
         trace!(self, "user {subject} is revoked until {until:?}");
         self.revoked.insert(subject, until);
         let name = Name::new(&format!("user-{subject}")).expect("a name");

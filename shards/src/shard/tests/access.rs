@@ -314,6 +314,36 @@ fn a_revocation_closes_who_is_there_and_who_opens_in_spite_of_it() {
 }
 
 #[test]
+fn a_revocation_that_is_over_closes_nothing() {
+    let mut shard = shard();
+    shard.on_time(millis(10));
+    revoke(&mut shard, subject("ann"), 5_000);
+    for _ in 0..2 {
+        let answer = revoke(&mut shard, subject("ann"), 10);
+        assert!(matches!(answer, Answer::Closed(0)), "{answer:?}");
+        let conn = open(&mut shard, Permissions::default(), "ann", None);
+        assert!(shard.is_open(conn));
+        assert_eq!(shard.stats().revocations, 0);
+    }
+}
+
+#[test]
+fn event_streams_are_connections_of_their_user_without_a_name() {
+    let mut shard = shard();
+    let conn = open(&mut shard, Permissions::default(), "ann", None);
+    let room = RoomName::new("r").unwrap();
+    let stream = shard.open_event_stream(&room, b"", Some(identity("ann", None)));
+    let user = Name::new("ann").unwrap();
+    let Answer::User { count, connections } = shard.answer(Query::User(user.clone())) else {
+        panic!("a user")
+    };
+    assert_eq!((count, connections), (2, vec![conn]));
+    let answer = shard.answer(Query::CloseUser(user, Disconnect::Kicked.into()));
+    assert!(matches!(answer, Answer::Closed(2)), "{answer:?}");
+    assert!(!shard.is_open(conn) && !shard.is_open(stream));
+}
+
+#[test]
 fn a_user_is_revoked_while_its_fresh_token_is_verified() {
     let mut shard = verifying_shard();
     let conn = open(&mut shard, Permissions::default(), "ann", None);
