@@ -36,6 +36,9 @@ pub(crate) struct AccessRules {
     pub(crate) refusals: Arc<Refusals>,
 }
 
+/// What opens `/v1`.
+pub(crate) const NEEDS_KEY: &str = "this needs the header Authorization: Bearer <api key>";
+
 /// What a request proved about who sends it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Credential {
@@ -61,6 +64,11 @@ impl AccessRules {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a client that brings nothing, and that no program knows, may do nothing.
+    pub(crate) fn is_closed_to_unknown(&self) -> bool {
+        self.anonymous == Anonymous::none() && !self.program_authorizes
     }
 
     /// Refuses handshakes from pages of foreign origins. What is no browser sends no origin.
@@ -97,14 +105,14 @@ impl AccessRules {
             Some(rights) => Ok(Credential::Key(rights)),
             None if !keys.tokens.is_empty() => self.admit_token(keys, &bearer),
             None if self.program_authorizes => Ok(Credential::None),
-            None => Err(self.refuse_without_key()),
+            None => Err(self.refuse_without(NEEDS_KEY)),
         }
     }
 
-    /// Refuses what brought no API key and needs one.
-    pub(crate) fn refuse_without_key(&self) -> HttpError {
+    /// Refuses what brought no API key and needs one, or what these words say.
+    pub(crate) fn refuse_without(&self, needed: &'static str) -> HttpError {
         self.refusals.count(RefusalReason::ApiKey);
-        HttpError::unauthorized()
+        HttpError::unauthorized(needed)
     }
 
     fn admit_token(&self, keys: &Keys, token: &str) -> Result<Credential, HttpError> {

@@ -6,9 +6,10 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::HOST;
 
+use super::access::NEEDS_KEY;
 use super::tokens::TokenClaims;
 use super::{AccessRules, Credential, Host, HttpError, Offered};
-use crate::program::{ApiAccess, ApiRequest, ShardProgram, bearer_token};
+use crate::program::{ApiAccess, ApiRequest, ShardProgram};
 use crate::values::{Right, Rights};
 
 /// Who may use a route.
@@ -21,7 +22,8 @@ pub(crate) enum Access {
     /// The same; and clients with a token that may join the room, since this is the one route that
     /// browsers read of themselves, and an `EventSource` can send no header.
     Events,
-    /// The program's route decides by itself.
+    /// The program's route decides by itself; but no page reaches it by a name of its own on a server
+    /// that is for its machine alone.
     Program,
 }
 
@@ -73,12 +75,13 @@ pub(super) async fn admit(
     api_request: impl FnOnce() -> ApiRequest,
 ) -> Result<Admission, HttpError> {
     let caller = match access {
-        Access::Everybody | Access::Program => AdmittedAs::Unknown,
+        Access::Everybody => AdmittedAs::Unknown,
+        Access::Program => rules.admit_host(host_of(request)).map(|()| AdmittedAs::Unknown)?,
         Access::Events => match admit_token(rules, request)? {
             Some(caller) => caller,
-            None => admit_to_api(rules, program, request, api_request).await?,
+            None => admit_to_api(access, rules, program, request, api_request).await?,
         },
-        Access::Api => admit_to_api(rules, program, request, api_request).await?,
+        Access::Api => admit_to_api(access, rules, program, request, api_request).await?,
     };
     Ok(Admission { caller })
 }
@@ -99,15 +102,22 @@ fn admit_token(
     })
 }
 
+/// What opens the events of a room where there are tokens.
+const NEEDS_KEY_OR_TOKEN: &str = "this needs an API key, or a token that may join the room: in the \
+    header Authorization: Bearer, or the token as ?access_token=";
+
 /// Who the caller is, if it may use `/v1`.
 async fn admit_to_api(
+    access: Access,
     rules: &AccessRules,
     program: &dyn ShardProgram,
     request: &Request<Incoming>,
     api_request: impl FnOnce() -> ApiRequest,
 ) -> Result<AdmittedAs, HttpError> {
     let keys = rules.keys.known();
-    let rights = bearer_token(request.headers()).and_then(|token| keys.api.rights_of(token));
+    let offered = Offered::by(request.headers(), request.uri());
+    let bearer = if keys.api.is_empty() { None } else { offered.bearer()? };
+    let rights = bearer.and_then(|key| keys.api.rights_of(&key));
     match (rules.api, rights) {
         (ApiAccess::Off, _) => Err(HttpError::nothing_there()),
         (_, Some(rights)) => Ok(AdmittedAs::Key(rights)),
@@ -115,7 +125,10 @@ async fn admit_to_api(
             program.authorize_api(api_request()).await.map_err(HttpError::refusal)?;
             Ok(AdmittedAs::Program)
         }
-        (ApiAccess::Keys, None) if !keys.are_none() => Err(rules.refuse_without_key()),
+        (ApiAccess::Keys, None) if !keys.are_none() => {
+            let by_token = access == Access::Events && !keys.tokens.is_empty();
+            Err(rules.refuse_without(if by_token { NEEDS_KEY_OR_TOKEN } else { NEEDS_KEY }))
+        }
         (ApiAccess::Keys, None) => rules.admit_host(host_of(request)).map(|()| AdmittedAs::Unknown),
     }
 }

@@ -162,6 +162,10 @@ fn names(cast: &Map<String, Value>, action: &str) -> Result<NameSet, String> {
     NameSet::new(patterns).map_err(|what| wrong(&what))
 }
 
+/// A connection that would end later, in seconds since 1970, does not end: milliseconds of it are no
+/// integer that JSON carries exactly.
+const NEVER: f64 = (1_u64 << 43) as f64;
+
 /// Whose claims these are: `sub`, `jti` and `exp`.
 ///
 /// # Errors
@@ -177,6 +181,7 @@ pub(crate) fn identity(claims: &Claims, now: Time) -> Result<Identity, String> {
     };
     let expires = match claims.get("exp").map(Value::as_f64) {
         None => None,
+        Some(Some(exp)) if exp > NEVER => None,
         Some(Some(exp)) => Some(expiry(exp, now, since_1970())),
         Some(None) => return Err("the claim exp must be a number of seconds".to_owned()),
     };

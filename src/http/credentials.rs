@@ -52,7 +52,10 @@ impl<'a> Offered<'a> {
     /// anybody's guess, and an attacker may have added one.
     pub(super) fn find(&self, cookie: Option<&str>) -> Result<Brought<'a>, HttpError> {
         if let Some(bearer) = self.bearer()? {
-            return Ok(Brought::Bearer(bearer.into()));
+            return Ok(Brought::Bearer(bearer));
+        }
+        if cookie.is_some() && self.cookies.is_cut() {
+            return Err(ambiguous("the header Cookie"));
         }
         let cookie = cookie.map(|name| one(self.cookies(name), "the cookie of the token"));
         if let Some(token) = cookie.transpose()?.flatten() {
@@ -62,18 +65,24 @@ impl<'a> Offered<'a> {
         if let Some(token) = one(parameters, "the parameter access_token")? {
             return Ok(Brought::Token(token));
         }
+        if self.protocols.is_cut() {
+            return Err(ambiguous("the header Sec-WebSocket-Protocol"));
+        }
         let token = one(self.protocol_tokens(), "a subprotocol corecast.token.…")?;
         Ok(token.map_or(Brought::Nothing, Brought::Token))
     }
 
-    fn bearer(&self) -> Result<Option<&'a str>, HttpError> {
+    /// What stands behind `Bearer`, whatever it is: what is no text is a wrong one.
+    pub(super) fn bearer(&self) -> Result<Option<Cow<'a, str>>, HttpError> {
         let Some(first) = self.authorizations.iter().next() else { return Ok(None) };
         if self.authorizations.only().is_none() {
             return Err(ambiguous("the header Authorization"));
         }
-        let Ok(value) = std::str::from_utf8(first) else { return Ok(None) };
-        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-        Ok(scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()))
+        let is_blank = |byte: &u8| b" \t".contains(byte);
+        let (scheme, token) =
+            first.split_at(first.iter().position(is_blank).unwrap_or(first.len()));
+        let is_bearer = scheme.eq_ignore_ascii_case(b"bearer");
+        Ok(is_bearer.then(|| String::from_utf8_lossy(token.trim_ascii())))
     }
 
     /// The values of a cookie (RFC 6265 section 4.2.1), without the quotes that they may have.

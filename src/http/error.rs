@@ -78,8 +78,8 @@ impl HttpError {
         HttpError::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    pub(crate) fn unauthorized() -> HttpError {
-        let message = "this needs the header Authorization: Bearer <api key>";
+    /// What was brought opens nothing, and this is needed.
+    pub(crate) fn unauthorized(message: &'static str) -> HttpError {
         HttpError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
             .with("www-authenticate", "Bearer")
     }
@@ -231,7 +231,7 @@ impl HttpError {
     pub(crate) fn refusal(refusal: Refusal) -> HttpError {
         let status = StatusCode::from_u16(refusal.status).expect("it was checked when it was made");
         let code = match refusal.status {
-            401 => return HttpError { message: refusal.message, ..HttpError::unauthorized() },
+            401 => return HttpError { message: refusal.message, ..HttpError::unauthorized("") },
             403 => "forbidden",
             429 => "rate_limited",
             500.. => "unavailable",

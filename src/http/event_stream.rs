@@ -1,17 +1,19 @@
 //! Who may read the events of a room, and how the answer begins.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use corecast_shards::{Format, Identity, Permission, RoomName};
+use http_body_util::Full;
 use httpdate::HttpDate;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Request, Response, Version};
 
 use super::admission::{Admission, AdmittedAs, host_of};
 use super::few::Few;
-use super::response::Answered;
+use super::response::{Answered, close_behind};
 use super::tokens::BadToken;
 use super::{Backend, HttpError, NotOpened};
 
@@ -45,6 +47,31 @@ const RETRY_MS_MIN: u16 = 2_000;
 const RETRY_MS_SPREAD: u16 = 3_000;
 
 impl EventStream {
+    /// The answer to a client that has asked for too many streams, before anything that costs more;
+    /// none for one that may ask.
+    pub(super) fn pace(
+        shard: &impl Backend,
+        client: IpAddr,
+        request: &Request<Incoming>,
+    ) -> Option<Answered> {
+        let wait = shard.admit_handshake(client).err()?;
+        if !names_event_streams(request.headers()) {
+            let mut response = HttpError::too_many_handshakes(wait).into_response();
+            close_behind(&mut response);
+            return Some(Ok(response));
+        }
+        // As `refusal` says it, in an answer of the ordinary kind.
+        let origin = match admit_origin(shard, request) {
+            Ok(origin) => origin,
+            Err(refused) => return Some(Err(refused)),
+        };
+        let ms = retry_ms();
+        let text = format!("retry: {ms}\n\n: rate retry={ms}\n\n");
+        let mut response = Response::new(Full::from(text));
+        add_fields(&mut response, origin);
+        Some(Ok(response))
+    }
+
     /// Judges a GET that may use `/v1`.
     pub(super) fn admit(
         shard: &impl Backend,
@@ -73,9 +100,7 @@ impl EventStream {
             return Err(HttpError::capacity(shard.limits().connections));
         }
         let mut response = Response::default();
-        for (name, value) in fields(admitted.origin) {
-            response.headers_mut().append(name, value);
-        }
+        add_fields(&mut response, admitted.origin);
         Ok(response)
     }
 
@@ -200,6 +225,12 @@ fn fields(origin: Option<&HeaderValue>) -> Vec<Field> {
         fields.extend(of_pages.map(fixed));
     }
     fields
+}
+
+fn add_fields(response: &mut Response<Full<Bytes>>, origin: Option<&HeaderValue>) {
+    for (name, value) in fields(origin) {
+        response.headers_mut().append(name, value);
+    }
 }
 
 /// The head with these fields and the present date, and the chunk that says after how long to come

@@ -26,6 +26,11 @@ impl<'a> Few<'a> {
         (self.count == 1).then_some(self.values[0])
     }
 
+    /// Whether there are more than are kept.
+    pub(super) fn is_cut(&self) -> bool {
+        self.count > FEW
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }

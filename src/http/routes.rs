@@ -13,9 +13,10 @@ use hyper::{HeaderMap, Method, Request, Response, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+use super::admission::{self, Access};
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
-use super::{Backend, EventStream, HttpError, Service, admission, path, rooms, stats, users};
+use super::{Backend, EventStream, HttpError, Service, path, rooms, stats, users};
 use crate::program::{ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish};
 use crate::values::RefusalReason;
 
@@ -60,6 +61,11 @@ async fn route<B: Backend>(
     let Service { shard, router, program } = service;
     let found = router.find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
     let (access, api) = (found.access(), || api_request(&request, &found, caller));
+    if access == Access::Events
+        && let Some(answered) = EventStream::pace(shard, caller.client_addr, &request)
+    {
+        return answered.map(Reply::Response);
+    }
     let admission = admission::admit(access, shard.rules(), &**program, &request, api).await?;
     let endpoint = found.enter(&admission, request.method(), &shard.rules().refusals)?;
     let parameter = || found.parameters().first().and_then(|(_, value)| path::decode(value));

@@ -98,9 +98,6 @@ fn claim_stream<T: Transport>(
         shard.count_refused_for_memory();
         return Err((HttpError::short_of_memory(), "capacity"));
     }
-    let client = stream.exchange().caller().client_addr;
-    let admitted = shard.admit_handshake(client);
-    admitted.map_err(|wait| (HttpError::too_many_handshakes(wait), "rate"))?;
     if !stream.claim_address() {
         let limit = shard.limits().address_connections;
         return Err((HttpError::too_many_connections(limit), "capacity"));

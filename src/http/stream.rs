@@ -319,7 +319,7 @@ impl<T: Transport> HttpStream<T> {
         let limit = self.shard().limits().head_bytes;
         let (rules, caller) = (self.shard().rules(), self.transport.caller());
         // A handshake is judged again where it is answered.
-        let door = Door::open(caller.client_addr);
+        let door = Door { verifies: false, ..Door::open(caller.client_addr) };
         self.outcome = match Head::parse(self.intake.head(), limit, rules, door) {
             Head::Partial => return None,
             Head::Request { len, body, client_addr } => {

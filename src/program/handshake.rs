@@ -134,7 +134,7 @@ impl fmt::Debug for Handshake {
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1).
-pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

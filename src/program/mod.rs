@@ -15,7 +15,7 @@ mod shard_state;
 pub(crate) use command_hooks::verdict;
 pub use handler::HandlerResult;
 pub(crate) use handler::{Failure, Work, binary, catch_panic, catch_panic_now, finish, unary};
-pub(crate) use handshake::{Caller, HEADERS_MAX, bearer_token, hide_secrets};
+pub(crate) use handshake::{Caller, HEADERS_MAX, hide_secrets};
 pub use handshake::{Handshake, Refusal};
 pub(crate) use http_api::ApiAccess;
 pub use http_api::{ApiRequest, HttpApi};

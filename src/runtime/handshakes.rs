@@ -11,7 +11,7 @@ use super::reception::{Arrival, HttpConnection, Reception, claim_address, claim_
 use super::tls::Received;
 use super::tokens::{PENDING, REGISTRATION};
 use super::turn_time::QUANTUM_TIME_MAX;
-use crate::http::{Door, Head, ProxyHeader, Upgrade, last_words};
+use crate::http::{Credential, Door, Head, ProxyHeader, Upgrade, last_words};
 use crate::program::{Caller, Handshake, Refusal, Session, SessionPolicy};
 use crate::values::{Claims, RefusalReason};
 
@@ -19,6 +19,9 @@ use crate::values::{Claims, RefusalReason};
 /// give or take one read's.
 const PENDING_READS_PER_TURN: usize = 128;
 const PENDING_BYTES_PER_TURN: usize = 64 << 10;
+
+/// One of so many connections is kept for clients that bring a key or a token.
+const KEPT_SHARE: usize = 8;
 
 impl Reception {
     /// Reads what connections say before they are WebSockets. Returns how many were read.
@@ -183,6 +186,7 @@ impl Reception {
         let door = Door {
             from: waiting.caller.client_addr,
             admit: &|client| self.state.admit_handshake(client),
+            verifies: true,
         };
         match Head::parse(bytes, limit, rules, door) {
             Head::Upgrade(upgrade) => self.on_handshake(key, upgrade, bytes, shard),
@@ -283,7 +287,7 @@ impl Reception {
                 Err(answer) => return self.answer(key, &answer),
             }
         }
-        if !self.state.claim_connection() {
+        if !self.state.claim_connection(self.kept_from(upgrade)) {
             let limit = self.state.limits().connections;
             return self.answer(key, &last_words::at_capacity(limit));
         }
@@ -297,6 +301,15 @@ impl Reception {
         }
         let arrival = Arrival::WebSocket { link, address_place, rest, session, opening };
         self.arrivals.push(arrival);
+    }
+
+    /// How many of all connections this client leaves to others.
+    fn kept_from(&self, upgrade: &Upgrade) -> usize {
+        let brings_nothing = upgrade.credential == Credential::None;
+        match brings_nothing && self.state.rules().is_closed_to_unknown() {
+            true => self.state.limits().connections / KEPT_SHARE,
+            false => 0,
+        }
     }
 
     /// Takes a connection back from its task, because its next request is a handshake: the first of

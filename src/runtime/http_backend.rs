@@ -125,7 +125,7 @@ impl Backend for ShardHandle {
     }
 
     fn claim_connection(&self) -> bool {
-        self.state().claim_connection()
+        self.state().claim_connection(0)
     }
 
     fn admit_handshake(&self, client: IpAddr) -> Result<(), Duration> {

@@ -299,9 +299,11 @@ impl ServerState {
         (!self.is_draining()).then_some(guard)
     }
 
-    /// Takes one of the connections that the process may have; false when there is none left.
-    pub(crate) fn claim_connection(&self) -> bool {
-        let more = |claimed| (claimed < self.config.limits.connections).then_some(claimed + 1);
+    /// Takes one of the connections that the process may have, but for so many that are kept for
+    /// others; false when there is none left.
+    pub(crate) fn claim_connection(&self, kept: usize) -> bool {
+        let most = self.config.limits.connections - kept;
+        let more = |claimed| (claimed < most).then_some(claimed + 1);
         self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 

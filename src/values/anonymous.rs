@@ -61,7 +61,11 @@ impl FromStr for Anonymous {
     fn from_str(text: &str) -> Result<Anonymous, String> {
         let mut anonymous = Anonymous::none();
         let Anonymous { join, publish, broadcast } = &mut anonymous;
-        word_list::read(text, [("join", join), ("publish", publish), ("broadcast", broadcast)])?;
+        word_list::read(
+            text,
+            [("join", join), ("publish", publish), ("broadcast", broadcast)],
+            "not known",
+        )?;
         Ok(anonymous)
     }
 }

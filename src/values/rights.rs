@@ -75,7 +75,11 @@ impl FromStr for Rights {
     fn from_str(text: &str) -> Result<Rights, String> {
         let mut rights = Rights::none();
         let Rights { publish, read, admin } = &mut rights;
-        word_list::read(text, [("publish", publish), ("read", read), ("admin", admin)])?;
+        word_list::read(
+            text,
+            [("publish", publish), ("read", read), ("admin", admin)],
+            "no right",
+        )?;
         Ok(rights)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-/// Allows what a list names and forbids what it does not. The error says what could be written.
+/// Allows what a list names and forbids what it does not. The error says what another word is, and
+/// what could be written.
 pub(super) fn read<const N: usize>(
     text: &str,
     mut words: [(&'static str, &mut bool); N],
+    otherwise: &str,
 ) -> Result<(), String> {
     let text = text.trim();
     let is_named = |word: &str| match text {
@@ -17,7 +19,7 @@ pub(super) fn read<const N: usize>(
     let unknown = text.split(',').map(str::trim).find(|named| !known(named));
     if let Some(unknown) = unknown.filter(|_| !["all", "none"].contains(&text)) {
         let words = words.map(|(word, _)| word).join(", ");
-        return Err(format!("{unknown:?} is not known; write all, none, or a list of {words}"));
+        return Err(format!("{unknown:?} is {otherwise}; write all, none, or a list of {words}"));
     }
     for (word, allowed) in &mut words {
         **allowed = is_named(word);

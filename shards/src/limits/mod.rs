@@ -237,7 +237,8 @@ limits! {
         bounds: 1 => usize::MAX,
         what: "Connections",
         beyond: "status 503",
-        more: "The answer comes before the upgrade and carries `Retry-After`.",
+        more: "The answer comes before the upgrade and carries `Retry-After`. Where clients that \
+               bring nothing may do nothing, an eighth is kept for those that bring a key or a token.",
     }
     http_connections: Count {
         flag: "max-http-connections",
