@@ -214,3 +214,28 @@ fn the_ordinary_program_has_no_faults_built_in() {
     let default = manifest.lines().find(|line| line.starts_with("default = ")).unwrap();
     assert_eq!(default, r#"default = ["cli"]"#, "faults are asked for by name");
 }
+
+/// A route that no row stands for may be open to all, and no test would know.
+#[test]
+fn every_route_of_the_server_has_a_row_in_the_test_of_closed_ones() {
+    let squeezed = |path: &str| -> String {
+        fs::read_to_string(root().join(path)).unwrap().split_whitespace().collect()
+    };
+    let (routes, rows) = (squeezed("src/http/router.rs"), squeezed("tests/server/endpoints.rs"));
+    let table = routes.split_once("constOWN:").unwrap().1.split_once("];").unwrap().0;
+    let mut found = 0;
+    for route in table.split("own(\"").skip(1) {
+        let (path, rest) = route.split_once('"').unwrap();
+        let mut methods: Vec<_> =
+            rest.split("(\"").skip(1).map(|method| method.split('"').next().unwrap()).collect();
+        if methods.is_empty() {
+            methods.push("GET");
+        }
+        for method in methods {
+            found += 1;
+            let row = format!("(\"{method}\",\"{path}\",");
+            assert!(rows.contains(&row), "tests/server/endpoints.rs has no row of {method} {path}");
+        }
+    }
+    assert!(found > 18, "the routes were read: {found}");
+}

@@ -75,3 +75,20 @@ fn a_route_that_nobody_could_reach_does_not_start() {
     assert!(matches!(refused, StartError::Address { .. }), "{refused}");
     assert!(refused.to_string().contains("127.0.0.1:8080"), "{refused}");
 }
+
+#[test]
+fn a_page_reaches_no_route_by_a_name_of_its_own() {
+    let routed = || {
+        let answer = async |_: HttpRequest| Ok(HttpResponse::text("yes"));
+        builder().route(Method::GET, "/secret", answer)
+    };
+    for (builder, expected) in
+        [(routed(), 403), (routed().open(), 200), (routed().api_key("key"), 200)]
+    {
+        let server = builder.start().unwrap();
+        let status =
+            |host: &str| http(server.local_addr(), "GET", "/secret", &[("Host", host)], "").status;
+        assert_eq!((status("localhost"), status("evil.example")), (200, expected));
+        server.shutdown(PATIENCE);
+    }
+}

@@ -13,6 +13,10 @@ const REQUESTS: &[(&str, &str, &str, &str, u16)] = &[
     ("POST", "/v1/rooms/r/publish", r#"{"event":"e"}"#, "publish", 202),
     ("POST", "/v1/connections/none/emit", r#"{"event":"e"}"#, "publish", 404),
     ("DELETE", "/v1/connections/none", "", "admin", 404),
+    ("GET", "/v1/users/none", "", "read", 404),
+    ("POST", "/v1/users/none/emit", r#"{"event":"e"}"#, "publish", 404),
+    ("DELETE", "/v1/users/none", "", "admin", 404),
+    ("POST", "/v1/revoke", r#"{"sub":"none","until":1}"#, "admin", 202),
 ];
 
 /// Keys by their names, which are what they are for.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::{Client, Raw, Server, http, refused, serve};
+use crate::support::{Client, Raw, Server, http, refused, serve, upgrade_head};
 
 const FLAGS: &[&str] = &["--api-key", "first-key", "--api-key", "second-key"];
 
@@ -38,6 +38,27 @@ fn without_a_right_key_the_answer_is_401() {
             let response = http(server.address(), method, target, header.as_slice(), body);
             assert_eq!(response.status, 401, "{method} {target} with {value:?}");
             response.assert_error(401);
+        }
+    }
+}
+
+#[test]
+fn two_keys_in_one_request_are_none() {
+    let server = Server::start(FLAGS);
+    let line = |key: &str| format!("Authorization: Bearer {key}\r\n");
+    for lines in [
+        line("first-key") + &line("x"),
+        line("x") + &line("first-key"),
+        line("first-key") + &line("second-key"),
+    ] {
+        for target in ["/v1/stats", "/v1/rooms/r/events", "/ws"] {
+            let mut raw = Raw::dial(server.address());
+            let head = match target {
+                "/ws" => upgrade_head(&lines),
+                _ => format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"),
+            };
+            raw.write(head.as_bytes());
+            raw.response().assert_error(400);
         }
     }
 }

@@ -52,6 +52,7 @@ mod token_forgeries;
 mod token_keys;
 mod token_places;
 mod tokens;
+mod users;
 
 // The messages of a room over HTTP.
 mod event_stream_clients;
@@ -62,6 +63,7 @@ mod event_streams;
 // HTTP on the same port.
 mod anonymous;
 mod api_keys;
+mod endpoints;
 mod http_connections;
 mod http_deadlines;
 mod http_errors;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Events, Folder, Issuer, Raw, Response, Server, events_head};
+use crate::support::{Events, Folder, Issuer, Raw, Response, Server, events_head, upgrade_head};
 
 /// A server that takes a token from a cookie, too; and tokens for three rooms.
 struct Setup {
@@ -101,7 +101,17 @@ fn each_legal_spelling_of_a_place_is_understood() {
         (&format!("/ws?access_token={query}"), String::new(), "query"),
         (&format!("/ws?%61ccess_token={}", query.replace('.', "%2E")), String::new(), "query"),
         (&format!("http://localhost/ws?access_token={query}"), String::new(), "query"),
+        (&format!("/ws?%61%63%63%65%73%73%5F%74oken={query}"), String::new(), "query"),
+        (&format!("/ws?access%5ftoken={}", spelled(query)), String::new(), "query"),
+        (&format!("/%77%73?access_token={query}"), String::new(), "query"),
         (&format!("/ws?Access_token={query}"), String::new(), "none"),
+        (&format!("/ws?access_token%3D{query}"), String::new(), "none"),
+        (&format!("/ws?x;access_token={query}"), String::new(), "none"),
+        (&format!("/ws?%2561ccess_token={query}"), String::new(), "none"),
+        (&format!("/ws?access_token%00={query}"), String::new(), "none"),
+        ("/ws", format!("aUTHORIZATION: bEARER\t{bearer}\r\n"), "bearer"),
+        ("/ws", format!("COOKIE: session={cookie}\r\n"), "cookie"),
+        ("/ws", format!("sEC-wEBSOCKET-pROTOCOL: corecast.token.{protocol}\r\n"), "protocol"),
         (&format!("/ws?x=access_token={query}"), String::new(), "none"),
         ("/ws", format!("Sec-WebSocket-Protocol: corecast.token.{protocol}\r\n"), "protocol"),
         (
@@ -136,6 +146,42 @@ fn each_legal_spelling_of_a_place_is_understood() {
     }
 }
 
+/// A text with every byte percent-encoded.
+fn spelled(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+#[test]
+fn what_is_brought_and_not_understood_is_refused_and_not_passed_over() {
+    let setup = setup();
+    let [bearer, cookie, _, protocol] = &setup.tokens;
+    for lines in [
+        "Authorization: Bearer\tforged\r\n".to_owned(),
+        "Authorization: Bearer \u{ff}\r\n".to_owned(),
+        format!("Authorization: Bearer {bearer}\u{ff}\r\n"),
+    ] {
+        setup.open("/ws", &lines).expect_err(&lines).assert_error(401);
+    }
+    let (before, behind) = upgrade_head("Authorization: Bearer ?\r\n")
+        .split_once('?')
+        .map(|(before, behind)| (before.to_owned(), behind.to_owned()))
+        .unwrap();
+    let mut raw = Raw::dial(setup.server.address());
+    raw.write(&[before.as_bytes(), b"\xff", behind.as_bytes()].concat());
+    raw.response().assert_error(401);
+    // More lines than are looked at may hold another token.
+    let cookies = "Cookie: a=b\r\n".repeat(4);
+    let protocols = "Sec-WebSocket-Protocol: chat\r\n".repeat(4);
+    for lines in [
+        format!("{cookies}Cookie: session=forged\r\n"),
+        format!("Cookie: session={cookie}\r\n{cookies}"),
+        format!("{protocols}Sec-WebSocket-Protocol: corecast.token.forged\r\n"),
+        format!("Sec-WebSocket-Protocol: corecast.token.{protocol}\r\n{protocols}"),
+    ] {
+        setup.open("/ws", &lines).expect_err(&lines).assert_error(400);
+    }
+}
+
 #[test]
 fn two_different_answers_in_one_place_are_none() {
     let setup = setup();
@@ -166,7 +212,7 @@ fn the_answer_selects_the_protocol_and_never_the_token() {
     ] {
         let mut raw = Raw::dial(setup.server.address());
         let line = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        raw.write(crate::support::upgrade_head(&line).as_bytes());
+        raw.write(upgrade_head(&line).as_bytes());
         let response = raw.expect_upgraded();
         assert_eq!(response.header("sec-websocket-protocol"), selected, "{offer}");
         assert!(!format!("{response:?}").contains(token.as_str()), "{response:?}");
@@ -204,6 +250,8 @@ fn an_event_stream_takes_a_token_that_may_join_its_room() {
     assert_eq!(status(&format!("query?access_token={query}&access_token=x"), ""), 400);
     assert_eq!(status("any", "Authorization: Bearer the-key\r\n"), 200);
     assert_eq!(status("any", ""), 401);
+    let words = ask("any", "").err().unwrap().json()["error"]["message"].to_string();
+    assert!(words.contains("API key") && words.contains("token"), "{words}");
     // What is in a cookie counts for a page of this host alone.
     let foreign = format!("Cookie: session={cookie}\r\nOrigin: https://evil.example\r\n");
     assert_eq!(status("cookie", &foreign), 403);

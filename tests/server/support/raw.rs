@@ -25,6 +25,7 @@ pub(crate) struct Raw {
     inbox: Vec<u8>,
     /// What the welcome says, once there was one.
     connection: String,
+    shard: u64,
 }
 
 impl Raw {
@@ -56,7 +57,7 @@ impl Raw {
         if response.status != 101 {
             return Err(response);
         }
-        assert_eq!(raw.envelope().event(), "cast:welcome");
+        raw.take_welcome();
         Ok(raw)
     }
 
@@ -120,15 +121,25 @@ impl Raw {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, inbox: Vec::new(), connection: String::new() }
+        Self { stream, inbox: Vec::new(), connection: String::new(), shard: 0 }
     }
 
     fn upgrade(&mut self) {
         self.write(upgrade_head("").as_bytes());
         self.expect_upgraded();
+        self.take_welcome();
+    }
+
+    fn take_welcome(&mut self) {
         let welcome = self.envelope();
         assert_eq!(welcome.event(), "cast:welcome", "the welcome is the first message");
         self.connection = welcome.data()["connection"].as_str().unwrap().to_owned();
+        self.shard = welcome.data()["shard"].as_u64().unwrap();
+    }
+
+    /// The shard that has the connection.
+    pub(crate) fn shard(&self) -> u64 {
+        self.shard
     }
 
     /// The connection's id, as the HTTP side wants it.
