@@ -93,8 +93,9 @@
 //!
 //! Where the claims that `authorize` returned have a member `cast`, that limits what a client may do
 //! before any hook is asked; `exp` ends its connection, and [`Builder::authorize_refresh`] verifies a
-//! fresh token before. All connections with the same `sub` are one user:
-//! [`Broadcaster::to_user`], [`Broadcaster::close_user`], [`Broadcaster::revoke_user`].
+//! fresh token before; without that hook the client has to connect again. All connections with the
+//! same `sub` are one user: [`Broadcaster::to_user`], [`Broadcaster::close_user`],
+//! [`Broadcaster::revoke_user`].
 //!
 //! # tokio in handlers
 //!

@@ -81,7 +81,9 @@ impl Builder {
     /// `bad_token` and its message, whatever its status, and the client keeps what it had.
     ///
     /// Without this hook the server's own keys for tokens decide ([`Builder::jwt_secret_file`]), as
-    /// at the handshake; and where it has none, every such token is answered with `bad_token`.
+    /// at the handshake; and where it has none, every such token is answered with `bad_token`. So is
+    /// that of a client whose claims [`Builder::authorize`] returned: they know nothing of what the
+    /// program would say of a fresh one, and the client has to connect again.
     ///
     /// ```
     /// # use corecast::{Claims, Client, Handshake, Refusal, Server};

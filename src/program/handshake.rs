@@ -72,8 +72,8 @@ impl Handshake {
     /// What the client's token says, in [`Builder::authorize`](crate::Builder::authorize), if it
     /// brought one and the server has a key for tokens: it is valid then.
     ///
-    /// Claims that the hook returns take the place of these, with all that they permit; when it
-    /// returns none, these hold.
+    /// Claims that the hook returns take the place of these, with all that they permit, and no fresh
+    /// token brings them back; when it returns none, these hold.
     pub fn token_claims(&self) -> Option<&Claims> {
         self.token_claims.as_ref()
     }

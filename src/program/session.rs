@@ -23,6 +23,8 @@ pub(crate) struct Session {
 /// What stays when a connection's claims change.
 struct Kept {
     handshake: Handshake,
+    /// The program's `authorize` said the claims, and not the token that the client brought.
+    by_program: bool,
     state: RefCell<States>,
     /// Told when the connection has ended, or its client has gone.
     closed: Event,
@@ -46,10 +48,25 @@ impl States {
 }
 
 impl Session {
-    pub(crate) fn new(handshake: Handshake, claims: Claims) -> Session {
+    /// A connection with the claims of its token.
+    pub(crate) fn of_token(handshake: Handshake, claims: Claims) -> Session {
+        Session::new(handshake, claims, false)
+    }
+
+    /// A connection with the claims that the program's `authorize` returned.
+    pub(crate) fn of_program(handshake: Handshake, claims: Claims) -> Session {
+        Session::new(handshake, claims, true)
+    }
+
+    fn new(handshake: Handshake, claims: Claims, by_program: bool) -> Session {
         let (state, last_rooms) = (RefCell::default(), RefCell::default());
-        let kept = Kept { handshake, state, closed: Event::new(), last_rooms };
+        let kept = Kept { handshake, by_program, state, closed: Event::new(), last_rooms };
         Session { claims, kept: Rc::new(kept) }
+    }
+
+    /// Whether the program said the claims, so that no token by itself takes their place.
+    pub(crate) fn is_by_program(&self) -> bool {
+        self.kept.by_program
     }
 
     /// The same connection with the claims of a fresh token.

@@ -17,6 +17,10 @@ use crate::values::Claims;
 /// A socket, and the place of its client's address, if that counts.
 pub(super) type PlacedSocket = (Link, Option<AddressPlace>);
 
+/// How a fresh token is refused that only the program could judge, which has no hook for it.
+const DECIDED_BY_PROGRAM: &str = "this server decides what a client may do when it connects, and \
+    takes no fresh token later: connect again with the token";
+
 impl ShardDriver {
     /// Takes over what the reception has found out about connections.
     pub(super) fn admit_arrivals(&mut self) {
@@ -103,16 +107,23 @@ impl ShardDriver {
         self.renew(id, refresh, verdict);
     }
 
-    /// Verifies a fresh token of a client by the server's own keys.
+    /// Verifies a fresh token of a client by the server's own keys. They know nothing of what the
+    /// program would say of it, so that they do not replace claims of the program.
     pub(super) fn verify_refresh(&mut self, id: ConnId, refresh: Refresh) {
-        let (now, rules) = (self.now(), self.reception.state.rules());
-        let verdict = rules.judge_refresh(refresh.token.as_str()).and_then(|token| {
-            let opening = self.reception.grants.of_token(&token, now)?;
-            let Opening { permissions, identity, .. } = opening;
-            let identity = identity.unwrap_or_default();
-            Ok((Credentials { permissions, identity }, token.all))
-        });
+        let is_by_program = self.sessions.get(&id).is_some_and(|session| session.is_by_program());
+        let verdict = match is_by_program {
+            true => Err(DECIDED_BY_PROGRAM.to_owned()),
+            false => self.judge_refresh(&refresh),
+        };
         self.renew(id, refresh, verdict);
+    }
+
+    fn judge_refresh(&mut self, refresh: &Refresh) -> Result<(Credentials, Claims), String> {
+        let (now, rules) = (self.now(), self.reception.state.rules());
+        let token = rules.judge_refresh(refresh.token.as_str())?;
+        let Opening { permissions, identity, .. } = self.reception.grants.of_token(&token, now)?;
+        let identity = identity.unwrap_or_default();
+        Ok((Credentials { permissions, identity }, token.all))
     }
 
     fn renew(

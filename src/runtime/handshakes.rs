@@ -219,7 +219,7 @@ impl Reception {
         let handshake = Handshake::read(head, caller).expect("this head was read as a handshake");
         let claims = upgrade.credential.claims();
         if self.session_policy == SessionPolicy::Sessions {
-            let session = Session::new(handshake, claims.unwrap_or_default());
+            let session = Session::of_token(handshake, claims.unwrap_or_default());
             return self.upgrade(key, &upgrade, rest.to_vec(), Some(session), opening);
         }
         let handshake = handshake.with_token_claims(claims);
@@ -245,18 +245,21 @@ impl Reception {
             Err(refusal) => return self.answer(key, &last_words::refused(refusal)),
         };
         // What the program says takes the place of what the handshake brought.
-        let (opening, claims) = match claims.is_anonymous() {
-            true => (Ok(opening), upgrade.credential.claims().unwrap_or_default()),
-            false => (self.grants.of_program(&claims, self.state.now()), claims),
+        let (opening, session) = match claims.is_anonymous() {
+            true => {
+                let claims = upgrade.credential.claims().unwrap_or_default();
+                (Ok(opening), Session::of_token(handshake, claims))
+            }
+            false => {
+                let opening = self.grants.of_program(&claims, self.state.now());
+                (opening, Session::of_program(handshake, claims))
+            }
         };
         match opening {
             Ok(Opening { identity: Some(identity), .. }) if shard.refuses(&identity) => {
                 self.answer(key, &last_words::revoked());
             }
-            Ok(opening) => {
-                let session = Session::new(handshake, claims);
-                self.upgrade(key, &upgrade, rest, Some(session), opening);
-            }
+            Ok(opening) => self.upgrade(key, &upgrade, rest, Some(session), opening),
             Err(words) => {
                 tracing::error!("authorize returned claims that mean nothing: {words}");
                 self.answer(key, &last_words::refused(Refusal::unknown_client()));
