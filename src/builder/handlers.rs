@@ -51,7 +51,13 @@ impl Builder {
     /// `{"join": ["news.*"], "publish": [], "broadcast": false}`, is all that the client may do by its
     /// own commands, where `*` stands for one or more characters of a room's name. Without `cast` the
     /// hooks below decide alone. Claims of another form are an error of the program: it is logged, and
-    /// the handshake is answered with 500.
+    /// the handshake is answered with 500. [`Claims::anonymous`] leaves the client what its token says
+    /// ([`Handshake::token_claims`]), now and at each refresh; other claims hold until
+    /// [`Builder::authorize_refresh`] returns new ones.
+    ///
+    /// A request for the events of a room is no handshake, and this is not asked about it. So no token
+    /// opens an event stream where there is this hook, but only an API key or the consent of
+    /// [`HttpApi::rule`](crate::HttpApi::rule), which is asked about clients with tokens as well.
     ///
     /// ```
     /// # use corecast::{Claims, Handshake, Refusal, Server};
@@ -123,7 +129,7 @@ impl Builder {
     /// `handler_failed`. What the program does itself, as with [`Client::join`], is not asked about.
     /// Nor are the event streams of `/v1/rooms/{room}/events`, which have no [`Client`]: with this
     /// hook, or with [`Builder::authorize`], they need an API key or the consent of
-    /// [`HttpApi::rule`](crate::HttpApi::rule).
+    /// [`HttpApi::rule`](crate::HttpApi::rule); a token is not enough.
     ///
     /// ```
     /// # use corecast::{Client, ClientError, Server};

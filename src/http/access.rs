@@ -87,24 +87,40 @@ impl AccessRules {
     /// Who sends a request. One that brings what is neither a key nor a valid token is refused,
     /// unless no key is configured, or the program knows better.
     pub(crate) fn admit_credential(&self, offered: &Offered<'_>) -> Result<Credential, HttpError> {
+        self.judge_credential(offered)?.map_err(|bad| self.refuse(&bad))
+    }
+
+    /// The same for a request that a rule of the program is asked about: a token that is not valid
+    /// may be one of its own, and is as none.
+    pub(crate) fn find_credential(&self, offered: &Offered<'_>) -> Result<Credential, HttpError> {
+        Ok(self.judge_credential(offered)?.unwrap_or(Credential::None))
+    }
+
+    fn judge_credential(
+        &self,
+        offered: &Offered<'_>,
+    ) -> Result<Result<Credential, BadToken>, HttpError> {
         let keys = self.keys.known();
         if keys.are_none() {
-            return Ok(Credential::None);
+            return Ok(Ok(Credential::None));
         }
-        let cookie = self.token_cookie.as_deref();
-        match offered.find(cookie)? {
-            Brought::Nothing => Ok(Credential::None),
-            Brought::Bearer(bearer) => self.admit_bearer(&keys, bearer),
-            Brought::Token(token) if !keys.tokens.is_empty() => self.admit_token(&keys, &token),
-            Brought::Token(_) => Ok(Credential::None),
+        match offered.find(self.token_cookie.as_deref())? {
+            Brought::Nothing => Ok(Ok(Credential::None)),
+            Brought::Bearer(bearer) => self.judge_bearer(&keys, bearer),
+            Brought::Token(_) if keys.tokens.is_empty() => Ok(Ok(Credential::None)),
+            Brought::Token(token) => Ok(self.judge_token(&keys, &token)),
         }
     }
 
-    fn admit_bearer(&self, keys: &Keys, bearer: Cow<'_, str>) -> Result<Credential, HttpError> {
+    fn judge_bearer(
+        &self,
+        keys: &Keys,
+        bearer: Cow<'_, str>,
+    ) -> Result<Result<Credential, BadToken>, HttpError> {
         match keys.api.rights_of(&bearer) {
-            Some(rights) => Ok(Credential::Key(rights)),
-            None if !keys.tokens.is_empty() => self.admit_token(keys, &bearer),
-            None if self.program_authorizes => Ok(Credential::None),
+            Some(rights) => Ok(Ok(Credential::Key(rights))),
+            None if !keys.tokens.is_empty() => Ok(self.judge_token(keys, &bearer)),
+            None if self.program_authorizes => Ok(Ok(Credential::None)),
             None => Err(self.refuse_without(NEEDS_KEY)),
         }
     }
@@ -115,9 +131,9 @@ impl AccessRules {
         HttpError::unauthorized(needed)
     }
 
-    fn admit_token(&self, keys: &Keys, token: &str) -> Result<Credential, HttpError> {
+    fn judge_token(&self, keys: &Keys, token: &str) -> Result<Credential, BadToken> {
         let judged = tokens::judge(token, &keys.tokens, &self.claims);
-        judged.map(|claims| Credential::Token(Arc::new(claims))).map_err(|bad| self.refuse(&bad))
+        judged.map(|claims| Credential::Token(Arc::new(claims)))
     }
 
     /// Refuses what brought a token that is not accepted.

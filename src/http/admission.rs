@@ -86,7 +86,8 @@ pub(super) async fn admit(
     Ok(Admission { caller })
 }
 
-/// Who brings a token, or an API key, where there are tokens.
+/// Who brings a token, or an API key, where there are tokens. A rule of the program is asked about
+/// what is neither; and about a token, too, where the program decides what each of them allows.
 fn admit_token(
     rules: &AccessRules,
     request: &Request<Incoming>,
@@ -94,10 +95,16 @@ fn admit_token(
     if rules.api == ApiAccess::Off || rules.keys.known().tokens.is_empty() {
         return Ok(None);
     }
-    let credential = rules.admit_credential(&Offered::by(request.headers(), request.uri()))?;
+    let offered = Offered::by(request.headers(), request.uri());
+    let has_rule = rules.api == ApiAccess::Program;
+    let credential = match has_rule {
+        true => rules.find_credential(&offered)?,
+        false => rules.admit_credential(&offered)?,
+    };
     Ok(match credential {
         Credential::None => None,
         Credential::Key(rights) => Some(AdmittedAs::Key(rights)),
+        Credential::Token(_) if has_rule && rules.program_authorizes => None,
         Credential::Token(claims) => Some(AdmittedAs::Token(claims)),
     })
 }

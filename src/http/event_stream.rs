@@ -147,6 +147,10 @@ fn admit_caller(
         AdmittedAs::Unknown => Err(HttpError::forbidden(
             "a caller that brings no API key may not join rooms here, and so may not read one",
         )),
+        AdmittedAs::Token(_) if shard.rules().program_authorizes => Err(HttpError::forbidden(
+            "what a token allows is decided here when a WebSocket connects, which a request for \
+             events does not: connect to /ws, or bring an API key",
+        )),
         AdmittedAs::Token(claims) => {
             let opening = shard.opening(claims).map_err(|why| match why {
                 NotOpened::BadClaim(words) => shard.rules().refuse(&BadToken::Claim(words.into())),

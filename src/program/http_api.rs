@@ -48,6 +48,11 @@ impl HttpApi {
     /// Whoever the program lets in, for each request anew; and whoever brings a key, if there are
     /// any. A panic refuses with 500.
     ///
+    /// Where the server has keys for tokens, a valid one that may join a room opens the room's event
+    /// stream, too, and the rule is asked about what is no valid token, such as one of the program's
+    /// own. With [`Builder::authorize`](crate::Builder::authorize), which decides what a token allows
+    /// and is asked about handshakes alone, the rule is asked about all of them.
+    ///
     /// ```
     /// # use corecast::{ApiRequest, HttpApi, Refusal, Server};
     /// let server = Server::builder()
