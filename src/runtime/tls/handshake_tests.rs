@@ -10,7 +10,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 use super::certificates::provider;
-use super::records::whole_record;
+use super::records::{READ_MAX, whole_record};
 use super::session::{Received, TlsSession};
 
 struct Pair {
@@ -63,7 +63,8 @@ impl Pair {
         while !said.is_empty() {
             let (piece, rest) = said.split_at(cut(said));
             self.theirs.write_all(piece).unwrap();
-            let received = self.session.receive(&self.ours, &mut self.buffer, Time::default());
+            let received =
+                self.session.receive(&self.ours, &mut self.buffer, READ_MAX, Time::default());
             let Ok(Received::Plain { len, .. }) = received else { panic!("{received:?}") };
             heard.extend_from_slice(&self.buffer[..len]);
             said = rest;
