@@ -1,7 +1,8 @@
 //! A certificate for servers that are measured with TLS.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A certificate for 127.0.0.1 that signs itself, and its key (ECDSA, P-256), as PEM files.
@@ -18,7 +19,9 @@ impl OwnCertificate {
         let made = made.map_err(io::Error::other)?;
         let (certificate, key) = (folder.join("server.pem"), folder.join("server.key"));
         fs::write(&certificate, made.cert.pem())?;
-        fs::write(&key, made.signing_key.serialize_pem())?;
+        let mut closed = OpenOptions::new();
+        closed.write(true).create(true).truncate(true).mode(0o600);
+        closed.open(&key)?.write_all(made.signing_key.serialize_pem().as_bytes())?;
         Ok(OwnCertificate { certificate, key })
     }
 }
