@@ -100,8 +100,12 @@ impl Budget {
 
     /// By how many bytes more is held than where this stage ends.
     pub(crate) fn excess(&self, stage: MemoryStage, own: usize) -> usize {
-        let end = self.limit / 100 * stage.ends_below();
-        own.saturating_add(self.others.bytes).saturating_sub(end)
+        self.excess_over(stage.ends_below(), own)
+    }
+
+    /// The same for a share of the budget, in percent.
+    pub(crate) fn excess_over(&self, percent: usize, own: usize) -> usize {
+        own.saturating_add(self.others.bytes).saturating_sub(self.limit / 100 * percent)
     }
 
     /// A small part of the budget: what is held for one purpose matters from there on.

@@ -16,6 +16,8 @@ pub(super) struct Pressure {
     pub(super) budget: Budget,
     /// Bytes that the shard's thread holds beside the engine.
     pub(super) outside_bytes: usize,
+    /// Since when memory is short, if it is.
+    pub(super) short_since: Option<Time>,
     /// When to look again, if anything is left to do.
     pub(super) due: Option<Time>,
     /// The slot from which the next look goes on, and how many of the next may still be held back.
@@ -23,6 +25,12 @@ pub(super) struct Pressure {
     pub(super) slots_left: usize,
     /// The connections that are read although much is held for them, in order.
     pub(super) readers: Vec<Slot>,
+    /// The one after which the next turn begins; none to begin with the first.
+    pub(super) last_reader: Option<Slot>,
+    /// When one has its turn although memory is shorter than turns may make it.
+    pub(super) lone_turn: Time,
+    /// What was held when one had it last.
+    pub(super) held_at_turn: usize,
     /// What is held for a connection, or in a log, that is struck: from the largest on down.
     pub(super) strike_from: usize,
     /// Publishers that wait until memory is there.
@@ -35,10 +43,14 @@ impl Pressure {
         Pressure {
             budget: Budget::new(memory_bytes),
             outside_bytes: 0,
+            short_since: None,
             due: None,
             next_slot: 0,
             slots_left: 0,
             readers: Vec::new(),
+            last_reader: None,
+            lone_turn: Time::default(),
+            held_at_turn: 0,
             strike_from: STRIKE_BYTES_MAX,
             publishers: WaitQueue::default(),
         }
@@ -49,8 +61,13 @@ impl Pressure {
         self.budget.stage() >= stage
     }
 
+    /// Whether memory is short, or something is still held back.
+    pub(super) fn has_to_look(&self) -> bool {
+        self.is_short(MemoryStage::Refusing) || self.has_held_back()
+    }
+
     /// Whether something is still to go on that was held back.
-    pub(super) fn has_held_back(&self) -> bool {
+    fn has_held_back(&self) -> bool {
         self.slots_left > 0 || !self.publishers.is_empty()
     }
 

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each step can end the shortage: what is held back goes on, or is closed after a while, and then
-//! everything goes on again.
+//! everything goes on again. A shortage that stays below the third step ends, too: after `slow_timeout`
+//! those are struck that have not got on since it began, so that newcomers are let in again.
 
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
 use crate::time::Time;
 
-/// How long a member is slow, or a message on its way, before it may be struck: a client that reads,
-/// or sends, gets on within that time once publishers pause. `slow_timeout` if that is shorter.
+/// How long a member is slow, or a message on its way, before it may be struck in the third step: a
+/// client that reads, or sends, gets on within that time once publishers pause. `slow_timeout` if that
+/// is shorter, and before that step.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a shard looks again while memory is short.
@@ -37,6 +39,13 @@ const PUBLISHERS: usize = 64;
 
 /// Connections that are read in turn, at most so many at a time.
 const READERS_MAX: usize = 32;
+
+/// The share of the budget, in percent, up to which they are: what they end in their turn does not
+/// bring the next step about. Beyond it one at a time has its turn: again and again while no more is
+/// held after one than before it, and otherwise now and then, since a client that has gone is noticed
+/// no other way.
+const TURNS_END_AT: usize = 78;
+const LONE_TURN_EVERY: Duration = Duration::from_secs(1);
 
 /// A host that sheds what it holds while memory is short.
 ///
@@ -60,24 +69,32 @@ impl Relief<'_> {
         if self.0.pressure.is_short(MemoryStage::Unread) {
             self.0.rates.note_unread(self.0.now);
         }
-        if !self.0.pressure.is_short(MemoryStage::Unread) && !self.0.pressure.has_held_back() {
-            self.0.pressure.due = None;
-        } else if self.0.pressure.due.is_none_or(|due| due <= self.0.now) {
+        let Host { pressure, now, .. } = &mut *self.0;
+        pressure.short_since =
+            pressure.is_short(MemoryStage::Refusing).then(|| pressure.short_since.unwrap_or(*now));
+        if !pressure.has_to_look() {
+            pressure.due = None;
+        } else if pressure.due.is_none_or(|due| due <= *now) {
             self.relieve(own);
-            let goes_on =
-                self.0.pressure.is_short(MemoryStage::Unread) || self.0.pressure.has_held_back();
+            let goes_on = self.0.pressure.has_to_look();
             self.0.pressure.due = goes_on.then(|| self.0.now + INTERVAL);
         }
     }
 
     fn relieve(&mut self, own: usize) {
         self.0.directory.rooms.pool.free_unused();
-        let excess = self.0.pressure.budget.excess(MemoryStage::Striking, own);
+        let excess = match self.0.pressure.is_short(MemoryStage::Striking) {
+            true => self.0.pressure.budget.excess(MemoryStage::Striking, own),
+            false if self.stays_short() => {
+                self.0.pressure.budget.excess(MemoryStage::Refusing, own)
+            }
+            false => 0,
+        };
         if self.0.pressure.is_short(MemoryStage::Striking) {
             self.strike_logs(excess);
         }
-        let struck = self.look_at_slots(excess);
-        if !self.0.pressure.is_short(MemoryStage::Striking) || struck {
+        let struck = self.look_at_slots(excess, own);
+        if excess == 0 || struck {
             self.0.pressure.strike_from = STRIKE_BYTES_MAX;
         } else {
             self.0.pressure.strike_from = (self.0.pressure.strike_from / 2).max(STRIKE_BYTES_MIN);
@@ -115,47 +132,65 @@ impl Relief<'_> {
         };
         let struck: Vec<MemberIndex> = room.member_indices().filter(is_struck).collect();
         for index in struck {
-            self.0.counters.memory.members_struck += 1;
-            self.0.give_up(key, index);
+            let cursor = self.0.directory[key].members[index].cursor;
+            let stays = self.0.give_up(key, index);
+            // Under `latest` one that is at the newest message already has nothing to give up.
+            let has_moved = !stays || self.0.directory[key].members[index].cursor != cursor;
+            self.0.counters.memory.members_struck += u64::from(has_moved);
         }
     }
 
     /// Whether a connection is slow for so long that a client that reads would have got on.
     fn is_late(&self, slot: Slot) -> bool {
         let connection = &self.0.directory[slot];
-        let is_stuck = matches!(connection.write_state(), WriteState::Blocked | WriteState::Dead);
+        let is_stuck = connection.is_blocked() || connection.write_state() == WriteState::Dead;
         is_stuck && connection.slow && connection.is_open() && self.is_over(connection.slow_since)
     }
 
     fn is_over(&self, since: Time) -> bool {
-        self.0.events_until.since(since) >= PATIENCE.min(self.0.config.limits.slow_timeout)
+        let slow_timeout = self.0.config.limits.slow_timeout;
+        let patience = match self.0.pressure.is_short(MemoryStage::Striking) {
+            true => PATIENCE.min(slow_timeout),
+            false => slow_timeout,
+        };
+        self.0.events_until.since(since) >= patience
+    }
+
+    /// Whether memory is short for so long that the first two steps do not end it.
+    fn stays_short(&self) -> bool {
+        let slow_timeout = self.0.config.limits.slow_timeout;
+        let since = self.0.pressure.short_since;
+        since.is_some_and(|since| self.0.now.since(since) >= slow_timeout)
     }
 
     /// Looks at some connections: strikes those for which much is held and that do not get on, and has
     /// the others read again that are held back no longer. Returns whether one was struck.
-    fn look_at_slots(&mut self, excess: usize) -> bool {
+    fn look_at_slots(&mut self, excess: usize, own: usize) -> bool {
         let (slots, next) =
             self.0.directory.connections.slots_from(self.0.pressure.next_slot, SLOTS);
+        let resumes =
+            self.0.pressure.is_short(MemoryStage::Unread) || self.0.pressure.slots_left > 0;
         self.0.pressure.next_slot = next;
         self.0.pressure.slots_left = self.0.pressure.slots_left.saturating_sub(SLOTS);
-        let before = std::mem::take(&mut self.0.pressure.readers).pop();
+        self.0.pressure.readers.clear();
+        let (mut freed, readers_max) = (0, self.readers_max(own));
+        let before = self.0.pressure.last_reader.take_if(|_| readers_max > 0);
         let is_next = |slot: Slot| before.is_none_or(|before| before.number() < slot.number());
-        let (mut freed, readers_max) = (0, self.readers_max());
         for slot in slots {
             if !self.0.directory[slot].is_open() {
                 continue;
             }
             let held = self.0.directory.connections.held_for(slot);
-            let strikes = self.0.pressure.is_short(MemoryStage::Striking) && freed < excess;
-            if strikes && held >= self.0.pressure.strike_from && self.strike(slot) {
+            if freed < excess && held >= self.0.pressure.strike_from && self.strike(slot) {
                 freed += held;
                 continue;
             }
             let has_place = self.0.pressure.readers.len() < readers_max;
             if has_place && is_next(slot) && self.0.is_held_back(slot) {
                 self.0.pressure.readers.push(slot);
+                self.0.pressure.last_reader = Some(slot);
             }
-            if self.0.wants_read(slot) {
+            if resumes && self.0.wants_read(slot) {
                 // It may have been held back, by whatever there was for it then.
                 self.0.outputs.resumed.push_back(self.0.directory.id(slot));
             }
@@ -164,9 +199,19 @@ impl Relief<'_> {
     }
 
     /// How many connections have their turn at a time: as many as can end a message of the largest size
-    /// within a small part of the budget, but some in any case.
-    fn readers_max(&self) -> usize {
-        let part = self.0.pressure.budget.small_part() / usize::from(self.0.config.shards.max(1));
+    /// without bringing the next step about, since a message that has ended may have to wait for its
+    /// room, and one that grows takes twice as much. When that is near, one or none.
+    fn readers_max(&mut self, own: usize) -> usize {
+        let Host { pressure, now, .. } = &mut *self.0;
+        if pressure.budget.excess_over(TURNS_END_AT, own) > 0 {
+            let is_due = own <= pressure.held_at_turn || pressure.lone_turn <= *now;
+            if is_due {
+                pressure.lone_turn = *now + LONE_TURN_EVERY;
+                pressure.held_at_turn = own;
+            }
+            return usize::from(is_due);
+        }
+        let part = pressure.budget.small_part() / 4 / usize::from(self.0.config.shards.max(1));
         (part / self.0.config.limits.message_bytes.max(1)).clamp(1, READERS_MAX)
     }
 
@@ -175,7 +220,11 @@ impl Relief<'_> {
     fn strike(&mut self, slot: Slot) -> bool {
         let connection = &self.0.directory[slot];
         let begun = connection.inbound.as_ref().and_then(|inbound| inbound.begun);
-        let is_half_sent = connection.wait().is_none() && begun.is_some_and(|at| self.is_over(at));
+        // Before the third step there is time to see whether anything more comes in its turn.
+        let gets_on = !self.0.pressure.is_short(MemoryStage::Striking)
+            && !self.is_over(connection.last_received);
+        let is_half_sent =
+            connection.wait().is_none() && begun.is_some_and(|at| self.is_over(at)) && !gets_on;
         let reason = match self.is_late(slot) {
             true => Disconnect::Slow,
             false if is_half_sent && connection.is_open() => Disconnect::Capacity,

@@ -9,6 +9,7 @@ mod events;
 mod held;
 mod latest;
 mod memory;
+mod paused_publishers;
 mod rates;
 mod sends;
 mod totals;

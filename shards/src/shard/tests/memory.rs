@@ -107,11 +107,15 @@ fn while_memory_is_short_no_more_rooms_linger_than_before() {
 
 /// A member of the room with one message in its log, whose socket has refused that since now.
 fn stalled(shard: &mut Shard, bytes: usize) -> ConnId {
+    stalled_by(shard, bytes, SendEnd::Blocked)
+}
+
+fn stalled_by(shard: &mut Shard, bytes: usize, end: SendEnd) -> ConnId {
     let conn = open(shard);
     say(shard, conn, r#"{"event":"cast:join","room":"r"}"#);
     send(shard, None);
     publish_data(shard, &room("r"), &format!("\"{}\"", "x".repeat(bytes)));
-    send(shard, Some(SendEnd::Blocked));
+    send(shard, Some(end));
     conn
 }
 
@@ -134,6 +138,34 @@ fn a_member_is_struck_when_it_is_slow_for_a_second_and_memory_is_short() {
             assert!(sent.contains(r#""from":1,"to":1"#), "{sent}");
         }
     }
+}
+
+#[test]
+fn a_member_whose_sealed_bytes_are_not_taken_is_struck_like_any_other() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    hold(&mut shard, 0, 0, 1_000);
+    let conn = stalled_by(&mut shard, 100_000, SendEnd::Held(16_384));
+    publish_data(&mut shard, &room("r"), "1");
+    send(&mut shard, None);
+    hold(&mut shard, 83, 0, 1_900);
+    assert!(shard.close_reason(conn).is_none());
+    hold(&mut shard, 83, 0, 2_000);
+    assert_eq!((shard.stats().log_bytes, shard.counters().memory.members_struck), (0, 1));
+}
+
+#[test]
+fn a_member_that_waits_for_the_newest_message_alone_has_nothing_to_give_up() {
+    let mut shard = shard(SlowPolicy::Latest);
+    let conn = stalled(&mut shard, 1_000);
+    publish_data(&mut shard, &room("r"), "2");
+    send(&mut shard, None);
+    for millis in (1_000..5_000).step_by(50) {
+        hold(&mut shard, 83, 0, millis);
+    }
+    assert_eq!(shard.counters().memory.members_struck, 0, "it was skipped before");
+    shard.on_writable(conn);
+    let sent = send(&mut shard, None);
+    assert!(sent.contains(r#""from":1,"to":1"#) && sent.contains(r#""offset":2"#), "{sent}");
 }
 
 #[test]
@@ -201,6 +233,51 @@ fn half_messages_are_left_unread_and_then_given_up_the_largest_first() {
     assert_eq!(shard.counters().memory.connections_struck, ended.len() as u64);
     hold(&mut shard, 10, 0, 3_000);
     assert!(shard.wants_read(conns[3]));
+}
+
+/// Memory is short, and less than in the third step, for so many seconds.
+fn stay_short(shard: &mut Shard, seconds: std::ops::Range<u64>) {
+    for second in seconds {
+        hold(shard, 73, 0, 1_000 * second);
+        assert_eq!(shard.memory_stage(), MemoryStage::Refusing);
+    }
+}
+
+#[test]
+fn half_messages_keep_newcomers_out_for_no_longer_than_the_slow_timeout() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let (stuck, late) = (open(&mut shard), open(&mut shard));
+    hold(&mut shard, 50, 0, 1_000);
+    half_a_message(&mut shard, stuck, 100_000);
+    stay_short(&mut shard, 2..12);
+    assert_eq!(close_steps(&mut shard), [], "what it lacks may still come");
+    half_a_message(&mut shard, late, 100_000);
+    stay_short(&mut shard, 12..19);
+    let is_struck =
+        |step: &CloseStep, conn| *step == CloseStep::LeftRooms(conn, Disconnect::Capacity);
+    let ended = close_steps(&mut shard);
+    assert!(ended.len() == 1 && is_struck(&ended[0], stuck), "the other has time: {ended:?}");
+    stay_short(&mut shard, 19..30);
+    assert!(close_steps(&mut shard).iter().any(|step| is_struck(step, late)));
+    assert_eq!(shard.counters().memory.connections_struck, 2);
+}
+
+#[test]
+fn unread_replies_keep_newcomers_out_for_no_longer_than_the_slow_timeout() {
+    for (percent, is_struck) in [(50, false), (73, true)] {
+        let mut shard = shard(SlowPolicy::Disconnect);
+        let conn = open(&mut shard);
+        (0..100).for_each(|_| say(&mut shard, conn, r#"{"event":"cast:ping","id":1}"#));
+        for second in 1..25 {
+            hold(&mut shard, percent, 0, second * 1_000);
+            shard.on_writable(conn);
+            while let Some(conn) = shard.next_direct_send() {
+                shard.end_send(conn, SendEnd::Taken(1));
+            }
+        }
+        let ended = close_steps(&mut shard);
+        assert_eq!(!ended.is_empty(), is_struck, "{percent} %");
+    }
 }
 
 #[test]
