@@ -183,7 +183,8 @@ impl Builder {
 
     /// What connections may do that are not known: that brought neither an API key nor a token, and
     /// that [`Builder::authorize`] gave no claims. Default: everything, or nothing once there are
-    /// keys of either kind and no `authorize`.
+    /// keys of either kind and no `authorize`. They are connected in any case, and hear broadcasts as
+    /// every connection does: what is not for all belongs in a room.
     pub fn anonymous(mut self, anonymous: Anonymous) -> Builder {
         self.settings.anonymous = Some(anonymous);
         self

@@ -116,7 +116,9 @@ pub(super) struct ServeArgs {
     /// What clients of /ws may do that bring neither key nor token: all, none, or a list of join,
     /// publish, broadcast [default: none once there are keys, else all]
     ///
-    /// A client that brings an API key (Authorization: Bearer KEY) may do what that is for.
+    /// A client that brings an API key (Authorization: Bearer KEY) may do what that is for. One that
+    /// brings nothing is connected in any case and hears broadcasts: publish to rooms what is not for
+    /// all.
     #[arg(long, env = "CORECAST_ANONYMOUS", value_name = "LIST")]
     anonymous: Option<Anonymous>,
 

@@ -56,6 +56,18 @@ fn a_server_with_keys_is_closed_for_those_who_bring_none() {
     assert_eq!(shown(&open), json!("all"));
 }
 
+#[test]
+fn a_client_that_brings_nothing_hears_broadcasts_and_no_room() {
+    let server = Server::start(&["--api-key", "secret"]);
+    let mut anonymous = connect(&server, None);
+    let headers = [("Authorization", "Bearer secret")];
+    for (target, event) in [("/v1/rooms/r/publish", "of-a-room"), ("/v1/broadcast", "for-all")] {
+        let body = json!({"event": event}).to_string();
+        assert_eq!(http(server.address(), "POST", target, &headers, &body).status, 202);
+    }
+    assert_eq!(anonymous.envelope().event(), "for-all");
+}
+
 fn shown(server: &Server) -> Value {
     let headers = [("Authorization", "Bearer secret")];
     let stats = http(server.address(), "GET", "/v1/stats", &headers, "").json();
