@@ -77,11 +77,17 @@ impl AccessRules {
         if origins.is_empty() || origins.only().is_some_and(admits) {
             return Ok(());
         }
+        Err(self.refuse_origin())
+    }
+
+    /// Refuses what a foreign page asks for.
+    pub(crate) fn refuse_origin(&self) -> HttpError {
         self.refusals.count(RefusalReason::Origin);
-        Err(HttpError::forbidden(
-            "pages of this origin may not connect: a page must come from the host that it connects \
-             to, or the server must be started with --allow-origin",
-        ))
+        HttpError::forbidden(
+            "pages of this origin may not connect: a page must come from the host and port that it \
+             connects to, which a proxy in front must pass on (in nginx: proxy_set_header Host \
+             $http_host), or the server must be started with --allow-origin",
+        )
     }
 
     /// Who sends a request. One that brings what is neither a key nor a valid token is refused,

@@ -194,7 +194,9 @@ fn anonymous_join(shard: &impl Backend) -> Permission {
     }
 }
 
-/// The origin of the page that asks, if it may. As with handshakes, what is no browser sends none.
+/// The origin of the page that asks, if it may. As with handshakes, what is no browser sends none. Nor
+/// does a browser for what its page will not read, such as an image; but it says that the page is of
+/// another site.
 fn admit_origin<'a>(
     shard: &impl Backend,
     request: &'a Request<Incoming>,
@@ -204,8 +206,19 @@ fn admit_origin<'a>(
     let host = host_of(request).ok_or_else(HttpError::bad_host);
     if !few.is_empty() {
         shard.rules().admit_origin(&few, host?)?;
+    } else if is_of_another_site(request.headers()) {
+        return Err(shard.rules().refuse_origin());
     }
     Ok(origins.iter().next())
+}
+
+/// Whether a browser says that a page of another site asks (Fetch Metadata section 2.3).
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let is = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        [&b"cross-site"[..], b"same-site"].iter().any(|site| value.eq_ignore_ascii_case(site))
+    };
+    headers.get_all("sec-fetch-site").iter().any(is)
 }
 
 /// A header field.

@@ -26,6 +26,9 @@ fn a_page_of_another_origin_may_not_connect() {
         {
             let response = handshake(&server, &host, origin);
             response.assert_error(403);
+            let words = String::from_utf8_lossy(&response.body);
+            let is_helpful = ["proxy_set_header Host $http_host", "--allow-origin"];
+            assert!(is_helpful.iter().all(|word| words.contains(word)), "{words}");
             assert_eq!(response.header("connection"), Some("close"), "{origin}");
         }
         let two = format!("{own}\r\nOrigin: {own}");
