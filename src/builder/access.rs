@@ -196,7 +196,9 @@ impl Builder {
         self
     }
 
-    /// Lets everybody do everything, even on an address that other machines can reach.
+    /// Lets everybody do everything, even on an address that other machines can reach, or over a
+    /// proxy. Without this a server on loopback that asks for nothing refuses with 403 what came over
+    /// a proxy ([`Builder::trusted_proxy`] allows it, and is warned of).
     pub fn open(mut self) -> Builder {
         self.settings.open = true;
         self

@@ -143,6 +143,12 @@ impl Builder {
                  configured"
             );
         }
+        if self.settings.is_open_to_proxies() {
+            tracing::warn!(
+                "what the proxies of --trusted-proxy let in may do everything, because no key is \
+                 configured; add one, or say --open if that is meant"
+            );
+        }
         for remark in self.settings.limits.remarks() {
             tracing::warn!("{remark}");
         }

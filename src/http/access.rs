@@ -26,6 +26,9 @@ pub(crate) struct AccessRules {
     /// The server is for this machine alone and asks for no key. Then a page that points its own
     /// name at a loopback address must not get in (DNS rebinding).
     pub(crate) loopback_only: bool,
+    /// The same, where something is open to all that reach it and no proxy was named. Then what came
+    /// over a proxy, from any machine, must not get in.
+    pub(crate) refuses_forwarded: bool,
     /// This server speaks TLS itself, so that its own pages come over https.
     pub(crate) tls: bool,
     /// The program decides about each handshake, and about its token.
@@ -38,6 +41,9 @@ pub(crate) struct AccessRules {
 
 /// What opens `/v1`.
 pub(crate) const NEEDS_KEY: &str = "this needs the header Authorization: Bearer <api key>";
+
+/// What proxies write into requests, and browsers do not (RFC 9110 section 7.6.3, RFC 7239).
+const PROXY_FIELDS: [&str; 4] = ["x-forwarded-for", "forwarded", "via", "x-real-ip"];
 
 /// What a request proved about who sends it.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +75,22 @@ impl AccessRules {
     /// Whether a client that brings nothing, and that no program knows, may do nothing.
     pub(crate) fn is_closed_to_unknown(&self) -> bool {
         self.anonymous == Anonymous::none() && !self.program_authorizes
+    }
+
+    /// Refuses what came over a proxy, if this machine alone is served.
+    pub(crate) fn admit_forwarded(&self, fields: &[httparse::Header<'_>]) -> Result<(), HttpError> {
+        let is_of_proxy = |field: &httparse::Header<'_>| {
+            PROXY_FIELDS.iter().any(|name| field.name.eq_ignore_ascii_case(name))
+        };
+        if !self.refuses_forwarded || !fields.iter().any(is_of_proxy) {
+            return Ok(());
+        }
+        self.refusals.count(RefusalReason::Forwarded);
+        Err(HttpError::forbidden(
+            "without keys this server is for its own machine, and this request came over a proxy (it \
+             has X-Forwarded-For, Forwarded, Via or X-Real-IP): start it with --api-key-file or a key \
+             for tokens, or with --open if all that the proxy lets in may do everything",
+        ))
     }
 
     /// Refuses handshakes from pages of foreign origins. What is no browser sends no origin.

@@ -110,6 +110,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether all that a trusted proxy lets in is let in here, because nothing is asked for.
+    pub(crate) fn is_open_to_proxies(&self) -> bool {
+        !self.open && !self.access.proxies.is_empty() && self.is_exposed()
+    }
+
     /// Whether everybody who reaches the server is let in, because nothing is asked for.
     pub(crate) fn is_wide_open(&self) -> bool {
         self.open && self.access.keys.known().are_none() && !self.access.program_authorizes
@@ -123,9 +128,12 @@ impl Settings {
             address.ip().is_loopback() && !self.open && self.access.keys.known().are_none();
         let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
         let tls = !self.certificates.is_empty();
+        let refuses_forwarded =
+            loopback_only && self.access.proxies.is_empty() && self.is_exposed();
         // Each server of these settings counts for itself.
         let refusals = Arc::default();
-        AccessRules { loopback_only, anonymous, tls, refusals, ..self.access.clone() }
+        let access = self.access.clone();
+        AccessRules { loopback_only, refuses_forwarded, anonymous, tls, refusals, ..access }
     }
 
     /// A server with keys is closed for those who bring none, unless the program looks at each.
@@ -134,6 +142,11 @@ impl Settings {
             true => Anonymous::all(),
             false => Anonymous::none(),
         }
+    }
+
+    fn is_exposed(&self) -> bool {
+        let Exposure { http_api, connections } = self.exposure();
+        http_api || connections
     }
 
     /// What every client that reaches the server may do, and that no setting has decided.
@@ -181,6 +194,27 @@ mod tests {
         );
         settings.anonymous = Some(Anonymous::all());
         assert!(settings.check().is_ok(), "it was decided");
+    }
+
+    #[test]
+    fn a_trusted_proxy_exposes_what_asks_for_no_key() {
+        let is_open = |settings: &Settings| {
+            let rules = settings.rules(settings.listen[0]);
+            (settings.is_open_to_proxies(), rules.refuses_forwarded)
+        };
+        let mut settings = Settings::default();
+        assert_eq!(is_open(&settings), (false, true), "none was named");
+        let program = AccessRules { api: ApiAccess::Off, ..settings.access.clone() };
+        let access = AccessRules { program_authorizes: true, ..program };
+        let decided = Settings { access, ..Settings::default() };
+        assert_eq!(is_open(&decided), (false, false), "the program decides about all");
+        settings.access.proxies.add("loopback").unwrap();
+        assert_eq!(is_open(&settings), (true, false));
+        settings.open = true;
+        assert_eq!(is_open(&settings), (false, false), "it was said");
+        settings.open = false;
+        settings.access.keys.add_api_key("secret", Rights::all()).unwrap();
+        assert_eq!(is_open(&settings), (false, false), "there is a key");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Proves that only pages that may are connected, and that nobody reaches a server of this machine
 //! under another machine's name.
 
-use crate::support::{Raw, Response, Server, http, parse_head, refused, serve, upgrade_head};
+use crate::support::{
+    Raw, Response, Server, http, parse_head, refused, serve, upgrade_head, wait_until,
+};
 
 /// The answer to a handshake that says `Host` and, if not empty, `Origin`.
 fn handshake(server: &Server, host: &str, origin: &str) -> Response {
@@ -169,6 +171,80 @@ fn an_event_stream_asks_for_the_origin_as_a_handshake_does() {
     for origins in [&["null"][..], &["http://evil.example"], &[&own, &own], &[&own, "null"], &[""]]
     {
         assert_eq!(answer(origins), 403, "{origins:?}");
+    }
+}
+
+#[test]
+fn an_event_stream_is_none_for_a_page_of_another_site_that_does_not_name_itself() {
+    let server = Server::start(&["--allow-origin", "https://a.example"]);
+    let answer = |fields: &str| {
+        let target = "/v1/rooms/r/events";
+        let head = format!("HEAD {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        let mut raw = Raw::dial(server.address());
+        raw.write(head.as_bytes());
+        parse_head(&raw.head()).status
+    };
+    for (fields, expected) in [
+        ("Sec-Fetch-Site: same-origin\r\n", 200),
+        ("Sec-Fetch-Site: none\r\n", 200),
+        ("Sec-Fetch-Site: cross-site\r\nOrigin: https://a.example\r\n", 200),
+        ("Sec-Fetch-Site: cross-site\r\n", 403),
+        ("sec-fetch-site: Same-Site \r\n", 403),
+        ("Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site\r\n", 403),
+        ("Sec-Fetch-Site: cross-site\r\nOrigin: https://b.example\r\n", 403),
+    ] {
+        assert_eq!(answer(fields), expected, "{fields}");
+    }
+    assert_eq!(server.stats()["refused"]["origin"], 4);
+}
+
+/// What proxies add to requests, and browsers do not.
+const BY_PROXY: [&str; 4] = [
+    "X-Forwarded-For: 127.0.0.1\r\n",
+    "forwarded: for=127.0.0.1\r\n",
+    "VIA: 1.1 shop\r\n",
+    "X-Real-IP: ::1\r\n",
+];
+
+#[test]
+fn what_came_over_a_proxy_is_refused_while_only_this_machine_is_served() {
+    let answer = |server: &Server, target: &str, fields: &str| {
+        let mut raw = Raw::dial(server.address());
+        let head = upgrade_head(fields);
+        let head = match target {
+            "/ws" => head,
+            _ => format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"),
+        };
+        raw.write(head.as_bytes());
+        raw.response()
+    };
+    let server = Server::start(&[]);
+    for target in ["/ws", "/v1/stats", "/v1/rooms/r/events", "/nothing"] {
+        for fields in BY_PROXY {
+            let refused = answer(&server, target, fields);
+            refused.assert_error(403);
+            let words = String::from_utf8_lossy(&refused.body);
+            assert!(words.contains("--api-key-file") && words.contains("--open"), "{words}");
+        }
+    }
+    assert_eq!(answer(&server, "/ws", "X-Forwarded-Proto: https\r\n").status, 101);
+    assert_eq!(server.stats()["refused"]["forwarded"], 16);
+    // A later request of a connection is judged as the first one.
+    let mut raw = Raw::dial(server.address());
+    raw.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(raw.response().status, 200);
+    raw.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nVia: 1.1 shop\r\n\r\n");
+    raw.response().assert_error(403);
+
+    for flags in [&["--open"][..], &["--api-key", "secret"], &["--trusted-proxy", "loopback"]] {
+        let server = Server::start(flags);
+        for fields in BY_PROXY {
+            assert_eq!(answer(&server, "/ws", fields).status, 101, "{flags:?}: {fields}");
+        }
+        if flags[0] == "--trusted-proxy" {
+            let words = "--trusted-proxy let in may do everything";
+            wait_until("the log warns", || server.log().contains(words));
+        }
     }
 }
 
