@@ -2,7 +2,7 @@
 //! `X-Forwarded-For`, and by the PROXY protocol, version 1 and 2.
 
 use crate::client_addresses::Watched;
-use crate::support::{PATIENCE, Raw, Server, upgrade_head};
+use crate::support::{PATIENCE, Raw, Server, parse_head, upgrade_head};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -89,7 +89,13 @@ fn find(program: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{program} is missing: scripts/setup installs it"))
 }
 
+/// nginx with what the README says of it.
 fn nginx(server: &Server) -> Proxy {
+    let page = include_str!("../../README.md");
+    let location = page.split_once("\n```nginx\n").and_then(|(_, rest)| rest.split_once("```"));
+    let (location, _) = location.expect("the README says how nginx is set up");
+    let address = server.address().to_string();
+    assert_eq!(location.matches("127.0.0.1:8080").count(), 1, "{location}");
     let configuration = "
         daemon off; master_process off; pid FOLDER/pid; error_log stderr crit;
         events { worker_connections 64; }
@@ -100,17 +106,11 @@ fn nginx(server: &Server) -> Proxy {
             scgi_temp_path FOLDER/scgi;
             server {
                 listen 127.0.7.1:PORT;
-                location / {
-                    proxy_pass http://SERVER;
-                    proxy_http_version 1.1;
-                    proxy_set_header Upgrade $http_upgrade;
-                    proxy_set_header Connection upgrade;
-                    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-                    proxy_set_header Forwarded \"\";
-                }
+                LOCATION
             }
         }";
-    let configuration = configuration.replace("SERVER", &server.address().to_string());
+    let location = location.replace("127.0.0.1:8080", &address);
+    let configuration = configuration.replace("LOCATION", &location);
     let arguments = ["-p", "FOLDER", "-e", "stderr", "-c", "FOLDER/conf"];
     Proxy::start("nginx", &arguments, &configuration)
 }
@@ -132,6 +132,43 @@ fn nginx_hands_on_the_client_in_x_forwarded_for() {
     for spoofed in ["", "X-Forwarded-For: 192.0.2.1\r\n", "Forwarded: for=192.0.2.1\r\n"] {
         let _connected = proxy.connect(spoofed);
         server.assert_client("127.0.0.77");
+    }
+}
+
+/// The status of a handshake, or of another request, of a page of this origin.
+fn status(proxy: &Proxy, target: &str, more: &str) -> u16 {
+    let host = proxy.address;
+    let head = match target {
+        "/ws" => upgrade_head(more).replace("Host: localhost", &format!("Host: {host}")),
+        _ => format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n"),
+    };
+    let mut raw = Raw::dial(proxy.address);
+    raw.write(head.as_bytes());
+    parse_head(&raw.head()).status
+}
+
+#[test]
+fn behind_nginx_pages_connect_and_listen_at_the_host_and_port_that_they_came_from() {
+    let server = Server::start(&["--api-key", "key", "--trusted-proxy", "loopback"]);
+    let proxy = nginx(&server);
+    let own = format!("Origin: http://{}\r\n", proxy.address);
+    let with_key = format!("{own}Authorization: Bearer key\r\n");
+    assert_eq!(status(&proxy, "/ws", &own), 101);
+    assert_eq!(status(&proxy, "/v1/rooms/r/events", &with_key), 200);
+    assert_eq!(status(&proxy, "/v1/stats", &with_key), 200);
+    for foreign in ["http://127.0.7.1", "https://evil.example"] {
+        let fields = format!("Origin: {foreign}\r\nAuthorization: Bearer key\r\n");
+        assert_eq!(status(&proxy, "/ws", &fields), 403, "{foreign}");
+        assert_eq!(status(&proxy, "/v1/rooms/r/events", &fields), 403, "{foreign}");
+    }
+}
+
+#[test]
+fn behind_nginx_a_server_without_keys_serves_nothing() {
+    let server = Server::start(&[]);
+    let proxy = nginx(&server);
+    for target in ["/ws", "/v1/stats", "/v1/rooms/r/events"] {
+        assert_eq!(status(&proxy, target, ""), 403, "{target}");
     }
 }
 
