@@ -239,3 +239,26 @@ fn every_route_of_the_server_has_a_row_in_the_test_of_closed_ones() {
     }
     assert!(found > 18, "the routes were read: {found}");
 }
+
+#[test]
+fn the_unit_file_is_legal_and_lets_files_of_keys_be_read() {
+    let unit = fs::read_to_string(root().join("deploy/corecast.service")).unwrap();
+    let has = |line: &str| unit.lines().any(|other| other == line);
+    // A dynamic user could read no file that other users may not read.
+    assert!(has("User=corecast") && has("Group=corecast") && !unit.contains("DynamicUser"));
+    assert!(has("#AmbientCapabilities=CAP_NET_BIND_SERVICE") && has("CapabilityBoundingSet="));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unit");
+    fs::create_dir_all(&folder).unwrap();
+    let with_ports = unit.replace("#CapabilityBoundingSet", "CapabilityBoundingSet");
+    let with_ports = with_ports.replace("#AmbientCapabilities", "AmbientCapabilities");
+    for (name, text) in [("corecast.service", &unit), ("corecast-443.service", &with_ports)] {
+        let path = folder.join(name);
+        // The program need not be installed here.
+        fs::write(&path, text.replace("=/usr/local/bin/corecast serve", "=/bin/true")).unwrap();
+        let verified = Command::new("systemd-analyze").arg("verify").arg(&path).output();
+        // Where there is no systemd, what stands above is all that is proved.
+        let Ok(verified) = verified else { continue };
+        let said = String::from_utf8_lossy(&verified.stderr);
+        assert!(!said.lines().any(|line| line.contains(name)), "{said}");
+    }
+}
