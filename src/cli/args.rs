@@ -109,8 +109,14 @@ pub(super) struct ServeArgs {
     /// File with keys that /v1 asks for, one per line; blank lines and # comments are passed over
     ///
     /// Behind a key and a space may stand what it is for, as a list of publish, read, admin; a key
-    /// without is for everything. May be given several times. SIGHUP reads the files again.
-    #[arg(long = "api-key-file", env = "CORECAST_API_KEY_FILE", value_name = "PATH")]
+    /// without is for everything. Several are separated by commas, or the flag is given several
+    /// times. SIGHUP reads the files again.
+    #[arg(
+        long = "api-key-file",
+        env = "CORECAST_API_KEY_FILE",
+        value_name = "PATH",
+        value_delimiter = ','
+    )]
     api_key_files: Vec<PathBuf>,
 
     /// What clients of /ws may do that bring neither key nor token: all, none, or a list of join,
@@ -124,9 +130,9 @@ pub(super) struct ServeArgs {
 
     /// Certificate to speak TLS with, and nothing else: a PEM file, with those up to a root behind it
     ///
-    /// May be given several times, each with its --tls-key in the same order: a client is shown the
-    /// certificate for the name that it asks for, or the first. The files are read again when they
-    /// change, which is looked at every 10 seconds, and on SIGHUP.
+    /// Several are separated by commas, or the flag is given several times, each with its --tls-key in
+    /// the same order: a client is shown the certificate for the name that it asks for, or the first.
+    /// The files are read again when they change, which is looked at every 10 seconds, and on SIGHUP.
     #[arg(
         long = "tls-cert",
         env = "CORECAST_TLS_CERT",

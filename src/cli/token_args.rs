@@ -6,31 +6,66 @@ use std::time::Duration;
 use corecast::Builder;
 use corecast_load::units::parse::duration;
 
-/// Which tokens are accepted. Each flag but the last two may be given several times.
+/// Which tokens are accepted. Each flag but the last two has a list with commas between, or is given
+/// several times.
 #[derive(Debug, clap::Args)]
 pub(super) struct TokenArgs {
     /// File with a secret of at least 32 bytes that tokens are signed by (HS256, HS384, HS512)
     ///
     /// The secret is all bytes of the file, but for one end of a line behind them. SIGHUP reads it
-    /// again, as all files of keys; one that is broken then keeps the keys that it had.
-    #[arg(long = "jwt-secret-file", env = "CORECAST_JWT_SECRET_FILE", value_name = "PATH")]
+    /// again, as all files of keys; one that is broken then keeps the keys that it had. Several are
+    /// separated by commas, or the flag is given several times.
+    #[arg(
+        long = "jwt-secret-file",
+        env = "CORECAST_JWT_SECRET_FILE",
+        value_name = "PATH",
+        value_delimiter = ','
+    )]
     secret_files: Vec<PathBuf>,
 
     /// File with a public key in PEM that tokens are signed by: RSA (RS256), EC of the curve P-256
     /// (ES256) or Ed25519 (EdDSA)
-    #[arg(long = "jwt-key-file", env = "CORECAST_JWT_KEY_FILE", value_name = "PATH")]
+    ///
+    /// Several are separated by commas, or the flag is given several times.
+    #[arg(
+        long = "jwt-key-file",
+        env = "CORECAST_JWT_KEY_FILE",
+        value_name = "PATH",
+        value_delimiter = ','
+    )]
     key_files: Vec<PathBuf>,
 
     /// File with a JSON Web Key Set whose keys tokens are signed by
-    #[arg(long = "jwks-file", env = "CORECAST_JWKS_FILE", value_name = "PATH")]
+    ///
+    /// Several are separated by commas, or the flag is given several times.
+    #[arg(
+        long = "jwks-file",
+        env = "CORECAST_JWKS_FILE",
+        value_name = "PATH",
+        value_delimiter = ','
+    )]
     key_set_files: Vec<PathBuf>,
 
     /// Audience that a token must be for (claim aud); without this flag it must name none
-    #[arg(long = "jwt-audience", env = "CORECAST_JWT_AUDIENCE", value_name = "NAME")]
+    ///
+    /// Several are separated by commas, or the flag is given several times.
+    #[arg(
+        long = "jwt-audience",
+        env = "CORECAST_JWT_AUDIENCE",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     audiences: Vec<String>,
 
     /// Issuer that a token must come from (claim iss); without this flag it does not matter
-    #[arg(long = "jwt-issuer", env = "CORECAST_JWT_ISSUER", value_name = "NAME")]
+    ///
+    /// Several are separated by commas, or the flag is given several times.
+    #[arg(
+        long = "jwt-issuer",
+        env = "CORECAST_JWT_ISSUER",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     issuers: Vec<String>,
 
     /// How far the clocks of issuer and server may be apart [default: 60s]

@@ -83,6 +83,19 @@ fn the_help_says_what_the_table_says() {
     }
 }
 
+#[test]
+fn flags_that_may_be_given_several_times_take_lists() {
+    let mut flags = flags();
+    flags.retain(|flag| flag.help.contains("several"));
+    assert!(flags.len() > 8, "the help is read");
+    for Flag { name, help, .. } in flags {
+        let is_list = help.replace(' ', "").contains("Severalareseparatedbycommas");
+        // A comma is part of a key, and stands between what holds in a room.
+        let is_other = ["api-key", "room"].contains(&name.as_str());
+        assert!(is_list != is_other, "--{name}: {help}");
+    }
+}
+
 /// README's line about a limit.
 fn readme_row(limit: &Limit) -> String {
     let (default, what) = (spaced(&limit.preset.to_string()), limit.what);

@@ -188,3 +188,46 @@ fn the_leeway_is_for_both_ends_of_a_token() {
         assert_eq!(is_accepted(&server, &issuer.sign(&claims)), expected, "{claims}");
     }
 }
+
+#[test]
+fn files_and_names_may_be_listed_with_commas_between() {
+    let (mut one, mut two) = (Issuer::python(), Issuer::node());
+    let folder = Folder::new();
+    let listed = |kind: &str, texts: [&str; 2]| {
+        let paths = ["1", "2"].map(|number| folder.path(&format!("{kind}-{number}")));
+        paths.iter().zip(texts).for_each(|(path, text)| std::fs::write(path, text).unwrap());
+        paths.join(",")
+    };
+    let sets = [key_set(&[one.jwk("RS256", "a")]), key_set(&[two.jwk("RS256", "b")])];
+    let settings = [
+        ("api-key-file", listed("api", ["first", "second"])),
+        ("jwt-secret-file", listed("secret", [one.secret(), two.secret()])),
+        ("jwt-key-file", listed("pem", [one.public_key("ES256"), two.public_key("ES256")])),
+        ("jwks-file", listed("jwks", [&sets[0], &sets[1]])),
+        ("jwt-audience", "chat,news".to_owned()),
+        ("jwt-issuer", "me,you".to_owned()),
+    ];
+    let flags: Vec<String> =
+        settings.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut by_variables = serve(&["--listen", "127.0.0.1:0"]);
+    for (flag, value) in &settings {
+        by_variables.env(format!("CORECAST_{}", flag.replace('-', "_").to_uppercase()), value);
+    }
+    for server in [Server::start(&flags), Server::spawn(by_variables, 1)] {
+        assert!(is_accepted(&server, "first") && is_accepted(&server, "second"));
+        for (aud, iss, expected) in
+            [("chat", "me", true), ("news", "you", true), ("chat,news", "me", false)]
+        {
+            let claims = json!({"aud": aud, "iss": iss});
+            for (issuer, kid) in [(&mut one, "a"), (&mut two, "b")] {
+                for algorithm in ["HS256", "ES256"] {
+                    let token = issuer.token(algorithm, &claims);
+                    assert_eq!(is_accepted(&server, &token), expected, "{algorithm} {claims}");
+                }
+                let token = issuer.named("RS256", kid, &claims);
+                assert_eq!(is_accepted(&server, &token), expected, "{claims}");
+            }
+        }
+    }
+}
