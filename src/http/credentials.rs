@@ -7,7 +7,7 @@ use hyper::{HeaderMap, Uri};
 
 use super::HttpError;
 use super::few::Few;
-use crate::values::parameters;
+use crate::values::{bearer, parameters};
 
 /// The parts of a request that may carry who sends it.
 #[derive(Default)]
@@ -78,11 +78,7 @@ impl<'a> Offered<'a> {
         if self.authorizations.only().is_none() {
             return Err(ambiguous("the header Authorization"));
         }
-        let is_blank = |byte: &u8| b" \t".contains(byte);
-        let (scheme, token) =
-            first.split_at(first.iter().position(is_blank).unwrap_or(first.len()));
-        let is_bearer = scheme.eq_ignore_ascii_case(b"bearer");
-        Ok(is_bearer.then(|| String::from_utf8_lossy(token.trim_ascii())))
+        Ok(bearer(first).map(String::from_utf8_lossy))
     }
 
     /// The values of a cookie (RFC 6265 section 4.2.1), without the quotes that they may have.

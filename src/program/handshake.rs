@@ -8,7 +8,7 @@ use hyper::header::{
     SEC_WEBSOCKET_PROTOCOL,
 };
 
-use crate::values::{Claims, parameter};
+use crate::values::{Claims, bearer, parameter};
 
 /// Header fields of one request. Browsers send about 15.
 pub(crate) const HEADERS_MAX: usize = 100;
@@ -118,7 +118,8 @@ impl Handshake {
 
     /// The token of `Authorization: Bearer …`, if there is one.
     pub fn bearer_token(&self) -> Option<&str> {
-        bearer_token(&self.headers)
+        let field = self.headers.get(AUTHORIZATION)?;
+        std::str::from_utf8(bearer(field.as_bytes())?).ok()
     }
 }
 
@@ -131,12 +132,6 @@ impl fmt::Debug for Handshake {
             .field("headers", &self.headers)
             .finish_non_exhaustive()
     }
-}
-
-/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Keeps header fields that carry secrets out of `Debug` output.

@@ -1,6 +1,7 @@
 //! Values that everything above speaks of, and that know of nothing else here.
 
 mod anonymous;
+mod bearer;
 mod claims;
 mod counts;
 mod error;
@@ -17,6 +18,7 @@ mod target;
 mod word_list;
 
 pub use anonymous::Anonymous;
+pub(crate) use bearer::bearer;
 pub use claims::Claims;
 pub(crate) use counts::Counts;
 pub(crate) use error::NotAccepted;

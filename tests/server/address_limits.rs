@@ -1,10 +1,11 @@
 //! Proves that one client address has only so many connections, and begins only so many handshakes
 //! per second, and that each way in which a connection ends gives its place back.
 
-use crate::support::{Raw, Response, Server, events_head, upgrade_head, wait_until};
+use crate::support::{Folder, Raw, Response, Server, events_head, http, upgrade_head, wait_until};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Instant;
 
 /// Not the address from which the tests look at the figures.
 const ONE: [u8; 4] = [127, 0, 0, 2];
@@ -264,4 +265,36 @@ fn an_address_begins_so_many_handshakes_per_second() {
     }
     assert!(refused(&server, "handshakes_per_address") >= 3);
     assert_eq!(upgrade(OTHER, &server).1.status, 101, "another address");
+}
+
+#[test]
+fn a_token_is_looked_at_only_where_the_address_may_begin_one_more() {
+    let folder = Folder::new();
+    let secret = folder.write("secret", &"s".repeat(32));
+    let flags = ["--jwt-secret-file", &secret, "--api-key", "k", "--handshakes-per-address", "1"];
+    let server = Server::start_with_shards(1, &flags);
+    let forged = "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.e30.AAAA\r\n";
+    let begin = Instant::now();
+    let mut looked_at = 0;
+    // At once, and behind another request of the same connection.
+    for head in [events_head("r", forged), upgrade_head(forged)] {
+        for behind in ["", GET] {
+            let answers: Vec<u16> = (0..20)
+                .map(|_| {
+                    let mut raw = Raw::dial_from(ONE, server.address());
+                    raw.write(format!("{behind}{head}").as_bytes());
+                    if !behind.is_empty() {
+                        assert_eq!(parse(&mut raw).status, 200);
+                    }
+                    parse(&mut raw).status
+                })
+                .collect();
+            assert!(answers.iter().all(|status| [401, 429].contains(status)), "{answers:?}");
+            looked_at += answers.iter().filter(|status| **status == 401).count() as u64;
+        }
+    }
+    assert!(looked_at <= begin.elapsed().as_secs() + 2, "{looked_at} of 80 were looked at");
+    let key = [("Authorization", "Bearer k")];
+    let stats = http(server.address(), "GET", "/v1/stats", &key, "").json();
+    assert_eq!(stats["refused"]["token_signature"], json!(looked_at), "each of them once");
 }

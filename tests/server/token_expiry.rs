@@ -110,3 +110,18 @@ fn an_event_stream_ends_with_its_token() {
     assert!(reason.starts_with("expired"), "{reason}");
     assert!(unix(0.0) >= until, "it ends no sooner");
 }
+
+#[test]
+fn the_answer_to_a_refresh_says_when_the_token_ends() {
+    let mut setup = setup(&[]);
+    let first = setup.issuer.sign(&json!({"sub": "ann"}));
+    let mut raw = Raw::try_open_with(&setup.server, &first).unwrap();
+    for exp in [json!(4_000_000_000_u64), json!(4_000_000_000.5), json!(1e300)] {
+        let fresh = setup.issuer.sign(&json!({"sub": "ann", "exp": exp}));
+        let expires = refresh(&mut raw, &fresh)["expires"].as_f64();
+        // Beyond all times that there are it never ends.
+        assert_eq!(expires, exp.as_f64().filter(|exp| *exp < 1e300), "{exp}");
+    }
+    let fresh = setup.issuer.sign(&json!({"sub": "ann"}));
+    assert_eq!(refresh(&mut raw, &fresh), json!({"expires": null}));
+}
