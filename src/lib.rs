@@ -162,6 +162,8 @@ pub use corecast_shards::{
     Limits, RoomInfo, RoomName, RoomPolicy, SlowPolicy,
 };
 pub use handles::{Broadcaster, Client, HttpRequest, Spawned, sleep, spawn};
+#[doc(hidden)]
+pub use http::{check_token, read_token_secret};
 pub use hyper::Method;
 pub use program::{
     ApiRequest, HandlerResult, Handshake, HttpApi, HttpResponse, Refusal, RouteResult,

@@ -1,6 +1,5 @@
 //! What can be typed.
 
-use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process;
@@ -13,6 +12,7 @@ use corecast_load::units::parse::{duration, size, whole};
 use corecast_shards::Limit;
 
 use super::address::address;
+use super::environment::is_typed;
 use super::limit_args::{LimitArgs, help, long_help};
 use super::room_flag::{RoomFlag, SlowFlag, room};
 use super::token::MakeTokenArgs;
@@ -94,7 +94,8 @@ pub(super) struct ServeArgs {
     )]
     rooms: Vec<RoomFlag>,
 
-    /// Let everybody do everything, even on an address that other machines can reach
+    /// Without keys, allow everything to whatever reaches the server, on any address; with keys it
+    /// has no effect
     #[arg(long, env = "CORECAST_OPEN")]
     open: bool,
 
@@ -335,12 +336,7 @@ impl ServeArgs {
     /// The keys that were typed, each as it is, commas included; else those that the environment
     /// lists, without the blanks around them.
     fn api_keys(&self) -> Vec<String> {
-        const FLAG: &str = "--api-key";
-        let is_flag = |word: OsString| {
-            let word = word.to_string_lossy();
-            word == FLAG || word.starts_with(&format!("{FLAG}="))
-        };
-        match std::env::args_os().any(is_flag) {
+        match is_typed("--api-key") {
             true => self.api_keys.clone(),
             false => {
                 let listed = self.api_keys.iter().flat_map(|list| list.split(','));

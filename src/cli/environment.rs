@@ -1,5 +1,7 @@
 //! What environment variables mean: one rule for all flags.
 
+use std::ffi::OsString;
+
 use clap::builder::{OsStr, Resettable};
 use clap::{Arg, ArgAction, Command};
 
@@ -18,6 +20,15 @@ fn prepare_flag(flag: Arg) -> Arg {
         ArgAction::SetTrue | ArgAction::SetFalse => flag.value_parser(boolean),
         _ => flag,
     }
+}
+
+/// Whether a flag stands on the command line, so that its value is not its variable's.
+pub(super) fn is_typed(flag: &str) -> bool {
+    let is_flag = |word: OsString| {
+        let word = word.to_string_lossy();
+        word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    std::env::args_os().any(is_flag)
 }
 
 /// Reads yes or no, as people write them into environments.

@@ -12,8 +12,9 @@ use corecast_load::units::parse::duration;
 pub(super) struct TokenArgs {
     /// File with a secret of at least 32 bytes that tokens are signed by (HS256, HS384, HS512)
     ///
-    /// The secret is all bytes of the file, but for one end of a line behind them. SIGHUP reads it
-    /// again, as all files of keys; one that is broken then keeps the keys that it had. Several are
+    /// The secret is all bytes of the file, but for one end of a line behind them. 32 random bytes
+    /// are enough for each hash, though RFC 7518 asks for 48 and 64 for the latter two. SIGHUP reads
+    /// it again, as all files of keys; one that is broken then keeps the keys that it had. Several are
     /// separated by commas, or the flag is given several times.
     #[arg(
         long = "jwt-secret-file",

@@ -10,7 +10,14 @@ use crate::values::Rights;
 /// The keys of a server. Only their digests are kept, so that no log and no `Debug` output can
 /// show a key.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct ApiKeys(Vec<([u8; 32], Rights)>);
+pub(crate) struct ApiKeys {
+    digests: Vec<([u8; 32], Rights)>,
+    /// One of them can be guessed.
+    have_guessable: bool,
+}
+
+/// A key with fewer characters can be guessed, if it is not made of chance alone.
+const CHARACTERS_MIN: usize = 16;
 
 impl ApiKeys {
     /// Adds a key, which is visible ASCII without spaces: what `Authorization: Bearer` can carry.
@@ -23,8 +30,18 @@ impl ApiKeys {
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("an API key consists of visible ASCII characters without spaces".into());
         }
-        self.0.push((digest(key), rights));
+        self.digests.push((digest(key), rights));
+        self.have_guessable |= ApiKeys::can_be_guessed(key);
         Ok(())
+    }
+
+    /// Whether a key is so short that it can be guessed. Such a key is accepted all the same.
+    pub(crate) fn can_be_guessed(key: &str) -> bool {
+        key.len() < CHARACTERS_MIN
+    }
+
+    pub(crate) fn have_guessable(&self) -> bool {
+        self.have_guessable
     }
 
     /// Reads the keys of a file's text: one per line, without blank lines and those that begin with
@@ -45,15 +62,18 @@ impl ApiKeys {
 
     fn add_line(&mut self, line: &str) -> Result<(), String> {
         let (key, rights) = line.split_once(char::is_whitespace).unwrap_or((line, "all"));
-        self.add(key, rights.parse()?)
+        // The error of this quotes what it cannot read, and that may be a key.
+        let rights = rights.parse().map_err(|_| NO_RIGHTS)?;
+        self.add(key, rights)
     }
 
     pub(crate) fn extend(&mut self, others: &ApiKeys) {
-        self.0.extend_from_slice(&others.0);
+        self.digests.extend_from_slice(&others.digests);
+        self.have_guessable |= others.have_guessable;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.digests.is_empty()
     }
 
     /// What this key may do, if it is one; of a key that stands twice, both together. Takes the
@@ -62,7 +82,7 @@ impl ApiKeys {
     pub(crate) fn rights_of(&self, brought: &str) -> Option<Rights> {
         let brought = digest(brought);
         let mut found = None;
-        for (known, rights) in &self.0 {
+        for (known, rights) in &self.digests {
             if bool::from(known.ct_eq(&brought)) {
                 found = Some(found.map_or(*rights, |before| rights.and(before)));
             }
@@ -71,13 +91,16 @@ impl ApiKeys {
     }
 }
 
+const NO_RIGHTS: &str = "what stands behind the first blank is no list of rights; write a key alone, \
+                         or a key and behind it all, or a list of publish, read, admin";
+
 fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeys({})", self.0.len())
+        write!(f, "ApiKeys({})", self.digests.len())
     }
 }
 
@@ -114,14 +137,24 @@ mod tests {
         for (text, words) in [
             ("", "no API key"),
             ("# only\n\n", "no API key"),
-            ("a\nb c", "line 2: \"c\" is no right"),
-            ("a publish read", "\"publish read\""),
-            ("a ,", "\"\" is no right"),
-            ("\u{e9}", "ASCII"),
+            ("a\nb s3cr3t", "line 2: what stands behind"),
+            ("a publish s3cr3t", "line 1: what stands behind"),
+            ("a ,", "no list of rights"),
+            ("s3cr3t\u{e9}", "ASCII"),
         ] {
             let refused = ApiKeys::of_lines(text).unwrap_err();
-            assert!(refused.contains(words), "{refused}");
+            assert!(refused.contains(words) && !refused.contains("s3cr3t"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_short_key_can_be_guessed() {
+        let short = ApiKeys::of_lines("0123456789abcdef\n0123456789abcde\n").unwrap();
+        let long = ApiKeys::of_lines("0123456789abcdef publish\n").unwrap();
+        assert!(short.have_guessable() && !long.have_guessable());
+        let mut both = long.clone();
+        both.extend(&short);
+        assert!(both.have_guessable());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use corecast_shards::{
 use serde_json::{Map, Value};
 
 use super::Credential;
-use super::tokens::TokenClaims;
+use super::tokens::{self, TokenClaims};
 use crate::values::{Anonymous, Claims, Right, Rights};
 
 /// What the connections of one shard may do, by what their handshakes brought. Connections whose
@@ -147,6 +147,19 @@ impl Grants {
         }
         Ok(permissions)
     }
+}
+
+/// Whether a server of this name accepts what a token says, if it has its key and knows its issuer;
+/// for `corecast token`.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+#[doc(hidden)]
+pub fn check_token(token: &str, audience: Option<&str>) -> Result<(), String> {
+    let claims = tokens::read_unverified(token, audience)?;
+    let mut grants = Grants::new(Permissions::default(), Anonymous::none());
+    grants.of_token(&claims, Time::default()).map(drop)
 }
 
 /// The names that a list of patterns stands for; none if there is no list.

@@ -1,13 +1,14 @@
 //! The keys of a server, which are in files, and are read again when a program asks for it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::ApiKeys;
-use super::tokens::{TokenKey, TokenKeys, read_key_set};
+use super::tokens::{TokenKey, TokenKeys, read_key_set, secret_of_file};
 use crate::values::Rights;
 
 /// The keys of a server: those that it was given, and those of files.
@@ -15,6 +16,8 @@ use crate::values::Rights;
 pub(crate) struct KeyStore {
     files: Vec<KeyFile>,
     known: RwLock<Arc<Keys>>,
+    /// Held while files are read again: what was read last is what holds.
+    reloading: Mutex<()>,
 }
 
 /// The keys that are known at one moment. Nothing of them is shown.
@@ -62,6 +65,9 @@ impl KeyStore {
     pub(crate) fn add_api_key(&mut self, key: &str, rights: Rights) -> Result<(), String> {
         let mut keys = Keys::clone(&self.known());
         keys.given.add(key, rights)?;
+        if ApiKeys::can_be_guessed(key) {
+            tracing::warn!("an API key {GUESSABLE}");
+        }
         self.publish(keys);
         Ok(())
     }
@@ -84,6 +90,7 @@ impl KeyStore {
     /// Reads all files again. The keys of a file that cannot be read stay as they are. Returns what
     /// is wrong with those.
     pub(crate) fn reload(&self) -> Vec<String> {
+        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = Keys::clone(&self.known());
         let mut failures = Vec::new();
         for (file, of_file) in self.files.iter().zip(&mut keys.of_files) {
@@ -105,7 +112,8 @@ impl KeyStore {
 impl Clone for KeyStore {
     /// The clone's keys are its own: what is added to it is not added to this.
     fn clone(&self) -> KeyStore {
-        KeyStore { files: self.files.clone(), known: RwLock::new(self.known()) }
+        let known = RwLock::new(self.known());
+        KeyStore { files: self.files.clone(), known, reloading: Mutex::default() }
     }
 }
 
@@ -130,21 +138,66 @@ impl Keys {
 impl KeyFile {
     /// The file's keys, or what is wrong with it, in words for the operator.
     fn read(&self) -> Result<FileKeys, String> {
-        let keys = read_bytes(&self.path).and_then(|bytes| self.kind.parse(&bytes));
-        keys.map_err(|reason| format!("the {} {}: {reason}", self.kind, self.path.display()))
+        let KeyFile { path, kind } = self;
+        let read = read_bytes(path).map_err(|error| error.to_string());
+        let read = read.and_then(|(bytes, metadata)| Ok((kind.parse(&bytes)?, metadata)));
+        let (keys, metadata) =
+            read.map_err(|reason| format!("the {kind} {}: {reason}", path.display()))?;
+        if keys.are_secret() {
+            warn_of_readers(&kind.to_string(), path, &metadata);
+        }
+        if matches!(&keys, FileKeys::Api(keys) if keys.have_guessable()) {
+            tracing::warn!("an API key in {} {GUESSABLE}", path.display());
+        }
+        Ok(keys)
     }
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(len) if len as u64 > FILE_BYTES_MAX => {
-            Err(format!("it has more than {FILE_BYTES_MAX} bytes; is it the right file?"))
+const GUESSABLE: &str =
+    "has fewer than 16 characters and can be guessed; openssl rand -hex 32 makes a better one";
+
+/// Warns of a file with a secret that every user of the machine can read.
+pub(crate) fn warn_of_readers(what: &str, path: &Path, metadata: &Metadata) {
+    const OTHERS_READ: u32 = 0o004;
+    if metadata.mode() & OTHERS_READ != 0 {
+        tracing::warn!(
+            "the {what} {} can be read by every user of this machine; chmod o= it",
+            path.display()
+        );
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    let (file, mut bytes) = (File::open(path)?, Vec::new());
+    let metadata = file.metadata()?;
+    let len = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match len as u64 > FILE_BYTES_MAX {
+        true => Err(io::Error::other(format!(
+            "it has more than {FILE_BYTES_MAX} bytes; is it the right file?"
+        ))),
+        false => Ok((bytes, metadata)),
+    }
+}
+
+/// The secret in a file, as a server reads it; for `corecast token`.
+///
+/// # Errors
+///
+/// When a server would not take the file, in words for the operator.
+#[doc(hidden)]
+pub fn read_token_secret(path: &Path) -> Result<Vec<u8>, String> {
+    let read = read_bytes(path).map_err(|error| format!("it cannot be read: {error}"));
+    let secret = read.and_then(|(bytes, _)| secret_of_file(&bytes).map(<[u8]>::to_vec));
+    secret.map_err(|reason| format!("the {} {}: {reason}", KeyFileKind::Secret, path.display()))
+}
+
+impl FileKeys {
+    /// Whether the file is enough to do what its keys are for.
+    fn are_secret(&self) -> bool {
+        match self {
+            FileKeys::Api(_) => true,
+            FileKeys::Tokens(keys) => keys.iter().any(TokenKey::is_secret),
         }
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -225,6 +278,23 @@ mod tests {
         assert!(!store.known().tokens.is_empty());
         let shown = format!("{store:?}");
         assert!(!shown.contains("typed") && !shown.contains("ssss"), "{shown}");
+    }
+
+    #[test]
+    fn keys_that_may_be_shown_are_no_secrets() {
+        let keys = |kind: KeyFileKind, text: &str| kind.parse(text.as_bytes()).unwrap();
+        let set = |key: &str| format!(r#"{{"keys":[{key}]}}"#);
+        let public =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        let shared = format!(r#"{{"kty":"oct","k":"{}"}}"#, "A".repeat(43));
+        for (keys, expected) in [
+            (keys(KeyFileKind::ApiKeys, "k"), true),
+            (keys(KeyFileKind::Secret, &"s".repeat(32)), true),
+            (keys(KeyFileKind::KeySet, &set(public)), false),
+            (keys(KeyFileKind::KeySet, &set(&format!("{public},{shared}"))), true),
+        ] {
+            assert_eq!(keys.are_secret(), expected, "{keys:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 It makes keys of its own, prints them as one line of JSON, and then answers each line with a token:
 
-    {"alg": "RS256", "claims": {...}, "headers": {"kid": "..."}}    signed by PyJWT
+    {"alg": "RS256", "claims": {...}, "headers": {"kid": "..."}}    signed by PyJWT; with a "secret" by that
     {"header": "...", "payload": "...", "secret": "..."}            these texts, with HMAC-SHA256
 """
 
@@ -45,6 +45,14 @@ def public_pem(key):
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
+def compressed_pem(key):
+    """The public key on P-256 by one coordinate and a sign (RFC 5480 section 2.2)."""
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    begin = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200")
+    text = base64.b64encode(begin + point).decode()
+    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"
+
+
 def keys():
     shown = {
         alg: {
@@ -54,9 +62,14 @@ def keys():
         }
         for alg, key in PRIVATE.items()
     }
-    weak = rsa.generate_private_key(65537, 1024)
-    other = ec.generate_private_key(ec.SECP384R1())
-    return {"secret": SECRET, "weak": public_pem(weak), "p384": public_pem(other), **shown}
+    others = {
+        "weak": public_pem(rsa.generate_private_key(65537, 1024)),
+        "p384": public_pem(ec.generate_private_key(ec.SECP384R1())),
+        "secp256k1": public_pem(ec.generate_private_key(ec.SECP256K1())),
+        "brainpool": public_pem(ec.generate_private_key(ec.BrainpoolP256R1())),
+        "compressed": compressed_pem(PRIVATE["ES256"]),
+    }
+    return {"secret": SECRET, **others, **shown}
 
 
 def encoded(data):
@@ -73,7 +86,7 @@ def issue(order):
     if "header" in order:
         return by_hand(order["header"], order["payload"], order["secret"])
     alg = order["alg"]
-    key = SECRET if alg.startswith("HS") else PRIVATE[alg]
+    key = order.get("secret", SECRET) if alg.startswith("HS") else PRIVATE[alg]
     return jwt.encode(order["claims"], key, algorithm=alg, headers=order.get("headers"))
 
 

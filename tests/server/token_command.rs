@@ -41,6 +41,15 @@ fn a_token_for_trying_things_out_says_what_its_flags_say() {
         assert_eq!(raw.outcome("cast:publish", "b"), "cast:ack");
         assert_eq!(raw.outcome("cast:broadcast", "b"), "forbidden");
     }
+    // What the environment has for the server gives way to what was typed.
+    let mut command = corecast("token");
+    command.env("CORECAST_JWT_SECRET_FILE", &secret);
+    command.args(["--sub", "ann", "--audience", "chat", "--issuer", "me", "--private-key-file"]);
+    let output = command.arg(&signers[1][1]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let token = String::from_utf8(output.stdout).unwrap();
+    assert!(Raw::try_open_with(&server, token.trim_end()).is_ok());
+
     let short = ["--sub", "a", "--broadcast", "--for", "1s", "--jwt-secret-file", &secret];
     let (token, _) = run(&[&short[..], &["--audience", "chat", "--issuer", "me"]].concat());
     let mut raw = Raw::try_open_with(&server, &token).unwrap();
@@ -62,5 +71,38 @@ fn a_token_that_nothing_signs_is_refused_in_words() {
         let (printed, outcome) = run(&flags);
         outcome.assert_readable(&[words]);
         assert!(printed.is_empty(), "{printed}");
+    }
+}
+
+#[test]
+fn a_token_that_no_server_accepts_is_not_printed() {
+    let (issuer, folder) = (Issuer::python(), Folder::new());
+    let secret = folder.write("secret", issuer.secret());
+    let public = folder.write("public", issuer.public_key("RS256"));
+    let private = folder.write("private", issuer.private_key("RS256"));
+    let short = folder.write("short", "short");
+    let (stars, long) = ("*".repeat(9), "s".repeat(257));
+    let starred: Vec<_> = (0..257).map(|n| format!("--join={n}.*")).collect();
+    let large: Vec<_> = (0..70).map(|n| format!("--join={n:a>250}")).collect();
+    let zero = vec!["--for".to_owned(), "0s".to_owned()];
+    for (flags, key, words) in [
+        (vec!["--join".to_owned(), String::new()], &secret, "--join"),
+        (vec!["--publish".to_owned(), stars], &secret, "--publish"),
+        (starred, &secret, "--join"),
+        (large, &secret, "16384"),
+        (zero, &secret, "--for"),
+        (vec!["--sub".to_owned(), long], &secret, "--sub"),
+        (Vec::new(), &public, "--jwt-key-file"),
+        (Vec::new(), &short, "at least 32"),
+        (vec!["--private-key-file".to_owned(), private], &secret, "give one of them"),
+    ] {
+        let mut all = vec!["--jwt-secret-file", key.as_str()];
+        if !flags.iter().any(|flag| flag == "--sub") {
+            all.extend(["--sub", "ann"]);
+        }
+        all.extend(flags.iter().map(String::as_str));
+        let (printed, outcome) = run(&all);
+        outcome.assert_readable(&[words]);
+        assert!(printed.is_empty(), "{words}: {printed}");
     }
 }

@@ -177,5 +177,5 @@ fn a_token_for_an_audience_is_not_for_a_server_without_a_name() {
     let secret = folder.write("secret", issuer.secret());
     let server = Server::start(&["--jwt-secret-file", &secret]);
     let message = refusal(&server, &issuer.sign(&json!({"aud": "other"})));
-    assert!(message.contains("--jwt-audience"), "{message}");
+    assert!(message.contains("without --jwt-audience"), "{message}");
 }

@@ -133,10 +133,22 @@ fn a_file_that_is_no_good_key_is_refused_at_the_start() {
     let short = key_set(&[weak.clone()]);
     weak["k"] = "A".repeat(64).into();
     let many = key_set(&vec![weak; 10_000]);
+    let mut exponent = issuer.jwk("RS256", "x");
+    exponent["e"] = "AQ".into();
+    let mut off_curve = issuer.jwk("ES256", "x");
+    off_curve["y"] = off_curve["x"].clone();
+    let bag = format!("Bag Attributes\n    localKeyID: 01\n{}", issuer.public_key("ES256"));
+    let public_set = key_set(&[issuer.jwk("RS256", "x")]);
     for (flag, text, words) in [
         ("--jwt-secret-file", "only-31-bytes-are-far-too-short", "at least 32"),
         ("--jwt-secret-file", "\n", "at least 32"),
         ("--jwt-secret-file", issuer.public_key("RS256"), "--jwt-key-file"),
+        ("--jwt-secret-file", &bag, "--jwt-key-file"),
+        ("--jwt-secret-file", &public_set, "--jwks-file"),
+        ("--jwt-key-file", issuer.public_key("secp256k1"), "p-256"),
+        ("--jwt-key-file", issuer.public_key("brainpool"), "p-256"),
+        ("--jwks-file", &key_set(&[exponent]), "exponent"),
+        ("--jwks-file", &key_set(&[off_curve]), "p-256"),
         ("--jwt-key-file", issuer.public_key("weak"), "1024 bits"),
         ("--jwt-key-file", issuer.public_key("p384"), "p-256"),
         ("--jwt-key-file", issuer.private_key("RS256"), "private key"),
@@ -158,6 +170,26 @@ fn a_file_that_is_no_good_key_is_refused_at_the_start() {
     for flag in ["--jwt-secret-file", "--jwt-key-file", "--jwks-file"] {
         let outcome = refused(serve(&["--listen", "127.0.0.1:0", flag, &missing]));
         outcome.assert_readable(&[&missing.to_lowercase(), "no such file"]);
+    }
+}
+
+#[test]
+fn a_point_of_the_curve_is_a_key_in_its_short_form_too() {
+    let (mut issuer, folder) = (Issuer::python(), Folder::new());
+    let key = folder.write("key", issuer.public_key("compressed"));
+    let server = Server::start(&["--jwt-key-file", &key]);
+    assert!(is_accepted(&server, &issuer.token("ES256", &json!({"sub": "ann"}))));
+}
+
+#[test]
+fn a_secret_of_32_bytes_is_enough_for_each_hash() {
+    let (mut issuer, folder) = (Issuer::python(), Folder::new());
+    let secret = "0123456789abcdefghijklmnopqrstuv";
+    let path = folder.write("secret", secret);
+    let server = Server::start(&["--jwt-secret-file", &path]);
+    for algorithm in ["HS256", "HS384", "HS512"] {
+        let token = issuer.sign_with(algorithm, secret, &json!({"sub": "ann"}));
+        assert!(is_accepted(&server, &token), "{algorithm}");
     }
 }
 

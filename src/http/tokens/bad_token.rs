@@ -16,8 +16,10 @@ pub(crate) enum BadToken {
     UnknownKey,
     /// None of the keys that it may be signed by has signed it.
     Signature,
-    /// It names its audience, and that is not this server.
+    /// It names its audience, and that is not this server; or it names none, and has to.
     Audience,
+    /// It names its audience, and the server has no name.
+    AudienceUnexpected,
     /// It comes from an issuer who is not trusted here, or from none that it names.
     Issuer,
     Expired,
@@ -34,7 +36,7 @@ impl BadToken {
             BadToken::Algorithm => RefusalReason::TokenAlgorithm,
             BadToken::UnknownKey => RefusalReason::TokenKey,
             BadToken::Signature => RefusalReason::TokenSignature,
-            BadToken::Audience => RefusalReason::TokenAudience,
+            BadToken::Audience | BadToken::AudienceUnexpected => RefusalReason::TokenAudience,
             BadToken::Issuer => RefusalReason::TokenIssuer,
             BadToken::Expired => RefusalReason::TokenExpired,
             BadToken::NotYetValid => RefusalReason::TokenNotYetValid,
@@ -56,6 +58,10 @@ impl BadToken {
             BadToken::Audience => {
                 "the token is for another audience: its claim aud must name what the server is \
                  started with (--jwt-audience)"
+            }
+            BadToken::AudienceUnexpected => {
+                "the token names its audience (its claim aud), and the server takes no such token, \
+                 because it is started without --jwt-audience; start it with that name"
             }
             BadToken::Issuer => {
                 "the token's claim iss names no issuer that the server trusts (--jwt-issuer)"

@@ -102,7 +102,11 @@ fn judge_audience(claim: Option<&Value>, known: &[String]) -> Result<(), BadToke
     let named = strings(claim)
         .ok_or_else(|| claim_error("the token's claim aud must be a string or an array of them"))?;
     let is_known = named.iter().any(|name| known.iter().any(|known| known == name));
-    if is_known { Ok(()) } else { Err(BadToken::Audience) }
+    match is_known {
+        true => Ok(()),
+        false if known.is_empty() => Err(BadToken::AudienceUnexpected),
+        false => Err(BadToken::Audience),
+    }
 }
 
 fn judge_issuer(claim: Option<&Value>, known: &[String]) -> Result<(), BadToken> {
@@ -216,10 +220,12 @@ mod tests {
             (json!({"aud": "Chat"}), false, false),
             (json!({"aud": []}), false, false),
         ] {
-            for (rules, expected) in [(&none, for_none), (&two, for_two)] {
-                let judged = judge(&claims, rules);
-                assert_eq!(judged.is_ok(), expected, "{claims}");
-                assert!(expected || judged == Err(BadToken::Audience), "{claims}");
+            for (rules, expected, refused) in [
+                (&none, for_none, BadToken::AudienceUnexpected),
+                (&two, for_two, BadToken::Audience),
+            ] {
+                let judged = judge(&claims, rules).map(drop);
+                assert_eq!(judged, if expected { Ok(()) } else { Err(refused) }, "{claims}");
             }
         }
         let issued = rules(&[], &["https://a.example", "https://b.example"]);

@@ -2,8 +2,14 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
+};
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+
+use super::secret;
 
 /// A key that tokens may be signed by: a shared secret, or the public half of a pair. It belongs to
 /// one family of algorithms, and verifies no signature of another.
@@ -15,25 +21,13 @@ pub(crate) struct TokenKey {
     key: DecodingKey,
 }
 
-/// A secret that is shorter can be guessed (RFC 7518 section 3.2).
-pub(super) const SECRET_BYTES_MIN: usize = 32;
-
 /// The sizes of RSA keys that are verified with (RFC 7518 section 3.3).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// An uncompressed point of P-256, and an Ed25519 public key (RFC 8032 section 5.1.5).
-const P256_BYTES: usize = 65;
-const ED25519_BYTES: usize = 32;
-
 impl TokenKey {
-    /// The secret in a file: all of its bytes, but for one end of a line behind them.
+    /// The secret in a file: see [`secret::of_file`].
     pub(crate) fn of_secret_file(bytes: &[u8]) -> Result<TokenKey, String> {
-        if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
-            return Err("it holds a PEM key and no secret; give it with --jwt-key-file".to_owned());
-        }
-        let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-        TokenKey::checked(DecodingKey::from_secret(secret))
+        TokenKey::checked(DecodingKey::from_secret(secret::of_file(bytes)?))
     }
 
     /// The public key in a PEM file.
@@ -63,40 +57,35 @@ impl TokenKey {
         TokenKey::checked(key.ok_or_else(|| NO_PEM.to_owned())?)
     }
 
-    /// A key that is as strong as it must be.
+    /// A key that is as strong as it must be, and that signatures can be verified with.
     pub(super) fn checked(key: DecodingKey) -> Result<TokenKey, String> {
-        let bytes = key.try_get_as_bytes().map_or(0, <[u8]>::len);
         match key.family() {
-            AlgorithmFamily::Hmac if bytes < SECRET_BYTES_MIN => {
-                return Err(format!(
-                    "the secret has {bytes} bytes; it must have at least {SECRET_BYTES_MIN}, or it \
-                     can be guessed: openssl rand -hex 32"
-                ));
-            }
-            AlgorithmFamily::Rsa => {
-                let bits = rsa_bits(&key).ok_or("its RSA key cannot be read")?;
-                if !RSA_BITS.contains(&bits) {
-                    return Err(format!(
-                        "its RSA key has {bits} bits; it must have {} to {}",
-                        RSA_BITS.start(),
-                        RSA_BITS.end()
-                    ));
+            AlgorithmFamily::Hmac => secret::check(key.try_get_as_bytes().unwrap_or_default())?,
+            AlgorithmFamily::Rsa => check_rsa_size(&key)?,
+            AlgorithmFamily::Ec | AlgorithmFamily::Ed => {}
+        }
+        match verifies(&key) {
+            true => Ok(TokenKey { id: None, only: None, key }),
+            false => Err(match key.family() {
+                AlgorithmFamily::Ec => "its EC key is none of the curve P-256, which ES256 needs",
+                AlgorithmFamily::Ed => "its key is none of the curve Ed25519, which EdDSA needs",
+                _ => {
+                    "its RSA key is none: modulus and exponent must be odd, with no zero bytes \
+                     before them, and the exponent from 3 on with 33 bits at most"
                 }
             }
-            AlgorithmFamily::Ec if bytes != P256_BYTES => {
-                return Err("its EC key is none of the curve P-256, which ES256 needs".to_owned());
-            }
-            AlgorithmFamily::Ed if bytes != ED25519_BYTES => {
-                return Err("its key is none of the curve Ed25519, which EdDSA needs".to_owned());
-            }
-            _ => {}
+            .to_owned()),
         }
-        Ok(TokenKey { id: None, only: None, key })
     }
 
     /// The same key with a name, and the one algorithm that it is meant for.
     pub(super) fn named(self, id: Option<Box<str>>, only: Option<Algorithm>) -> TokenKey {
         TokenKey { id, only, ..self }
+    }
+
+    /// Whether tokens can be signed by it, too.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.key.family() == AlgorithmFamily::Hmac
     }
 
     /// Whether it may have signed what is signed by this algorithm.
@@ -121,6 +110,41 @@ impl TokenKey {
 
 const NO_PEM: &str = "it holds no public key in PEM that is RSA, EC of P-256, or Ed25519; it begins \
                       with -----BEGIN PUBLIC KEY-----";
+
+/// Whether signatures can be verified with a key: a point that is not on the curve, for example, has
+/// the form of a key, and would verify none.
+fn verifies(key: &DecodingKey) -> bool {
+    let rsa = &RSA_PKCS1_2048_8192_SHA256;
+    let parsed = match (key.family(), key.kind()) {
+        (AlgorithmFamily::Hmac, _) => return true,
+        (AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+            // The numbers are judged where they are read.
+            let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa);
+            key.and_then(|key| ParsedPublicKey::new(rsa, key))
+        }
+        (AlgorithmFamily::Rsa, DecodingKeyKind::SecretOrDer(der)) => ParsedPublicKey::new(rsa, der),
+        (AlgorithmFamily::Ec, DecodingKeyKind::SecretOrDer(point)) => {
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
+        }
+        (AlgorithmFamily::Ed, DecodingKeyKind::SecretOrDer(point)) => {
+            ParsedPublicKey::new(&ED25519, point)
+        }
+        (_, DecodingKeyKind::RsaModulusExponent { .. }) => return false,
+    };
+    parsed.is_ok()
+}
+
+fn check_rsa_size(key: &DecodingKey) -> Result<(), String> {
+    let bits = rsa_bits(key).ok_or("its RSA key cannot be read")?;
+    match RSA_BITS.contains(&bits) {
+        true => Ok(()),
+        false => Err(format!(
+            "its RSA key has {bits} bits; it must have {} to {}",
+            RSA_BITS.start(),
+            RSA_BITS.end()
+        )),
+    }
+}
 
 fn rsa_bits(key: &DecodingKey) -> Option<usize> {
     let components = DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key;

@@ -10,18 +10,20 @@ mod claims;
 mod jwks;
 mod key;
 mod key_set;
+mod secret;
 mod signed;
 mod unique;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::signed::SignedToken;
+use self::signed::{SignedToken, TOKEN_BYTES_MAX};
 
 pub(crate) use bad_token::BadToken;
 pub(crate) use claims::{ClaimRules, TokenClaims};
 pub(crate) use jwks::read as read_key_set;
 pub(crate) use key::TokenKey;
 pub(crate) use key_set::TokenKeys;
+pub(crate) use secret::of_file as secret_of_file;
 
 /// Judges a token: its form, its key, its claims, in this order.
 pub(crate) fn judge(
@@ -33,4 +35,24 @@ pub(crate) fn judge(
     keys.verify(&signed)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     TokenClaims::read(&signed.claims()?, rules, now)
+}
+
+/// What a token says, whatever its key is, to a server of this name: it is not to be believed.
+///
+/// # Errors
+///
+/// Why no server would accept it, in words.
+pub(super) fn read_unverified(token: &str, audience: Option<&str>) -> Result<TokenClaims, String> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(format!(
+            "the token has {} bytes; a server takes at most {TOKEN_BYTES_MAX}",
+            token.len()
+        ));
+    }
+    let audiences = audience.into_iter().map(str::to_owned).collect();
+    let rules = ClaimRules { audiences, leeway: Duration::ZERO, ..ClaimRules::default() };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let read = SignedToken::read(token)
+        .and_then(|signed| TokenClaims::read(&signed.claims()?, &rules, now));
+    read.map_err(|bad| bad.message().into_owned())
 }

@@ -13,6 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::http::warn_of_readers;
+
 /// Where a certificate and its key are: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CertificateFiles {
@@ -148,17 +150,18 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
             "{} has no certificate; give a PEM file with -----BEGIN CERTIFICATE-----",
             show(path)
         )),
-        Err(error) => Err(format!("{} is no PEM file: {error}", show(path))),
+        // The error quotes lines that it cannot read, and those may be a key's.
+        Err(_) => Err(format!(
+            "{} is no PEM file; write each of its lines on a line of its own",
+            show(path)
+        )),
     }
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let pem = read(path)?;
-    if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o004 != 0) {
-        tracing::warn!(
-            "the private key {} can be read by every user of this machine; chmod o= it",
-            show(path)
-        );
+    if let Ok(metadata) = fs::metadata(path) {
+        warn_of_readers("private key", path, &metadata);
     }
     PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
         rustls::pki_types::pem::Error::NoItemsFound => format!(
@@ -166,7 +169,8 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
              encrypted",
             show(path)
         ),
-        error => format!("{} is no PEM file: {error}", show(path)),
+        // The error quotes lines that it cannot read, and those may be the key.
+        _ => format!("{} is no PEM file; write each of its lines on a line of its own", show(path)),
     })
 }
 

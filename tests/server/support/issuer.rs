@@ -65,6 +65,11 @@ impl Issuer {
         self.order(&json!({"header": header, "payload": payload, "secret": secret}))
     }
 
+    /// A token with these claims, signed by this secret: Python alone.
+    pub(crate) fn sign_with(&mut self, algorithm: &str, secret: &str, claims: &Value) -> String {
+        self.order(&json!({"alg": algorithm, "claims": claims, "secret": secret}))
+    }
+
     fn order(&mut self, order: &Value) -> String {
         writeln!(self.orders, "{order}").expect("the issuer lives");
         self.line()
@@ -80,7 +85,8 @@ impl Issuer {
         self.keys["secret"].as_str().unwrap()
     }
 
-    /// The public key in PEM; `weak` and `p384` are keys that are none for tokens.
+    /// The public key in PEM; of Python alone `compressed` is that of ES256 in another form, and `weak`,
+    /// `p384`, `secp256k1` and `brainpool` are keys that are none for tokens.
     pub(crate) fn public_key(&self, name: &str) -> &str {
         let key = &self.keys[name];
         key["public"].as_str().or(key.as_str()).unwrap()
