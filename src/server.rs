@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -90,14 +91,38 @@ impl Server {
 
     /// Reads the files of keys again that the builder was given, for the handshakes and requests
     /// that come. Connections that there are stay. The keys of a file that cannot be read, or holds
-    /// none, stay as they are.
+    /// none, stay as they are. The calling thread waits for the files.
     ///
     /// # Errors
     ///
     /// When that happened, in words for the operator: one message per file.
     pub fn reload_keys(&self) -> Result<(), ReloadError> {
-        let failures = self.started.state.rules().keys.reload();
-        if failures.is_empty() { Ok(()) } else { Err(ReloadError(failures)) }
+        self.key_reloader()()
+    }
+
+    /// [`Server::reload_keys`] for another thread than the one that keeps the server. A file that
+    /// does not answer, as on a network that is gone, then holds up that thread alone, and no
+    /// [`Server::shutdown`].
+    ///
+    /// ```
+    /// # use corecast::Server;
+    /// let server = Server::builder().listen("127.0.0.1:0").start()?;
+    /// let reload_keys = server.key_reloader();
+    /// std::thread::spawn(move || {
+    ///     if let Err(error) = reload_keys() {
+    ///         eprintln!("the keys stay as they were: {error}");
+    ///     }
+    /// });
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn key_reloader(
+        &self,
+    ) -> impl Fn() -> Result<(), ReloadError> + Clone + Send + Sync + use<> {
+        let state = Arc::clone(&self.started.state);
+        move || {
+            let failures = state.rules().keys.reload();
+            if failures.is_empty() { Ok(()) } else { Err(ReloadError(failures)) }
+        }
     }
 
     /// What runs the threads of the shards, and why.

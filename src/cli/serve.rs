@@ -3,11 +3,11 @@
 use std::backtrace::Backtrace;
 use std::error::Error;
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{panic, thread};
 
-use corecast::{Server, StartError};
+use corecast::{ReloadError, Server, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -33,7 +33,12 @@ pub(super) fn serve(args: &ServeArgs) -> Result<(), Box<dyn Error>> {
     if let Err(error) = output::print(announcement(&server, args)) {
         tracing::warn!(%error, address = %server.local_addr(), "cannot write to standard output");
     }
-    let signal = ends.first(|| reload(&server)).ok_or("the system sends no signals any more")?;
+    let keys = KeyReloads::start(server.key_reloader());
+    let read_again = || {
+        server.reload_certificates();
+        keys.ask();
+    };
+    let signal = ends.first(read_again).ok_or("the system sends no signals any more")?;
     tracing::info!(signal, timeout = ?args.drain_timeout, "draining; a second signal ends at once");
     let drained = server.shutdown(args.drain_timeout);
     #[cfg(feature = "fault-injection")]
@@ -106,9 +111,42 @@ impl EndSignals {
     }
 }
 
-fn reload(server: &Server) {
-    server.reload_certificates();
-    match server.reload_keys() {
+/// Reads the files of keys again on a thread of its own: a file that does not answer, as on a
+/// network that is gone, keeps no signal from being heard. Where no thread can be had they are read
+/// at once.
+struct KeyReloads<F> {
+    reload: F,
+    asked: Option<SyncSender<()>>,
+}
+
+impl<F: Fn() -> Result<(), ReloadError> + Clone + Send + 'static> KeyReloads<F> {
+    fn start(reload: F) -> KeyReloads<F> {
+        // One more may wait while files are read: they may have changed meanwhile.
+        let (asked, asks) = mpsc::sync_channel(1);
+        let on_thread = reload.clone();
+        let reader = thread::Builder::new().spawn(move || {
+            for () in asks {
+                log_reload(on_thread());
+            }
+        });
+        KeyReloads { reload, asked: reader.ok().map(|_| asked) }
+    }
+
+    fn ask(&self) {
+        match self.asked.as_ref().map(|asked| asked.try_send(())) {
+            Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(()))) => tracing::warn!(
+                "SIGHUP: the files of keys are still being read since an earlier one; does one of \
+                 them not answer?"
+            ),
+            // What reads has panicked, which was reported then.
+            Some(Err(TrySendError::Disconnected(()))) | None => log_reload((self.reload)()),
+        }
+    }
+}
+
+fn log_reload(read: Result<(), ReloadError>) {
+    match read {
         Ok(()) => tracing::info!("SIGHUP: the files of keys were read again"),
         Err(error) => {
             for message in error.messages() {

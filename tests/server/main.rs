@@ -46,6 +46,7 @@ mod proxy_protocol;
 
 // Who a client is, and what it may do.
 mod api_key_rights;
+mod key_files;
 mod token_command;
 mod token_expiry;
 mod token_forgeries;
