@@ -39,7 +39,9 @@ impl Builder {
     }
 
     /// A secret that tokens are signed by: JWTs (RFC 7519) by HS256, HS384 or HS512. It is all bytes
-    /// of the file but for one end of a line behind them, and has at least 32.
+    /// of the file but for one end of a line behind them, and has at least 32, also for HS384 and
+    /// HS512, where RFC 7518 section 3.2 asks for 48 and 64: so many random bytes cannot be guessed
+    /// with any hash. A file that holds a public key or a certificate is refused.
     ///
     /// With a key for tokens, a client may bring one at the handshake; its claims say who it is
     /// (`sub`), until when it may stay (`exp`) and what it may do (`cast`). A token that is not
@@ -196,9 +198,10 @@ impl Builder {
         self
     }
 
-    /// Lets everybody do everything, even on an address that other machines can reach, or over a
-    /// proxy. Without this a server on loopback that asks for nothing refuses with 403 what came over
-    /// a proxy ([`Builder::trusted_proxy`] allows it, and is warned of).
+    /// Starts without keys on an address that other machines can reach, too, or that a proxy makes
+    /// known. Whatever reaches it may do everything then, and the log warns of what is open. With keys
+    /// it changes nothing. Without this a server on loopback that asks for nothing refuses with 403
+    /// what came over a proxy ([`Builder::trusted_proxy`] allows it, and is warned of).
     pub fn open(mut self) -> Builder {
         self.settings.open = true;
         self

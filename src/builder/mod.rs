@@ -137,19 +137,7 @@ impl Builder {
         }
         self.settings.check()?;
         check_routes(&self.program.routes).map_err(|message| StartError::Route { message })?;
-        if self.settings.is_wide_open() {
-            tracing::warn!(
-                "the server is open: whatever reaches it may do everything, because no key is \
-                 configured"
-            );
-        }
-        if self.settings.is_open_to_proxies() {
-            tracing::warn!(
-                "what the proxies of --trusted-proxy let in may do everything, because no key is \
-                 configured; add one, or say --open if that is meant"
-            );
-        }
-        for remark in self.settings.limits.remarks() {
+        for remark in self.settings.remarks() {
             tracing::warn!("{remark}");
         }
         let instantiate = || -> Instantiate {

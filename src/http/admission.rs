@@ -140,6 +140,22 @@ async fn admit_to_api(
     }
 }
 
+/// Whether a caller may read what `/v1` says, as far as that is known without the program.
+pub(super) fn may_read(rules: &AccessRules, request: &Request<Incoming>) -> bool {
+    let keys = rules.keys.known();
+    let rights = bearer_token(request.headers()).and_then(|token| keys.api.rights_of(token));
+    match (rules.api, rights) {
+        (ApiAccess::Off, _) => false,
+        (_, Some(rights)) => rights.include(Right::Read),
+        (ApiAccess::Program, None) => false,
+        (ApiAccess::Keys, None) => {
+            keys.are_none()
+                && !(rules.loopback_only
+                    && host_of(request).is_some_and(|host| !host.is_loopback()))
+        }
+    }
+}
+
 /// Which host a request means; it was checked when its head arrived.
 pub(super) fn host_of(request: &Request<Incoming>) -> Option<Host<'_>> {
     let field = || request.headers().get(HOST)?.to_str().ok();

@@ -32,6 +32,19 @@ impl Origins {
         Ok(())
     }
 
+    /// A pattern that lets in pages of hosts that belong to no one owner: all of them, those without
+    /// a host, or those of hosts whose names end in less than a domain that is written out.
+    pub(crate) fn widest(&self) -> Option<&str> {
+        let is_wide = |pattern: &str| {
+            let (_, host) = pattern.split_once("://").unwrap_or(("", "*"));
+            // A port is a star or a number, and ends no name.
+            let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+            let behind = host.rsplit_once('*').map(|(_, behind)| behind);
+            behind.is_some_and(|behind| !behind.starts_with('.') || !behind[1..].contains('.'))
+        };
+        self.0.iter().map(String::as_str).find(|pattern| is_wide(pattern))
+    }
+
     /// Whether a page of this origin may reach the server under this name, over TLS or not.
     pub(crate) fn admit(&self, origin: &[u8], host: Host<'_>, tls: bool) -> bool {
         if self.0.iter().any(|pattern| pattern.as_str() == ALL) {
@@ -176,6 +189,31 @@ mod tests {
         assert!(admits(&["null"], "null", "h") && !admits(&["https://*"], "null", "h"));
         for origin in ["https://any.example", "null", "garbage"] {
             assert!(admits(&["*"], origin, "h"), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_without_a_domain_is_wide() {
+        for (pattern, expected) in [
+            ("*", true),
+            ("null", true),
+            ("https://*", true),
+            ("https://*:*", true),
+            ("http*://*:8443", true),
+            ("https://*.com", true),
+            ("https://*example.com", true),
+            ("https://example.*", true),
+            ("https://*.example.com", false),
+            ("https://*.example.com:*", false),
+            ("http*://example.com", false),
+            ("http://localhost:*", false),
+            ("http://[::1]:*", false),
+            ("http://[::1]", false),
+        ] {
+            let mut origins = Origins::default();
+            origins.allow("https://example.com").expect("legal");
+            origins.allow(pattern).expect("legal");
+            assert_eq!(origins.widest(), expected.then_some(pattern), "{pattern}");
         }
     }
 

@@ -80,7 +80,7 @@ async fn route<B: Backend>(
         }
     };
     let answered = match own {
-        Own::Home => ok(&home()),
+        Own::Home => ok(&home(admission::may_read(shard.rules(), &request))),
         Own::Health => ok(&json!({"status": "ok"})),
         Own::Readiness => readiness(shard),
         Own::Handshake => Err(HttpError::bad_handshake("this path speaks WebSocket, by GET only")),
@@ -118,14 +118,18 @@ fn api_request(request: &Request<Incoming>, found: &Found<'_>, caller: Caller) -
     ApiRequest::new(request.method().clone(), found.path().to_owned(), parameters, head)
 }
 
-/// What stands at `/` until the program, or a page, does.
-fn home() -> Value {
-    json!({
-        "corecast": env!("CARGO_PKG_VERSION"),
+/// What stands at `/` until the program, or a page, does. The version is for callers that may read
+/// the figures, too: to others it would say which faults to try.
+fn home(with_version: bool) -> Value {
+    let mut home = json!({
         "websocket": "/ws",
         "http": "/v1",
         "health": ["/healthz", "/readyz"],
-    })
+    });
+    if with_version {
+        home["corecast"] = env!("CARGO_PKG_VERSION").into();
+    }
+    home
 }
 
 /// Whatever is not the server's own may be the program's.

@@ -84,7 +84,7 @@ impl Default for Settings {
 impl Settings {
     /// Refuses what could not work, in words that say what could.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        let exposed = self.listen.iter().find(|address| !address.ip().is_loopback());
+        let exposed = self.listen.iter().find(|address| !is_loopback(address));
         if let (Some(&address), false) = (exposed, self.open) {
             let Exposure { http_api, connections } = self.exposure();
             if http_api || connections {
@@ -111,21 +111,76 @@ impl Settings {
     }
 
     /// Whether all that a trusted proxy lets in is let in here, because nothing is asked for.
-    pub(crate) fn is_open_to_proxies(&self) -> bool {
+    fn is_open_to_proxies(&self) -> bool {
         !self.open && !self.access.proxies.is_empty() && self.is_exposed()
     }
 
-    /// Whether everybody who reaches the server is let in, because nothing is asked for.
-    pub(crate) fn is_wide_open(&self) -> bool {
-        self.open && self.access.keys.known().are_none() && !self.access.program_authorizes
+    /// What is allowed, and may not be meant, in words for the operator.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let access = &self.access;
+        let mut remarks = Vec::from_iter(self.remark_on_open().map(str::to_owned));
+        remarks.extend(access.proxies.widest().map(|network| {
+            format!(
+                "--trusted-proxy {network} believes clients themselves: each may say any address, \
+                 so that no limit per address holds; name the networks of your proxies alone"
+            )
+        }));
+        let origin = access.token_cookie.as_ref().and_then(|_| access.origins.widest());
+        remarks.extend(origin.map(|origin| {
+            format!(
+                "--allow-origin {origin} with --token-cookie: pages that are not yours listen, and \
+                 speak, with the token in their visitor's cookie; name your pages alone"
+            )
+        }));
+        if self.is_open_to_proxies() {
+            remarks.push(
+                "what the proxies of --trusted-proxy let in may do everything, because no key is \
+                 configured; add one, or say --open if that is meant"
+                    .to_owned(),
+            );
+        }
+        remarks.extend(self.limits.remarks());
+        remarks
     }
+
+    /// What [`Settings::open`] lifts, or that it lifts nothing.
+    fn remark_on_open(&self) -> Option<&'static str> {
+        if !self.open {
+            return None;
+        }
+        let Exposure { http_api, connections } = self.exposure();
+        Some(match (http_api, connections) {
+            (true, true) => {
+                "the server is open: whatever reaches it may do everything, because no key is \
+                 configured"
+            }
+            (true, false) => {
+                "the server is open: whatever reaches it may use /v1, which publishes, closes \
+                 connections and revokes, because no key is configured"
+            }
+            (false, true) => {
+                "the server is open: whatever reaches it may connect, join, publish and broadcast, \
+                 because no key is configured"
+            }
+            (false, false) if self.access.keys.known().are_none() => return None,
+            (false, false) => {
+                "--open has no effect, because there are keys: what clients without one may do is \
+                 said by --anonymous"
+            }
+        })
+    }
+}
+
+/// Whether only this machine reaches an address; IPv4 within IPv6 is IPv4.
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 impl Settings {
     /// Who may do what on the address that is listened on.
     pub(crate) fn rules(&self, address: SocketAddr) -> AccessRules {
         let loopback_only =
-            address.ip().is_loopback() && !self.open && self.access.keys.known().are_none();
+            is_loopback(&address) && !self.open && self.access.keys.known().are_none();
         let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
         let tls = !self.certificates.is_empty();
         let refuses_forwarded =
@@ -215,6 +270,57 @@ mod tests {
         settings.open = false;
         settings.access.keys.add_api_key("secret", Rights::all()).unwrap();
         assert_eq!(is_open(&settings), (false, false), "there is a key");
+    }
+
+    #[test]
+    fn what_open_lifts_is_said_by_part() {
+        let mut settings = Settings { open: true, ..Settings::default() };
+        let said = |settings: &Settings| settings.remarks().join("\n");
+        assert!(said(&settings).contains("may do everything"), "{}", said(&settings));
+        settings.anonymous = Some(Anonymous::none());
+        assert!(said(&settings).contains("may use /v1"), "{}", said(&settings));
+        settings.anonymous = None;
+        settings.access.program_authorizes = true;
+        assert!(said(&settings).contains("may use /v1"), "{}", said(&settings));
+        settings.access.api = ApiAccess::Off;
+        assert_eq!(said(&settings), "", "the program has decided about both");
+        settings.access.program_authorizes = false;
+        assert!(said(&settings).contains("may connect"), "{}", said(&settings));
+        settings.access.keys.add_api_key("0123456789abcdef", Rights::all()).unwrap();
+        assert!(said(&settings).contains("--open has no effect"), "{}", said(&settings));
+        settings.open = false;
+        assert_eq!(said(&settings), "");
+    }
+
+    #[test]
+    fn what_lets_in_more_than_may_be_meant_is_said() {
+        let mut settings = Settings::default();
+        settings.access.keys.add_api_key("0123456789abcdef", Rights::all()).unwrap();
+        settings.access.origins.allow("*").unwrap();
+        settings.access.proxies.add("private").unwrap();
+        assert_eq!(settings.remarks(), [""; 0]);
+        settings.access.token_cookie = Some("t".to_owned());
+        settings.access.proxies.add("0.0.0.0/0").unwrap();
+        let said = settings.remarks();
+        let [proxy, origin] = said.as_slice() else { panic!("one line each: {said:?}") };
+        assert!(proxy.contains("--trusted-proxy 0.0.0.0/0"), "{proxy}");
+        assert!(origin.contains("--allow-origin *"), "{origin}");
+    }
+
+    #[test]
+    fn loopback_is_loopback_within_ipv6() {
+        for (listen, is_near) in [
+            ("127.0.0.1:80", true),
+            ("[::1]:80", true),
+            ("[::ffff:127.0.0.1]:80", true),
+            ("[::ffff:10.0.0.1]:80", false),
+            ("[::]:80", false),
+        ] {
+            let listen = listen.parse().unwrap();
+            let settings = Settings { listen: vec![listen], ..Settings::default() };
+            assert_eq!(settings.check().is_ok(), is_near, "{listen}");
+            assert_eq!(settings.rules(listen).loopback_only, is_near, "{listen}");
+        }
     }
 
     #[test]

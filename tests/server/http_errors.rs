@@ -1,6 +1,6 @@
 //! Proves that every wrong request gets the right status and a JSON error.
 
-use crate::support::{Raw, Server, events_head, http, parse_head, upgrade_head};
+use crate::support::{Folder, Raw, Server, events_head, http, parse_head, upgrade_head};
 use httpdate::{fmt_http_date, parse_http_date};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -182,4 +182,27 @@ fn the_first_page_says_where_the_endpoints_are() {
     let home = server.get("/");
     assert_eq!((home.status, home.json()["websocket"].as_str()), (200, Some("/ws")));
     http(server.address(), "POST", "/", &[], "").assert_error(405);
+}
+
+#[test]
+fn the_version_is_said_to_callers_that_may_read() {
+    let folder = Folder::new();
+    let keys = folder.write("keys", "reads read\npublishes publish\nadmin admin\n");
+    let server = Server::start(&["--api-key-file", &keys]);
+    let is_told = |server: &Server, key: Option<&str>| {
+        let field = key.map(|key| ("Authorization", key));
+        let home = http(server.address(), "GET", "/", field.as_slice(), "");
+        assert_eq!((home.status, home.json()["websocket"].as_str()), (200, Some("/ws")));
+        home.json().get("corecast").is_some()
+    };
+    for (key, expected) in [
+        (None, false),
+        (Some("Bearer other"), false),
+        (Some("Bearer publishes"), false),
+        (Some("Bearer reads"), true),
+        (Some("Bearer admin"), true),
+    ] {
+        assert_eq!(is_told(&server, key), expected, "{key:?}");
+    }
+    assert!(is_told(&Server::start(&[]), None), "without keys each caller may read everything");
 }

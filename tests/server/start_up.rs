@@ -1,9 +1,11 @@
 //! Proves what the command prints when it starts, and what it says when it cannot.
 
-use crate::support::{Client, Outcome, Server, refused, serve, serve_limited, wait_until};
+use crate::support::{Client, Folder, Outcome, Server, refused, serve, serve_limited, wait_until};
 use serde_json::json;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 fn refuse(flags: &[&str]) -> Outcome {
     refused(serve(flags))
@@ -80,6 +82,38 @@ fn limits_that_do_not_go_together_are_told() {
 }
 
 #[test]
+fn what_may_not_be_meant_is_warned_of() {
+    let folder = Folder::new();
+    let secret = folder.write("secret", &"0123456789abcdef".repeat(2));
+    fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
+    let cookie = ["--jwt-secret-file", &secret, "--token-cookie", "t"];
+    let rows: [(&[&str], &[&str]); 8] = [
+        (&["--open"], &["the server is open: whatever reaches it may do everything"]),
+        (
+            &["--open", "--anonymous", "none"],
+            &["the server is open: whatever reaches it may use /v1"],
+        ),
+        (&["--open", "--api-key", "0123456789abcdef"], &["--open has no effect"]),
+        (&["--trusted-proxy", "0.0.0.0/0,::/0"], &["--trusted-proxy"]),
+        (&["--trusted-proxy", "private,loopback"], &[]),
+        (&["--allow-origin", "*"], &[]),
+        (&[&cookie[..], &["--allow-origin", "null"]].concat(), &["--allow-origin null"]),
+        (&[&cookie[..], &["--allow-origin", "https://*.example.com"]].concat(), &[]),
+    ];
+    for (flags, expected) in rows {
+        let mut server = Server::start(flags);
+        server.terminate();
+        wait_until("the log is whole", || server.log().contains("drained"));
+        let log = server.log();
+        let warnings: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+        assert_eq!(warnings.len(), expected.len(), "{flags:?}: {log}");
+        for (warning, words) in warnings.iter().zip(expected) {
+            assert!(warning.contains(words), "{flags:?}: {warning}");
+        }
+    }
+}
+
+#[test]
 fn every_shard_takes_connections() {
     let server = Server::start_with_shards(4, &[]);
     for shard in 0..4 {
@@ -138,7 +172,7 @@ fn beyond_loopback_it_needs_keys_or_open() {
 
 #[test]
 fn loopback_is_loopback_in_both_families() {
-    for address in ["127.0.0.2:0", "[::1]:0"] {
+    for address in ["127.0.0.2:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
         if TcpListener::bind(address).is_err() {
             // A machine without IPv6 cannot show this half.
             continue;

@@ -42,6 +42,17 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
+    /// A network in which there are clients beside proxies: of public addresses, and as wide as
+    /// those of no company, with fewer than 8 bits in IPv4 or 16 in IPv6.
+    pub(crate) fn widest(&self) -> Option<IpNet> {
+        let is_wide = |network: &IpNet| match network {
+            IpNet::V4(network) => network.prefix_len() < 8,
+            // From fc00:: on addresses are local (RFC 4193, RFC 4291 section 2.4).
+            IpNet::V6(network) => network.prefix_len() < 16 && network.network().octets()[0] < 0xfc,
+        };
+        self.0.iter().copied().filter(is_wide).min_by_key(IpNet::prefix_len)
+    }
+
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -158,6 +169,22 @@ mod tests {
         for text in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "proxy.example", "10.0.0.0/", "all"] {
             let refused = TrustedProxies::default().add(text).unwrap_err();
             assert!(refused.contains("10.0.0.0/8"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_network_of_everything_is_wide() {
+        let rows: [(&[&str], Option<&str>); 6] = [
+            (&["private", "loopback", "10.0.0.0/8", "2001:db8::/32", "fe80::/10"], None),
+            (&["10.0.0.0/8", "0.0.0.0/0"], Some("0.0.0.0/0")),
+            (&["128.0.0.0/1", "::/0"], Some("::/0")),
+            (&["0.0.0.0/1"], Some("0.0.0.0/1")),
+            (&["2000::/3"], Some("2000::/3")),
+            (&["::ffff:0.0.0.0/96"], Some("0.0.0.0/0")),
+        ];
+        for (networks, expected) in rows {
+            let widest = proxies(networks).widest().map(|network| network.to_string());
+            assert_eq!(widest.as_deref(), expected, "{networks:?}");
         }
     }
 
