@@ -93,10 +93,15 @@ impl World {
             assert!(lacked || self.was_short, "there was a place for client {client}");
             return if lacked { Happened::EndedCapacity } else { Happened::EndedStruck };
         }
-        let patience = PATIENCE.min(self.setup.config.limits.slow_timeout);
-        let lasts = |begun| self.time_at[player.shard].since(begun) >= patience;
-        let is_half_sent = player.begun.is_some_and(lasts);
-        assert!(is_half_sent && self.was_striking, "client {client} gets on");
+        let timeout = self.setup.config.limits.slow_timeout;
+        let lasts = |patience| {
+            let is_over = |begun| self.time_at[player.shard].since(begun) >= patience;
+            player.begun.is_some_and(is_over)
+        };
+        let is_struck = self.was_striking && lasts(PATIENCE.min(timeout));
+        // A shortage that the first two steps do not end.
+        let outlasts = self.was_short && lasts(timeout);
+        assert!(is_struck || outlasts, "client {client} gets on");
         Happened::EndedStruck
     }
 
