@@ -143,7 +143,8 @@ async fn admit_to_api(
 /// Whether a caller may read what `/v1` says, as far as that is known without the program.
 pub(super) fn may_read(rules: &AccessRules, request: &Request<Incoming>) -> bool {
     let keys = rules.keys.known();
-    let rights = bearer_token(request.headers()).and_then(|token| keys.api.rights_of(token));
+    let bearer = Offered::by(request.headers(), request.uri()).bearer().ok().flatten();
+    let rights = bearer.and_then(|key| keys.api.rights_of(&key));
     match (rules.api, rights) {
         (ApiAccess::Off, _) => false,
         (_, Some(rights)) => rights.include(Right::Read),

@@ -42,7 +42,7 @@ impl Origins {
             let behind = host.rsplit_once('*').map(|(_, behind)| behind);
             behind.is_some_and(|behind| !behind.starts_with('.') || !behind[1..].contains('.'))
         };
-        self.0.iter().map(String::as_str).find(|pattern| is_wide(pattern))
+        self.0.iter().map(Pattern::as_str).find(|pattern| is_wide(pattern))
     }
 
     /// Whether a page of this origin may reach the server under this name, over TLS or not.
