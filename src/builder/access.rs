@@ -198,10 +198,9 @@ impl Builder {
         self
     }
 
-    /// Starts without keys on an address that other machines can reach, too, or that a proxy makes
-    /// known. Whatever reaches it may do everything then, and the log warns of what is open. With keys
-    /// it changes nothing. Without this a server on loopback that asks for nothing refuses with 403
-    /// what came over a proxy ([`Builder::trusted_proxy`] allows it, and is warned of).
+    /// Starts without keys on an address that other machines can reach, too. Whatever reaches it may
+    /// do everything then, and the log warns of what is open. Without this the log warns as well when
+    /// a proxy makes a server on loopback known that asks for no key. With keys it changes nothing.
     pub fn open(mut self) -> Builder {
         self.settings.open = true;
         self

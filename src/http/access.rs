@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::credentials::Brought;
 use super::few::Few;
@@ -26,9 +27,11 @@ pub(crate) struct AccessRules {
     /// The server is for this machine alone and asks for no key. Then a page that points its own
     /// name at a loopback address must not get in (DNS rebinding).
     pub(crate) loopback_only: bool,
-    /// The same, where something is open to all that reach it and no proxy was named. Then what came
-    /// over a proxy, from any machine, must not get in.
-    pub(crate) refuses_forwarded: bool,
+    /// The same, where something is open to all that reach it and no proxy was named. Then what comes
+    /// over a proxy, from any machine, may not be meant to get in.
+    pub(crate) watches_for_proxies: bool,
+    /// A proxy was seen.
+    pub(crate) proxy_seen: Arc<AtomicBool>,
     /// This server speaks TLS itself, so that its own pages come over https.
     pub(crate) tls: bool,
     /// The program decides about each handshake, and about its token.
@@ -77,20 +80,20 @@ impl AccessRules {
         self.anonymous == Anonymous::none() && !self.program_authorizes
     }
 
-    /// Refuses what came over a proxy, if this machine alone is served.
-    pub(crate) fn admit_forwarded(&self, fields: &[httparse::Header<'_>]) -> Result<(), HttpError> {
+    /// Warns of the first request that came over a proxy, if this machine alone is to be served.
+    pub(crate) fn watch_for_proxies(&self, fields: &[httparse::Header<'_>]) {
         let is_of_proxy = |field: &httparse::Header<'_>| {
             PROXY_FIELDS.iter().any(|name| field.name.eq_ignore_ascii_case(name))
         };
-        if !self.refuses_forwarded || !fields.iter().any(is_of_proxy) {
-            return Ok(());
+        if self.watches_for_proxies
+            && fields.iter().any(is_of_proxy)
+            && !self.proxy_seen.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "a request came over a proxy, and whatever that lets in may do everything, because no \
+                 key is configured; add one, or say --open if that is meant"
+            );
         }
-        self.refusals.count(RefusalReason::Forwarded);
-        Err(HttpError::forbidden(
-            "without keys this server is for its own machine, and this request came over a proxy (it \
-             has X-Forwarded-For, Forwarded, Via or X-Real-IP): start it with --api-key-file or a key \
-             for tokens, or with --open if all that the proxy lets in may do everything",
-        ))
     }
 
     /// Refuses handshakes from pages of foreign origins. What is no browser sends no origin.

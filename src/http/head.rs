@@ -111,7 +111,7 @@ fn judge(
     let is_http_11 = request.version == Some(1);
     let host = target.host(fields.host(is_http_11)?)?;
     let body = fields.body(is_http_11)?;
-    rules.admit_forwarded(request.headers)?;
+    rules.watch_for_proxies(request.headers);
     let client_addr = rules.proxies.client_of(door.from, request.headers)?;
     if request.method != Some("GET") || !target.is_websocket() {
         // What is no legal target for the library behind is refused here, in our words.

@@ -183,12 +183,19 @@ impl Settings {
             is_loopback(&address) && !self.open && self.access.keys.known().are_none();
         let anonymous = self.anonymous.unwrap_or_else(|| self.anonymous_by_default());
         let tls = !self.certificates.is_empty();
-        let refuses_forwarded =
+        let watches_for_proxies =
             loopback_only && self.access.proxies.is_empty() && self.is_exposed();
         // Each server of these settings counts for itself.
-        let refusals = Arc::default();
-        let access = self.access.clone();
-        AccessRules { loopback_only, refuses_forwarded, anonymous, tls, refusals, ..access }
+        let (refusals, proxy_seen) = (Arc::default(), Arc::default());
+        AccessRules {
+            loopback_only,
+            watches_for_proxies,
+            proxy_seen,
+            anonymous,
+            tls,
+            refusals,
+            ..self.access.clone()
+        }
     }
 
     /// A server with keys is closed for those who bring none, unless the program looks at each.
@@ -255,7 +262,7 @@ mod tests {
     fn a_trusted_proxy_exposes_what_asks_for_no_key() {
         let is_open = |settings: &Settings| {
             let rules = settings.rules(settings.listen[0]);
-            (settings.is_open_to_proxies(), rules.refuses_forwarded)
+            (settings.is_open_to_proxies(), rules.watches_for_proxies)
         };
         let mut settings = Settings::default();
         assert_eq!(is_open(&settings), (false, true), "none was named");

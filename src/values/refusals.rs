@@ -23,8 +23,6 @@ pub(crate) enum RefusalReason {
     Memory,
     /// It names a host that is not this machine.
     Host,
-    /// It came over a proxy to a server that is for its machine alone.
-    Forwarded,
     /// It is a foreign page's.
     Origin,
     /// What it brought is no API key.
@@ -44,7 +42,7 @@ pub(crate) enum RefusalReason {
 
 impl RefusalReason {
     /// All of them with their names in `/v1/stats`: those of the limit, where there is one.
-    const ALL: [(RefusalReason, &'static str); 22] = [
+    const ALL: [(RefusalReason, &'static str); 21] = [
         (RefusalReason::AddressConnections, "max_connections_per_address"),
         (RefusalReason::AddressHandshakes, "handshakes_per_address"),
         (RefusalReason::Accepts, "accepts"),
@@ -54,7 +52,6 @@ impl RefusalReason {
         (RefusalReason::KeepAlive, "keep_alive_timeout"),
         (RefusalReason::Memory, "memory_limit"),
         (RefusalReason::Host, "host"),
-        (RefusalReason::Forwarded, "forwarded"),
         (RefusalReason::Origin, "origin"),
         (RefusalReason::ApiKey, "api_key"),
         (RefusalReason::Right, "right"),
