@@ -30,8 +30,6 @@ pub(crate) struct ProcessMemory {
     /// When to ask the kernel again, and when free memory may be given back again, in nanoseconds.
     next_sample: AtomicU64,
     next_trim: AtomicU64,
-    /// The least that was uncounted since free memory was given back: as much of it is not free.
-    in_use: AtomicUsize,
     stage: AtomicU8,
     connections_refused: AtomicU64,
 }
@@ -58,7 +56,6 @@ impl ProcessMemory {
             uncounted: AtomicUsize::new(0),
             next_sample: AtomicU64::new(0),
             next_trim: AtomicU64::new(0),
-            in_use: AtomicUsize::new(0),
             stage: AtomicU8::new(0),
             connections_refused: AtomicU64::new(0),
         }
@@ -133,14 +130,13 @@ impl ProcessMemory {
     }
 
     fn sample_if_due(&self, statm: &Statm, now: Time) {
-        if !is_due(&self.next_sample, now, self.sample_every()) {
-            return;
-        }
-        self.sample(statm);
-        if self.may_hold_free() && is_due(&self.next_trim, now, TRIM_EVERY) {
-            sys::give_free_memory_back();
-            self.sample(statm);
-            self.in_use.store(self.uncounted.load(Ordering::Relaxed), Ordering::Relaxed);
+        if is_due(&self.next_sample, now, self.sample_every()) {
+            let resident = self.sample(statm);
+            let counted = resident.saturating_sub(self.uncounted.load(Ordering::Relaxed));
+            if self.may_hold_free(resident, counted) && is_due(&self.next_trim, now, TRIM_EVERY) {
+                sys::give_free_memory_back();
+                self.sample(statm);
+            }
         }
     }
 
@@ -152,28 +148,18 @@ impl ProcessMemory {
     }
 
     /// Whether the allocator may hold so much free memory that the shards would take the process for
-    /// fuller than it is. What was uncounted and not free when it was looked for last is the program's
-    /// own: looking again would stall a shard and find nothing.
-    fn may_hold_free(&self) -> bool {
-        let (resident, uncounted) = (self.resident(), self.uncounted.load(Ordering::Relaxed));
+    /// fuller than it is.
+    fn may_hold_free(&self, resident: usize, counted: usize) -> bool {
         let is_near = resident / MemoryStage::Refusing.begins_at() >= self.limit / 110;
-        let is_new = uncounted.saturating_sub(self.in_use.load(Ordering::Relaxed));
-        is_near && uncounted > self.limit / 8 && is_new > self.limit / 64
+        is_near && resident - counted > self.limit / 8
     }
 
-    fn sample(&self, statm: &Statm) {
-        if let Some(resident) = resident_bytes(&statm.0) {
-            self.note_resident(resident);
-        }
-    }
-
-    /// So much is resident.
-    fn note_resident(&self, resident: usize) {
+    fn sample(&self, statm: &Statm) -> usize {
+        let Some(resident) = resident_bytes(&statm.0) else { return 0 };
         let counted = self.shards.iter().map(|entry| entry.bytes.load(Ordering::Relaxed)).sum();
-        let uncounted = resident.saturating_sub(counted);
         self.resident.store(resident, Ordering::Relaxed);
-        self.uncounted.store(uncounted, Ordering::Relaxed);
-        self.in_use.fetch_min(uncounted, Ordering::Relaxed);
+        self.uncounted.store(resident.saturating_sub(counted), Ordering::Relaxed);
+        resident
     }
 }
 
@@ -226,21 +212,6 @@ mod tests {
         let (half, later) = (memory.resident() / 2, Time::default() + SAMPLE_EVERY);
         let others = memory.exchange(shard, (half, 0), statm.as_ref(), later);
         assert!(others.bytes < memory.resident() * 3 / 4, "{others:?} beside {half}");
-    }
-
-    #[test]
-    fn free_memory_is_not_looked_for_in_what_was_not_free_before() {
-        let memory = ProcessMemory::new(1 << 30, 1);
-        let holds = |resident: usize| {
-            memory.note_resident(resident << 20);
-            memory.may_hold_free()
-        };
-        assert!(!holds(600), "the limit is not near");
-        assert!(holds(700), "of all that nothing is known");
-        memory.in_use.store(700 << 20, Ordering::Relaxed);
-        assert!(!holds(700) && !holds(710), "it is the program's own");
-        assert!(holds(720), "there is more of it now");
-        assert!(!holds(660) && holds(680), "and this was freed and taken again");
     }
 
     #[test]
