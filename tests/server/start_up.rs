@@ -94,8 +94,11 @@ fn what_may_not_be_meant_is_warned_of() {
             &["the server is open: whatever reaches it may use /v1"],
         ),
         (&["--open", "--api-key", "0123456789abcdef"], &["--open has no effect"]),
-        (&["--trusted-proxy", "0.0.0.0/0,::/0"], &["--trusted-proxy"]),
-        (&["--trusted-proxy", "private,loopback"], &[]),
+        (
+            &["--trusted-proxy", "0.0.0.0/0,::/0", "--api-key", "0123456789abcdef"],
+            &["--trusted-proxy 0.0.0.0/0"],
+        ),
+        (&["--trusted-proxy", "private,loopback"], &["--trusted-proxy let in may do everything"]),
         (&["--allow-origin", "*"], &[]),
         (&[&cookie[..], &["--allow-origin", "null"]].concat(), &["--allow-origin null"]),
         (&[&cookie[..], &["--allow-origin", "https://*.example.com"]].concat(), &[]),
