@@ -3,6 +3,7 @@
 
 use crate::client_addresses::Watched;
 use crate::support::{PATIENCE, Raw, Server, parse_head, upgrade_head, wait_until};
+use std::env;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -27,8 +28,7 @@ impl Proxy {
         // An address of their own, so that no other test takes the port before they do.
         let free = TcpListener::bind("127.0.7.1:0").unwrap();
         let address = free.local_addr().unwrap();
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{}", address.port()));
+        let folder = env::temp_dir().join(format!("corecast-{program}-{}", address.port()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.to_str().unwrap();
         let port = address.port().to_string();
@@ -82,7 +82,7 @@ impl Drop for Proxy {
 
 /// What `scripts/setup` installed. To pass without it would prove nothing, so its absence fails.
 fn find(program: &str) -> PathBuf {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
+    let path = env::var("PATH").unwrap_or_default() + ":/usr/sbin";
     let mut found = path.split(':').map(|folder| Path::new(folder).join(program));
     found
         .find(|path| path.exists())
