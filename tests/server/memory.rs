@@ -261,11 +261,19 @@ fn messages_that_do_not_get_on_are_given_up() {
 /// Connections that send pings and never read the pongs.
 #[test]
 fn pongs_that_are_not_read_are_bounded_together() {
-    survive(&["--send-buffer", "16KiB"], &["reads_stopped"], |server| {
+    // However long it takes, none is closed before memory is short.
+    let flags = ["--send-buffer", "16KiB", "--slow-timeout", "600s"];
+    survive(&flags, &["reads_stopped"], |server| {
         let senders: Vec<Raw> = (0..2_500).map(|_| Raw::open_narrow(server)).collect();
         let mut writers: Vec<Writer> = senders.iter().map(Writer::new).collect();
         let pings = frames::frame(FIN | PING, &[7; 125]).repeat(2_000);
         writers.iter_mut().for_each(|writer| writer.push(&pings));
+        wait_until("some are not read", || {
+            for writer in &mut writers {
+                let _is_done = writer.pour();
+            }
+            shed_total(server, "reads_stopped") > 0
+        });
         pour_all(&mut writers);
     });
 }
