@@ -12,14 +12,12 @@
 
 mod certificates;
 mod config;
-#[cfg(test)]
-mod handshake_tests;
 mod link;
 mod records;
 mod sealing;
 mod session;
 #[cfg(test)]
-mod session_tests;
+mod tests;
 mod watch;
 
 pub(crate) use certificates::CertificateFiles;
