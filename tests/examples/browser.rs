@@ -26,6 +26,9 @@ pub(crate) struct Page(String);
 /// A browser takes seconds to start on a busy machine; a longer wait is in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The page without anything on it.
+pub(crate) const BLANK: &str = "about:blank";
+
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 impl Browser {
@@ -62,7 +65,7 @@ impl Browser {
         Browser { child, profile, socket, last_id: 0 }
     }
 
-    /// Opens an address in a window of somebody new.
+    /// Opens an address in a window of a new user, and waits until the page is complete.
     pub(crate) fn open(&mut self, address: &str) -> Page {
         let context = self.call(None, "Target.createBrowserContext", json!({}));
         let context = &context["browserContextId"];
@@ -70,7 +73,13 @@ impl Browser {
         let target = self.call(None, "Target.createTarget", target);
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let session = self.call(None, "Target.attachToTarget", attach);
-        Page(session["sessionId"].as_str().unwrap().to_owned())
+        let page = Page(session["sessionId"].as_str().unwrap().to_owned());
+        if address != BLANK {
+            // Until the page is there, another one is, which is empty and complete.
+            self.wait(&page, &format!("location.href !== '{BLANK}'"));
+            self.wait(&page, "document.readyState === 'complete'");
+        }
+        page
     }
 
     /// Lets a page load from servers whose certificate no authority signed.

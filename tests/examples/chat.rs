@@ -17,7 +17,6 @@ const CONNECTED: &str = "document.getElementById('status').dataset.state === 'co
 
 fn sign_in(browser: &mut Browser, address: &str, name: &str) -> Page {
     let page = browser.open(address);
-    browser.wait(&page, "document.readyState === 'complete'");
     browser.type_into(&page, "name", name);
     browser.wait(&page, CONNECTED);
     page
@@ -30,7 +29,6 @@ fn two_people_talk_in_a_browser() {
     let mut browser = Browser::start();
 
     let nobody = browser.open(&address);
-    browser.wait(&nobody, "document.readyState === 'complete'");
     browser.type_into(&nobody, "name", " ");
     browser.wait(&nobody, "document.getElementById('refusal').innerText.includes('your name')");
     browser.type_into(&nobody, "name", &"x".repeat(25));

@@ -149,9 +149,6 @@ fn chromium_receives_what_a_websocket_does_on_pages_of_the_server_and_of_others(
     let port = neighbour.address().port();
     let allowed = browser.open(&format!("http://localhost:{port}/"));
     let foreign = browser.open(&format!("http://{}/", neighbour.address()));
-    for page in [&own, &allowed, &foreign] {
-        browser.wait(page, "document.readyState == 'complete' && location.port != ''");
-    }
     listen(&mut browser, &own, "/v1/rooms/r/events", "{}");
     listen(&mut browser, &allowed, &url(&server), "{withCredentials: true}");
     listen(&mut browser, &foreign, &url(&server), "{}");
@@ -172,7 +169,6 @@ fn chromium_comes_back_to_a_server_that_was_away() {
     let mut server = Server::start(&[]);
     let mut browser = Browser::start();
     let page = browser.open(&format!("http://{}/", server.address()));
-    browser.wait(&page, "document.readyState == 'complete' && location.port != ''");
     listen(&mut browser, &page, "/v1/rooms/r/events", "{}");
     wait_until("it is a member", || server.members("r") == 1);
     let address = server.address();

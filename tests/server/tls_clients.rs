@@ -171,7 +171,7 @@ fn chromium_opens_a_connection_and_an_event_stream() {
     let (server, _pair, _files) = start(&[]);
     let at = format!("localhost:{}", server.address().port());
     let mut browser = Browser::start();
-    let page = browser.open("about:blank");
+    let page = browser.open(crate::browser::BLANK);
     browser.trust_any_certificate(&page);
     browser.navigate(&page, &format!("https://{at}/healthz"));
     browser.wait(&page, &format!("location.href == 'https://{at}/healthz'"));
