@@ -329,7 +329,9 @@ impl World {
         if self.chance.happens(self.setup.faults.hang_up) {
             self.hang_up(client);
         } else if self.chance.happens(0.2) {
-            self.clients[client].out.extend_from_slice(b"\x81\x80GET / HTTP/1.1\r\n\r\n");
+            let times = if self.chance.happens(0.2) { self.chance.within(2, 200) } else { 1 };
+            let bytes = b"\x81\x80GET / HTTP/1.1\r\n\r\n".repeat(times);
+            self.clients[client].out.extend_from_slice(&bytes);
         }
     }
 

@@ -39,8 +39,9 @@ impl Places {
 }
 
 impl World {
-    /// A shard learns what the others have.
+    /// A shard learns what the others have; what it has let in until then was judged without that.
     pub(crate) fn tell_totals(&mut self, shard: usize) {
+        self.check_totals(shard);
         let mut totals = Totals::default();
         for other in (0..self.shards.len()).filter(|other| *other != shard) {
             let others = self.shards[other].totals();
