@@ -254,7 +254,7 @@ impl World {
     }
 
     /// A room's offset and members, as its home counts them.
-    fn members_at_home(&mut self, home: usize, room: &RoomName) -> (u64, u32) {
+    pub(crate) fn members_at_home(&mut self, home: usize, room: &RoomName) -> (u64, u32) {
         match self.shards[home].answer(Query::Room(room.clone())) {
             Answer::Room(Some(info)) => (info.offset, info.members),
             _ => (0, 0),

@@ -64,6 +64,21 @@ impl World {
         rooms >= self.setup.config.limits.total_rooms as u64
     }
 
+    /// Whether a home has a room whose members were refused and have not left yet: until then it
+    /// refuses all others, whatever the place.
+    fn has_refused_room(&mut self, home: usize) -> bool {
+        if !self.limits_rooms() {
+            return false;
+        }
+        let mut with_members = 0;
+        for room in 0..self.names.len() {
+            let name = self.names[room].clone();
+            let has_members = self.homes[room] == home && self.members_at_home(home, &name).1 > 0;
+            with_members += u64::from(has_members);
+        }
+        with_members > self.shards[home].totals().rooms
+    }
+
     /// Whether a shard has no place for one more membership now.
     pub(crate) fn lacks_membership(&self, shard: usize) -> bool {
         let own = self.shards[shard].totals().memberships;
@@ -72,7 +87,7 @@ impl World {
     }
 
     fn note_lack(&mut self, shard: usize) {
-        if self.lacks_room(shard) {
+        if self.lacks_room(shard) || self.has_refused_room(shard) {
             self.places.no_room[shard] = Some(self.step);
         }
         if self.lacks_membership(shard) {
