@@ -7,7 +7,8 @@ use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, Opening, Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId,
+    Capacity, Codecs, Config, ConnId, DeflateCounters, Deflater, Inflater, NotInflated, Opening,
+    Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId, Window,
 };
 
 /// Rounds after which buffers have the size that they keep.
@@ -91,7 +92,7 @@ const PLENTY: Capacity = Capacity { items: 1 << 10, bytes: 1 << 20 };
 impl Mesh {
     /// The room's home is the last shard.
     fn new(shards: u16, interested: usize, members: usize) -> Mesh {
-        let config = Config { shards, ..Config::default() };
+        let config = Config { shards, codecs: Some(CODECS), ..Config::default() };
         let ids = (0..shards).map(ShardId::new);
         let mut all: Vec<Shard> = ids.map(|id| Shard::new(id, config.clone())).collect();
         let home = ShardId::new(shards - 1);
@@ -107,16 +108,16 @@ impl Mesh {
             }
         }
         let mut mesh = Mesh { shards: all, room };
-        (0..interested).for_each(|shard| mesh.join(shard, members));
+        (0..interested).for_each(|shard| mesh.join(shard, members, None));
         mesh
     }
 
-    fn join(&mut self, shard: usize, members: usize) {
+    fn join(&mut self, shard: usize, members: usize, deflate: Option<Window>) {
         let text = format!(r#"{{"event":"cast:join","room":"{}"}}"#, self.room.as_str());
         for _ in 0..members {
             let mut frame = Vec::new();
             push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
-            let member = self.shards[shard].open(Opening::default());
+            let member = self.shards[shard].open(Opening { deflate, ..Opening::default() });
             self.shards[shard].receive(member, &mut frame);
         }
         self.settle();
@@ -124,10 +125,19 @@ impl Mesh {
 
     /// One publish on the first shard, up to the last member; the items that crossed.
     fn publish(&mut self) -> usize {
-        let publication = Publication { event: "m".into(), data: "1", echo: true };
+        self.publish_data("1");
+        self.settle()
+    }
+
+    fn publish_data(&mut self, data: &str) {
+        let publication = Publication { event: "m".into(), data, echo: true };
         let message = RoomMessage::event(&publication);
         self.shards[0].publish(&self.room, message, None, None).unwrap();
-        self.settle()
+    }
+
+    /// What all shards compressed.
+    fn deflated(&self) -> Vec<DeflateCounters> {
+        self.shards.iter().map(|shard| shard.counters().deflated).collect()
     }
 
     fn delivered(&self) -> u64 {
@@ -195,6 +205,76 @@ fn a_publish_crosses_once_to_its_home_and_once_to_each_interested_shard() {
             assert_eq!(mesh.delivered() - before, (interested * members) as u64);
         }
     }
+}
+
+/// Compresses every message to one byte in eight: here it counts how often.
+#[derive(Debug)]
+struct Eighth;
+
+impl Deflater for Eighth {
+    fn deflate(&mut self, _: Window, message: &[u8], out: &mut [u8]) -> Option<usize> {
+        let len = message.len() / 8;
+        out[..len].fill(b'x');
+        Some(len)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Inflater for Eighth {
+    fn inflate(&mut self, _: &[u8], _: usize, _: &mut Vec<u8>) -> Result<(), NotInflated> {
+        Err(NotInflated::Corrupt)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+const CODECS: Codecs = Codecs { deflater: || Box::new(Eighth), inflater: || Box::new(Eighth) };
+
+#[test]
+fn a_message_is_compressed_once_whatever_the_number_of_members_and_shards() {
+    let data = format!("\"{}\"", "x".repeat(1_000));
+    let mut mesh = Mesh::new(4, 4, 10);
+    mesh.publish_data(&data);
+    mesh.settle();
+    assert_eq!(mesh.deflated(), [DeflateCounters::default(); 4], "no member has agreed to it");
+    for shard in 0..4 {
+        mesh.join(shard, 1_000, Some(Window::Full));
+        mesh.join(shard, 10, Some(Window::Small));
+    }
+    // A shard's messages to itself are taken some at a time.
+    for _ in 0..8 {
+        mesh.settle();
+    }
+    let before = mesh.delivered();
+    for n in 1..=10 {
+        mesh.publish_data(&data);
+        mesh.settle();
+        let messages: Vec<u64> = mesh.deflated().iter().map(|counters| counters.messages).collect();
+        assert_eq!(messages, [0, 0, 0, 2 * n], "once for each window, at the home");
+    }
+    assert_eq!(mesh.delivered() - before, 10 * 4 * 1_020);
+}
+
+#[test]
+fn a_delivery_of_a_compressed_message_allocates_nothing() {
+    let data = format!("\"{}\"", "x".repeat(1_000));
+    let mut mesh = Mesh::new(2, 0, 0);
+    for (shard, deflate) in [(0, None), (0, Some(Window::Full)), (1, Some(Window::Small))] {
+        mesh.join(shard, 500, deflate);
+    }
+    let mut allocations = 0;
+    for round in 0..WARM_UP as u64 + ROUNDS {
+        mesh.publish_data(&data);
+        while mesh.carry() > 0 {}
+        let flushing = measure(|| mesh.shards.iter_mut().for_each(flush)).count_total;
+        allocations += if round < WARM_UP as u64 { 0 } else { flushing };
+    }
+    assert_eq!(allocations, 0);
 }
 
 /// A connection in so many rooms, of which one gets all messages.

@@ -11,12 +11,15 @@
 
 use std::io::{self, Read, Write};
 
-use corecast_shards::wire::{Decoder, Incoming, Violation};
+use corecast_shards::wire::{Decoder, Incoming, MessageRules, Violation};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
 /// The largest message: small, so that the limit is met often.
 const MESSAGE_MAX: usize = 300;
+
+const RULES: MessageRules =
+    MessageRules { bytes_max: MESSAGE_MAX, frames_max: usize::MAX, deflate: false };
 
 /// What a decoder made of all the bytes.
 #[derive(Debug, PartialEq)]
@@ -86,10 +89,11 @@ fn decode(bytes: &[u8], seed: u32) -> Heard {
 fn feed(decoder: &mut Decoder, mut piece: &mut [u8], messages: &mut Vec<Said>) -> Option<End> {
     loop {
         let len = piece.len();
-        let (consumed, incoming) = match decoder.decode(piece, MESSAGE_MAX, usize::MAX) {
+        let (consumed, incoming) = match decoder.decode(piece, RULES) {
             Ok(decoded) => decoded,
             Err(Violation::Protocol(reason)) => return Some(End::Wrong(reason)),
             Err(Violation::BadUtf8) => return Some(End::Wrong("bad UTF-8")),
+            Err(Violation::BadDeflate) => unreachable!("nothing is inflated here"),
             Err(Violation::TooBig) => return Some(End::Wrong("too big")),
         };
         assert!(consumed <= len);
@@ -110,6 +114,7 @@ fn said(incoming: Incoming<'_>) -> Said {
     match incoming {
         Incoming::Text(text) => Said::Text(text.to_owned()),
         Incoming::Binary(bytes) => Said::Binary(bytes.to_vec()),
+        Incoming::Deflated { .. } => unreachable!("no message may be compressed"),
         Incoming::Ping(bytes) => Said::Ping(bytes.to_vec()),
         Incoming::Pong(bytes) => Said::Pong(bytes.to_vec()),
         // A code that the other does not know is as it would have put it.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::deflate::Codecs;
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::policy::{Policies, Policy, RoomPolicies, SlowPolicy};
@@ -22,6 +23,8 @@ pub struct Config {
     pub rooms: RoomPolicies,
     /// All limits.
     pub limits: Limits,
+    /// What compresses and inflates; without, no connection may agree to compression.
+    pub codecs: Option<Codecs>,
     /// What the embedding program handles itself.
     pub hooks: Hooks,
     /// Constants that shape behaviour; only tests change them.
@@ -32,7 +35,8 @@ pub struct Config {
 impl Config {
     /// What holds in each room.
     pub(crate) fn policies(&self) -> Policies {
-        let otherwise = Policy { slow: self.slow, log_bytes: self.limits.room_log_bytes };
+        let log_bytes = self.limits.room_log_bytes;
+        let otherwise = Policy { slow: self.slow, log_bytes, deflate: true };
         Policies::new(self.rooms.clone(), otherwise)
     }
 

@@ -27,11 +27,14 @@ pub enum Disconnect {
     Binary,
     /// A text message or a close reason was not UTF-8.
     BadUtf8,
+    /// A compressed message could not be inflated.
+    BadDeflate,
     /// An operator or the embedding program threw the connection out.
     Kicked,
     /// The time is over until which the client may stay, or what it may stay by was revoked.
     Expired,
-    /// A message was larger than `message_bytes`, or came in more frames than `frames_per_message`.
+    /// A message was larger than `message_bytes`, perhaps only when it was inflated, or came in more
+    /// frames than `frames_per_message`.
     TooBig,
     /// The client reads too slowly: its socket took nothing for `slow_timeout` while a room had
     /// messages for it, a room's log dropped messages that it was still to be sent, or more replies
@@ -47,7 +50,7 @@ pub enum Disconnect {
 
 impl Disconnect {
     /// How many variants there are, for counters.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// Every variant, in the order of [`Disconnect::index`].
     pub const ALL: [Disconnect; Disconnect::COUNT] = [
@@ -64,6 +67,7 @@ impl Disconnect {
         Disconnect::Rate,
         Disconnect::Capacity,
         Disconnect::Expired,
+        Disconnect::BadDeflate,
     ];
 
     /// The close code (RFC 6455 section 7.4.1); none when no client is left to read it.
@@ -74,7 +78,7 @@ impl Disconnect {
             Disconnect::Idle | Disconnect::Shutdown => 1001,
             Disconnect::Protocol => 1002,
             Disconnect::Binary => 1003,
-            Disconnect::BadUtf8 => 1007,
+            Disconnect::BadUtf8 | Disconnect::BadDeflate => 1007,
             Disconnect::Kicked | Disconnect::Rate | Disconnect::Expired => 1008,
             Disconnect::TooBig => 1009,
             Disconnect::Slow | Disconnect::Capacity => 1013,
@@ -91,6 +95,7 @@ impl Disconnect {
             Disconnect::Protocol => "protocol",
             Disconnect::Binary => "binary",
             Disconnect::BadUtf8 => "bad_utf8",
+            Disconnect::BadDeflate => "bad_deflate",
             Disconnect::Kicked => "kicked",
             Disconnect::Expired => "expired",
             Disconnect::TooBig => "too_big",
@@ -122,6 +127,7 @@ impl Disconnect {
             Disconnect::Rate => 10,
             Disconnect::Capacity => 11,
             Disconnect::Expired => 12,
+            Disconnect::BadDeflate => 13,
         }
     }
 
@@ -140,6 +146,7 @@ impl From<Violation> for Disconnect {
         match violation {
             Violation::Protocol(_) => Disconnect::Protocol,
             Violation::BadUtf8 => Disconnect::BadUtf8,
+            Violation::BadDeflate => Disconnect::BadDeflate,
             Violation::TooBig => Disconnect::TooBig,
         }
     }

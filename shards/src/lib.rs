@@ -7,6 +7,7 @@ pub mod wire;
 mod admission;
 mod close_code;
 mod config;
+mod deflate;
 mod disconnect;
 mod epoch;
 mod id;
@@ -45,6 +46,7 @@ mod wait_queue;
 pub use admission::{AddressKey, AddressTable, IDLE_MAX, Pace, Paced};
 pub use close_code::{BadCloseCode, CloseCode};
 pub use config::{Config, Hooks};
+pub use deflate::{Codecs, Deflater, Inflater, NotInflated, Window};
 pub use disconnect::{Close, Disconnect};
 pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
@@ -69,7 +71,9 @@ pub use permissions::{Permission, Permissions};
 pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
-pub use shard_stats::{Counters, MemoryCounters, ShardStats, Totals};
+pub use shard_stats::{
+    Counters, DeflateCounters, InflateCounters, MemoryCounters, ShardStats, Totals,
+};
 pub use time::Time;
 #[doc(hidden)]
 pub use tuning::Tuning;

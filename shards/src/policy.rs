@@ -32,6 +32,11 @@ pub struct RoomPolicy {
     /// Bytes of a room's log on one shard, within the bounds of
     /// [`Limits::room_log_bytes`](crate::Limits::room_log_bytes).
     pub log_bytes: Option<usize>,
+    /// Whether messages are compressed for members whose clients agree to that; by default they are.
+    ///
+    /// Not to be done where a message has both a secret and what an attacker has chosen: from the
+    /// lengths of many such messages, which encryption does not hide, the secret can be guessed (BREACH).
+    pub deflate: Option<bool>,
 }
 
 impl RoomPolicy {
@@ -43,6 +48,11 @@ impl RoomPolicy {
     /// This, and the bytes of a room's log on one shard.
     pub fn log_bytes(self, bytes: usize) -> RoomPolicy {
         RoomPolicy { log_bytes: Some(bytes), ..self }
+    }
+
+    /// This, and whether messages are compressed.
+    pub fn deflate(self, deflate: bool) -> RoomPolicy {
+        RoomPolicy { deflate: Some(deflate), ..self }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -100,6 +110,8 @@ impl RoomPolicies {
 pub(crate) struct Policy {
     pub(crate) slow: SlowPolicy,
     pub(crate) log_bytes: usize,
+    /// Messages are compressed for members that agreed to it.
+    pub(crate) deflate: bool,
 }
 
 /// What holds in each room.
@@ -118,13 +130,14 @@ impl Policies {
     pub(crate) fn of(&self, room: &RoomName) -> Policy {
         let otherwise = self.otherwise;
         if room.is_everybody() {
-            // Broadcasts are never skipped.
-            return Policy { slow: SlowPolicy::Disconnect, ..otherwise };
+            // Broadcasts are never skipped, and are not compressed: no home counts who needs it.
+            return Policy { slow: SlowPolicy::Disconnect, deflate: false, ..otherwise };
         }
         let Some(rule) = self.rules.of(room.as_str()) else { return otherwise };
         Policy {
             slow: rule.slow.unwrap_or(otherwise.slow),
             log_bytes: rule.log_bytes.unwrap_or(otherwise.log_bytes),
+            deflate: rule.deflate.unwrap_or(otherwise.deflate),
         }
     }
 }
@@ -139,24 +152,25 @@ mod tests {
         let rows = [
             ("ticker.usd", RoomPolicy::default().slow(SlowPolicy::Disconnect)),
             ("ticker.*", RoomPolicy::default().slow(SlowPolicy::Latest).log_bytes(8 << 10)),
-            ("*", RoomPolicy::default().log_bytes(1 << 20)),
+            ("*", RoomPolicy::default().log_bytes(1 << 20).deflate(false)),
             ("never", RoomPolicy::default().slow(SlowPolicy::Latest)),
         ];
         for (pattern, policy) in rows {
             rules.add(pattern, policy).unwrap();
         }
-        let otherwise = Policy { slow: SlowPolicy::Skip, log_bytes: 4 << 20 };
+        let otherwise = Policy { slow: SlowPolicy::Skip, log_bytes: 4 << 20, deflate: true };
         let policies = Policies::new(rules, otherwise);
         let of = |name: &str| {
             let policy = policies.of(&RoomName::new(name).unwrap());
-            (policy.slow, policy.log_bytes)
+            (policy.slow, policy.log_bytes, policy.deflate)
         };
-        assert_eq!(of("ticker.usd"), (SlowPolicy::Disconnect, 4 << 20));
-        assert_eq!(of("ticker.eur"), (SlowPolicy::Latest, 8 << 10));
-        assert_eq!(of("ticker."), (SlowPolicy::Skip, 1 << 20));
-        assert_eq!(of("never"), (SlowPolicy::Skip, 1 << 20));
+        assert_eq!(of("ticker.usd"), (SlowPolicy::Disconnect, 4 << 20, true));
+        assert_eq!(of("ticker.eur"), (SlowPolicy::Latest, 8 << 10, true));
+        assert_eq!(of("ticker."), (SlowPolicy::Skip, 1 << 20, false));
+        assert_eq!(of("never"), (SlowPolicy::Skip, 1 << 20, false));
         let everybody = policies.of(&RoomName::everybody());
         assert_eq!((everybody.slow, everybody.log_bytes), (SlowPolicy::Disconnect, 4 << 20));
+        assert!(!everybody.deflate);
     }
 
     #[test]

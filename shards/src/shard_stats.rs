@@ -63,6 +63,36 @@ pub struct Totals {
     pub rooms: u64,
 }
 
+/// What a home compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeflateCounters {
+    /// Messages, each once for each size of window that its members have.
+    pub messages: u64,
+    /// Bytes that they had.
+    pub bytes_before: u64,
+    /// Bytes that they were compressed to.
+    pub bytes_after: u64,
+    /// Messages of which so little was saved that they went uncompressed, counted alike.
+    pub not_worth: u64,
+    /// Messages that went uncompressed because so much was compressed in that turn, counted alike.
+    pub beyond_turn: u64,
+}
+
+/// What was inflated of what clients sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InflateCounters {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes that they were compressed to.
+    pub bytes_before: u64,
+    /// Bytes that they had then.
+    pub bytes_after: u64,
+    /// Messages that were corrupt or too large, so that their connection was closed.
+    pub refused: u64,
+}
+
 /// What a shard has done since it started.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -107,6 +137,12 @@ pub struct Counters {
     pub refused_as_revoked: u64,
     /// What was refused, held back or given up because memory was short.
     pub memory: MemoryCounters,
+    /// What was compressed here.
+    pub deflated: DeflateCounters,
+    /// What was inflated here.
+    pub inflated: InflateCounters,
+    /// Connections whose client agreed to compression.
+    pub opened_with_deflate: u64,
     /// Connections opened.
     pub opened: u64,
     /// Connections ended, by [`Disconnect::index`].

@@ -18,6 +18,12 @@ pub struct Tuning {
     /// Bytes of rooms' messages that one send carries, give or take one iovec, so that no send takes
     /// much longer than a quantum may. At least 1.
     pub send_bytes: usize,
+    /// Bytes that messages of clients are inflated to in one turn, give or take one message: they and
+    /// what is done with them take some 500 µs. At least 1.
+    pub inflated_bytes: usize,
+    /// Bytes of rooms' messages that are compressed in one turn, give or take one message: JSON takes
+    /// some 4 µs per KiB, noise 12. Further ones go as they are.
+    pub deflated_bytes: usize,
     /// Iovecs of one send; the kernel takes at most 1,024 (`IOV_MAX`). At least
     /// 3, since the direct outbox takes up to `DIRECT_IOVECS`.
     pub send_iovecs: usize,
@@ -56,6 +62,8 @@ impl Tuning {
         quantum_members: 4096,
         quantum_bytes: 1 << 20,
         send_bytes: 512 << 10,
+        inflated_bytes: 256 << 10,
+        deflated_bytes: 256 << 10,
         send_iovecs: 256,
         rooms_along: 32,
         copy_bytes: 16 << 10,
@@ -71,7 +79,8 @@ impl Tuning {
             self.quantum_sends >= 1 && self.quantum_members >= 1,
             "a quantum gets on: {self:?}"
         );
-        assert!(self.quantum_bytes >= 1 && self.send_bytes >= 1, "a byte at a time: {self:?}");
+        let bytes = [self.quantum_bytes as usize, self.send_bytes, self.inflated_bytes];
+        assert!(bytes.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");
         assert!(self.send_iovecs > DIRECT_IOVECS, "a send carries a room's messages: {self:?}");
         assert!(self.copy_bytes <= self.large_chunk_bytes, "a copy fits a chunk: {self:?}");
     }

@@ -4,14 +4,15 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use corecast_shards::wire::{Decoder, Incoming};
+use corecast_shards::wire::{Decoder, Incoming, MessageRules};
 use tungstenite::handshake::derive_accept_key;
 
 use super::message::{self, FloorCommand};
 use super::room::FloorCounters;
 
-/// The longest message that a client may send.
-const MESSAGE_MAX: usize = 1 << 20;
+/// What a client may send.
+const RULES: MessageRules =
+    MessageRules { bytes_max: 1 << 20, frames_max: usize::MAX, deflate: false };
 
 /// One connection. Its socket blocks: it is read once whenever epoll says that there is something.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Client {
             return !is_head(head) || self.greet(counters);
         }
         while !input.is_empty() {
-            match self.decoder.decode(input, MESSAGE_MAX, usize::MAX) {
+            match self.decoder.decode(input, RULES) {
                 Ok((_, None)) => break,
                 Ok((_, Some(Incoming::Close(_)))) | Err(_) => return false,
                 Ok((consumed, Some(incoming))) => {

@@ -1,6 +1,9 @@
 //! Frames as a client sends them, decoded.
 
-use corecast_shards::wire::{Decoder, Incoming, Opcode, push_client_frame};
+use corecast_shards::wire::{Decoder, Incoming, MessageRules, Opcode, push_client_frame};
+
+const RULES: MessageRules =
+    MessageRules { bytes_max: 1 << 20, frames_max: usize::MAX, deflate: false };
 
 /// Bytes that a socket gave in one read: whole frames, one behind the other.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ impl Frames {
     pub fn decode(&mut self) -> usize {
         let mut input = &mut self.bytes[..];
         let mut bytes = 0;
-        while let Ok((consumed, Some(incoming))) = self.decoder.decode(input, 1 << 20, usize::MAX) {
+        while let Ok((consumed, Some(incoming))) = self.decoder.decode(input, RULES) {
             if let Incoming::Text(text) = incoming {
                 bytes += text.len();
             }

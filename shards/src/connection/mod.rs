@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::connection::behind::BehindList;
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
+use crate::deflate::Window;
 use crate::disconnect::Disconnect;
 use crate::format::Format;
 use crate::id::ShardId;
@@ -33,6 +34,8 @@ pub(crate) struct Connection {
     phase: Phase,
     /// What its client reads.
     pub(crate) format: Format,
+    /// The window of its client, if that agreed to compression.
+    pub(crate) deflate: Option<Window>,
     write_state: WriteState,
     /// Its socket blocked or failed, and it has not caught up since.
     pub(crate) slow: bool,
@@ -144,6 +147,8 @@ pub(crate) enum Wait {
     Replies,
     /// A handler of the program is at work on its last message.
     Handler,
+    /// So much was inflated in this turn that it goes on in the next one.
+    Turn,
     /// A send is under way, after which the reply would come at an unknown point.
     Begun,
     /// Nothing any more: it is handled when the event ends.
@@ -159,6 +164,7 @@ impl Connection {
             generation,
             phase: Phase::Vacant,
             format: Format::Native,
+            deflate: None,
             write_state: WriteState::Idle,
             slow: false,
             slow_timer: false,
@@ -214,9 +220,10 @@ impl Connection {
     }
 
     /// Vacant to Open.
-    pub(crate) fn open(&mut self, format: Format, now: Time) {
+    pub(crate) fn open(&mut self, format: Format, deflate: Option<Window>, now: Time) {
         assert_eq!(self.phase, Phase::Vacant, "a slot has one occupant");
-        (self.phase, self.format, self.last_received) = (Phase::Open, format, now);
+        (self.phase, self.format, self.deflate) = (Phase::Open, format, deflate);
+        self.last_received = now;
     }
 
     /// Open to Finishing, or another reason for that.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Encoding, Placed, RoomMessage};
+use super::encoding::Encoding;
 
 /// One message of a room, encoded: a frame for each encoding that a member needs. From here on their
 /// bytes never change.
@@ -12,6 +12,10 @@ pub struct Frames([Option<Arc<[u8]>>; Encoding::COUNT]);
 impl Frames {
     pub(crate) fn get(&self, encoding: Encoding) -> Option<&Arc<[u8]>> {
         self.0[encoding.index()].as_ref()
+    }
+
+    pub(super) fn set(&mut self, encoding: Encoding, frame: Arc<[u8]>) {
+        self.0[encoding.index()] = Some(frame);
     }
 
     /// The frames of these encodings, shared.
@@ -47,36 +51,6 @@ impl Frames {
     pub(crate) fn and(mut self, encoding: Encoding, bytes: &[u8]) -> Frames {
         self.0[encoding.index()] = Some(Arc::from(bytes));
         self
-    }
-}
-
-/// Encodes messages, each once per encoding.
-#[derive(Debug, Default)]
-pub(crate) struct Encoder {
-    /// Where a frame is built until its length is known, so that memory of that length is taken once.
-    scratch: Vec<u8>,
-}
-
-/// What the scratch may keep between two messages.
-const SCRATCH_BYTES_KEPT: usize = 64 << 10;
-
-impl Encoder {
-    pub(crate) fn encode(
-        &mut self,
-        message: &RoomMessage,
-        placed: &Placed<'_>,
-        wanted: Encodings,
-    ) -> Frames {
-        let mut frames = Frames::default();
-        for encoding in wanted.iter() {
-            self.scratch.clear();
-            let from = encoding.push_message(message, placed, &mut self.scratch);
-            frames.0[encoding.index()] = Some(Arc::from(&self.scratch[from..]));
-        }
-        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
-            self.scratch = Vec::new();
-        }
-        frames
     }
 }
 

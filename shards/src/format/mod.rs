@@ -1,7 +1,7 @@
 //! How facts become bytes on a connection's wire.
 //!
 //! A *format* is what a client reads. An *encoding* is how the messages of rooms become bytes; native
-//! and verbatim share one.
+//! and verbatim share one, and where their clients agree to compression, one for each size of window.
 //!
 //! To a home travels a [`RoomMessage`], in no format; the home encodes it, once for each
 //! [`Encoding`] that a member needs. What one connection is sent is a [`Fact`] until its own shard
@@ -11,6 +11,9 @@
 //! A new format over WebSocket is one more file here and its lines in this one. A new kind of
 //! connection has its begin in `shard/open.rs` besides.
 
+mod compression;
+mod encoder;
+mod encoding;
 mod fact;
 mod frames;
 mod json;
@@ -19,13 +22,18 @@ mod native;
 mod sse;
 mod verbatim;
 
+pub(crate) use compression::Compression;
+pub(crate) use encoder::Encoder;
+pub use encoding::Encoding;
 pub(crate) use fact::{Fact, GapReason, Refusal, Welcome};
 pub use fact::{Joined, Reply};
 pub use frames::Frames;
-pub(crate) use frames::{Encoder, EncodingCounts, Encodings};
+pub(crate) use frames::{EncodingCounts, Encodings};
 pub(crate) use message::Placed;
 pub use message::RoomMessage;
 pub use native::{event_frame, reply_frame};
+
+use crate::deflate::Window;
 
 /// What a connection's client reads, from its begin to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +47,14 @@ pub enum Format {
     Sse,
 }
 
-/// How the messages of rooms are encoded. Formats that differ only in their replies share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Frames of RFC 6455.
-    WebSocket,
-    /// Events of the WHATWG's HTML standard, each a chunk of HTTP/1.1 (RFC 9112 section 7.1).
-    Sse,
-}
-
 impl Format {
-    /// How this format's connections get the messages of rooms.
-    pub(crate) const fn encoding(self) -> Encoding {
-        match self {
-            Format::Native | Format::Verbatim => Encoding::WebSocket,
-            Format::Sse => Encoding::Sse,
+    /// How this format's connections get the messages of rooms, and without a window their own bytes,
+    /// which are never compressed.
+    pub(crate) const fn encoding(self, deflate: Option<Window>) -> Encoding {
+        match (self, deflate) {
+            (Format::Native | Format::Verbatim, None) => Encoding::WebSocket,
+            (Format::Native | Format::Verbatim, Some(window)) => Encoding::deflated(window),
+            (Format::Sse, _) => Encoding::Sse,
         }
     }
 
@@ -115,43 +116,5 @@ impl Format {
         let mut chunk = Vec::with_capacity(payload.len() + 16);
         sse::push_chunk(&mut chunk, payload);
         chunk
-    }
-}
-
-impl Encoding {
-    pub(crate) const COUNT: usize = 2;
-
-    const ALL: [Encoding; Encoding::COUNT] = [Encoding::WebSocket, Encoding::Sse];
-
-    /// Those in which connections get broadcasts.
-    pub(crate) const OF_BROADCASTS: [Encoding; 1] = [Encoding::WebSocket];
-
-    const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// Appends a room's message to `out`, which ends with the message. Returns where that begins.
-    fn push_message(self, message: &RoomMessage, placed: &Placed<'_>, out: &mut Vec<u8>) -> usize {
-        match self {
-            Encoding::WebSocket => native::push_message(message, placed, out),
-            Encoding::Sse => sse::push_message(message, placed, out),
-        }
-    }
-
-    /// The length of the frame that these bytes begin with; none while its length is not known.
-    pub(crate) fn frame_len(self, bytes: &[u8]) -> Option<usize> {
-        match self {
-            Encoding::WebSocket => crate::wire::server_frame_len(bytes),
-            Encoding::Sse => sse::frame_len(bytes),
-        }
-    }
-
-    /// The length of the head, without which no other frame means anything, if these bytes begin
-    /// with one.
-    pub(crate) fn head_len(self, bytes: &[u8]) -> usize {
-        match self {
-            Encoding::WebSocket => 0,
-            Encoding::Sse => sse::head_len(bytes),
-        }
     }
 }

@@ -3,13 +3,17 @@
 mod rooms;
 
 use crate::config::Config;
-use crate::format::{Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage};
+use crate::deflate::Codecs;
+use crate::format::{
+    Compression, Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage,
+};
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{
     Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomInfo, ToHome,
 };
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
+use crate::shard_stats::DeflateCounters;
 use crate::time::Time;
 use rooms::{HomeRooms, IdleTtl};
 
@@ -40,7 +44,10 @@ impl Home {
         }
         let rooms_max = share(config.limits.lingering_rooms, id, config.shards);
         let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max, is_short: false };
-        let encoder = Encoder::default();
+        let (least, per_turn) = (config.limits.deflate_min, config.tuning.deflated_bytes);
+        let new = |codecs: Codecs| Compression::new((codecs.deflater)(), least, per_turn);
+        let compression = config.codecs.map(new);
+        let encoder = Encoder::new(compression);
         let rooms_max = config.limits.total_rooms;
         Home {
             rooms,
@@ -205,8 +212,9 @@ impl Home {
         self.ttl.is_short = is_short;
     }
 
-    /// Ends the rooms that have been without members for their time to live.
+    /// A turn begins. Ends the rooms that have been without members for their time to live.
     pub(crate) fn on_time(&mut self, now: Time) {
+        self.encoder.begin_turn();
         self.rooms.on_time(now);
     }
 
@@ -229,9 +237,14 @@ impl Home {
         self.rooms.count() as u64
     }
 
-    /// Bytes of all rooms that live here.
+    /// Bytes of all rooms that live here, and of what compresses their messages.
     pub(crate) fn bytes(&self) -> usize {
-        self.rooms.bytes()
+        self.rooms.bytes() + self.encoder.heap_bytes()
+    }
+
+    /// What was compressed here.
+    pub(crate) fn deflate_counters(&self) -> DeflateCounters {
+        self.encoder.deflate_counters()
     }
 
     /// How many rooms are paused.

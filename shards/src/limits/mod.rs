@@ -107,6 +107,15 @@ limits! {
         what: "Size of one message or HTTP body",
         beyond: "close 1009 before buffering, or status 413",
     }
+    deflate_min: Bytes {
+        flag: "deflate-min",
+        default: 256,
+        bounds: 0 => DEFLATED_MAX,
+        what: "Size from which on messages of rooms are compressed",
+        beyond: "compressed once for all members whose clients agree to it, if a tenth is saved",
+        more: "Messages above 64 KiB and broadcasts are not compressed. `--deflate off` has the server \
+               agree with no client.",
+    }
     head_bytes: Bytes {
         flag: "max-head",
         default: 16 << 10,
@@ -429,6 +438,9 @@ pub const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// The highest limit per second: so the arithmetic of rates never saturates within a minute.
 pub const RATE_MAX: usize = 1 << 30;
+
+/// Larger messages go uncompressed: a shard does nothing else while it compresses one.
+pub(crate) const DEFLATED_MAX: usize = 64 << 10;
 
 /// Bytes of a request's head at most: it is put together in the shard's read buffer.
 pub const HEAD_BYTES_MAX: usize = 32 << 10;

@@ -228,6 +228,7 @@ fn check_queues(host: &Host, slot: Slot, connection: &Connection) {
         Some(Wait::Capacity(home)) => host.outboxes.waiting(*home),
         Some(Wait::Paused(room)) => &host.paused_rooms[&**room],
         Some(Wait::Memory) => &host.pressure.publishers,
+        Some(Wait::Turn) => &host.queues.to_inflate,
         _ => return,
     };
     let entries = queue.ids().filter(|other| **other == id).count();

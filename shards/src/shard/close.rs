@@ -115,7 +115,7 @@ impl Host {
         self.directory.change_direct(slot, |direct| {
             let Some(code) = code else { return *direct = None };
             let direct = direct.get_or_insert_default();
-            direct.keep_frame_in_progress(format.encoding());
+            direct.keep_frame_in_progress(format.encoding(None));
             direct.queue().extend(head.into_iter().flatten());
             let words = words.unwrap_or_else(|| reason.reason(random).into());
             format.push_reply(&Fact::Close { code, reason: &words }, direct.queue());

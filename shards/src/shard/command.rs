@@ -11,12 +11,12 @@ use crate::connection::inbound::{Errand, Pending, What};
 use crate::connection::{Flow, MembershipState, Wait};
 use crate::disconnect::Disconnect;
 use crate::envelope::{Command, Envelope, ErrorCode};
-use crate::format::{Fact, Refusal, Reply, RoomMessage};
+use crate::format::{Encoding, Fact, Refusal, Reply, RoomMessage};
 use crate::handler::{AskedCommand, Call, CallKind, Message, Refresh};
 use crate::identity::Identity;
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
 use crate::permissions::{Permissions, Ruling};
-use crate::place::Slot;
+use crate::place::{MembershipIndex, Slot};
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
 
@@ -203,7 +203,8 @@ impl Intake<'_> {
         let change_id = self.0.directory[slot].next_change_id();
         self.0.directory.begin_join(slot, &room, change_id);
         let conn = self.0.directory.id(slot);
-        let encoding = self.0.directory[slot].format.encoding();
+        let at = self.0.directory.membership(slot, room.as_str()).expect("it was just listed");
+        let encoding = self.encoding(slot, at);
         let message = ToHome::Join { room, conn, encoding, change_id, requester, since, again };
         self.0.outboxes.push_to_home(home, message);
     }
@@ -215,10 +216,14 @@ impl Intake<'_> {
         let membership = &mut self.0.directory[slot].memberships[at];
         membership.begin_change(MembershipState::Leaving, change_id);
         let request = Some(LeaveRequest { change_id, requester });
-        let encoding = self.0.directory[slot].format.encoding();
+        let encoding = self.encoding(slot, at);
         let conn = self.0.directory.id(slot);
         let message = ToHome::Leave { room, conn, encoding, request };
         self.0.outboxes.push_to_home(home, message);
+    }
+
+    fn encoding(&self, slot: Slot, at: MembershipIndex) -> Encoding {
+        self.0.directory.encoding(slot, self.0.directory[slot].memberships[at].room)
     }
 
     fn push_publish(

@@ -41,9 +41,9 @@ pub(super) fn send_deferred(outboxes: &mut Outboxes, directory: &mut Directory) 
 fn send_leave(outboxes: &mut Outboxes, directory: &mut Directory, home: ShardId) -> bool {
     let Some((conn, key)) = outboxes.next_deferred_leave(home) else { return false };
     let room = directory[key].name.clone();
-    directory.rooms.unrefer(key);
     let slot = directory.find(conn).expect("a slot is kept while a leave is deferred");
-    let encoding = directory[slot].format.encoding();
+    let encoding = directory.encoding(slot, key);
+    directory.rooms.unrefer(key);
     outboxes.push_to_home(home, ToHome::Leave { room, conn, encoding, request: None });
     directory[slot].deferred_leaves -= 1;
     directory.vacate(slot);

@@ -5,6 +5,7 @@ use std::ops::{Index, IndexMut};
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Flow, Membership, MembershipState, Phase, Wait, WriteState};
+use crate::format::Encoding;
 use crate::id::{ConnId, ShardId};
 use crate::place::{MembershipIndex, Slot};
 use crate::room::table::{EVERYBODY, RoomKey, Rooms};
@@ -87,7 +88,7 @@ impl Directory {
         let key = self.rooms.refer(&RoomName::everybody());
         assert_eq!(key, EVERYBODY, "the room of everybody came first");
         let next = self.rooms[EVERYBODY].next_offset();
-        let encoding = self.connections[slot].format.encoding();
+        let encoding = self.encoding(slot, EVERYBODY);
         let (room, pool) = self.rooms.with_pool(EVERYBODY);
         let member = room.add(slot, MembershipIndex::default(), encoding, next, pool);
         let membership = Membership::new(EVERYBODY, Some(member), 0);
@@ -104,6 +105,13 @@ impl Directory {
         self.entries
     }
 
+    /// How a connection gets the messages of a room.
+    pub(super) fn encoding(&self, slot: Slot, key: RoomKey) -> Encoding {
+        let connection = &self.connections[slot];
+        let deflate = connection.deflate.filter(|_| self.rooms[key].policy.deflate);
+        connection.format.encoding(deflate)
+    }
+
     /// Enters the room in the connection's list, as one that it joins, or joins again.
     pub(super) fn begin_join(&mut self, slot: Slot, room: &RoomName, change_id: u32) {
         if let Some(at) = self.membership(slot, room.as_str()) {
@@ -118,7 +126,7 @@ impl Directory {
 
     /// Enters the connection in the room's list: its next message has offset `next`.
     pub(super) fn list(&mut self, slot: Slot, at: MembershipIndex, next: u64) {
-        let encoding = self.connections[slot].format.encoding();
+        let encoding = self.encoding(slot, self.connections[slot].memberships[at].room);
         let membership = &mut self.connections[slot].memberships[at];
         debug_assert!(membership.listed().is_none(), "a room lists a connection once");
         let (room, pool) = self.rooms.with_pool(membership.room);

@@ -7,6 +7,7 @@ use super::close_texts::CloseTexts;
 use super::directory::Directory;
 use super::fanout::Fanout;
 use super::heads::Heads;
+use super::inflate::Inflation;
 use super::outputs::Outputs;
 use super::pressure_state::Pressure;
 use crate::config::Config;
@@ -57,6 +58,7 @@ pub(super) struct Host {
     pub(super) joins_after_send: BTreeMap<ConnId, Vec<FromHome>>,
     /// For the next connection that receives bytes and has none of its own.
     pub(super) spare_inbound: Option<Box<Inbound>>,
+    pub(super) inflation: Inflation,
     /// False once commands are read no longer, because the server drains.
     pub(super) reading: bool,
     pub(super) open_connections: u64,
@@ -76,6 +78,8 @@ pub(super) struct Queues {
     pub(super) ready: VecDeque<Slot>,
     /// Connections whose reason to wait is over.
     pub(super) to_resume: VecDeque<ConnId>,
+    /// Connections that go on in the next turn, because much was inflated in this one.
+    pub(super) to_inflate: WaitQueue,
     /// Homes of rooms that were resumed: connections that wait for capacity there may go on.
     pub(super) homes_to_resume: VecDeque<ShardId>,
     /// Connections whose end is decided.
@@ -84,9 +88,10 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn are_empty(&self) -> bool {
-        let Queues { ready, to_resume, homes_to_resume, to_close } = self;
+        let Queues { ready, to_resume, to_inflate, homes_to_resume, to_close } = self;
         ready.is_empty()
             && to_resume.is_empty()
+            && to_inflate.is_empty()
             && homes_to_resume.is_empty()
             && to_close.is_empty()
     }
@@ -134,6 +139,7 @@ impl Host {
             outputs: Outputs::default(),
             joins_after_send: BTreeMap::new(),
             spare_inbound: None,
+            inflation: Inflation::new(config.codecs),
             reading: true,
             open_connections: 0,
             of_others: Totals::default(),

@@ -9,7 +9,7 @@ use crate::format::Fact;
 use crate::id::ShardId;
 use crate::place::Slot;
 use crate::timers::Timer;
-use crate::wire::Incoming;
+use crate::wire::{Incoming, MessageRules};
 
 /// Whether a message was handled, or why it waits, and what is left of it to be handled.
 pub(super) type Processed = Result<(), (Wait, Pending)>;
@@ -123,36 +123,39 @@ impl Intake<'_> {
     /// Handles message after message until the bytes are used up, one must wait, or the connection
     /// is to end. Returns how many of the bytes were used.
     fn decode(&mut self, slot: Slot, inbound: &mut Inbound, mut bytes: &mut [u8]) -> usize {
-        let (len, limits) = (bytes.len(), &self.0.config.limits);
-        let (message_max, frames_max) = (limits.message_bytes, limits.frames_per_message);
+        let (len, rules) = (bytes.len(), self.rules(slot));
         while self.0.directory[slot].is_open() && self.0.directory[slot].wait().is_none() {
-            let (used, incoming) = match inbound.decoder.decode(bytes, message_max, frames_max) {
+            if rules.deflate && !bytes.is_empty() && !self.may_inflate() {
+                // Only the time from now on is one in which it is not heard.
+                self.0.rates.count_input(slot.number(), 0, 0, self.0.now);
+                self.begin_wait(slot, Wait::Turn);
+                break;
+            }
+            let inflation = &mut self.0.inflation;
+            let mut buffer = inflation.lend();
+            let decoded = inbound.decoder.decode(bytes, rules).and_then(|(used, incoming)| {
+                Ok((used, inflation.inflate(used, incoming, rules.bytes_max, &mut buffer)?))
+            });
+            let (used, (incoming, weight)) = match decoded {
                 Ok(decoded) => decoded,
                 Err(violation) => {
                     self.0.schedule_close(slot, violation.into());
                     return len;
                 }
             };
-            let messages = u32::from(incoming.is_some());
-            let excess = self.0.rates.count_input(slot.number(), used, messages, self.0.now);
-            if excess.is_some_and(|excess| excess.closes) {
-                self.0.schedule_close(slot, Disconnect::Rate);
-                return len;
-            }
-            let Some(incoming) = incoming else {
-                self.watch_message(slot, inbound);
+            let handled = self.handle_paced(slot, incoming, weight);
+            self.0.inflation.keep(buffer);
+            let Some(processed) = handled else {
+                if self.0.directory[slot].is_open() {
+                    self.watch_message(slot, inbound);
+                }
                 return len;
             };
-            let handled = match excess {
-                None => self.handle(slot, incoming),
-                Some(excess) => self.handle_excess(slot, incoming, excess),
-            };
-            let waits = handled.err();
             bytes = &mut bytes[used..];
             if inbound.decoder.is_idle() {
                 inbound.begun = None;
             }
-            if let Some((wait, pending)) = waits {
+            if let Err((wait, pending)) = processed {
                 inbound.pending = Some(pending);
                 self.begin_wait(slot, wait);
             }
@@ -160,8 +163,58 @@ impl Intake<'_> {
         len - bytes.len()
     }
 
+    fn may_inflate(&self) -> bool {
+        self.0.inflation.is_left(self.0.config.tuning.inflated_bytes)
+    }
+
+    /// A turn begins: takes up the connections that wait for that, as far as it goes.
+    pub(super) fn resume_inflating(&mut self) {
+        self.0.inflation.begin_turn();
+        while self.may_inflate()
+            && let Some(id) = self.0.queues.to_inflate.pop()
+        {
+            if let Some(slot) = self.0.directory.find(id)
+                && self.0.directory[slot].wait() == Some(&Wait::Turn)
+            {
+                self.resume(slot);
+            }
+        }
+    }
+
+    /// Handles what came, if it comes no faster than it may; none when nothing more can be done, because
+    /// no message is whole or the connection is to end.
+    fn handle_paced(
+        &mut self,
+        slot: Slot,
+        incoming: Option<Incoming<'_>>,
+        weight: usize,
+    ) -> Option<Processed> {
+        let messages = u32::from(incoming.is_some());
+        let excess = self.0.rates.count_input(slot.number(), weight, messages, self.0.now);
+        if excess.is_some_and(|excess| excess.closes) {
+            self.0.schedule_close(slot, Disconnect::Rate);
+            return None;
+        }
+        let incoming = incoming?;
+        Some(match excess {
+            None => self.handle(slot, incoming),
+            Some(excess) => self.handle_excess(slot, incoming, excess),
+        })
+    }
+
+    /// What the messages of a connection may be.
+    fn rules(&self, slot: Slot) -> MessageRules {
+        let limits = &self.0.config.limits;
+        MessageRules {
+            bytes_max: limits.message_bytes,
+            frames_max: limits.frames_per_message,
+            deflate: self.0.directory[slot].deflate.is_some(),
+        }
+    }
+
     pub(super) fn handle(&mut self, slot: Slot, incoming: Incoming<'_>) -> Processed {
         match incoming {
+            Incoming::Deflated { .. } => unreachable!("a message is inflated before it is handled"),
             Incoming::Text(text) => self.handle_text(slot, text),
             Incoming::Binary(bytes) => self.handle_binary(slot, bytes),
             Incoming::Ping(payload) => self.handle_ping(slot, payload),
@@ -225,6 +278,7 @@ impl Intake<'_> {
                 self.0.counters.memory.publishes_paused += 1;
                 self.0.pressure.publishers.push(id);
             }
+            Wait::Turn => self.0.queues.to_inflate.push(id),
             Wait::Change(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
         }
         self.0.directory.set_wait(slot, Some(wait));

@@ -46,7 +46,9 @@ impl Host {
         let of_clients = self.clients.bytes() + self.rates.bytes() + self.heads.bytes();
         MemoryUse {
             connections: connections.bytes() + self.timers.bytes() + of_clients,
-            inbound: connections.inbound_bytes() + self.spare_inbound.heap_bytes(),
+            inbound: connections.inbound_bytes()
+                + self.spare_inbound.heap_bytes()
+                + self.inflation.heap_bytes(),
             direct: connections.direct_bytes(),
             rooms: rooms.bytes(),
             logs: rooms.pool.bytes(),

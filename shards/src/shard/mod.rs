@@ -17,6 +17,7 @@ mod from_home;
 mod hang_up;
 mod heads;
 mod host;
+mod inflate;
 mod intake;
 mod membership;
 mod memory;

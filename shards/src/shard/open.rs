@@ -8,6 +8,7 @@ use super::intake::Intake;
 use super::opening::Opening;
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, What};
+use crate::deflate::Window;
 use crate::disconnect::Disconnect;
 use crate::format::{Fact, Format, Welcome};
 use crate::handler::{Call, CallKind};
@@ -27,7 +28,8 @@ impl Shard {
     ///
     /// # Panics
     ///
-    /// With [`Format::Sse`]: that is what [`open_event_stream`](Shard::open_event_stream) is for.
+    /// With [`Format::Sse`]: that is what [`open_event_stream`](Shard::open_event_stream) is for. With a
+    /// window, where the shard has no codecs.
     pub fn open(&mut self, opening: Opening) -> ConnId {
         self.host.open(opening)
     }
@@ -68,9 +70,14 @@ impl Shard {
 impl Host {
     /// The handshake of a WebSocket connection is done.
     pub(super) fn open(&mut self, opening: Opening) -> ConnId {
-        let Opening { permissions, identity, format } = opening;
+        let Opening { permissions, identity, format, deflate } = opening;
         assert!(!format.has_head(), "an event stream has a room and a head");
-        let slot = self.new_connection(format);
+        assert!(
+            deflate.is_none() || self.inflation.is_there(),
+            "a shard inflates what was agreed to"
+        );
+        let slot = self.new_connection(format, deflate);
+        self.counters.opened_with_deflate += u64::from(deflate.is_some());
         self.directory[slot].permissions = Some(permissions);
         let id = self.directory.id(slot);
         self.directory.join_everybody(slot);
@@ -87,7 +94,7 @@ impl Host {
 
     /// An event stream is granted, which begins with this head. The caller has it join its room.
     pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
-        let slot = self.new_connection(Format::Sse);
+        let slot = self.new_connection(Format::Sse, None);
         self.heads.keep(slot, head);
         slot
     }
@@ -103,9 +110,9 @@ impl Host {
         }
     }
 
-    fn new_connection(&mut self, format: Format) -> Slot {
+    fn new_connection(&mut self, format: Format, deflate: Option<Window>) -> Slot {
         let slot = self.directory.connections.claim(&mut self.rng);
-        self.directory[slot].open(format, self.now);
+        self.directory[slot].open(format, deflate, self.now);
         self.rates.open(slot.number(), self.now);
         self.open_connections += 1;
         self.counters.opened += 1;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::deflate::Window;
 use crate::format::Format;
 use crate::identity::Identity;
 use crate::permissions::Permissions;
@@ -17,10 +18,18 @@ pub struct Opening {
     pub identity: Option<Arc<Identity>>,
     /// What its client reads.
     pub format: Format,
+    /// The window of its client, if that agreed to compression (RFC 7692). A shard without
+    /// [`codecs`](crate::Config::codecs) takes none.
+    pub deflate: Option<Window>,
 }
 
 impl Default for Opening {
     fn default() -> Opening {
-        Opening { permissions: Arc::default(), identity: None, format: Format::Native }
+        Opening {
+            permissions: Arc::default(),
+            identity: None,
+            format: Format::Native,
+            deflate: None,
+        }
     }
 }

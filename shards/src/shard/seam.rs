@@ -140,15 +140,17 @@ impl Shard {
 
     /// Command: begins the next quantum. It serves the rooms that are in the queue now, in order and
     /// each at most once, until its budget is used up. Connections whose end was decided during the
-    /// last quantum are taken out of their rooms first.
+    /// last quantum are taken out of their rooms first, and connections are taken up that sent what was
+    /// too much to inflate in one turn.
     pub fn begin_quantum(&mut self) {
+        Intake(&mut self.host).resume_inflating();
         self.finish_event();
         let Host { fanout, config, counters, directory, .. } = &mut self.host;
         fanout.begin_quantum(&config.tuning, counters.offered, &mut directory.rooms);
     }
 
     /// Whether a quantum has something to do: a room needs a pass, a connection has direct frames or
-    /// is writable again, or one is to leave its rooms.
+    /// is writable again, one is to leave its rooms, or one goes on that had too much to inflate.
     pub fn has_sends(&self) -> bool {
         self.host.fanout.has_work() || !self.host.queues.are_empty()
     }

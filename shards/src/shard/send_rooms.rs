@@ -115,7 +115,7 @@ impl Directory {
     /// Takes what was taken off the direct outbox. Returns how many bytes were not its own, and whether
     /// everything that it offered was taken.
     fn consume_direct(&mut self, slot: Slot, taken: usize) -> (usize, bool) {
-        let encoding = self[slot].format.encoding();
+        let encoding = self[slot].format.encoding(None);
         self.change_direct(slot, |direct| {
             let Some(direct) = direct else { return (taken, true) };
             let left = direct.consume(taken, encoding);

@@ -30,7 +30,9 @@ impl Shard {
     pub fn counters(&self) -> Counters {
         let (mesh_sent, _) = self.mesh_counts();
         let refused_as_revoked = self.host.clients.refused();
-        Counters { mesh_sent, refused_as_revoked, ..self.host.counters.clone() }
+        let (deflated, inflated) = (self.home.deflate_counters(), self.host.inflation.counters);
+        let counters = self.host.counters.clone();
+        Counters { mesh_sent, refused_as_revoked, deflated, inflated, ..counters }
     }
 
     /// Bytes of the messages in all room logs.

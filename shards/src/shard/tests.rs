@@ -4,6 +4,7 @@ mod access;
 mod asked;
 mod closing;
 mod debts;
+mod deflate;
 mod direct;
 mod events;
 mod held;

@@ -33,6 +33,7 @@ impl Host {
                 self.paused_rooms.get_mut(&**room).into_iter().for_each(|queue| queue.leave(waits));
             }
             Wait::Memory => self.pressure.publishers.leave(waits),
+            Wait::Turn => self.queues.to_inflate.leave(waits),
             Wait::Change(_) | Wait::Replies | Wait::Handler | Wait::Begun | Wait::Over => {}
         }
         true

@@ -19,13 +19,16 @@ pub(super) struct Assembly {
 enum Payload {
     Text(Utf8),
     Bytes(Vec<u8>),
+    /// Of a compressed message, whose text can only be judged when it is inflated.
+    Deflated(Vec<u8>),
 }
 
 impl Assembly {
     /// An empty one, for a payload whose first frame has this opcode; allocates nothing.
-    pub(super) fn new(opcode: Opcode) -> Assembly {
+    pub(super) fn new(opcode: Opcode, compressed: bool) -> Assembly {
         debug_assert!(opcode != Opcode::Continuation, "a continuation starts nothing");
         let payload = match opcode {
+            _ if compressed => Payload::Deflated(Vec::new()),
             Opcode::Text => Payload::Text(Utf8::default()),
             _ => Payload::Bytes(Vec::new()),
         };
@@ -36,7 +39,9 @@ impl Assembly {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         match &mut self.payload {
             Payload::Text(text) => text.push(bytes)?,
-            Payload::Bytes(payload) => payload.extend_from_slice(bytes),
+            Payload::Bytes(payload) | Payload::Deflated(payload) => {
+                payload.extend_from_slice(bytes)
+            }
         }
         Ok(())
     }
@@ -45,7 +50,7 @@ impl Assembly {
     pub(super) fn len(&self) -> usize {
         match &self.payload {
             Payload::Text(text) => text.len(),
-            Payload::Bytes(bytes) => bytes.len(),
+            Payload::Bytes(bytes) | Payload::Deflated(bytes) => bytes.len(),
         }
     }
 
@@ -53,8 +58,13 @@ impl Assembly {
     pub(super) fn capacity(&self) -> usize {
         match &self.payload {
             Payload::Text(text) => text.capacity(),
-            Payload::Bytes(bytes) => bytes.capacity(),
+            Payload::Bytes(bytes) | Payload::Deflated(bytes) => bytes.capacity(),
         }
+    }
+
+    /// Whether its message is compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        matches!(self.payload, Payload::Deflated(_))
     }
 
     /// What was pushed, as the whole it has become.
@@ -62,6 +72,7 @@ impl Assembly {
         match &self.payload {
             Payload::Text(text) => Ok(Incoming::Text(text.finish()?)),
             Payload::Bytes(bytes) => Incoming::whole(self.opcode, bytes),
+            Payload::Deflated(bytes) => Ok(Incoming::deflated(self.opcode, bytes)),
         }
     }
 }
@@ -73,7 +84,7 @@ mod tests {
     #[test]
     fn pieces_become_what_they_were_begun_as() {
         let check = |opcode, pieces: &[&[u8]], expected| {
-            let mut assembly = Assembly::new(opcode);
+            let mut assembly = Assembly::new(opcode, false);
             for piece in pieces {
                 assert_eq!(assembly.push(piece), Ok(()), "{opcode:?} {pieces:x?}");
             }
@@ -90,8 +101,18 @@ mod tests {
     }
 
     #[test]
+    fn compressed_text_is_not_judged_before_it_is_inflated() {
+        let mut assembly = Assembly::new(Opcode::Text, true);
+        assert_eq!(assembly.push(b"\xff"), Ok(()));
+        assert_eq!(assembly.push(b"\xfe"), Ok(()));
+        assert_eq!((assembly.len(), assembly.is_compressed()), (2, true));
+        let expected = Incoming::Deflated { is_text: true, payload: b"\xff\xfe" };
+        assert_eq!(assembly.incoming(), Ok(expected));
+    }
+
+    #[test]
     fn text_is_refused_before_it_is_whole() {
-        let mut assembly = Assembly::new(Opcode::Text);
+        let mut assembly = Assembly::new(Opcode::Text, false);
         assert_eq!(assembly.push(b"fine so far \xe2"), Ok(()));
         assert_eq!(assembly.push(b"("), Err(Violation::BadUtf8));
     }
@@ -99,10 +120,10 @@ mod tests {
     #[test]
     fn storage_follows_what_has_arrived() {
         let capacity = |assembly: &Assembly| match &assembly.payload {
-            Payload::Text(_) => panic!("binary was asked for"),
             Payload::Bytes(bytes) => bytes.capacity(),
+            Payload::Text(_) | Payload::Deflated(_) => panic!("binary was asked for"),
         };
-        let mut assembly = Assembly::new(Opcode::Binary);
+        let mut assembly = Assembly::new(Opcode::Binary, false);
         assert_eq!(capacity(&assembly), 0);
         for _ in 0..100 {
             assembly.push(&[0; 100]).expect("binary");

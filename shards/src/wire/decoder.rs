@@ -7,6 +7,25 @@ use super::incoming::Incoming;
 use super::mask::unmask;
 use super::violation::Violation;
 
+/// What a message may be.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRules {
+    /// Bytes that it may have.
+    pub bytes_max: usize,
+    /// Frames that it may have.
+    pub frames_max: usize,
+    /// Whether it may be compressed (RFC 7692).
+    pub deflate: bool,
+}
+
+impl MessageRules {
+    /// Bytes that the payload may have that a message is compressed to. What a compressor makes larger
+    /// is still a message of its own size: so much is what a small one of them adds to noise.
+    fn deflated_max(self) -> usize {
+        self.bytes_max.saturating_add(self.bytes_max / 16).saturating_add(64)
+    }
+}
+
 /// Turns a client's bytes, in whatever pieces they come, into messages (RFC 6455 sections 5 and 6).
 ///
 /// A message in one frame that has arrived whole is unmasked where it lies and borrowed from the
@@ -63,29 +82,26 @@ impl Decoder {
     /// Decodes from the front of `input`, unmasking in place, up to the end of the first whole
     /// message or control frame (RFC 6455 sections 5.4 and 5.5).
     ///
-    /// A message may have so many bytes and so many frames. Returns how many bytes were consumed and
-    /// what they completed; without the latter, all of the input was consumed and more is needed.
-    /// Consumed bytes must not be passed in again. What the decoder assembled itself is freed by the
-    /// next call.
+    /// Returns how many bytes were consumed and what they completed; without the latter, all of the
+    /// input was consumed and more is needed. Consumed bytes must not be passed in again. What the
+    /// decoder assembled itself is freed by the next call.
     pub fn decode<'a>(
         &'a mut self,
         input: &'a mut [u8],
-        message_max: usize,
-        frames_max: usize,
+        rules: MessageRules,
     ) -> Result<(usize, Option<Incoming<'a>>), Violation> {
         self.returned = None;
         let mut consumed = 0;
         loop {
             if self.frame.is_none() {
-                consumed += self.take_header(&input[consumed..], message_max, frames_max)?;
+                consumed += self.take_header(&input[consumed..], rules)?;
             }
             let Some(frame) = self.frame.take() else { return Ok((consumed, None)) };
             let end = input.len().min(consumed + frame.missing());
             let piece = consumed..end;
             unmask(&mut input[piece.clone()], frame.header.mask, frame.received);
             if frame.is_message(piece.len()) {
-                let incoming = Incoming::whole(frame.header.opcode, &input[piece])?;
-                return Ok((end, Some(incoming)));
+                return Ok((end, Some(frame.header.incoming(&input[piece])?)));
             }
             if let Some(assembly) = self.take_piece(frame, &input[piece])? {
                 return Ok((end, Some(self.returned.insert(assembly).incoming()?)));
@@ -115,23 +131,18 @@ impl Decoder {
 
     /// Reads a header, or more of one, and sets `frame` once it is complete. Returns how many bytes
     /// it took, which is all there are unless the header is complete.
-    fn take_header(
-        &mut self,
-        input: &[u8],
-        message_max: usize,
-        frames_max: usize,
-    ) -> Result<usize, Violation> {
+    fn take_header(&mut self, input: &[u8], rules: MessageRules) -> Result<usize, Violation> {
         let held = self.header_len;
         let copied = input.len().min(CLIENT_HEADER_MAX - held);
         self.header[held..held + copied].copy_from_slice(&input[..copied]);
         let bytes = &self.header[..held + copied];
-        let Some(header) = Header::parse(bytes, self.message.is_some())? else {
+        let Some(header) = Header::parse(bytes, self.message.is_some(), rules.deflate)? else {
             debug_assert!(copied == input.len() && bytes.len() < CLIENT_HEADER_MAX);
             self.header_len = bytes.len();
             return Ok(copied);
         };
-        self.check_size(&header, message_max)?;
-        self.check_progress(&header, frames_max)?;
+        self.check_size(&header, rules)?;
+        self.check_progress(&header, rules.frames_max)?;
         self.header_len = 0;
         self.frame = Some(Frame { header, received: 0 });
         debug_assert!(header.header_len > held, "a complete header was taken before");
@@ -140,10 +151,15 @@ impl Decoder {
 
     /// Refuses a message by what it declares, before any of it is stored. Control frames are small
     /// by themselves and have no limit to obey.
-    fn check_size(&self, header: &Header, message_max: usize) -> Result<(), Violation> {
+    fn check_size(&self, header: &Header, rules: MessageRules) -> Result<(), Violation> {
         // Between frames, what has been assembled is what the frames before have declared.
         let assembled = self.message.as_ref().map_or(0, Assembly::len);
-        let room = message_max.saturating_sub(assembled);
+        let begun_compressed = self.message.as_ref().is_some_and(Assembly::is_compressed);
+        let most = match header.compressed || begun_compressed {
+            true => rules.deflated_max(),
+            false => rules.bytes_max,
+        };
+        let room = most.saturating_sub(assembled);
         match header.opcode.is_control() || header.payload_len <= room {
             true => Ok(()),
             false => Err(Violation::TooBig),
@@ -184,7 +200,7 @@ impl Decoder {
         let opcode = frame.header.opcode;
         let slot = if opcode.is_control() { &mut self.control } else { &mut self.message };
         debug_assert!(slot.is_some() || opcode != Opcode::Continuation);
-        slot.get_or_insert_with(|| Assembly::new(opcode)).push(piece)?;
+        slot.get_or_insert_with(|| Assembly::new(opcode, frame.header.compressed)).push(piece)?;
         frame.received += piece.len();
         if frame.missing() > 0 {
             self.frame = Some(frame);
@@ -215,13 +231,14 @@ mod tests {
 
     const MAX: usize = 1000;
     const FRAMES: usize = 200;
+    const RULES: MessageRules = MessageRules { bytes_max: MAX, frames_max: FRAMES, deflate: false };
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     /// Passes one piece of input in, and notes everything that comes out of it.
     fn feed(decoder: &mut Decoder, mut piece: &mut [u8], out: &mut Vec<String>) -> Fed {
         loop {
             let len = piece.len();
-            let (consumed, incoming) = decoder.decode(piece, MAX, FRAMES)?;
+            let (consumed, incoming) = decoder.decode(piece, RULES)?;
             match incoming {
                 Some(incoming) => out.push(format!("{incoming:?}")),
                 None => {
@@ -408,8 +425,9 @@ mod tests {
     #[test]
     fn control_frames_ignore_the_limit() {
         let mut bytes = frame(Ping, true, &[7; 125]);
-        let decoded =
-            Decoder::new().decode(&mut bytes, 0, FRAMES).map(|(_, incoming)| incoming.is_some());
+        let decoded = Decoder::new()
+            .decode(&mut bytes, MessageRules { bytes_max: 0, ..RULES })
+            .map(|(_, incoming)| incoming.is_some());
         assert_eq!(decoded, Ok(true));
     }
 
@@ -418,9 +436,9 @@ mod tests {
         let check = |bytes: &[u8], cut: usize, lent: bool| {
             let mut decoder = Decoder::new();
             let (mut left, mut right) = (bytes[..cut].to_vec(), bytes[cut..].to_vec());
-            assert_eq!(decoder.decode(&mut left, MAX, FRAMES), Ok((cut, None)), "cut at {cut}");
+            assert_eq!(decoder.decode(&mut left, RULES), Ok((cut, None)), "cut at {cut}");
             let input = right.as_ptr_range();
-            let (_, incoming) = decoder.decode(&mut right, MAX, FRAMES).expect("legal");
+            let (_, incoming) = decoder.decode(&mut right, RULES).expect("legal");
             let Some(Incoming::Binary(payload)) = incoming else { panic!("{incoming:?}") };
             assert_eq!(input.contains(&payload.as_ptr()), lent, "cut at {cut}");
             assert_eq!(decoder.returned.is_none(), lent, "cut at {cut}");
@@ -459,14 +477,61 @@ mod tests {
         check(&[&start[..], &ping, &end].concat(), true);
     }
 
+    /// RFC 7692 section 6: the first frame says it of all.
+    #[test]
+    fn compressed_messages_are_handed_out_as_they_are() {
+        let rules = MessageRules { deflate: true, ..RULES };
+        let whole = frame(Text, true, b"\xff\x00");
+        let pieces = [frame(Binary, false, b"\xff"), frame(Ping, true, b"")];
+        let mut bytes =
+            [&whole[..], &pieces.concat(), &frame(Continuation, true, b"\xfe")].concat();
+        bytes[0] |= 0x40;
+        bytes[whole.len()] |= 0x40;
+        for piece_len in 1..=bytes.len() {
+            let (mut decoder, mut out) = (Decoder::new(), Vec::new());
+            for piece in bytes.clone().chunks_mut(piece_len) {
+                let mut at = 0;
+                while let (used, Some(incoming)) = decoder.decode(&mut piece[at..], rules).unwrap()
+                {
+                    out.push(format!("{incoming:?}"));
+                    at += used;
+                }
+            }
+            let expected = [
+                Incoming::Deflated { is_text: true, payload: b"\xff\x00" },
+                Incoming::Ping(b""),
+                Incoming::Deflated { is_text: false, payload: b"\xff\xfe" },
+            ];
+            assert_eq!(out, expected.map(|incoming| format!("{incoming:?}")), "by {piece_len}");
+            assert!(decoder.is_idle());
+        }
+    }
+
+    /// Noise grows a little when it is compressed, and is no larger message for that.
+    #[test]
+    fn a_compressed_message_may_have_a_little_more_than_it_is_inflated_to() {
+        let rules = MessageRules { deflate: true, ..RULES };
+        for (len, fits) in [(MAX, true), (MAX + MAX / 16 + 64, true), (MAX + MAX / 16 + 65, false)]
+        {
+            let (first, second) = (vec![7; MAX - 1], vec![7; len - MAX + 1]);
+            let cut = [frame(Binary, false, &first), frame(Continuation, true, &second)].concat();
+            for mut bytes in [frame(Binary, true, &vec![7; len]), cut] {
+                bytes[0] |= 0x40;
+                let mut decoder = Decoder::new();
+                let decoded = decoder.decode(&mut bytes, rules).map(|(_, found)| found.is_some());
+                assert_eq!(decoded, if fits { Ok(true) } else { Err(Violation::TooBig) }, "{len}");
+            }
+        }
+    }
+
     #[test]
     fn a_returned_message_is_freed_by_the_next_call() {
         let mut decoder = Decoder::new();
         let mut bytes = [frame(Binary, false, &[1; 500]), frame(Continuation, true, b"")].concat();
         let expected = (bytes.len(), Some(Incoming::Binary(&[1; 500])));
-        assert_eq!(decoder.decode(&mut bytes, MAX, FRAMES), Ok(expected));
+        assert_eq!(decoder.decode(&mut bytes, RULES), Ok(expected));
         assert!(decoder.is_idle() && decoder.returned.is_some());
-        assert_eq!(decoder.decode(&mut [], MAX, FRAMES), Ok((0, None)));
+        assert_eq!(decoder.decode(&mut [], RULES), Ok((0, None)));
         assert!(decoder.is_idle() && decoder.returned.is_none());
     }
 

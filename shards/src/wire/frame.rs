@@ -135,6 +135,31 @@ pub fn server_frame_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
+/// The payload of a whole server frame (RFC 6455 section 5.2).
+pub(crate) fn server_payload(frame: &[u8]) -> &[u8] {
+    debug_assert_eq!(server_frame_len(frame), Some(frame.len()), "one whole frame");
+    let header = match frame[1] & !MASKED {
+        LEN_16 => 4,
+        LEN_64 => 10,
+        _ => 2,
+    };
+    &frame[header..]
+}
+
+/// The header of a frame that carries the same message as this whole one, compressed to so many bytes,
+/// and how many of its bytes are used (RFC 7692 section 6).
+pub(crate) fn compressed_header(
+    plain: &[u8],
+    payload_len: usize,
+) -> ([u8; FRAME_HEADER_MAX], usize) {
+    debug_assert!(plain[0] & RESERVED == 0 && plain[0] & FIN != 0, "one that is not compressed");
+    header_bytes(plain[0] | RSV1, payload_len)
+}
+
+/// In a header's first byte: bits that extensions give a meaning.
+pub(super) const RESERVED: u8 = 0x70;
+/// The one of them that says that a message is compressed (RFC 7692 section 6).
+pub(super) const RSV1: u8 = 0x40;
 /// In a header's first byte: the last fragment of its message.
 pub(super) const FIN: u8 = 0x80;
 /// In a header's second byte: a masking key follows the length.
@@ -207,6 +232,17 @@ mod tests {
             &[0x01, 0x80, 0x37, 0xfa, 0x21, 0x3d],
         ];
         assert_eq!(out, expected.concat());
+    }
+
+    #[test]
+    fn a_compressed_frame_differs_in_one_bit_and_its_length() {
+        for (opcode, len) in [(Opcode::Text, 5), (Opcode::Binary, 126), (Opcode::Text, 70_000)] {
+            let mut plain = Vec::new();
+            push_frame(&mut plain, opcode, &vec![7; len]);
+            assert_eq!(server_payload(&plain), vec![7; len], "{len}");
+            let (header, used) = compressed_header(&plain, 3);
+            assert_eq!(&header[..used], [0xc0 | opcode.bits(), 3], "{len}");
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::frame::{
     CONTROL_PAYLOAD_MAX, FIN, FRAME_HEADER_MAX, LEN_7_MAX, LEN_16, LEN_16_MAX, LEN_64, MASKED,
-    Opcode,
+    Opcode, RESERVED, RSV1,
 };
+use super::incoming::Incoming;
 use super::violation::Violation;
 
 /// The header of a client's frame (RFC 6455 section 5.2).
@@ -11,6 +12,8 @@ use super::violation::Violation;
 pub(super) struct Header {
     pub(super) opcode: Opcode,
     pub(super) fin: bool,
+    /// It begins a compressed message (RFC 7692 section 6).
+    pub(super) compressed: bool,
     pub(super) mask: [u8; 4],
     pub(super) payload_len: usize,
     /// The length of the header itself.
@@ -24,10 +27,15 @@ impl Header {
     /// Reads the header that starts with `bytes`; `None` if it is not complete.
     ///
     /// Every byte is judged as soon as it is there, so a peer that is wrong in its first byte
-    /// need not send a second one. `in_message` says whether the message before lacks its end.
-    pub(super) fn parse(bytes: &[u8], in_message: bool) -> Result<Option<Header>, Violation> {
+    /// need not send a second one. `in_message` says whether the message before lacks its end,
+    /// `deflate` whether messages may be compressed.
+    pub(super) fn parse(
+        bytes: &[u8],
+        in_message: bool,
+        deflate: bool,
+    ) -> Result<Option<Header>, Violation> {
         let Some((&first, after)) = bytes.split_first() else { return Ok(None) };
-        let opcode = parse_opcode(first, in_message)?;
+        let (opcode, compressed) = parse_first(first, in_message, deflate)?;
         let Some((&second, after)) = after.split_first() else { return Ok(None) };
         check_second(second, opcode)?;
         let Some((payload_len, after)) = parse_len(second & !MASKED, after)? else {
@@ -36,14 +44,36 @@ impl Header {
         let Some((&mask, after)) = after.split_first_chunk() else { return Ok(None) };
         let header_len = bytes.len() - after.len();
         debug_assert!(header_len <= CLIENT_HEADER_MAX);
-        Ok(Some(Header { opcode, fin: first & FIN != 0, mask, payload_len, header_len }))
+        let fin = first & FIN != 0;
+        Ok(Some(Header { opcode, fin, compressed, mask, payload_len, header_len }))
+    }
+}
+
+impl Header {
+    /// What the whole payload of an unfragmented message or control frame means.
+    pub(super) fn incoming(self, payload: &[u8]) -> Result<Incoming<'_>, Violation> {
+        match self.compressed {
+            true => Ok(Incoming::deflated(self.opcode, payload)),
+            false => Incoming::whole(self.opcode, payload),
+        }
+    }
+}
+
+/// The opcode, and whether the message is compressed.
+fn parse_first(first: u8, in_message: bool, deflate: bool) -> Result<(Opcode, bool), Violation> {
+    let opcode = parse_opcode(first & !RESERVED, in_message);
+    match first & RESERVED {
+        0 => Ok((opcode?, false)),
+        // Only the first frame of a message says it, and no control frame (RFC 7692 section 6.1).
+        RSV1 if deflate && matches!(opcode, Ok(Opcode::Text | Opcode::Binary)) => {
+            Ok((opcode?, true))
+        }
+        RSV1 if deflate => Err(Violation::Protocol("compressed where no message begins")),
+        _ => Err(Violation::Protocol("reserved bit without an extension")),
     }
 }
 
 fn parse_opcode(first: u8, in_message: bool) -> Result<Opcode, Violation> {
-    if first & RESERVED != 0 {
-        return Err(Violation::Protocol("reserved bit without an extension"));
-    }
     let Some(opcode) = Opcode::from_bits(first & OPCODE) else {
         return Err(Violation::Protocol("reserved opcode"));
     };
@@ -61,7 +91,6 @@ fn parse_opcode(first: u8, in_message: bool) -> Result<Opcode, Violation> {
     }
 }
 
-const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
 
 fn check_second(second: u8, opcode: Opcode) -> Result<(), Violation> {
@@ -111,12 +140,17 @@ mod tests {
             let in_message = opcode == Opcode::Continuation;
             let bytes = [head, &KEY].concat();
             let header_len = bytes.len();
-            let expected = Header { opcode, fin, mask: KEY, payload_len, header_len };
-            assert_eq!(Header::parse(&bytes, in_message), Ok(Some(expected)), "{head:x?}");
+            let compressed = false;
+            let expected = Header { opcode, fin, compressed, mask: KEY, payload_len, header_len };
+            assert_eq!(Header::parse(&bytes, in_message, false), Ok(Some(expected)), "{head:x?}");
             let followed = [&bytes[..], &[0xff; 20]].concat();
-            assert_eq!(Header::parse(&followed, in_message), Ok(Some(expected)), "{head:x?}");
+            assert_eq!(
+                Header::parse(&followed, in_message, false),
+                Ok(Some(expected)),
+                "{head:x?}"
+            );
             for cut in 0..header_len {
-                let parsed = Header::parse(&bytes[..cut], in_message);
+                let parsed = Header::parse(&bytes[..cut], in_message, false);
                 assert_eq!(parsed, Ok(None), "{head:x?} cut at {cut}");
             }
         };
@@ -136,13 +170,17 @@ mod tests {
     fn wrong_headers_are_refused_at_their_first_wrong_byte() {
         let check = |bytes: &[u8], in_message, reason| {
             for cut in 0..bytes.len() {
-                let parsed = Header::parse(&bytes[..cut], in_message);
+                let parsed = Header::parse(&bytes[..cut], in_message, false);
                 assert_eq!(parsed, Ok(None), "{bytes:x?} cut at {cut}");
             }
             let expected = Err(Violation::Protocol(reason));
-            assert_eq!(Header::parse(bytes, in_message), expected, "{bytes:x?}");
+            assert_eq!(Header::parse(bytes, in_message, false), expected, "{bytes:x?}");
             let followed = [bytes, &[0xff; 20]].concat();
-            assert_eq!(Header::parse(&followed, in_message), expected, "{bytes:x?} and more");
+            assert_eq!(
+                Header::parse(&followed, in_message, false),
+                expected,
+                "{bytes:x?} and more"
+            );
         };
         check(&[0xc1], false, "reserved bit without an extension");
         check(&[0xa1], false, "reserved bit without an extension");
@@ -173,11 +211,31 @@ mod tests {
         check(&[0x81, 0xff, 0x80], false, "length with its top bit set");
     }
 
+    /// RFC 7692 sections 6 and 6.1.
+    #[test]
+    fn the_first_frame_of_a_message_says_that_it_is_compressed_and_no_other() {
+        let parse = |first, in_message, deflate| {
+            let header = Header::parse(&[first, 0x80, 1, 2, 3, 4], in_message, deflate)?;
+            Ok(header.map(|header| (header.opcode, header.fin, header.compressed)))
+        };
+        assert_eq!(parse(0xc1, false, true), Ok(Some((Opcode::Text, true, true))));
+        assert_eq!(parse(0x42, false, true), Ok(Some((Opcode::Binary, false, true))));
+        assert_eq!(parse(0x81, false, true), Ok(Some((Opcode::Text, true, false))));
+        let misplaced = Err(Violation::Protocol("compressed where no message begins"));
+        for (first, in_message) in [(0xc0, true), (0x40, true), (0xc8, false), (0xc9, true)] {
+            assert_eq!(parse(first, in_message, true), misplaced, "{first:#x}");
+        }
+        let unknown = Err(Violation::Protocol("reserved bit without an extension"));
+        for (first, deflate) in [(0xc1, false), (0xa1, true), (0x91, true), (0xf1, true)] {
+            assert_eq!(parse(first, false, deflate), unknown, "{first:#x}");
+        }
+    }
+
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn the_longest_legal_length_is_read() {
         let bytes = [&[0x82, 0xff, 0x7f][..], &[0xff; 7], &KEY].concat();
-        let header = Header::parse(&bytes, false).expect("legal").expect("complete");
+        let header = Header::parse(&bytes, false, false).expect("legal").expect("complete");
         assert_eq!(header.payload_len, usize::MAX / 2);
     }
 }

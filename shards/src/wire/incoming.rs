@@ -12,6 +12,13 @@ pub enum Incoming<'a> {
     Text(&'a str),
     /// A whole binary message.
     Binary(&'a [u8]),
+    /// A whole message that is compressed, and is still to be inflated (RFC 7692 section 6.2).
+    Deflated {
+        /// Whether it is a text message.
+        is_text: bool,
+        /// What it is compressed to.
+        payload: &'a [u8],
+    },
     /// A ping, to be answered with a pong of the same payload (RFC 6455 section 5.5.2).
     Ping(&'a [u8]),
     /// A pong, asked for or not (RFC 6455 section 5.5.3).
@@ -21,6 +28,20 @@ pub enum Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
+    /// What a whole, unmasked payload of a compressed message means.
+    pub(super) fn deflated(opcode: Opcode, payload: &'a [u8]) -> Incoming<'a> {
+        debug_assert!(
+            matches!(opcode, Opcode::Text | Opcode::Binary),
+            "only messages are compressed"
+        );
+        Incoming::Deflated { is_text: opcode == Opcode::Text, payload }
+    }
+
+    /// What an inflated message means.
+    pub(crate) fn inflated(is_text: bool, message: &'a [u8]) -> Result<Incoming<'a>, Violation> {
+        Incoming::whole(if is_text { Opcode::Text } else { Opcode::Binary }, message)
+    }
+
     /// What a whole, unmasked payload means under the opcode it was begun with.
     pub(super) fn whole(opcode: Opcode, payload: &'a [u8]) -> Result<Incoming<'a>, Violation> {
         match opcode {

@@ -1,4 +1,4 @@
-//! RFC 6455 on bytes: knows nothing of rooms or shards.
+//! RFC 6455 on bytes, and the one bit of RFC 7692: knows nothing of rooms or shards.
 //!
 //! A client's bytes go into a [`Decoder`] and come out as [`Incoming`] messages or as the one
 //! [`Violation`] that ends the connection; what the server says leaves through [`push_frame`] and
@@ -20,8 +20,8 @@ mod violation;
 
 pub use close::CloseFrame;
 pub(crate) use close::may_be_sent;
-pub use decoder::Decoder;
-pub(crate) use frame::CLOSE_REASON_MAX;
+pub use decoder::{Decoder, MessageRules};
+pub(crate) use frame::{CLOSE_REASON_MAX, compressed_header, server_payload};
 pub use frame::{
     FRAME_HEADER_MAX, Opcode, frame_header, push_client_frame, push_close, push_frame,
     server_frame_len,

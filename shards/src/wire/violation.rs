@@ -9,7 +9,10 @@ pub enum Violation {
     Protocol(&'static str),
     /// A text message or a close reason is not UTF-8: close code 1007 (RFC 6455 section 8.1).
     BadUtf8,
-    /// A message declares more bytes than it may have: close code 1009 (RFC 6455 section 7.4.1).
+    /// A compressed message cannot be inflated: close code 1007 (RFC 6455 section 7.4.1).
+    BadDeflate,
+    /// A message declares more bytes than it may have, or is inflated to
+    /// more: close code 1009 (RFC 6455 section 7.4.1).
     TooBig,
 }
 

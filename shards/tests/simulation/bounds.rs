@@ -188,7 +188,8 @@ impl World {
     pub(crate) fn chunks_dropped(&self) -> usize {
         let tuning = &self.setup.config.tuning;
         let chunk = tuning.small_chunk_bytes.max(tuning.large_chunk_bytes);
-        let encodings = if self.model.has_streams { 2 } else { 1 };
+        let streams = usize::from(self.model.has_streams);
+        let encodings = 1 + streams + if self.model.has_deflate { 2 } else { 0 };
         encodings * chunk
     }
 

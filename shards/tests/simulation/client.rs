@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{CallKind, ConnId, Disconnect, Format, Time, Verdict};
+use corecast_shards::{CallKind, ConnId, Disconnect, Format, Time, Verdict, Window};
 
 use crate::chance::Chance;
 use crate::count::Happened;
+use crate::deflate;
 use crate::faults::Faults;
 use crate::rates::{Kind, Meter, Spoken};
 use crate::rights::{Rights, Ruling};
@@ -233,9 +234,14 @@ impl Client {
         self.marks.pop_front_if(|(end, _)| *end <= handed).map(|(_, mark)| mark)
     }
 
-    /// Sends one text message, sometimes in fragments with pings between them.
-    pub(crate) fn text(&mut self, json: &str, fragments: usize, chance: &mut Chance) {
-        let bytes = json.as_bytes();
+    /// Sends one text message, sometimes in fragments with pings between them. Returns whether it is
+    /// compressed.
+    pub(crate) fn text(&mut self, json: &str, fragments: usize, chance: &mut Chance) -> bool {
+        let window = self.view.deflate.filter(|_| chance.happens(0.5));
+        let deflated = window.map(|_| deflate::deflated(Window::Full, json.as_bytes()));
+        let deflated = deflated.filter(|payload| payload.len() <= json.len());
+        let (begin, compressed) = (self.out.len(), deflated.is_some());
+        let bytes = deflated.as_deref().unwrap_or(json.as_bytes());
         let mut at = 0;
         for piece in 1..=fragments {
             let last = piece == fragments;
@@ -244,12 +250,17 @@ impl Client {
             self.frame(opcode, last, &bytes[at..end], chance);
             if let Some(spoken) = self.spoken.back_mut().filter(|_| last) {
                 spoken.text = json.to_owned();
+                spoken.grows = json.len() - bytes.len();
             }
             if !last && chance.happens(0.3) {
                 self.frame(Opcode::Ping, true, b"between", chance);
             }
             at = end;
         }
+        if compressed {
+            self.out[begin] |= deflate::COMPRESSED;
+        }
+        compressed
     }
 
     pub(crate) fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8], chance: &mut Chance) {
@@ -285,7 +296,7 @@ impl Client {
             _ => Kind::Control,
         };
         let (serial, end) = (self.view.serial, self.handed + self.out.len());
-        self.spoken.push_back(Spoken { serial, end, kind, text: String::new() });
+        self.spoken.push_back(Spoken { serial, end, grows: 0, kind, text: String::new() });
     }
 
     /// What it said last is never decoded.

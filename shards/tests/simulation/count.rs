@@ -36,8 +36,11 @@ happenings! {
     // What happens to event streams, and to rooms with members of several formats.
     StreamEvent StreamLineBreaks StreamBinary StreamGap StreamCommented StreamCutMidFrame StreamToldItsEnd
     StreamEndedIdle StreamWaited StreamGoneWhileJoining AllFormatsInOneRoom FormatJoinedMidPass FormatLeftMidPass
+    // What happens to clients that agree to compression.
+    Deflated NotDeflated NotDeflatedInThisTurn SentDeflated DeflateJoinedMidPass DeflateLeftMidPass
     // How connections end.
     EndedNormal EndedLost EndedIdle EndedMidMessage EndedShutdown EndedProtocol EndedBinary EndedBadUtf8
+    EndedBadDeflate
     EndedKicked EndedExpired EndedTooBig EndedRate EndedCapacity EndedSlowTimer EndedSlowOwnBytes Pinged CloseTimedOut
 }
 

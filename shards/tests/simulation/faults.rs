@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
+use crate::deflate::CODECS;
 use crate::policies::{self, Rule};
 use crate::rates;
 use crate::turns::Budgets;
@@ -89,6 +90,8 @@ pub(crate) struct Setup {
     /// of the program's own.
     pub(crate) streams: f64,
     pub(crate) own_format: f64,
+    /// How many of the others agree to compression.
+    pub(crate) deflate: f64,
     /// How many of the connections are not anonymous.
     pub(crate) known: f64,
     /// How many of the connections are sealed below the shard.
@@ -123,6 +126,10 @@ impl Setup {
         let streams = [0.0, 0.0, 0.1, 0.3, 0.6][bits % 5];
         let own_format = if all_own { 1.0 } else { [0.0, 0.0, 0.3][bits / 5 % 3] };
         let sealed = [0.0, 0.0, 0.5, 1.0][bits / 180 % 4];
+        config.codecs = Some(CODECS);
+        config.tuning.inflated_bytes = [1, 300, 5_000, 256 << 10][bits / 8_640 % 4];
+        config.tuning.deflated_bytes = [usize::MAX, usize::MAX, 1_000][bits / 34_560 % 3];
+        config.limits.deflate_min = [0, 100, 256][bits / 2_880 % 3];
         config.hooks.binary = chance.happens(0.3);
         config.hooks.refresh = !(bits / 45).is_multiple_of(4);
         rates::limit(&mut config.limits, &mut config.hooks.refresh, seed);
@@ -150,6 +157,7 @@ impl Setup {
             verbatim: chance.happens(0.2),
             streams,
             own_format,
+            deflate: [0.0, 0.0, 0.3, 0.7][bits / 720 % 4],
             known: [0.0, 0.3, 0.8][bits / 15 % 3],
             sealed,
             faults,
@@ -171,7 +179,7 @@ impl Setup {
         setup.rules.clear();
         setup.config.rooms = policies::of_config(&setup.rules);
         (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
-        (setup.drains, setup.known) = (false, 0.0);
+        (setup.drains, setup.known, setup.deflate) = (false, 0.0, 0.0);
         setup.sealed = 0.0;
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);

@@ -55,6 +55,7 @@ impl World {
                     Disconnect::Protocol => Happened::EndedProtocol,
                     Disconnect::Binary => Happened::EndedBinary,
                     Disconnect::BadUtf8 => Happened::EndedBadUtf8,
+                    Disconnect::BadDeflate => Happened::EndedBadDeflate,
                     Disconnect::Kicked => Happened::EndedKicked,
                     Disconnect::TooBig => Happened::EndedTooBig,
                     _ => Happened::EndedNormal,

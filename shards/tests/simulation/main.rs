@@ -21,9 +21,10 @@
 //!    clients that may lose something.
 //! 8. In some worlds all shards together may have few rooms, or few memberships (`totals`).
 //! 9. In others clients may speak only so fast: a model says exactly what passes (`rates`).
-//! 10. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 10. Some clients agree to compression (`deflate`), which is a plain one here.
+//! 11. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 11. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 12. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -37,6 +38,7 @@ mod bounds;
 mod chance;
 mod client;
 mod count;
+mod deflate;
 mod faults;
 mod goodbye;
 mod lies;
@@ -303,6 +305,11 @@ fn a_client_that_stays_behind_its_end_is_noticed() {
         (setup.known, setup.by_turns, setup.pace.time) = (1.0, false, 20);
         setup.steps = setup.steps.max(5_000);
     });
+}
+
+#[test]
+fn a_member_with_another_window_is_noticed() {
+    check_noticed(Lie::WrongWindow, |setup| setup.deflate = 0.6);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) const NO_ROOM: usize = usize::MAX - 1;
 pub(crate) struct Model {
     /// Whether there are event streams.
     pub(crate) has_streams: bool,
+    /// Whether clients agree to compression.
+    pub(crate) has_deflate: bool,
     pub(crate) sayings: Vec<Saying>,
     /// The messages of each room and epoch, by offset.
     lives: BTreeMap<(usize, Rc<str>), BTreeMap<u64, usize>>,
@@ -48,8 +50,8 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(has_streams: bool) -> Model {
-        Model { has_streams, ..Model::default() }
+    pub(crate) fn new(has_streams: bool, has_deflate: bool) -> Model {
+        Model { has_streams, has_deflate, ..Model::default() }
     }
 
     /// Makes up a message of about `len` bytes.
@@ -108,11 +110,12 @@ impl Model {
         number
     }
 
-    /// Bytes of the frames of this message at most: of one, or of one and an event, whose data may be
-    /// in base64 or in several lines.
+    /// Bytes of the frames of this message at most: of one, or of one for each window too, and an event,
+    /// whose data may be in base64 or in several lines.
     pub(crate) fn frame_bytes(&self, number: usize) -> usize {
         let data = self.sayings[number].data.len();
-        data + 128 + if self.has_streams { data * 4 / 3 + 256 } else { 0 }
+        let frames = if self.has_deflate { 3 } else { 1 };
+        frames * (data + 128) + if self.has_streams { data * 4 / 3 + 256 } else { 0 }
     }
 
     /// The newest offset that a client saw in each life of a room.

@@ -22,6 +22,7 @@ pub(crate) struct Rule {
     named: Named,
     slow: Option<SlowPolicy>,
     log_bytes: Option<usize>,
+    deflate: Option<bool>,
 }
 
 impl Named {
@@ -51,7 +52,8 @@ impl Rule {
         let slow = chance.happens(0.8).then(|| chance.pick(&policies));
         let log_bytes = chance.happens(0.5).then(|| chance.pick(&[4 << 10, 12 << 10, 200 << 10]));
         let named = chance.pick(&[Named::Every, Named::Numbered, Named::Tens, one, one, one]);
-        Rule { named, slow, log_bytes }
+        let deflate = chance.happens(0.3).then_some(false);
+        Rule { named, slow, log_bytes, deflate }
     }
 }
 
@@ -61,9 +63,16 @@ pub(crate) fn of_config(rules: &[Rule]) -> RoomPolicies {
     for rule in rules {
         let mut policy = RoomPolicy::default();
         (policy.slow, policy.log_bytes) = (rule.slow, rule.log_bytes);
+        policy.deflate = rule.deflate;
         policies.add(&rule.named.pattern(), policy).expect("legal");
     }
     policies
+}
+
+/// Whether messages of a room are compressed.
+pub(crate) fn deflates(rules: &[Rule], room: usize) -> bool {
+    let rule = rules.iter().find(|rule| rule.named.stands_for(room));
+    rule.and_then(|rule| rule.deflate).unwrap_or(true)
 }
 
 /// What happens to slow members of a room, and the bytes of its log.

@@ -26,6 +26,8 @@ pub(crate) struct Spoken {
     pub(crate) serial: u64,
     /// Where it ends, counted like the marks.
     pub(crate) end: usize,
+    /// By how many bytes its message is larger than what it is compressed to.
+    pub(crate) grows: usize,
     pub(crate) kind: Kind,
     /// The JSON of a text message.
     pub(crate) text: String,
@@ -119,9 +121,10 @@ impl Meter {
         buckets.into_iter().flatten().for_each(|bucket| bucket.fill(nanos, seconds));
     }
 
-    /// Bytes up to here were decoded, and so many messages with them.
-    fn count_input(&mut self, end: usize, messages: usize) -> Outcome {
-        let bytes = end - std::mem::replace(&mut self.counted, end);
+    /// Bytes up to here were decoded, and so many messages with them, which grew by so much when they
+    /// were inflated.
+    fn count_input(&mut self, end: usize, messages: usize, grown: usize) -> Outcome {
+        let bytes = end - std::mem::replace(&mut self.counted, end) + grown;
         let take = |bucket: &mut Option<Bucket>, amount| match bucket {
             Some(bucket) if amount > 0 => bucket.take(amount),
             _ => Outcome::Passes,
@@ -241,7 +244,7 @@ impl World {
         }
         let is_decoded = matches!(reason, None | Some(Disconnect::Rate));
         if !meter.closes && is_decoded && meter.counted < decoded {
-            meter.closes = meter.count_input(decoded, 0) == Outcome::Closes;
+            meter.closes = meter.count_input(decoded, 0, 0) == Outcome::Closes;
         }
     }
 
@@ -249,7 +252,7 @@ impl World {
         if spoken.kind == Kind::Violation {
             return;
         }
-        let outcome = meter.count_input(spoken.end, 1);
+        let outcome = meter.count_input(spoken.end, 1, spoken.grows);
         trace!(self, "client {client}: message {} counts: {outcome:?}", spoken.serial);
         let player = &mut self.clients[client];
         let is_data = spoken.kind == Kind::Text

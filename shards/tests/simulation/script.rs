@@ -7,6 +7,7 @@ use corecast_shards::{
 
 use crate::client::{HangUp, Mark};
 use crate::count::Happened;
+use crate::deflate;
 use crate::model::{EVERYBODY, NO_ROOM, Speaker};
 use crate::rights::Ruling;
 use crate::view::{Awaited, Line};
@@ -117,7 +118,8 @@ impl World {
         let fragments = fragments.min(self.setup.config.limits.frames_per_message);
         self.count.add_if(fragments > 1, Happened::FragmentedMessage);
         trace!(self, "client {client}: says {json:.200}");
-        self.clients[client].text(json, fragments, &mut self.chance);
+        let compressed = self.clients[client].text(json, fragments, &mut self.chance);
+        self.count.add_if(compressed, Happened::SentDeflated);
     }
 
     /// An id for a command, and how it looks in JSON; sometimes there is none.
@@ -465,7 +467,15 @@ impl World {
         }
         let player = &mut self.clients[client];
         let begin = player.handed + player.out.len();
-        let reason = match self.chance.below(6) {
+        let kinds = if player.view.deflate.is_some() { 11 } else { 6 };
+        let reason = match self.chance.below(kinds) {
+            kind @ 6.. => {
+                let (payload, reason) = deflate::sin(kind);
+                player.frame(Opcode::Text, true, &payload, &mut self.chance);
+                player.out[begin - player.handed] |= deflate::COMPRESSED;
+                player.note_violation();
+                reason
+            }
             0 => {
                 player.out.extend_from_slice(b"\x81\x02hi");
                 Disconnect::Protocol

@@ -401,6 +401,17 @@ impl World {
         #[cfg(not(debug_assertions))]
         let in_pass = self.slicing[player.shard];
         self.count.add_if(in_pass && self.open.iter().any(differs), happened);
+        let player = &self.clients[client];
+        let differs = |other: &usize| {
+            let other = &self.clients[*other];
+            let same_shard = other.shard == player.shard && other.view.is_in(room);
+            same_shard && other.view.deflate != player.view.deflate
+        };
+        let happened = match happened {
+            Happened::FormatJoinedMidPass => Happened::DeflateJoinedMidPass,
+            _ => Happened::DeflateLeftMidPass,
+        };
+        self.count.add_if(in_pass && self.open.iter().any(differs), happened);
     }
 
     /// Counts the rooms that have members of all formats.

@@ -72,7 +72,7 @@ impl World {
     ) -> (Opening, Option<Known>) {
         let permissions = Arc::new(rights.permissions());
         if !self.chance.happens(self.setup.known) {
-            return (Opening { permissions, identity: None, format }, None);
+            return (Opening { permissions, identity: None, format, deflate: None }, None);
         }
         let subject = self.some_subject();
         let end = self.some_end();
@@ -86,7 +86,10 @@ impl World {
             true => None,
             false => end,
         };
-        (Opening { permissions, identity: Some(identity(subject, told)), format }, Some(known))
+        (
+            Opening { permissions, identity: Some(identity(subject, told)), format, deflate: None },
+            Some(known),
+        )
     }
 
     fn some_subject(&mut self) -> Option<usize> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use corecast_shards::SlowPolicy;
+use corecast_shards::{SlowPolicy, Window};
 
 use crate::count::{Count, Happened};
 use crate::model::{EVERYBODY, Model, NO_ROOM};
@@ -117,6 +117,8 @@ pub(crate) struct View {
     /// Whether it refused them for so long that it may have lost what waited.
     pub(crate) timed_out: bool,
     pub(crate) pings_seen: usize,
+    /// Its window, if it agreed to compression.
+    pub(crate) deflate: Option<Window>,
     /// None for a WebSocket.
     pub(crate) stream: Option<Stream>,
 }
@@ -128,6 +130,11 @@ pub(crate) struct Court<'a> {
     pub(crate) rooms: &'a [String],
     /// What happens to slow members, by room.
     pub(crate) slow: &'a [SlowPolicy],
+    /// Whether messages are compressed, by room.
+    pub(crate) deflate: &'a [bool],
+    pub(crate) deflate_min: usize,
+    /// Whether that is so however many come in a turn.
+    pub(crate) deflates_all: bool,
     pub(crate) step: u64,
     /// When there was no place for one more room or membership, and where homes are.
     pub(crate) places: &'a Places,
@@ -171,6 +178,7 @@ impl View {
             slow: false,
             timed_out: false,
             pings_seen: 0,
+            deflate: None,
             stream: None,
         }
     }
@@ -224,7 +232,8 @@ impl View {
         let mut at = 0;
         while let Some((frame, len)) = read_frame(&all[at..]) {
             assert_eq!(self.closed, None, "nothing follows a close frame");
-            self.frame(frame.opcode, frame.payload, court);
+            self.judge_compression(&frame, court);
+            self.frame(frame.opcode, &frame.payload, court);
             at += len;
         }
         self.partial = all.split_off(at);

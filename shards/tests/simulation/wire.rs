@@ -1,9 +1,16 @@
 //! The wire as a client sees it: frames and JSON, read by code of its own.
 
+use std::borrow::Cow;
+
+use crate::deflate::{self, COMPRESSED};
+
 /// One frame of a server.
 pub(crate) struct ServerFrame<'a> {
     pub(crate) opcode: u8,
-    pub(crate) payload: &'a [u8],
+    /// The bits of the window for which its message was compressed.
+    pub(crate) compressed_for: Option<u8>,
+    /// The message, inflated.
+    pub(crate) payload: Cow<'a, [u8]>,
 }
 
 pub(crate) const TEXT: u8 = 1;
@@ -15,8 +22,10 @@ pub(crate) const PONG: u8 = 10;
 /// The frame that begins with `bytes` and its length; none while it is incomplete.
 pub(crate) fn read_frame(bytes: &[u8]) -> Option<(ServerFrame<'_>, usize)> {
     let [first, second, ..] = *bytes else { return None };
-    let opcode = first & 0x0f;
-    assert_eq!(first & 0xf0, 0x80, "a server frame is whole and has no reserved bits: {first:#x}");
+    let (opcode, is_compressed) = (first & 0x0f, first & COMPRESSED != 0);
+    let bits = first & 0xf0 & !COMPRESSED;
+    assert_eq!(bits, 0x80, "a server frame is whole and has no reserved bits: {first:#x}");
+    assert!(!is_compressed || matches!(opcode, TEXT | BINARY), "only messages are: {first:#x}");
     assert!(matches!(opcode, TEXT | BINARY | CLOSE | PING | PONG), "opcode {opcode}");
     assert_eq!(second & 0x80, 0, "a server frame is not masked");
     let (header, len) = match second {
@@ -34,7 +43,14 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Option<(ServerFrame<'_>, usize)> {
     };
     assert!(opcode < 8 || len <= 125, "a control frame is short");
     let payload = bytes.get(header..header + len)?;
-    Some((ServerFrame { opcode, payload }, header + len))
+    let (compressed_for, payload) = match is_compressed {
+        false => (None, payload.into()),
+        true => {
+            let (bits, message) = deflate::inflated(payload).expect("it was compressed");
+            (Some(bits), message.into())
+        }
+    };
+    Some((ServerFrame { opcode, compressed_for, payload }, header + len))
 }
 
 /// Where the whole frames lie that the bytes begin with.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use corecast_shards::{
-    Call, ConnId, Format, MemoryStage, RoomName, Shard, ShardId, SlowPolicy, Time,
+    Call, ConnId, Format, MemoryStage, Opening, RoomName, Shard, ShardId, SlowPolicy, Time, Window,
 };
 
 use crate::bounds::Touched;
 use crate::chance::Chance;
 use crate::client::Client;
 use crate::count::{Count, Happened};
+use crate::deflate;
 use crate::faults::Setup;
 use crate::lies::Lying;
 use crate::mesh::Mesh;
@@ -83,6 +84,8 @@ pub(crate) struct World {
     pub(crate) slow_policies: Vec<SlowPolicy>,
     /// Bytes of its log, by room.
     pub(crate) log_bytes: Vec<usize>,
+    /// Whether messages are compressed, by room.
+    pub(crate) deflates: Vec<bool>,
     /// Names of rooms, and the same as JSON.
     pub(crate) names: Vec<RoomName>,
     pub(crate) written: Vec<String>,
@@ -147,7 +150,7 @@ impl World {
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
             touched: vec![None; names.len()],
             handled: vec![false; shards],
-            model: Model::new(setup.streams > 0.0),
+            model: Model::new(setup.streams > 0.0, setup.deflate > 0.0),
             members: BTreeMap::new(),
             published: BTreeMap::new(),
             count: Count::new(),
@@ -158,6 +161,7 @@ impl World {
                 .map(|name| serde_json::Value::from(name.as_str()).to_string())
                 .collect(),
             slow_policies: policies.iter().map(|(slow, _)| *slow).collect(),
+            deflates: (0..setup.rooms).map(|room| policies::deflates(&setup.rules, room)).collect(),
             log_bytes: policies.iter().map(|(_, log_bytes)| *log_bytes).collect(),
             names,
             setup,
@@ -277,6 +281,7 @@ impl World {
         let rights = Rights::drawn(restrict, self.names.len(), &mut self.chance);
         let format = self.format();
         let client = self.clients.len();
+        let deflate = self.window(format);
         let (conn, stream, known) = match format {
             Format::Sse => {
                 let (conn, stream) = self.open_stream(shard);
@@ -284,7 +289,7 @@ impl World {
             }
             _ => {
                 let (opening, known) = self.opening(shard, &rights, format);
-                (self.shards[shard].open(opening), None, known)
+                (self.shards[shard].open(Opening { deflate, ..opening }), None, known)
             }
         };
         let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
@@ -301,6 +306,7 @@ impl World {
         new.meter = Meter::new(&self.setup.config.limits);
         new.sealed = self.setup.sealed > 0.0 && self.chance.happens(self.setup.sealed);
         new.commented_at = self.time_at[shard];
+        new.view.deflate = deflate;
         if let Some(view) = stream {
             (new.resident, new.view) = (false, view);
         }
@@ -328,6 +334,13 @@ impl World {
         }
     }
 
+    /// The window of a new connection, if its client agrees to compression.
+    fn window(&mut self, format: Format) -> Option<Window> {
+        let part = self.setup.deflate;
+        let agrees = format != Format::Sse && part > 0.0 && self.chance.happens(part);
+        agrees.then(|| deflate::some_window(&mut self.chance))
+    }
+
     /// A random open client of this shard, or of any.
     pub(crate) fn some_client(&mut self, shard: Option<usize>) -> Option<usize> {
         for _ in 0..20 {
@@ -351,6 +364,9 @@ impl World {
             count: &mut self.count,
             rooms: &self.written,
             slow: &self.slow_policies,
+            deflate: &self.deflates,
+            deflate_min: self.setup.config.limits.deflate_min,
+            deflates_all: self.setup.config.tuning.deflated_bytes == usize::MAX,
             step: self.step,
             places: &self.places,
             homes: &self.homes,

@@ -1,0 +1,120 @@
+//! Compression as it is here: a run of equal bytes becomes two bytes. Messages with padding become
+//! smaller by that and others do not, so that what is judged is who gets which frame in which order,
+//! and no compressor.
+
+use corecast_shards::{Codecs, Deflater, Disconnect, Inflater, NotInflated, Window};
+
+use crate::chance::Chance;
+use crate::count::Happened;
+use crate::view::{Court, View};
+use crate::wire::{ServerFrame, member};
+
+/// In the first byte of a frame: its message is compressed.
+pub(crate) const COMPRESSED: u8 = 0x40;
+
+/// What every shard compresses with.
+pub(crate) const CODECS: Codecs =
+    Codecs { deflater: || Box::new(Runs), inflater: || Box::new(Runs) };
+
+#[derive(Debug)]
+struct Runs;
+
+impl Deflater for Runs {
+    fn deflate(&mut self, window: Window, message: &[u8], out: &mut [u8]) -> Option<usize> {
+        let payload = deflated(window, message);
+        out.get_mut(..payload.len())?.copy_from_slice(&payload);
+        Some(payload.len())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Inflater for Runs {
+    fn inflate(
+        &mut self,
+        payload: &[u8],
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NotInflated> {
+        out.clear();
+        let (_, message) = inflated(payload).ok_or(NotInflated::Corrupt)?;
+        let fits = message.len() <= most;
+        out.extend_from_slice(&message[..message.len().min(most)]);
+        if fits { Ok(()) } else { Err(NotInflated::TooLarge) }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A message in runs, behind the window that it is meant for.
+pub(crate) fn deflated(window: Window, message: &[u8]) -> Vec<u8> {
+    let runs = message.chunk_by(|one, next| one == next).flat_map(|run| run.chunks(255));
+    let mut payload = vec![window.bits()];
+    payload.extend(runs.flat_map(|run| [run.len() as u8, run[0]]));
+    payload
+}
+
+/// The window and the message of a payload, if it is one.
+pub(crate) fn inflated(payload: &[u8]) -> Option<(u8, Vec<u8>)> {
+    let (&bits, runs) = payload.split_first()?;
+    let (runs, []) = runs.as_chunks::<2>() else { return None };
+    let is_known = [Window::Full.bits(), Window::Small.bits()].contains(&bits);
+    let message = runs.iter().flat_map(|[count, byte]| vec![*byte; usize::from(*count)]);
+    is_known.then(|| (bits, message.collect()))
+}
+
+/// The payload of a compressed text for which a client is closed, and why.
+pub(crate) fn sin(kind: usize) -> (Vec<u8>, Disconnect) {
+    let full = Window::Full.bits();
+    match kind {
+        // A run without a byte, a window that there is not, and nothing at all.
+        6 => (vec![full, 1], Disconnect::BadDeflate),
+        7 => (vec![8, 1, b'x'], Disconnect::BadDeflate),
+        8 => (Vec::new(), Disconnect::BadDeflate),
+        // Little that becomes more than a message may be.
+        9 => (deflated(Window::Full, &[b' '; (64 << 10) + 1]), Disconnect::TooBig),
+        _ => (vec![full, 2, 0xff], Disconnect::BadUtf8),
+    }
+}
+
+/// The window of a new client that agrees to compression.
+pub(crate) fn some_window(chance: &mut Chance) -> Window {
+    chance.pick(&[Window::Full, Window::Small])
+}
+
+impl View {
+    /// A client is sent compressed what is worth it, for its own window, and nothing else.
+    pub(crate) fn judge_compression(&self, frame: &ServerFrame<'_>, court: &mut Court<'_>) {
+        let Some(window) = self.deflate else {
+            return assert_eq!(frame.compressed_for, None, "it has not agreed to compression");
+        };
+        let text = str::from_utf8(&frame.payload).unwrap_or_default();
+        let room = if text.starts_with(r#"{"event":"m""#) {
+            let room = member(text, "room").expect("a room's message has a room");
+            court.rooms.iter().position(|name| name == room)
+        } else {
+            text.starts_with(r#"{"c":"#).then(|| court.model.room_of(text))
+        };
+        // Neither broadcasts nor what is for one connection alone is a room's.
+        let room = room.filter(|room| *room < court.deflate.len());
+        let len = frame.payload.len();
+        let is_sized = court.deflate_min <= len && len <= 64 << 10;
+        let saves = || deflated(window, &frame.payload).len() <= len - len.div_ceil(10);
+        let is_worth = room.is_some_and(|room| court.deflate[room]) && is_sized && saves();
+        // Where much is compressed in a turn, the rest goes as it is.
+        let is_due = is_worth && (frame.compressed_for.is_some() || court.deflates_all);
+        assert_eq!(frame.compressed_for.is_some(), is_due, "what is worth it: {text:.200}");
+        if let Some(bits) = frame.compressed_for {
+            // Within a message that is no longer, nothing refers to what is outside of the window.
+            let fits = bits == window.bits() || (bits > window.bits() && len <= window.bytes());
+            assert!(fits, "{len} bytes for a window of {bits} bits go to one of {window:?}");
+        }
+        let sent = if is_due { Happened::Deflated } else { Happened::NotDeflated };
+        court.count.add_if(room.is_some(), sent);
+        court.count.add_if(is_worth && !is_due, Happened::NotDeflatedInThisTurn);
+    }
+}
