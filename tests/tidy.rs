@@ -119,6 +119,15 @@ fn one_folder_knows_rustls() {
 }
 
 #[test]
+fn one_file_knows_zlib() {
+    let only = "src/runtime/codecs.rs";
+    forbid("src", &["zlib_rs::"], &[only], "a shard is given functions that compress");
+    forbid("shards/src", &["zlib_rs"], &[], "a shard is given functions that compress");
+    let text = fs::read_to_string(root().join(only)).unwrap();
+    assert!(text.contains("use zlib_rs::"), "{only} is the file");
+}
+
+#[test]
 fn the_runtime_speaks_no_http() {
     let words = ["HttpError", "StatusCode", "hyper::"];
     forbid("src/runtime", &words, &[], "what a client reads of HTTP is said in src/http");

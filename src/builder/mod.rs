@@ -93,6 +93,16 @@ impl Builder {
         self
     }
 
+    /// Whether messages of rooms are compressed for clients that offer it (permessage-deflate, RFC 7692).
+    /// Default: they are. In rooms of certain names [`RoomPolicy::deflate`] decides.
+    ///
+    /// A message that has both a secret and what an attacker has chosen is better not compressed: its
+    /// length says something about the secret (BREACH).
+    pub fn deflate(mut self, is_on: bool) -> Builder {
+        self.settings.access.deflate = is_on;
+        self
+    }
+
     /// Bytes that the kernel keeps for a connection that does not read (`SO_SNDBUF`); 0 leaves it
     /// to the kernel. Default: 256 KiB.
     pub fn send_buffer(mut self, bytes: usize) -> Builder {

@@ -82,9 +82,9 @@ pub(super) struct ServeArgs {
     /// several times
     ///
     /// A pattern of names, in which * stands for one or more characters; a colon; and keys: slow is
-    /// as --slow, log as --room-log. In a room holds the first flag whose pattern stands for its
-    /// whole name, and no other; what that leaves open holds there as everywhere. The environment
-    /// variable has one per line.
+    /// as --slow, log as --room-log, deflate as --deflate. In a room holds the first flag whose
+    /// pattern stands for its whole name, and no other; what that leaves open holds there as
+    /// everywhere. The environment variable has one per line.
     #[arg(
         long = "room",
         env = "CORECAST_ROOM",
@@ -93,6 +93,14 @@ pub(super) struct ServeArgs {
         value_delimiter = '\n'
     )]
     rooms: Vec<RoomFlag>,
+
+    /// Whether messages of rooms are compressed for clients that offer it (permessage-deflate)
+    ///
+    /// Each message is compressed once, whatever the number of members. Not to be done where a message
+    /// has both a secret and what an attacker has chosen, since its length says something about the
+    /// secret (BREACH): say --room 'PATTERN:deflate=off' for such rooms.
+    #[arg(long, env = "CORECAST_DEFLATE", value_name = "WHETHER", default_value = "on")]
+    deflate: DeflateFlag,
 
     /// Without keys, allow everything to whatever reaches the server, on any address; with keys it
     /// has no effect
@@ -237,6 +245,14 @@ enum ProxyProtocolFlag {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DeflateFlag {
+    /// Each client that offers it gets them compressed
+    On,
+    /// No client does, and clients may not compress what they send
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ExecutorFlag {
     /// glommio if it starts here, else plain threads; the log says which and why
     Auto,
@@ -295,6 +311,7 @@ impl ServeArgs {
             .listen(self.addresses()?.as_slice())
             .sends(sends)
             .slow(self.slow.policy())
+            .deflate(self.deflate == DeflateFlag::On)
             .send_buffer(self.send_buffer)
             .proxy_protocol(self.proxy_protocol == ProxyProtocolFlag::On)
             .limits(self.limits.limits());

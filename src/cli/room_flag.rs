@@ -51,6 +51,15 @@ const KEYS: &[Key] = &[
         values: "a size, such as 256KiB",
         read: |policy, value| Ok(policy.log_bytes(size(value)?)),
     },
+    Key {
+        name: "deflate",
+        values: "on or off",
+        read: |policy, value| match value {
+            "on" => Ok(policy.deflate(true)),
+            "off" => Ok(policy.deflate(false)),
+            _ => Err("it is neither".to_owned()),
+        },
+    },
 ];
 
 /// Reads `PATTERN:KEY=VALUE,KEY=VALUE`. The last colon ends the pattern, which may contain others.
@@ -92,6 +101,8 @@ mod tests {
         let rows = [
             ("ticker.*:slow=latest", "ticker.*", latest.clone()),
             ("ticker.*:slow=latest,log=256KiB", "ticker.*", latest.log_bytes(256 << 10)),
+            ("secret.*:deflate=off", "secret.*", policy().deflate(false)),
+            ("*:deflate=on", "*", policy().deflate(true)),
             ("a:b,c=d:slow=skip", "a:b,c=d", policy().slow(SlowPolicy::Skip)),
             ("*:log=8k,slow=disconnect", "*", {
                 policy().slow(SlowPolicy::Disconnect).log_bytes(8 << 10)
@@ -112,6 +123,7 @@ mod tests {
             ("ticker.*:slow", "disconnect, skip or latest"),
             ("ticker.*:slow=Latest", "disconnect, skip or latest"),
             ("ticker.*:log=big", "a size"),
+            ("ticker.*:deflate=gzip", "on or off"),
             ("ticker.*:log=8k,log=9k", "log stands twice"),
             ("ticker.*:slow=skip,", "\"\" is no key"),
         ] {

@@ -34,6 +34,8 @@ pub(crate) struct AccessRules {
     pub(crate) proxy_seen: Arc<AtomicBool>,
     /// This server speaks TLS itself, so that its own pages come over https.
     pub(crate) tls: bool,
+    /// Messages are compressed for clients that offer it.
+    pub(crate) deflate: bool,
     /// The program decides about each handshake, and about its token.
     pub(crate) program_authorizes: bool,
     pub(crate) api: ApiAccess,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::extensions::Agreement;
 use super::fields::{Accept, Body, Fields};
 use super::{AccessRules, Credential, Host, HttpError, path};
 use crate::program::HEADERS_MAX;
@@ -55,6 +56,8 @@ pub(crate) struct Upgrade {
     pub(crate) accept: Accept,
     /// The subprotocol `corecast.v1` was offered, and is selected.
     pub(crate) selects_protocol: bool,
+    /// What is agreed to about compression, if anything.
+    pub(crate) agreement: Option<Agreement>,
     /// What it proved about who sends it.
     pub(crate) credential: Credential,
     /// Where it came from.
@@ -72,6 +75,9 @@ impl Upgrade {
         let mut response = [HEAD, &self.accept, b"\r\n"].concat();
         if self.selects_protocol {
             response.extend(format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n").into_bytes());
+        }
+        if let Some(agreement) = self.agreement {
+            response.extend_from_slice(agreement.field().as_bytes());
         }
         response.extend_from_slice(b"\r\n");
         response
@@ -138,7 +144,8 @@ fn judge(
         false => Credential::None,
     };
     let selects_protocol = fields.offer(SUBPROTOCOL);
-    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, credential, client_addr }))
+    let agreement = Agreement::first(&fields.extensions).filter(|_| rules.deflate);
+    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, agreement, credential, client_addr }))
 }
 
 fn bad_target() -> HttpError {
@@ -218,6 +225,7 @@ mod tests {
             len: HANDSHAKE.len(),
             accept,
             selects_protocol: false,
+            agreement: None,
             credential: Credential::None,
             client_addr: CLIENT,
         };
@@ -253,6 +261,27 @@ mod tests {
                 Head::Upgrade(upgrade) => assert_eq!(upgrade.selects_protocol, selected, "{offer}"),
                 other => panic!("{offer}: {other:?}"),
             }
+        }
+    }
+
+    /// RFC 7692 section 5.1: the answer says what is agreed to, and nothing where nothing is.
+    #[test]
+    fn compression_is_agreed_to_where_it_is_on() {
+        let head = HANDSHAKE.replacen(
+            "Host: x",
+            "Host: x\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+            1,
+        );
+        for (deflate, said) in [(true, true), (false, false)] {
+            let rules = AccessRules { deflate, ..AccessRules::default() };
+            let parsed = Head::parse(head.as_bytes(), 16 << 10, &rules, Door::open(CLIENT));
+            let Head::Upgrade(upgrade) = parsed else { panic!("{parsed:?}") };
+            assert_eq!(upgrade.agreement.is_some(), deflate);
+            let response = String::from_utf8(upgrade.response()).unwrap();
+            let field = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+                         client_no_context_takeover\r\n";
+            assert_eq!(response.contains(field), said, "{response}");
+            assert!(response.ends_with("\r\n\r\n") && !response.contains("max_window"));
         }
     }
 

@@ -9,6 +9,7 @@ mod claimed;
 mod credentials;
 mod error;
 mod event_stream;
+mod extensions;
 mod few;
 mod fields;
 mod head;

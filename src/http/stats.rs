@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use corecast_shards::{Amount, Answer, Disconnect, Latencies, Limits, ShardStats};
+use corecast_shards::{Amount, Answer, Counters, Disconnect, Latencies, Limits, ShardStats};
 use serde_json::{Map, Value, json};
 
 use super::response::{Answered, ok};
@@ -64,6 +64,7 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "mesh_sent": counters.mesh_sent,
         "log_bytes_copied": counters.log_bytes_copied,
         "rest_bytes_copied": counters.rest_bytes_copied,
+        "deflate": deflate(counters),
         "memory": memory(stats),
         "latency_us": latencies(&counters.latencies),
         "runtime": runtime(&thread),
@@ -98,6 +99,23 @@ fn memory(stats: &ShardStats) -> Value {
         "members_struck": shed.members_struck,
         "connections_struck": shed.connections_struck,
         "publishes_paused": shed.publishes_paused,
+    })
+}
+
+/// What was compressed and inflated.
+fn deflate(counters: &Counters) -> Value {
+    let (deflated, inflated) = (&counters.deflated, &counters.inflated);
+    json!({
+        "connections_opened": counters.opened_with_deflate,
+        "messages": deflated.messages,
+        "bytes_before": deflated.bytes_before,
+        "bytes_after": deflated.bytes_after,
+        "not_worth": deflated.not_worth,
+        "beyond_turn": deflated.beyond_turn,
+        "inflated_messages": inflated.messages,
+        "inflated_bytes_before": inflated.bytes_before,
+        "inflated_bytes_after": inflated.bytes_after,
+        "inflate_refused": inflated.refused,
     })
 }
 

@@ -297,6 +297,8 @@ impl Reception {
         let Some(waiting) = self.pending.remove(key) else { return };
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
         let PendingHandshake { mut link, address_place, .. } = waiting;
+        let deflate = upgrade.agreement.map(|agreement| agreement.window);
+        let opening = Opening { deflate, ..opening };
         let response = upgrade.response();
         // The socket's buffer is empty, so that it takes these bytes or is dead.
         if !link.send_all(&response) {

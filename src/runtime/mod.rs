@@ -18,6 +18,7 @@ mod addresses;
 mod arrivals;
 mod batch;
 mod calls;
+mod codecs;
 mod control_groups;
 mod cores;
 mod counts;

@@ -73,7 +73,7 @@ impl Default for Settings {
             executor: Executor::Auto,
             trial: None,
             certificates: Vec::new(),
-            access: AccessRules::default(),
+            access: AccessRules { deflate: true, ..AccessRules::default() },
             proxy_protocol: false,
             open: false,
             anonymous: None,

@@ -13,6 +13,7 @@ use corecast_shards::{Config, Hooks, Limits, Shard, ShardId};
 use crossbeam_channel::{Sender, bounded};
 
 use super::addresses::Addresses;
+use super::codecs::CODECS;
 use super::cores::choose_cores;
 use super::current_shard::enter;
 use super::driver::{DriverInit, ShardDriver};
@@ -121,6 +122,7 @@ fn start_on(
         slow: settings.slow,
         rooms: settings.rooms.clone(),
         limits: limits.clone(),
+        codecs: settings.access.deflate.then_some(CODECS),
         hooks: hooks(settings, program),
         ..Config::default()
     };

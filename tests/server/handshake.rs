@@ -169,18 +169,6 @@ fn only_get_of_ws_upgrades() {
 }
 
 #[test]
-fn deflate_is_used_only_where_both_sides_agreed() {
-    let server = Server::start(&[]);
-    let mut raw = Raw::dial(server.address());
-    raw.write(upgrade_head("Sec-WebSocket-Extensions: permessage-deflate\r\n").as_bytes());
-    let response = raw.expect_upgraded();
-    // A server without the extension answers without it, and then every frame is plain.
-    if response.header("sec-websocket-extensions").is_none() {
-        assert_eq!(raw.envelope().event(), "cast:welcome");
-    }
-}
-
-#[test]
 fn half_a_head_is_answered_with_408_after_the_deadline() {
     let server = Server::start(&["--handshake-timeout", "1s"]);
     let head = upgrade_head("");
