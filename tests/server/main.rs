@@ -12,6 +12,7 @@ mod browser;
 // What a connection may say, and what it hears.
 mod broadcast;
 mod data;
+mod deflate;
 mod envelope;
 mod epochs;
 mod greeting;
