@@ -131,7 +131,7 @@ impl Inflater for ZlibInflater {
         // Whatever became of the message before, and so that nothing of that can be referred to.
         inflate.reset(false);
         out.resize(SPACE_LEAST.max(4 * payload.len()).min(most.saturating_add(1)), 0);
-        let mut message = Message { inflate, out, written: 0, most };
+        let mut message = Inflating { inflate, out, written: 0, most };
         let done = message.read_all(payload);
         let written = message.written;
         out.truncate(written);
@@ -145,7 +145,7 @@ impl Inflater for ZlibInflater {
 }
 
 /// A message that is being inflated.
-struct Message<'a> {
+struct Inflating<'a> {
     inflate: &'a mut Inflate,
     /// What is written, and space for more: it grows to twice as much, so that no byte is cleared often.
     out: &'a mut Vec<u8>,
@@ -164,7 +164,7 @@ enum End {
 /// Space for a message at first, at least.
 const SPACE_LEAST: usize = 1 << 10;
 
-impl Message<'_> {
+impl Inflating<'_> {
     fn read_all(&mut self, payload: &[u8]) -> Result<(), NotInflated> {
         if self.read(payload)? == End::OfStream {
             return Ok(());

@@ -6,6 +6,7 @@ mod authorize;
 mod claims;
 mod client_addresses;
 mod commands;
+mod compression;
 mod ending;
 mod event_streams;
 mod executors;

@@ -323,6 +323,11 @@ fn the_limit_is_that_of_the_message_and_not_of_its_compressed_bytes() {
     assert_eq!(raw.envelope().event(), "cast:pong");
     raw.send_text(r#"{"event":"cast:ping"}"#);
     assert_eq!(raw.envelope().event(), "cast:pong", "and what is not compressed");
+    // An empty message (RFC 7692 section 7.2.3.6), and one without any byte at all, are no envelopes.
+    for empty in [&[0x00][..], &[]] {
+        raw.write(&frame(FIN | RSV1 | TEXT, empty));
+        assert_eq!(raw.envelope().data()["code"], "bad_envelope");
+    }
 }
 
 /// Whitespace that costs its sender 260 bytes and the server a quarter of a megabyte, as fast as it goes.
