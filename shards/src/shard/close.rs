@@ -105,17 +105,21 @@ impl Host {
         }
     }
 
-    /// Only the frame in progress and the head of an event stream go before the close frame.
+    /// What was already to be said to the client goes before the close frame if its socket takes it.
+    /// Once the socket has blocked, only the frame in progress and the head of an event stream do.
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
         let words = self.close_texts.take(slot, reason);
         let head = self.heads.take(slot);
         let format = self.directory[slot].format;
         let code = code_to_send(&self.directory[slot], reason);
+        let is_blocked = self.directory[slot].is_blocked();
         self.directory.change_direct(slot, |direct| {
             let Some(code) = code else { return *direct = None };
             let direct = direct.get_or_insert_default();
-            direct.keep_frame_in_progress(format.encoding(None));
+            if is_blocked {
+                direct.keep_frame_in_progress(format.encoding(None));
+            }
             direct.queue().extend(head.into_iter().flatten());
             let words = words.unwrap_or_else(|| reason.reason(random).into());
             format.push_reply(&Fact::Close { code, reason: &words }, direct.queue());

@@ -98,6 +98,28 @@ fn a_client_that_reads_on_gets_everything_before_the_goodbye() {
     assert_eq!(close_steps(&mut shard), expected);
 }
 
+#[test]
+fn replies_to_what_came_before_a_violation_go_before_the_close_frame() {
+    for is_blocked in [false, true] {
+        let mut shard = shard();
+        let conn = shard.open(Opening::default());
+        send(&mut shard, None);
+        if is_blocked {
+            say(&mut shard, conn, r#"{"event":"cast:ping","id":1}"#);
+            send(&mut shard, Some(SendEnd::Taken(3)));
+        }
+        let mut bytes = Vec::new();
+        push_client_frame(&mut bytes, Opcode::Ping, true, [1, 2, 3, 4], b"answered");
+        // An unmasked frame.
+        bytes.extend_from_slice(&[0x81, 0x01, b'x']);
+        shard.receive(conn, &mut bytes);
+        shard.on_writable(conn);
+        let sent = send(&mut shard, None);
+        assert_eq!(sent.contains("answered"), !is_blocked, "{sent}");
+        assert!(sent.ends_with("protocol"), "{sent}");
+    }
+}
+
 /// A connection that is closed while its socket has taken the beginning of a large frame.
 fn closed_within_a_frame() -> (Shard, ConnId, usize) {
     let mut shard = shard();
