@@ -1,8 +1,12 @@
-//! The echo example gives back text and binary messages as they came, without a welcome.
+//! The echo example gives back text and binary messages as they came, without a welcome, and keeps
+//! to the letter of RFC 6455.
+
+use std::path::Path;
+use std::process::Command;
 
 use tungstenite::Message;
 
-use crate::program::Program;
+use crate::program::{Program, path_of};
 
 #[test]
 fn text_and_binary_come_back_as_they_were() {
@@ -26,4 +30,19 @@ fn text_and_binary_come_back_as_they_were() {
     for message in &messages {
         assert_eq!(&socket.read().unwrap(), message, "sent without waiting for the answers");
     }
+}
+
+/// About a third of the Autobahn test suite; `scripts/conformance` runs all of it.
+#[test]
+fn the_autobahn_test_suite_finds_nothing() {
+    let cases = [
+        "1.*", "2.*", "3.*", "4.*", "5.*", "6.1.*", "6.2.*", "6.4.*", "6.20.*", "7.*", "9.1.3",
+        "9.2.3", "9.3.5", "9.4.5", "9.5.3", "9.7.1", "9.8.1", "10.*",
+    ];
+    let judge = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/conformance");
+    let output = Command::new(judge).arg("--echo").arg(path_of("echo")).args(cases).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.ends_with(" cases are OK\n"), "{said}");
 }

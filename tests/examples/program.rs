@@ -1,7 +1,7 @@
 //! An example at work.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -9,6 +9,12 @@ use std::time::Duration;
 
 /// Every step takes milliseconds, but a browser's first; whoever waits this long waits in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where an example is built.
+pub(crate) fn path_of(example: &str) -> PathBuf {
+    let programs = Path::new(env!("CARGO_BIN_EXE_corecast")).parent().unwrap();
+    programs.join("examples").join(example)
+}
 
 /// A started example, which ends with the test.
 pub(crate) struct Program {
@@ -19,8 +25,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts an example, and reads what it prints.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Program {
-        let programs = Path::new(env!("CARGO_BIN_EXE_corecast")).parent().unwrap();
-        let mut child = Command::new(programs.join("examples").join(name))
+        let mut child = Command::new(path_of(name))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
