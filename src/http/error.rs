@@ -8,7 +8,7 @@ use httpdate::HttpDate;
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Response, StatusCode, header};
 
-use crate::program::Refusal;
+use crate::program::{HEADERS_MAX, Refusal};
 use crate::values::NotAccepted;
 
 /// An error that is told to the caller: status, code, and what to do.
@@ -18,11 +18,18 @@ pub(crate) struct HttpError {
     code: &'static str,
     message: String,
     extra: Vec<(&'static str, Cow<'static, str>)>,
+    /// Whether the answer says all of this, and not only the status.
+    has_content: bool,
 }
 
 impl HttpError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> HttpError {
-        HttpError { status, code, message: message.into(), extra: Vec::new() }
+        HttpError { status, code, message: message.into(), extra: Vec::new(), has_content: true }
+    }
+
+    /// The same, with content or without.
+    pub(crate) fn with_content(self, has_content: bool) -> HttpError {
+        HttpError { has_content, ..self }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> HttpError {
@@ -169,9 +176,18 @@ impl HttpError {
     }
 
     pub(crate) fn head_too_large(limit: usize) -> HttpError {
-        let message = format!("a request's head may have at most {limit} bytes (max_head)");
+        let message = format!(
+            "a request's head may have at most {limit} bytes (max_head) and {HEADERS_MAX} fields"
+        );
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         HttpError::new(status, "head_too_large", message)
+    }
+
+    pub(crate) fn target_too_long(limit: usize) -> HttpError {
+        let message = format!(
+            "the target of a request is part of its head, which may have {limit} bytes (max_head)"
+        );
+        HttpError::new(StatusCode::URI_TOO_LONG, "target_too_long", message)
     }
 
     /// The one error that goes away by itself.
@@ -281,10 +297,11 @@ impl HttpError {
         format!(
             "HTTP/1.1 {}\r\ndate: {}\r\ncontent-type: application/json\r\n\
              x-content-type-options: nosniff\r\n{extra}content-length: {}\r\n\
-             connection: {connection}\r\n\r\n{body}",
+             connection: {connection}\r\n\r\n{}",
             self.status,
             HttpDate::from(SystemTime::now()),
             body.len(),
+            if self.has_content { &body } else { "" },
         )
         .into_bytes()
     }

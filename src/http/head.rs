@@ -90,20 +90,30 @@ impl Head {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
-            Ok(httparse::Status::Complete(len)) if len > limit => {
-                Head::Refused(HttpError::head_too_large(limit))
-            }
+            Ok(httparse::Status::Complete(len)) if len > limit => refuse_length(bytes, limit),
             Ok(httparse::Status::Complete(len)) => {
-                judge(&request, len, rules, door).unwrap_or_else(Head::Refused)
+                let head = judge(&request, len, rules, door);
+                // An answer to HEAD has no content (RFC 9110 section 9.3.2).
+                let is_head = request.method == Some("HEAD");
+                head.unwrap_or_else(|error| Head::Refused(error.with_content(!is_head)))
             }
-            Ok(httparse::Status::Partial) if bytes.len() > limit => {
-                Head::Refused(HttpError::head_too_large(limit))
-            }
+            Ok(httparse::Status::Partial) if bytes.len() > limit => refuse_length(bytes, limit),
             Ok(httparse::Status::Partial) => Head::Partial,
             Err(httparse::Error::TooManyHeaders) => Head::Refused(HttpError::head_too_large(limit)),
             Err(_) => Head::Refused(HttpError::garbage()),
         }
     }
+}
+
+/// A head that is too long, or a target that is so by itself (RFC 9112 section 3).
+fn refuse_length(bytes: &[u8], limit: usize) -> Head {
+    let line = bytes.trim_ascii_start();
+    let line = &line[..line.len().min(limit)];
+    let is_target = line.contains(&b' ') && !line.contains(&b'\n');
+    Head::Refused(match is_target {
+        true => HttpError::target_too_long(limit),
+        false => HttpError::head_too_large(limit),
+    })
 }
 
 fn judge(
@@ -112,7 +122,8 @@ fn judge(
     rules: &AccessRules,
     door: Door<'_>,
 ) -> Result<Head, HttpError> {
-    let target = RequestTarget::read(request.path.unwrap_or_default())?;
+    let is_options = request.method == Some("OPTIONS");
+    let target = RequestTarget::read(request.path.unwrap_or_default(), is_options)?;
     let fields = Fields::read(request.headers);
     let is_http_11 = request.version == Some(1);
     let host = target.host(fields.host(is_http_11)?)?;
@@ -161,7 +172,9 @@ struct RequestTarget<'a> {
 }
 
 impl<'a> RequestTarget<'a> {
-    fn read(target: &'a str) -> Result<RequestTarget<'a>, HttpError> {
+    /// Reads the form of a resource or of an absolute target; of `*`, which is for OPTIONS alone. That of
+    /// CONNECT is for proxies.
+    fn read(target: &'a str, is_options: bool) -> Result<RequestTarget<'a>, HttpError> {
         if target.contains('#') {
             return Err(bad_target());
         }
@@ -174,7 +187,8 @@ impl<'a> RequestTarget<'a> {
                 let end = rest.find(['/', '?']).unwrap_or(rest.len());
                 (Some(&rest[..end]), &rest[end..])
             }
-            _ => (None, target),
+            _ if target.starts_with('/') || (is_options && target == "*") => (None, target),
+            _ => return Err(bad_target()),
         };
         let (path, query) =
             rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));

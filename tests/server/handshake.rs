@@ -32,6 +32,7 @@ fn a_valid_upgrade_is_accepted_however_it_is_spelled() {
         head_with("GET /ws", "GET /%77s"),
         head_with("Connection: Upgrade", "connection: keep-alive, UPGRADE"),
         head_with("Upgrade: websocket", "UPGRADE: WebSocket"),
+        head_with("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
         head_with("GET /ws", "GET /ws?x=1&y=%20"),
         head_with("Sec-WebSocket-Version: 13", "sec-websocket-version:13"),
         upgrade_head("Sec-WebSocket-Protocol: chat, superchat\r\n"),
@@ -98,6 +99,7 @@ fn an_invalid_upgrade_is_refused_with_400() {
         ("a key that is no base64", head_with(key, "Sec-WebSocket-Key: !!!!!!!!!!!!!!!!!!!!!!==")),
         ("two keys", head_with(key, &format!("{key}\r\n{key}"))),
         ("another protocol", head_with("Upgrade: websocket", "Upgrade: h2c")),
+        ("a version of it", head_with("Upgrade: websocket", "Upgrade: websocket/13")),
         ("no Upgrade header", head_with("Upgrade: websocket\r\n", "")),
         ("no Connection header", head_with("Connection: Upgrade\r\n", "")),
         ("a body", upgrade_head("Content-Length: 3\r\n") + "abc"),
@@ -117,7 +119,7 @@ fn an_invalid_upgrade_is_refused_with_400() {
 #[test]
 fn another_version_is_refused_with_the_one_we_speak() {
     let server = Server::start(&[]);
-    for version in ["8", "14", "x"] {
+    for version in ["8", "14", "x", "13, 8", "13\r\nSec-WebSocket-Version: 13"] {
         let head = head_with("Version: 13", &format!("Version: {version}"));
         let response = answer_to(&server, &head);
         response.assert_error(426);
@@ -143,8 +145,12 @@ fn the_subprotocol_is_selected_when_it_is_offered() {
         ("corecast.v1", Some("corecast.v1")),
         ("chat, corecast.v1, corecast.token.x", Some("corecast.v1")),
         ("chat\r\nSec-WebSocket-Protocol: corecast.v1", Some("corecast.v1")),
-        ("corecast.v2", None),
+        (", ,\tcorecast.v1,,", Some("corecast.v1")),
+        ("corecast.v1, corecast.v1", Some("corecast.v1")),
+        ("corecast.v2\r\nSec-WebSocket-Protocol: chat", None),
         ("CORECAST.V1", None),
+        ("\"corecast.v1\"", None),
+        ("", None),
     ] {
         let mut raw = Raw::dial(server.address());
         raw.write(upgrade_head(&format!("Sec-WebSocket-Protocol: {offer}\r\n")).as_bytes());

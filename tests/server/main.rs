@@ -66,6 +66,7 @@ mod event_streams;
 mod anonymous;
 mod api_keys;
 mod endpoints;
+mod http_conformance;
 mod http_connections;
 mod http_deadlines;
 mod http_errors;
