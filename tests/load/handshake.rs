@@ -7,6 +7,11 @@ use std::thread::{self, JoinHandle};
 
 /// A server that answers one request with 404; what it was asked.
 fn refusing() -> (String, JoinHandle<String>) {
+    answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// A server that answers one request with this.
+fn answering(answer: &'static str) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let request = thread::spawn(move || {
@@ -17,7 +22,7 @@ fn refusing() -> (String, JoinHandle<String>) {
             stream.read_exact(&mut byte).unwrap();
             head.extend_from_slice(&byte);
         }
-        stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
         String::from_utf8(head).unwrap()
     });
     (address, request)
@@ -47,6 +52,27 @@ fn a_key_that_is_given_is_the_one_that_is_answered() {
     let key = "--header=sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
     let run = load(&["hold", "-n2", "-d", "50ms", "--json=-", &server.url(), key]);
     assert_eq!(run.json()["connections"]["opened"], 2);
+}
+
+/// One inflater for all connections of a thread can follow no server that remembers.
+#[test]
+fn compression_with_context_is_refused() {
+    let (address, request) = answering(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+         Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n\r\n",
+    );
+    let (url, key) = (format!("ws://{address}/ws"), "dGhlIHNhbXBsZSBub25jZQ==");
+    let key = format!("--header=Sec-WebSocket-Key: {key}");
+    let run = load(&["hold", "-q", "-n1", &url, "--deflate", &key]);
+    let head = request.join().unwrap();
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; \
+                 client_no_context_takeover\r\n";
+    assert!(head.contains(offer), "{head}");
+    assert_eq!(run.code, 1);
+    for part in ["no server_no_context_takeover", "leave out --deflate"] {
+        assert!(run.errors.contains(part), "{}", run.errors);
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod support;
 
 mod arguments;
+mod deflate;
 mod exactness;
 mod handshake;
 mod interruption;

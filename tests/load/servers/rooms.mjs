@@ -1,5 +1,6 @@
 // A server of rooms that is not ours, of Node's ws: SUB room, PUB room text. Needs: npm install ws.
-// Prints its port, and ends after a minute. Speaks TLS when it is given a certificate and its key.
+// Prints its port, and ends after a minute. Speaks TLS when it is given a certificate and its key, and
+// compresses messages of a hundred bytes or more if COMPRESS is in its environment.
 
 import { readFileSync } from "node:fs";
 import http from "node:http";
@@ -12,7 +13,8 @@ const { WebSocketServer } = createRequire(import.meta.url)("ws");
 const rooms = new Map();
 const [cert, key] = process.argv.slice(2).map((file) => readFileSync(file));
 const listener = cert ? https.createServer({ cert, key }) : http.createServer();
-const server = new WebSocketServer({ server: listener });
+const perMessageDeflate = process.env.COMPRESS ? { threshold: 100 } : false;
+const server = new WebSocketServer({ server: listener, perMessageDeflate });
 
 listener.listen(0, "127.0.0.1", () => console.log(listener.address().port));
 server.on("connection", (socket) => {

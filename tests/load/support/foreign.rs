@@ -20,6 +20,13 @@ impl Foreign {
         Self::start(Command::new("node").env("NODE_PATH", modules).arg(script("rooms.mjs")))
     }
 
+    /// The same, which compresses messages for whichever client offers it.
+    pub(crate) fn node_compressed() -> Self {
+        let modules = installed("node/node_modules");
+        let mut node = Command::new("node");
+        Self::start(node.env("NODE_PATH", modules).env("COMPRESS", "on").arg(script("rooms.mjs")))
+    }
+
     /// The same with TLS.
     pub(crate) fn node_sealed(certificate: &Certificate) -> Self {
         let modules = installed("node/node_modules");
@@ -28,7 +35,7 @@ impl Foreign {
         Self::start_sealed(&mut node, certificate)
     }
 
-    /// A server of Python's `websockets`.
+    /// A server of Python's `websockets`, which compresses unless it is forbidden to.
     pub(crate) fn python() -> Self {
         Self::start(Command::new(installed("venv/bin/python")).arg(script("rooms.py")))
     }

@@ -14,6 +14,8 @@ pub(crate) struct Frame<'a> {
 #[derive(Debug)]
 pub(crate) struct Frames<'a> {
     pub(crate) rest: &'a [u8],
+    /// The bit that says that a message is compressed, where that was agreed on; else none.
+    compressed: u8,
     /// What is wrong with the frame that `rest` begins with, if anything is.
     pub(crate) fault: Option<&'static str>,
 }
@@ -25,6 +27,8 @@ pub(crate) const FRAME_MAX: usize = 64 << 20;
 pub(crate) const TEXT: u8 = 0x81;
 /// The same, binary.
 pub(crate) const BINARY: u8 = 0x82;
+/// In the first frame of a message: it is compressed (RFC 7692 section 6).
+pub(crate) const COMPRESSED: u8 = 0x40;
 
 // Bits and values of a header (RFC 6455 section 5.2).
 const FIN: u8 = 0x80;
@@ -35,7 +39,12 @@ const MASKED: u8 = 0x80;
 
 impl<'a> Frames<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, fault: None }
+        Self { rest: bytes, compressed: 0, fault: None }
+    }
+
+    /// Messages may be compressed, if that was agreed on.
+    pub(crate) fn compressed(self, is_agreed: bool) -> Self {
+        Self { compressed: if is_agreed { COMPRESSED } else { 0 }, ..self }
     }
 }
 
@@ -45,7 +54,7 @@ impl<'a> Iterator for Frames<'a> {
     #[inline]
     fn next(&mut self) -> Option<Frame<'a>> {
         let len = server_frame_len(self.rest)?;
-        self.fault = fault(self.rest[0], self.rest[1], len);
+        self.fault = fault(self.rest[0], self.rest[1], len, self.compressed);
         if self.fault.is_some() {
             return None;
         }
@@ -60,18 +69,22 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// What is wrong with a frame of this header and length, header included, of a server.
+/// What is wrong with a frame of this header and length, header included, of a server that may set
+/// this bit in the first frame of a message.
 #[inline]
-fn fault(first: u8, second: u8, len: usize) -> Option<&'static str> {
+fn fault(first: u8, second: u8, len: usize, compressed: u8) -> Option<&'static str> {
     let is_shortest = match second & !MASKED {
         126 => len > 4 + 125,
         127 => len > 10 + usize::from(u16::MAX),
         _ => true,
     };
-    let is_message = first == TEXT || first == BINARY;
+    let is_message = matches!(first & !compressed, TEXT | BINARY);
     match is_message && second & MASKED == 0 && is_shortest && len <= FRAME_MAX {
         true => None,
-        false => name_fault(first, second, len, is_shortest),
+        false => match first & OPCODE {
+            1 | 2 => name_fault(first & !compressed, second, len, is_shortest),
+            _ => name_fault(first, second, len, is_shortest),
+        },
     }
 }
 
@@ -108,6 +121,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_the_first_frame_of_a_message_may_be_compressed() {
+        for first in [0xc1, 0xc2, 0x41, 0x42] {
+            let frame = [first, 0];
+            let mut frames = Frames::new(&frame).compressed(true);
+            assert_eq!(frames.next().map(|frame| frame.first), Some(first), "{:?}", frames.fault);
+        }
+        for first in [0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xc3, 0xe1, 0xd2, 0xa1] {
+            let frame = [first, 0];
+            let mut frames = Frames::new(&frame).compressed(true);
+            assert!(frames.next().is_none(), "{first:x}");
+            assert_eq!(frames.fault, Some("reserved bits in a frame"), "{first:x}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_frame_is_named() {
         let check = |bytes: &[u8], part: &str| {
             let mut frames = Frames::new(bytes);
@@ -116,6 +144,7 @@ mod tests {
             assert!(fault.contains(part), "{bytes:x?}: {fault}");
         };
         check(&[0xc1, 0], "reserved");
+        check(&[0x41, 0], "reserved");
         check(&[0x83, 0], "opcode");
         check(&[0x8b, 0], "opcode");
         check(&[0x81, 0x81, 1, 2, 3, 4, 5], "masked");

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::{Digest, Sha1};
 
+use super::agreement;
+use crate::setup::args::{EXTENSIONS, value_of};
 use crate::setup::plan::Plan;
 
 /// The same for every connection of a run.
@@ -16,6 +18,8 @@ pub(crate) struct ClientHandshake {
     lines: String,
     /// Nothing but the root of the server was asked for.
     is_root: bool,
+    /// Compression is offered, and has to be agreed to.
+    is_compressed: bool,
 }
 
 /// What the bytes of an answer amount to.
@@ -33,7 +37,16 @@ const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 
 impl ClientHandshake {
+    /// Of members. Publishers offer no compression.
     pub(crate) fn new(plan: &Plan, nonce: &[u8]) -> Self {
+        Self::with(plan, nonce, plan.common.deflate)
+    }
+
+    pub(crate) fn of_publishers(plan: &Plan, nonce: &[u8]) -> Self {
+        Self::with(plan, nonce, false)
+    }
+
+    fn with(plan: &Plan, nonce: &[u8], is_compressed: bool) -> Self {
         let given = &plan.common.header;
         let ours = [
             ("Host", plan.target.authority.clone()),
@@ -44,14 +57,17 @@ impl ClientHandshake {
         ];
         // What was given takes the place of what is ours.
         let ours = ours.into_iter().filter(|(name, _)| value_of(given, name).is_none());
-        let ours: Vec<_> = ours.map(|(name, value)| format!("{name}: {value}")).collect();
+        let offer = is_compressed.then_some((EXTENSIONS, agreement::OFFER.to_owned()));
+        let ours = ours.chain(offer).map(|(name, value)| format!("{name}: {value}"));
+        let ours: Vec<_> = ours.collect();
         let key = value_of(&ours, KEY).or_else(|| value_of(given, KEY)).unwrap_or_default();
         let (path, accept) = (&plan.target.path, accept(key));
         let lines = ours.iter().chain(given).map(|line| format!("{line}\r\n"));
         let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
         let host = ours.iter().filter(|line| line.starts_with("Host:"));
         let lines = host.chain(given).map(|line| format!("{line}\r\n")).collect();
-        Self { request: request.into_bytes(), accept, lines, is_root: path == "/" }
+        let is_root = path == "/";
+        Self { request: request.into_bytes(), accept, lines, is_root, is_compressed }
     }
 
     /// Asks for the events of a room.
@@ -81,15 +97,25 @@ impl ClientHandshake {
                 _ => refused,
             });
         }
-        let accepts = |header: &&httparse::Header<'_>| {
+        let accepts = |header: &httparse::Header<'_>| {
             header.name.eq_ignore_ascii_case("sec-websocket-accept")
                 && header.value.trim_ascii() == self.accept.as_bytes()
         };
-        match response.headers.iter().find(accepts) {
-            Some(_) => Answer::Upgraded(used),
-            None => Answer::Refused("wrong Sec-WebSocket-Accept".to_owned()),
+        if !response.headers.iter().any(accepts) {
+            return Answer::Refused("wrong Sec-WebSocket-Accept".to_owned());
+        }
+        match self.is_compressed.then(|| disagreement(response)).flatten() {
+            Some(why) => Answer::Refused(why),
+            None => Answer::Upgraded(used),
         }
     }
+}
+
+/// Why the answer to the offer of compression is refused, if it is.
+fn disagreement(response: &httparse::Response<'_, '_>) -> Option<String> {
+    let headers = response.headers.iter();
+    let values = headers.filter(|header| header.name.eq_ignore_ascii_case(EXTENSIONS));
+    agreement::refusal(values.map(|header| header.value))
 }
 
 fn read(bytes: &[u8], judge: impl Fn(&httparse::Response<'_, '_>, usize) -> Answer) -> Answer {
@@ -122,13 +148,6 @@ fn judge_events(response: &httparse::Response<'_, '_>, used: usize) -> Answer {
 
 const KEY: &str = "Sec-WebSocket-Key";
 
-/// The value of the first header line of that name.
-fn value_of<'a>(lines: &'a [String], name: &str) -> Option<&'a str> {
-    let mut fields = lines.iter().filter_map(|line| line.split_once(':'));
-    let (_, value) = fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name))?;
-    Some(value.trim())
-}
-
 fn accept(key: &str) -> String {
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());
@@ -152,8 +171,13 @@ mod tests {
         // The key and its answer are those of RFC 6455 section 1.3.
         let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let handshake =
-            ClientHandshake { request: Vec::new(), accept, lines: String::new(), is_root: true };
+        let handshake = ClientHandshake {
+            request: Vec::new(),
+            accept,
+            lines: String::new(),
+            is_root: true,
+            is_compressed: false,
+        };
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
@@ -175,6 +199,13 @@ mod tests {
                 other => panic!("{other:?} for {expected}"),
             }
         }
+        // Where compression is offered it has to be agreed to.
+        let handshake = ClientHandshake { is_compressed: true, ..handshake };
+        assert!(matches!(handshake.read(good), Answer::Refused(why) if why.contains("--deflate")));
+        let (_, lines) = good.split_at(good.len() - 2);
+        let field = format!("{EXTENSIONS}: {}\r\n", agreement::OFFER).to_lowercase();
+        let agreed = [&good[..good.len() - 2], field.as_bytes(), lines].concat();
+        assert_eq!(handshake.read(&agreed), Answer::Upgraded(agreed.len()));
     }
 
     #[test]

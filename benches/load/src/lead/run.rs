@@ -40,6 +40,7 @@ impl Run {
         getrandom::fill(&mut random).map_err(|error| format!("no random numbers: {error}"))?;
         let (nonce, run) = random.split_at(16);
         let handshake = Arc::new(ClientHandshake::new(&plan, nonce));
+        let of_publishers = ClientHandshake::of_publishers(&plan, nonce);
         let shared = Arc::new(Shared::new(plan, interrupted, run));
         let before = Snapshot::take(&shared, process.as_mut(), 0);
         let record = Record { began: Some(SystemTime::now()), before, ..Record::default() };
@@ -52,19 +53,24 @@ impl Run {
             dropped: 0,
             record,
         };
-        run.spawn(&handshake)?;
+        run.spawn_publisher(of_publishers)?;
+        run.spawn_readers(&handshake)?;
         Ok(run)
     }
 
-    fn spawn(&mut self, handshake: &Arc<ClientHandshake>) -> Result<(), String> {
+    fn spawn_publisher(&mut self, handshake: ClientHandshake) -> Result<(), String> {
         if self.shared.plan.traffic.is_some() {
-            let (shared, handshake) = (self.shared.clone(), handshake.clone());
+            let shared = self.shared.clone();
             let body = move || {
                 let publisher = Publisher::open(shared, &handshake)?;
                 publisher.run().map_err(|error| format!("publishing failed: {error}"))
             };
             self.publisher = Some(spawn("publisher".to_owned(), body)?);
         }
+        Ok(())
+    }
+
+    fn spawn_readers(&mut self, handshake: &Arc<ClientHandshake>) -> Result<(), String> {
         for index in 0..self.shared.plan.threads {
             let (shared, handshake) = (self.shared.clone(), handshake.clone());
             let body = move || {

@@ -88,7 +88,7 @@ impl Publisher {
             dirty: (0..connections.len()).collect(),
             connections,
             feeds: feeds(&shared),
-            payload: TestPayload::new(traffic.size, shared.marker),
+            payload: TestPayload::new(traffic.form, shared.marker),
             text: Vec::new(),
             sent: Sent::new(),
             shared,

@@ -24,6 +24,8 @@ pub(crate) struct Member {
     pub(crate) fragments: Vec<u8>,
     /// Such a message has begun.
     pub(crate) is_fragmented: bool,
+    /// And it is compressed.
+    pub(crate) is_compressed: bool,
     /// What the socket did not take.
     pub(crate) unsent: Vec<u8>,
     /// When it began to connect.
@@ -70,6 +72,7 @@ impl Member {
             partial: Vec::new(),
             fragments: Vec::new(),
             is_fragmented: false,
+            is_compressed: false,
             unsent: Vec::new(),
             began: 0,
             is_checked: false,

@@ -1,5 +1,6 @@
 //! Receiving: every message is checked.
 
+pub(crate) mod compressed;
 pub(crate) mod finish;
 pub(crate) mod member;
 pub(crate) mod notices;

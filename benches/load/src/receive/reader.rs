@@ -18,7 +18,7 @@ use crate::client::handshake::ClientHandshake;
 use crate::client::link::ROOM;
 use crate::client::poller::{Interest, Poller, Ready};
 use crate::client::socket::error_kind;
-use crate::setup::payload::{PAYLOAD_MIN, PayloadContent};
+use crate::setup::payload::{PAYLOAD_MIN, PayloadContent, PayloadForm};
 use crate::setup::plan::Transport;
 use crate::watch::clock::nanos;
 use crate::watch::histogram::histogram;
@@ -63,10 +63,13 @@ impl Reader {
         index: usize,
     ) -> io::Result<Self> {
         let traffic = shared.plan.traffic.as_ref();
-        let (size, one_in) = traffic.map_or((PAYLOAD_MIN, 1), |t| (t.size, t.sampled_one_in));
-        let content = shared.plan.common.strict.then(|| PayloadContent::new(size));
+        let nothing = (PayloadForm::text(PAYLOAD_MIN), 1);
+        let (form, one_in) = traffic.map_or(nothing, |it| (it.form, it.sampled_one_in));
+        let content = shared.plan.common.strict.then(|| PayloadContent::new(form));
+        let mut receive_path = ReceivePath::new(shared.marker, form, one_in, content);
+        receive_path.inflater = shared.plan.common.deflate.then(Box::default);
         let mut reader = Self {
-            receive_path: ReceivePath::new(shared.marker, size, one_in, content),
+            receive_path,
             poller: Poller::new()?,
             buffer: vec![0; BUFFER],
             members: Vec::new(),

@@ -5,8 +5,9 @@ use super::member::Member;
 use super::recorder::Recorder;
 use super::verifier::{Arrival, Verifier};
 use crate::client::chunks::{Chunks, comment};
-use crate::client::frames::{BINARY, FRAME_MAX, Frames, TEXT};
-use crate::setup::payload::{self, HEAD, Marker, PayloadContent, Stamp};
+use crate::client::frames::{BINARY, COMPRESSED, FRAME_MAX, Frames, TEXT};
+use crate::client::inflater::Inflater;
+use crate::setup::payload::{self, HEAD, Marker, PayloadContent, PayloadForm, Stamp};
 use crate::setup::plan::Transport;
 use crate::watch::tally::Tally;
 
@@ -14,11 +15,14 @@ use crate::watch::tally::Tally;
 #[derive(Debug)]
 pub(crate) struct ReceivePath {
     marker: Marker,
-    /// Size of the payload.
+    form: PayloadForm,
+    /// Of the payload from its head on.
     size: usize,
     sample_mask: u32,
     /// What is compared beyond head and end, if it is.
     content: Option<PayloadContent>,
+    /// Where messages may be compressed.
+    pub(crate) inflater: Option<Box<Inflater>>,
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
@@ -47,15 +51,17 @@ const HEARTBEAT: &[u8] = b": ping\n\n";
 impl ReceivePath {
     pub(crate) fn new(
         marker: Marker,
-        size: usize,
+        form: PayloadForm,
         sampled_one_in: u32,
         content: Option<PayloadContent>,
     ) -> Self {
         Self {
             marker,
-            size,
+            form,
+            size: form.size_from_head(),
             sample_mask: sampled_one_in - 1,
             content,
+            inflater: None,
             verifiers: Vec::new(),
             tally: Tally::default(),
             recorder: Recorder::new(),
@@ -112,13 +118,18 @@ impl ReceivePath {
         now: u64,
         notices: &mut Vec<Notice>,
     ) -> &'a [u8] {
-        let mut frames = Frames::new(bytes);
+        let mut frames = Frames::new(bytes).compressed(self.inflater.is_some());
         for frame in frames.by_ref() {
             if (frame.first == TEXT || frame.first == BINARY) && !member.is_fragmented {
+                self.tally.compression.plain_bytes += frame.payload.len() as u64;
                 self.on_message(member, frame.payload, now, notices);
                 continue;
             }
-            self.on_other_frame(member, frame.first, frame.payload, now, notices);
+            if is_compressed(frame.first) && !member.is_fragmented {
+                self.on_compressed(member, frame.payload, now, notices);
+            } else {
+                self.on_other_frame(member, frame.first, frame.payload, now, notices);
+            }
             if matches!(notices.last(), Some(Notice::Close(_) | Notice::Violation(_))) {
                 // Nothing may follow, so nothing that follows counts.
                 return &[];
@@ -132,7 +143,7 @@ impl ReceivePath {
     }
 
     #[inline]
-    fn on_message(
+    pub(crate) fn on_message(
         &mut self,
         member: &mut Member,
         message: &[u8],
@@ -183,14 +194,14 @@ impl ReceivePath {
     #[inline]
     fn on_stamp(&mut self, member: &Member, stamp: Stamp, text: &[u8], now: u64) {
         let is_ours = stamp.room() == member.room && stamp.nth() < member.streams;
-        if !is_ours || !payload::is_whole(text, self.size) {
+        if !is_ours || !self.form.is_whole(text) {
             return self.on_unexpected(member, stamp);
         }
         if let Some(content) = &self.content
             && content.has_turn(stamp, member.number)
         {
             self.tally.compared += 1;
-            if !content.is_in(text, now) {
+            if !content.is_in(text, stamp, now) {
                 return self.on_unexpected(member, stamp);
             }
         }
@@ -252,13 +263,28 @@ impl ReceivePath {
         now: u64,
         notices: &mut Vec<Notice>,
     ) {
+        if !member.is_fragmented {
+            member.is_compressed = first & COMPRESSED != 0;
+        }
         member.fragments.extend_from_slice(payload);
         member.is_fragmented = first & FIN == 0;
-        if !member.is_fragmented {
-            let message = std::mem::take(&mut member.fragments);
-            self.on_message(member, &message, now, notices);
+        if member.is_fragmented {
+            return;
+        }
+        let message = std::mem::take(&mut member.fragments);
+        match member.is_compressed {
+            true => self.on_compressed(member, &message, now, notices),
+            false => {
+                self.tally.compression.plain_bytes += message.len() as u64;
+                self.on_message(member, &message, now, notices);
+            }
         }
     }
+}
+
+/// Whether a frame that begins so is a message, and compressed.
+fn is_compressed(first: u8) -> bool {
+    first == TEXT | COMPRESSED || first == BINARY | COMPRESSED
 }
 
 /// What is wrong with a frame of a message in several, if anything is.
@@ -272,134 +298,4 @@ fn fragment_fault(member: &Member, first: u8, len: usize) -> Option<&'static str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::setup::payload::{PAYLOAD_MIN, TestPayload, stream_code};
-    use corecast_shards::wire::{Opcode, push_frame};
-
-    const SIZE: usize = PAYLOAD_MIN + 3;
-
-    struct Bench {
-        receive_path: ReceivePath,
-        member: Member,
-        payload: TestPayload,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            let marker = Marker::new(5);
-            let mut receive_path =
-                ReceivePath::new(marker, SIZE, 1, Some(PayloadContent::new(SIZE)));
-            receive_path.verifiers.push(Verifier::default());
-            let member = Member::new(0, 3, 0, 1);
-            Self { receive_path, member, payload: TestPayload::new(SIZE, marker) }
-        }
-
-        /// A message of that sequence number, after so much other text.
-        fn message(&mut self, distance: usize, sequence: u32) -> Vec<u8> {
-            let stamp = Stamp { stream: stream_code(3, 0, false), sequence };
-            let mut text = vec![b' '; distance];
-            text.extend_from_slice(self.payload.stamp(stamp, 100));
-            text.extend_from_slice(br#"","room":"x"}"#);
-            text
-        }
-
-        fn receive(&mut self, bytes: &[u8]) -> (usize, Vec<Notice>) {
-            let mut notices = Vec::new();
-            let rest = self.receive_path.receive(&mut self.member, bytes, 350, &mut notices).len();
-            (rest, notices)
-        }
-    }
-
-    #[test]
-    fn messages_are_found_wherever_they_stand() {
-        let mut bench = Bench::new();
-        let mut bytes = Vec::new();
-        for (sequence, distance) in [10, 10, 11, 0, 300, 300].into_iter().enumerate() {
-            let message = bench.message(distance, sequence as u32);
-            push_frame(&mut bytes, Opcode::Text, &message);
-        }
-        let two = [bench.message(7, 6), bench.message(9, 7)].concat();
-        push_frame(&mut bytes, Opcode::Binary, &two);
-        let whole = bytes.len();
-        bytes.extend_from_slice(&[0x81, 50, 1, 2]);
-        assert_eq!(bench.receive(&bytes), (4, vec![]), "of {whole}");
-        let tally = &bench.receive_path.tally;
-        assert_eq!((tally.received, tally.progress, tally.damaged, tally.other), (8, 8, 0, 0));
-        assert_eq!(bench.receive_path.recorder.whole().len(), 8);
-    }
-
-    #[test]
-    fn fragments_are_joined_and_the_rest_is_noticed() {
-        let mut bench = Bench::new();
-        let message = bench.message(4, 0);
-        let (a, b) = message.split_at(20);
-        let mut bytes = vec![0x01, a.len() as u8];
-        bytes.extend_from_slice(a);
-        push_frame(&mut bytes, Opcode::Ping, b"?");
-        bytes.extend_from_slice(&[0x80, b.len() as u8]);
-        bytes.extend_from_slice(b);
-        push_frame(&mut bytes, Opcode::Text, b"hello");
-        push_frame(&mut bytes, Opcode::Close, &[3, 232]);
-        push_frame(&mut bytes, Opcode::Text, b"more");
-        let expected = vec![
-            Notice::Ping(b"?".to_vec()),
-            Notice::Text(b"hello".to_vec()),
-            Notice::Close(vec![3, 232]),
-        ];
-        assert_eq!(bench.receive(&bytes), (0, expected));
-        assert_eq!(bench.receive_path.tally.received, 1);
-    }
-
-    #[test]
-    fn a_broken_frame_is_named_and_ends_everything() {
-        let check = |bytes: &[&[u8]], fault| {
-            let mut bench = Bench::new();
-            let after = bench.message(0, 0);
-            let mut all = bytes.concat();
-            push_frame(&mut all, Opcode::Text, &after);
-            assert_eq!(bench.receive(&all), (0, vec![Notice::Violation(fault)]), "{bytes:x?}");
-            assert_eq!(bench.receive_path.tally.received, 0);
-        };
-        check(&[&[0xc1, 0]], "reserved bits in a frame");
-        check(&[&[0x81, 0x80, 1, 2, 3, 4]], "a masked frame");
-        check(&[&[0x80, 0]], "a continuation without a start");
-        check(&[&[0x01, 0], &[0x81, 0]], "a new message inside a fragmented one");
-        check(&[&[0x01, 0], &[0x02, 0]], "a new message inside a fragmented one");
-        check(&[&[0x01, 1, b'a'], &[0x88, 126, 0, 126]], "a control frame of more than 125 bytes");
-    }
-
-    #[test]
-    fn a_byte_that_changed_anywhere_is_damage() {
-        let mut bench = Bench::new();
-        let message = bench.message(0, 0);
-        // Behind marker, stream and sequence, which say whose it is.
-        for at in 24..SIZE {
-            let mut changed = message.clone();
-            changed[at] = changed[at].wrapping_add(1);
-            let mut bytes = Vec::new();
-            push_frame(&mut bytes, Opcode::Text, &changed);
-            bench.receive(&bytes);
-            let damaged = bench.receive_path.tally.damaged;
-            // Only a time that is still possible cannot be told from the right one.
-            let is_possible_time = (24..HEAD).contains(&at) && payload::due(&changed) <= 350;
-            assert_eq!(damaged == 1, !is_possible_time, "byte {at}");
-            bench.receive_path.tally.damaged = 0;
-        }
-    }
-
-    #[test]
-    fn damage_and_strangers_are_told_apart() {
-        let mut bench = Bench::new();
-        let mut bytes = Vec::new();
-        let cut = bench.message(0, 0);
-        push_frame(&mut bytes, Opcode::Text, &cut[..SIZE - 1]);
-        let stranger = Stamp { stream: stream_code(4, 0, false), sequence: 0 };
-        push_frame(&mut bytes, Opcode::Text, bench.payload.stamp(stranger, 0));
-        let warm_up = Stamp { stream: stream_code(3, 0, true), sequence: 0 };
-        push_frame(&mut bytes, Opcode::Text, bench.payload.stamp(warm_up, 0));
-        bench.receive(&bytes);
-        let tally = &bench.receive_path.tally;
-        assert_eq!((tally.damaged, tally.warm_up, tally.received), (2, 1, 0));
-    }
-}
+mod tests;

@@ -6,8 +6,9 @@ use hdrhistogram::Histogram;
 
 use super::figures::Latency;
 use super::json::{
-    ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport, MessagesReport, Report,
-    SettingsReport, SlowMembersReport, TlsReport, TrafficReport, WaveReport,
+    CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport,
+    MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport, TrafficReport,
+    WaveReport,
 };
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
@@ -28,6 +29,7 @@ impl Figures {
             settings: settings(&self.shared.plan),
             connections: connections(self),
             messages: messages(self),
+            compression: compression(self),
             latency_us: delivery(self),
             errors: self.errors().kinds,
             gaps: GapsReport {
@@ -69,7 +71,8 @@ fn traffic(traffic: &Traffic) -> TrafficReport {
         rate_per_room,
         window,
         window_by: by.map(str::to_owned),
-        payload_bytes: traffic.size,
+        payload: if traffic.form.is_json { "json" } else { "text" }.to_owned(),
+        payload_bytes: traffic.form.size,
         warm_up_seconds: traffic.warm_up.as_secs_f64(),
         duration_seconds: traffic.duration.as_secs_f64(),
     }
@@ -126,6 +129,22 @@ fn messages(figures: &Figures) -> MessagesReport {
         deliveries_per_second: figures.per_second(|snapshot| snapshot.received),
         bytes_per_second: figures.per_second(|snapshot| snapshot.bytes),
     }
+}
+
+/// What compression saved, if it was offered.
+pub(super) fn compression(figures: &Figures) -> Option<CompressionReport> {
+    let tally = &figures.outcome.tally.compression;
+    let (compressed, inflated) = (tally.compressed_bytes, tally.inflated_bytes);
+    let saved_bytes = inflated.cast_signed() - compressed.cast_signed();
+    let all = inflated + tally.plain_bytes;
+    figures.shared.plan.common.deflate.then(|| CompressionReport {
+        messages: tally.messages,
+        compressed_bytes: compressed,
+        inflated_bytes: inflated,
+        plain_bytes: tally.plain_bytes,
+        saved_bytes,
+        saved_share: (all > 0).then(|| saved_bytes as f64 / all as f64),
+    })
 }
 
 fn delivery(figures: &Figures) -> DeliveryReport {

@@ -35,6 +35,8 @@ pub struct Report {
     pub connections: ConnectionsReport,
     /// What became of the messages.
     pub messages: MessagesReport,
+    /// What compression saved, with `--deflate`.
+    pub compression: Option<CompressionReport>,
     /// When they arrived.
     pub latency_us: DeliveryReport,
     /// What went wrong, and how often.
@@ -90,6 +92,8 @@ pub struct TrafficReport {
     pub window: Option<u32>,
     /// What takes a message out of the window: `deliveries` or `acks`.
     pub window_by: Option<String>,
+    /// `text` or `json`.
+    pub payload: String,
     /// The size of each payload.
     pub payload_bytes: usize,
     /// The time before measuring.
@@ -172,6 +176,23 @@ pub struct MessagesReport {
     pub deliveries_per_second: f64,
     /// Bytes per second that members read, frames included.
     pub bytes_per_second: f64,
+}
+
+/// Payloads of the frames that members read in the whole run, control frames left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CompressionReport {
+    /// Messages that came compressed.
+    pub messages: u64,
+    /// Their bytes as they came.
+    pub compressed_bytes: u64,
+    /// The same inflated.
+    pub inflated_bytes: u64,
+    /// Bytes of messages that came uncompressed.
+    pub plain_bytes: u64,
+    /// What did not have to be sent; below zero where compression made messages longer.
+    pub saved_bytes: i64,
+    /// The same as a share of the bytes of all messages, inflated.
+    pub saved_share: Option<f64>,
 }
 
 /// Latencies in microseconds; of none there are no quantiles.
@@ -347,6 +368,7 @@ mod tests {
             settings,
             latency_us: DeliveryReport { latency, ..DeliveryReport::default() },
             server: Some(ServerReport::default()),
+            compression: Some(CompressionReport::default()),
             waves: vec![WaveReport::default()],
             series: vec![IntervalReport::default()],
             ..Report::default()

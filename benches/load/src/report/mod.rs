@@ -10,9 +10,9 @@ pub(crate) mod page;
 pub(crate) mod table;
 
 pub use json::{
-    ConnectionsReport, DeliveryReport, FORMAT, GapsReport, GeneratorReport, IntervalReport,
-    LatencyReport, MessagesReport, Report, ServerReport, SettingsReport, SlowMembersReport,
-    ThreadReport, TlsReport, TrafficReport, WaveReport,
+    CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, GeneratorReport,
+    IntervalReport, LatencyReport, MessagesReport, Report, ServerReport, SettingsReport,
+    SlowMembersReport, ThreadReport, TlsReport, TrafficReport, WaveReport,
 };
 
 pub use crate::watch::machine::Machine;

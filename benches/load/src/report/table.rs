@@ -2,9 +2,9 @@
 
 use hdrhistogram::Histogram;
 
-use super::build::tls;
+use super::build::{compression, tls};
 use super::figures::Latency;
-use super::json::{ThreadReport, TlsReport};
+use super::json::{CompressionReport, ThreadReport, TlsReport};
 use crate::lead::record::Figures;
 use crate::setup::payload::compared_one_in;
 use crate::setup::plan::{Pace, Scenario};
@@ -47,13 +47,14 @@ pub(crate) fn headline(figures: &Figures) -> String {
     };
     let rooms = counted(plan.streams.rooms, "room");
     let publishers = counted(plan.publishers(), "publisher");
-    let size = bytes(traffic.size as f64);
+    let size = bytes(traffic.form.size as f64);
+    let kind = if traffic.form.is_json { "JSON payloads" } else { "payloads" };
     let streams = match plan.event_streams() {
         0 => String::new(),
         streams => format!(" ({} over event streams)", whole(streams as u64)),
     };
     format!(
-        "{name}: {members} members{streams} in {rooms}, {publishers}, {pace}, {size} payloads, {url}"
+        "{name}: {members} members{streams} in {rooms}, {publishers}, {pace}, {size} {kind}, {url}"
     )
 }
 
@@ -123,6 +124,9 @@ fn connections(figures: &Figures) -> Section {
     ];
     rows.extend(latency_row("handshake", &figures.outcome.handshakes));
     rows.extend(tls(figures).map(|tls| row("TLS", tls_words(&tls))));
+    if figures.shared.plan.common.deflate {
+        rows.push(row("compression", "permessage-deflate, without context"));
+    }
     if figures.outcome.tally.pings > 0 {
         rows.push(row("pings answered", whole(figures.outcome.tally.pings)));
     }
@@ -185,15 +189,27 @@ fn messages(figures: &Figures) -> Section {
         ("acknowledged", figures.sent.tally.acked),
     ];
     rows.extend(seldom.iter().filter(|(_, n)| *n > 0).map(|(name, n)| row(name, whole(*n))));
+    rows.extend(compression(figures).into_iter().flat_map(|it| compression_rows(&it)));
     rows.extend(content(figures));
     Section { title: "Messages", rows }
+}
+
+fn compression_rows(report: &CompressionReport) -> [(String, String); 2] {
+    let messages = whole(report.messages);
+    let CompressionReport { compressed_bytes, inflated_bytes, plain_bytes, .. } = *report;
+    let [wire, all] = [compressed_bytes, inflated_bytes].map(|it| bytes((it + plain_bytes) as f64));
+    let saved = percent(report.saved_share.unwrap_or_default());
+    [
+        row("compressed messages", messages),
+        row("bytes of messages", format!("{all}, {wire} on the wire: {saved} saved")),
+    ]
 }
 
 /// How much of what arrived was compared byte by byte.
 fn content(figures: &Figures) -> Option<(String, String)> {
     let plan = &figures.shared.plan;
-    let size = plan.traffic.as_ref().filter(|_| plan.common.strict)?.size;
-    let of = match compared_one_in(size) {
+    let form = plan.traffic.as_ref().filter(|_| plan.common.strict)?.form;
+    let of = match compared_one_in(form.size) {
         1 => "every byte of every message".to_owned(),
         one_in => format!("every byte of one message in {one_in}, head and end of all"),
     };

@@ -101,7 +101,7 @@ pub(crate) struct BroadcastArgs {
 /// enough for a server that waits ten seconds before it calls a member slow.
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
-#[command(mut_arg("size", |arg| arg.default_value("4KiB")))]
+#[command(mut_arg("size", |arg| arg.default_value("4KiB").help("Size of {payload}")))]
 #[command(mut_arg("duration", |arg| arg.default_value("20s")))]
 pub(crate) struct SlowArgs {
     #[command(flatten)]
@@ -205,9 +205,13 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "WHAT", default_value = "deliveries", requires = "window")]
     pub(crate) window_by: WindowBy,
 
-    /// Size of {payload}
-    #[arg(long, short = 's', value_name = "SIZE", default_value = "128", value_parser = size)]
-    pub(crate) size: usize,
+    /// Size of {payload} [default: 128, or 1KiB of JSON]
+    #[arg(long, short = 's', value_name = "SIZE", value_parser = size)]
+    pub(crate) size: Option<usize>,
+
+    /// What {payload} is [default: text, or json with --deflate and without --publish]
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) payload: Option<PayloadKind>,
 
     /// How long to measure
     #[arg(long, short = 'd', value_name = "TIME", default_value = "10s", value_parser = duration)]
@@ -227,7 +231,7 @@ pub(crate) struct TrafficArgs {
 
     /// What a publisher sends; {room}, {payload}, {id} and {publisher} are filled in
     ///
-    /// {payload} is text without quotes; {id} is a number that counts from 1 on each connection.
+    /// {payload} is text without quotes, or a JSON object with --payload json; {id} is a number that counts from 1 on each connection.
     #[arg(long, value_name = "TEXT")]
     pub(crate) publish: Option<MessageTemplate>,
 
@@ -238,6 +242,15 @@ pub(crate) struct TrafficArgs {
     /// What the answer to a publish contains, for --window-by acks
     #[arg(long, value_name = "TEXT", default_value = "\"cast:ack\"")]
     pub(crate) ack: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PayloadKind {
+    /// The alphabet again and again, without quotes
+    Text,
+    /// An object of records such as quotes, measurements or lines of a chat, which differ from
+    /// message to message and are the same in each run
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -304,6 +317,15 @@ pub(crate) struct CommonArgs {
     #[arg(long)]
     pub(crate) insecure: bool,
 
+    /// Offer compression (permessage-deflate), and inflate what members receive
+    ///
+    /// A server that does not compress, or keeps its context from one message to the next, is
+    /// refused. Payloads of the same bytes are inflated once per thread and compared after that, so
+    /// that a server that compresses a message once for all members is not waiting for its readers.
+    /// What publishers send is not compressed. The report says how many bytes were saved.
+    #[arg(long)]
+    pub(crate) deflate: bool,
+
     /// Send binary frames instead of text
     #[arg(long)]
     pub(crate) binary: bool,
@@ -330,6 +352,16 @@ pub(crate) struct CommonArgs {
     /// several, as the report says, so that comparing does not become what is measured.
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+/// The header that [`CommonArgs::deflate`] is about.
+pub(crate) const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+
+/// The value of the first header line of that name.
+pub(crate) fn value_of<'a>(lines: &'a [String], name: &str) -> Option<&'a str> {
+    let mut fields = lines.iter().filter_map(|line| line.split_once(':'));
+    let (_, value) = fields.find(|(field, _)| field.trim().eq_ignore_ascii_case(name))?;
+    Some(value.trim())
 }
 
 /// The words of the command line, for people: what is no UTF-8 is shown as well as it can be.

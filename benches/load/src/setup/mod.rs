@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod payload;
 pub(crate) mod plan;
+pub(crate) mod records;
 pub(crate) mod sources;
 pub(crate) mod streams;
 pub(crate) mod target;

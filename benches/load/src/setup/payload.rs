@@ -7,6 +7,10 @@
 //!
 //! Everything has a fixed width, so that a receiver finds it without parsing. The marker differs
 //! between runs; what another generator publishes into the same room is not ours.
+//!
+//! Of JSON, the head is the string of the first member, and what follows it stands for the padding.
+
+use super::records::{OPENING, Records};
 
 /// The fixed part, in front of the padding.
 pub(crate) const HEAD: usize = 40;
@@ -19,7 +23,15 @@ pub(crate) const PUBLISHERS_MAX: u32 = 1 << NTH_BITS;
 
 const NTH_BITS: u32 = 12;
 const WARM_UP: u32 = 1 << 31;
-const END: u8 = b'.';
+
+/// Bytes that the texts of a run of JSON may have together, to stay in a cache, and how many texts
+/// there are: for more the bytes of each would have to differ in more than the numbers.
+const TEXTS_BYTES: usize = 256 * 1024;
+const TEXTS_MIN: usize = 8;
+const TEXTS_MAX: usize = 256;
+
+/// The smallest payload of JSON: without it there is no room for a record.
+pub(crate) const JSON_MIN: usize = 256;
 
 /// Eight bytes that no other text begins with.
 #[derive(Clone, Copy, Debug)]
@@ -101,17 +113,80 @@ pub(crate) fn due(text: &[u8]) -> u64 {
     half(24) << 32 | half(32)
 }
 
-/// Whether the payload of this size that begins here has its end.
-#[inline]
-pub(crate) fn is_whole(text: &[u8], size: usize) -> bool {
-    text.get(size - 1) == Some(&END)
+/// What payloads look like, and their size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PayloadForm {
+    pub(crate) size: usize,
+    pub(crate) is_json: bool,
+}
+
+impl PayloadForm {
+    /// The alphabet, again and again.
+    pub(crate) const fn text(size: usize) -> Self {
+        Self { size, is_json: false }
+    }
+
+    /// An object of [`Records`], another one in each message.
+    pub(crate) const fn json(size: usize) -> Self {
+        Self { size, is_json: true }
+    }
+
+    /// Bytes in front of the head.
+    const fn opening(self) -> usize {
+        if self.is_json { OPENING.len() } else { 0 }
+    }
+
+    /// Bytes from the head on, which is where receivers find it.
+    pub(crate) const fn size_from_head(self) -> usize {
+        self.size - self.opening()
+    }
+
+    const fn end(self) -> u8 {
+        if self.is_json { b'}' } else { b'.' }
+    }
+
+    /// Whether the payload whose head begins here has its end.
+    #[inline]
+    pub(crate) fn is_whole(self, text: &[u8]) -> bool {
+        text.get(self.size_from_head() - 1) == Some(&self.end())
+    }
+
+    /// How many texts take turns; a power of two.
+    fn texts(self) -> usize {
+        match self.is_json {
+            true => {
+                let fitting = (TEXTS_BYTES / self.size).clamp(TEXTS_MIN, TEXTS_MAX);
+                1 << fitting.ilog2()
+            }
+            false => 1,
+        }
+    }
+
+    /// What follows the head in the nth text, the end included.
+    fn padding(self, nth: usize) -> Vec<u8> {
+        let size = self.size_from_head() - HEAD;
+        if self.is_json {
+            return Records::new(nth).text(size).into_bytes();
+        }
+        let mut padding: Vec<u8> = (b'a'..=b'z').cycle().skip(HEAD % 26).take(size).collect();
+        padding[size - 1] = self.end();
+        padding
+    }
+
+    /// Which text the message of this stamp has: no two publishers begin with the same.
+    #[inline]
+    fn nth_text(self, stamp: Stamp) -> usize {
+        let nth = stamp.sequence.wrapping_add((stamp.stream & !WARM_UP).wrapping_mul(31));
+        nth as usize & (self.texts() - 1)
+    }
 }
 
 /// What stands between head and end, for runs that compare it.
 #[derive(Debug)]
 pub(crate) struct PayloadContent {
-    /// From the head to the end.
-    padding: Vec<u8>,
+    form: PayloadForm,
+    /// From the head to the end, of each text.
+    paddings: Vec<Vec<u8>>,
     one_in: u32,
 }
 
@@ -120,8 +195,9 @@ pub(crate) struct PayloadContent {
 const COMPARED_BYTES: usize = 4096;
 
 impl PayloadContent {
-    pub(crate) fn new(size: usize) -> Self {
-        Self { padding: alphabet(size)[HEAD..size - 1].to_vec(), one_in: compared_one_in(size) }
+    pub(crate) fn new(form: PayloadForm) -> Self {
+        let paddings = (0..form.texts()).map(|nth| form.padding(nth)).collect();
+        Self { form, paddings, one_in: compared_one_in(form.size) }
     }
 
     /// Whether it is this message's turn; the members take turns, too.
@@ -131,8 +207,9 @@ impl PayloadContent {
     }
 
     /// Whether the payload that begins here has the right content, and a time that is not to come.
-    pub(crate) fn is_in(&self, text: &[u8], now: u64) -> bool {
-        text[HEAD..].starts_with(&self.padding) && is_time(text) && due(text) <= now
+    pub(crate) fn is_in(&self, text: &[u8], stamp: Stamp, now: u64) -> bool {
+        let padding = &self.paddings[self.form.nth_text(stamp)];
+        text[HEAD..].starts_with(padding) && is_time(text) && due(text) <= now
     }
 }
 
@@ -145,30 +222,30 @@ pub(crate) fn compared_one_in(size: usize) -> u32 {
     u32::try_from(size.div_ceil(COMPARED_BYTES).next_power_of_two()).unwrap_or(1 << 31)
 }
 
-fn alphabet(size: usize) -> Vec<u8> {
-    (b'a'..=b'z').cycle().take(size).collect()
-}
-
-/// A payload that is rewritten for every message.
+/// Payloads of which the head is rewritten for every message.
 #[derive(Debug)]
 pub(crate) struct TestPayload {
-    bytes: Vec<u8>,
+    form: PayloadForm,
+    texts: Vec<Vec<u8>>,
 }
 
 impl TestPayload {
-    pub(crate) fn new(size: usize, marker: Marker) -> Self {
-        assert!(size >= PAYLOAD_MIN, "checked when arguments were");
-        let mut bytes = alphabet(size);
-        bytes[..8].copy_from_slice(&marker.bytes);
-        bytes[size - 1] = END;
-        Self { bytes }
+    pub(crate) fn new(form: PayloadForm, marker: Marker) -> Self {
+        assert!(form.size >= PAYLOAD_MIN, "checked when arguments were");
+        let text = |nth| {
+            let opening = &OPENING.as_bytes()[..form.opening()];
+            [opening, &marker.bytes, &[b'0'; HEAD - 8], &form.padding(nth)].concat()
+        };
+        Self { form, texts: (0..form.texts()).map(text).collect() }
     }
 
     pub(crate) fn stamp(&mut self, stamp: Stamp, due: u64) -> &[u8] {
+        let text = &mut self.texts[self.form.nth_text(stamp)];
+        let head = &mut text[self.form.opening()..];
         let stream_and_sequence = u64::from(stamp.stream) << 32 | u64::from(stamp.sequence);
-        self.bytes[8..24].copy_from_slice(&hex16(stream_and_sequence));
-        self.bytes[24..HEAD].copy_from_slice(&hex16(due));
-        &self.bytes
+        head[8..24].copy_from_slice(&hex16(stream_and_sequence));
+        head[24..HEAD].copy_from_slice(&hex16(due));
+        text
     }
 }
 
@@ -193,7 +270,8 @@ mod tests {
     #[test]
     fn a_stamp_is_read_as_it_was_written() {
         let marker = Marker::new(0xabcdef);
-        let mut payload = TestPayload::new(64, marker);
+        let form = PayloadForm::text(64);
+        let mut payload = TestPayload::new(form, marker);
         for (room, nth, warm_up, sequence, time) in
             [(0, 0, false, 0, 0), (524_287, 4095, true, u32::MAX, u64::MAX), (9, 3, false, 42, 77)]
         {
@@ -202,7 +280,29 @@ mod tests {
             assert_eq!(Stamp::read(text, marker), Some(stamp));
             assert_eq!((due(text), stamp.is_warm_up(), stamp.nth()), (time, warm_up, nth));
             assert_eq!(stamp.room() & (ROOMS_MAX - 1), room);
-            assert!(is_whole(text, 64) && !is_whole(&text[..63], 64) && !is_whole(text, 63));
+            assert!(form.is_whole(text) && !form.is_whole(&text[..63]));
+            assert!(!PayloadForm::text(63).is_whole(text));
+        }
+    }
+
+    #[test]
+    fn json_is_recognised_and_compared_as_text_is() {
+        let (marker, form) = (Marker::new(3), PayloadForm::json(1024));
+        let (mut payload, content) = (TestPayload::new(form, marker), PayloadContent::new(form));
+        let mut before = Vec::new();
+        for sequence in 0..300 {
+            let stamp = Stamp { stream: stream_code(1, 2, false), sequence };
+            let text = payload.stamp(stamp, 9).to_vec();
+            assert_eq!(text.len(), form.size);
+            serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+            let from_head = &text[marker.find(&text).unwrap()..];
+            assert_eq!(Stamp::read(from_head, marker), Some(stamp));
+            assert!(form.is_whole(from_head) && !form.is_whole(&text));
+            assert!(content.is_in(from_head, stamp, 9));
+            let other = Stamp { sequence: sequence + 1, ..stamp };
+            assert!(!content.is_in(from_head, other, 9), "another message has another text");
+            assert_ne!(text[HEAD + 7..], before, "{sequence}");
+            before = text[HEAD + 7..].to_vec();
         }
     }
 
@@ -217,7 +317,7 @@ mod tests {
     #[test]
     fn only_the_own_marker_counts() {
         let (ours, theirs) = (Marker::new(1), Marker::new(2));
-        let mut payload = TestPayload::new(PAYLOAD_MIN, theirs);
+        let mut payload = TestPayload::new(PayloadForm::text(PAYLOAD_MIN), theirs);
         let text = payload.stamp(Stamp { stream: 0, sequence: 0 }, 0).to_vec();
         assert_eq!(Stamp::read(&text, ours), None);
         assert_eq!(theirs.find(&[b"~~c".as_slice(), &text].concat()), Some(3));

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::args::{
-    BroadcastArgs, CommonArgs, Goodbye, HoldArgs, LoadArgs, ScenarioArgs, SlowArgs, StormArgs,
-    TrafficArgs, WindowBy,
+    BroadcastArgs, CommonArgs, EXTENSIONS, Goodbye, HoldArgs, LoadArgs, PayloadKind, ScenarioArgs,
+    SlowArgs, StormArgs, TrafficArgs, WindowBy, value_of,
 };
-use super::payload::{PAYLOAD_MIN, PUBLISHERS_MAX, ROOMS_MAX};
+use super::payload::{JSON_MIN, PAYLOAD_MIN, PUBLISHERS_MAX, PayloadForm, ROOMS_MAX};
 use super::sources::Sources;
 use super::streams::Streams;
 use super::target::Target;
@@ -90,7 +90,7 @@ fn is_of_share(share: f64, member: u32) -> bool {
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) pace: Pace,
-    pub(crate) size: usize,
+    pub(crate) form: PayloadForm,
     pub(crate) publish: MessageTemplate,
     pub(crate) hello: Vec<MessageTemplate>,
     pub(crate) ack: Vec<u8>,
@@ -109,11 +109,16 @@ pub(crate) enum Pace {
     Window(u32, WindowBy),
 }
 
+const SIZE: usize = 128;
+const JSON_SIZE: usize = 1024;
+
 const HELLO: &str = r#"{"event":"cast:join","room":"{room}","id":1}"#;
 const JOINED: &str = r#""cast:joined""#;
+/// Where `QUOTED` stands, the payload does, as JSON has it.
 const PUBLISH: &str =
-    r#"{"event":"cast:publish","room":"{room}","data":{"event":"load","data":"{payload}"}}"#;
-const PUBLISH_WITH_ID: &str = r#"{"event":"cast:publish","room":"{room}","id":{id},"data":{"event":"load","data":"{payload}"}}"#;
+    r#"{"event":"cast:publish","room":"{room}","data":{"event":"load","data":QUOTED}}"#;
+const PUBLISH_WITH_ID: &str =
+    r#"{"event":"cast:publish","room":"{room}","id":{id},"data":{"event":"load","data":QUOTED}}"#;
 
 /// More threads than this only share what the kernel does for one.
 const THREADS_MAX_BY_DEFAULT: usize = 4;
@@ -145,7 +150,7 @@ impl Plan {
         let BroadcastArgs { url, members, rooms, event_streams, traffic, common } = args;
         let streams = Streams { rooms, publishers: traffic.publishers };
         check_streams(streams, members)?;
-        let traffic = Traffic::new(traffic, members)?;
+        let traffic = Traffic::new(traffic, members, common.deflate)?;
         let crowd = Crowd { members, streams, joins: true };
         let base = Self::base(scenario, url, crowd, common)?;
         Ok(Self { traffic: Some(traffic), slow, event_streams, ..base })
@@ -171,6 +176,7 @@ impl Plan {
         if crowd.members == 0 {
             return Err("give at least one connection".to_owned());
         }
+        check_offer(&common)?;
         let trust = Trust::new(&target, &common)?;
         let address = target.address(common.connect_timeout)?;
         let threads = common.threads.unwrap_or_else(default_threads).max(1);
@@ -233,10 +239,8 @@ impl Crowd {
 }
 
 impl Traffic {
-    fn new(args: TrafficArgs, members: u32) -> Result<Self, String> {
-        if args.size < PAYLOAD_MIN {
-            return Err(format!("--size is at least {PAYLOAD_MIN}: sequence and time stand in it"));
-        }
+    fn new(args: TrafficArgs, members: u32, is_compressed: bool) -> Result<Self, String> {
+        let form = payload_form(&args, is_compressed)?;
         let pace = match args.window {
             Some(0) => return Err("--window is at least 1".to_owned()),
             Some(window) => Pace::Window(window, args.window_by),
@@ -245,8 +249,8 @@ impl Traffic {
         };
         Ok(Self {
             pace,
-            size: args.size,
-            publish: publish_template(args.publish, pace)?,
+            form,
+            publish: publish_template(args.publish, pace, form)?,
             hello: args.publisher_hello,
             ack: args.ack.into_bytes(),
             warm_up: args.warm_up,
@@ -276,10 +280,46 @@ fn check_streams(streams: Streams, members: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn publish_template(given: Option<MessageTemplate>, pace: Pace) -> Result<MessageTemplate, String> {
+/// What a payload is unless it was said: what is compressed shall be worth it, in a message that is
+/// made for it.
+fn payload_form(args: &TrafficArgs, is_compressed: bool) -> Result<PayloadForm, String> {
+    let kind = args.payload.unwrap_or(match is_compressed && args.publish.is_none() {
+        true => PayloadKind::Json,
+        false => PayloadKind::Text,
+    });
+    let (form, least) = match kind {
+        PayloadKind::Text => (PayloadForm::text(args.size.unwrap_or(SIZE)), PAYLOAD_MIN),
+        PayloadKind::Json => (PayloadForm::json(args.size.unwrap_or(JSON_SIZE)), JSON_MIN),
+    };
+    match (form.size < least, kind) {
+        (false, _) => Ok(form),
+        (true, PayloadKind::Text) => {
+            Err(format!("--size is at least {least}: sequence and time stand in it"))
+        }
+        (true, PayloadKind::Json) => Err(format!(
+            "--size is at least {least} where the payload is JSON; --payload text takes less"
+        )),
+    }
+}
+
+/// Whether the offer of compression can be made.
+fn check_offer(common: &CommonArgs) -> Result<(), String> {
+    match common.deflate && value_of(&common.header, EXTENSIONS).is_some() {
+        true => Err(format!("--deflate says {EXTENSIONS} by itself; leave out that --header")),
+        false => Ok(()),
+    }
+}
+
+fn publish_template(
+    given: Option<MessageTemplate>,
+    pace: Pace,
+    form: PayloadForm,
+) -> Result<MessageTemplate, String> {
     let by_acks = matches!(pace, Pace::Window(_, WindowBy::Acks));
     let Some(template) = given else {
-        return if by_acks { PUBLISH_WITH_ID.parse() } else { PUBLISH.parse() };
+        let template = if by_acks { PUBLISH_WITH_ID } else { PUBLISH };
+        let payload = if form.is_json { "{payload}" } else { "\"{payload}\"" };
+        return template.replace("QUOTED", payload).parse();
     };
     if !template.has_payload() {
         return Err("--publish needs {payload}: messages are recognised by it".to_owned());

@@ -26,7 +26,21 @@ pub(crate) struct Tally {
     pub(crate) skipped: u64,
     pub(crate) pings: u64,
     pub(crate) acked: u64,
+    pub(crate) compression: CompressionTally,
     pub(crate) errors: Errors,
+}
+
+/// Payloads of frames, for messages of the warm-up and answers, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CompressionTally {
+    /// Messages that came compressed.
+    pub(crate) messages: u64,
+    /// As they came.
+    pub(crate) compressed_bytes: u64,
+    /// The same inflated.
+    pub(crate) inflated_bytes: u64,
+    /// Of the other messages.
+    pub(crate) plain_bytes: u64,
 }
 
 /// How often what went wrong.
@@ -60,6 +74,15 @@ impl Errors {
     }
 }
 
+impl CompressionTally {
+    fn merge(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.compressed_bytes += other.compressed_bytes;
+        self.inflated_bytes += other.inflated_bytes;
+        self.plain_bytes += other.plain_bytes;
+    }
+}
+
 impl Tally {
     /// Adds what another thread counted.
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -77,6 +100,7 @@ impl Tally {
         self.skipped += other.skipped;
         self.pings += other.pings;
         self.acked += other.acked;
+        self.compression.merge(other.compression);
         for (kind, count) in &other.errors.kinds {
             self.errors.add_many(kind, *count);
         }
