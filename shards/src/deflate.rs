@@ -61,7 +61,8 @@ pub trait Inflater: fmt::Debug {
     ///
     /// # Errors
     ///
-    /// When the payload is no such message, or the message has more than `most` bytes.
+    /// When the payload is no such message, when the message has more than `most` bytes, or when it is
+    /// compressed in more blocks than [`blocks_max`] allows.
     fn inflate(
         &mut self,
         payload: &[u8],
@@ -78,8 +79,17 @@ pub trait Inflater: fmt::Debug {
 pub enum NotInflated {
     /// It is not compressed as it must be.
     Corrupt,
-    /// The message is larger than it may be.
+    /// The message is larger than it may be, or has too many blocks for its size.
     TooLarge,
+}
+
+/// How many blocks (RFC 1951 section 3.2.3) so many bytes may be compressed in.
+///
+/// A block costs microseconds, for its tables of codes, and need not have any bytes. No compressor makes
+/// so many of them: those of zlib with its smallest buffers are of 127 symbols, and one that flushes
+/// after every 256 bytes has two for each.
+pub const fn blocks_max(bytes: usize) -> usize {
+    256 + bytes / 128
 }
 
 /// Makes what compresses and inflates on one shard. They may take memory when they are used first.

@@ -33,8 +33,8 @@ pub enum Disconnect {
     Kicked,
     /// The time is over until which the client may stay, or what it may stay by was revoked.
     Expired,
-    /// A message was larger than `message_bytes`, perhaps only when it was inflated, or came in more
-    /// frames than `frames_per_message`.
+    /// A message was larger than `message_bytes`, perhaps only when it was inflated, came in more
+    /// frames than `frames_per_message`, or was compressed in more blocks than it may have.
     TooBig,
     /// The client reads too slowly: its socket took nothing for `slow_timeout` while a room had
     /// messages for it, a room's log dropped messages that it was still to be sent, or more replies

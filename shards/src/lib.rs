@@ -46,7 +46,7 @@ mod wait_queue;
 pub use admission::{AddressKey, AddressTable, IDLE_MAX, Pace, Paced};
 pub use close_code::{BadCloseCode, CloseCode};
 pub use config::{Config, Hooks};
-pub use deflate::{Codecs, Deflater, Inflater, NotInflated, Window};
+pub use deflate::{Codecs, Deflater, Inflater, NotInflated, Window, blocks_max};
 pub use disconnect::{Close, Disconnect};
 pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
