@@ -1,5 +1,6 @@
 //! Proves that proxies we did not write, nginx and haproxy, hand on where a client comes from: in
-//! `X-Forwarded-For`, and by the PROXY protocol, version 1 and 2.
+//! `X-Forwarded-For`, and by the PROXY protocol, version 1 and 2; and that their connections to the
+//! server serve request after request, and handshakes behind them.
 
 use crate::client_addresses::Watched;
 use crate::support::{PATIENCE, Raw, Server, parse_head, upgrade_head, wait_until};
@@ -191,6 +192,18 @@ fn haproxy_hands_on_the_client_in_x_forwarded_for() {
     let proxy = haproxy(&server, "http", "option forwardfor\n    server one SERVER");
     let _connected = proxy.connect("X-Forwarded-For: 192.0.2.1\r\n");
     server.assert_client("127.0.0.77");
+}
+
+/// A few seconds of what `scripts/conformance proxies` does for a minute.
+#[test]
+fn clients_behind_proxies_that_use_connections_again_meet_no_error() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/conformance");
+    let mut command = Command::new(script);
+    command.args(["proxies", "--seconds", "3", "--server", env!("CARGO_BIN_EXE_corecast")]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("requests behind haproxy: "), "{said}");
 }
 
 #[test]
