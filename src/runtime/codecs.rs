@@ -26,7 +26,7 @@ use corecast_shards::{Codecs, Deflater, Inflater, NotInflated, Window, blocks_ma
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
 /// What every shard compresses and inflates with.
-pub(super) const CODECS: Codecs = Codecs {
+pub(crate) const CODECS: Codecs = Codecs {
     deflater: || Box::new(ZlibDeflater::default()),
     inflater: || Box::new(ZlibInflater::default()),
 };
@@ -140,7 +140,11 @@ impl Inflater for ZlibInflater {
         let done = message.read_all(payload);
         let written = message.written;
         out.truncate(written);
-        done
+        match done {
+            // The last block may end without a look for more space.
+            Ok(()) if written > most => Err(NotInflated::TooLarge),
+            done => done,
+        }
     }
 
     fn heap_bytes(&self) -> usize {
@@ -338,6 +342,19 @@ mod tests {
             let mut out = Vec::new();
             let verdict = ZlibInflater::default().inflate(&payload, len - 1, &mut out);
             assert_eq!((verdict, out.len()), (Err(NotInflated::TooLarge), len));
+        }
+    }
+
+    /// The end of a block takes no space, and nothing has to follow the last one.
+    #[test]
+    fn a_message_that_ends_with_its_last_block_has_no_byte_more_than_it_may() {
+        for len in [1, 101, 1_024, 4_096, 100_000] {
+            let (mut payload, mut deflate) = (vec![0; len + 64], Deflate::new(9, false, 15));
+            let status = deflate.compress(&vec![b' '; len], &mut payload, DeflateFlush::Finish);
+            assert_eq!(status, Ok(Status::StreamEnd));
+            payload.truncate(deflate.total_out() as usize);
+            assert_eq!(inflated(&payload, len).map(|out| out.len()), Ok(len));
+            assert_eq!(inflated(&payload, len - 1), Err(NotInflated::TooLarge), "{len}");
         }
     }
 
