@@ -1,4 +1,4 @@
-//! Servers of two other libraries compress, and every message is checked as it was before that; one
+//! Our server and those of two other libraries compress, and every message is checked as it was before that; one
 //! that does not compress as it has to is refused with advice.
 
 use super::support::{Foreign, Server, load};
@@ -56,6 +56,39 @@ fn what_python_websockets_compresses_is_checked() {
     check_compressed(&Foreign::python());
 }
 
+/// Of ours, in the open and the closed loop, beside event streams, which stay plain.
+#[test]
+fn what_our_server_compresses_is_checked() {
+    let server = Server::start(&[]);
+    for more in [["--rate=200", "--event-streams=50%"], ["--window=16", "--event-streams=0%"]] {
+        let args = ["--members=20", "--rooms=2", "--publishers=4", "--threads=2", "--deflate"];
+        let times = ["--duration=500ms", "--warm-up=0s", "--strict", "--json=-"];
+        let json = load(&[&[server.url()], &args[..], &times, &more].concat()).json();
+        check_all_delivered(&json);
+        assert_eq!(json["messages"]["compared"], json["messages"]["delivered"]);
+        assert_eq!(json["settings"]["payload"], "json", "by default");
+        let delivered = json["messages"]["delivered"].as_u64().unwrap();
+        let sockets = 20 - json["settings"]["event_streams"].as_u64().unwrap();
+        // A closed loop publishes a little before it is measured.
+        let compressed = json["compression"]["messages"].as_u64().unwrap();
+        assert!(compressed >= delivered * sockets / 20, "{json}");
+        assert!(json["compression"]["plain_bytes"].as_u64().unwrap() < 20 * 1024, "{json}");
+        assert!(json["compression"]["saved_share"].as_f64().unwrap() > 0.3, "{json}");
+    }
+}
+
+/// Messages below the least size come as they are, and so does the answer to the hello.
+#[test]
+fn messages_that_are_not_worth_it_come_as_they_are() {
+    let server = Server::start(&[]);
+    let args = ["--members=6", "--rate=100", "--duration=300ms", "--warm-up=0s", "--json=-"];
+    let more = [server.url(), "--deflate", "--payload=text", "--size=100"];
+    let json = load(&[&more[..], &args].concat()).json();
+    check_all_delivered(&json);
+    assert_eq!(json["compression"]["messages"], 0, "{json}");
+    assert!(json["compression"]["plain_bytes"].as_u64().unwrap() > 100 * 6 * 30, "{json}");
+}
+
 #[test]
 fn the_table_says_what_was_saved() {
     let server = Foreign::python();
@@ -78,10 +111,12 @@ fn compressed_connections_are_held_and_come_in_waves() {
 
 #[test]
 fn a_server_that_does_not_compress_is_refused_with_advice() {
-    let server = Foreign::node();
-    let run = load(&[&[&*server.url(), "--deflate"], &ROOMS[..]].concat());
-    assert_eq!((run.code, &*run.out), (1, ""), "{run:?}");
-    assert!(run.errors.contains("corecast serve --deflate on"), "{}", run.errors);
+    let (ours, theirs) = (Server::start(&["--deflate=off"]), Foreign::node());
+    for url in [ours.url(), &theirs.url()] {
+        let run = load(&[&[url, "--deflate"], &ROOMS[..]].concat());
+        assert_eq!((run.code, &*run.out), (1, ""), "{run:?}");
+        assert!(run.errors.contains("corecast serve --deflate on"), "{}", run.errors);
+    }
 }
 
 /// Without compression, too, messages may be JSON; ours is a string otherwise.
