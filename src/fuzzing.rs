@@ -1,10 +1,18 @@
-//! The doors through which fuzzing and the replay of its corpus see a request's head, and what a
-//! proxy sends before it. They are there in builds for tests and under cargo-fuzz only.
+//! The doors through which fuzzing and the replay of its corpus see a request's head and the extensions
+//! in it, what a proxy sends before it, and compressed messages. They are there in builds for tests and
+//! under cargo-fuzz only.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::http::{AccessRules, Body, Door, Head, ProxyHeader, Upgrade};
+use corecast_shards::{NotInflated, Window};
 
+use crate::http::{AccessRules, Body, Door, Head, ProxyHeader, Upgrade};
+use crate::runtime::CODECS;
+
+#[cfg(test)]
+#[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
+#[path = "../fuzz/src/extensions.rs"]
+mod extensions;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
 #[path = "../fuzz/src/frames.rs"]
@@ -13,6 +21,10 @@ mod frames;
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
 #[path = "../fuzz/src/head.rs"]
 mod head;
+#[cfg(test)]
+#[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
+#[path = "../fuzz/src/inflated.rs"]
+mod inflated;
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
 #[path = "../fuzz/src/proxy.rs"]
@@ -87,6 +99,74 @@ pub fn read_proxy_header(bytes: &[u8]) -> ProxyVerdict {
     }
 }
 
+/// What a server agrees to about extensions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreed {
+    /// The field of the answer, without the end of its line.
+    pub field: String,
+    /// How far back what is compressed for the client may refer, as the base-2 logarithm of bytes.
+    pub window_bits: u8,
+}
+
+/// Looks at a handshake whose fields `Sec-WebSocket-Extensions` have these values, as a server does
+/// that compresses. None if it agrees to nothing.
+pub fn agree(values: &[&[u8]]) -> Option<Agreed> {
+    let field = |value: &&[u8]| [b"Sec-WebSocket-Extensions: ", *value, b"\r\n"].concat();
+    let fields: Vec<u8> = values.iter().flat_map(field).collect();
+    let head = [HANDSHAKE, &fields, b"\r\n"].concat();
+    let rules = AccessRules { deflate: true, ..AccessRules::default() };
+    match Head::parse(&head, HEAD_BYTES_MAX, &rules, Door::open(Ipv4Addr::LOCALHOST.into())) {
+        Head::Upgrade(upgrade) => {
+            let window_bits = upgrade.agreement?.window.bits();
+            let response = String::from_utf8(upgrade.response()).expect("an answer is text");
+            let mut lines = response.lines();
+            let field = lines.find(|line| line.starts_with("Sec-WebSocket-Extensions"));
+            let field = field.expect("what is agreed to is said").to_owned();
+            Some(Agreed { field, window_bits })
+        }
+        refused => panic!("{refused:?} of {head:?}"),
+    }
+}
+
+const HANDSHAKE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// What a compressed message is to a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inflated {
+    /// This one.
+    Message(Vec<u8>),
+    /// None: the payload is not compressed as it must be.
+    Corrupt,
+    /// Larger than a message may be.
+    TooLarge,
+}
+
+/// Inflates payloads one after the other as a shard does whose messages have at most so many bytes.
+pub fn inflate(payloads: &[&[u8]], most: usize) -> Vec<Inflated> {
+    let mut inflater = (CODECS.inflater)();
+    let inflate = |payload: &&[u8]| {
+        let mut message = Vec::new();
+        match inflater.inflate(payload, most, &mut message) {
+            Ok(()) => Inflated::Message(message),
+            Err(NotInflated::Corrupt) => Inflated::Corrupt,
+            Err(NotInflated::TooLarge) => Inflated::TooLarge,
+        }
+    };
+    payloads.iter().map(inflate).collect()
+}
+
+/// Compresses a message as its home does, for clients with the full window or with smaller ones. None
+/// if it becomes no smaller.
+pub fn deflate(message: &[u8], is_small: bool) -> Option<Vec<u8>> {
+    let window = if is_small { Window::Small } else { Window::Full };
+    let mut payload = vec![0; message.len()];
+    let len = (CODECS.deflater)().deflate(window, message, &mut payload)?;
+    payload.truncate(len);
+    Some(payload)
+}
+
 /// Of a request's head, as by default.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 
@@ -113,6 +193,16 @@ mod tests {
     #[test]
     fn the_corpus_of_proxies_means_the_same_to_ppp() {
         replay("proxy", super::proxy::check);
+    }
+
+    #[test]
+    fn the_corpus_of_extensions_is_agreed_to_by_the_letter() {
+        replay("extensions", super::extensions::check);
+    }
+
+    #[test]
+    fn the_corpus_of_compressed_messages_means_the_same_to_miniz_oxide() {
+        replay("inflated", super::inflated::check);
     }
 
     #[test]

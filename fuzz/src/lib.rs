@@ -4,11 +4,15 @@
 //! run the same functions over the committed corpus, so that a finding stays found.
 
 pub mod envelope;
+pub mod extensions;
 pub mod frames;
 pub mod head;
+pub mod inflated;
 mod json;
 pub mod proxy;
 
 // Where the modules look for the doors in the product, too.
-use corecast::fuzzing::{ProxyVerdict, Verdict, read_head, read_proxy_header};
+use corecast::fuzzing::{
+    Agreed, Inflated, ProxyVerdict, Verdict, agree, deflate, inflate, read_head, read_proxy_header,
+};
 use corecast_shards::fuzzing::{Reading, Verb, read_envelope};

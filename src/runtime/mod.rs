@@ -75,6 +75,8 @@ mod tokens;
 mod turn_time;
 mod woken;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use codecs::CODECS;
 pub(crate) use current_shard::current_shard;
 pub(crate) use executor_trial::Trial;
 pub use executor_trial::try_executor;
