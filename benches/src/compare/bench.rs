@@ -191,6 +191,7 @@ impl<'a> Bench<'a> {
             event_streams: 0.0,
             publishers: rooms,
             payload_bytes,
+            is_json: false,
             pace,
             warm_up,
             duration,

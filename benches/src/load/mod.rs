@@ -26,6 +26,8 @@ pub struct Load {
     yields: bool,
     /// The server's certificate, where it speaks TLS.
     certificate: Option<PathBuf>,
+    /// Members offer compression.
+    is_compressed: bool,
 }
 
 /// A load of broadcasts.
@@ -41,6 +43,8 @@ pub struct Broadcast {
     pub publishers: usize,
     /// Bytes of each payload.
     pub payload_bytes: usize,
+    /// Whether it is JSON that differs from message to message.
+    pub is_json: bool,
     /// How fast.
     pub pace: Pace,
     /// Load that is not measured.
@@ -117,7 +121,15 @@ impl Load {
         let report = folder.join(format!("{name}.json"));
         let name = name.to_owned();
         let program = sibling("corecast")?;
-        Ok(Load { program, cores, name, report, yields: false, certificate: None })
+        Ok(Load {
+            program,
+            cores,
+            name,
+            report,
+            yields: false,
+            certificate: None,
+            is_compressed: false,
+        })
     }
 
     /// Runs only while nobody else wants the core (`SCHED_IDLE`), so that a server on the same core
@@ -129,6 +141,11 @@ impl Load {
     /// To a server with TLS, which shows this certificate.
     pub fn over_tls(self, certificate: PathBuf) -> Load {
         Load { certificate: Some(certificate), ..self }
+    }
+
+    /// Members offer compression, and refuse a server that does not agree.
+    pub fn compressed(self) -> Load {
+        Load { is_compressed: true, ..self }
     }
 
     /// Publishes to rooms full of members.
@@ -213,6 +230,9 @@ impl Load {
         if let Some(certificate) = &self.certificate {
             load.arg("--ca").arg(certificate);
         }
+        if self.is_compressed {
+            load.arg("--deflate");
+        }
         load.args(["--threads", "1", "--quiet", "--pid", &server.pid().to_string()]);
         load.args(["--room-name", &format!("{}-", self.name)]);
     }
@@ -236,6 +256,7 @@ fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
     }
     command.args(["--publishers", &broadcast.publishers.to_string()]);
     command.args(["--size", &broadcast.payload_bytes.to_string()]);
+    command.args(["--payload", if broadcast.is_json { "json" } else { "text" }]);
     match broadcast.pace {
         Pace::Rate(rate) => command.args(["--rate", &format!("{rate:.1}")]),
         Pace::Window(window) => command.args(["--window", &window.to_string()]),

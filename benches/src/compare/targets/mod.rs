@@ -2,12 +2,13 @@
 //!
 //! A [`Row`] is a name, the goals that it has, and a function that takes one round's figures. Rows
 //! stand in the files that are named after what they load: `fanout`, `curve`, `overload`,
-//! `event_streams`, `tls`, `idle`, `churn`, `rooms`, `cores`. They measure on a [`Site`], which
+//! `event_streams`, `deflate`, `tls`, `idle`, `churn`, `rooms`, `cores`. They measure on a [`Site`], which
 //! starts the servers in turn and refuses every run in which a message was lost.
 
 mod churn;
 mod cores;
 mod curve;
+mod deflate;
 mod event_streams;
 mod fanout;
 mod goal;
@@ -34,7 +35,7 @@ use scale::Scale;
 use site::Site;
 
 /// All rows, in the order in which they are measured.
-const ROWS: [&Row; 20] = [
+const ROWS: [&Row; 22] = [
     &fanout::SATURATED,
     &curve::CURVE,
     &overload::OVERLOAD,
@@ -44,6 +45,8 @@ const ROWS: [&Row; 20] = [
     &fanout::PAYLOAD_64K,
     &event_streams::SINGLE,
     &event_streams::BUSY,
+    &deflate::SINGLE,
+    &deflate::BUSY,
     &tls::WSS,
     &tls::IDLE,
     &idle::IDLE,

@@ -94,6 +94,7 @@ impl Scale {
             event_streams,
             publishers,
             payload_bytes,
+            is_json: false,
             pace,
             warm_up,
             duration,

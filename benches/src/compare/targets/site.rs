@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use corecast_load::report::Report;
 
 use super::scale::Scale;
+use crate::baseline::Queue;
 use crate::certificate::OwnCertificate;
 use crate::compare::plan::Cores;
 use crate::compare::system::{Counters, System};
@@ -38,6 +39,8 @@ pub(super) struct Side {
     cores: usize,
     /// Over TLS.
     is_sealed: bool,
+    /// Members offer compression.
+    is_compressed: bool,
 }
 
 /// A server that runs, and what loads it.
@@ -98,6 +101,9 @@ impl<'a> Site<'a> {
         let mut command = side.system.command(&program, &cores.server, self.coalesce.get());
         command.args(&side.flags);
         let mut load = Load::new("target", cores.load.clone(), self.folder)?;
+        if side.is_compressed {
+            load = load.compressed();
+        }
         if side.is_sealed {
             let files = OwnCertificate::make(self.folder)?;
             command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
@@ -120,13 +126,19 @@ impl<'a> Site<'a> {
 
 impl Side {
     pub(super) fn engine(shards: usize) -> Side {
-        let system = System::Engine { shards };
-        Side { system, flags: Vec::new(), cores: shards, is_sealed: false }
+        Side::of(System::Engine { shards }, shards)
     }
 
     pub(super) fn floor(means: Means) -> Side {
-        let system = System::Floor { means };
-        Side { system, flags: Vec::new(), cores: 1, is_sealed: false }
+        Side::of(System::Floor { means }, 1)
+    }
+
+    pub(super) fn baseline(queue: Queue) -> Side {
+        Side::of(System::Baseline { queue, threads: 1 }, 1)
+    }
+
+    fn of(system: System, cores: usize) -> Side {
+        Side { system, flags: Vec::new(), cores, is_sealed: false, is_compressed: false }
     }
 
     pub(super) fn with(mut self, flags: &[&str]) -> Side {
@@ -137,6 +149,11 @@ impl Side {
     /// Over TLS. Of such a server the counters are not read.
     pub(super) fn sealed(self) -> Side {
         Side { is_sealed: true, ..self }
+    }
+
+    /// To members that offer compression, and refuse a server that does not agree.
+    pub(super) fn compressed(self) -> Side {
+        Side { is_compressed: true, ..self }
     }
 
     /// May use so many cores, whatever the number of its shards.
