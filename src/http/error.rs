@@ -177,17 +177,11 @@ impl HttpError {
 
     pub(crate) fn head_too_large(limit: usize) -> HttpError {
         let message = format!(
-            "a request's head may have at most {limit} bytes (max_head) and {HEADERS_MAX} fields"
+            "a request's head may have at most {limit} bytes (max_head), its target included, and \
+             {HEADERS_MAX} fields"
         );
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         HttpError::new(status, "head_too_large", message)
-    }
-
-    pub(crate) fn target_too_long(limit: usize) -> HttpError {
-        let message = format!(
-            "the target of a request is part of its head, which may have {limit} bytes (max_head)"
-        );
-        HttpError::new(StatusCode::URI_TOO_LONG, "target_too_long", message)
     }
 
     /// The one error that goes away by itself.

@@ -90,30 +90,23 @@ impl Head {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
-            Ok(httparse::Status::Complete(len)) if len > limit => refuse_length(bytes, limit),
+            Ok(httparse::Status::Complete(len)) if len > limit => {
+                Head::Refused(HttpError::head_too_large(limit))
+            }
             Ok(httparse::Status::Complete(len)) => {
                 let head = judge(&request, len, rules, door);
                 // An answer to HEAD has no content (RFC 9110 section 9.3.2).
                 let is_head = request.method == Some("HEAD");
                 head.unwrap_or_else(|error| Head::Refused(error.with_content(!is_head)))
             }
-            Ok(httparse::Status::Partial) if bytes.len() > limit => refuse_length(bytes, limit),
+            Ok(httparse::Status::Partial) if bytes.len() > limit => {
+                Head::Refused(HttpError::head_too_large(limit))
+            }
             Ok(httparse::Status::Partial) => Head::Partial,
             Err(httparse::Error::TooManyHeaders) => Head::Refused(HttpError::head_too_large(limit)),
             Err(_) => Head::Refused(HttpError::garbage()),
         }
     }
-}
-
-/// A head that is too long, or a target that is so by itself (RFC 9112 section 3).
-fn refuse_length(bytes: &[u8], limit: usize) -> Head {
-    let line = bytes.trim_ascii_start();
-    let line = &line[..line.len().min(limit)];
-    let is_target = line.contains(&b' ') && !line.contains(&b'\n');
-    Head::Refused(match is_target {
-        true => HttpError::target_too_long(limit),
-        false => HttpError::head_too_large(limit),
-    })
 }
 
 fn judge(

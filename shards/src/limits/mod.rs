@@ -121,7 +121,7 @@ limits! {
         default: 16 << 10,
         bounds: 512 => HEAD_BYTES_MAX,
         what: "Size of a request's head",
-        beyond: "status 431, or 414 where the target alone is too long",
+        beyond: "status 431",
     }
     handshake_timeout: Time {
         flag: "handshake-timeout",
