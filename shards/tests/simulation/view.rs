@@ -510,6 +510,8 @@ impl View {
             assert!(may_refuse, "it was not in too many rooms");
             Happened::TooManyRooms
         } else if message.contains("(max_memberships)") {
+            let is_member = self.rooms.contains_key(&room);
+            assert!(!is_member, "a member that joins again needs no place");
             assert!(court.places.lacked_membership(court.shard, said_at), "there was a membership");
             Happened::TooManyMemberships
         } else {
