@@ -57,7 +57,10 @@ impl Host {
         let is_held_back = self.is_held_back(slot);
         self.directory[slot].refresh_idle_clock(self.now, self.reading, is_held_back);
         let connection = &self.directory[slot];
-        let allowed = if connection.pinged { interval + timeout } else { interval };
+        let allowed = match connection.pinged {
+            true => interval.saturating_add(timeout),
+            false => interval,
+        };
         let (silent_until, pinged) = (connection.last_received + allowed, connection.pinged);
         let due = if pinged { silent_until } else { in_phase(slot, silent_until, interval) };
         if pinged && timer == Timer::Ping && interval < timeout {

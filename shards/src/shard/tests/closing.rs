@@ -310,6 +310,32 @@ fn pings_of(interval: u64, timeout: u64, answers_until: u64) -> (Vec<u64>, Optio
 }
 
 #[test]
+fn a_time_for_ever_ends_no_connection_and_no_process() {
+    let for_ever = Duration::MAX;
+    let interval = Duration::from_secs(1);
+    for (interval, timeout) in [(interval, for_ever), (for_ever, interval), (for_ever, for_ever)] {
+        let mut shard = shard();
+        let limits = &mut shard.host.config.limits;
+        (limits.ping_interval, limits.ping_timeout) = (interval, timeout);
+        (limits.message_timeout, limits.close_timeout) = (for_ever, for_ever);
+        (limits.slow_timeout, limits.room_linger) = (for_ever, for_ever);
+        let silent = shard.open(Opening::default());
+        let stream = shard.open_event_stream(&room(), b"HTTP/1.1 200 OK\r\n\r\n", None);
+        take_loopback(&mut shard);
+        let half_sent = shard.open(Opening::default());
+        let mut frame = Vec::new();
+        push_client_frame(&mut frame, Opcode::Text, false, [1, 2, 3, 4], b"{");
+        shard.receive(half_sent, &mut frame);
+        for second in 1..200 {
+            at(&mut shard, second * 1_000);
+            send(&mut shard, (second == 100).then_some(SendEnd::Blocked));
+        }
+        let open = [silent, stream, half_sent].map(|conn| connection(&shard, conn).is_open());
+        assert_eq!(open, [true; 3], "{interval:?}, {timeout:?}");
+    }
+}
+
+#[test]
 fn who_answers_is_pinged_in_every_interval_and_who_does_not_has_the_whole_timeout() {
     for (interval, timeout) in [(1_000, 20_000), (5_000, 5_000), (8_000, 2_000)] {
         let (pings, end) = pings_of(interval, timeout, u64::MAX);
