@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::admission::{self, Access};
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
-use super::{Backend, EventStream, HttpError, Service, path, rooms, stats, users};
+use super::{Backend, EventStream, HttpError, Prepaid, Service, path, rooms, stats, users};
 use crate::program::{ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish};
 use crate::values::RefusalReason;
 
@@ -33,9 +33,10 @@ pub(super) async fn respond<B: Backend>(
     service: &Service<B>,
     request: Request<Incoming>,
     caller: Caller,
+    prepaid: &Prepaid,
 ) -> Reply {
     let wants_websocket = wants_websocket(request.headers());
-    let mut response = match route(service, request, caller).await {
+    let mut response = match route(service, request, caller, prepaid).await {
         Ok(Reply::Events(stream)) => return Reply::Events(stream),
         Ok(Reply::Response(response)) => response,
         Err(error) => error.into_response(),
@@ -57,11 +58,13 @@ async fn route<B: Backend>(
     service: &Service<B>,
     request: Request<Incoming>,
     caller: Caller,
+    prepaid: &Prepaid,
 ) -> Result<Reply, HttpError> {
     let Service { shard, router, program } = service;
     let found = router.find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
     let (access, api) = (found.access(), || api_request(&request, &found, caller));
     if access == Access::Events
+        && !prepaid.spend()
         && let Some(answered) = EventStream::pace(shard, caller.client_addr, &request)
     {
         return answered.map(Reply::Response);

@@ -35,7 +35,7 @@ pub(crate) async fn serve<T: Transport>(
         let is_judged = exchange.begin(service.shard.answering());
         let answer = async move {
             let reply = match is_judged {
-                true => respond(&service, request, exchange.caller()).await,
+                true => respond(&service, request, exchange.caller(), exchange.prepaid()).await,
                 false => Reply::Response(HttpError::garbage().into_response()),
             };
             let mut response = match reply {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_lite::future;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::{Backend, Door, EventStream, Head, HttpError, Intake, Transport};
+use super::{Backend, Door, EventStream, Head, HttpError, Intake, Prepaid, Transport};
 use crate::program::Caller;
 use crate::values::RefusalReason;
 
@@ -56,6 +56,7 @@ pub(super) struct Exchange<A> {
     stage: Cell<Stage>,
     /// Where the request came from.
     caller: Cell<Caller>,
+    prepaid: Prepaid,
     /// Holds a shutdown back until the answer is written.
     answering: RefCell<Option<A>>,
     /// What is answered without hyper.
@@ -120,15 +121,20 @@ const DISCARDS_PER_TURN: usize = 16;
 const READ_BYTES: usize = 4096;
 
 impl<A> Exchange<A> {
-    fn new(caller: Caller) -> Exchange<A> {
+    fn new(caller: Caller, prepaid: Prepaid) -> Exchange<A> {
         let (answering, events) = (RefCell::new(None), RefCell::new(None));
         let (stage, held) = (Cell::default(), Cell::default());
-        Exchange { stage, caller: Cell::new(caller), answering, events, held }
+        Exchange { stage, caller: Cell::new(caller), prepaid, answering, events, held }
     }
 
     /// Where the present request came from.
     pub(crate) fn caller(&self) -> Caller {
         self.caller.get()
+    }
+
+    /// Whether the TLS handshake of its connection was counted for its client's address.
+    pub(crate) fn prepaid(&self) -> &Prepaid {
+        &self.prepaid
     }
 
     /// A request is being answered. False when it is none that was judged.
@@ -171,7 +177,7 @@ impl<A> Exchange<A> {
 impl<T: Transport> HttpStream<T> {
     /// Takes a socket over, with what was read from it.
     pub(crate) fn new(transport: T, bytes: Vec<u8>) -> HttpStream<T> {
-        let exchange = Rc::new(Exchange::new(transport.caller()));
+        let exchange = Rc::new(Exchange::new(transport.caller(), transport.prepaid()));
         let stream = HttpStream {
             transport,
             intake: Intake::new(bytes),

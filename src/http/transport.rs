@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
-use super::{Backend, EventStream};
+use super::{Backend, EventStream, Prepaid};
 use crate::program::Caller;
 
 /// A connected socket in the hands of one task, which it wakes.
@@ -16,6 +16,9 @@ pub(crate) trait Transport: Sized + Unpin + 'static {
 
     /// Where it came from, before header fields say otherwise.
     fn caller(&self) -> Caller;
+
+    /// Whether its TLS handshake was counted for its client's address.
+    fn prepaid(&self) -> Prepaid;
 
     /// Reads what is there; 0 at the end of the stream.
     fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;

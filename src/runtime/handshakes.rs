@@ -7,7 +7,7 @@ use corecast_shards::{MemoryStage, Opening, Shard};
 
 use super::kernel::Syscall;
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
-use super::reception::{Arrival, HttpConnection, Reception, claim_address, claim_peer};
+use super::reception::{Arrival, HttpConnection, Reception, admit_tls, claim_address, claim_peer};
 use super::tls::Received;
 use super::tokens::{PENDING, REGISTRATION};
 use super::turn_time::QUANTUM_TIME_MAX;
@@ -47,7 +47,11 @@ impl Reception {
         let answered = waiting.answered;
         let mut buffer = std::mem::take(&mut self.buffer);
         let was_open = waiting.link.is_open();
-        let received = waiting.link.receive(&mut buffer, self.state.now());
+        let PendingHandshake { link, prepaid, caller, .. } = waiting;
+        let received = link.receive(&mut buffer, self.state.now(), || {
+            let admitted = admit_tls(&self.state, caller.client_addr);
+            admitted.map(|counted| *prepaid = counted).is_some()
+        });
         if !was_open {
             self.note_session(key);
         }
@@ -170,7 +174,11 @@ impl Reception {
         {
             let mut buffer = Vec::new();
             let now = self.state.now();
-            let received = waiting.link.begin_session(session, rest, &mut buffer, now);
+            let PendingHandshake { link, prepaid, caller, .. } = waiting;
+            let received = link.begin_session(session, rest, &mut buffer, now, || {
+                let admitted = admit_tls(&self.state, caller.client_addr);
+                admitted.map(|counted| *prepaid = counted).is_some()
+            });
             self.on_received(key, received, &buffer, false, shard);
             return;
         }
@@ -183,9 +191,13 @@ impl Reception {
     fn on_head(&mut self, key: u64, bytes: &[u8], shard: &mut Shard) {
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let (limit, rules) = (self.state.limits().head_bytes, self.state.rules());
+        let prepaid = &waiting.prepaid;
         let door = Door {
             from: waiting.caller.client_addr,
-            admit: &|client| self.state.admit_handshake(client),
+            admit: &|client| match prepaid.spend() {
+                true => Ok(()),
+                false => self.state.admit_handshake(client),
+            },
             verifies: true,
         };
         match Head::parse(bytes, limit, rules, door) {
@@ -325,7 +337,7 @@ impl Reception {
         bytes: &[u8],
         shard: &mut Shard,
     ) {
-        let HttpConnection { link, caller, place, address_place } = connection;
+        let HttpConnection { link, caller, place, address_place, prepaid } = connection;
         let token = PENDING | self.pending.next_key();
         if let Err(error) = self.epoll.rename_socket(&link, token) {
             return self.note_failure(Syscall::EpollCtl, &error);
@@ -333,6 +345,7 @@ impl Reception {
         let deadline = self.state.now() + self.state.limits().handshake_timeout;
         let mut waiting = PendingHandshake::new(link, caller);
         (waiting.place, waiting.address_place) = (Some(place), address_place);
+        waiting.prepaid = prepaid;
         let key = self.pending.insert(waiting, deadline);
         self.on_head(key, bytes, shard);
         self.pending.count_held(key);
@@ -341,14 +354,12 @@ impl Reception {
     /// Leaves a connection to a task of its own, which the poller wakes from here on.
     fn hand_to_http(&mut self, key: u64, bytes: &[u8]) {
         let Some(waiting) = self.pending.remove(key) else { return };
-        let PendingHandshake { link, caller, place: Some(place), address_place, .. } = waiting
-        else {
-            return;
-        };
+        let PendingHandshake { link, caller, place, address_place, prepaid, .. } = waiting;
+        let Some(place) = place else { return };
         let registration = self.registrations.insert();
         match self.epoll.rename_socket(&link, REGISTRATION | registration) {
             Ok(()) => {
-                let connection = HttpConnection { link, caller, place, address_place };
+                let connection = HttpConnection { link, caller, place, address_place, prepaid };
                 let head = bytes.to_vec();
                 self.arrivals.push(Arrival::Http { connection, registration, head });
             }

@@ -12,7 +12,7 @@ use super::reception::HttpConnection;
 use super::registrations::Registrations;
 use super::sys;
 use super::tls::{Flushed, Received, TlsSession};
-use crate::http::{EventStream, Transport};
+use crate::http::{EventStream, Prepaid, Transport};
 use crate::program::Caller;
 
 /// A socket in the shard's epoll: so the loop sleeps in one place, whether or not there are HTTP
@@ -49,7 +49,7 @@ impl HttpSocket {
         let mut connection = self.connection.borrow_mut();
         let link = &mut connection.link;
         if link.session().is_none() {
-            return Ok(match link.receive(buffer, now)? {
+            return Ok(match link.receive(buffer, now, || true)? {
                 Received::Plain { len, .. } => len,
                 Received::End | Received::NotTls(_) => 0,
             });
@@ -58,7 +58,7 @@ impl HttpSocket {
         while opened.is_empty() {
             let received = self.registration.driver.with(|driver| {
                 let shared = &mut driver.reception.buffer;
-                let received = link.receive(shared, now)?;
+                let received = link.receive(shared, now, || true)?;
                 if let Received::Plain { len, .. } = received {
                     opened.extend_from_slice(&shared[..len]);
                 }
@@ -95,6 +95,10 @@ impl Transport for HttpSocket {
 
     fn caller(&self) -> Caller {
         self.connection.borrow().caller
+    }
+
+    fn prepaid(&self) -> Prepaid {
+        self.connection.borrow().prepaid.clone()
     }
 
     fn poll_receive(&self, cx: &Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {

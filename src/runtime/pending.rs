@@ -8,7 +8,7 @@ use corecast_shards::{Opening, Time};
 use super::addresses::AddressPlace;
 use super::server_state::HttpPlace;
 use super::tls::{Link, TlsSession};
-use crate::http::Upgrade;
+use crate::http::{Prepaid, Upgrade};
 use crate::program::Caller;
 
 /// One connection before it is a WebSocket or a task of its own.
@@ -20,6 +20,8 @@ pub(crate) struct PendingHandshake {
     pub(crate) place: Option<HttpPlace>,
     /// None where its client's address does not count.
     pub(crate) address_place: Option<AddressPlace>,
+    /// Whether its TLS handshake was counted for its client's address.
+    pub(crate) prepaid: Prepaid,
     /// What is to come before the first request.
     pub(crate) preface: Preface,
     /// The part of a head that has arrived; empty when a head comes in one piece, as most do.
@@ -80,6 +82,7 @@ impl PendingHandshake {
             caller,
             place: None,
             address_place: None,
+            prepaid: Prepaid::default(),
             preface: Preface::Done,
             head: Vec::new(),
             parsed: 0,

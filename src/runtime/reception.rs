@@ -20,7 +20,7 @@ use super::sys;
 use super::tls::{self, Link};
 use super::tokens::{LISTENER, PENDING};
 use super::turn_time::QUANTUM_TIME_MAX;
-use crate::http::{Grants, last_words};
+use crate::http::{Grants, Prepaid, last_words};
 use crate::program::{Caller, Handshake, Needs, Session, SessionPolicy};
 use crate::values::RefusalReason;
 
@@ -58,6 +58,7 @@ pub(crate) struct HttpConnection {
     pub(crate) caller: Caller,
     pub(crate) place: HttpPlace,
     pub(crate) address_place: Option<AddressPlace>,
+    pub(crate) prepaid: Prepaid,
 }
 
 /// A place among the connections of a client's address, or the answer instead; none
@@ -80,6 +81,16 @@ pub(super) fn claim_peer(
     peer: IpAddr,
 ) -> Result<Option<AddressPlace>, Vec<u8>> {
     if state.rules().proxies.trust(peer) { Ok(None) } else { claim_address(state, peer) }
+}
+
+/// Lets a client begin a TLS handshake, which costs more than all that follows it, as it lets a
+/// client begin a handshake. A trusted proxy's count with the addresses of its clients, once those
+/// are known.
+pub(super) fn admit_tls(state: &ServerState, peer: IpAddr) -> Option<Prepaid> {
+    match state.rules().proxies.trust(peer) {
+        true => Some(Prepaid::default()),
+        false => state.admit_handshake(peer).ok().map(|()| Prepaid::by_tls()),
+    }
 }
 
 /// What a connection turned out to be.

@@ -73,7 +73,8 @@ impl ShardDriver {
         };
         let (ending, now) = (socket.ending, self.turn_began);
         let buffer = &mut self.buffer;
-        let received = sealed.with(id, |session, _| session.receive(socket, buffer, most, now));
+        let received =
+            sealed.with(id, |session, _| session.receive(socket, buffer, most, now, || true));
         match received.unwrap_or(Ok(Received::End)) {
             Ok(Received::Plain { len, cost, is_drained }) => {
                 if len > 0 {

@@ -103,6 +103,7 @@ mod slow_replies;
 mod start_up;
 
 // TLS.
+mod tls_address_limits;
 mod tls_certificates;
 mod tls_clients;
 mod tls_handshakes;

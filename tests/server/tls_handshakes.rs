@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
 use serde_json::Value;
 
-use crate::support::tls::{Certificates, Pair, TlsStream, Tunnel, client, start};
+use crate::support::tls::{Certificates, TlsStream, Tunnel, client, client_hello, start};
 use crate::support::{Client, PATIENCE, Response, Server, http, upgrade_head, wait_until};
 
 /// A figure of the shards' threads, summed.
@@ -26,15 +26,6 @@ fn dial(server: &Server) -> TcpStream {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();
     socket
-}
-
-/// What a client says first.
-fn client_hello(pair: &Pair) -> Vec<u8> {
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut tls = ClientConnection::new(pair.client(), name).unwrap();
-    let mut hello = Vec::new();
-    tls.write_tls(&mut hello).unwrap();
-    hello
 }
 
 /// Reads up to the end, however it comes.

@@ -264,7 +264,8 @@ limits! {
         bounds: 0 => usize::MAX,
         what: "Connections of one client address, where 0 means no limit; of IPv6 a /64 is one",
         beyond: "status 429",
-        more: "The answer comes before the upgrade and carries `Retry-After`. Until it is set, \
+        more: "The answer comes before the upgrade and carries `Retry-After`; over TLS there is \
+               none. Until it is set, \
                addresses of loopback, of private networks and of carriers' translation do not \
                count: many clients may stand behind one. What comes over a trusted proxy counts \
                from the upgrade, or the event stream, on, with the address of its client.",
@@ -276,8 +277,9 @@ limits! {
         what: "Handshakes and event streams that one client address begins per second, and at \
                once, where 0 means no limit",
         beyond: "status 429",
-        more: "The answer carries `Retry-After`. Which addresses count is as for \
-               `--max-connections-per-address`.",
+        more: "The answer carries `Retry-After`. A TLS handshake counts, and the first handshake or \
+               event stream on its connection does not count again; beyond: closed without an \
+               answer. Which addresses count is as for `--max-connections-per-address`.",
     }
     accepts: Count {
         flag: "accepts",

@@ -32,17 +32,19 @@ impl Link {
         self.session.as_deref()
     }
 
-    /// Seals from here on, where the client has said this much already.
+    /// Seals from here on, where the client has said this much already. Its handshake begins if it is
+    /// admitted, as in [`Link::receive`].
     pub(crate) fn begin_session(
         &mut self,
         mut session: Box<TlsSession>,
         bytes: &[u8],
         buffer: &mut Vec<u8>,
         now: Time,
+        admit: impl FnOnce() -> bool,
     ) -> io::Result<Received> {
         let received = match bytes.is_empty() {
             true => Ok(Received::Plain { len: 0, cost: 0, is_drained: false }),
-            false => session.begin(&self.fd, bytes, buffer, now),
+            false => session.begin(&self.fd, bytes, buffer, now, admit),
         };
         self.session = Some(session);
         received
@@ -58,10 +60,16 @@ impl Link {
         self.session.as_ref().is_none_or(|session| session.is_open())
     }
 
-    /// Reads once.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8], now: Time) -> io::Result<Received> {
+    /// Reads once. A TLS client is admitted or not when its first record is there, and before that is
+    /// looked at.
+    pub(crate) fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        now: Time,
+        admit: impl FnOnce() -> bool,
+    ) -> io::Result<Received> {
         if let Some(session) = &mut self.session {
-            return session.receive(&self.fd, buffer, usize::MAX, now);
+            return session.receive(&self.fd, buffer, usize::MAX, now, admit);
         }
         let room = buffer.len();
         Ok(match sys::receive(&self.fd, buffer)? {

@@ -45,6 +45,8 @@ pub(crate) struct TlsSession {
 enum SessionStage {
     /// Nothing has come.
     New,
+    /// The begin of its first record has come.
+    Begun,
     Handshaking,
     Open,
     /// Nothing can be read or written any more.
@@ -103,18 +105,19 @@ impl TlsSession {
     /// records, and opens what is whole. What TLS itself has to answer is flushed.
     ///
     /// What was opened may be more than what was read by the begin of its first record, which was
-    /// kept.
+    /// kept. The handshake begins if it is admitted, which is asked for when its first record is there.
     ///
     /// # Errors
     ///
-    /// As of the socket; and `InvalidData` when the client breaks the rules of TLS, which ends the
-    /// connection.
+    /// As of the socket; `InvalidData` when the client breaks the rules of TLS, and
+    /// `ConnectionRefused` when its handshake is not admitted, both of which end the connection.
     pub(crate) fn receive(
         &mut self,
         socket: &impl AsFd,
         buffer: &mut [u8],
         most: usize,
         now: Time,
+        admit: impl FnOnce() -> bool,
     ) -> io::Result<Received> {
         if self.ended {
             return Ok(Received::End);
@@ -128,7 +131,7 @@ impl TlsSession {
             0 => return Ok(Received::End),
             len => len,
         };
-        let received = self.take_in(socket, &mut buffer[..begin + len], now)?;
+        let received = self.take_in(socket, &mut buffer[..begin + len], now, admit)?;
         Ok(match received {
             Received::Plain { len: plain, cost, .. } => {
                 let is_drained = len < room && !self.ended;
@@ -146,11 +149,12 @@ impl TlsSession {
         bytes: &[u8],
         buffer: &mut Vec<u8>,
         now: Time,
+        admit: impl FnOnce() -> bool,
     ) -> io::Result<Received> {
         buffer.clear();
         buffer.resize(GAP, 0);
         buffer.extend_from_slice(bytes);
-        self.take_in(socket, buffer, now)
+        self.take_in(socket, buffer, now, admit)
     }
 
     /// Opens what has arrived behind the gap and behind the part that is kept.
@@ -159,6 +163,7 @@ impl TlsSession {
         socket: &impl AsFd,
         buffer: &mut [u8],
         now: Time,
+        admit: impl FnOnce() -> bool,
     ) -> io::Result<Received> {
         let begin = GAP + self.part.len();
         if self.stage == SessionStage::New {
@@ -166,9 +171,16 @@ impl TlsSession {
                 let len = buffer.len() - begin;
                 return Ok(Received::NotTls(len));
             }
-            self.stage = SessionStage::Handshaking;
+            self.stage = SessionStage::Begun;
         }
         buffer[GAP..begin].copy_from_slice(&self.part);
+        if self.stage == SessionStage::Begun && whole_record(&buffer[GAP..]).is_some() {
+            if !admit() {
+                self.stage = SessionStage::Broken;
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            self.stage = SessionStage::Handshaking;
+        }
         let waited = !self.rest.is_empty();
         let opened = self.open(buffer, now);
         // What waited before is flushed when the socket says that it takes bytes.

@@ -110,6 +110,15 @@ pub(crate) fn start(flags: &[&str]) -> (Server, Pair, Certificates) {
     (server, pair, certificates)
 }
 
+/// What a client says first.
+pub(crate) fn client_hello(pair: &Pair) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut tls = ClientConnection::new(pair.client(), name).unwrap();
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello).unwrap();
+    hello
+}
+
 /// A TLS connection over a blocking socket.
 pub(crate) struct TlsStream {
     pub(crate) tls: ClientConnection,
@@ -131,7 +140,11 @@ impl TlsStream {
     }
 
     /// The same over a socket that is connected.
-    fn over(socket: TcpStream, name: &str, config: &Arc<ClientConfig>) -> io::Result<TlsStream> {
+    pub(crate) fn over(
+        socket: TcpStream,
+        name: &str,
+        config: &Arc<ClientConfig>,
+    ) -> io::Result<TlsStream> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;

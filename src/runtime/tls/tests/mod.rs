@@ -46,7 +46,7 @@ impl Pair {
     }
 
     fn receive(&mut self, most: usize) -> io::Result<Received> {
-        self.session.receive(&self.socket, &mut self.buffer, most, Time::default())
+        self.session.receive(&self.socket, &mut self.buffer, most, Time::default(), || true)
     }
 }
 
