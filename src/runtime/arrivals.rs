@@ -1,6 +1,8 @@
 //! How a socket becomes a connection of the engine.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Instant;
 
 use corecast_shards::{ConnId, Credentials, Opening, Refresh};
 
@@ -10,6 +12,7 @@ use super::kernel::Syscall;
 use super::reception::{Arrival, HttpConnection};
 use super::tls::Link;
 use super::tokens;
+use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::EventStream;
 use crate::program::{Handshake, Refusal, Session};
 use crate::values::Claims;
@@ -107,9 +110,24 @@ impl ShardDriver {
         self.renew(id, refresh, verdict);
     }
 
+    /// Verifies fresh tokens of clients: one, and more while they take no longer than a quantum. A
+    /// token costs tens of microseconds for each key that it may be signed by.
+    pub(super) fn verify_refreshes(&mut self) {
+        let begin = Instant::now();
+        while let Some((id, refresh)) = self.refreshes.pop_front() {
+            self.verify_refresh(id, refresh);
+            self.handlers -= 1;
+            if begin.elapsed() > QUANTUM_TIME_MAX {
+                return;
+            }
+        }
+        // A crowd has gone, and so has its memory.
+        self.refreshes = VecDeque::new();
+    }
+
     /// Verifies a fresh token of a client by the server's own keys. They know nothing of what the
     /// program would say of it, so that they do not replace claims of the program.
-    pub(super) fn verify_refresh(&mut self, id: ConnId, refresh: Refresh) {
+    fn verify_refresh(&mut self, id: ConnId, refresh: Refresh) {
         let is_by_program = self.sessions.get(&id).is_some_and(|session| session.is_by_program());
         let verdict = match is_by_program {
             true => Err(DECIDED_BY_PROGRAM.to_owned()),

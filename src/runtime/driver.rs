@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Name, RoomMessage, Shard,
-    Time,
+    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Name, Refresh, RoomMessage,
+    Shard, Time,
 };
 
 use super::event_progress::{EventProgress, Queued};
@@ -134,7 +134,8 @@ const READ_BYTES: usize = 96 << 10;
 const READS_PER_TURN: usize = 64;
 
 /// Bytes read in one turn, give or take one socket's: some thousand small commands, which take less
-/// than the 500 µs of a quantum.
+/// than the 500 µs of a quantum. Fresh tokens among them are verified later, within a budget of their
+/// own.
 const READ_BYTES_PER_TURN: usize = 64 << 10;
 
 /// Messages that a shard handles of those to itself in one turn.
@@ -183,6 +184,7 @@ impl ShardDriver {
             reading: true,
             sessions: HashMap::new(),
             renewals: HashMap::new(),
+            refreshes: VecDeque::new(),
             format: needs.format,
             state,
             stopped: false,
@@ -211,6 +213,7 @@ impl ShardDriver {
             self.reception.accept();
         }
         self.read_handshakes();
+        self.verify_refreshes();
         // After everything that makes such messages: a publish is sent in the turn that reads it.
         self.shard.take_loopback(LOOPBACK_PER_TURN);
         // A room may go on, or have capacity, because of one of these: nothing else would say so.
@@ -279,6 +282,7 @@ impl ShardDriver {
         self.shard.has_loopback()
             || self.shard.has_sends()
             || !self.readable.is_empty()
+            || !self.refreshes.is_empty()
             || self.reception.pending.has_readable()
     }
 

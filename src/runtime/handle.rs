@@ -306,12 +306,9 @@ impl ShardHandle {
         self.notify();
     }
 
-    /// Verifies a fresh token of a client by the server's own keys.
+    /// Has a fresh token of a client verified by the server's own keys, when it is its turn.
     pub(super) fn verify_refresh(&self, id: ConnId, refresh: Refresh) {
-        self.0.driver.with(|driver| {
-            driver.verify_refresh(id, refresh);
-            driver.handlers -= 1;
-        });
+        self.0.driver.with(|driver| driver.refreshes.push_back((id, refresh)));
         self.notify();
     }
 

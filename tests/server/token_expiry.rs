@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Events, Folder, Issuer, Raw, Server, events_head, unix};
+use crate::support::{Events, Folder, Issuer, Raw, Server, events_head, http, unix, wait_until};
 
 struct Setup {
     server: Server,
@@ -124,4 +124,66 @@ fn the_answer_to_a_refresh_says_when_the_token_ends() {
     }
     let fresh = setup.issuer.sign(&json!({"sub": "ann"}));
     assert_eq!(refresh(&mut raw, &fresh), json!({"expires": null}));
+}
+
+/// A token of ES256 that no key has signed, and that costs the verification by each.
+fn forged() -> String {
+    format!(
+        "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjQwMDAwMDAwMDB9.{}VQ",
+        "VVVV".repeat(21)
+    )
+}
+
+#[test]
+fn a_crowd_of_fresh_tokens_is_verified_over_many_turns() {
+    const CLIENTS: usize = 256;
+    let (mut issuer, folder) = (Issuer::python(), Folder::new());
+    let secret = folder.write("secret", issuer.secret());
+    let mut flags = vec!["--jwt-secret-file".to_owned(), secret];
+    for nth in 0..8 {
+        let key = rcgen::KeyPair::generate().unwrap().public_key_pem();
+        flags.extend(["--jwt-key-file".to_owned(), folder.write(&format!("key{nth}"), &key)]);
+    }
+    flags.extend(["--api-key", "k"].map(str::to_owned));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mut server = Server::start_with_shards(1, &flags);
+    let token = issuer.sign(&json!({"sub": "ann"}));
+    let mut raws: Vec<Raw> =
+        (0..CLIENTS).map(|_| Raw::try_open_with(&server, &token).unwrap()).collect();
+    let turns = |server: &Server| {
+        let key = [("Authorization", "Bearer k")];
+        let stats = http(server.address(), "GET", "/v1/stats", &key, "").json();
+        assert_eq!(stats["shards"].as_array().unwrap().len(), 1);
+        stats["shards"][0]["runtime"]["turns"].as_u64().unwrap()
+    };
+    let before = turns(&server);
+    // All of them are there when the server looks.
+    server.signal(libc::SIGSTOP);
+    let refresh = json!({"event": "cast:refresh", "id": 1, "data": {"token": forged()}});
+    raws.iter_mut().for_each(|raw| raw.send(&refresh));
+    server.signal(libc::SIGCONT);
+    for raw in &mut raws {
+        assert_eq!(raw.envelope().error_code(), "bad_token");
+    }
+    // Half a millisecond has place for six at most, if each key takes only 10 µs.
+    let took = turns(&server) - before;
+    assert!(took >= CLIENTS as u64 / 6, "{CLIENTS} in {took} turns");
+}
+
+#[test]
+fn a_connection_brings_so_many_fresh_tokens_at_once() {
+    let mut setup = setup(&[]);
+    let token = setup.issuer.sign(&json!({"sub": "ann"}));
+    let mut raw = Raw::try_open_with(&setup.server, &token).unwrap();
+    let mut bad = 0;
+    wait_until("one is too many", || {
+        let answer = refresh(&mut raw, "x");
+        assert!(answer == json!("bad_token") || answer == json!("rate_limited"), "{answer}");
+        bad += u64::from(answer == json!("bad_token"));
+        answer == json!("rate_limited")
+    });
+    assert!(bad >= 32, "only {bad} were looked at");
+    wait_until("one more is looked at", || refresh(&mut raw, &token) != json!("rate_limited"));
+    let mut other = Raw::try_open_with(&setup.server, &token).unwrap();
+    assert_ne!(refresh(&mut other, &token), json!("rate_limited"));
 }
