@@ -44,9 +44,13 @@ impl Reception {
         if waiting.awaiting.is_some() {
             return 0;
         }
-        let answered = waiting.answered;
+        // What TLS has to say first: the client may wait for the rest of it before it goes on.
+        if waiting.link.flush().is_err() {
+            drop(self.pending.remove(key));
+            return 0;
+        }
+        let (answered, was_open) = (waiting.answered, waiting.link.is_open());
         let mut buffer = std::mem::take(&mut self.buffer);
-        let was_open = waiting.link.is_open();
         let PendingHandshake { link, prepaid, caller, .. } = waiting;
         let received = link.receive(&mut buffer, self.state.now(), || {
             let admitted = admit_tls(&self.state, caller.client_addr);
