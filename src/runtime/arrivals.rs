@@ -78,8 +78,14 @@ impl ShardDriver {
         // came while the handshake was undecided is missed (epoll_ctl(2), EPOLL_CTL_MOD).
         let renamed = self.poller.epoll().rename_socket(&fd, tokens::of_connection(id));
         self.sockets.insert(id, fd, address_place);
+        let has_ended = session.as_ref().is_some_and(|session| session.has_ended());
         if let (Some(sealed), Some(session)) = (&mut self.sealed, session) {
             sealed.insert(id, session);
+        }
+        if has_ended {
+            // Its end came with what was read already, so that the socket brings nothing new.
+            self.set_readable(id, true);
+            self.queue_read(id);
         }
         if let Err(error) = &renamed {
             self.note_failure(Syscall::EpollCtl, error);

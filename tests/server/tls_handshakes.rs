@@ -10,9 +10,12 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::support::tls::{Certificates, TlsStream, Tunnel, client, client_hello, start};
-use crate::support::{Client, PATIENCE, Response, Server, http, upgrade_head, wait_until};
+use crate::support::{
+    Client, PATIENCE, Response, Server, events_head, http, upgrade_head, wait_until,
+};
 
 /// A figure of the shards' threads, summed.
 fn total(tunnel: &Tunnel, figure: &str) -> u64 {
@@ -357,4 +360,48 @@ fn a_turn_signs_once_when_its_time_is_over() {
     }
     let turns = total(&tunnel, "turns") - before;
     assert!(turns >= CLIENTS, "{turns} turns for {CLIENTS} signatures");
+}
+
+#[test]
+fn a_flight_that_a_socket_takes_in_pieces_is_sent_to_its_end() {
+    let files = Certificates::new();
+    let pair = files.pair("long", &["localhost"]);
+    let mut chain = std::fs::read_to_string(&pair.certificate).unwrap();
+    let more = std::fs::read_to_string(files.pair("more", &["more"]).certificate).unwrap();
+    chain += &more.repeat(60);
+    std::fs::write(&pair.certificate, &chain).unwrap();
+    let flags = ["--send-buffer", "4KiB", "--handshake-timeout", "60s"];
+    let server = Server::start(&[&pair.flags(), &flags[..]].concat());
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2304).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    let mut stream = TlsStream::over(socket.into(), "localhost", &pair.client()).unwrap();
+    assert!(stream.tls.peer_certificates().unwrap().len() > 60, "all of the chain came");
+    stream.stream().write_all(upgrade_head("").as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.stream().read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+}
+
+#[test]
+fn the_end_that_comes_with_a_request_is_noticed() {
+    let (server, pair, _files) = start(&["--ping-interval", "1h", "--ping-timeout", "1h"]);
+    let tunnel = Tunnel::to(&server, &pair.client());
+    for head in [upgrade_head(""), events_head("r", "")] {
+        let mut stream = TlsStream::connect(server.address(), "localhost", &pair.client()).unwrap();
+        stream.tls.writer().write_all(head.as_bytes()).unwrap();
+        stream.tls.send_close_notify();
+        let mut sealed = Vec::new();
+        while stream.tls.wants_write() {
+            stream.tls.write_tls(&mut sealed).unwrap();
+        }
+        stream.socket.write_all(&sealed).unwrap();
+        // The socket stays open in both directions.
+        let mut answer = [0; 10];
+        stream.stream().read_exact(&mut answer).unwrap();
+        wait_until("the connection has gone", || {
+            let stats = http(tunnel.address(), "GET", "/v1/stats", &[], "").json();
+            stats["connections"] == 0
+        });
+    }
 }

@@ -409,6 +409,11 @@ impl TlsSession {
         self.stage == SessionStage::Open
     }
 
+    /// Whether the client has said that it sends no more. The socket will not say so.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// Whether the handshake was a short one, because the client came back with a ticket.
     pub(crate) fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
