@@ -41,13 +41,15 @@ struct Loaded {
     stamps: Vec<Option<Stamp>>,
 }
 
-/// What changes when a file is written or replaced.
+/// What changes when a file is written or replaced, or may be read by others than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// Its mode and owner included.
+    changed: (i64, i64),
 }
 
 impl Certificates {
@@ -214,6 +216,40 @@ impl Stamp {
             inode: metadata.ino(),
             bytes: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_whose_mode_is_put_right_has_changed() {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let folder = std::env::temp_dir().join(format!("corecast-modes-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (certificate, key) = (folder.join("pem"), folder.join("key"));
+        fs::write(&certificate, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let mode = |bits| fs::set_permissions(&key, fs::Permissions::from_mode(bits)).unwrap();
+        mode(0o600);
+        let files = CertificateFiles { certificate, key: key.clone() };
+        let certificates = Certificates::load(vec![files]).unwrap();
+        assert!(!certificates.have_changed());
+        let changed = |path: &Path| fs::metadata(path).map(|metadata| metadata.ctime_nsec());
+        let before = changed(&key).unwrap();
+        // The kernel's clock of files has steps.
+        while changed(&key).unwrap() == before {
+            mode(0o640);
+            mode(0o600);
+        }
+        assert!(certificates.have_changed());
+        certificates.reload().unwrap();
+        assert!(!certificates.have_changed());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }
