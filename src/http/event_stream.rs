@@ -9,7 +9,7 @@ use http_body_util::Full;
 use httpdate::HttpDate;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Request, Response, Version};
+use hyper::{HeaderMap, Method, Request, Response, Version};
 
 use super::admission::{Admission, AdmittedAs, host_of};
 use super::few::Few;
@@ -55,7 +55,7 @@ impl EventStream {
         request: &Request<Incoming>,
     ) -> Option<Answered> {
         let wait = shard.admit_handshake(client).err()?;
-        if !names_event_streams(request.headers()) {
+        if request.method() == Method::HEAD || !names_event_streams(request.headers()) {
             let mut response = HttpError::too_many_handshakes(wait).into_response();
             close_behind(&mut response);
             return Some(Ok(response));

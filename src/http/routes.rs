@@ -17,7 +17,9 @@ use super::admission::{self, Access};
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
 use super::{Backend, EventStream, HttpError, Prepaid, Service, path, rooms, stats, users};
-use crate::program::{ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish};
+use crate::program::{
+    ApiAccess, ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish,
+};
 use crate::values::RefusalReason;
 
 /// How a request is answered.
@@ -64,6 +66,8 @@ async fn route<B: Backend>(
     let found = router.find(request.uri().path()).ok_or_else(HttpError::nothing_there)?;
     let (access, api) = (found.access(), || api_request(&request, &found, caller));
     if access == Access::Events
+        && shard.rules().api != ApiAccess::Off
+        && [Method::GET, Method::HEAD].contains(request.method())
         && !prepaid.spend()
         && let Some(answered) = EventStream::pace(shard, caller.client_addr, &request)
     {

@@ -298,3 +298,26 @@ fn a_token_is_looked_at_only_where_the_address_may_begin_one_more() {
     let stats = http(server.address(), "GET", "/v1/stats", &key, "").json();
     assert_eq!(stats["refused"]["token_signature"], json!(looked_at), "each of them once");
 }
+
+#[test]
+fn only_what_reads_a_room_s_events_is_paced() {
+    let flags = ["--api-key", "k", "--handshakes-per-address", "1"];
+    let server = Server::start_with_shards(1, &flags);
+    let asked = |method: &str| -> Vec<u16> {
+        let head = events_head("r", "").replacen("GET", method, 1);
+        let ask = |_| {
+            let mut raw = Raw::dial_from(ONE, server.address());
+            raw.try_write(head.as_bytes());
+            crate::support::parse_head(&raw.head()).status
+        };
+        (0..20).map(ask).collect()
+    };
+    for method in ["POST", "DELETE", "PUT"] {
+        let statuses = asked(method);
+        assert!(statuses.iter().all(|status| *status == 401), "{method}: {statuses:?}");
+    }
+    let statuses = asked("HEAD");
+    assert_eq!(statuses[0], 401, "the others took nothing from it");
+    assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
