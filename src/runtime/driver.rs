@@ -77,8 +77,11 @@ pub(crate) struct ShardDriver {
     pub(super) reading: bool,
     /// What the program keeps about connections, if it has handlers.
     pub(crate) sessions: HashMap<ConnId, Rc<Session>>,
-    /// The claims of fresh tokens that have not taken effect, for those.
+    /// The claims of fresh tokens that have not taken effect, for those; of one that is refused after
+    /// all, until the next one or the end.
     pub(super) renewals: HashMap<ConnId, Claims>,
+    /// Fresh tokens that are to be verified, one of a connection at most.
+    pub(super) refreshes: VecDeque<(ConnId, Refresh)>,
     /// What the client of a WebSocket connection reads.
     pub(super) format: Format,
     pub(super) state: Arc<ServerState>,

@@ -116,11 +116,13 @@ pub(crate) enum Arrival {
 pub(super) struct ReceptionCounts {
     /// `accept4`, the one included that says that no connection is left.
     pub(super) accepts: u64,
-    /// Idle connections that were closed because no descriptor was left.
+    /// Connections without a request, or slow at one, that were closed because no descriptor or no
+    /// place for plain HTTP connections was left.
     pub(super) evicted: u64,
-    /// New ones that were refused, because no idle one was left either.
+    /// New ones that were refused, because no such one was left either.
     pub(super) refused: u64,
-    /// TLS handshakes that were done, those of them that resumed a session, and those that failed.
+    /// TLS handshakes that were done, those of them that resumed a session, and connections that
+    /// spoke no TLS or broke its rules.
     pub(super) handshakes: u64,
     pub(super) resumed: u64,
     pub(super) failed_handshakes: u64,

@@ -22,15 +22,17 @@ pub(crate) struct Counts {
     pub(crate) timer_sets: u64,
     /// `accept4`, the one included that says that no connection is left.
     pub(crate) accepts: u64,
-    /// Idle connections that were closed because no descriptor was left.
+    /// Connections without a request, or slow at one, that were closed because no descriptor or no
+    /// place for plain HTTP connections was left.
     pub(crate) evicted: u64,
-    /// New ones that were told 503, because no idle one was left either.
+    /// New ones that were refused, because no such one was left either. Without TLS they were told 503.
     pub(crate) refused: u64,
     /// TLS handshakes that were done.
     pub(crate) tls_handshakes: u64,
     /// Those of them that resumed a session.
     pub(crate) tls_resumed: u64,
-    /// Connections that ended before, because they spoke no TLS or spoke it badly.
+    /// Connections that spoke no TLS, or broke its rules, before they were WebSockets or spoke HTTP.
+    /// Not those that hung up or were late.
     pub(crate) tls_failed: u64,
     /// Bytes that are held now for connections that speak plain HTTP or have not said what they are:
     /// heads, bodies, answers.
