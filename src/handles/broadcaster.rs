@@ -143,6 +143,9 @@ impl Broadcaster {
     /// for a user holds: one with a time that is over lets it in again. Nothing of this outlives the
     /// server.
     ///
+    /// Shards are asked one after the other. After an error some of them may have revoked, and calls
+    /// for one user at the same time may hold on different shards: call again, and one at a time.
+    ///
     /// # Errors
     ///
     /// [`ControlError::User`], `TooManyRevocations`, or `Closed`.

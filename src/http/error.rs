@@ -157,8 +157,9 @@ impl HttpError {
 
     pub(crate) fn too_many_revocations(limit: usize) -> HttpError {
         let message = format!(
-            "nothing is revoked: {limit} users and tokens are, and that is as many as may be \
-             (max_revocations); a place becomes free when the until of one passes"
+            "{limit} users and tokens are revoked, and that is as many as may be \
+             (max_revocations); a place becomes free when the until of one passes; repeat this \
+             then, since some shards may have had a place"
         );
         HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
             .with("retry-after", "5")

@@ -144,12 +144,24 @@ pub(super) async fn revoke(shard: &impl Backend, body: &str) -> Answered {
         (None, Some(jti)) => Revocable::Token(named(&jti)?),
         _ => return Err(shape()),
     };
+    if looks_like_millis(until) {
+        return Err(HttpError::bad_request(
+            "until is in seconds since 1970, and this looks like milliseconds; divide it by 1000",
+        ));
+    }
     let until = expiry(until, shard.now(), since_1970()).at;
     let revoke = || Query::Revoke { revoked: revoked.clone(), until };
     accepted(&json!({"connections": close_some(shard, revoke).await?}))
 }
 
-/// Asks every shard to close some connections. Returns how many there were.
+/// Whether a time is one of 1973 to 5138 in milliseconds, as `Date.now()` says it. It would hold for
+/// thousands of years.
+fn looks_like_millis(until: f64) -> bool {
+    (1e11..1e14).contains(&until)
+}
+
+/// Asks every shard to close some connections, one after the other; after an error some may have
+/// done so. Returns how many there were.
 async fn close_some(shard: &impl Backend, query: impl Fn() -> Query) -> Result<u64, HttpError> {
     let mut closed = 0;
     for to in shard.all_shards() {

@@ -189,8 +189,9 @@ impl fmt::Display for ControlError {
             ControlError::User(error) => write!(f, "{error}; no client has this one"),
             ControlError::TooManyRevocations { limit } => write!(
                 f,
-                "nothing is revoked, because {limit} users and tokens are; raise max_revocations, or \
-                 wait until the end of one passes"
+                "{limit} users and tokens are revoked, and that is as many as may be; raise \
+                 max_revocations, or wait until the end of one passes, and revoke this again, since \
+                 some shards may have had a place"
             ),
         }
     }

@@ -357,8 +357,9 @@ limits! {
         default: 100_000,
         bounds: 0 => 10_000_000,
         what: "Users and tokens that are revoked at the same time",
-        beyond: "status 503, and nothing is revoked",
-        more: "A place becomes free when the `until` of a revocation passes.",
+        beyond: "status 503",
+        more: "A place becomes free when the `until` of a revocation passes. Shards are asked one \
+               after the other, so that some may have revoked: repeat it.",
     }
     mesh_items: Count {
         flag: "mesh-items",
