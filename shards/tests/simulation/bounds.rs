@@ -55,6 +55,17 @@ impl World {
         }
     }
 
+    /// A client that is not read when its shard learns the time is silent from that time on, even if
+    /// the time is what lets it be read again.
+    pub(crate) fn note_unread(&mut self, shard: usize) {
+        for client in &self.open {
+            let player = &mut self.clients[*client];
+            if player.shard == shard && !self.shards[shard].wants_read(player.conn) {
+                (player.silent_since, player.pinged_by) = (self.time_at[shard], None);
+            }
+        }
+    }
+
     /// Marks the clients whose sockets have refused bytes for so long that they may lose what waits.
     pub(crate) fn note_timed_out(&mut self, shard: usize) {
         let (timeout, now) = (self.setup.config.limits.slow_timeout, self.time_at[shard]);

@@ -246,6 +246,7 @@ impl World {
         self.note_ends(shard);
         self.pass_time_of_rates(shard);
         self.time_at[shard] = self.now;
+        self.note_unread(shard);
         self.tell_memory(shard);
         self.tell_totals(shard);
         self.shards[shard].on_time(self.now);
