@@ -122,6 +122,8 @@ pub(crate) struct Client {
     pub(crate) parted_at: Option<Time>,
     /// It refused bytes for too long, so that what waited for it was given up.
     pub(crate) given_up: bool,
+    /// It was not read when the drain began, so that something it said may wait.
+    pub(crate) waits_in_drain: bool,
     /// Its socket failed while bytes were held that the shard had sent.
     pub(crate) lost_held: bool,
     /// When a send to it was under way last, or our side of its socket was shut down.
@@ -198,6 +200,7 @@ impl Client {
             parted: None,
             parted_at: None,
             given_up: false,
+            waits_in_drain: false,
             lost_held: false,
             sent_to_at: Time::default(),
             shut: false,

@@ -208,9 +208,10 @@ impl Model {
         assert_eq!(previous, before, "before broadcast {after} every client sees the same");
     }
 
-    /// Whether no client saw another broadcast after this one.
-    pub(crate) fn is_last(&self, broadcast: usize) -> bool {
-        !self.after.contains_key(&broadcast)
+    /// The broadcasts after this one, as far as clients saw them.
+    pub(crate) fn broadcasts_after(&self, number: usize) -> Vec<usize> {
+        let next = |number: &usize| self.after.get(number).copied();
+        std::iter::successors(next(&number), next).take(self.sayings.len()).collect()
     }
 
     /// The broadcasts before this one, the nearest first, as far as clients saw them.
