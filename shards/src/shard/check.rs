@@ -41,6 +41,14 @@ impl Shard {
         Some((inbound.undecoded(), matches!(inbound.pending, Some(Pending::Text(_)))))
     }
 
+    /// The most memberships that the shard had at once since this was asked last, for tests that judge
+    /// what it refused within one event.
+    #[doc(hidden)]
+    pub fn take_most_memberships(&mut self) -> u64 {
+        let now = self.host.directory.entries();
+        std::mem::replace(&mut self.host.directory.most_entries, now)
+    }
+
     /// Whether a pass over this room's members is under way, for tests that count such moments.
     #[doc(hidden)]
     pub fn is_in_pass(&self, room: &RoomName) -> bool {

@@ -25,6 +25,9 @@ pub(super) struct Directory {
     memberships: u64,
     /// Entries in connections' lists, without the room of everybody.
     entries: u64,
+    /// The most entries since a test asked.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) most_entries: u64,
     /// Connections whose next command waits.
     pub(super) waiting: u64,
 }
@@ -50,7 +53,15 @@ pub(super) struct Left {
 impl Directory {
     pub(super) fn new(id: ShardId, rooms: Rooms) -> Directory {
         let connections = Connections::new(id);
-        Directory { connections, rooms, memberships: 0, entries: 0, waiting: 0 }
+        Directory {
+            connections,
+            rooms,
+            memberships: 0,
+            entries: 0,
+            #[cfg(any(test, debug_assertions))]
+            most_entries: 0,
+            waiting: 0,
+        }
     }
 
     /// The slot of a connection that is still there.
@@ -122,6 +133,10 @@ impl Directory {
         let membership = Membership::new(key, None, change_id);
         self.connections.change_lists(slot, |list, lists| list.push(lists, membership));
         self.entries += 1;
+        #[cfg(any(test, debug_assertions))]
+        {
+            self.most_entries = self.most_entries.max(self.entries);
+        }
     }
 
     /// Enters the connection in the room's list: its next message has offset `next`.

@@ -86,11 +86,24 @@ impl World {
         memberships >= self.setup.config.limits.memberships as u64
     }
 
+    /// The most memberships that a shard had at once since it was looked at last: within one event one
+    /// may be taken, another refused for it, and the one given back.
+    #[cfg(debug_assertions)]
+    fn most_memberships(&mut self, shard: usize) -> u64 {
+        self.shards[shard].take_most_memberships().max(self.shards[shard].totals().memberships)
+    }
+
+    #[cfg(not(debug_assertions))]
+    fn most_memberships(&mut self, shard: usize) -> u64 {
+        self.shards[shard].totals().memberships
+    }
+
     fn note_lack(&mut self, shard: usize) {
         if self.lacks_room(shard) || self.has_refused_room(shard) {
             self.places.no_room[shard] = Some(self.step);
         }
-        if self.lacks_membership(shard) {
+        let most = self.most_memberships(shard) + self.places.others[shard].memberships;
+        if most >= self.setup.config.limits.memberships as u64 {
             self.places.no_membership[shard] = Some(self.step);
         }
     }
