@@ -36,7 +36,21 @@ pub(crate) enum Pending {
     Ping(Vec<u8>),
     /// A text message that was read.
     Errand(Box<Errand>),
+    /// A message that is much smaller while it is compressed.
+    Deflated(Deflated),
 }
+
+/// A compressed message that was inflated, had to wait, and is kept as it came.
+#[derive(Debug)]
+pub(crate) struct Deflated {
+    pub(crate) is_text: bool,
+    /// It was read, and counted against the rates of its connection.
+    pub(crate) is_read: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What is kept inflated for a connection: less than this, a compressed message may cost in any case.
+const INFLATED_BYTES_KEPT: usize = 1 << 10;
 
 /// What a client asks for, read and not yet carried out. It owns what it needs, so that the text
 /// is read once and kept no longer.
@@ -90,6 +104,24 @@ impl Pending {
             Pending::Text(text) => block(text.capacity()),
             Pending::Binary(bytes) | Pending::Ping(bytes) => block(bytes.capacity()),
             Pending::Errand(errand) => vec_bytes::<Errand>(1) + errand.heap_bytes(),
+            Pending::Deflated(deflated) => block(deflated.payload.capacity()),
+        }
+    }
+
+    /// What is kept of a message that came as this compressed payload: the payload, where the message is
+    /// large and larger than that. So what waits is no more than what was read.
+    pub(crate) fn or_deflated(self, payload: &[u8]) -> Pending {
+        let most = block(payload.len()).max(INFLATED_BYTES_KEPT);
+        let (is_text, is_read) = match &self {
+            Pending::Text(_) => (true, false),
+            Pending::Binary(_) => (false, false),
+            // What is refused is not judged again.
+            Pending::Errand(errand) if !matches!(errand.what, What::Refuse(..)) => (true, true),
+            _ => return self,
+        };
+        match self.heap_bytes() > most {
+            true => Pending::Deflated(Deflated { is_text, is_read, payload: payload.to_vec() }),
+            false => self,
         }
     }
 }

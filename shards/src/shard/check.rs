@@ -38,7 +38,12 @@ impl Shard {
     pub fn unread_input(&self, id: ConnId) -> Option<(usize, bool)> {
         let slot = self.host.directory.find(id)?;
         let Some(inbound) = &*self.host.directory[slot].inbound else { return Some((0, false)) };
-        Some((inbound.undecoded(), matches!(inbound.pending, Some(Pending::Text(_)))))
+        let is_unread = inbound.pending.as_ref().is_some_and(|pending| match pending {
+            Pending::Text(_) => true,
+            Pending::Deflated(deflated) => deflated.is_text && !deflated.is_read,
+            _ => false,
+        });
+        Some((inbound.undecoded(), is_unread))
     }
 
     /// The most memberships that the shard had at once since this was asked last, for tests that judge

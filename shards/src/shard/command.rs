@@ -40,14 +40,23 @@ impl Intake<'_> {
             return Ok(());
         }
         self.0.counters.envelopes_read += 1;
-        let connection = &self.0.directory[slot];
-        let permissions = connection.permissions.as_deref();
-        let identity = connection.identity.as_deref();
-        let reader = Reader { permissions, identity, config: &self.0.config };
-        match self.keep_pace(slot, reader.read(text)) {
+        match self.keep_pace(slot, self.read(slot, text)) {
             Some(errand) => self.run(slot, errand),
             None => Ok(()),
         }
+    }
+
+    /// The same for a text that was read before: it is counted no second time.
+    pub(super) fn run_again(&mut self, slot: Slot, text: &str) -> Processed {
+        let errand = self.read(slot, text);
+        self.run(slot, errand)
+    }
+
+    fn read(&self, slot: Slot, text: &str) -> Errand {
+        let connection = &self.0.directory[slot];
+        let permissions = connection.permissions.as_deref();
+        let identity = connection.identity.as_deref();
+        Reader { permissions, identity, config: &self.0.config }.read(text)
     }
 
     pub(super) fn handle_binary(&mut self, slot: Slot, bytes: &[u8]) -> Processed {

@@ -1,6 +1,7 @@
 //! What becomes of messages that clients have compressed (RFC 7692 section 7.2.2), and how much of that
 //! a turn may have.
 
+use crate::connection::inbound::Deflated;
 use crate::deflate::{Codecs, Inflater, NotInflated};
 use crate::memory::vec_bytes;
 use crate::shard_stats::InflateCounters;
@@ -23,8 +24,14 @@ const PAYLOAD_COST: usize = 8;
 /// What the buffer may keep between two messages.
 const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
-/// A message, if there is one, and the bytes that count against the rates of its connection.
-type Weighed<'a> = (Option<Incoming<'a>>, usize);
+/// A message, if there is one.
+pub(super) struct Weighed<'a> {
+    pub(super) incoming: Option<Incoming<'a>>,
+    /// What counts against the rates of its connection.
+    pub(super) weight: usize,
+    /// The payload that it was inflated from, if it was.
+    pub(super) payload: Option<&'a [u8]>,
+}
 
 impl Inflation {
     pub(super) fn new(codecs: Option<Codecs>) -> Inflation {
@@ -66,24 +73,41 @@ impl Inflation {
         buffer: &'a mut Vec<u8>,
     ) -> Result<Weighed<'a>, Violation> {
         let Some(Incoming::Deflated { is_text, payload }) = incoming else {
-            return Ok((incoming, used));
+            return Ok(Weighed { incoming, weight: used, payload: None });
         };
-        let inflater = self.inflater.as_mut().expect("nothing compressed is read without");
-        let done = inflater.inflate(payload, most, buffer);
-        self.spent += PAYLOAD_COST * payload.len() + buffer.len();
-        if let Err(refused) = done {
+        if let Err(violation) = self.fill(payload, most, buffer) {
             self.counters.refused += 1;
-            return Err(match refused {
-                NotInflated::Corrupt => Violation::BadDeflate,
-                NotInflated::TooLarge => Violation::TooBig,
-            });
+            return Err(violation);
         }
-        assert!(buffer.len() <= most, "a message is no larger than it may be");
         self.counters.messages += 1;
         self.counters.bytes_before += payload.len() as u64;
         self.counters.bytes_after += buffer.len() as u64;
         let weight = used + buffer.len().saturating_sub(payload.len());
-        Ok((Some(Incoming::inflated(is_text, buffer)?), weight))
+        let incoming = Some(Incoming::inflated(is_text, buffer)?);
+        Ok(Weighed { incoming, weight, payload: Some(payload) })
+    }
+
+    /// Inflates a message into the buffer that was inflated before, and is counted.
+    pub(super) fn inflate_again<'a>(
+        &mut self,
+        deflated: &Deflated,
+        most: usize,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<Incoming<'a>, Violation> {
+        self.fill(&deflated.payload, most, buffer)?;
+        Incoming::inflated(deflated.is_text, buffer)
+    }
+
+    fn fill(&mut self, payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<(), Violation> {
+        let inflater = self.inflater.as_mut().expect("nothing compressed is read without");
+        let done = inflater.inflate(payload, most, buffer);
+        self.spent += PAYLOAD_COST * payload.len() + buffer.len();
+        done.map_err(|refused| match refused {
+            NotInflated::Corrupt => Violation::BadDeflate,
+            NotInflated::TooLarge => Violation::TooBig,
+        })?;
+        assert!(buffer.len() <= most, "a message is no larger than it may be");
+        Ok(())
     }
 
     /// Whether a compressed message may still be inflated in this turn. A client that sends little

@@ -1,9 +1,10 @@
 //! What clients send: bytes become messages, and each is handled now or later, in order.
 
 use super::host::Host;
+use super::inflate::Weighed;
 use crate::close_code::CloseCode;
 use crate::connection::Wait;
-use crate::connection::inbound::{Inbound, Pending};
+use crate::connection::inbound::{Deflated, Inbound, Pending};
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::id::ShardId;
@@ -117,7 +118,28 @@ impl Intake<'_> {
             Pending::Binary(bytes) => self.handle_binary(slot, &bytes),
             Pending::Ping(payload) => self.handle_ping(slot, &payload),
             Pending::Errand(errand) => self.run(slot, *errand),
+            Pending::Deflated(deflated) => self.handle_deflated(slot, deflated),
         }
+    }
+
+    /// Takes up a message that was kept compressed. It is inflated again; if it must wait again, so is
+    /// what it came as.
+    fn handle_deflated(&mut self, slot: Slot, deflated: Deflated) -> Processed {
+        if !self.may_inflate_again() {
+            return Err((Wait::Turn, Pending::Deflated(deflated)));
+        }
+        let most = self.0.config.limits.message_bytes;
+        let mut buffer = self.0.inflation.lend();
+        let processed = match self.0.inflation.inflate_again(&deflated, most, &mut buffer) {
+            Ok(Incoming::Text(text)) if deflated.is_read => self.run_again(slot, text),
+            Ok(incoming) => self.handle(slot, incoming),
+            Err(violation) => {
+                self.0.schedule_close(slot, violation.into());
+                Ok(())
+            }
+        };
+        self.0.inflation.keep(buffer);
+        processed.map_err(|(wait, pending)| (wait, pending.or_deflated(&deflated.payload)))
     }
 
     /// Handles message after message until the bytes are used up, one must wait, or the connection
@@ -136,7 +158,7 @@ impl Intake<'_> {
             let decoded = inbound.decoder.decode(bytes, rules).and_then(|(used, incoming)| {
                 Ok((used, inflation.inflate(used, incoming, rules.bytes_max, &mut buffer)?))
             });
-            let (used, (incoming, weight)) = match decoded {
+            let (used, Weighed { incoming, weight, payload }) = match decoded {
                 Ok(decoded) => decoded,
                 Err(violation) => {
                     self.0.schedule_close(slot, violation.into());
@@ -144,6 +166,12 @@ impl Intake<'_> {
                 }
             };
             let handled = self.handle_paced(slot, incoming, weight);
+            let handled = handled.map(|processed| {
+                processed.map_err(|(wait, pending)| match payload {
+                    Some(payload) => (wait, pending.or_deflated(payload)),
+                    None => (wait, pending),
+                })
+            });
             self.0.inflation.keep(buffer);
             let Some(processed) = handled else {
                 if self.0.directory[slot].is_open() {
@@ -165,6 +193,12 @@ impl Intake<'_> {
 
     fn may_inflate(&self) -> bool {
         self.0.inflation.is_left(self.0.config.tuning.inflated_bytes)
+    }
+
+    /// What has waited for something else has a share of its own, so that it does not always find the
+    /// turn's used up when that is there.
+    fn may_inflate_again(&self) -> bool {
+        self.0.inflation.is_left(2 * self.0.config.tuning.inflated_bytes)
     }
 
     /// A turn begins: takes up the connections that wait for that, as far as it goes.

@@ -4,6 +4,7 @@ use super::*;
 use crate::deflate::{Codecs, Deflater, Inflater, NotInflated, Window};
 use crate::disconnect::Disconnect::{BadDeflate, BadUtf8, Protocol, Rate, TooBig};
 use crate::format::Format;
+use crate::mesh::{Capacity, FromHome, ToHome};
 use crate::policy::RoomPolicy;
 
 /// A run of equal bytes becomes two, behind the bits of the window.
@@ -367,6 +368,59 @@ fn what_is_inflated_is_spread_over_turns() {
     assert!(shard.wants_read(conn) && shard.wants_read(other));
     assert_eq!(send(&mut shard, None).matches("cast:pong").count(), 17);
     assert!(!shard.has_sends());
+}
+
+/// What waits is kept as it came: a few bytes per connection, not the megabytes that they become.
+#[test]
+fn a_compressed_message_that_waits_is_kept_compressed() {
+    const CONNECTIONS: usize = 100;
+    let mut shard = shard_with(|config| {
+        config.shards = 2;
+        config.limits.publishes_per_second = 1;
+        config.tuning.inflated_bytes = 600_000;
+    });
+    let room = super::waiting::room_at(&shard, 1);
+    let pause = |shard: &mut Shard, paused| {
+        shard.on_from_home(FromHome::Paused { room: room.clone(), paused });
+    };
+    let much = Capacity { items: 1_000, bytes: 100 << 20 };
+    shard.on_to_home_capacity(ShardId::new(1), much);
+    let conns: Vec<ConnId> = (0..CONNECTIONS)
+        .map(|_| shard.open(Opening { deflate: Some(Window::Full), ..Opening::default() }))
+        .collect();
+    send(&mut shard, None);
+    let data = "x".repeat(200_000);
+    let json = format!(
+        r#"{{"event":"cast:publish","room":"{room}","data":{{"event":"m","data":"{data}"}}}}"#
+    );
+    let payload = deflated(Window::Full, json.as_bytes());
+    pause(&mut shard, true);
+    let before = shard.memory().inbound;
+    for conn in &conns {
+        receive_deflated(&mut shard, *conn, Opcode::Text, &payload);
+        shard.begin_quantum();
+        assert!(!shard.wants_read(*conn));
+    }
+    let kept = shard.memory().inbound - before;
+    assert!(kept < CONNECTIONS * (2 * payload.len() + 1_000), "{kept} bytes are held");
+    shard.check();
+    pause(&mut shard, false);
+    let mut published = 0;
+    for turn in 0.. {
+        shard.begin_quantum();
+        while let Some(message) = shard.next_to_home(ShardId::new(1)) {
+            published += usize::from(matches!(message, ToHome::Publish { .. }));
+        }
+        shard.check();
+        if published == CONNECTIONS {
+            break;
+        }
+        assert!(turn < CONNECTIONS, "{published} were published");
+    }
+    let counters = shard.counters();
+    assert_eq!((counters.inflated.messages, counters.envelopes_read), (100, 100));
+    assert_eq!(counters.rate_limited, 0, "each is counted once");
+    assert!(conns.iter().all(|conn| shard.wants_read(*conn)));
 }
 
 /// A connection that ends while it waits for a turn leaves nothing behind.
