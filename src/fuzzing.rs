@@ -148,7 +148,7 @@ pub fn inflate(payloads: &[&[u8]], most: usize) -> Vec<Inflated> {
     let mut inflater = (CODECS.inflater)();
     let inflate = |payload: &&[u8]| {
         let mut message = Vec::new();
-        match inflater.inflate(payload, most, &mut message) {
+        match inflater.inflate(payload, 1, most, &mut message) {
             Ok(()) => Inflated::Message(message),
             Err(NotInflated::Corrupt) => Inflated::Corrupt,
             Err(NotInflated::TooLarge) => Inflated::TooLarge,

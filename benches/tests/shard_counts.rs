@@ -224,7 +224,13 @@ impl Deflater for Eighth {
 }
 
 impl Inflater for Eighth {
-    fn inflate(&mut self, _: &[u8], _: usize, _: &mut Vec<u8>) -> Result<(), NotInflated> {
+    fn inflate(
+        &mut self,
+        _: &[u8],
+        _: usize,
+        _: usize,
+        _: &mut Vec<u8>,
+    ) -> Result<(), NotInflated> {
         Err(NotInflated::Corrupt)
     }
 

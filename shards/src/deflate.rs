@@ -56,7 +56,7 @@ pub trait Deflater: fmt::Debug {
 /// Inflates messages.
 pub trait Inflater: fmt::Debug {
     /// Puts the message into `out` that was compressed, by itself, to this payload (RFC 7692 section
-    /// 7.2.2), whatever the window. No more than one byte beyond `most` is ever written. Nothing of
+    /// 7.2.2), whatever the window; it came in so many frames. No more than one byte beyond `most` is ever written. Nothing of
     /// earlier messages has any effect.
     ///
     /// # Errors
@@ -66,6 +66,7 @@ pub trait Inflater: fmt::Debug {
     fn inflate(
         &mut self,
         payload: &[u8],
+        frames: usize,
         most: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), NotInflated>;
@@ -83,13 +84,14 @@ pub enum NotInflated {
     TooLarge,
 }
 
-/// How many blocks (RFC 1951 section 3.2.3) so many bytes may be compressed in.
+/// How many blocks (RFC 1951 section 3.2.3) so many bytes in so many frames may be compressed in.
 ///
 /// A block costs microseconds, for its tables of codes, and need not have any bytes. No compressor makes
 /// so many of them: those of zlib with its smallest buffers are of 127 symbols, and one that flushes
-/// after every 256 bytes has two for each.
-pub const fn blocks_max(bytes: usize) -> usize {
-    256 + bytes / 128
+/// after every 256 bytes has two for each. Some flush at the end of each frame of a message, however
+/// small: those have two for each frame, and frames have a limit of their own.
+pub const fn blocks_max(bytes: usize, frames: usize) -> usize {
+    256 + bytes / 128 + 2 * frames
 }
 
 /// Makes what compresses and inflates on one shard. They may take memory when they are used first.

@@ -129,6 +129,7 @@ impl Inflater for ZlibInflater {
     fn inflate(
         &mut self,
         payload: &[u8],
+        frames: usize,
         most: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), NotInflated> {
@@ -141,7 +142,7 @@ impl Inflater for ZlibInflater {
         // Whatever became of the message before, and so that nothing of that can be referred to.
         inflate.reset(false);
         out.resize(SPACE_LEAST.max(4 * payload.len()).min(most.saturating_add(1)), 0);
-        let mut message = Inflating { inflate, out, written: 0, blocks: 0, most };
+        let mut message = Inflating { inflate, out, written: 0, blocks: 0, frames, most };
         let done = message.read_all(payload);
         let written = message.written;
         out.truncate(written);
@@ -165,6 +166,7 @@ struct Inflating<'a> {
     out: &'a mut Vec<u8>,
     written: usize,
     blocks: usize,
+    frames: usize,
     most: usize,
 }
 
@@ -236,7 +238,7 @@ impl Inflating<'_> {
 
     fn count_block(&mut self) -> Result<(), NotInflated> {
         self.blocks += 1;
-        match self.blocks > blocks_max(self.written) {
+        match self.blocks > blocks_max(self.written, self.frames) {
             true => Err(NotInflated::TooLarge),
             false => Ok(()),
         }
@@ -268,7 +270,7 @@ mod tests {
 
     fn inflated(payload: &[u8], most: usize) -> Result<Vec<u8>, NotInflated> {
         let mut out = Vec::new();
-        ZlibInflater::default().inflate(payload, most, &mut out)?;
+        ZlibInflater::default().inflate(payload, 1, most, &mut out)?;
         Ok(out)
     }
 
@@ -296,7 +298,7 @@ mod tests {
                 let mut payload = vec![0; len + 64];
                 let used = deflater.deflate(window, &message, &mut payload).expect("room");
                 let mut out = Vec::new();
-                assert_eq!(inflater.inflate(&payload[..used], len, &mut out), Ok(()));
+                assert_eq!(inflater.inflate(&payload[..used], 1, len, &mut out), Ok(()));
                 assert!(out == message, "{len} {window:?}");
                 assert!(len < 1_024 || used < len / 2, "{len} {window:?}: {used}");
             }
@@ -345,7 +347,7 @@ mod tests {
             let payload = deflated(Window::Full, &vec![b' '; len]);
             assert_eq!(inflated(&payload, len).map(|out| out.len()), Ok(len));
             let mut out = Vec::new();
-            let verdict = ZlibInflater::default().inflate(&payload, len - 1, &mut out);
+            let verdict = ZlibInflater::default().inflate(&payload, 1, len - 1, &mut out);
             assert_eq!((verdict, out.len()), (Err(NotInflated::TooLarge), len));
         }
     }
@@ -371,7 +373,7 @@ mod tests {
         bomb.truncate(best.total_out() as usize - TAIL.len());
         assert!(bomb.len() < 20 << 10);
         let mut out = Vec::new();
-        let verdict = ZlibInflater::default().inflate(&bomb, 256 << 10, &mut out);
+        let verdict = ZlibInflater::default().inflate(&bomb, 1, 256 << 10, &mut out);
         assert_eq!(verdict, Err(NotInflated::TooLarge));
         assert!(out.capacity() <= 1 << 20, "{}", out.capacity());
     }
@@ -457,7 +459,7 @@ mod tests {
         let laborious = |count: usize| {
             (0..count).fold(Bits::default(), |bits, _| laborious_block(bits)).push(0, 3).bytes
         };
-        let most = blocks_max(0);
+        let most = blocks_max(0, 1);
         let ended = |blocks: Vec<u8>| [&blocks[..], &[0x00]].concat();
         for payload in [ended(stored(most)), empty_final(most), laborious(most)] {
             assert_eq!(inflated(&payload, 100), Ok(Vec::new()), "{:x?}", &payload[..4]);
@@ -499,6 +501,25 @@ mod tests {
         }
     }
 
+    /// As a client does that sends a piece of text after the other, and flushes each to a frame.
+    #[test]
+    fn a_message_may_be_flushed_at_the_end_of_each_frame() {
+        const FRAMES: usize = 4_000;
+        let mut deflate =
+            Deflate::new_with_config(DeflateConfig { window_bits: -15, ..Default::default() });
+        let mut payload = vec![0; 32 * FRAMES];
+        for piece in noise(4 * FRAMES).chunks(4) {
+            let at = deflate.total_out() as usize;
+            let flush = DeflateFlush::SyncFlush;
+            assert_eq!(deflate.compress(piece, &mut payload[at..], flush), Ok(Status::Ok));
+        }
+        payload.truncate(deflate.total_out() as usize - TAIL.len());
+        let mut inflate = |frames: usize| {
+            ZlibInflater::default().inflate(&payload, frames, 4 * FRAMES, &mut Vec::new())
+        };
+        assert_eq!((inflate(FRAMES), inflate(1)), (Ok(()), Err(NotInflated::TooLarge)));
+    }
+
     /// One client's bytes are nothing that another's message can refer to.
     #[test]
     fn nothing_of_one_message_is_seen_by_the_next() {
@@ -520,9 +541,9 @@ mod tests {
             .bytes;
         for wrong in [refers, behind_last, far] {
             let mut out = Vec::new();
-            assert_eq!(inflater.inflate(&payload, 40_000, &mut out), Ok(()));
+            assert_eq!(inflater.inflate(&payload, 1, 40_000, &mut out), Ok(()));
             assert!(out == secret);
-            let verdict = inflater.inflate(&wrong, 40_000, &mut out);
+            let verdict = inflater.inflate(&wrong, 1, 40_000, &mut out);
             assert_eq!(verdict, Err(NotInflated::Corrupt), "{wrong:x?}");
             assert!(out.len() <= 1, "{out:x?}");
         }
@@ -540,11 +561,11 @@ mod tests {
             changed[n % payload.len()] ^= garbage[0];
             let wrong = [garbage, &changed, &payload[..n % payload.len()], &[0x03, 0x00, 0x07]];
             // Whatever they are found to be.
-            let _ = inflater.inflate(wrong[n % 4], 20_000, &mut out);
+            let _ = inflater.inflate(wrong[n % 4], 1, 20_000, &mut out);
             assert!(out.len() <= 20_001);
-            assert_eq!(inflater.inflate(&payload, 10_000, &mut out), Ok(()), "{n}");
+            assert_eq!(inflater.inflate(&payload, 1, 10_000, &mut out), Ok(()), "{n}");
             assert!(out == message, "{n}");
-            assert_eq!(inflater.inflate(&payload, 9_999, &mut out), Err(NotInflated::TooLarge));
+            assert_eq!(inflater.inflate(&payload, 1, 9_999, &mut out), Err(NotInflated::TooLarge));
         }
     }
 

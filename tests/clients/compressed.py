@@ -54,9 +54,9 @@ async def member(url, name, options, joined):
             if message["event"] == "go":
                 data = {"from": f"python {name}", "text": f"Grüße von {name} 🦀 " * 40}
                 inner = {"event": "chat", "data": data}
-                await socket.send(
-                    json.dumps({"event": "cast:publish", "room": ROOM, "data": inner})
-                )
+                text = json.dumps({"event": "cast:publish", "room": ROOM, "data": inner})
+                # What comes in pieces is flushed to a frame for each, whatever its size.
+                await socket.send(list(text) if name == "default" else text)
             elif message["event"] == "end":
                 break
             elif message["data"].get("from") == f"python {name}":

@@ -47,6 +47,8 @@ pub(crate) struct Deflated {
     /// It was read, and counted against the rates of its connection.
     pub(crate) is_read: bool,
     pub(crate) payload: Vec<u8>,
+    /// How many frames it came in.
+    pub(crate) frames: usize,
 }
 
 /// What is kept inflated for a connection: less than this, a compressed message may cost in any case.
@@ -108,9 +110,9 @@ impl Pending {
         }
     }
 
-    /// What is kept of a message that came as this compressed payload: the payload, where the message is
+    /// What is kept of a message that came as this compressed payload, in so many frames: the payload, where the message is
     /// large and larger than that. So what waits is no more than what was read.
-    pub(crate) fn or_deflated(self, payload: &[u8]) -> Pending {
+    pub(crate) fn or_deflated(self, (payload, frames): (&[u8], usize)) -> Pending {
         let most = block(payload.len()).max(INFLATED_BYTES_KEPT);
         let (is_text, is_read) = match &self {
             Pending::Text(_) => (true, false),
@@ -120,7 +122,9 @@ impl Pending {
             _ => return self,
         };
         match self.heap_bytes() > most {
-            true => Pending::Deflated(Deflated { is_text, is_read, payload: payload.to_vec() }),
+            true => {
+                Pending::Deflated(Deflated { is_text, is_read, payload: payload.to_vec(), frames })
+            }
             false => self,
         }
     }

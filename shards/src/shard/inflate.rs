@@ -29,8 +29,8 @@ pub(super) struct Weighed<'a> {
     pub(super) incoming: Option<Incoming<'a>>,
     /// What counts against the rates of its connection.
     pub(super) weight: usize,
-    /// The payload that it was inflated from, if it was.
-    pub(super) payload: Option<&'a [u8]>,
+    /// The payload that it was inflated from, if it was, and how many frames that came in.
+    pub(super) payload: Option<(&'a [u8], usize)>,
 }
 
 impl Inflation {
@@ -72,10 +72,10 @@ impl Inflation {
         most: usize,
         buffer: &'a mut Vec<u8>,
     ) -> Result<Weighed<'a>, Violation> {
-        let Some(Incoming::Deflated { is_text, payload }) = incoming else {
+        let Some(Incoming::Deflated { is_text, payload, frames }) = incoming else {
             return Ok(Weighed { incoming, weight: used, payload: None });
         };
-        if let Err(violation) = self.fill(payload, most, buffer) {
+        if let Err(violation) = self.fill((payload, frames), most, buffer) {
             self.counters.refused += 1;
             return Err(violation);
         }
@@ -84,7 +84,7 @@ impl Inflation {
         self.counters.bytes_after += buffer.len() as u64;
         let weight = used + buffer.len().saturating_sub(payload.len());
         let incoming = Some(Incoming::inflated(is_text, buffer)?);
-        Ok(Weighed { incoming, weight, payload: Some(payload) })
+        Ok(Weighed { incoming, weight, payload: Some((payload, frames)) })
     }
 
     /// Inflates a message into the buffer that was inflated before, and is counted.
@@ -94,13 +94,18 @@ impl Inflation {
         most: usize,
         buffer: &'a mut Vec<u8>,
     ) -> Result<Incoming<'a>, Violation> {
-        self.fill(&deflated.payload, most, buffer)?;
+        self.fill((&deflated.payload, deflated.frames), most, buffer)?;
         Incoming::inflated(deflated.is_text, buffer)
     }
 
-    fn fill(&mut self, payload: &[u8], most: usize, buffer: &mut Vec<u8>) -> Result<(), Violation> {
+    fn fill(
+        &mut self,
+        (payload, frames): (&[u8], usize),
+        most: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Violation> {
         let inflater = self.inflater.as_mut().expect("nothing compressed is read without");
-        let done = inflater.inflate(payload, most, buffer);
+        let done = inflater.inflate(payload, frames, most, buffer);
         self.spent += PAYLOAD_COST * payload.len() + buffer.len();
         done.map_err(|refused| match refused {
             NotInflated::Corrupt => Violation::BadDeflate,

@@ -139,7 +139,9 @@ impl Intake<'_> {
             }
         };
         self.0.inflation.keep(buffer);
-        processed.map_err(|(wait, pending)| (wait, pending.or_deflated(&deflated.payload)))
+        processed.map_err(|(wait, pending)| {
+            (wait, pending.or_deflated((&deflated.payload, deflated.frames)))
+        })
     }
 
     /// Handles message after message until the bytes are used up, one must wait, or the connection

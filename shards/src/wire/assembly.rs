@@ -67,12 +67,12 @@ impl Assembly {
         matches!(self.payload, Payload::Deflated(_))
     }
 
-    /// What was pushed, as the whole it has become.
-    pub(super) fn incoming(&self) -> Result<Incoming<'_>, Violation> {
+    /// What was pushed, as the whole it has become, of so many frames.
+    pub(super) fn incoming(&self, frames: usize) -> Result<Incoming<'_>, Violation> {
         match &self.payload {
             Payload::Text(text) => Ok(Incoming::Text(text.finish()?)),
             Payload::Bytes(bytes) => Incoming::whole(self.opcode, bytes),
-            Payload::Deflated(bytes) => Ok(Incoming::deflated(self.opcode, bytes)),
+            Payload::Deflated(bytes) => Ok(Incoming::deflated(self.opcode, bytes, frames)),
         }
     }
 }
@@ -89,7 +89,7 @@ mod tests {
                 assert_eq!(assembly.push(piece), Ok(()), "{opcode:?} {pieces:x?}");
             }
             assert_eq!(assembly.len(), pieces.concat().len(), "{opcode:?} {pieces:x?}");
-            assert_eq!(assembly.incoming(), expected, "{opcode:?} {pieces:x?}");
+            assert_eq!(assembly.incoming(1), expected, "{opcode:?} {pieces:x?}");
         };
         check(Opcode::Text, &[], Ok(Incoming::Text("")));
         check(Opcode::Text, &[b"caf\xc3", b"", b"\xa9"], Ok(Incoming::Text("café")));
@@ -106,8 +106,8 @@ mod tests {
         assert_eq!(assembly.push(b"\xff"), Ok(()));
         assert_eq!(assembly.push(b"\xfe"), Ok(()));
         assert_eq!((assembly.len(), assembly.is_compressed()), (2, true));
-        let expected = Incoming::Deflated { is_text: true, payload: b"\xff\xfe" };
-        assert_eq!(assembly.incoming(), Ok(expected));
+        let expected = Incoming::Deflated { is_text: true, payload: b"\xff\xfe", frames: 2 };
+        assert_eq!(assembly.incoming(2), Ok(expected));
     }
 
     #[test]

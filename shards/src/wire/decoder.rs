@@ -104,7 +104,7 @@ impl Decoder {
                 return Ok((end, Some(frame.header.incoming(&input[piece])?)));
             }
             if let Some(assembly) = self.take_piece(frame, &input[piece])? {
-                return Ok((end, Some(self.returned.insert(assembly).incoming()?)));
+                return Ok((end, Some(self.returned.insert(assembly).incoming(self.frames)?)));
             }
             consumed = end;
             if self.frame.is_some() {
@@ -498,9 +498,9 @@ mod tests {
                 }
             }
             let expected = [
-                Incoming::Deflated { is_text: true, payload: b"\xff\x00" },
+                Incoming::Deflated { is_text: true, payload: b"\xff\x00", frames: 1 },
                 Incoming::Ping(b""),
-                Incoming::Deflated { is_text: false, payload: b"\xff\xfe" },
+                Incoming::Deflated { is_text: false, payload: b"\xff\xfe", frames: 2 },
             ];
             assert_eq!(out, expected.map(|incoming| format!("{incoming:?}")), "by {piece_len}");
             assert!(decoder.is_idle());

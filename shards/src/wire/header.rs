@@ -53,7 +53,7 @@ impl Header {
     /// What the whole payload of an unfragmented message or control frame means.
     pub(super) fn incoming(self, payload: &[u8]) -> Result<Incoming<'_>, Violation> {
         match self.compressed {
-            true => Ok(Incoming::deflated(self.opcode, payload)),
+            true => Ok(Incoming::deflated(self.opcode, payload, 1)),
             false => Incoming::whole(self.opcode, payload),
         }
     }

@@ -18,6 +18,8 @@ pub enum Incoming<'a> {
         is_text: bool,
         /// What it is compressed to.
         payload: &'a [u8],
+        /// How many frames it came in.
+        frames: usize,
     },
     /// A ping, to be answered with a pong of the same payload (RFC 6455 section 5.5.2).
     Ping(&'a [u8]),
@@ -29,12 +31,12 @@ pub enum Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     /// What a whole, unmasked payload of a compressed message means.
-    pub(super) fn deflated(opcode: Opcode, payload: &'a [u8]) -> Incoming<'a> {
+    pub(super) fn deflated(opcode: Opcode, payload: &'a [u8], frames: usize) -> Incoming<'a> {
         debug_assert!(
             matches!(opcode, Opcode::Text | Opcode::Binary),
             "only messages are compressed"
         );
-        Incoming::Deflated { is_text: opcode == Opcode::Text, payload }
+        Incoming::Deflated { is_text: opcode == Opcode::Text, payload, frames }
     }
 
     /// What an inflated message means.

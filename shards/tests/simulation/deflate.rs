@@ -35,6 +35,7 @@ impl Inflater for Runs {
     fn inflate(
         &mut self,
         payload: &[u8],
+        _: usize,
         most: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), NotInflated> {
