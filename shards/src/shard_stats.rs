@@ -41,7 +41,7 @@ pub struct ShardStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryCounters {
-    /// Joins of rooms that did not exist.
+    /// Joins: of rooms that did not exist, or of any while none was accepted.
     pub rooms_refused: u64,
     /// How often the next bytes of a connection were left in its socket.
     pub reads_stopped: u64,

@@ -17,7 +17,7 @@ pub(crate) enum ErrorCode {
     TooManyRooms,
     /// It sends more per second than it may.
     RateLimited,
-    /// Memory is short, and the room does not exist.
+    /// Memory is short: for a join of a room that does not exist, or so short that no join is accepted.
     Overloaded,
     /// The embedding program's handler returned an error or panicked.
     HandlerFailed,

@@ -9,7 +9,7 @@ pub enum MemoryStage {
     Plenty,
     /// New rooms and new connections are refused.
     Refusing,
-    /// The connections for which most is held are not read.
+    /// The connections for which most is held are not read, and no joins are accepted.
     Unread,
     /// The slowest members of the largest logs fall under the slow policy, and connections whose
     /// messages do not get on are closed.

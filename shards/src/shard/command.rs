@@ -20,6 +20,7 @@ use crate::place::{MembershipIndex, Slot};
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
 
+const MEMORY_IS_SHORT: &str = "memory is short, and new memberships are refused; try again later";
 const LISTED: &str = "a leave of another room was refused";
 
 /// About how many bytes an ack has besides its id.
@@ -135,6 +136,9 @@ impl Intake<'_> {
         let (code, message) = match errand.what {
             What::Join(_) => {
                 match self.0.directory.seat(slot, room, self.0.config.limits.rooms_per_connection) {
+                    Seat::Free if self.0.refuses_for_memory(slot, room) => {
+                        (ErrorCode::Overloaded, MEMORY_IS_SHORT.into())
+                    }
                     Seat::Free => match self.0.refuses_membership(slot, room) {
                         Some(most) => {
                             (ErrorCode::TooManyRooms, Cow::Owned(too_many_memberships(most)))
@@ -262,7 +266,9 @@ impl Intake<'_> {
         self.0.counters.forbidden += u64::from(refusal.code == ErrorCode::Forbidden);
         let is_too_many = refusal.code == ErrorCode::TooManyRooms;
         self.0.counters.too_many_rooms += u64::from(is_too_many);
-        if self.0.directory[slot].format.has_head() && is_too_many {
+        let is_short = refusal.code == ErrorCode::Overloaded;
+        self.0.counters.memory.rooms_refused += u64::from(is_short);
+        if self.0.directory[slot].format.has_head() && (is_too_many || is_short) {
             // An event stream has no errors, and nothing but its join.
             return self.0.schedule_close(slot, Disconnect::Capacity);
         }

@@ -10,6 +10,7 @@ use crate::disconnect::Disconnect;
 use crate::envelope::ErrorCode;
 use crate::format::{Fact, Joined, Refusal, Reply};
 use crate::id::ConnId;
+use crate::memory::MemoryStage;
 use crate::mesh::{LeaveRequest, Requester};
 use crate::place::{MembershipIndex, Slot};
 use crate::room::table::RoomKey;
@@ -81,6 +82,14 @@ impl Host {
         let is_full = self.directory.entries() + self.of_others.memberships >= most as u64;
         let is_new = || self.directory.membership(slot, room.as_str()).is_none();
         (is_full && is_new()).then_some(most)
+    }
+
+    /// Whether a client's join would be one more membership while memory is so short that some
+    /// connections are not read: memberships are held until their clients leave, so that no later step
+    /// could take them back.
+    pub(super) fn refuses_for_memory(&self, slot: Slot, room: &RoomName) -> bool {
+        self.pressure.is_short(MemoryStage::Unread)
+            && self.directory.membership(slot, room.as_str()).is_none()
     }
 
     fn become_member(&mut self, slot: Slot, at: MembershipIndex, next: u64) {

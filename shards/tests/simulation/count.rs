@@ -18,7 +18,7 @@ happenings! {
     SpillUsed RoomPaused RoomResumed LogDroppedUnderBlockedMember Gap JumpedToNewest ExcludedSenderBehind
     PublisherHomeAndMemberOnOneShard Paused Resumed CallerToldFull
     // What it does while memory is short, all of it in the end to no avail or not needed any more.
-    MemoryRefusedRoom MemoryRefusedConnection MemoryLeftUnread MemoryStruckMember MemoryStruckSender
+    MemoryRefusedRoom MemoryRefusedJoin MemoryRefusedConnection MemoryLeftUnread MemoryStruckMember MemoryStruckSender
     MemoryPausedPublish MemoryEased EndedStruck
     // What the harness does to it.
     HeldWhole HeldPart HeldProgress HeldBeforeTheEnd

@@ -42,6 +42,7 @@ impl World {
         let stage = self.shards[shard].memory_stage();
         if stage.max(self.stage_before[shard]) >= MemoryStage::Unread {
             self.unread_until[shard] = self.time_at[shard];
+            self.unread_in[shard] = self.step;
         }
         if stage == self.memory_stage {
             return;

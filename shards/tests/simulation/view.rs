@@ -147,6 +147,8 @@ pub(crate) struct Court<'a> {
     pub(crate) chunks_dropped: usize,
     /// Whether memory was ever short.
     pub(crate) was_short: bool,
+    /// The last step in which the client's shard accepted no joins.
+    pub(crate) unread_in: u64,
     /// See `World::members`.
     pub(crate) members: &'a mut BTreeMap<(usize, usize), VecDeque<u64>>,
 }
@@ -470,12 +472,11 @@ impl View {
                 court.count.add_if(code == "bad_token", Happened::BadToken);
                 court.count.add_if(code == "rate_limited", Happened::RateLimited);
             }
-            Awaited::Joined { .. } if code == "overloaded" => {
-                assert!(court.was_short, "there was memory enough");
+            Awaited::Joined { said_at, .. } if code == "overloaded" => {
+                let message = member(data, "message").expect("a message");
                 let room = room.expect("a join has a room");
-                assert!(!self.rooms.contains_key(&room), "the room did not exist");
-                court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
-                court.count.add(Happened::MemoryRefusedRoom);
+                assert!(!self.rooms.contains_key(&room), "it is in the room");
+                self.refused_for_memory(room, message, said_at, court);
             }
             Awaited::Joined { may_refuse, said_at, .. } => {
                 assert_eq!(code, "too_many_rooms");
@@ -495,6 +496,19 @@ impl View {
             }
             answer => panic!("{answer:?} answered with {code}"),
         }
+    }
+
+    /// A join is refused by a home because it would make a room, or by the client's shard because memory
+    /// was too short for any.
+    fn refused_for_memory(&self, room: usize, message: &str, said_at: u64, court: &mut Court<'_>) {
+        if message.contains("memberships") {
+            assert!(court.unread_in >= said_at, "joins were accepted");
+            return court.count.add(Happened::MemoryRefusedJoin);
+        }
+        assert!(court.was_short, "there was memory enough");
+        // Its home had counted it.
+        court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
+        court.count.add(Happened::MemoryRefusedRoom);
     }
 
     /// A join is refused by the limit that the message names, and that was reached meanwhile.

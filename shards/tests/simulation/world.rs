@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) stage_before: Vec<MemoryStage>,
     /// When it was last so short for each shard that connections are not read.
     pub(crate) unread_until: Vec<Time>,
+    /// The step in which each shard ended to be so short.
+    pub(crate) unread_in: Vec<u64>,
     pub(crate) was_striking: bool,
     /// Whether a quantum was begun and not finished.
     pub(crate) slicing: Vec<bool>,
@@ -137,6 +139,7 @@ impl World {
             was_short: false,
             stage_before: vec![MemoryStage::Plenty; shards],
             unread_until: vec![Time::default(); shards],
+            unread_in: vec![0; shards],
             was_striking: false,
             slicing: vec![false; shards],
             slow: vec![BTreeSet::new(); shards],
@@ -360,6 +363,8 @@ impl World {
     pub(crate) fn deliver(&mut self, client: usize, bytes: &[u8]) {
         self.count_input(client, None);
         let chunks_dropped = self.chunks_dropped();
+        let shard = self.clients[client].shard;
+        let is_unread = self.shards[shard].memory_stage() >= MemoryStage::Unread;
         let mut court = Court {
             model: &mut self.model,
             count: &mut self.count,
@@ -371,10 +376,11 @@ impl World {
             step: self.step,
             places: &self.places,
             homes: &self.homes,
-            shard: self.clients[client].shard,
+            shard,
             log_bytes: &self.log_bytes,
             chunks_dropped,
             was_short: self.was_short,
+            unread_in: if is_unread { u64::MAX } else { self.unread_in[shard] },
             members: &mut self.members,
         };
         let player = &mut self.clients[client];

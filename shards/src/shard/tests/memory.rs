@@ -69,6 +69,45 @@ fn a_join_of_a_new_room_is_refused_and_may_be_tried_again() {
 }
 
 #[test]
+fn no_join_is_accepted_while_memory_is_so_short_that_some_are_not_read() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let (early, late) = (open(&mut shard), open(&mut shard));
+    say(&mut shard, early, r#"{"event":"cast:join","room":"old"}"#);
+    send(&mut shard, None);
+    hold(&mut shard, 76, 0, 1);
+    say(&mut shard, late, r#"{"event":"cast:join","room":"old","id":1}"#);
+    let refused = send(&mut shard, None);
+    assert!(
+        refused.contains(r#""code":"overloaded""#) && refused.contains(r#""id":1"#),
+        "{refused}"
+    );
+    assert_eq!((shard.stats().memberships, shard.counters().memory.rooms_refused), (1, 1));
+    say(&mut shard, early, r#"{"event":"cast:join","room":"old","id":2}"#);
+    assert!(send(&mut shard, None).contains("cast:joined"), "it is no further membership");
+    hold(&mut shard, 72, 0, 2);
+    say(&mut shard, late, r#"{"event":"cast:join","room":"old","id":3}"#);
+    assert!(send(&mut shard, None).contains("overloaded"), "each step ends below where it begins");
+    hold(&mut shard, 70, 0, 3);
+    say(&mut shard, late, r#"{"event":"cast:join","room":"old","id":4}"#);
+    assert!(send(&mut shard, None).contains("cast:joined"));
+}
+
+#[test]
+fn an_event_stream_ends_where_no_join_is_accepted() {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let early = open(&mut shard);
+    say(&mut shard, early, r#"{"event":"cast:join","room":"old"}"#);
+    send(&mut shard, None);
+    hold(&mut shard, 76, 0, 1);
+    let conn = shard.open_event_stream(&room("old"), b"HTTP/1.1 200 OK\r\n\r\n", None);
+    take_loopback(&mut shard);
+    let sent = send(&mut shard, None);
+    assert!(sent.starts_with("HTTP/1.1 200 OK") && sent.contains("capacity"), "{sent}");
+    assert_eq!(close_steps(&mut shard)[0], CloseStep::LeftRooms(conn, Disconnect::Capacity));
+    assert_eq!(shard.stats().memberships, 1);
+}
+
+#[test]
 fn a_connection_that_ends_before_its_refusal_comes_leaves_nothing_behind() {
     let mut shard = shard(SlowPolicy::Disconnect);
     let conn = open(&mut shard);
