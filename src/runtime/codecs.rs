@@ -514,7 +514,7 @@ mod tests {
             assert_eq!(deflate.compress(piece, &mut payload[at..], flush), Ok(Status::Ok));
         }
         payload.truncate(deflate.total_out() as usize - TAIL.len());
-        let mut inflate = |frames: usize| {
+        let inflate = |frames: usize| {
             ZlibInflater::default().inflate(&payload, frames, 4 * FRAMES, &mut Vec::new())
         };
         assert_eq!((inflate(FRAMES), inflate(1)), (Ok(()), Err(NotInflated::TooLarge)));
