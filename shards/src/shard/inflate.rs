@@ -15,6 +15,8 @@ pub(super) struct Inflation {
     buffer: Vec<u8>,
     /// What was spent on that in this turn, in bytes that messages were inflated to.
     spent: usize,
+    /// What was spent when the connection was taken up whose turn it is to have one message.
+    one_from: Option<usize>,
     pub(super) counters: InflateCounters,
 }
 
@@ -36,7 +38,13 @@ pub(super) struct Weighed<'a> {
 impl Inflation {
     pub(super) fn new(codecs: Option<Codecs>) -> Inflation {
         let inflater = codecs.map(|codecs| (codecs.inflater)());
-        Inflation { inflater, buffer: Vec::new(), spent: 0, counters: InflateCounters::default() }
+        Inflation {
+            inflater,
+            buffer: Vec::new(),
+            spent: 0,
+            one_from: None,
+            counters: InflateCounters::default(),
+        }
     }
 
     /// Whether a connection may agree to compression.
@@ -123,5 +131,20 @@ impl Inflation {
 
     pub(super) fn begin_turn(&mut self) {
         self.spent = 0;
+    }
+
+    /// A connection that has waited is taken up, up to [`Inflation::end_one`]: it has one message, so
+    /// that those behind it need not wait for all that it has sent.
+    pub(super) fn begin_one(&mut self) {
+        self.one_from = Some(self.spent);
+    }
+
+    pub(super) fn end_one(&mut self) {
+        self.one_from = None;
+    }
+
+    /// Whether something was inflated for the connection that is to have one message.
+    pub(super) fn has_had_its_message(&self) -> bool {
+        self.one_from.is_some_and(|from| self.spent > from)
     }
 }

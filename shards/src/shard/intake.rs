@@ -149,7 +149,8 @@ impl Intake<'_> {
     fn decode(&mut self, slot: Slot, inbound: &mut Inbound, mut bytes: &mut [u8]) -> usize {
         let (len, rules) = (bytes.len(), self.rules(slot));
         while self.0.directory[slot].is_open() && self.0.directory[slot].wait().is_none() {
-            if rules.deflate && !bytes.is_empty() && !self.may_inflate() {
+            let is_compressed = rules.deflate && inbound.decoder.is_at_compressed(bytes);
+            if is_compressed && !bytes.is_empty() && !self.may_inflate() {
                 // Only the time from now on is one in which it is not heard.
                 self.0.rates.count_input(slot.number(), 0, 0, self.0.now);
                 self.begin_wait(slot, Wait::Turn);
@@ -193,8 +194,10 @@ impl Intake<'_> {
         len - bytes.len()
     }
 
+    /// Whether the turn's share is left; of those that have waited for it, each has one message at a time.
     fn may_inflate(&self) -> bool {
-        self.0.inflation.is_left(self.0.config.tuning.inflated_bytes)
+        let inflation = &self.0.inflation;
+        inflation.is_left(self.0.config.tuning.inflated_bytes) && !inflation.has_had_its_message()
     }
 
     /// What has waited for something else has a share of its own, so that it does not always find the
@@ -212,7 +215,9 @@ impl Intake<'_> {
             if let Some(slot) = self.0.directory.find(id)
                 && self.0.directory[slot].wait() == Some(&Wait::Turn)
             {
+                self.0.inflation.begin_one();
                 self.resume(slot);
+                self.0.inflation.end_one();
             }
         }
     }

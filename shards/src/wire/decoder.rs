@@ -2,7 +2,7 @@
 
 use super::assembly::Assembly;
 use super::frame::Opcode;
-use super::header::{CLIENT_HEADER_MAX, Header};
+use super::header::{self, CLIENT_HEADER_MAX, Header};
 use super::incoming::Incoming;
 use super::mask::unmask;
 use super::violation::Violation;
@@ -127,6 +127,19 @@ impl Decoder {
             "a control frame has no fragments"
         );
         self.header_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    /// Whether the next call may hand out a compressed message, when it gets this input.
+    pub(crate) fn is_at_compressed(&self, input: &[u8]) -> bool {
+        let goes_on = self.message.as_ref().is_some_and(Assembly::is_compressed);
+        match (&self.frame, self.header_len) {
+            (Some(frame), _) => {
+                let continues = frame.header.opcode == Opcode::Continuation;
+                frame.header.compressed || (goes_on && continues)
+            }
+            (None, 0) => input.first().is_some_and(|first| header::is_compressed(*first, goes_on)),
+            (None, _) => header::is_compressed(self.header[0], goes_on),
+        }
     }
 
     /// Reads a header, or more of one, and sets `frame` once it is complete. Returns how many bytes
@@ -504,6 +517,36 @@ mod tests {
             ];
             assert_eq!(out, expected.map(|incoming| format!("{incoming:?}")), "by {piece_len}");
             assert!(decoder.is_idle());
+        }
+    }
+
+    /// However it is cut: before each call that hands one out it is known, and of no other message.
+    #[test]
+    fn a_compressed_message_is_known_before_it_is_handed_out() {
+        let rules = MessageRules { deflate: true, ..RULES };
+        let mut whole = frame(Text, true, b"abc");
+        let mut begin = frame(Binary, false, b"de");
+        (whole[0], begin[0]) = (whole[0] | 0x40, begin[0] | 0x40);
+        let (ping, end) = (frame(Ping, true, b"?"), frame(Continuation, true, b"f"));
+        let cut = [frame(Text, false, b"g"), ping.clone(), end.clone()].concat();
+        let bytes = [&whole[..], &begin, &ping, &end, &cut, &frame(Text, true, b"h")].concat();
+        for piece_len in 1..=bytes.len() {
+            let (mut decoder, mut out) = (Decoder::new(), Vec::new());
+            for piece in bytes.clone().chunks_mut(piece_len) {
+                let mut at = 0;
+                while at < piece.len() {
+                    let is_known = decoder.is_at_compressed(&piece[at..]);
+                    let (used, incoming) = decoder.decode(&mut piece[at..], rules).unwrap();
+                    at += used;
+                    let Some(incoming) = incoming else { continue };
+                    let is_compressed = matches!(incoming, Incoming::Deflated { .. });
+                    // A ping may follow a piece of one in the same call.
+                    let expected = is_compressed || (is_known && out.len() == 1);
+                    assert_eq!(is_known, expected, "{incoming:?} by {piece_len}");
+                    out.push(is_compressed);
+                }
+            }
+            assert_eq!(out, [true, false, true, false, false, false], "by {piece_len}");
         }
     }
 

@@ -59,6 +59,13 @@ impl Header {
     }
 }
 
+/// Whether a frame that begins with this byte is one of a compressed message, where `goes_on` says it of
+/// the message whose end has not arrived. What is wrong with it shows later.
+pub(super) fn is_compressed(first: u8, goes_on: bool) -> bool {
+    let continues = Opcode::from_bits(first & OPCODE) == Some(Opcode::Continuation);
+    first & RSV1 != 0 || (goes_on && continues)
+}
+
 /// The opcode, and whether the message is compressed.
 fn parse_first(first: u8, in_message: bool, deflate: bool) -> Result<(Opcode, bool), Violation> {
     let opcode = parse_opcode(first & !RESERVED, in_message);

@@ -424,6 +424,42 @@ fn a_compressed_message_that_waits_is_kept_compressed() {
     assert!(conns.iter().all(|conn| shard.wants_read(*conn)));
 }
 
+/// However many wait: what is not compressed is answered at once, and each that waits has its message
+/// before another has a second one.
+#[test]
+fn a_client_waits_for_one_message_of_each_before_it() {
+    const OTHERS: usize = 200;
+    let mut shard = shard_with(|config| config.tuning.inflated_bytes = 1);
+    let mut open = || shard.open(Opening { deflate: Some(Window::Full), ..Opening::default() });
+    let (others, conn) = ((0..OTHERS).map(|_| open()).collect::<Vec<_>>(), open());
+    send(&mut shard, None);
+    shard.begin_quantum();
+    let ping = format!(r#"{{"event":"cast:ping","pad":{}}}"#, padded(10_000));
+    let payload = deflated(Window::Full, ping.as_bytes());
+    let mut frame = Vec::new();
+    push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], &payload);
+    frame[0] |= 0x40;
+    for other in &others {
+        shard.receive(*other, &mut frame.repeat(3));
+    }
+    assert_eq!(shard.counters().inflated.messages, 1);
+    say(&mut shard, conn, r#"{"event":"cast:ping","id":1}"#);
+    receive(&mut shard, conn, Opcode::Ping, "?");
+    assert_eq!(shard.counters().envelopes_read, 2, "what is not compressed does not wait");
+    let mut bytes = frame.clone();
+    push_client_frame(&mut bytes, Opcode::Text, true, [1, 2, 3, 4], br#"{"event":"cast:ping"}"#);
+    shard.receive(conn, &mut bytes);
+    assert!(!shard.wants_read(conn), "its own order is kept");
+    for _ in 0..OTHERS {
+        shard.begin_quantum();
+        assert!(!shard.wants_read(conn));
+    }
+    shard.begin_quantum();
+    assert!(shard.wants_read(conn));
+    assert_eq!(shard.counters().envelopes_read, 2 + OTHERS as u64 + 2);
+    shard.check();
+}
+
 /// A connection that ends while it waits for a turn leaves nothing behind.
 #[test]
 fn a_connection_that_waits_for_a_turn_may_end() {
