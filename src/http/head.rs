@@ -87,6 +87,16 @@ impl Upgrade {
 impl Head {
     /// Looks at what has arrived so far of a head that may have `limit` bytes.
     pub(crate) fn parse(bytes: &[u8], limit: usize, rules: &AccessRules, door: Door<'_>) -> Head {
+        match Head::read(bytes, limit, rules, door) {
+            // An answer to HEAD has no content (RFC 9110 section 9.3.2), however wrong the rest is.
+            Head::Refused(error) => {
+                Head::Refused(error.with_content(!bytes.trim_ascii_start().starts_with(b"HEAD ")))
+            }
+            head => head,
+        }
+    }
+
+    fn read(bytes: &[u8], limit: usize, rules: &AccessRules, door: Door<'_>) -> Head {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(bytes, &mut headers) {
@@ -94,10 +104,7 @@ impl Head {
                 Head::Refused(HttpError::head_too_large(limit))
             }
             Ok(httparse::Status::Complete(len)) => {
-                let head = judge(&request, len, rules, door);
-                // An answer to HEAD has no content (RFC 9110 section 9.3.2).
-                let is_head = request.method == Some("HEAD");
-                head.unwrap_or_else(|error| Head::Refused(error.with_content(!is_head)))
+                judge(&request, len, rules, door).unwrap_or_else(Head::Refused)
             }
             Ok(httparse::Status::Partial) if bytes.len() > limit => {
                 Head::Refused(HttpError::head_too_large(limit))
@@ -366,6 +373,20 @@ mod tests {
         let long = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "x".repeat(16 << 10));
         assert_eq!(status(&long), 431);
         assert_eq!(status(&long[..long.len() - 4]), 431);
+    }
+
+    /// RFC 9110 section 9.3.2.
+    #[test]
+    fn no_refusal_of_head_has_content() {
+        let many = "a: b\r\n".repeat(HEADERS_MAX + 1);
+        let long = format!("A: {}\r\n", "x".repeat(16 << 10));
+        for fields in ["X : a\r\n", "Host: a\r\nHost: b\r\n", &many, &long] {
+            for (method, has_content) in [("HEAD", false), ("\r\nHEAD", false), ("GET", true)] {
+                let head = parse(&format!("{method} /healthz HTTP/1.1\r\n{fields}\r\n"));
+                let Head::Refused(error) = head else { panic!("{head:?}") };
+                assert_eq!(error.clone().with_content(has_content), error, "{method} {fields:.9}");
+            }
+        }
     }
 
     #[test]
