@@ -155,6 +155,11 @@ fn judge(
         false => Credential::None,
     };
     let selects_protocol = fields.offer(SUBPROTOCOL);
+    if fields.extensions.is_cut() {
+        return Err(HttpError::bad_handshake(
+            "a handshake has at most four fields Sec-WebSocket-Extensions; offer all in one",
+        ));
+    }
     let agreement = Agreement::first(&fields.extensions).filter(|_| rules.deflate);
     Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, agreement, credential, client_addr }))
 }
@@ -296,6 +301,16 @@ mod tests {
                          client_no_context_takeover\r\n";
             assert_eq!(response.contains(field), said, "{response}");
             assert!(response.ends_with("\r\n\r\n") && !response.contains("max_window"));
+        }
+    }
+
+    /// What is not read is not passed over.
+    #[test]
+    fn offers_of_extensions_may_stand_in_four_fields() {
+        let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate";
+        for (fields, expected) in [(4, 0), (5, 400)] {
+            let with = format!("Host: x{}", offer.repeat(fields));
+            assert_eq!(status(&HANDSHAKE.replacen("Host: x", &with, 1)), expected, "{fields}");
         }
     }
 
