@@ -215,7 +215,7 @@ limits! {
         bounds: 64 << 20 => usize::MAX,
         what: "Memory of the whole process",
         beyond: "in this order: new rooms and connections are refused, connections that owe most are \
-                 not read, slow members are struck, publishers pause",
+                 not read and joins are refused, slow members are struck, publishers pause",
         more: "The steps begin at 70, 76, 82 and 88 % of it. Members that read lose nothing. What the \
                kernel keeps for sockets is not part of it.",
     }
