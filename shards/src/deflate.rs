@@ -56,8 +56,8 @@ pub trait Deflater: fmt::Debug {
 /// Inflates messages.
 pub trait Inflater: fmt::Debug {
     /// Puts the message into `out` that was compressed, by itself, to this payload (RFC 7692 section
-    /// 7.2.2), whatever the window; it came in so many frames. No more than one byte beyond `most` is ever written. Nothing of
-    /// earlier messages has any effect.
+    /// 7.2.2), whatever the window; it came in so many frames. No more than one byte beyond `most` is
+    /// ever written. Nothing of earlier messages has any effect.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Our server and those of two other libraries compress, and every message is checked as it was before that; one
-//! that does not compress as it has to is refused with advice.
+//! Our server and those of two other libraries compress, and every message is checked as it was before
+//! that; one that does not compress as it has to is refused with advice.
 
 use super::support::{Foreign, Server, load};
 use serde_json::{Value, json};

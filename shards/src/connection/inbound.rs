@@ -110,8 +110,9 @@ impl Pending {
         }
     }
 
-    /// What is kept of a message that came as this compressed payload, in so many frames: the payload, where the message is
-    /// large and larger than that. So what waits is no more than what was read.
+    /// What is kept of a message that came as this compressed payload, in so many frames: the
+    /// payload, where the message is large and larger than that. So what waits is no more than what
+    /// was read.
     pub(crate) fn or_deflated(self, (payload, frames): (&[u8], usize)) -> Pending {
         let most = block(payload.len()).max(INFLATED_BYTES_KEPT);
         let (is_text, is_read) = match &self {

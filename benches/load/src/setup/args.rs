@@ -231,7 +231,8 @@ pub(crate) struct TrafficArgs {
 
     /// What a publisher sends; {room}, {payload}, {id} and {publisher} are filled in
     ///
-    /// {payload} is text without quotes, or a JSON object with --payload json; {id} is a number that counts from 1 on each connection.
+    /// {payload} is text without quotes, or a JSON object with --payload json; {id} is a number that
+    /// counts from 1 on each connection.
     #[arg(long, value_name = "TEXT")]
     pub(crate) publish: Option<MessageTemplate>,
 
