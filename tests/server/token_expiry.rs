@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Events, Folder, Issuer, Raw, Server, events_head, http, unix, wait_until};
+use crate::support::{Events, Folder, Issuer, Raw, Server, events_head, http, unix};
 
 struct Setup {
     server: Server,
@@ -168,22 +168,4 @@ fn a_crowd_of_fresh_tokens_is_verified_over_many_turns() {
     // Half a millisecond has place for six at most, if each key takes only 10 µs.
     let took = turns(&server) - before;
     assert!(took >= CLIENTS as u64 / 6, "{CLIENTS} in {took} turns");
-}
-
-#[test]
-fn a_connection_brings_so_many_fresh_tokens_at_once() {
-    let mut setup = setup(&[]);
-    let token = setup.issuer.sign(&json!({"sub": "ann"}));
-    let mut raw = Raw::try_open_with(&setup.server, &token).unwrap();
-    let mut bad = 0;
-    wait_until("one is too many", || {
-        let answer = refresh(&mut raw, "x");
-        assert!(answer == json!("bad_token") || answer == json!("rate_limited"), "{answer}");
-        bad += u64::from(answer == json!("bad_token"));
-        answer == json!("rate_limited")
-    });
-    assert!(bad >= 32, "only {bad} were looked at");
-    wait_until("one more is looked at", || refresh(&mut raw, &token) != json!("rate_limited"));
-    let mut other = Raw::try_open_with(&setup.server, &token).unwrap();
-    assert_ne!(refresh(&mut other, &token), json!("rate_limited"));
 }

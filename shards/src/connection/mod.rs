@@ -21,7 +21,6 @@ use crate::limits::Limits;
 use crate::memory::Held;
 use crate::permissions::Permissions;
 use crate::place::MembershipIndex;
-use crate::rates::Refreshes;
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -69,8 +68,6 @@ pub(crate) struct Connection {
     pub(crate) deferred_leaves: u32,
     /// When bytes last arrived.
     pub(crate) last_received: Time,
-    /// How often its client has brought a fresh token.
-    pub(crate) refreshes: Refreshes,
     /// When its socket last took bytes before it blocked.
     pub(crate) blocked_since: Time,
     /// When its socket blocked last.
@@ -185,7 +182,6 @@ impl Connection {
             owed_bytes: 0,
             deferred_leaves: 0,
             last_received: Time::default(),
-            refreshes: Refreshes::default(),
             blocked_since: Time::default(),
             last_blocked: Time::default(),
             slow_since: Time::default(),

@@ -5,12 +5,10 @@
 //! a connection takes no memory here.
 
 mod bucket;
-mod refreshes;
 
 use std::fmt;
 
 use bucket::{Bucket, Outcome, PerSecond};
-pub(crate) use refreshes::{Refreshes, TOO_MANY};
 
 use crate::limits::Limits;
 use crate::memory::vec_bytes;

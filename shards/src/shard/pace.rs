@@ -6,7 +6,7 @@ use crate::disconnect::Disconnect;
 use crate::envelope::{Envelope, ErrorCode};
 use crate::handler::AskedKind;
 use crate::place::Slot;
-use crate::rates::{Excess, Rate, TOO_MANY};
+use crate::rates::{Excess, Rate};
 use crate::wire::Incoming;
 
 impl Intake<'_> {
@@ -50,12 +50,12 @@ impl Intake<'_> {
     /// connection: then nothing is left of it.
     pub(super) fn keep_pace(&mut self, slot: Slot, mut errand: Errand) -> Option<Errand> {
         let rate = match &errand.what {
-            What::Refresh(_) => return Some(self.keep_pace_of_refreshes(slot, errand)),
             What::Join(_) | What::Ask(AskedKind::Join(_)) => Rate::Joins,
             What::Publish { .. } | What::Broadcast(_) => Rate::Publishes,
             What::Ask(AskedKind::Publish(_) | AskedKind::Broadcast(_)) => Rate::Publishes,
             What::Leave
             | What::Ping
+            | What::Refresh(_)
             | What::Renew(_)
             | What::Evict(_)
             | What::Call(_)
@@ -70,15 +70,6 @@ impl Intake<'_> {
             errand.what = What::Refuse(ErrorCode::RateLimited, excess.to_string().into());
         }
         Some(errand)
-    }
-
-    /// A fresh token came. Beyond what a connection may bring it is refused before it is verified.
-    fn keep_pace_of_refreshes(&mut self, slot: Slot, mut errand: Errand) -> Errand {
-        if !self.0.directory[slot].refreshes.take(self.0.now) {
-            self.0.counters.rate_limited += 1;
-            errand.what = What::Refuse(ErrorCode::RateLimited, TOO_MANY.into());
-        }
-        errand
     }
 
     /// These bytes of a client are read and discarded, because it has nothing to say.
