@@ -39,7 +39,7 @@ fn verb(all: &Object<'_>, has_id: bool, has_room: bool) -> Result<Verb, &'static
         return Err(BAD);
     }
     match &*event {
-        "cast:join" => Ok(Verb::Join { since: since(data)? }),
+        "cast:join" => join(data).map(|(since, last)| Verb::Join { since, last }),
         "cast:leave" => Ok(Verb::Leave),
         "cast:publish" => {
             publication(data).map(|(event, data, echo)| Verb::Publish { event, data, echo })
@@ -75,15 +75,30 @@ fn token(data: Option<Raw<'_>>) -> Result<String, &'static str> {
     all.member("token")?.and_then(Raw::text).ok_or(BAD)
 }
 
-fn since(data: Option<Raw<'_>>) -> Result<Option<(String, u64)>, &'static str> {
-    let Some(data) = data.filter(|data| data.0 != "null") else { return Ok(None) };
-    let Some(since) = Object::read(data.0).ok_or(BAD)?.member("since")? else { return Ok(None) };
+type Join = (Option<(String, u64)>, Option<u32>);
+
+fn join(data: Option<Raw<'_>>) -> Result<Join, &'static str> {
+    let Some(data) = data.filter(|data| data.0 != "null") else { return Ok((None, None)) };
+    let all = Object::read(data.0).ok_or(BAD)?;
+    match (all.member("since")?, all.member("last")?) {
+        (Some(_), Some(_)) => Err(BAD),
+        (Some(since), None) => Ok((Some(position(since)?), None)),
+        (None, Some(last)) => {
+            let last = Some(last).filter(|last| !last.0.starts_with('-')).and_then(Raw::integer);
+            let last = last.ok_or(BAD)?.min(i64::from(u32::MAX));
+            Ok((None, u32::try_from(last).ok()))
+        }
+        (None, None) => Ok((None, None)),
+    }
+}
+
+fn position(since: Raw<'_>) -> Result<(String, u64), &'static str> {
     let since = Object::read(since.0).ok_or(BAD)?;
     let (epoch, offset) = (since.member("epoch")?, since.member("offset")?);
     let epoch = epoch.and_then(Raw::text).filter(|epoch| epoch.len() <= 32).ok_or(BAD)?;
     let offset = offset.filter(|offset| !offset.0.starts_with('-')).and_then(Raw::integer);
     let offset = offset.and_then(|offset| u64::try_from(offset).ok()).ok_or(BAD)?;
-    Ok(Some((epoch, offset)))
+    Ok((epoch, offset))
 }
 
 /// The members of one JSON object.

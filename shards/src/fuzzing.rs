@@ -2,6 +2,7 @@
 //! builds for tests and under cargo-fuzz only.
 
 use crate::envelope::{Command, Envelope, ErrorCode, Publication};
+use crate::recovery::Start;
 
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
@@ -25,10 +26,12 @@ pub struct Reading {
 /// What a client asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// `cast:join`; epoch and offset of `since`.
+    /// `cast:join`
     Join {
-        /// Where the client stopped reading.
+        /// Epoch and offset at which the client stopped reading.
         since: Option<(String, u64)>,
+        /// How many of the newest messages it wants.
+        last: Option<u32>,
     },
     /// `cast:leave`
     Leave,
@@ -86,9 +89,13 @@ pub fn read_envelope(text: &str) -> Reading {
 fn read_verb(envelope: &Envelope<'_>) -> Result<Verb, &'static str> {
     let owned = |it: Publication<'_>| (it.event.into_owned(), it.data.to_owned(), it.echo);
     Ok(match Command::read(envelope).map_err(|bad| bad.code.as_str())? {
-        Command::Join { since } => {
-            Verb::Join { since: since.map(|since| (since.epoch.into_owned(), since.offset)) }
-        }
+        Command::Join(options) => match options.start {
+            Start::Live => Verb::Join { since: None, last: None },
+            Start::Since(at) => {
+                Verb::Join { since: Some((at.epoch.into(), at.offset)), last: None }
+            }
+            Start::Last(count) => Verb::Join { since: None, last: Some(count) },
+        },
         Command::Leave => Verb::Leave,
         Command::Publish(publication) => {
             let (event, data, echo) = owned(publication);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::id::ConnId;
 use crate::identity::Identity;
 use crate::permissions::Permissions;
+use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 
 /// One message, or the begin of one connection, for a handler of the program. The connection's
@@ -115,8 +116,8 @@ pub struct AskedCommand {
 /// What a client asks for in an [`AskedCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskedKind {
-    /// To join the room, after this epoch and offset if the client says where it stopped.
-    Join(Option<(Box<str>, u64)>),
+    /// To join the room.
+    Join(JoinOptions),
     /// To publish this to the room.
     Publish(Draft),
     /// To broadcast this.
@@ -127,7 +128,7 @@ impl AskedKind {
     /// Bytes that it refers to.
     pub(crate) fn len(&self) -> usize {
         match self {
-            AskedKind::Join(since) => since.as_ref().map_or(0, |(epoch, _)| epoch.len()),
+            AskedKind::Join(options) => options.len(),
             AskedKind::Publish(draft) | AskedKind::Broadcast(draft) => {
                 draft.event.len() + draft.data.len()
             }

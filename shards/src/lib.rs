@@ -37,6 +37,7 @@ mod home;
 mod latencies;
 mod log;
 mod rates;
+mod recovery;
 mod room;
 mod shard;
 mod shard_stats;
@@ -69,6 +70,7 @@ pub use name_set::NameSet;
 pub use pattern::Pattern;
 pub use permissions::{Permission, Permissions};
 pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
+pub use recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{

@@ -265,7 +265,9 @@ mod memory {
 
 #[cfg(test)]
 mod tests {
-    use corecast_shards::{Config, ConnId, Origin, Requester, RoomMessage, RoomName, Time};
+    use corecast_shards::{
+        Config, ConnId, JoinOptions, Origin, Requester, RoomMessage, RoomName, Time,
+    };
 
     use super::*;
 
@@ -303,10 +305,17 @@ mod tests {
         let (mesh, peers) = meshes.split_first_mut().unwrap();
         let conn = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
         let (room_joined, requester) = (room.clone(), Requester::Client(None));
-        let (change_id, since, again) = (1, None, false);
+        let (change_id, options, again) = (1, JoinOptions::default(), false);
         let encoding = corecast_shards::Encoding::WebSocket;
-        let join =
-            ToHome::Join { room: room_joined, conn, encoding, change_id, requester, since, again };
+        let join = ToHome::Join {
+            room: room_joined,
+            conn,
+            encoding,
+            change_id,
+            requester,
+            options,
+            again,
+        };
         assert!(peers[0].peers[0].to_home_out.push(join, 1).is_ok());
         let mut served = [0_usize; 2];
         for _ in 0..300 {

@@ -38,6 +38,8 @@ pub struct Joined {
     pub members: u64,
     /// Whether what was asked for with `since` follows.
     pub recovered: Option<bool>,
+    /// Why it does not.
+    pub reason: Option<String>,
 }
 
 /// How the server ended a connection.
@@ -209,6 +211,11 @@ impl Client {
         self.join_with(json!({"event": "cast:join", "room": room, "data": since}))
     }
 
+    /// Joins asking for the newest messages.
+    pub fn join_last(&mut self, room: &str, last: u64) -> Joined {
+        self.join_with(json!({"event": "cast:join", "room": room, "data": {"last": last}}))
+    }
+
     fn join_with(&mut self, command: Value) -> Joined {
         let reply = self.request(command.clone());
         assert_eq!(reply.event(), "cast:joined", "in {reply:?}");
@@ -221,6 +228,9 @@ impl Client {
             recovered: data
                 .get("recovered")
                 .map(|flag| flag.as_bool().expect("it is true or false")),
+            reason: data
+                .get("reason")
+                .map(|reason| reason.as_str().expect("a reason is text").to_owned()),
         }
     }
 

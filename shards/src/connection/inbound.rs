@@ -8,6 +8,7 @@ use crate::format::RoomMessage;
 use crate::handler::{AskedKind, Credentials, Message, Token};
 use crate::memory::{HeapBytes, block, shared_bytes, vec_bytes};
 use crate::permissions::Permissions;
+use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::Decoder;
@@ -68,7 +69,7 @@ pub(crate) struct Errand {
 #[derive(Debug)]
 pub(crate) enum What {
     /// Join the room, from there if the client says where it stopped.
-    Join(Option<(Box<str>, u64)>),
+    Join(JoinOptions),
     /// Leave the room.
     Leave,
     /// Publish to the room; without `echo` not to the sender.
@@ -136,7 +137,7 @@ impl HeapBytes for Errand {
         let room = self.room.as_ref().map_or(0, |room| shared_bytes(room.as_str().len()));
         let id = self.id.as_ref().map_or(0, |id| block(id.len()));
         let what = match &self.what {
-            What::Join(since) => since.as_ref().map_or(0, |(epoch, _)| block(epoch.len())),
+            What::Join(options) => block(options.len()),
             What::Publish { message, .. } | What::Broadcast(message) => block(message.capacity()),
             What::Call(message) => block(message.len()),
             What::Ask(kind) => block(kind.len()),

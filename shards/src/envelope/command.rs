@@ -9,13 +9,12 @@ use super::text::read_text;
 use super::{Envelope, ErrorCode, depth, parse_event};
 use crate::limits::{DATA_DEPTH_MAX, EPOCH_BYTES_MAX, ID_INTEGER_MAX};
 use crate::permissions::Action;
+use crate::recovery::{JoinOptions, Position, Start};
 
 /// One command of the protocol, or an event that is the application's.
 #[derive(Debug)]
 pub(crate) enum Command<'a> {
-    Join {
-        since: Option<Since<'a>>,
-    },
+    Join(JoinOptions),
     Leave,
     Publish(Publication<'a>),
     Broadcast(Publication<'a>),
@@ -25,13 +24,6 @@ pub(crate) enum Command<'a> {
     Ping,
     /// The event belongs to the embedding program, if it has a handler for it.
     Application,
-}
-
-/// The message up to which a client that comes back has read.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Since<'a> {
-    pub(crate) epoch: Cow<'a, str>,
-    pub(crate) offset: u64,
 }
 
 /// Why a command was refused, for `cast:error`.
@@ -56,7 +48,7 @@ impl<'a> Command<'a> {
             return Err(bad("room is missing"));
         }
         match &*envelope.event {
-            "cast:join" => Ok(Command::Join { since: read_since(envelope.data)? }),
+            "cast:join" => Ok(Command::Join(read_join(envelope.data)?)),
             "cast:leave" => Ok(Command::Leave),
             "cast:publish" => Ok(Command::Publish(read_publication(envelope.data)?)),
             "cast:broadcast" => Ok(Command::Broadcast(read_publication(envelope.data)?)),
@@ -74,7 +66,7 @@ impl<'a> Command<'a> {
     /// Which permission it needs, if any.
     pub(crate) fn action(&self) -> Option<Action> {
         match self {
-            Command::Join { .. } => Some(Action::Join),
+            Command::Join(_) => Some(Action::Join),
             Command::Publish(_) => Some(Action::Publish),
             Command::Broadcast(_) => Some(Action::Broadcast),
             Command::Leave | Command::Refresh { .. } | Command::Ping | Command::Application => None,
@@ -149,32 +141,52 @@ fn read_token(data: Option<&RawValue>) -> Result<Cow<'_, str>, BadCommand> {
     read_text(token).map_err(|_| SHAPE)
 }
 
-fn read_since(data: Option<&RawValue>) -> Result<Option<Since<'_>>, BadCommand> {
-    const SHAPE: BadCommand =
-        bad("data of a join is {\"since\": {\"epoch\": string, \"offset\": integer}}");
+const JOIN_SHAPE: BadCommand = bad(
+    "data of a join is {\"since\": {\"epoch\": string, \"offset\": integer}} or {\"last\": integer}",
+);
+
+fn read_join(data: Option<&RawValue>) -> Result<JoinOptions, BadCommand> {
     let Some(data) = data.map(RawValue::get).filter(|data| *data != "null") else {
-        return Ok(None);
+        return Ok(JoinOptions::default());
     };
-    let members = Members::parse(data, ["since"]).map_err(|_| SHAPE)?;
+    let members = Members::parse(data, ["since", "last"]).map_err(|_| JOIN_SHAPE)?;
     if members.any_doubled() {
         return Err(bad("a member stands twice"));
     }
-    let [Some(since)] = members.values else { return Ok(None) };
-    let members = Members::parse(since.get(), ["epoch", "offset"]).map_err(|_| SHAPE)?;
+    let start = match members.values {
+        [None, None] => Start::Live,
+        [Some(since), None] => Start::Since(read_position(since)?),
+        [None, Some(last)] => Start::Last(read_last(last)?),
+        [Some(_), Some(_)] => return Err(bad("data of a join has since or last, not both")),
+    };
+    Ok(start.into())
+}
+
+fn read_position(since: &RawValue) -> Result<Position, BadCommand> {
+    let members = Members::parse(since.get(), ["epoch", "offset"]).map_err(|_| JOIN_SHAPE)?;
     if members.any_doubled() {
         return Err(bad("a member stands twice"));
     }
-    let [Some(epoch), Some(offset)] = members.values else { return Err(SHAPE) };
-    let epoch = read_text(epoch).map_err(|_| SHAPE)?;
+    let [Some(epoch), Some(offset)] = members.values else { return Err(JOIN_SHAPE) };
+    let epoch = read_text(epoch).map_err(|_| JOIN_SHAPE)?;
     if epoch.len() > EPOCH_BYTES_MAX {
         return Err(bad(
             "an epoch has at most 32 bytes; since takes the one that cast:joined told",
         ));
     }
-    let offset = offset.get().parse::<u64>().map_err(|_| SHAPE)?;
-    match offset <= ID_INTEGER_MAX.unsigned_abs() {
-        true => Ok(Some(Since { epoch, offset })),
-        false => Err(SHAPE),
+    Ok(Position { epoch: epoch.into(), offset: read_integer(offset)? })
+}
+
+/// No history has more messages than its clients can count.
+fn read_last(last: &RawValue) -> Result<u32, BadCommand> {
+    Ok(u32::try_from(read_integer(last)?).unwrap_or(u32::MAX))
+}
+
+fn read_integer(value: &RawValue) -> Result<u64, BadCommand> {
+    let integer = value.get().parse::<u64>().map_err(|_| JOIN_SHAPE)?;
+    match integer <= ID_INTEGER_MAX.unsigned_abs() {
+        true => Ok(integer),
+        false => Err(JOIN_SHAPE),
     }
 }
 
@@ -285,15 +297,27 @@ mod tests {
     }
 
     #[test]
-    fn a_join_may_say_where_it_stopped() {
-        let text =
-            r#"{"event":"cast:join","room":"r","data":{"since":{"epoch":"e","offset":30},"x":1}}"#;
-        let Ok(Command::Join { since: Some(since) }) = read(text) else { panic!("a join") };
-        assert_eq!(since, Since { epoch: Cow::Borrowed("e"), offset: 30 });
-        for data in ["null", "{}"] {
+    fn a_join_may_say_which_messages_of_before_it_brings() {
+        let since = |epoch: &str, offset| Start::Since(Position { epoch: epoch.into(), offset });
+        let rows = [
+            ("null", Start::Live),
+            ("{}", Start::Live),
+            (r#"{"since":{"epoch":"e","offset":30},"x":1}"#, since("e", 30)),
+            (r#"{"last":10}"#, Start::Last(10)),
+            (r#"{"last":0}"#, Start::Last(0)),
+            (r#"{"last":9007199254740991}"#, Start::Last(u32::MAX)),
+        ];
+        for (data, start) in rows {
             let text = format!(r#"{{"event":"cast:join","room":"r","data":{data}}}"#);
-            assert!(matches!(read(&text), Ok(Command::Join { since: None })));
+            let Ok(Command::Join(options)) = read(&text) else { panic!("a join: {data}") };
+            assert_eq!(options.start, start, "{data}");
         }
+        for data in [r#"{"last":-1}"#, r#"{"last":"1"}"#, r#"{"last":null}"#, r#"{"last":1.5}"#] {
+            let text = format!(r#"{{"event":"cast:join","room":"r","data":{data}}}"#);
+            check_bad(&text, ErrorCode::BadEnvelope, "last");
+        }
+        let both = r#"{"event":"cast:join","room":"r","data":{"last":1,"since":{"epoch":"e","offset":1}}}"#;
+        check_bad(both, ErrorCode::BadEnvelope, "not both");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::envelope::ErrorCode;
 use crate::epoch::Epoch;
 use crate::id::{ConnId, ShardId};
+use crate::recovery::Recovery;
 use crate::room_name::RoomName;
 
 /// A fact for one connection, in no format.
@@ -94,8 +95,8 @@ pub struct Joined {
     pub offset: u64,
     /// Members, this one included.
     pub members: u32,
-    /// Whether nothing was missed, if the client said where it had stopped.
-    pub recovered: Option<bool>,
+    /// Whether nothing is missed, if the client said where it had stopped.
+    pub recovery: Option<Recovery>,
 }
 
 /// Which command is refused, and why.

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::Placed;
 use super::fact::{Fact, Joined, Refusal, Welcome};
 use crate::envelope::Publication;
+use crate::recovery::Recovery;
 use crate::room_name::RoomName;
 
 /// Appends the text for a fact of the protocol; nothing for those that are the transport's.
@@ -53,13 +54,18 @@ fn push_welcome(out: &mut Vec<u8>, welcome: Welcome) {
 
 fn push_joined(out: &mut Vec<u8>, room: &RoomName, id: Option<&str>, joined: Joined) {
     push_opening(out, "cast:joined", id, Some(room));
-    let Joined { epoch, offset, members, recovered } = joined;
+    let Joined { epoch, offset, members, recovery } = joined;
     push_fmt(
         out,
         format_args!(r#","data":{{"epoch":"{epoch}","offset":{offset},"members":{members}"#),
     );
-    if let Some(recovered) = recovered {
-        push_fmt(out, format_args!(r#","recovered":{recovered}"#));
+    match recovery {
+        None => {}
+        Some(Recovery::Complete) => out.extend_from_slice(br#","recovered":true"#),
+        Some(Recovery::Refused(reason)) => {
+            let reason = reason.as_str();
+            push_fmt(out, format_args!(r#","recovered":false,"reason":"{reason}""#));
+        }
     }
     out.extend_from_slice(b"}}");
 }

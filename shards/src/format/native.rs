@@ -67,6 +67,7 @@ mod tests {
     use crate::epoch::Epoch;
     use crate::format::fact::{GapReason, Joined, Refusal, Welcome};
     use crate::id::{ConnId, ShardId};
+    use crate::recovery::Recovery;
     use crate::room_name::RoomName;
     use crate::wire::server_frame_len;
 
@@ -94,7 +95,7 @@ mod tests {
         );
         let room = &RoomName::new("a\"b").expect("legal");
         let epoch = Epoch::new(1, ShardId::new(0), 1);
-        let joined = Joined { epoch, offset: 41, members: 3, recovered: Some(true) };
+        let joined = Joined { epoch, offset: 41, members: 3, recovery: Some(Recovery::Complete) };
         check(
             &Fact::Joined { room, id: Some("1"), joined: &joined },
             &format!(

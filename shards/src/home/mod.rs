@@ -2,8 +2,11 @@
 
 mod rooms;
 
+use std::cmp::Ordering;
+
 use crate::config::Config;
 use crate::deflate::Codecs;
+use crate::epoch::Epoch;
 use crate::format::{
     Compression, Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage,
 };
@@ -11,6 +14,7 @@ use crate::id::{ConnId, ShardId};
 use crate::mesh::{
     Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomInfo, ToHome,
 };
+use crate::recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::shard_stats::DeflateCounters;
@@ -74,10 +78,10 @@ impl Home {
                 let publish = Publish { message, exclude, accepted };
                 self.number(from, &room, publish, origin, now, outboxes);
             }
-            ToHome::Join { room, conn, encoding, change_id, requester, since, again } => {
+            ToHome::Join { room, conn, encoding, change_id, requester, options, again } => {
                 let joins = (!again).then_some((conn.shard, encoding));
                 let is_short = self.ttl.is_short && !self.rooms.contains(&room);
-                let answer = match (requester, self.on_join(&room, joins, since, now)) {
+                let answer = match (requester, self.on_join(&room, joins, &options, now)) {
                     (requester, None) => {
                         let most = Some(self.rooms_max);
                         FromHome::Unjoined { room, conn, change_id, requester, most }
@@ -163,19 +167,18 @@ impl Home {
         &mut self,
         room: &RoomName,
         joins: Option<(ShardId, Encoding)>,
-        since: Option<(Box<str>, u64)>,
+        options: &JoinOptions,
         now: Time,
     ) -> Option<Joined> {
         let is_full = self.rooms_with_members() + self.rooms_of_others >= self.rooms_max as u64;
         let is_taken = joins.is_none_or(|member| self.rooms.join(room, member, is_full));
         let home_room = self.rooms.get_or_create(room);
         let (epoch, offset) = (home_room.epoch, home_room.offset);
-        // There is no history: a client has missed nothing only if it stopped at the room's last
-        // message.
-        let missed_nothing =
-            |(in_epoch, at): (Box<str>, u64)| *in_epoch == *epoch.to_string() && at == offset;
-        let recovered = since.filter(|_| joins.is_some()).map(missed_nothing);
-        let joined = Joined { epoch, offset, members: home_room.members(), recovered };
+        let recovery = match &options.start {
+            Start::Since(position) if joins.is_some() => Some(recover(position, epoch, offset)),
+            _ => None,
+        };
+        let joined = Joined { epoch, offset, members: home_room.members(), recovery };
         self.rooms.touch(room, now, self.ttl);
         is_taken.then_some(joined)
     }
@@ -267,6 +270,18 @@ fn share(amount: usize, id: ShardId, shards: u16) -> usize {
     let exact = amount / shards + usize::from(id.index() < amount % shards);
     // With none, a room would end at once that was published to just now, while older ones linger.
     exact.max(amount.min(1))
+}
+
+/// There is no history: a client has missed nothing only if it stopped at the room's last message.
+fn recover(position: &Position, epoch: Epoch, offset: u64) -> Recovery {
+    if *position.epoch != *epoch.to_string() {
+        return Recovery::Refused(Unrecovered::Epoch);
+    }
+    match position.offset.cmp(&offset) {
+        Ordering::Less => Recovery::Refused(Unrecovered::Off),
+        Ordering::Equal => Recovery::Complete,
+        Ordering::Greater => Recovery::Refused(Unrecovered::Future),
+    }
 }
 
 /// A message on its way through its home.

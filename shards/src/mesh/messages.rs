@@ -7,6 +7,7 @@ use crate::epoch::Epoch;
 use crate::format::{Encoding, Frames, Joined, Reply, RoomMessage};
 use crate::id::ConnId;
 use crate::identity::{Name, Revocable};
+use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
 use crate::time::Time;
@@ -39,8 +40,8 @@ pub enum ToHome {
         change_id: u32,
         /// What learns of it besides the client.
         requester: Requester,
-        /// The epoch and offset at which its client stopped reading, if the client gives them.
-        since: Option<(Box<str>, u64)>,
+        /// What else it asks for.
+        options: JoinOptions,
         /// It is a member already, and is only sent the answer once more.
         again: bool,
     },
@@ -337,9 +338,8 @@ impl Weigh for ToHome {
                 ToHome::Publish { room, message, origin, .. } => {
                     room.as_str().len() + message.len() + origin.len()
                 }
-                ToHome::Join { room, requester, since, .. } => {
-                    let epoch = since.as_ref().map_or(0, |(epoch, _)| epoch.len());
-                    room.as_str().len() + requester.len() + epoch
+                ToHome::Join { room, requester, options, .. } => {
+                    room.as_str().len() + requester.len() + options.len()
                 }
                 ToHome::Leave { room, request, .. } => {
                     room.as_str().len()
@@ -433,6 +433,7 @@ impl FromHome {
 mod tests {
     use super::*;
     use crate::id::ShardId;
+    use crate::recovery::{Position, Start};
 
     /// Everything that a client's command can make an item refer to.
     #[test]
@@ -442,7 +443,7 @@ mod tests {
         let id: Box<str> = "i".repeat(384).into();
         let requester = || Requester::Client(Some(id.clone()));
         let request = || LeaveRequest { change_id: 0, requester: requester() };
-        let since = Some(("e".repeat(32).into(), 0));
+        let options = Start::Since(Position { epoch: "e".repeat(32).into(), offset: 0 }).into();
         let (change_id, again, time) = (0, false, Time::default());
         let (encoding, message) = (Encoding::Sse, RoomMessage::binary(&[b'm'; 1000]));
         let origin = Origin::Connection { conn, id: id.clone() };
@@ -456,7 +457,7 @@ mod tests {
             encoding,
             change_id,
             requester: requester(),
-            since,
+            options,
             again,
         };
         assert!(join.weight() >= 200 + 384 + 32);

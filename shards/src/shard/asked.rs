@@ -11,9 +11,7 @@ use crate::place::Slot;
 /// What a command that needs a permission asks for.
 pub(super) fn asked_kind(command: Command<'_>) -> AskedKind {
     match command {
-        Command::Join { since } => {
-            AskedKind::Join(since.map(|since| (since.epoch.as_ref().into(), since.offset)))
-        }
+        Command::Join(options) => AskedKind::Join(options),
         Command::Publish(publication) => AskedKind::Publish(draft(publication)),
         Command::Broadcast(publication) => AskedKind::Broadcast(draft(publication)),
         Command::Leave | Command::Refresh { .. } | Command::Ping | Command::Application => {
@@ -51,7 +49,7 @@ fn granted(kind: AskedKind) -> What {
         RoomMessage::event(&Publication { event, data: &draft.data, echo: draft.echo })
     };
     match kind {
-        AskedKind::Join(since) => What::Join(since),
+        AskedKind::Join(options) => What::Join(options),
         AskedKind::Publish(draft) => What::Publish { message: message(&draft), echo: draft.echo },
         AskedKind::Broadcast(draft) => What::Broadcast(message(&draft)),
     }

@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::mesh::{LeaveRequest, Origin, Requester, ToHome};
 use crate::permissions::{Permissions, Ruling};
 use crate::place::{MembershipIndex, Slot};
+use crate::recovery::JoinOptions;
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
 
@@ -167,8 +168,8 @@ impl Intake<'_> {
     fn carry_out(&mut self, slot: Slot, errand: Errand) -> Option<What> {
         let Errand { room, id, what } = errand;
         match (what, room) {
-            (What::Join(since), Some(room)) => {
-                self.push_join(slot, room, Requester::Client(id), since);
+            (What::Join(options), Some(room)) => {
+                self.push_join(slot, room, Requester::Client(id), options);
             }
             (What::Leave, Some(room)) => self.push_leave(slot, room, Requester::Client(id)),
             (What::Publish { message, echo }, Some(room)) => {
@@ -209,7 +210,7 @@ impl Intake<'_> {
         slot: Slot,
         room: RoomName,
         requester: Requester,
-        since: Option<(Box<str>, u64)>,
+        options: JoinOptions,
     ) {
         let home = self.0.directory.home(room.as_str());
         let again = self.0.directory.membership(slot, room.as_str()).is_some();
@@ -218,7 +219,7 @@ impl Intake<'_> {
         let conn = self.0.directory.id(slot);
         let at = self.0.directory.membership(slot, room.as_str()).expect("it was just listed");
         let encoding = self.encoding(slot, at);
-        let message = ToHome::Join { room, conn, encoding, change_id, requester, since, again };
+        let message = ToHome::Join { room, conn, encoding, change_id, requester, options, again };
         self.0.outboxes.push_to_home(home, message);
     }
 
@@ -329,9 +330,7 @@ impl Reader<'_> {
             }
         }
         match command {
-            Command::Join { since } => {
-                What::Join(since.map(|since| (since.epoch.as_ref().into(), since.offset)))
-            }
+            Command::Join(options) => What::Join(options),
             Command::Leave => What::Leave,
             Command::Publish(publication) => {
                 let message = RoomMessage::event(&publication);

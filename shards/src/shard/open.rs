@@ -15,6 +15,7 @@ use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::identity::Identity;
 use crate::place::Slot;
+use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 use crate::timers::Timer;
 
@@ -53,7 +54,8 @@ impl Shard {
         identity: Option<Arc<Identity>>,
     ) -> ConnId {
         let slot = self.host.open_event_stream(head);
-        let errand = Errand { room: Some(room.clone()), id: None, what: What::Join(None) };
+        let errand =
+            Errand { room: Some(room.clone()), id: None, what: What::Join(JoinOptions::default()) };
         let mut intake = Intake(&mut self.host);
         if let Err((wait, pending)) = intake.run(slot, errand) {
             let connections = &mut intake.0.directory.connections;

@@ -12,6 +12,7 @@ use crate::format::{Fact, Refusal, RoomMessage};
 use crate::handler::{AskedCommand, Credentials, Refresh, Verdict};
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{Answer, AnswerToken, Origin, Query, Requester, ToHome};
+use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 
 /// Questions that may wait above the capacity of one ring.
@@ -77,7 +78,12 @@ impl Shard {
         if !self.host.outboxes.admit_caller(home) {
             return Err(Refused::Busy);
         }
-        Intake(&mut self.host).push_join(slot, room.clone(), Requester::Program(token), None);
+        Intake(&mut self.host).push_join(
+            slot,
+            room.clone(),
+            Requester::Program(token),
+            JoinOptions::default(),
+        );
         Ok(())
     }
 

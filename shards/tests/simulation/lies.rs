@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use corecast_shards::{
-    ConnId, Disconnect, Encoding, FromHome, LeaveRequest, Requester, RoomName, SendEnd, ShardId,
-    ToHome,
+    ConnId, Disconnect, Encoding, FromHome, JoinOptions, LeaveRequest, Requester, RoomName,
+    SendEnd, ShardId, ToHome,
 };
 
 use crate::wire;
@@ -129,10 +129,18 @@ impl World {
         let home = self.shards[to].home(&self.names[0]).index();
         if home == to && self.lying.now(Lie::OneMemberTooMany) {
             let conn = ConnId { shard: ShardId::new(from as u16), slot: 1 << 20, generation: 7 };
-            let (requester, since, room) = (Requester::Client(None), None, self.names[0].clone());
+            let (requester, room) = (Requester::Client(None), self.names[0].clone());
+            let options = JoinOptions::default();
             let encoding = Encoding::WebSocket;
-            let join =
-                ToHome::Join { room, conn, encoding, change_id: 1, requester, since, again: false };
+            let join = ToHome::Join {
+                room,
+                conn,
+                encoding,
+                change_id: 1,
+                requester,
+                options,
+                again: false,
+            };
             trace!(self, "LIE: {join:.100?}");
             self.mesh.requests[from][to].queue.push_back(join);
         }
@@ -423,7 +431,7 @@ fn double_request(request: &ToHome) -> Option<ToHome> {
                 encoding: *encoding,
                 change_id: *change_id,
                 requester: requester.clone(),
-                since: None,
+                options: JoinOptions::default(),
                 again: false,
             })
         }

@@ -2,7 +2,8 @@
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, Message, Verdict,
+    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, Message, Position,
+    Start, Verdict,
 };
 
 use crate::client::{HangUp, Mark};
@@ -207,7 +208,10 @@ impl World {
         let name = &self.written[room];
         let json = format!(r#"{{"event":"cast:join","room":{name}{data}{id_json}}}"#);
         self.speak(client, &json);
-        let kind = AskedKind::Join(since.clone().map(|(epoch, offset)| (epoch.into(), offset)));
+        let start = since.clone().map_or(Start::Live, |(epoch, offset)| {
+            Start::Since(Position { epoch: epoch.into(), offset })
+        });
+        let kind = AskedKind::Join(start.into());
         let asked = AskedCommand {
             kind,
             room: Some(self.names[room].clone()),

@@ -1,5 +1,6 @@
 //! What one client sees, and whether it may.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -405,6 +406,13 @@ impl View {
         if let Some((since_epoch, since_offset)) = since {
             let present = *since_epoch == *epoch && since_offset == offset;
             assert_eq!(recovered, Some(if present { "true" } else { "false" }));
+            let reason = match (*since_epoch == *epoch, since_offset.cmp(&offset)) {
+                (false, _) => Some(r#""epoch""#),
+                (true, Ordering::Less) => Some(r#""off""#),
+                (true, Ordering::Equal) => None,
+                (true, Ordering::Greater) => Some(r#""future""#),
+            };
+            assert_eq!(member(data, "reason"), reason, "the reason is the first that holds");
             court.count.add_if(present, Happened::JoinRecovered);
             court.count.add_if(!present, Happened::JoinNotRecovered);
         }

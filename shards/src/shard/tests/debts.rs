@@ -23,7 +23,7 @@ fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
     say(shard, conn, &format!(r#"{{"event":"cast:join","room":"{room}"}}"#));
     let Some(ToHome::Join { change_id, .. }) = shard.next_to_home(home) else { panic!("a join") };
     let epoch = crate::epoch::Epoch::new(0, home, 1);
-    let joined = Joined { epoch, offset: 0, members: 1, recovered: None };
+    let joined = Joined { epoch, offset: 0, members: 1, recovery: None };
     let requester = Requester::Client(None);
     shard.on_from_home(FromHome::Joined { room: room.clone(), conn, change_id, requester, joined });
     send(shard, None);
