@@ -33,6 +33,16 @@ impl Frames {
         frames.fold((0, 0), |(sum, most), frame| (sum + frame.len(), most.max(frame.len())))
     }
 
+    /// Bytes of the frames of these encodings, of which one that several share counts once.
+    pub(crate) fn distinct_bytes(&self, wanted: Encodings) -> usize {
+        let mut seen: [Option<&Arc<[u8]>>; Encoding::COUNT] = Default::default();
+        for (place, frame) in wanted.iter().filter_map(|encoding| self.get(encoding)).enumerate() {
+            let is_new = seen.iter().flatten().all(|other| !Arc::ptr_eq(other, frame));
+            seen[place] = Some(frame).filter(|_| is_new);
+        }
+        seen.iter().flatten().map(|frame| frame.len()).sum()
+    }
+
     /// Bytes of all of them.
     pub(crate) fn len(&self) -> usize {
         self.0.iter().flatten().map(|frame| frame.len()).sum()
@@ -50,6 +60,13 @@ impl Frames {
     #[cfg(test)]
     pub(crate) fn and(mut self, encoding: Encoding, bytes: &[u8]) -> Frames {
         self.0[encoding.index()] = Some(Arc::from(bytes));
+        self
+    }
+
+    /// Adds the frame of one encoding for another one, too.
+    #[cfg(test)]
+    pub(crate) fn and_shared(mut self, encoding: Encoding, of: Encoding) -> Frames {
+        self.0[encoding.index()] = self.0[of.index()].clone();
         self
     }
 }

@@ -206,8 +206,9 @@ limits! {
         bounds: 4 << 10 => usize::MAX,
         what: "Size of one room's log on one shard",
         beyond: "`--slow`, for members whose socket refuses bytes",
-        more: "It keeps 4 messages of any size. In event streams a line break of a message takes 7 \
-               bytes. Publishers that are faster than the members pause from half of it on.",
+        more: "It keeps 4 messages of any size. Of each message the largest form that members get \
+               counts: plain, compressed, or an event. In event streams a line break of a message \
+               takes 7 bytes. Publishers that are faster than the members pause from half of it on.",
     }
     memory_bytes: Bytes {
         flag: "memory-limit",

@@ -40,7 +40,9 @@ impl Log {
         assert_eq!(next, self.next, "the segments end where the log ends");
         let bytes: usize = self.segments.iter().map(|segment| segment.bytes()).sum();
         assert_eq!(self.bytes, bytes, "the bytes are the sum of the frames");
-        assert!(bytes as u64 <= self.appended_bytes, "what is kept was appended");
+        let largest: usize = self.segments.iter().map(|segment| segment.count_largest()).sum();
+        assert_eq!(self.largest_bytes, largest, "the limit holds for the largest frames");
+        assert!(largest as u64 <= self.appended_bytes, "what is kept was appended");
         self.check_pins(pinned);
     }
 

@@ -39,6 +39,14 @@ impl Chunk {
         }
     }
 
+    /// Whether both refer to one frame.
+    pub(super) fn is_shared_with(&self, other: &Chunk) -> bool {
+        match (self, other) {
+            (Chunk::Shared(one), Chunk::Shared(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Whether a frame of this many bytes fits without moving the others.
     pub(super) fn fits(&self, frame_len: usize) -> bool {
         match self {

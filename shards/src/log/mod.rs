@@ -34,13 +34,18 @@ use segment::Segment;
 /// knows in O(1) what no member needs any more. Members that merely wait for the running pass are
 /// not pinned: none of their cursors is below the *low-water mark*.
 ///
-/// Invariant: segments are in order of position, `first() <= next()`, and `bytes` is the sum of the
-/// frames kept. An empty log owns no chunk.
+/// The limit of a log holds for the largest frame of each message, and not for all of its frames:
+/// so a member has its place for as many messages, whatever encodings the others have.
+///
+/// Invariant: segments are in order of position, `first() <= next()`, `bytes` is the sum of the
+/// frames kept, and `largest_bytes` that of the largest of each message. An empty log owns no
+/// chunk.
 #[derive(Debug)]
 pub(crate) struct Log {
     segments: VecDeque<Segment>,
     next: u64,
     bytes: usize,
+    largest_bytes: usize,
     /// Bytes of each chunk but the first.
     chunk_bytes: usize,
     /// Its index in the shard's totals.
@@ -84,6 +89,7 @@ impl Log {
             segments: VecDeque::new(),
             next,
             bytes: 0,
+            largest_bytes: 0,
             chunk_bytes,
             total_index: 0,
             appended_bytes: 0,
@@ -107,7 +113,7 @@ impl Log {
         self.next
     }
 
-    /// Bytes of the messages kept, in all encodings.
+    /// Bytes of the messages kept, in all encodings; a frame that several share counts once.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -117,7 +123,8 @@ impl Log {
         self.segments.front().map_or(self.next, |segment| segment.end())
     }
 
-    /// Bytes ever appended; the difference of two readings is what came in between.
+    /// Bytes ever appended, of each message those of its largest frame; the difference of two
+    /// readings is what came in between.
     pub(crate) fn appended_bytes(&self) -> u64 {
         self.appended_bytes
     }
@@ -147,15 +154,17 @@ impl Log {
             self.change_list(&mut pool.lists, |segments| segments.push_back(segment));
         }
         let (bytes, largest) = frames.sizes(needed);
-        self.bytes += bytes;
+        let is_large = largest > pool.tuning.copy_bytes;
+        self.bytes += if is_large { frames.distinct_bytes(needed) } else { bytes };
+        self.largest_bytes += largest;
         pool.totals.set(self.total_index, self.bytes);
-        self.appended_bytes += bytes as u64;
+        self.appended_bytes += largest as u64;
         self.next += 1;
         let tail = std::mem::take(&mut self.tail);
         let last = self.segments.back_mut().expect("a message was just appended");
         last.pins.slow += tail.slow;
         last.pins.held += tail.held;
-        if largest > pool.tuning.copy_bytes { 0 } else { bytes }
+        if is_large { 0 } else { bytes }
     }
 
     /// A member that a pass leaves behind has this cursor.
@@ -206,7 +215,7 @@ impl Log {
     /// Drops the oldest segments while the log is over its limit. Kept are segments in which a member
     /// is held, those that reach above the low-water mark, and those that are being sent.
     pub(crate) fn trim(&mut self, bytes_max: usize, low_water: u64, pool: &mut ChunkPool) {
-        while self.bytes > bytes_max
+        while self.largest_bytes > bytes_max
             && let Some(front) = self.segments.front()
         {
             let kept = self.next - front.end();
@@ -220,6 +229,7 @@ impl Log {
     fn drop_front(&mut self, pool: &mut ChunkPool) {
         let front = self.segments.pop_front().expect("the caller looked at it");
         self.bytes -= front.bytes();
+        self.largest_bytes -= front.largest_bytes;
         pool.totals.set(self.total_index, self.bytes);
         front.recycle(pool);
         if self.segments.is_empty() {
@@ -548,5 +558,50 @@ mod tests {
         let (plain, _) = mixed(100, |_| (true, false));
         assert!(log.segments.len() <= plain.segments.len() + 1, "{}", log.segments.len());
         assert_eq!(log.bytes(), plain.bytes() + 20 * 200, "bytes of all encodings count");
+    }
+
+    /// A message of so many bytes, in one encoding, in two, and in three: the second has the same
+    /// frame, and the third a frame of its own that is smaller.
+    fn in_more_and_more(bytes: usize) -> [(Frames, Encodings); 3] {
+        use Encoding::{Deflate9, Deflate15};
+        let frames = Frames::one(WS, &vec![b'x'; bytes])
+            .and_shared(Deflate15, WS)
+            .and(Deflate9, &vec![b'y'; bytes / 3]);
+        let encodings = [&[WS][..], &[WS, Deflate15], &[WS, Deflate15, Deflate9]];
+        encodings.map(|encodings| (frames.clone(), Encodings::of(encodings.iter().copied())))
+    }
+
+    #[test]
+    fn a_log_keeps_the_same_messages_in_however_many_encodings() {
+        for bytes in [100, 3_000, COPY_BYTES_MAX, COPY_BYTES_MAX + 1, 70_000] {
+            let kept = in_more_and_more(bytes).map(|(frames, needed)| {
+                let (mut log, mut pool) = log(0, 0);
+                log.pin(1, Pin::Slow);
+                let (limit, before) = (1 << 20, log.appended_bytes());
+                for number in 2..=2 + (3 << 20) / bytes as u64 {
+                    log.append(&frames, needed, &mut pool);
+                    log.trim(limit, number, &mut pool);
+                }
+                (log.first(), log.next(), log.appended_bytes() - before)
+            });
+            assert!(kept[0].0 > 1 && kept[0].0 < kept[0].1, "{kept:?}");
+            assert!(kept.iter().all(|one| *one == kept[0]), "{bytes} bytes: {kept:?}");
+        }
+    }
+
+    #[test]
+    fn what_encodings_share_is_held_once() {
+        let large = COPY_BYTES_MAX + 3;
+        let rows = [(large, [large, large, large + large / 3]), (300, [300, 600, 700])];
+        for (bytes, expected) in rows {
+            for ((frames, needed), each) in in_more_and_more(bytes).into_iter().zip(expected) {
+                let (mut log, mut pool) = log(0, 0);
+                (0..10).for_each(|_| _ = log.append(&frames, needed, &mut pool));
+                assert_eq!((log.bytes(), pool.totals.total()), (10 * each, 10 * each as u64));
+                log.check(std::iter::empty());
+                log.free(11, &mut pool);
+                assert_eq!((log.bytes(), pool.totals.total()), (0, 0));
+            }
+        }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Segment {
     chunk: Chunk,
     /// The chunks of further encodings; hardly any room has one.
     others: HeldVec<(Encoding, Chunk)>,
+    /// The sum of its messages' largest frames.
+    pub(super) largest_bytes: usize,
     pub(super) pins: Pins,
 }
 
@@ -36,7 +38,8 @@ impl Segment {
         fit: Fit,
         pool: &mut ChunkPool,
     ) -> Segment {
-        let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
+        let largest_bytes = frames.sizes(needed).1;
+        let is_large = largest_bytes > pool.tuning.copy_bytes;
         let chunk = |encoding, pool: &mut ChunkPool| {
             let frame = frames.get(encoding).expect(ENCODED);
             match is_large {
@@ -51,7 +54,8 @@ impl Segment {
             let other = (encoding, chunk(encoding, pool));
             others.push(&mut pool.lists, other);
         }
-        Segment { first, encoding, chunk: first_chunk, others, pins: Pins::default() }
+        let pins = Pins::default();
+        Segment { first, encoding, chunk: first_chunk, others, largest_bytes, pins }
     }
 
     /// Appends a message if it fits without moving the others.
@@ -64,9 +68,12 @@ impl Segment {
     ) -> bool {
         if self.others.is_empty() && needed == Encodings::of([self.encoding]) {
             let frame = frames.get(self.encoding).expect(ENCODED);
-            return self.chunk.append(frame, &mut pool.chunks);
+            let fits = self.chunk.append(frame, &mut pool.chunks);
+            self.largest_bytes += if fits { frame.len() } else { 0 };
+            return fits;
         }
-        let is_large = frames.sizes(needed).1 > pool.tuning.copy_bytes;
+        let largest_bytes = frames.sizes(needed).1;
+        let is_large = largest_bytes > pool.tuning.copy_bytes;
         let fits = |(encoding, chunk): (Encoding, &Chunk)| {
             let frame = frames.get(encoding).filter(|_| needed.contains(encoding));
             chunk.fits(frame.map_or(0, |frame| frame.len()))
@@ -85,6 +92,7 @@ impl Segment {
             let other = (encoding, pool.packed(frame, messages, fit));
             self.others.push(&mut pool.lists, other);
         }
+        self.largest_bytes += largest_bytes;
         true
     }
 
@@ -101,8 +109,13 @@ impl Segment {
         &other.expect(IN_USE).1
     }
 
+    /// Bytes of its frames, of which one that several encodings share counts once.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks().map(|(_, chunk)| chunk.bytes().len()).sum()
+        let is_new = |(place, (_, chunk)): &(usize, (Encoding, &Chunk))| {
+            self.chunks().take(*place).all(|(_, other)| !chunk.is_shared_with(other))
+        };
+        let distinct = self.chunks().enumerate().filter(is_new);
+        distinct.map(|(_, (_, chunk))| chunk.bytes().len()).sum()
     }
 
     pub(super) fn recycle(mut self, pool: &mut ChunkPool) {
@@ -118,6 +131,18 @@ impl Segment {
     pub(super) fn heap_bytes(&self) -> (usize, usize) {
         let chunks = self.chunks().map(|(_, chunk)| chunk.heap_bytes()).sum();
         (chunks, self.others.heap_bytes())
+    }
+
+    /// The sum of its messages' largest frames, counted.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn count_largest(&self) -> usize {
+        let largest = |message: usize| {
+            let frames = self.chunks().map(|(_, chunk)| chunk.slice(message..message + 1).len());
+            frames.max().expect("a segment has a chunk")
+        };
+        let counted = (0..self.messages()).map(largest).sum();
+        assert_eq!(self.largest_bytes, counted, "a segment knows its largest frames");
+        counted
     }
 
     fn messages(&self) -> usize {

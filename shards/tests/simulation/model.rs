@@ -110,12 +110,12 @@ impl Model {
         number
     }
 
-    /// Bytes of the frames of this message at most: of one, or of one for each window too, and an event,
-    /// whose data may be in base64 or in several lines.
+    /// Bytes of the largest frame of this message at most: a WebSocket's, or an event, whose data may
+    /// be in base64 or in several lines. That is what the limit of a log counts, in however many
+    /// encodings it is.
     pub(crate) fn frame_bytes(&self, number: usize) -> usize {
         let data = self.sayings[number].data.len();
-        let frames = if self.has_deflate { 3 } else { 1 };
-        frames * (data + 128) + if self.has_streams { data * 4 / 3 + 256 } else { 0 }
+        if self.has_streams { data * 4 / 3 + 256 } else { data + 128 }
     }
 
     /// The newest offset that a client saw in each life of a room.

@@ -5,7 +5,7 @@ use crate::deflate::{Codecs, Deflater, Inflater, NotInflated, Window};
 use crate::disconnect::Disconnect::{BadDeflate, BadUtf8, Protocol, Rate, TooBig};
 use crate::format::Format;
 use crate::mesh::{Capacity, FromHome, ToHome};
-use crate::policy::RoomPolicy;
+use crate::policy::{RoomPolicy, SlowPolicy};
 
 /// A run of equal bytes becomes two, behind the bits of the window.
 #[derive(Debug)]
@@ -264,6 +264,34 @@ fn a_short_write_ends_within_a_compressed_frame() {
     assert_eq!(crate::wire::server_frame_len(&got[first..]), Some(got.len() - first));
     assert_eq!((got[0], got[first]), (0xc1, 0xc1));
     assert!(other > 2_000, "{other}");
+}
+
+/// As many messages wait for a slow member as when the others have agreed to nothing.
+#[test]
+fn members_of_other_encodings_take_no_place_from_a_slow_one() {
+    for others in [&[][..], &[Window::Full], &[Window::Full, Window::Small]] {
+        let mut shard = shard_with(|config| {
+            config.slow = SlowPolicy::Skip;
+            config.limits.room_log_bytes = 1 << 20;
+        });
+        let slow = open(&mut shard, None);
+        others.iter().for_each(|window| _ = open(&mut shard, Some(*window)));
+        send(&mut shard, None);
+        for _ in 0..12 {
+            publish_data(&mut shard, &room(), &padded(70_000));
+            shard.begin_quantum();
+            while let Some(conn) = shard.next_room_send() {
+                let mut bytes = 0;
+                shard.for_each_iovec(conn, |iovec| bytes += iovec.len());
+                let end = if conn == slow { SendEnd::Blocked } else { SendEnd::Taken(bytes) };
+                shard.end_send(conn, end);
+            }
+        }
+        shard.on_writable(slow);
+        let sent = send(&mut shard, None);
+        let got = (sent.matches(r#""event":"m""#).count(), shard.counters().gaps);
+        assert_eq!(got, (12, 0), "beside {others:?}");
+    }
 }
 
 fn receive_deflated(shard: &mut Shard, conn: ConnId, opcode: Opcode, payload: &[u8]) {
