@@ -20,11 +20,20 @@ pub(crate) struct Inbound {
     pub(crate) decoder: Decoder,
     /// The message that waits.
     pub(crate) pending: Option<Pending>,
-    /// When the message began whose end has not arrived.
-    pub(crate) begun: Option<Time>,
+    /// How long the message is under way whose end has not arrived.
+    begun: Option<Begun>,
     bytes: Vec<u8>,
     /// How many of the bytes are decoded.
     used: usize,
+}
+
+/// How long a message is under way. Only time in which its client is read counts.
+#[derive(Clone, Copy, Debug)]
+enum Begun {
+    /// The client is read, as if it had been ever since then.
+    Since(Time),
+    /// The client is not read now, and was for so many nanoseconds.
+    For(u64),
 }
 
 /// A message that must wait, in the form in which the least is left to do.
@@ -154,6 +163,31 @@ impl Inbound {
     /// Whether nothing waits in it.
     pub(crate) fn is_idle(&self) -> bool {
         self.pending.is_none() && self.bytes.is_empty() && self.decoder.is_idle()
+    }
+
+    /// When the message began whose end has not arrived; while its client is not read, when it would
+    /// have begun if that ended now.
+    pub(crate) fn begun(&self, now: Time) -> Option<Time> {
+        self.begun.map(|begun| match begun {
+            Begun::Since(at) => at,
+            Begun::For(nanos) => Time::from_nanos(now.as_nanos().saturating_sub(nanos)),
+        })
+    }
+
+    /// A message has begun, or none is under way any more.
+    pub(crate) fn set_begun(&mut self, at: Option<Time>) {
+        self.begun = at.map(Begun::Since);
+    }
+
+    /// From now on its client is not read, and cannot end its message.
+    pub(crate) fn stop_clock(&mut self, now: Time) {
+        let under_way = |at: Time| now.as_nanos().saturating_sub(at.as_nanos());
+        self.begun = self.begun(now).map(|at| Begun::For(under_way(at)));
+    }
+
+    /// Its client is read again.
+    pub(crate) fn go_on(&mut self, now: Time) {
+        self.set_begun(self.begun(now));
     }
 
     /// Bytes that wait to be decoded.

@@ -76,7 +76,7 @@ impl Intake<'_> {
         }
         self.0.directory.set_wait(slot, None);
         if let Some(mut inbound) = self.take_inbound(slot) {
-            inbound.begun = inbound.begun.map(|_| self.0.now);
+            inbound.go_on(self.0.now);
             self.work_off(slot, &mut inbound);
             self.put_back(slot, inbound);
         }
@@ -95,7 +95,7 @@ impl Intake<'_> {
             && let Err((wait, pending)) = self.handle_pending(slot, pending)
         {
             inbound.pending = Some(pending);
-            return self.begin_wait(slot, wait);
+            return self.stop(slot, inbound, wait);
         }
         self.0.decided.remove(&slot);
         if !self.0.reading {
@@ -153,7 +153,7 @@ impl Intake<'_> {
             if is_compressed && !bytes.is_empty() && !self.may_inflate() {
                 // Only the time from now on is one in which it is not heard.
                 self.0.rates.count_input(slot.number(), 0, 0, self.0.now);
-                self.begin_wait(slot, Wait::Turn);
+                self.stop(slot, inbound, Wait::Turn);
                 break;
             }
             let inflation = &mut self.0.inflation;
@@ -184,11 +184,11 @@ impl Intake<'_> {
             };
             bytes = &mut bytes[used..];
             if inbound.decoder.is_idle() {
-                inbound.begun = None;
+                inbound.set_begun(None);
             }
             if let Err((wait, pending)) = processed {
                 inbound.pending = Some(pending);
-                self.begin_wait(slot, wait);
+                self.stop(slot, inbound, wait);
             }
         }
         len - bytes.len()
@@ -283,10 +283,10 @@ impl Intake<'_> {
     /// A message whose end has not arrived has a time in which it must.
     fn watch_message(&mut self, slot: Slot, inbound: &mut Inbound) {
         let timeout = self.0.config.limits.message_timeout;
-        if inbound.decoder.is_idle() || inbound.begun.is_some() {
+        if inbound.decoder.is_idle() || inbound.begun(self.0.now).is_some() {
             return;
         }
-        inbound.begun = Some(self.0.now);
+        inbound.set_begun(Some(self.0.now));
         if !self.0.directory[slot].message_timer && !timeout.is_zero() {
             self.0.directory[slot].message_timer = true;
             self.0.timers.set(self.0.now + timeout, Timer::Message, self.0.directory.id(slot));
@@ -300,14 +300,22 @@ impl Intake<'_> {
         }
     }
 
-    fn put_back(&mut self, slot: Slot, inbound: Box<Inbound>) {
+    fn put_back(&mut self, slot: Slot, mut inbound: Box<Inbound>) {
         if inbound.is_idle() {
+            inbound.set_begun(None);
             self.0.spare_inbound = Some(inbound);
         } else if self.0.directory[slot].is_open() {
             self.0.directory.connections.change_inbound(slot, |kept| *kept = Some(inbound));
         }
     }
 
+    /// The connection is not read until this wait is over.
+    fn stop(&mut self, slot: Slot, inbound: &mut Inbound, wait: Wait) {
+        inbound.stop_clock(self.0.now);
+        self.begin_wait(slot, wait);
+    }
+
+    /// The next message of a connection without one that has begun waits.
     pub(super) fn begin_wait(&mut self, slot: Slot, wait: Wait) {
         let id = self.0.directory.id(slot);
         match &wait {

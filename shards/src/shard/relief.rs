@@ -221,7 +221,7 @@ impl Relief<'_> {
     /// whether it does so.
     fn strike(&mut self, slot: Slot) -> bool {
         let connection = &self.0.directory[slot];
-        let begun = connection.inbound.as_ref().and_then(|inbound| inbound.begun);
+        let begun = connection.inbound.as_ref().and_then(|inbound| inbound.begun(self.0.now));
         // Before the third step there is time to see whether anything more comes in its turn.
         let gets_on = !self.0.pressure.is_short(MemoryStage::Striking)
             && !self.is_over(connection.last_received);

@@ -96,23 +96,20 @@ impl Host {
         self.timers.set(self.now + interval, Timer::Ping, id);
     }
 
-    /// A client that is not read cannot end its message: its time does not run meanwhile.
+    /// A client that is not read cannot end its message: its time does not run meanwhile, and no more
+    /// in a drain.
     fn on_message_timer(&mut self, slot: Slot, id: ConnId) {
         let timeout = self.config.limits.message_timeout;
         let connection = &mut self.directory[slot];
         connection.message_timer = false;
-        let is_read = connection.wait().is_none() && self.reading;
-        let now = self.now;
-        let begun = self.directory.connections.change_inbound(slot, |inbound| {
-            let begun = inbound.as_mut()?.begun.as_mut()?;
-            if !is_read {
-                *begun = now;
-            }
-            Some(*begun)
-        });
+        if !self.reading {
+            return;
+        }
+        let waits = connection.wait().is_some();
+        let begun = connection.inbound.as_ref().and_then(|inbound| inbound.begun(self.now));
         let Some(begun) = begun else { return };
         let due = begun + timeout;
-        if self.events_until >= due {
+        if self.events_until >= due && !waits {
             return self.schedule_close(slot, Disconnect::Idle);
         }
         self.directory[slot].message_timer = true;

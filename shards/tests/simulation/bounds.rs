@@ -23,7 +23,10 @@ impl World {
             if self.clients[client].shard == shard {
                 match self.clients[client].view.stream {
                     Some(_) => self.check_stream_idle(client, now),
-                    None => self.check_idle(client, now),
+                    None => {
+                        self.check_idle(client, now);
+                        self.check_unfinished(client, now);
+                    }
                 }
                 self.check_slow(client, now);
                 self.check_cut(client, now);
@@ -63,6 +66,34 @@ impl World {
             if player.shard == shard && !self.shards[shard].wants_read(player.conn) {
                 (player.silent_since, player.pinged_by) = (self.time_at[shard], None);
             }
+        }
+    }
+
+    /// A client that is not read cannot end its message: this time, which its shard hears of next, is not
+    /// one in which it must.
+    pub(crate) fn pass_time_of_messages(&mut self, shard: usize) {
+        let passed = self.now.since(self.time_at[shard]);
+        for client in &self.open {
+            let player = &mut self.clients[*client];
+            let engine = &self.shards[shard];
+            let waits = player.shard == shard && !engine.wants_read(player.conn);
+            if waits && engine.close_reason(player.conn).is_none() {
+                player.unread_for += passed;
+            }
+        }
+    }
+
+    /// A client that does not end its message is closed.
+    fn check_unfinished(&self, client: usize, now: Time) {
+        let timeout = self.setup.config.limits.message_timeout;
+        let player = &self.clients[client];
+        let engine = &self.shards[player.shard];
+        // Whether time passes for one that is not read depends on why it is not.
+        let is_read = engine.wants_read(player.conn) && engine.close_reason(player.conn).is_none();
+        let counts = is_read && player.parted.is_none() && !timeout.is_zero();
+        if let Some(begun) = player.begun.filter(|_| counts) {
+            let due = begun + player.unread_for + timeout + SLACK;
+            assert!(now < due, "client {client} has not ended its message since {begun:?}");
         }
     }
 
@@ -227,7 +258,10 @@ impl World {
         let now = self.time_at[player.shard];
         let silence = limits.ping_interval + limits.ping_timeout;
         let silent = now.since(player.heard) >= silence && !limits.ping_interval.is_zero();
-        let lasts = |begun| now.since(begun) >= limits.message_timeout;
+        // While memory is short, time passes also for some that are not read.
+        let calm = limits.memory_bytes == usize::MAX;
+        let unread_for = if calm { player.unread_for } else { Duration::ZERO };
+        let lasts = |begun| now.since(begun + unread_for) >= limits.message_timeout;
         let unfinished = player.begun.is_some_and(lasts) && !limits.message_timeout.is_zero();
         assert!(silent || unfinished, "client {client} was heard");
         if silent { Happened::EndedIdle } else { Happened::EndedMidMessage }

@@ -58,6 +58,8 @@ pub(crate) struct Client {
     /// in.
     ends: VecDeque<usize>,
     pub(crate) begun: Option<Time>,
+    /// How long of the time since then it was not read.
+    pub(crate) unread_for: Duration,
     /// Its shard did not want to read, and has not said that it wants to again.
     pub(crate) paused: bool,
     pub(crate) hung_up: Option<HangUp>,
@@ -162,6 +164,7 @@ impl Client {
             in_fragments: false,
             ends: VecDeque::from([0]),
             begun: None,
+            unread_for: Duration::ZERO,
             paused: false,
             hung_up: None,
             hang_up_told: false,
@@ -314,7 +317,7 @@ impl Client {
             (whole, self.begun) = (end == self.handed, None);
         }
         if !whole && self.begun.is_none() {
-            self.begun = Some(now);
+            (self.begun, self.unread_for) = (Some(now), Duration::ZERO);
         }
     }
 

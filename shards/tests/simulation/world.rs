@@ -248,6 +248,7 @@ impl World {
     pub(crate) fn tell_time(&mut self, shard: usize) {
         self.note_ends(shard);
         self.pass_time_of_rates(shard);
+        self.pass_time_of_messages(shard);
         self.time_at[shard] = self.now;
         self.note_unread(shard);
         self.tell_memory(shard);

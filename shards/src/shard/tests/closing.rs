@@ -284,6 +284,29 @@ fn a_message_may_take_for_ever_where_the_limit_is_zero() {
     assert!(close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Lost)));
 }
 
+/// What is left of a message that breaks a rule is not lent to the next connection.
+#[test]
+fn a_message_has_its_time_from_its_own_begin() {
+    let mut shard = shard();
+    let limits = &mut shard.host.config.limits;
+    (limits.ping_interval, limits.message_timeout) = (Duration::ZERO, Duration::from_secs(30));
+    let conns = [(); 2].map(|()| shard.open(Opening::default()));
+    send(&mut shard, None);
+    let mut frame = Vec::new();
+    push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], &[0xff]);
+    let (header, payload) = frame.split_at_mut(6);
+    shard.receive(conns[0], header);
+    at(&mut shard, 20_000);
+    shard.receive(conns[0], payload);
+    assert_eq!(close_steps(&mut shard), [CloseStep::LeftRooms(conns[0], Disconnect::BadUtf8)]);
+    shard.receive(conns[1], &mut [0x81]);
+    at(&mut shard, 49_900);
+    let ends = CloseStep::LeftRooms(conns[1], Idle);
+    assert!(!close_steps(&mut shard).contains(&ends));
+    at(&mut shard, 50_100);
+    assert!(close_steps(&mut shard).contains(&ends));
+}
+
 /// The times in milliseconds at which a client is pinged that answers for so long, and its end.
 fn pings_of(interval: u64, timeout: u64, answers_until: u64) -> (Vec<u64>, Option<u64>) {
     let mut shard = shard();

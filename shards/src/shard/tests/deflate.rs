@@ -488,6 +488,55 @@ fn a_client_waits_for_one_message_of_each_before_it() {
     shard.check();
 }
 
+/// A text frame whose compressed payload says that it has so many bytes, and its first one.
+fn begin_deflated(shard: &mut Shard, conn: ConnId, len: usize) {
+    let mut frame = Vec::new();
+    push_client_frame(&mut frame, Opcode::Text, true, [1, 2, 3, 4], &vec![b'x'; len]);
+    frame[0] |= 0x40;
+    frame.truncate(frame.len() - len + 1);
+    shard.receive(conn, &mut frame);
+}
+
+/// What is inflated for others gives a client no more time to end its message than it took.
+#[test]
+fn the_time_of_a_message_stands_still_while_it_waits_for_a_turn() {
+    let mut shard = shard_with(|config| {
+        config.tuning.inflated_bytes = 1;
+        config.limits.ping_interval = Duration::ZERO;
+        config.limits.message_timeout = Duration::from_secs(30);
+    });
+    let (conn, other) =
+        (open(&mut shard, Some(Window::Full)), open(&mut shard, Some(Window::Full)));
+    let at = |shard: &mut Shard, millis: u64| shard.on_time(Time::from_nanos(millis * 1_000_000));
+    send(&mut shard, None);
+    begin_deflated(&mut shard, conn, 100);
+    let payload = deflated(Window::Full, br#"{"event":"cast:ping"}"#);
+    let wait = |shard: &mut Shard| {
+        receive_deflated(shard, other, Opcode::Text, &payload);
+        shard.receive(conn, &mut [b'x']);
+        assert!(!shard.wants_read(conn));
+    };
+    // It waits for every other second of 20, and then for 100.
+    for second in (0..20).step_by(2) {
+        at(&mut shard, 1_000 * second);
+        shard.begin_quantum();
+        wait(&mut shard);
+        at(&mut shard, 1_000 * second + 1_000);
+        shard.begin_quantum();
+        assert!(shard.wants_read(conn));
+    }
+    at(&mut shard, 20_000);
+    wait(&mut shard);
+    at(&mut shard, 120_000);
+    assert_eq!(close_steps(&mut shard), [], "it could not be heard");
+    shard.begin_quantum();
+    assert!(shard.wants_read(conn));
+    at(&mut shard, 139_900);
+    assert_eq!(close_steps(&mut shard), []);
+    at(&mut shard, 140_100);
+    assert_eq!(close_steps(&mut shard), [CloseStep::LeftRooms(conn, Disconnect::Idle)]);
+}
+
 /// A connection that ends while it waits for a turn leaves nothing behind.
 #[test]
 fn a_connection_that_waits_for_a_turn_may_end() {
