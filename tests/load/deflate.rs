@@ -1,7 +1,7 @@
 //! Our server and those of two other libraries compress, and every message is checked as it was before
 //! that; one that does not compress as it has to is refused with advice.
 
-use super::support::{Foreign, Server, load};
+use super::support::{Foreign, Server, check_all_delivered, load};
 use serde_json::{Value, json};
 
 const ROOMS: [&str; 9] = [
@@ -15,15 +15,6 @@ const ROOMS: [&str; 9] = [
     "--ready=OK",
     "--publish=PUB {room} {payload}",
 ];
-
-fn check_all_delivered(json: &Value) {
-    for count in ["lost", "repeated", "disordered", "damaged", "unsent"] {
-        assert_eq!(json["messages"][count], 0, "{count} in {json}");
-    }
-    assert_eq!(json["messages"]["delivered"], json["messages"]["expected"]);
-    assert!(json["messages"]["delivered"].as_u64().unwrap() > 0, "{json}");
-    assert_eq!((&json["connections"]["failed"], &json["errors"]), (&0.into(), &json!({})));
-}
 
 /// Messages of a server of another library are whole and in order once inflated, and what was saved
 /// is what is missing on the wire.

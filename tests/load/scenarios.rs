@@ -1,21 +1,7 @@
 //! Each scenario, in a small size, against our own server: nothing is lost, repeated or disordered.
 
-use super::support::{Server, load};
+use super::support::{Server, check_all_delivered, check_clean, load};
 use serde_json::Value;
-
-fn check_clean(json: &Value) {
-    for count in ["lost", "repeated", "disordered", "damaged", "unsent"] {
-        assert_eq!(json["messages"][count], 0, "{count} in {json}");
-    }
-    assert_eq!(json["connections"]["failed"], 0, "{json}");
-}
-
-fn check_all_delivered(json: &Value) {
-    check_clean(json);
-    assert_eq!(json["messages"]["delivered"], json["messages"]["expected"]);
-    assert_eq!(json["errors"], serde_json::json!({}));
-    assert!(json["messages"]["delivered"].as_u64().unwrap() > 0);
-}
 
 #[test]
 fn broadcast_keeps_its_rate() {

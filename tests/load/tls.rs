@@ -1,17 +1,10 @@
 //! `wss://` is measured as exactly as `ws://`, against servers of three libraries; and a certificate
 //! that is not right is refused with advice.
 
-use super::support::{Certificate, Dialect, Fake, Fault, Faults, Foreign, Server, load};
+use super::support::{
+    Certificate, Dialect, Fake, Fault, Faults, Foreign, Server, check_all_delivered, load,
+};
 use serde_json::{Value, json};
-
-fn check_all_delivered(json: &Value) {
-    for count in ["lost", "repeated", "disordered", "damaged", "unsent"] {
-        assert_eq!(json["messages"][count], 0, "{count} in {json}");
-    }
-    assert_eq!(json["messages"]["delivered"], json["messages"]["expected"]);
-    assert!(json["messages"]["delivered"].as_u64().unwrap() > 0, "{json}");
-    assert_eq!((&json["connections"]["failed"], &json["errors"]), (&0.into(), &json!({})));
-}
 
 #[test]
 fn broadcasts_over_tls_are_checked_and_the_report_says_so() {

@@ -12,6 +12,7 @@ use crate::deflate;
 use crate::faults::Faults;
 use crate::rates::{Kind, Meter, Spoken};
 use crate::rights::{Rights, Ruling};
+use crate::runs;
 use crate::tokens::{Known, Token};
 use crate::view::View;
 
@@ -244,7 +245,7 @@ impl Client {
     /// compressed.
     pub(crate) fn text(&mut self, json: &str, fragments: usize, chance: &mut Chance) -> bool {
         let window = self.view.deflate.filter(|_| chance.happens(0.5));
-        let deflated = window.map(|_| deflate::deflated(Window::Full, json.as_bytes()));
+        let deflated = window.map(|_| runs::deflated(Window::Full, json.as_bytes()));
         let deflated = deflated.filter(|payload| payload.len() <= json.len());
         let (begin, compressed) = (self.out.len(), deflated.is_some());
         let bytes = deflated.as_deref().unwrap_or(json.as_bytes());

@@ -1,72 +1,16 @@
-//! Compression as it is here: a run of equal bytes becomes two bytes. Messages with padding become
-//! smaller by that and others do not, so that what is judged is who gets which frame in which order,
-//! and no compressor.
+//! Which clients are sent what compressed. Compression is that of `runs`, so that what is judged is who
+//! gets which frame in which order, and no compressor.
 
-use corecast_shards::{Codecs, Deflater, Disconnect, Inflater, NotInflated, Window};
+use corecast_shards::{Disconnect, Window};
 
 use crate::chance::Chance;
 use crate::count::Happened;
+use crate::runs::deflated;
 use crate::view::{Court, View};
 use crate::wire::{ServerFrame, member};
 
 /// In the first byte of a frame: its message is compressed.
 pub(crate) const COMPRESSED: u8 = 0x40;
-
-/// What every shard compresses with.
-pub(crate) const CODECS: Codecs =
-    Codecs { deflater: || Box::new(Runs), inflater: || Box::new(Runs) };
-
-#[derive(Debug)]
-struct Runs;
-
-impl Deflater for Runs {
-    fn deflate(&mut self, window: Window, message: &[u8], out: &mut [u8]) -> Option<usize> {
-        let payload = deflated(window, message);
-        out.get_mut(..payload.len())?.copy_from_slice(&payload);
-        Some(payload.len())
-    }
-
-    fn heap_bytes(&self) -> usize {
-        0
-    }
-}
-
-impl Inflater for Runs {
-    fn inflate(
-        &mut self,
-        payload: &[u8],
-        _: usize,
-        most: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), NotInflated> {
-        out.clear();
-        let (_, message) = inflated(payload).ok_or(NotInflated::Corrupt)?;
-        let fits = message.len() <= most;
-        out.extend_from_slice(&message[..message.len().min(most)]);
-        if fits { Ok(()) } else { Err(NotInflated::TooLarge) }
-    }
-
-    fn heap_bytes(&self) -> usize {
-        0
-    }
-}
-
-/// A message in runs, behind the window that it is meant for.
-pub(crate) fn deflated(window: Window, message: &[u8]) -> Vec<u8> {
-    let runs = message.chunk_by(|one, next| one == next).flat_map(|run| run.chunks(255));
-    let mut payload = vec![window.bits()];
-    payload.extend(runs.flat_map(|run| [run.len() as u8, run[0]]));
-    payload
-}
-
-/// The window and the message of a payload, if it is one.
-pub(crate) fn inflated(payload: &[u8]) -> Option<(u8, Vec<u8>)> {
-    let (&bits, runs) = payload.split_first()?;
-    let (runs, []) = runs.as_chunks::<2>() else { return None };
-    let is_known = [Window::Full.bits(), Window::Small.bits()].contains(&bits);
-    let message = runs.iter().flat_map(|[count, byte]| vec![*byte; usize::from(*count)]);
-    is_known.then(|| (bits, message.collect()))
-}
 
 /// The payload of a compressed text for which a client is closed, and why.
 pub(crate) fn sin(kind: usize) -> (Vec<u8>, Disconnect) {

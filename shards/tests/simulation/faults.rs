@@ -5,9 +5,9 @@ use std::time::Duration;
 use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
-use crate::deflate::CODECS;
 use crate::policies::{self, Rule};
 use crate::rates;
+use crate::runs::CODECS;
 use crate::turns::Budgets;
 
 /// Every fault is a probability, of one occasion for it.

@@ -21,7 +21,7 @@
 //!    clients that may lose something.
 //! 8. In some worlds all shards together may have few rooms, or few memberships (`totals`).
 //! 9. In others clients may speak only so fast: a model says exactly what passes (`rates`).
-//! 10. Some clients agree to compression (`deflate`), which is a plain one here.
+//! 10. Some clients agree to compression (`deflate`), which is a plain one here (`runs`).
 //! 11. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
 //! 12. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
@@ -50,6 +50,7 @@ mod program;
 mod quiet;
 mod rates;
 mod rights;
+mod runs;
 mod script;
 mod sends;
 mod stream;
@@ -68,7 +69,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chance::Chance;
-use corecast_shards::SlowPolicy;
+use corecast_shards::{Codecs, Deflater, Inflater, NotInflated, SlowPolicy, Window};
 use count::Count;
 use faults::Setup;
 use lies::{Lie, Lying};

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::deflate::{self, COMPRESSED};
+use crate::deflate::COMPRESSED;
+use crate::runs;
 
 /// One frame of a server.
 pub(crate) struct ServerFrame<'a> {
@@ -46,7 +47,7 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Option<(ServerFrame<'_>, usize)> {
     let (compressed_for, payload) = match is_compressed {
         false => (None, payload.into()),
         true => {
-            let (bits, message) = deflate::inflated(payload).expect("it was compressed");
+            let (bits, message) = runs::inflated(payload).expect("it was compressed");
             (Some(bits), message.into())
         }
     };

@@ -2,12 +2,14 @@
 
 mod certificate;
 mod command;
+mod delivered;
 mod fake;
 mod foreign;
 mod real;
 
 pub(crate) use certificate::{Certificate, Fault};
 pub(crate) use command::{command, load};
+pub(crate) use delivered::{check_all_delivered, check_clean};
 pub(crate) use fake::{Dialect, Fake, Faults};
 pub(crate) use foreign::Foreign;
 pub(crate) use real::Server;

@@ -6,58 +6,10 @@ use crate::disconnect::Disconnect::{BadDeflate, BadUtf8, Protocol, Rate, TooBig}
 use crate::format::Format;
 use crate::mesh::{Capacity, FromHome, ToHome};
 use crate::policy::{RoomPolicy, SlowPolicy};
+use runs::{CODECS, deflated};
 
-/// A run of equal bytes becomes two, behind the bits of the window.
-#[derive(Debug)]
-struct Runs;
-
-impl Deflater for Runs {
-    fn deflate(&mut self, window: Window, message: &[u8], out: &mut [u8]) -> Option<usize> {
-        let payload = deflated(window, message);
-        out.get_mut(..payload.len())?.copy_from_slice(&payload);
-        Some(payload.len())
-    }
-
-    fn heap_bytes(&self) -> usize {
-        5_000
-    }
-}
-
-impl Inflater for Runs {
-    fn inflate(
-        &mut self,
-        payload: &[u8],
-        _: usize,
-        most: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), NotInflated> {
-        out.clear();
-        let runs = payload.get(1..).and_then(|runs| match runs.as_chunks::<2>() {
-            (runs, []) => Some(runs),
-            _ => None,
-        });
-        for [count, byte] in runs.ok_or(NotInflated::Corrupt)? {
-            out.extend(std::iter::repeat_n(*byte, usize::from(*count)));
-            if out.len() > most {
-                return Err(NotInflated::TooLarge);
-            }
-        }
-        Ok(())
-    }
-
-    fn heap_bytes(&self) -> usize {
-        700
-    }
-}
-
-fn deflated(window: Window, message: &[u8]) -> Vec<u8> {
-    let runs = message.chunk_by(|one, next| one == next).flat_map(|run| run.chunks(255));
-    let mut payload = vec![window.bits()];
-    payload.extend(runs.flat_map(|run| [run.len() as u8, run[0]]));
-    payload
-}
-
-const CODECS: Codecs = Codecs { deflater: || Box::new(Runs), inflater: || Box::new(Runs) };
+#[path = "../../../tests/simulation/runs.rs"]
+mod runs;
 
 fn shard_with(change: impl FnOnce(&mut Config)) -> Shard {
     let mut config = Config { shards: 1, codecs: Some(CODECS), ..Config::default() };
