@@ -4,7 +4,7 @@
 use super::support::{
     Certificate, Dialect, Fake, Fault, Faults, Foreign, Server, check_all_delivered, load,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[test]
 fn broadcasts_over_tls_are_checked_and_the_report_says_so() {

@@ -161,7 +161,10 @@ impl Run {
             if received != last {
                 (last, quiet_since) = (received, now);
             }
-            self.progress.show(0, &format!("{outstanding} messages have not arrived yet"));
+            // Of those that some thread has not counted yet there is nothing to say.
+            if (1..u64::MAX).contains(&outstanding) {
+                self.progress.show(0, &format!("{outstanding} messages have not arrived yet"));
+            }
             let is_over = now - quiet_since > patience || now - began > nanos(DRAIN_MAX);
             if outstanding == 0 || is_over {
                 break;

@@ -16,11 +16,14 @@ impl ReceivePath {
         let Some(mut inflater) = self.inflater.take() else { return };
         match inflater.message(payload) {
             Ok(message) => {
-                let compression = &mut self.tally.compression;
-                compression.messages += 1;
-                compression.compressed_bytes += payload.len() as u64;
-                compression.inflated_bytes += message.len() as u64;
+                let received = self.tally.received;
                 self.on_message(member, message, now, notices);
+                if self.tally.received > received {
+                    let compression = &mut self.tally.compression;
+                    compression.messages += 1;
+                    compression.compressed_bytes += payload.len() as u64;
+                    compression.inflated_bytes += message.len() as u64;
+                }
             }
             Err(fault) => notices.push(Notice::Violation(fault)),
         }

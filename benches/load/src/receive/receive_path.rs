@@ -121,8 +121,7 @@ impl ReceivePath {
         let mut frames = Frames::new(bytes).compressed(self.inflater.is_some());
         for frame in frames.by_ref() {
             if (frame.first == TEXT || frame.first == BINARY) && !member.is_fragmented {
-                self.tally.compression.plain_bytes += frame.payload.len() as u64;
-                self.on_message(member, frame.payload, now, notices);
+                self.on_plain(member, frame.payload, now, notices);
                 continue;
             }
             if is_compressed(frame.first) && !member.is_fragmented {
@@ -140,6 +139,21 @@ impl ReceivePath {
             return &[];
         }
         frames.rest
+    }
+
+    #[inline]
+    fn on_plain(
+        &mut self,
+        member: &mut Member,
+        message: &[u8],
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) {
+        let received = self.tally.received;
+        self.on_message(member, message, now, notices);
+        if self.tally.received > received {
+            self.tally.compression.plain_bytes += message.len() as u64;
+        }
     }
 
     #[inline]
@@ -274,10 +288,7 @@ impl ReceivePath {
         let message = std::mem::take(&mut member.fragments);
         match member.is_compressed {
             true => self.on_compressed(member, &message, now, notices),
-            false => {
-                self.tally.compression.plain_bytes += message.len() as u64;
-                self.on_message(member, &message, now, notices);
-            }
+            false => self.on_plain(member, &message, now, notices),
         }
     }
 }

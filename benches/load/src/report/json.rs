@@ -178,7 +178,7 @@ pub struct MessagesReport {
     pub bytes_per_second: f64,
 }
 
-/// Payloads of the frames that members read in the whole run, control frames left out.
+/// Payloads of the frames in which measured messages came: no answers, and nothing of the warm-up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CompressionReport {
     /// Messages that came compressed.

@@ -87,7 +87,26 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     if figures.outcome.balance.lost > 0 {
         remarks.push("messages were lost: the server did not deliver what it took".to_owned());
     }
+    remarks.extend(nothing_compressed(figures));
     remarks
+}
+
+/// Small messages are not worth it to servers, and a run with them measures no compression.
+fn nothing_compressed(figures: &Figures) -> Option<String> {
+    let form = figures.shared.plan.traffic.as_ref()?.form;
+    let report = compression(figures)?;
+    if report.messages > 0 || report.plain_bytes == 0 {
+        return None;
+    }
+    let size = bytes(form.size as f64);
+    let (what, more) = match form.is_json {
+        true => ("JSON", "use a larger --size"),
+        false => ("text", "use --payload json or a larger --size"),
+    };
+    Some(format!(
+        "no message came compressed: payloads are {size} of {what}; {more}, or see which messages the \
+         server compresses (--deflate-min of corecast serve)"
+    ))
 }
 
 pub(crate) fn sections(figures: &Figures) -> Vec<Section> {

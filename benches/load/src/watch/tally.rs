@@ -30,7 +30,7 @@ pub(crate) struct Tally {
     pub(crate) errors: Errors,
 }
 
-/// Payloads of frames, for messages of the warm-up and answers, too.
+/// Payloads of frames in which measured messages came.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CompressionTally {
     /// Messages that came compressed.

@@ -107,6 +107,30 @@ fn compressed_messages_are_judged_as_others_are() {
     assert_eq!(bytes, (before as u64, after as u64));
 }
 
+/// The warm-up, and what answers a hello, are no part of what is reported as delivered.
+#[test]
+fn of_compression_measured_messages_count_alone() {
+    let mut bench = Bench::new();
+    bench.receive_path.inflater = Some(Box::default());
+    let warm_up = Stamp { stream: stream_code(3, 0, true), sequence: 0 };
+    let warm_up = bench.payload.stamp(warm_up, 0).to_vec();
+    let measured = bench.message(4, 0);
+    let mut bytes = Vec::new();
+    for message in [&warm_up, &b"hello".to_vec(), &measured] {
+        let payload = deflated(message);
+        bytes.extend_from_slice(&[0xc1, payload.len() as u8]);
+        bytes.extend_from_slice(&payload);
+        push_frame(&mut bytes, Opcode::Text, message);
+    }
+    bench.receive(&bytes);
+    let tally = &bench.receive_path.tally;
+    assert_eq!((tally.warm_up, tally.other, tally.received, tally.repeated), (2, 2, 2, 1));
+    let (counted, len) = (&tally.compression, measured.len() as u64);
+    let compressed = deflated(&measured).len() as u64;
+    let bytes = (counted.compressed_bytes, counted.inflated_bytes, counted.plain_bytes);
+    assert_eq!((counted.messages, bytes), (1, (compressed, len, len)));
+}
+
 #[test]
 fn what_cannot_be_inflated_ends_everything() {
     let mut bench = Bench::new();
