@@ -158,8 +158,8 @@ mod values;
 pub use builder::Builder;
 #[doc(inline)]
 pub use corecast_shards::{
-    BadCloseCode, BadName, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch, Joined,
-    Limits, RoomInfo, RoomName, RoomPolicy, SlowPolicy,
+    BadCloseCode, BadKey, BadName, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch,
+    Joined, Limits, RoomInfo, RoomName, RoomPolicy, SlowPolicy,
 };
 pub use handles::{Broadcaster, Client, HttpRequest, Spawned, sleep, spawn};
 #[doc(hidden)]

@@ -130,7 +130,7 @@ impl Mesh {
     }
 
     fn publish_data(&mut self, data: &str) {
-        let publication = Publication { event: "m".into(), data, echo: true };
+        let publication = Publication { event: "m".into(), data, echo: true, key: None };
         let message = RoomMessage::event(&publication);
         self.shards[0].publish(&self.room, message, None, None).unwrap();
     }
@@ -308,7 +308,7 @@ impl Reader {
     /// What the sends of one message look at, if the socket ends them like this.
     fn looks(&mut self, end: fn(usize) -> SendEnd) -> u64 {
         let before = self.shard.counters().looks;
-        let publication = Publication { event: "m".into(), data: "1", echo: true };
+        let publication = Publication { event: "m".into(), data: "1", echo: true, key: None };
         let message = RoomMessage::event(&publication);
         self.shard.publish(&self.busy, message, None, None).unwrap();
         self.shard.take_loopback(16);
@@ -347,7 +347,7 @@ fn many_rooms_with_news_share_few_sends() {
     let before = reader.shard.counters().clone();
     for room in 0..ROOMS {
         let room = RoomName::new(&room.to_string()).unwrap();
-        let publication = Publication { event: "m".into(), data: "1", echo: true };
+        let publication = Publication { event: "m".into(), data: "1", echo: true, key: None };
         let message = RoomMessage::event(&publication);
         reader.shard.publish(&room, message, None, None).unwrap();
         reader.shard.take_loopback(16);

@@ -42,11 +42,13 @@ fn verb(all: &Object<'_>, has_id: bool, has_room: bool) -> Result<Verb, &'static
         "cast:join" => join(data).map(|(since, last)| Verb::Join { since, last }),
         "cast:leave" => Ok(Verb::Leave),
         "cast:publish" => {
-            publication(data).map(|(event, data, echo)| Verb::Publish { event, data, echo })
+            let ((event, data, echo), key) = publication(data)?;
+            Ok(Verb::Publish { event, data, echo, key })
         }
-        "cast:broadcast" => {
-            publication(data).map(|(event, data, echo)| Verb::Broadcast { event, data, echo })
-        }
+        "cast:broadcast" => match publication(data)? {
+            ((event, data, echo), None) => Ok(Verb::Broadcast { event, data, echo }),
+            (_, Some(_)) => Err(BAD),
+        },
         "cast:refresh" => token(data).map(|token| Verb::Refresh { token }),
         "cast:ping" => Ok(Verb::Ping),
         unknown if unknown.starts_with("cast:") => Err("unknown_event"),
@@ -54,7 +56,10 @@ fn verb(all: &Object<'_>, has_id: bool, has_room: bool) -> Result<Verb, &'static
     }
 }
 
-fn publication(data: Option<Raw<'_>>) -> Result<(String, String, bool), &'static str> {
+/// Event, data and echo; and the key.
+type Keyed = ((String, String, bool), Option<String>);
+
+fn publication(data: Option<Raw<'_>>) -> Result<Keyed, &'static str> {
     let all = Object::read(data.ok_or(BAD)?.0).ok_or(BAD)?;
     let event = all.member("event")?.and_then(Raw::text).filter(|event| is_event(event));
     let event = event.filter(|event| !event.starts_with("cast:")).ok_or(BAD)?;
@@ -67,7 +72,14 @@ fn publication(data: Option<Raw<'_>>) -> Result<(String, String, bool), &'static
         Some("false") => false,
         Some(_) => return Err(BAD),
     };
-    Ok((event, data.0.to_owned(), echo))
+    let key = match all.member("key")? {
+        None => None,
+        Some(key) => {
+            let key = key.text().filter(|key| (1..=64).contains(&key.len())).ok_or(BAD)?;
+            Some(key)
+        }
+    };
+    Ok(((event, data.0.to_owned(), echo), key))
 }
 
 fn token(data: Option<Raw<'_>>) -> Result<String, &'static str> {

@@ -43,6 +43,8 @@ pub enum Verb {
         data: String,
         /// Whether the sender gets it, too.
         echo: bool,
+        /// Its key, as text.
+        key: Option<String>,
     },
     /// `cast:broadcast`
     Broadcast {
@@ -98,8 +100,9 @@ fn read_verb(envelope: &Envelope<'_>) -> Result<Verb, &'static str> {
         },
         Command::Leave => Verb::Leave,
         Command::Publish(publication) => {
+            let key = publication.key.as_ref().map(|key| key.as_str().to_owned());
             let (event, data, echo) = owned(publication);
-            Verb::Publish { event, data, echo }
+            Verb::Publish { event, data, echo, key }
         }
         Command::Broadcast(publication) => {
             let (event, data, echo) = owned(publication);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::id::ConnId;
 use crate::identity::Identity;
 use crate::permissions::Permissions;
+use crate::publish_key::PublishKey;
 use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 
@@ -130,7 +131,9 @@ impl AskedKind {
         match self {
             AskedKind::Join(options) => options.len(),
             AskedKind::Publish(draft) | AskedKind::Broadcast(draft) => {
-                draft.event.len() + draft.data.len()
+                draft.event.len()
+                    + draft.data.len()
+                    + draft.key.as_ref().map_or(0, |key| key.as_str().len())
             }
         }
     }
@@ -145,6 +148,8 @@ pub struct Draft {
     pub data: Box<str>,
     /// Whether the sender, if it is a member, gets it too.
     pub echo: bool,
+    /// What makes a second one the same publish; none for a broadcast.
+    pub key: Option<PublishKey>,
 }
 
 /// What the program decided about an [`AskedCommand`].

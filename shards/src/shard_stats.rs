@@ -29,6 +29,8 @@ pub struct ShardStats {
     pub paused_rooms: u64,
     /// Users and tokens that are revoked.
     pub revocations: u64,
+    /// Keys of publishes that are remembered.
+    pub publish_keys: u64,
     /// The bytes that it holds.
     pub memory: MemoryUse,
     /// How short memory is.
@@ -77,6 +79,16 @@ pub struct DeflateCounters {
     pub not_worth: u64,
     /// Messages that went uncompressed because so much was compressed in that turn, counted alike.
     pub beyond_turn: u64,
+}
+
+/// What a home did with the keys of publishes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishKeyCounters {
+    /// Publishes that repeated one, and were answered with its offset.
+    pub repeated: u64,
+    /// Keys that were forgotten before their time, because there were too many.
+    pub forgotten: u64,
 }
 
 /// What was inflated of what clients sent.
@@ -139,6 +151,8 @@ pub struct Counters {
     pub memory: MemoryCounters,
     /// What was compressed here.
     pub deflated: DeflateCounters,
+    /// What became of the keys of publishes here.
+    pub publish_keys: PublishKeyCounters,
     /// What was inflated here.
     pub inflated: InflateCounters,
     /// Connections whose client agreed to compression.

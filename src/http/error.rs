@@ -317,6 +317,9 @@ impl From<NotAccepted> for HttpError {
             NotAccepted::TooLarge(limit) => HttpError::emit_too_large(limit),
             NotAccepted::BadRoom(bad) => HttpError::bad_request(bad.to_string()),
             NotAccepted::BadUser(bad) => HttpError::bad_request(bad.to_string()),
+            NotAccepted::KeyWithoutRoom => {
+                HttpError::bad_request("only a publish to a room takes a key; leave key out")
+            }
             NotAccepted::Full | NotAccepted::Unconfirmed => HttpError::overloaded(),
         }
     }

@@ -172,7 +172,7 @@ fn readiness(shard: &impl Backend) -> Answered {
 async fn broadcast(shard: &impl Backend, request: Request<Incoming>) -> Answered {
     let body = read_command(shard, request).await?;
     let everybody = RoomName::everybody();
-    let message = RoomMessage::event(&Publication::parse(&body)?);
+    let message = RoomMessage::event(&Publication::parse(&body)?.without_key()?);
     shard.refuse_while_draining()?;
     shard.publish(&everybody, message).map_err(|_| HttpError::overloaded())?;
     accepted(&json!({"connections": shard.connections()}))
@@ -194,7 +194,7 @@ async fn publish(shard: &impl Backend, room: &str, request: Request<Incoming>) -
 
 async fn emit(shard: &impl Backend, id: Option<&str>, request: Request<Incoming>) -> Answered {
     let body = read_command(shard, request).await?;
-    let frame = event_frame(&Publication::parse(&body)?);
+    let frame = event_frame(&Publication::parse(&body)?.without_key()?);
     let conn = connection(shard, id)?;
     found(shard.emit(conn, frame).await?)
 }

@@ -50,7 +50,7 @@ pub(super) async fn one(shard: &impl Backend, user: &str) -> Answered {
 
 /// Sends a message to all connections of a user.
 pub(super) async fn emit(shard: &impl Backend, user: &Name, body: &str) -> Answered {
-    let frame: Arc<[u8]> = event_frame(&Publication::parse(body)?).into();
+    let frame: Arc<[u8]> = event_frame(&Publication::parse(body)?.without_key()?).into();
     let (mut sent, mut full) = (0, Vec::new());
     for to in shard.all_shards() {
         let mut after = None;

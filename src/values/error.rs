@@ -50,6 +50,9 @@ pub enum PublishError {
         /// Which names are.
         error: BadName,
     },
+    /// The message has a [key](crate::Message::with_key), and only a room takes one: all connections,
+    /// a user and one connection have no offset to answer a repeat with.
+    KeyWithoutRoom(Message),
     /// [`publish_blocking`](crate::Target::publish_blocking) was called on the thread of a shard,
     /// which it would stop.
     WouldBlock(Message),
@@ -67,6 +70,7 @@ impl PublishError {
             | PublishError::TooLarge { message, .. }
             | PublishError::Room { message, .. }
             | PublishError::User { message, .. }
+            | PublishError::KeyWithoutRoom(message)
             | PublishError::WouldBlock(message) => Some(message),
             PublishError::Unconfirmed => None,
         }
@@ -95,6 +99,10 @@ impl fmt::Display for PublishError {
             ),
             PublishError::Room { error, .. } => write!(f, "{error}; choose another name"),
             PublishError::User { error, .. } => write!(f, "{error}; no client has this one"),
+            PublishError::KeyWithoutRoom(_) => f.write_str(
+                "only a publish to a room takes a key, because a repeat is answered with the \
+                 first one's offset; publish a message without a key, or to a room",
+            ),
             PublishError::WouldBlock(_) => f.write_str(
                 "publish_blocking would stop the shard whose thread this is; await publish here, \
                  or call it on another thread",
@@ -132,6 +140,8 @@ pub enum NotAccepted {
     BadRoom(BadRoomName),
     /// The user's name is not allowed.
     BadUser(BadName),
+    /// The message has a key, and the recipient is no room.
+    KeyWithoutRoom,
     /// It was accepted, and the server ended before it was confirmed.
     Unconfirmed,
 }
@@ -145,6 +155,7 @@ impl NotAccepted {
             NotAccepted::TooLarge(limit) => PublishError::TooLarge { message, limit },
             NotAccepted::BadRoom(error) => PublishError::Room { message, error },
             NotAccepted::BadUser(error) => PublishError::User { message, error },
+            NotAccepted::KeyWithoutRoom => PublishError::KeyWithoutRoom(message),
             NotAccepted::Unconfirmed => PublishError::Unconfirmed,
         }
     }
@@ -309,6 +320,7 @@ mod tests {
             NotAccepted::TooLarge(7),
             NotAccepted::BadRoom(BadRoomName),
             NotAccepted::BadUser(BadName),
+            NotAccepted::KeyWithoutRoom,
         ];
         let message = Message::text("hi");
         let errors = reasons.map(|reason| reason.with(message.clone()));

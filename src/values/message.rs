@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use corecast_shards::wire::{FRAME_HEADER_MAX, Opcode, push_frame};
-use corecast_shards::{Publication, RoomMessage, reply_frame};
+use corecast_shards::{BadKey, Publication, PublishKey, RoomMessage, reply_frame};
 use serde::Serialize;
 
 /// A message to publish: an event with its data, a text, or bytes. Each fits every target: a room
@@ -21,7 +21,10 @@ use serde::Serialize;
 ///
 /// Its `Debug` output shows how long it is, and not what it says.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Message(Content);
+pub struct Message {
+    content: Content,
+    key: Option<PublishKey>,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 enum Content {
@@ -50,7 +53,7 @@ impl EventParts {
     }
 
     fn publication(&self) -> Publication<'_> {
-        Publication { event: Cow::Borrowed(&self.name), data: &self.data, echo: true }
+        Publication { event: Cow::Borrowed(&self.name), data: &self.data, echo: true, key: None }
     }
 }
 
@@ -63,37 +66,78 @@ impl Message {
     ///
     /// [`MessageError`] when the name is not allowed or the data has no JSON form.
     pub fn event(name: &str, data: impl Serialize) -> Result<Message, MessageError> {
-        EventParts::new(name, data).map(|parts| Message(Content::Event(parts)))
+        EventParts::new(name, data).map(|parts| Content::Event(parts).into())
     }
 
     /// A text message in the program's own format, sent as it is. In a room it has an offset like
     /// any other, but does not show it.
     pub fn text(text: impl Into<String>) -> Message {
-        Message(Content::Text(text.into()))
+        Content::Text(text.into()).into()
     }
 
     /// A binary message in the program's own format, sent as it is. In a room it has an offset like
     /// any other, but does not show it.
     pub fn binary(bytes: impl Into<Vec<u8>>) -> Message {
-        Message(Content::Binary(bytes.into()))
+        Content::Binary(bytes.into()).into()
+    }
+
+    /// The same with a key of 1 to 64 bytes, so that it can be published to a room again when its
+    /// publisher does not know whether it was: for two minutes
+    /// ([`publish_key_time`](crate::Limits::publish_key_time)) the same key to the same room is
+    /// answered with the first one's offset and delivers nothing, whatever the message is, from
+    /// whichever publisher, over WebSocket and HTTP, too. So a key is best random. An error of a
+    /// publish gives the message back with its key.
+    ///
+    /// ```
+    /// # use corecast::{Broadcaster, Message};
+    /// # async fn order(cast: &Broadcaster) -> Result<(), Box<dyn std::error::Error>> {
+    /// let paid = Message::event("paid", 17)?.with_key("9b2f6c1e-order-17")?;
+    /// let first = cast.to_room("orders").publish(paid.clone()).await?;
+    /// let again = cast.to_room("orders").publish(paid).await?;
+    /// assert_eq!(first.offset, again.offset);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError::Key`] when the key is empty or longer.
+    pub fn with_key(self, key: &str) -> Result<Message, MessageError> {
+        let key = PublishKey::new(key).map_err(MessageError::Key)?;
+        Ok(Message { key: Some(key), ..self })
+    }
+
+    /// Whether it has a key, which only a room takes.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
     }
 
     /// The message for a room, or for all connections, in no format yet.
     pub(crate) fn for_rooms(&self) -> RoomMessage {
-        match &self.0 {
+        let message = match &self.content {
             Content::Event(parts) => RoomMessage::event(&parts.publication()),
             Content::Text(text) => RoomMessage::text(text),
             Content::Binary(bytes) => RoomMessage::binary(bytes),
+        };
+        match &self.key {
+            Some(key) => message.with_key(key.clone()),
+            None => message,
         }
     }
 
     /// Encodes the message for one connection. An event answers the request of this id, if any.
     pub(crate) fn for_connection(&self, request: Option<&str>) -> Vec<u8> {
-        match &self.0 {
+        match &self.content {
             Content::Event(parts) => reply_frame(&parts.publication(), request),
             Content::Text(text) => verbatim(Opcode::Text, text.as_bytes()),
             Content::Binary(bytes) => verbatim(Opcode::Binary, bytes),
         }
+    }
+}
+
+impl From<Content> for Message {
+    fn from(content: Content) -> Message {
+        Message { content, key: None }
     }
 }
 
@@ -106,7 +150,7 @@ fn verbatim(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Message");
-        match &self.0 {
+        match &self.content {
             Content::Event(parts) => {
                 shown.field("event", &parts.name).field("data_bytes", &parts.data.len())
             }
@@ -117,7 +161,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Why an event cannot be a message.
+/// Why an event cannot be a message, or why a message cannot have a key.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MessageError {
@@ -125,6 +169,8 @@ pub enum MessageError {
     EventName,
     /// The data has no JSON form.
     Data(serde_json::Error),
+    /// The key must have 1 to 64 bytes.
+    Key(BadKey),
 }
 
 impl fmt::Display for MessageError {
@@ -135,6 +181,7 @@ impl fmt::Display for MessageError {
                 "this name is not allowed: choose an event name of 1 to {NAME_BYTES_MAX} bytes \
                  that does not begin with cast:"
             ),
+            MessageError::Key(error) => write!(f, "{error}; choose another one"),
             MessageError::Data(error) => {
                 write!(
                     f,
@@ -149,6 +196,7 @@ impl std::error::Error for MessageError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             MessageError::EventName => None,
+            MessageError::Key(error) => Some(error),
             MessageError::Data(error) => Some(error),
         }
     }
@@ -174,6 +222,17 @@ mod tests {
         }
         for name in ["x", "cast", "\0", &"x".repeat(128)] {
             assert!(Message::event(name, ()).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_outside_the_protocols_rule_is_refused_in_words() {
+        for key in ["", &"x".repeat(65), &"é".repeat(33)] {
+            let error = Message::text("m").with_key(key).unwrap_err();
+            assert!(error.to_string().contains("1 to 64 bytes"), "{key:?}: {error}");
+        }
+        for key in ["k", "\0", &"é".repeat(32)] {
+            assert!(Message::text("m").with_key(key).is_ok_and(|message| message.has_key()));
         }
     }
 }

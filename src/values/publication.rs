@@ -1,6 +1,6 @@
 //! What a client wants to have published.
 
-use corecast_shards::{Draft, RoomName};
+use corecast_shards::{Draft, PublishKey, RoomName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -35,6 +35,11 @@ impl Publication {
         &self.draft.event
     }
 
+    /// The key that the client gave it, if any: what makes a second one the same publish.
+    pub fn key(&self) -> Option<&str> {
+        self.draft.key.as_ref().map(PublishKey::as_str)
+    }
+
     /// The data, byte for byte as it was written.
     pub fn data(&self) -> &RawValue {
         raw(&self.draft.data)
@@ -49,7 +54,8 @@ impl Publication {
         serde_json::from_str(&self.draft.data)
     }
 
-    /// The same with another event and other data. Room, id and `echo` stay the client's.
+    /// The same with another event and other data. Room, id, `echo` and key stay the
+    /// client's.
     ///
     /// # Errors
     ///

@@ -137,6 +137,9 @@ impl<'a, S> Target<'a, S> {
     }
 
     fn encode(&self, message: &Message) -> Result<Outgoing<'_>, NotAccepted> {
+        if message.has_key() && !self.takes_keys() {
+            return Err(NotAccepted::KeyWithoutRoom);
+        }
         match &self.recipient {
             Recipient::Room(Ok(room)) => {
                 let message = message.for_rooms();
@@ -151,6 +154,15 @@ impl<'a, S> Target<'a, S> {
                 Ok(Outgoing::User { user, frame, except })
             }
             Recipient::User(Err(bad)) => Err(NotAccepted::BadUser(*bad)),
+        }
+    }
+
+    /// Whether it has an offset to answer a repeat with: a room has, and all connections have not.
+    fn takes_keys(&self) -> bool {
+        match &self.recipient {
+            Recipient::Room(Ok(room)) => !room.is_everybody(),
+            Recipient::Room(Err(_)) => true,
+            Recipient::Connection(..) | Recipient::User(_) => false,
         }
     }
 }

@@ -276,6 +276,57 @@ fn a_message_that_no_recipient_can_get_is_given_back() {
     server.shutdown(PATIENCE);
 }
 
+/// Publishes with a key to the room, twice.
+async fn repeat(client: Client, asked: Event) -> HandlerResult {
+    let message = event(7).with_key("from a handler")?;
+    let first = client.to_room(ROOM).publish(message.clone()).await?;
+    let again = client.to_room(ROOM).publish(message).await?;
+    client
+        .reply_to(&asked)
+        .publish(Message::event("offsets", (first.offset, again.offset))?)
+        .await?;
+    Ok(())
+}
+
+#[test]
+fn a_message_with_a_key_reaches_a_room_once_from_whatever_publishes_it() {
+    let server = builder().shards(2).on("repeat", repeat).start().unwrap();
+    let cast = server.broadcaster();
+    let (mut socket, _) = connect(&server);
+    socket.join(ROOM);
+    let message = event(1).with_key("k").unwrap();
+    let room = cast.to_room(ROOM);
+    room.try_publish(message.clone()).unwrap();
+    let receipts = wait_for_both(&room, &message).map(|r| (r.offset, r.members));
+    assert_eq!(receipts, [(Some(1), Some(1)); 2]);
+    let text = Message::text("the key counts, not the message").with_key("k").unwrap();
+    assert_eq!(block_on(room.publish(text)).unwrap().offset, Some(1));
+    socket.expect(json!({"event": "m", "data": 1, "room": ROOM, "offset": 1}));
+    socket.send(&json!({"event": "repeat"}));
+    // What is for this client alone may come before what is for its room.
+    let mut both = [socket.recv(), socket.recv()];
+    both.sort_by_key(|envelope| envelope.event());
+    assert_eq!((both[0].event(), both[0].offset()), ("m".to_owned(), 2));
+    assert_eq!(both[1].data(), json!([2, 2]));
+    socket.assert_nothing_pending();
+    server.shutdown(PATIENCE);
+}
+
+#[test]
+fn a_message_with_a_key_for_no_room_is_given_back() {
+    let server = builder().shards(1).start().unwrap();
+    let cast = server.broadcaster();
+    let (mut socket, id) = connect(&server);
+    let message = event(1).with_key("k").unwrap();
+    for to in [cast.to_all(), cast.to_connection(id), cast.to_user("ann")] {
+        check_given_back(refusals(&to, &message), &message, |error| {
+            matches!(error, PublishError::KeyWithoutRoom(_))
+        });
+    }
+    socket.assert_nothing_pending();
+    server.shutdown(PATIENCE);
+}
+
 #[test]
 fn a_server_that_has_ended_gives_every_message_back() {
     let server = builder().shards(2).start().unwrap();

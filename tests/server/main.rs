@@ -23,6 +23,7 @@ mod order;
 mod ping;
 mod pipelining;
 mod publish;
+mod publish_keys;
 mod rates;
 mod recovery;
 mod refresh;

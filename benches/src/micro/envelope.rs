@@ -26,7 +26,7 @@ impl Encoder {
     }
 
     fn publication(&self) -> Publication<'_> {
-        Publication { event: "m".into(), data: &self.data, echo: true }
+        Publication { event: "m".into(), data: &self.data, echo: true, key: None }
     }
 }
 

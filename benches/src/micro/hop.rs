@@ -44,7 +44,8 @@ impl Hop {
     /// One publish, there and back.
     pub fn publish(&mut self) {
         self.near.on_to_home_capacity(FAR, PLENTY);
-        let publication = Publication { event: "m".into(), data: &self.data, echo: true };
+        let publication =
+            Publication { event: "m".into(), data: &self.data, echo: true, key: None };
         let message = RoomMessage::event(&publication);
         self.near.publish(&self.room, message, None, None).expect("there is plenty of room");
         self.carry();

@@ -147,7 +147,10 @@ impl HeapBytes for Errand {
         let id = self.id.as_ref().map_or(0, |id| block(id.len()));
         let what = match &self.what {
             What::Join(options) => block(options.len()),
-            What::Publish { message, .. } | What::Broadcast(message) => block(message.capacity()),
+            What::Publish { message, .. } | What::Broadcast(message) => {
+                let key = message.key().map_or(0, |key| block(key.as_str().len()));
+                block(message.capacity()) + key
+            }
             What::Call(message) => block(message.len()),
             What::Ask(kind) => block(kind.len()),
             What::Refuse(_, words) => block(words.len()),

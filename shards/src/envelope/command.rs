@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::members::{Members, NoObject};
-use super::text::read_text;
+use super::text::{NoText, read_text};
 use super::{Envelope, ErrorCode, depth, parse_event};
 use crate::limits::{DATA_DEPTH_MAX, EPOCH_BYTES_MAX, ID_INTEGER_MAX};
 use crate::permissions::Action;
+use crate::publish_key::PublishKey;
 use crate::recovery::{JoinOptions, Position, Start};
 
 /// One command of the protocol, or an event that is the application's.
@@ -51,7 +52,10 @@ impl<'a> Command<'a> {
             "cast:join" => Ok(Command::Join(read_join(envelope.data)?)),
             "cast:leave" => Ok(Command::Leave),
             "cast:publish" => Ok(Command::Publish(read_publication(envelope.data)?)),
-            "cast:broadcast" => Ok(Command::Broadcast(read_publication(envelope.data)?)),
+            "cast:broadcast" => {
+                let publication = read_publication(envelope.data)?.without_key();
+                Ok(Command::Broadcast(publication.map_err(|BadBody(message)| bad(message))?))
+            }
             "cast:refresh" => Ok(Command::Refresh { token: read_token(envelope.data)? }),
             "cast:ping" => Ok(Command::Ping),
             event if event.starts_with("cast:") => Err(BadCommand {
@@ -75,7 +79,7 @@ impl<'a> Command<'a> {
 }
 
 /// What is to be published or broadcast: `{"event": …, "data": …}`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Publication<'a> {
     /// The event's name: 1 to 128 bytes, not beginning with `cast:`.
     pub event: Cow<'a, str>,
@@ -83,6 +87,8 @@ pub struct Publication<'a> {
     pub data: &'a str,
     /// Whether the sender, if it is a member, gets it too. Only clients can say no.
     pub echo: bool,
+    /// What makes a second one the same publish, for a while. Only a room takes one.
+    pub key: Option<PublishKey>,
 }
 
 /// Why a text is no publication; reads as a sentence.
@@ -90,25 +96,25 @@ pub struct Publication<'a> {
 pub struct BadBody(pub &'static str);
 
 impl<'a> Publication<'a> {
-    /// Reads `{"event": …, "data": …, "echo": …}`, as in a client's `data` and an HTTP body.
+    /// Reads `{"event": …, "data": …, "echo": …, "key": …}`, as in a client's `data` and an HTTP body.
     ///
     /// # Errors
     ///
     /// [`BadBody`] says which member is wrong, in words for the caller.
     pub fn parse(text: &'a str) -> Result<Publication<'a>, BadBody> {
         let members =
-            Members::parse(text, ["event", "data", "echo"]).map_err(
-                |no_object| match no_object {
+            Members::parse(text, ["event", "data", "echo", "key"]).map_err(|no_object| {
+                match no_object {
                     NoObject::Other => BadBody("must be one JSON object with event and data"),
                     NoObject::ByteOrderMark => BadBody(
                         "must begin with a JSON object, not with a byte order mark (U+FEFF)",
                     ),
-                },
-            )?;
+                }
+            })?;
         if members.any_doubled() {
             return Err(BadBody("a member stands twice"));
         }
-        let [event, data, echo] = members.values;
+        let [event, data, echo, key] = members.values;
         let event = parse_event(event.ok_or(BadBody("event is missing"))?).map_err(BadBody)?;
         if event.starts_with("cast:") {
             return Err(BadBody("event names that begin with cast: belong to the protocol"));
@@ -122,8 +128,32 @@ impl<'a> Publication<'a> {
             Some("false") => false,
             Some(_) => return Err(BadBody("echo must be true or false")),
         };
-        Ok(Publication { event, data, echo })
+        let key = key.map(read_key).transpose()?;
+        Ok(Publication { event, data, echo, key })
     }
+
+    /// The same for everybody, or for single connections.
+    ///
+    /// # Errors
+    ///
+    /// When it has a key: without an offset a repeat has no answer.
+    pub fn without_key(self) -> Result<Publication<'a>, BadBody> {
+        match self.key {
+            None => Ok(self),
+            Some(_) => Err(BadBody(
+                "only a publish to a room takes a key: a repeat is answered with the offset of the \
+                 first, and this has none; leave key out",
+            )),
+        }
+    }
+}
+
+fn read_key(key: &RawValue) -> Result<PublishKey, BadBody> {
+    let text = read_text(key).map_err(|no_text| match no_text {
+        NoText::NotAString => BadBody("key must be a string"),
+        NoText::LoneSurrogate => BadBody("key must be text: a surrogate escape in it stands alone"),
+    })?;
+    PublishKey::new(&text).map_err(|_| BadBody("key must have 1 to 64 bytes"))
 }
 
 fn read_publication(data: Option<&RawValue>) -> Result<Publication<'_>, BadCommand> {

@@ -204,7 +204,8 @@ mod tests {
             }
         }
         let data = "[\r\n1,\n\r\"\u{2028}\\r\"]";
-        let message = RoomMessage::event(&Publication { event: "a\"\n".into(), data, echo: true });
+        let message =
+            RoomMessage::event(&Publication { event: "a\"\n".into(), data, echo: true, key: None });
         let expected = format!(
             r#"{{"event":"a\"\n","data":{data},"room":"r","offset":18446744073709551615}}"#
         );

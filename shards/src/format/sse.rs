@@ -279,10 +279,11 @@ mod tests {
             ),
         ];
         for (data, expected) in rows {
-            let publication = Publication { event: "m".into(), data, echo: true };
+            let publication = Publication { event: "m".into(), data, echo: true, key: None };
             assert_eq!(fields(&RoomMessage::event(&publication)), expected, "{data:?}");
         }
-        let hostile = Publication { event: "a\nid: 9\r\n\"".into(), data: "null", echo: true };
+        let hostile =
+            Publication { event: "a\nid: 9\r\n\"".into(), data: "null", echo: true, key: None };
         let expected = "data: {\"event\":\"a\\nid: 9\\r\\n\\\"\",\"data\":null,\"room\":\"r\",\"offset\":7}\n\n";
         assert_eq!(fields(&RoomMessage::event(&hostile)), expected);
     }

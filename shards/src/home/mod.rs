@@ -1,5 +1,6 @@
 //! What each message to a home does: offsets, encoding, acks, members, pauses.
 
+mod keys;
 mod rooms;
 
 use std::cmp::Ordering;
@@ -17,8 +18,9 @@ use crate::mesh::{
 use crate::recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
-use crate::shard_stats::DeflateCounters;
+use crate::shard_stats::{DeflateCounters, PublishKeyCounters};
 use crate::time::Time;
+use keys::PublishKeys;
 use rooms::{HomeRooms, IdleTtl};
 
 /// A shard as the home of rooms: it orders their messages, counts their members and knows which
@@ -28,6 +30,9 @@ use rooms::{HomeRooms, IdleTtl};
 #[derive(Debug)]
 pub(crate) struct Home {
     rooms: HomeRooms,
+    keys: PublishKeys,
+    /// Messages that got their offset here.
+    published: u64,
     encoder: Encoder,
     shards: u16,
     ttl: IdleTtl,
@@ -42,19 +47,24 @@ impl Home {
     /// A home without rooms, but for the room of everybody if this is its home.
     pub(crate) fn new(id: ShardId, config: &Config, hash: SecretHash) -> Home {
         let is_home_of_everybody = hash.home("", config.shards) == id;
+        let limits = &config.limits;
+        let keys = share(limits.publish_keys, id, config.shards);
+        let keys = PublishKeys::new(hash.clone(), limits.publish_key_time, keys);
         let mut rooms = HomeRooms::new(id, hash, &mut Rng::new(config.seed, u64::MAX));
         if is_home_of_everybody {
             rooms.open_everybody((0..config.shards).map(ShardId::new));
         }
-        let rooms_max = share(config.limits.lingering_rooms, id, config.shards);
-        let ttl = IdleTtl { duration: config.limits.room_linger, rooms_max, is_short: false };
-        let (least, per_turn) = (config.limits.deflate_min, config.tuning.deflated_bytes);
+        let rooms_max = share(limits.lingering_rooms, id, config.shards);
+        let ttl = IdleTtl { duration: limits.room_linger, rooms_max, is_short: false };
+        let (least, per_turn) = (limits.deflate_min, config.tuning.deflated_bytes);
         let new = |codecs: Codecs| Compression::new((codecs.deflater)(), least, per_turn);
         let compression = config.codecs.map(new);
         let encoder = Encoder::new(compression);
-        let rooms_max = config.limits.total_rooms;
+        let rooms_max = limits.total_rooms;
         Home {
             rooms,
+            keys,
+            published: 0,
             encoder,
             shards: config.shards,
             ttl,
@@ -76,7 +86,7 @@ impl Home {
         match message {
             ToHome::Publish { room, message, exclude, origin, accepted } => {
                 let publish = Publish { message, exclude, accepted };
-                self.number(from, &room, publish, origin, now, outboxes);
+                self.publish(from, &room, publish, origin, now, outboxes);
             }
             ToHome::Join { room, conn, encoding, change_id, requester, options, again } => {
                 let joins = (!again).then_some((conn.shard, encoding));
@@ -115,9 +125,10 @@ impl Home {
         None
     }
 
-    /// Gives a message its offset. The origin's ack goes first, so that it precedes every later
-    /// message of the room on the way to the origin's shard.
-    fn number(
+    /// Gives a message its offset, unless it repeats one: then it is answered like that one, and that
+    /// is all. The answer goes first, so that it precedes every later message of the room on the way
+    /// to the origin's shard.
+    fn publish(
         &mut self,
         from: ShardId,
         room: &RoomName,
@@ -126,30 +137,45 @@ impl Home {
         now: Time,
         outboxes: &mut Outboxes,
     ) {
+        let key = publish.message.key().filter(|_| !room.is_everybody()).cloned();
+        if let Some(key) = &key
+            && let Some(offset) = self.keys.repeated(room, key, now)
+        {
+            let members = self.rooms.info(room).map_or(0, |info| info.members);
+            return answer(from, room, origin, (offset, members), outboxes);
+        }
+        let offset = self.number(from, room, publish, origin, now, outboxes);
+        if let Some(key) = &key {
+            self.keys.remember(room, key, offset, now);
+        }
+    }
+
+    /// Gives a message its offset, and sends it to the shards with members.
+    fn number(
+        &mut self,
+        from: ShardId,
+        room: &RoomName,
+        publish: Publish,
+        origin: Origin,
+        now: Time,
+        outboxes: &mut Outboxes,
+    ) -> u64 {
         let Publish { message, exclude, accepted } = publish;
+        self.published += 1;
         let home_room = self.rooms.get_or_create(room);
         home_room.offset += 1;
         let (offset, members) = (home_room.offset, home_room.members());
         let interested: Vec<(ShardId, Encodings)> = home_room.interested().collect();
         let placed = Placed { room, epoch: home_room.epoch, offset };
         let frames = self.encoder.encode(&message, &placed, home_room.needed());
-        match origin {
-            Origin::None => {}
-            Origin::Connection { conn, id } => {
-                let reply = Reply::ack(id, (!room.is_everybody()).then_some(offset));
-                outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
-            }
-            Origin::Caller(token) => {
-                let answer = Answer::Published { offset, members };
-                outboxes.push_from_home(from, FromHome::Answer { token, answer });
-            }
-        }
+        answer(from, room, origin, (offset, members), outboxes);
         for (shard, needed) in interested {
             let (room, frames) = (room.clone(), frames.only(needed));
             let deliver = FromHome::Deliver { room, offset, frames, exclude, accepted };
             outboxes.push_from_home(shard, deliver);
         }
         self.rooms.touch(room, now, self.ttl);
+        offset
     }
 
     /// How many rooms have members.
@@ -219,10 +245,12 @@ impl Home {
     pub(crate) fn on_time(&mut self, now: Time) {
         self.encoder.begin_turn();
         self.rooms.on_time(now);
+        self.keys.on_time(now);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.rooms.next_deadline()
+        let deadlines = [self.rooms.next_deadline(), self.keys.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// One room, if it exists.
@@ -240,9 +268,19 @@ impl Home {
         self.rooms.count() as u64
     }
 
-    /// Bytes of all rooms that live here, and of what compresses their messages.
+    /// How many keys of publishes are remembered.
+    pub(crate) fn publish_keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Messages that got their offset here, and what became of the keys of publishes.
+    pub(crate) fn published(&self) -> (u64, PublishKeyCounters) {
+        (self.published, self.keys.counters())
+    }
+
+    /// Bytes of all rooms that live here, of keys, and of what compresses their messages.
     pub(crate) fn bytes(&self) -> usize {
-        self.rooms.bytes() + self.encoder.heap_bytes()
+        self.rooms.bytes() + self.keys.bytes() + self.encoder.heap_bytes()
     }
 
     /// What was compressed here.
@@ -259,6 +297,7 @@ impl Home {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         self.rooms.check(self.ttl.rooms_max);
+        self.keys.check();
         assert_eq!(self.paused, self.rooms.paused_count() as u64, "paused rooms are counted");
     }
 }
@@ -270,6 +309,27 @@ fn share(amount: usize, id: ShardId, shards: u16) -> usize {
     let exact = amount / shards + usize::from(id.index() < amount % shards);
     // With none, a room would end at once that was published to just now, while older ones linger.
     exact.max(amount.min(1))
+}
+
+/// Answers a publish, if it has an answer: with this offset, and with how many members the room has.
+fn answer(
+    from: ShardId,
+    room: &RoomName,
+    origin: Origin,
+    (offset, members): (u64, u32),
+    outboxes: &mut Outboxes,
+) {
+    match origin {
+        Origin::None => {}
+        Origin::Connection { conn, id } => {
+            let reply = Reply::ack(id, (!room.is_everybody()).then_some(offset));
+            outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
+        }
+        Origin::Caller(token) => {
+            let answer = Answer::Published { offset, members };
+            outboxes.push_from_home(from, FromHome::Answer { token, answer });
+        }
+    }
 }
 
 /// There is no history: a client has missed nothing only if it stopped at the room's last message.

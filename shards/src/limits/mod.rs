@@ -353,6 +353,23 @@ limits! {
         more: "They are divided among the shards, and each shard keeps at least one unless this \
                is 0.",
     }
+    publish_key_time: Time {
+        flag: "publish-key-for",
+        default: Duration::from_secs(120),
+        bounds: Duration::from_nanos(1) => Duration::MAX,
+        what: "How long the key of a publish is remembered",
+        beyond: "a publish with the same key is a new message",
+        more: "It counts from the first publish, also when the room has ended meanwhile.",
+    }
+    publish_keys: Count {
+        flag: "publish-keys",
+        default: 100_000,
+        bounds: 1 => 100_000_000,
+        what: "Keys of publishes that are remembered at the same time",
+        beyond: "the oldest is forgotten, and its message can be delivered again",
+        more: "They are divided among the shards, and each shard remembers at least one. `/v1/stats` \
+               counts what was forgotten.",
+    }
     revocations: Count {
         flag: "max-revocations",
         default: 100_000,
@@ -457,6 +474,9 @@ pub(crate) const ROOM_BYTES_MAX: usize = 200;
 
 /// Bytes of a string `id`, after JSON unescaping.
 pub(crate) const ID_BYTES_MAX: usize = 64;
+
+/// Bytes of the `key` of a publish, after JSON unescaping.
+pub(crate) const KEY_BYTES_MAX: usize = 64;
 
 /// Bytes of the epoch in a join's `since`, after JSON unescaping. Ours are shorter.
 pub(crate) const EPOCH_BYTES_MAX: usize = 32;

@@ -21,8 +21,8 @@ pub(super) fn asked_kind(command: Command<'_>) -> AskedKind {
 }
 
 fn draft(publication: Publication<'_>) -> Draft {
-    let Publication { event, data, echo } = publication;
-    Draft { event: event.into(), data: data.into(), echo }
+    let Publication { event, data, echo, key } = publication;
+    Draft { event: event.into(), data: data.into(), echo, key }
 }
 
 impl Intake<'_> {
@@ -46,7 +46,8 @@ fn errand(asked: AskedCommand, verdict: Verdict) -> Errand {
 fn granted(kind: AskedKind) -> What {
     let message = |draft: &Draft| {
         let event = draft.event.as_ref().into();
-        RoomMessage::event(&Publication { event, data: &draft.data, echo: draft.echo })
+        let (data, key) = (&*draft.data, draft.key.clone());
+        RoomMessage::event(&Publication { event, data, echo: draft.echo, key })
     };
     match kind {
         AskedKind::Join(options) => What::Join(options),

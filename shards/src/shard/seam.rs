@@ -201,7 +201,6 @@ impl Shard {
     pub fn on_to_home(&mut self, from: ShardId, message: ToHome) {
         debug_assert!(self.takes_to_home(), "messages to homes wait for those from homes");
         self.host.counters.mesh_handled += 1;
-        self.host.counters.published += u64::from(matches!(message, ToHome::Publish { .. }));
         let question = self.home.handle(from, message, self.host.now, &mut self.host.outboxes);
         if let Some((token, query)) = question {
             let answer = self.answer(query);

@@ -22,6 +22,7 @@ impl Shard {
             memory: self.memory(),
             memory_stage: self.memory_stage(),
             revocations: host.clients.revocations.len() as u64,
+            publish_keys: self.home.publish_keys() as u64,
             counters: self.counters(),
         }
     }
@@ -31,8 +32,17 @@ impl Shard {
         let (mesh_sent, _) = self.mesh_counts();
         let refused_as_revoked = self.host.clients.refused();
         let (deflated, inflated) = (self.home.deflate_counters(), self.host.inflation.counters);
+        let (published, publish_keys) = self.home.published();
         let counters = self.host.counters.clone();
-        Counters { mesh_sent, refused_as_revoked, deflated, inflated, ..counters }
+        Counters {
+            mesh_sent,
+            published,
+            publish_keys,
+            refused_as_revoked,
+            deflated,
+            inflated,
+            ..counters
+        }
     }
 
     /// Bytes of the messages in all room logs.

@@ -84,7 +84,7 @@ fn publish(shard: &mut Shard, room: &RoomName) {
 
 fn publish_data(shard: &mut Shard, room: &RoomName, data: &str) {
     take_loopback(shard);
-    let publication = Publication { event: "m".into(), data, echo: true };
+    let publication = Publication { event: "m".into(), data, echo: true, key: None };
     let message = RoomMessage::event(&publication);
     shard.publish(room, message, None, None).expect("there is room");
     take_loopback(shard);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
+use crate::keys;
 use crate::policies::{self, Rule};
 use crate::rates;
 use crate::runs::CODECS;
@@ -94,6 +95,8 @@ pub(crate) struct Setup {
     pub(crate) deflate: f64,
     /// How many of the connections are not anonymous.
     pub(crate) known: f64,
+    /// How many of the publishes have a key.
+    pub(crate) keys: f64,
     /// How many of the connections are sealed below the shard.
     pub(crate) sealed: f64,
     pub(crate) faults: Faults,
@@ -143,6 +146,7 @@ impl Setup {
         let rules = if others.happens(0.3) { others.within(1, 3) } else { 0 };
         let rules: Vec<Rule> = (0..rules).map(|_| Rule::drawn(&mut others)).collect();
         config.rooms = policies::of_config(&rules);
+        let keys = keys::drawn(&mut config.limits, &mut others);
         let pipelines = chance.happens(0.2);
         let read_bytes = chance.pick(&[64 << 10, 64 << 10, 64 << 10, 3 << 10, 300]);
         Setup {
@@ -159,6 +163,7 @@ impl Setup {
             own_format,
             deflate: [0.0, 0.0, 0.3, 0.7][bits / 720 % 4],
             known: [0.0, 0.3, 0.8][bits / 15 % 3],
+            keys,
             sealed,
             faults,
             pace,
@@ -189,6 +194,7 @@ impl Setup {
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
         limits.memory_bytes = usize::MAX;
         rates::lift(limits);
+        keys::keep(&mut setup);
         setup
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use corecast_shards::{
-    ConnId, Disconnect, Encoding, FromHome, JoinOptions, LeaveRequest, Requester, RoomName,
-    SendEnd, ShardId, ToHome,
+    ConnId, Disconnect, Encoding, FromHome, JoinOptions, LeaveRequest, PublishKey, Requester,
+    RoomName, SendEnd, ShardId, ToHome,
 };
 
+use crate::view::{Awaited, Line, View};
 use crate::wire;
 use crate::world::{World, trace};
 
@@ -50,6 +51,8 @@ pub(crate) enum Lie {
     LongerStay,
     /// A home is sent that a member has another window than it has.
     WrongWindow,
+    /// A publish that repeats one comes to its home with another key.
+    AnotherKey,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -97,6 +100,7 @@ impl World {
         }
         self.replay_joined(from, to);
         self.lie_about_window(from, to);
+        self.lie_about_key(from, to);
         let queue = &mut self.mesh.requests[from][to].queue;
         let len = queue.len();
         let Some(last) = queue.back() else { return };
@@ -207,6 +211,25 @@ impl World {
         {
             *encoding = Encoding::WebSocket;
             trace!(self, "LIE: {last:.100?}");
+        }
+    }
+
+    /// What repeats a message that clients have seen, and will be seen itself.
+    fn lie_about_key(&mut self, from: usize, to: usize) {
+        let has_resident = (0..self.shards.len()).any(|shard| self.has_resident(shard));
+        let last = self.mesh.requests[from][to].queue.back();
+        let Some(ToHome::Publish { room, message, exclude: None, .. }) = last else { return };
+        let repeats = message.key().is_some_and(|key| self.repeats_what_was_seen(key));
+        if !repeats || *room != self.names[0] || !has_resident {
+            return;
+        }
+        let other = message.clone().with_key(PublishKey::new("another").expect("legal"));
+        if self.lying.now(Lie::AnotherKey)
+            && let Some(ToHome::Publish { message, .. }) =
+                self.mesh.requests[from][to].queue.back_mut()
+        {
+            *message = other;
+            trace!(self, "LIE: another key");
         }
     }
 
@@ -331,7 +354,9 @@ impl World {
             let Some(ack) = text(range).filter(|t| t.starts_with(r#"{"event":"cast:ack""#)) else {
                 continue;
             };
-            let Some(room) = self.clients[client].view.room_of(wire::member(&ack, "id")?) else {
+            let id = wire::member(&ack, "id")?;
+            let view = &self.clients[client].view;
+            let Some(room) = view.room_of(id).filter(|room| !self.is_keyed(view, *room, id)) else {
                 continue;
             };
             let offset = wire::member(&ack, "data").and_then(|data| wire::member(data, "offset"));
@@ -347,6 +372,16 @@ impl World {
             }
         }
         None
+    }
+
+    /// Whether this is the ack of a publish with a key: it may repeat one that is long over.
+    fn is_keyed(&self, view: &View, room: usize, id: &str) -> bool {
+        view.line(Line::Room(room)).any(|expected| match expected.answer {
+            Awaited::Ack(said) if expected.id.as_deref() == Some(id) => {
+                self.model.sayings[said].keyed.is_some()
+            }
+            _ => false,
+        })
     }
 
     /// Whether a connection ends for a reason that does not hold.

@@ -22,9 +22,11 @@
 //! 8. In some worlds all shards together may have few rooms, or few memberships (`totals`).
 //! 9. In others clients may speak only so fast: a model says exactly what passes (`rates`).
 //! 10. Some clients agree to compression (`deflate`), which is a plain one here (`runs`).
-//! 11. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 11. In some worlds publishers repeat themselves (`keys`): what has the key of another message is not
+//!     delivered.
+//! 12. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 12. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 13. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -41,6 +43,7 @@ mod count;
 mod deflate;
 mod faults;
 mod goodbye;
+mod keys;
 mod lies;
 mod memory;
 mod mesh;
@@ -216,6 +219,11 @@ fn a_lost_message_is_noticed() {
 #[test]
 fn a_doubled_message_is_noticed() {
     check_noticed(Lie::Double, |_| ());
+}
+
+#[test]
+fn a_message_that_is_delivered_twice_under_another_key_is_noticed() {
+    check_noticed(Lie::AnotherKey, |setup| setup.keys = 0.5);
 }
 
 #[test]

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use corecast_shards::Time;
+
+use crate::keys::{self, Keyed};
+
 /// What said something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Speaker {
@@ -27,6 +31,7 @@ pub(crate) struct Saying {
     pub(crate) accepted: bool,
     /// The offset at which it was seen.
     pub(crate) seen: Option<u64>,
+    pub(crate) keyed: Option<Keyed>,
 }
 
 /// The index of the room of everybody, after all others.
@@ -42,6 +47,10 @@ pub(crate) struct Model {
     /// Whether clients agree to compression.
     pub(crate) has_deflate: bool,
     pub(crate) sayings: Vec<Saying>,
+    /// The time at which something is seen.
+    pub(crate) now: Time,
+    /// Messages with a key whose ack came after a later message: they must repeat another one.
+    pub(crate) late_acks: Vec<usize>,
     /// The messages of each room and epoch, by offset.
     lives: BTreeMap<(usize, Rc<str>), BTreeMap<u64, usize>>,
     /// Which broadcast follows which.
@@ -69,8 +78,9 @@ impl Model {
         // Between two tokens there may be any line break, which an event carries in lines.
         let space = [" ", "", "\n", " ", "\r\n", "\r", "\n\r\n\r"][number % 7];
         let data = format!(r#"{{"c":{number},{space}"pad":"{pad}"}}"#).into();
-        let (known, seen, accepted) = (None, None, false);
-        let saying = Saying { room, by, data, excluded, said_at: now, known, accepted, seen };
+        let (known, seen, accepted, keyed) = (None, None, false, None);
+        let said_at = now;
+        let saying = Saying { room, by, data, excluded, said_at, known, accepted, seen, keyed };
         self.sayings.push(saying);
         number
     }
@@ -153,6 +163,7 @@ impl Model {
         let there = *life.entry(offset).or_insert(number);
         assert_eq!(there, number, "every client sees the same at room {room} offset {offset}");
         let saying = &mut self.sayings[number];
+        keys::note_handled(&mut saying.keyed, self.now);
         assert_eq!(*saying.seen.get_or_insert(offset), offset, "message {number} has one offset");
         if let Some(known) = saying.known {
             assert_eq!(known, offset, "the ack of message {number} had its offset");
@@ -164,6 +175,7 @@ impl Model {
         let saying = &mut self.sayings[number];
         assert_eq!(saying.known, None, "message {number} is answered once");
         saying.known = Some(offset);
+        keys::note_handled(&mut saying.keyed, self.now);
         if let Some(seen) = saying.seen {
             assert_eq!(seen, offset, "the ack of message {number} has its offset");
         }
@@ -187,6 +199,16 @@ impl Model {
         let ((_, epoch), life) = lives.next()?;
         let newest = life.last_key_value().map_or(0, |(offset, _)| *offset);
         Some((epoch.to_string(), newest))
+    }
+
+    /// The messages that had this offset in the room's lives, as far as clients saw, and whether that
+    /// was the last life of them.
+    pub(crate) fn in_all_lives(&self, room: usize, offset: u64) -> Vec<(bool, usize)> {
+        let lives = self.lives.iter().filter(|((name, _), _)| *name == room);
+        let newest = |life: &BTreeMap<u64, usize>| life.values().max().copied();
+        let last = lives.clone().filter_map(|(_, life)| newest(life)).max();
+        let there = |life: &BTreeMap<u64, usize>| Some((newest(life) == last, *life.get(&offset)?));
+        lives.filter_map(|(_, life)| there(life)).collect()
     }
 
     /// The message with this offset, if a client saw it.

@@ -80,7 +80,7 @@ impl World {
         let len = self.length().min(3_000);
         let said = self.model.say(NO_ROOM, Speaker::Program(shard), len, None, self.step);
         let data = self.model.sayings[said].data.clone();
-        (said, event_frame(&Publication { event: "e".into(), data: &data, echo: true }))
+        (said, event_frame(&Publication { event: "e".into(), data: &data, echo: true, key: None }))
     }
 
     fn publish_from_program(&mut self, shard: usize, everybody: bool) {
@@ -110,13 +110,18 @@ impl World {
         let said = self.model.say(place, Speaker::Program(shard), len, excluded, self.step);
         let data = self.model.sayings[said].data.clone();
         let event = if place == EVERYBODY { "b" } else { "m" }.into();
-        let publication = Publication { event, data: &data, echo: true };
+        let key = if place == EVERYBODY { None } else { self.some_key(said, place) };
+        let publication = Publication { event, data: &data, echo: true, key: key.clone() };
         let message = match self.setup.verbatim && self.chance.happens(0.5) {
             true => {
                 self.count.add(Happened::Verbatim);
-                match self.chance.below(2) {
+                let message = match self.chance.below(2) {
                     0 => RoomMessage::text(&data),
                     _ => RoomMessage::binary(data.as_bytes()),
+                };
+                match key {
+                    Some(key) => message.with_key(key),
+                    None => message,
                 }
             }
             false => RoomMessage::event(&publication),
@@ -419,6 +424,7 @@ impl World {
     }
 
     fn answered(&mut self, shard: usize, token: AnswerToken, answer: Answer) {
+        self.model.now = self.now;
         let question = self.asking.questions.remove(&(shard, token.0));
         let question = question.expect("a question is answered once");
         self.count.add(Happened::CallerAnswered);
@@ -426,7 +432,12 @@ impl World {
             (Question::Publish(said), Answer::Published { offset, members }) => {
                 if let Some(counted) = self.published.remove(&(shard, token.0)) {
                     let everybody = self.model.sayings[said].room == EVERYBODY;
-                    assert!(everybody || counted == (offset, members), "{counted:?} counted");
+                    let keyed = self.model.sayings[said].keyed.is_some();
+                    let is_next = keyed || counted.0 == offset;
+                    assert!(
+                        everybody || is_next && counted.1 == members,
+                        "{counted:?} counted, and {offset} of {members}"
+                    );
                     self.count.add(Happened::PublishedCounted);
                 }
                 let everybody = self.model.sayings[said].room == EVERYBODY;

@@ -7,6 +7,7 @@ use corecast_shards::{AnswerToken, Disconnect, Query, Shard, SlowPolicy, Time};
 use crate::client::Client;
 use crate::count::Happened;
 use crate::faults::Faults;
+use crate::keys::Keyed;
 use crate::model::{EVERYBODY, NO_ROOM, Saying, Speaker};
 use crate::program::Question;
 use crate::tokens::Known;
@@ -33,6 +34,7 @@ impl World {
         self.check_broadcasts(last);
         self.check_emits();
         self.model.check_order();
+        self.check_keys();
         self.clients.iter().for_each(|client| client.view.check_passed(&self.model));
         self.every_client_ends();
     }
@@ -93,6 +95,7 @@ impl World {
             assert!(one_each && all_waited, "more was broadcast");
         }
         self.model.check_order();
+        self.check_keys();
     }
 
     /// Clients that are not read when the drain begins may have said one thing more, which waits.
@@ -350,18 +353,23 @@ impl World {
             let streams = self.clients.iter().filter(is_in);
             streams.for_each(|client| client.view.check_stream(&self.model, &epoch, info.offset));
             assert!(self.model.newest(room, &epoch) <= info.offset, "offsets of room {room}");
-            let limits = &self.setup.config.limits;
-            let is_first_life = !self.was_short
-                && self.now < Time::default() + limits.room_linger
-                && limits.lingering_rooms >= self.names.len() * self.shards.len();
-            if is_first_life {
+            if self.is_first_life() {
                 self.count.add(Happened::MessagesCounted);
                 self.check_message_count(room, info.offset);
             }
         }
     }
 
-    /// Everything that was accepted has an offset, and nothing else has.
+    /// Whether no room can have ended.
+    pub(crate) fn is_first_life(&self) -> bool {
+        let limits = &self.setup.config.limits;
+        !self.was_short
+            && self.now < Time::default() + limits.room_linger
+            && limits.lingering_rooms >= self.names.len() * self.shards.len()
+    }
+
+    /// Everything that was accepted has an offset, and nothing else has; of those with one key at least
+    /// one has.
     fn check_message_count(&self, room: usize, offset: u64) {
         let said = || self.model.sayings.iter().filter(|saying| saying.room == room);
         let accepted = |saying: &&Saying| match saying.by {
@@ -370,7 +378,10 @@ impl World {
         };
         let perhaps =
             |saying: &&Saying| accepted(saying) || matches!(saying.by, Speaker::Client(_));
-        let least = said().filter(accepted).count() as u64;
+        let unkeyed = said().filter(|saying| accepted(saying) && saying.keyed.is_none()).count();
+        let keys = said().filter(accepted).filter_map(|saying| saying.keyed).map(Keyed::key);
+        let keys: std::collections::BTreeSet<_> = keys.collect();
+        let least = (unkeyed + keys.len()) as u64;
         let most = said().filter(perhaps).count() as u64;
         assert!((least..=most).contains(&offset), "room {room}: {offset} of {least} to {most}");
     }
@@ -466,6 +477,9 @@ impl World {
             let linger = self.setup.config.limits.room_linger + Duration::from_secs(1);
             self.shards[shard].on_time(self.now + linger);
             assert_eq!(self.shards[shard].stats().rooms, 0, "rooms of shard {shard} end");
+            let remembered = self.setup.config.limits.publish_key_time;
+            self.shards[shard].on_time(self.now + linger + remembered);
+            assert_eq!(self.shards[shard].stats().publish_keys, 0, "keys of shard {shard} end");
         }
     }
 }

@@ -347,7 +347,9 @@ impl Command<'_> {
             (member("event").unwrap_or(""), member("room"), member("id"));
         let says = [r#""cast:publish""#, r#""cast:broadcast""#].contains(&command.event);
         if let Some(inner) = member("data").filter(|_| says) {
-            command.publishes = wire::member(inner, "event") != Some(r#""cast:m""#);
+            let is_keyed = wire::member(inner, "key").is_some();
+            let is_bad_key = is_keyed && command.event == r#""cast:broadcast""#;
+            command.publishes = wire::member(inner, "event") != Some(r#""cast:m""#) && !is_bad_key;
             command.data = wire::member(inner, "data").filter(|_| command.publishes);
             command.echo = wire::member(inner, "echo") != Some("false");
         }

@@ -296,13 +296,19 @@ impl World {
             (true, true) => r#","echo":true"#,
             (true, false) => "",
         };
+        // An ack without a message would not say which of them it does not get.
+        let key = if must_ask { None } else { self.some_key(words.said, room) };
+        let key_json = key.as_ref().map_or(String::new(), |key| {
+            format!(r#","key":{}"#, serde_json::Value::from(key.as_str()))
+        });
         let data = self.model.sayings[words.written].data.clone();
         let name = &self.written[room];
         let json = format!(
-            r#"{{"event":"cast:publish","room":{name}{id_json},"data":{{"event":"m","data":{data}{echo_json}}}}}"#
+            r#"{{"event":"cast:publish","room":{name}{id_json},"data":{{"event":"m","data":{data}{echo_json}{key_json}}}}}"#
         );
         self.speak(client, &json);
-        let kind = AskedKind::Publish(Draft { event: "m".into(), data: (&*data).into(), echo });
+        let draft = Draft { event: "m".into(), data: (&*data).into(), echo, key };
+        let kind = AskedKind::Publish(draft);
         let asked = AskedCommand {
             kind,
             room: Some(self.names[room].clone()),
@@ -332,8 +338,9 @@ impl World {
             r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","data":{data},"echo":false}}}}"#
         );
         self.speak(client, &json);
-        let kind =
-            AskedKind::Broadcast(Draft { event: "b".into(), data: (&*data).into(), echo: false });
+        let data = (&*data).into();
+        let draft = Draft { event: "b".into(), data, echo: false, key: None };
+        let kind = AskedKind::Broadcast(draft);
         let asked = AskedCommand { kind, room: None, id: id.as_deref().map(Into::into) };
         let Words { refusal, said, rewritten, .. } = words;
         self.will_ask(client, ruling, asked, refusal, rewritten);
@@ -356,7 +363,13 @@ impl World {
         let (id, id_json) = self.id(client, 0.7);
         let name = &self.written[room];
         let in_room = Line::Room(room);
-        let (line, id, code, json) = match self.chance.below(6) {
+        let (line, id, code, json) = match self.chance.below(7) {
+            6 => {
+                let json = format!(
+                    r#"{{"event":"cast:broadcast"{id_json},"data":{{"event":"b","key":"k"}}}}"#
+                );
+                (Line::Errors, id, "bad_envelope", json)
+            }
             0 => (Line::Errors, None, "bad_envelope", "[\"cast:join\"]".to_owned()),
             1 => {
                 let json = format!(r#"{{"event":7{id_json}}}"#);

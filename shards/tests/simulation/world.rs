@@ -66,6 +66,8 @@ pub(crate) struct World {
     pub(crate) revoked: BTreeMap<usize, Time>,
     pub(crate) calls: Vec<Call>,
     pub(crate) asking: Asking,
+    /// Draws which publishes have a key, and which.
+    pub(crate) key_chance: Chance,
     pub(crate) draining: bool,
     /// Which shards drain, and since when.
     pub(crate) closing: Vec<Option<Time>>,
@@ -148,6 +150,7 @@ impl World {
             revoked: BTreeMap::new(),
             calls: Vec::new(),
             asking: Asking::default(),
+            key_chance: Chance::new(setup.config.seed as u64 ^ 1),
             draining: false,
             closing: vec![None; shards],
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
@@ -364,6 +367,7 @@ impl World {
     pub(crate) fn deliver(&mut self, client: usize, bytes: &[u8]) {
         self.count_input(client, None);
         let chunks_dropped = self.chunks_dropped();
+        self.model.now = self.now;
         let shard = self.clients[client].shard;
         let is_unread = self.shards[shard].memory_stage() >= MemoryStage::Unread;
         let mut court = Court {

@@ -328,7 +328,8 @@ fn publishers_pause_until_there_is_memory_again() {
     say(&mut shard, conn, r#"{"event":"cast:publish","room":"r","id":1,"data":{"event":"m"}}"#);
     assert_eq!(send(&mut shard, None), "");
     assert!(!shard.wants_read(conn));
-    let message = RoomMessage::event(&Publication { event: "m".into(), data: "1", echo: true });
+    let message =
+        RoomMessage::event(&Publication { event: "m".into(), data: "1", echo: true, key: None });
     let refused = shard.publish(&room("r"), message, None, None);
     assert!(matches!(refused, Err((Full, _))), "{refused:?}");
     assert_eq!(shard.counters().memory.publishes_paused, 2);

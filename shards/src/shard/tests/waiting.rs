@@ -103,7 +103,7 @@ fn a_home_serves_its_own_shard_while_others_saturate_it() {
 }
 
 fn foreign_publish(room: &RoomName) -> ToHome {
-    let publication = Publication { event: "m".into(), data: "1", echo: true };
+    let publication = Publication { event: "m".into(), data: "1", echo: true, key: None };
     let message = RoomMessage::event(&publication);
     let (origin, accepted) = (Origin::None, Time::default());
     ToHome::Publish { room: room.clone(), message, exclude: None, origin, accepted }
