@@ -178,9 +178,8 @@ impl Judge<'_> {
     /// there, it may be that this one repeats it.
     fn check_answered(&self, said: usize, offset: u64, count: &mut Count) {
         let room = self.model.sayings[said].room;
-        let there: Vec<(bool, usize)> = self.model.in_all_lives(room, offset);
-        let first = there.iter().find(|(_, other)| self.is_same(said, *other));
-        let Some((in_last_life, first)) = first else {
+        let there = self.model.in_all_lives(room, offset);
+        let Some(first) = there.iter().find(|other| self.is_same(said, **other)) else {
             assert!(
                 !self.one_life || there.is_empty(),
                 "message {said} is answered with another's"
@@ -192,6 +191,5 @@ impl Judge<'_> {
         let is_late = there.len() == 1 && repeat.since >= first_until + self.time;
         assert!(!is_late || !self.one_life, "message {said} repeats one whose time is over");
         count.add(Happened::KeyRepeated);
-        count.add_if(!in_last_life, Happened::KeyOutlivedRoom);
     }
 }

@@ -226,9 +226,14 @@ impl World {
         self.handled[to] = true;
         let seen = Seen::of(&request);
         let before = seen.as_ref().map(|seen| self.members_at_home(to, &seen.room));
+        let repeated = self.repeats_of_ended(to, &request);
         let lacks_room = self.lacks_room(to);
         let rooms = self.shards[to].totals().rooms;
         self.shards[to].on_to_home(ShardId::new(from as u16), request);
+        if let Some(before) = repeated {
+            let more = self.shards[to].counters().publish_keys.repeated > before;
+            self.count.add_if(more, Happened::KeyOutlivedRoom);
+        }
         if let (Some(Seen { counts: 1, .. }), Some((_, 0))) = (&seen, before) {
             let more = self.shards[to].totals().rooms - rooms;
             assert_eq!(more, u64::from(!lacks_room), "a room's first member is let in, or not");
@@ -239,6 +244,16 @@ impl World {
         self.check_totals(to);
         self.note_spill(to);
         true
+    }
+
+    /// How many publishes were repeated at this home, if this is one with a key to a room that is not
+    /// there.
+    fn repeats_of_ended(&mut self, home: usize, request: &ToHome) -> Option<u64> {
+        let ToHome::Publish { room, message, .. } = request else { return None };
+        message.key()?;
+        let answer = self.shards[home].answer(Query::Room(room.clone()));
+        let repeated = self.shards[home].counters().publish_keys.repeated;
+        matches!(answer, Answer::Room(None)).then_some(repeated)
     }
 
     pub(crate) fn hand_in_outcome(&mut self, from: usize, to: usize) -> bool {

@@ -201,14 +201,10 @@ impl Model {
         Some((epoch.to_string(), newest))
     }
 
-    /// The messages that had this offset in the room's lives, as far as clients saw, and whether that
-    /// was the last life of them.
-    pub(crate) fn in_all_lives(&self, room: usize, offset: u64) -> Vec<(bool, usize)> {
+    /// The messages that had this offset in the room's lives, as far as clients saw.
+    pub(crate) fn in_all_lives(&self, room: usize, offset: u64) -> Vec<usize> {
         let lives = self.lives.iter().filter(|((name, _), _)| *name == room);
-        let newest = |life: &BTreeMap<u64, usize>| life.values().max().copied();
-        let last = lives.clone().filter_map(|(_, life)| newest(life)).max();
-        let there = |life: &BTreeMap<u64, usize>| Some((newest(life) == last, *life.get(&offset)?));
-        lives.filter_map(|(_, life)| there(life)).collect()
+        lives.filter_map(|(_, life)| life.get(&offset).copied()).collect()
     }
 
     /// The message with this offset, if a client saw it.
