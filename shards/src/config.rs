@@ -59,4 +59,8 @@ pub struct Hooks {
     pub refresh: bool,
     /// The program hears of the end of connections, and of the rooms that they were in.
     pub disconnect: bool,
+    /// The program hears of each connection that becomes a member of a room, or ceases to be one.
+    pub members: bool,
+    /// The program hears of each room whose home is here that gets its first member, or loses its last.
+    pub occupancy: bool,
 }

@@ -20,6 +20,20 @@ pub struct Call {
     pub kind: CallKind,
 }
 
+/// Something that happened to the members of a room, for programs that watch that
+/// ([`Hooks`](crate::Hooks)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoomEvent {
+    /// This connection of the shard is a member of the room, which it was not.
+    Joined(ConnId, RoomName),
+    /// It is a member no longer; each follows one `Joined`, also when the connection ends.
+    Left(ConnId, RoomName),
+    /// A room whose home is this shard has a member, on any shard, and had none.
+    Occupied(RoomName),
+    /// It has none any more; each follows one `Occupied`.
+    Vacated(RoomName),
+}
+
 /// What a [`Call`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

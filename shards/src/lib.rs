@@ -54,7 +54,8 @@ pub use envelope::{BadBody, Publication};
 pub use epoch::Epoch;
 pub use format::{Encoding, Format, Frames, Joined, Reply, RoomMessage, event_frame, reply_frame};
 pub use handler::{
-    AskedCommand, AskedKind, Call, CallKind, Credentials, Draft, Message, Refresh, Token, Verdict,
+    AskedCommand, AskedKind, Call, CallKind, Credentials, Draft, Message, Refresh, RoomEvent,
+    Token, Verdict,
 };
 pub use id::{BadConnId, ConnId, ShardId};
 pub use identity::{BadName, Expiry, Identity, Name, Revocable};

@@ -6,7 +6,7 @@ use corecast_shards::Disconnect;
 use hyper::Method;
 
 use super::Builder;
-use crate::handles::{Client, HttpRequest};
+use crate::handles::{Broadcaster, Client, HttpRequest};
 use crate::program::{
     HandlerResult, Handshake, Refusal, Route, RouteResult, ShardState, binary, unary,
 };
@@ -242,6 +242,102 @@ impl Builder {
         F: AsyncFn(Client, Vec<u8>) -> HandlerResult + Clone + Send + 'static,
     {
         self.program.binary = Some(binary(handler));
+        self
+    }
+
+    /// Calls a function with each client that has become a member of a room, by its own command or by
+    /// the program's ([`Client::join`]), and with the room's name. Its `cast:joined` is queued by then.
+    /// A second join of the same room is none. Event streams have no [`Client`], and are not said.
+    ///
+    /// For one client the order is: [`on_connect`](Builder::on_connect) begins, then one `on_join` and
+    /// one [`on_leave`](Builder::on_leave) in turn for each room, then
+    /// [`on_disconnect`](Builder::on_disconnect). A handler of an event that the client sent after its
+    /// `cast:join` was answered begins after `on_join`.
+    ///
+    /// It is a function and no handler that waits: members come and go by thousands at once, and a list
+    /// of calls that wait would know no bound. It is called on the thread of the client's shard, whose
+    /// other clients wait until it returns. For more than a few microseconds it starts a task
+    /// ([`spawn`](crate::spawn)). A panic is logged.
+    ///
+    /// ```
+    /// # use corecast::{Client, Message, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .on_join(|client: &Client, room: &str| {
+    ///         let hello = Message::event("hello", room).expect("a name is JSON");
+    ///         // Its end may have been decided meanwhile.
+    ///         let _ = client.try_publish(hello);
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn on_join<F>(mut self, hook: F) -> Builder
+    where
+        F: Fn(&Client, &str) + Clone + Send + 'static,
+    {
+        self.program.rooms.join = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls a function with each client that has ceased to be a member of a room, and with the room's
+    /// name: after `cast:leave`, [`Client::leave`], a fresh token that does not allow the room, and for
+    /// each room that a connection is in when it ends, whatever ends it. Exactly one follows each
+    /// [`on_join`](Builder::on_join), in the same manner, before the client's
+    /// [`on_disconnect`](Builder::on_disconnect).
+    ///
+    /// At a [`shutdown`](crate::Server::shutdown) it is called for every client that is closed in
+    /// time, and not for those that are cut, as with `on_disconnect`.
+    pub fn on_leave<F>(mut self, hook: F) -> Builder
+    where
+        F: Fn(&Client, &str) + Clone + Send + 'static,
+    {
+        self.program.rooms.leave = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls a function with the name of each room that gets its first member, on whichever shard: to
+    /// begin with what is published there. The room's home decides, so it is exact: occupied and
+    /// [vacated](Builder::on_vacated) come in turn for each room, once per change. Members are what
+    /// `members` of `/v1/rooms` counts, event streams among them, and for a moment a client whose join
+    /// is refused because memory is short.
+    ///
+    /// It is called on the thread of the room's home shard, which need not be the member's: between
+    /// this and [`on_join`](Builder::on_join) there is no order. It is a function, for the same reason.
+    ///
+    /// ```
+    /// # use corecast::{Broadcaster, Message, Server};
+    /// let server = Server::builder()
+    ///     .listen("127.0.0.1:0")
+    ///     .on_occupied(|cast: &Broadcaster, room: &str| {
+    ///         let (cast, room) = (cast.clone(), room.to_owned());
+    ///         corecast::spawn(async move {
+    ///             let price = Message::event("price", 17).expect("a number is JSON");
+    ///             let _ = cast.to_room(&room).publish(price).await;
+    ///         });
+    ///     })
+    ///     .on_vacated(|_: &Broadcaster, room: &str| println!("{room} is empty"))
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn on_occupied<F>(mut self, hook: F) -> Builder
+    where
+        F: Fn(&Broadcaster, &str) + Clone + Send + 'static,
+    {
+        self.program.rooms.occupied = Some(Box::new(hook));
+        self
+    }
+
+    /// Calls a function with the name of each room whose last member has gone, on whichever shard, in
+    /// turn with [`on_occupied`](Builder::on_occupied). The room may live on for
+    /// [`room_linger`](crate::Limits::room_linger).
+    ///
+    /// At a [`shutdown`](crate::Server::shutdown) the shards end when the last connection is closed,
+    /// and for rooms that were occupied until then it may not be called any more.
+    pub fn on_vacated<F>(mut self, hook: F) -> Builder
+    where
+        F: Fn(&Broadcaster, &str) + Clone + Send + 'static,
+    {
+        self.program.rooms.vacated = Some(Box::new(hook));
         self
     }
 

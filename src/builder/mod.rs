@@ -7,7 +7,7 @@ use std::net::ToSocketAddrs;
 
 use corecast_shards::{Limits, RoomPolicy, SlowPolicy};
 
-use crate::handles::{Client, HttpRequest, on_shard};
+use crate::handles::{Broadcaster, Client, HttpRequest, on_shard};
 use crate::http::check_routes;
 use crate::program::Program;
 use crate::runtime::{Instantiate, Plan, Sends, Settings, StartError, Trial, start};
@@ -31,7 +31,7 @@ pub struct Builder {
     bad_address: Option<String>,
     /// The first of the others.
     mistake: Option<Mistake>,
-    program: Program<Client, HttpRequest>,
+    program: Program<Client, HttpRequest, Broadcaster>,
 }
 
 /// Something that cannot be, which is an error of the start.

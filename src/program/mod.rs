@@ -8,6 +8,7 @@ mod handler;
 mod handshake;
 mod http_api;
 mod registered;
+mod room_hooks;
 mod route;
 mod session;
 mod shard_state;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    AskedCommand, CallKind, ConnId, Disconnect, Format, Hooks, Message, Permissions,
+    AskedCommand, CallKind, ConnId, Disconnect, Format, Hooks, Message, Permissions, RoomEvent,
 };
 
 use super::command_hooks::{CommandHooks, CommandJudge, Judging};
 use super::handler::{Failure, Handler, HandlerResult, Template, Work, catch_panic, finish};
 use super::handshake::{Handshake, Refusal};
 use super::http_api::{ApiRequest, Rule};
+use super::room_hooks::RoomHooks;
 use super::route::Route;
 use super::session::Session;
 use super::shard_state::{ShardState, ShardStates};
@@ -29,8 +30,9 @@ type RefreshTemplate<C> = Box<dyn Template<(C, String), Result<Claims, Refusal>>
 type ClientHandler<C, T> = Handler<(C, T), HandlerResult>;
 
 /// What a program registered, on its way to the shards. Its handlers are handed a client as `C`,
-/// and a request as `R`.
-pub(crate) struct Program<C, R> {
+/// a request as `R`, and what publishes
+/// beside all clients as `B`.
+pub(crate) struct Program<C, R, B> {
     pub(crate) authorize: Option<Box<dyn Template<Handshake, Result<Claims, Refusal>>>>,
     pub(crate) refresh: Option<RefreshTemplate<C>>,
     pub(crate) commands: CommandHooks<C>,
@@ -39,6 +41,7 @@ pub(crate) struct Program<C, R> {
     pub(crate) text: Option<ClientTemplate<C, String>>,
     pub(crate) binary: Option<ClientTemplate<C, Vec<u8>>>,
     pub(crate) disconnect: Option<ClientTemplate<C, Disconnect>>,
+    pub(crate) rooms: RoomHooks<C, B>,
     pub(crate) handler_timeout: Option<Duration>,
     pub(crate) shard_states: Vec<ShardState>,
     pub(crate) routes: Vec<Route<R>>,
@@ -68,7 +71,7 @@ pub(crate) enum SessionPolicy {
     Verdicts,
 }
 
-impl<C, R> Program<C, R> {
+impl<C, R, B> Program<C, R, B> {
     pub(crate) fn needs(&self) -> Needs {
         Needs {
             hooks: self.hooks(),
@@ -85,6 +88,8 @@ impl<C, R> Program<C, R> {
             refresh: self.refresh.is_some(),
             connect: self.connect.is_some(),
             disconnect: self.disconnect.is_some(),
+            members: self.rooms.watch_members(),
+            occupancy: self.rooms.watch_rooms(),
         }
     }
 
@@ -112,10 +117,11 @@ impl<C, R> Program<C, R> {
             || self.text.is_some()
             || self.binary.is_some()
             || self.disconnect.is_some()
+            || self.rooms.watch_members()
     }
 }
 
-impl<C, R> Clone for Program<C, R> {
+impl<C, R, B> Clone for Program<C, R, B> {
     fn clone(&self) -> Self {
         Program {
             authorize: self.authorize.clone(),
@@ -126,6 +132,7 @@ impl<C, R> Clone for Program<C, R> {
             text: self.text.clone(),
             binary: self.binary.clone(),
             disconnect: self.disconnect.clone(),
+            rooms: self.rooms.clone(),
             handler_timeout: self.handler_timeout,
             shard_states: self.shard_states.clone(),
             routes: self.routes.clone(),
@@ -134,7 +141,7 @@ impl<C, R> Clone for Program<C, R> {
     }
 }
 
-impl<C, R> Default for Program<C, R> {
+impl<C, R, B> Default for Program<C, R, B> {
     fn default() -> Self {
         Program {
             authorize: None,
@@ -145,6 +152,7 @@ impl<C, R> Default for Program<C, R> {
             text: None,
             binary: None,
             disconnect: None,
+            rooms: RoomHooks::default(),
             handler_timeout: None,
             shard_states: Vec::new(),
             routes: Vec::new(),
@@ -153,7 +161,7 @@ impl<C, R> Default for Program<C, R> {
     }
 }
 
-impl<C, R> fmt::Debug for Program<C, R> {
+impl<C, R, B> fmt::Debug for Program<C, R, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Program").field("hooks", &self.hooks()).finish_non_exhaustive()
     }
@@ -194,6 +202,10 @@ pub(crate) trait ShardProgram {
     /// Begins to handle the end of a connection; none when the program has no handler for that.
     fn part(&self, id: ConnId, session: Rc<Session>, reason: Disconnect) -> Option<HandlerWork>;
 
+    /// Something happened to the members of a room, one of which may be a connection with this session.
+    /// What the program does about it is done when this returns.
+    fn watch(&self, event: &RoomEvent, session: Option<Rc<Session>>);
+
     /// How long each of these may take, but for the two that authorize.
     fn timeout(&self) -> Option<Duration>;
 
@@ -205,7 +217,7 @@ pub(crate) trait ShardProgram {
 pub(crate) type HandlerWork = Work<Result<(), Failure>>;
 
 /// One shard's handlers.
-pub(crate) struct Handlers<C> {
+pub(crate) struct Handlers<C, B> {
     authorize: Option<Handler<Handshake, Result<Claims, Refusal>>>,
     refresh: Option<Handler<(C, String), Result<Claims, Refusal>>>,
     commands: CommandJudge<C>,
@@ -214,6 +226,8 @@ pub(crate) struct Handlers<C> {
     text: Option<ClientHandler<C, String>>,
     binary: Option<ClientHandler<C, Vec<u8>>>,
     disconnect: Option<ClientHandler<C, Disconnect>>,
+    rooms: RoomHooks<C, B>,
+    broadcaster: B,
     timeout: Option<Duration>,
     states: Rc<ShardStates>,
     api_rule: Option<Handler<ApiRequest, Result<(), Refusal>>>,
@@ -223,14 +237,15 @@ pub(crate) struct Handlers<C> {
 /// Makes what handlers are handed of a connection.
 type MakeClient<C> = dyn Fn(ConnId, Rc<Session>) -> C;
 
-impl<C> Handlers<C> {
+impl<C, B> Handlers<C, B> {
     /// Brings the program's handlers to life, on the shard's own thread. Its routes are not among
     /// them.
     pub(crate) fn new<R>(
-        program: Program<C, R>,
+        program: Program<C, R, B>,
         states: Rc<ShardStates>,
+        broadcaster: B,
         client: impl Fn(ConnId, Rc<Session>) -> C + 'static,
-    ) -> Handlers<C> {
+    ) -> Handlers<C, B> {
         let events = program.events.into_iter();
         Handlers {
             authorize: program.authorize.map(|handler| handler.instantiate()),
@@ -241,6 +256,8 @@ impl<C> Handlers<C> {
             text: program.text.map(|handler| handler.instantiate()),
             binary: program.binary.map(|handler| handler.instantiate()),
             disconnect: program.disconnect.map(|handler| handler.instantiate()),
+            rooms: program.rooms,
+            broadcaster,
             timeout: program.handler_timeout,
             states,
             api_rule: program.api_rule.map(|rule| rule.instantiate()),
@@ -249,7 +266,7 @@ impl<C> Handlers<C> {
     }
 }
 
-impl<C: 'static> ShardProgram for Handlers<C> {
+impl<C: 'static, B: 'static> ShardProgram for Handlers<C, B> {
     fn authorize(&self, handshake: Handshake) -> Work<Result<Claims, Refusal>> {
         let authorize = self.authorize.clone();
         Box::pin(async move {
@@ -323,6 +340,10 @@ impl<C: 'static> ShardProgram for Handlers<C> {
     fn part(&self, id: ConnId, session: Rc<Session>, reason: Disconnect) -> Option<HandlerWork> {
         let handler = self.disconnect.clone()?;
         begin(Some(handler), ((self.client)(id, session), reason))
+    }
+
+    fn watch(&self, event: &RoomEvent, session: Option<Rc<Session>>) {
+        self.rooms.call(event, session, &self.client, &self.broadcaster);
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Name, Refresh, RoomMessage,
-    Shard, Time,
+    Answer, AnswerToken, Call, CloseStep, ConnId, Disconnect, Format, Name, Refresh, RoomEvent,
+    RoomMessage, Shard, Time,
 };
 
 use super::event_progress::{EventProgress, Queued};
@@ -114,6 +114,8 @@ pub(crate) enum SpawnRequest {
     EmitToUser(UserEmit),
     /// A client has gone.
     HungUp(ConnId),
+    /// Something happened to the members of a room.
+    Room(RoomEvent),
     /// A connection has ended.
     Disconnected(ConnId, Disconnect),
     /// A handshake that the program decides about.
@@ -437,6 +439,9 @@ impl ShardDriver {
         }
         while let Some(id) = self.shard.outputs().next_hung_up() {
             self.spawn_requests.push(SpawnRequest::HungUp(id));
+        }
+        while let Some(event) = self.shard.outputs().next_room_event() {
+            self.spawn_requests.push(SpawnRequest::Room(event));
         }
         while let Some((id, rooms)) = self.shard.outputs().next_ended() {
             if let Some(session) = self.sessions.get(&id) {

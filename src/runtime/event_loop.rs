@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Call, CallKind, ConnId, Disconnect};
+use corecast_shards::{Call, CallKind, ConnId, Disconnect, RoomEvent};
 
 use super::calls;
 use super::driver::{ShardDriver, SpawnRequest};
@@ -138,6 +138,7 @@ impl EventLoop {
                 let session = self.driver().sessions.get(&id).cloned();
                 session.into_iter().for_each(|session| session.set_closed());
             }
+            SpawnRequest::Room(event) => self.watch(&event),
             SpawnRequest::Disconnected(id, reason) => self.on_disconnected(id, reason),
             SpawnRequest::Authorize { key, handshake } => {
                 let verdict = self.program.authorize(handshake.clone());
@@ -174,6 +175,16 @@ impl EventLoop {
                 self.tasks.spawn_user(calls::handle(handle, id, message, work, timeout));
             }
         }
+    }
+
+    /// What happened to rooms is said in its order, and before the turn's tasks run: neither is there a
+    /// list of it that could grow, nor does a handler begin before what had happened is said.
+    fn watch(&self, event: &RoomEvent) {
+        let session = match event {
+            RoomEvent::Joined(id, _) | RoomEvent::Left(id, _) => Some(self.session(*id)),
+            RoomEvent::Occupied(_) | RoomEvent::Vacated(_) => None,
+        };
+        self.program.watch(event, session);
     }
 
     fn on_disconnected(&self, id: ConnId, reason: Disconnect) {

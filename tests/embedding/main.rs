@@ -25,6 +25,7 @@ mod tls;
 mod tokens;
 mod users;
 mod values;
+mod watching;
 
 #[allow(dead_code, unused_imports)] // It serves the tests of the server, which need more of it.
 #[path = "../server/support/mod.rs"]

@@ -11,6 +11,7 @@ use crate::epoch::Epoch;
 use crate::format::{
     Compression, Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage,
 };
+use crate::handler::RoomEvent;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{
     Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomInfo, ToHome,
@@ -38,6 +39,9 @@ pub(crate) struct Home {
     ttl: IdleTtl,
     /// How many rooms are paused.
     paused: u64,
+    /// What happened since it was asked, if the program watches that.
+    watches: bool,
+    events: Vec<RoomEvent>,
     /// How many rooms may have members, on all shards, and how many have on the others.
     rooms_max: usize,
     rooms_of_others: u64,
@@ -69,6 +73,8 @@ impl Home {
             shards: config.shards,
             ttl,
             paused: 0,
+            watches: config.hooks.occupancy,
+            events: Vec::new(),
             rooms_max,
             rooms_of_others: 0,
         }
@@ -178,6 +184,11 @@ impl Home {
         offset
     }
 
+    /// The rooms that got their first member or lost their last, in this order.
+    pub(crate) fn take_events(&mut self) -> impl Iterator<Item = RoomEvent> {
+        self.events.drain(..)
+    }
+
     /// How many rooms have members.
     pub(crate) fn rooms_with_members(&self) -> u64 {
         self.rooms.admitted() as u64
@@ -197,7 +208,11 @@ impl Home {
         now: Time,
     ) -> Option<Joined> {
         let is_full = self.rooms_with_members() + self.rooms_of_others >= self.rooms_max as u64;
+        let before = self.rooms.admitted();
         let is_taken = joins.is_none_or(|member| self.rooms.join(room, member, is_full));
+        if self.watches && self.rooms.admitted() > before {
+            self.events.push(RoomEvent::Occupied(room.clone()));
+        }
         let home_room = self.rooms.get_or_create(room);
         let (epoch, offset) = (home_room.epoch, home_room.offset);
         let recovery = match &options.start {
@@ -218,7 +233,11 @@ impl Home {
         encoding: Encoding,
         now: Time,
     ) -> (bool, u64) {
+        let before = self.rooms.admitted();
         let left = self.rooms.leave(room, shard, encoding).expect("a room with members exists");
+        if self.watches && self.rooms.admitted() < before {
+            self.events.push(RoomEvent::Vacated(room.clone()));
+        }
         self.rooms.touch(room, now, self.ttl);
         left
     }

@@ -73,6 +73,7 @@ impl Host {
             let rooms = self.directory.rooms_of(slot);
             self.outputs.ended.extend((!rooms.is_empty()).then_some((id, rooms)));
         }
+        self.note_members_end(slot);
         self.outputs.close_steps.push_back(CloseStep::LeftRooms(id, reason));
         deferred_to_home::defer_leaves(&mut self.outboxes, &mut self.directory, slot);
         self.directory.connections.change_inbound(slot, |inbound| *inbound = None);

@@ -220,6 +220,17 @@ impl Directory {
         memberships.map(|membership| self.rooms[membership.room].name.clone()).collect()
     }
 
+    /// The same with those that it is about to leave and whose home has not answered.
+    pub(super) fn counted_rooms(&self, slot: Slot) -> impl Iterator<Item = &RoomName> {
+        let counts = |membership: &&Membership| {
+            membership.listed().is_some()
+                && membership.state() != MembershipState::Departing
+                && membership.room != EVERYBODY
+        };
+        let memberships = self.connections[slot].memberships.iter().filter(counts);
+        memberships.map(|membership| &self.rooms[membership.room].name)
+    }
+
     /// Where a connection lists a room.
     pub(super) fn membership(&self, slot: Slot, room: &str) -> Option<MembershipIndex> {
         let key = self.rooms.find(room)?;

@@ -9,6 +9,7 @@ use crate::connection::{Wait, WriteState};
 use crate::disconnect::Disconnect;
 use crate::envelope::ErrorCode;
 use crate::format::{Fact, Joined, Refusal, Reply};
+use crate::handler::RoomEvent;
 use crate::id::ConnId;
 use crate::memory::MemoryStage;
 use crate::mesh::{LeaveRequest, Requester};
@@ -28,7 +29,10 @@ impl Host {
         let (slot, at) = self.directory.find_change(name, conn, change_id)?;
         let membership = self.directory[slot].memberships[at];
         match membership.listed() {
-            None => self.become_member(slot, at, joined.offset + 1),
+            None => {
+                self.become_member(slot, at, joined.offset + 1);
+                self.note_member(slot, || RoomEvent::Joined(conn, name.clone()));
+            }
             Some(index) => {
                 let room = &self.directory[membership.room];
                 joined.offset = room.offset_before(&room.members[index]);
@@ -120,12 +124,30 @@ impl Host {
         membership.end_leave();
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
         self.directory[slot].departing += 1;
+        self.note_member(slot, || RoomEvent::Left(conn, name.clone()));
         let is_forbidden = request.requester == Requester::Permissions;
         let id = request.requester.id().map(Into::into);
         let (room, pool) = self.directory.rooms.with_pool(key);
         room.depart(index, offset, id, is_forbidden, pool);
         self.finish_departures(slot);
         true
+    }
+
+    /// The program hears of it, if it watches members and knows of this connection.
+    fn note_member(&mut self, slot: Slot, event: impl FnOnce() -> RoomEvent) {
+        if self.config.hooks.members && self.directory[slot].format.is_known_to_program() {
+            self.outputs.room_events.push_back(event());
+        }
+    }
+
+    /// The connection ends, and with it whatever memberships the program has heard of.
+    pub(super) fn note_members_end(&mut self, slot: Slot) {
+        if self.config.hooks.members && self.directory[slot].format.is_known_to_program() {
+            let conn = self.directory.id(slot);
+            let rooms = self.directory.counted_rooms(slot);
+            let left = rooms.map(|room| RoomEvent::Left(conn, room.clone()));
+            self.outputs.room_events.extend(left);
+        }
     }
 
     /// Removes the departing memberships whose last message is sent.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::disconnect::Disconnect;
-use crate::handler::Call;
+use crate::handler::{Call, RoomEvent};
 use crate::id::ConnId;
 use crate::mesh::{Answer, AnswerToken, Requester};
 use crate::room_name::RoomName;
@@ -29,6 +29,7 @@ pub struct Outputs {
     pub(super) hung_up: VecDeque<ConnId>,
     pub(super) renewed: VecDeque<ConnId>,
     pub(super) ended: VecDeque<(ConnId, Vec<RoomName>)>,
+    pub(super) room_events: VecDeque<RoomEvent>,
     pub(super) answers: VecDeque<(AnswerToken, Answer)>,
 }
 
@@ -64,6 +65,12 @@ impl Outputs {
     /// comes before the connection's [`CloseStep::LeftRooms`], for programs that handle it.
     pub fn next_ended(&mut self) -> Option<(ConnId, Vec<RoomName>)> {
         self.ended.pop_front()
+    }
+
+    /// What happened next to the members of a room, for programs that watch that. What is said of a
+    /// connection comes before its [`CloseStep::LeftRooms`].
+    pub fn next_room_event(&mut self) -> Option<RoomEvent> {
+        self.room_events.pop_front()
     }
 
     /// The next answer to a caller.

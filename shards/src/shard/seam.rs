@@ -202,6 +202,7 @@ impl Shard {
         debug_assert!(self.takes_to_home(), "messages to homes wait for those from homes");
         self.host.counters.mesh_handled += 1;
         let question = self.home.handle(from, message, self.host.now, &mut self.host.outboxes);
+        self.host.outputs.room_events.extend(self.home.take_events());
         if let Some((token, query)) = question {
             let answer = self.answer(query);
             self.host.outboxes.push_from_home(from, FromHome::Answer { token, answer });

@@ -15,6 +15,7 @@ mod rates;
 mod sends;
 mod totals;
 mod waiting;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

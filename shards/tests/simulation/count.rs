@@ -32,6 +32,7 @@ happenings! {
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
     Forbidden Decided Rewritten Refreshed BadToken EvictedByToken Revoked
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
+    WatchedJoin WatchedLeave WatchedOccupied WatchedVacated
     KeyRepeated KeyAnew KeyForgotten KeyOutlivedRoom
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // What happens to event streams, and to rooms with members of several formats.

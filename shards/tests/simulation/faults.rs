@@ -133,6 +133,8 @@ impl Setup {
         config.tuning.inflated_bytes = [1, 300, 5_000, 256 << 10][bits / 8_640 % 4];
         config.tuning.deflated_bytes = [usize::MAX, usize::MAX, 1_000][bits / 34_560 % 3];
         config.limits.deflate_min = [0, 100, 256][bits / 2_880 % 3];
+        config.hooks.members = (bits / 103_680).is_multiple_of(2);
+        config.hooks.occupancy = (bits / 207_360).is_multiple_of(2);
         config.hooks.binary = chance.happens(0.3);
         config.hooks.refresh = !(bits / 45).is_multiple_of(4);
         rates::limit(&mut config.limits, &mut config.hooks.refresh, seed);

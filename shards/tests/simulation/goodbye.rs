@@ -12,6 +12,7 @@ impl World {
         let shard = self.clients[client].shard;
         let player = &self.clients[client];
         assert_eq!(player.parted, None, "a connection parts once");
+        self.check_left(client);
         assert!(!player.closed, "a connection parts before it is closed");
         self.count_input(client, Some(reason));
         self.check_reason(client, reason);

@@ -24,9 +24,10 @@
 //! 10. Some clients agree to compression (`deflate`), which is a plain one here (`runs`).
 //! 11. In some worlds publishers repeat themselves (`keys`): what has the key of another message is not
 //!     delivered.
-//! 12. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 12. In some worlds the program watches rooms and members (`watching`), and must know them exactly.
+//! 13. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 13. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 14. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -61,6 +62,7 @@ mod tokens;
 mod totals;
 mod turns;
 mod view;
+mod watching;
 mod wire;
 mod world;
 

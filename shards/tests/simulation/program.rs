@@ -370,6 +370,7 @@ impl World {
 
     /// Pulls all outputs of a shard.
     pub(crate) fn pull(&mut self, shard: usize) {
+        self.watch(shard);
         while let Some(goodbye) = self.shards[shard].outputs().next_close_step() {
             match goodbye {
                 CloseStep::LeftRooms(conn, reason) => self.parted(self.by_conn[&conn], reason),

@@ -31,6 +31,7 @@ impl World {
         self.check_quiet();
         self.check_commands();
         self.check_homes();
+        self.check_watching();
         self.check_broadcasts(last);
         self.check_emits();
         self.model.check_order();
@@ -462,6 +463,7 @@ impl World {
 
     fn check_all_gone(&mut self) {
         assert!(self.open.is_empty(), "still open: {:?}", self.open);
+        self.check_all_left();
         for shard in 0..self.shards.len() {
             let stats = self.shards[shard].stats();
             assert!(self.shards[shard].is_quiet(), "shard {shard} is quiet");

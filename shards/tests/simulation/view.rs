@@ -95,6 +95,8 @@ pub(crate) struct View {
     pub(crate) ids: BTreeMap<String, Line>,
     /// How many messages and control frames it has said.
     pub(crate) serial: u64,
+    /// How often it became a member of a room.
+    pub(crate) stays: usize,
     /// Where each room was left, to come back to.
     pub(crate) left: BTreeMap<usize, (Rc<str>, u64)>,
     /// Offsets of its own messages that it does not get, as far as acks say.
@@ -168,6 +170,7 @@ impl View {
             known_first: BTreeMap::new(),
             ids: BTreeMap::new(),
             serial: 0,
+            stays: 0,
             left: BTreeMap::new(),
             excluded: BTreeSet::new(),
             absent: BTreeSet::new(),
@@ -421,6 +424,7 @@ impl View {
         }
         // Acks do not say which life of the room it is: those of higher offsets were of former ones.
         self.absent.retain(|(other, at)| *other != room || *at <= offset);
+        self.stays += 1;
         self.rooms.insert(room, Stay { epoch, next: offset + 1, after_gap: false });
     }
 

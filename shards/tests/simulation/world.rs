@@ -24,6 +24,7 @@ use crate::sends::Begun;
 use crate::totals::Places;
 use crate::turns::Sleeper;
 use crate::view::{Court, View};
+use crate::watching::Watching;
 
 pub(crate) struct World {
     pub(crate) setup: Setup,
@@ -66,6 +67,7 @@ pub(crate) struct World {
     pub(crate) revoked: BTreeMap<usize, Time>,
     pub(crate) calls: Vec<Call>,
     pub(crate) asking: Asking,
+    pub(crate) watching: Watching,
     /// Draws which publishes have a key, and which.
     pub(crate) key_chance: Chance,
     pub(crate) draining: bool,
@@ -150,6 +152,7 @@ impl World {
             revoked: BTreeMap::new(),
             calls: Vec::new(),
             asking: Asking::default(),
+            watching: Watching::default(),
             key_chance: Chance::new(setup.config.seed as u64 ^ 1),
             draining: false,
             closing: vec![None; shards],

@@ -3,6 +3,7 @@
 use super::waiting::{room_at, shard_of};
 use super::*;
 use crate::disconnect::Disconnect::{Idle, Kicked, Lost, Slow};
+use crate::handler::RoomEvent;
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 use crate::mesh::{Query, ToHome};
@@ -252,6 +253,7 @@ fn a_slow_stream_is_told_its_gap_or_closed() {
 fn the_program_knows_nothing_of_streams() {
     let mut config = Config { shards: 1, ..Config::default() };
     (config.hooks.connect, config.hooks.disconnect) = (true, true);
+    (config.hooks.members, config.hooks.occupancy) = (true, true);
     let mut shard = Shard::new(ShardId::new(0), config);
     let conn = stream(&mut shard);
     assert!(shard.outputs().next_call().is_none() && !shard.is_open(conn));
@@ -261,4 +263,7 @@ fn the_program_knows_nothing_of_streams() {
     assert!(shard.leave(conn, &lobby(), AnswerToken(2)).is_err());
     shard.on_end(conn);
     assert!(shard.outputs().next_ended().is_none());
+    take_loopback(&mut shard);
+    let events: Vec<_> = std::iter::from_fn(|| shard.outputs().next_room_event()).collect();
+    assert_eq!(events, [RoomEvent::Occupied(lobby()), RoomEvent::Vacated(lobby())]);
 }
