@@ -53,46 +53,24 @@ pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Which rooms a stream is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// One: each message's event has the message's position as its id.
-    Room,
-    /// Several: the events of messages are shared and have no id, since one that names the positions
-    /// in all rooms of a stream is the stream's own.
-    Rooms,
-}
-
 /// See [`Encoding::push_message`](super::Encoding::push_message).
-pub(super) fn push_message(
-    message: &RoomMessage,
-    placed: &Placed<'_>,
-    scope: Scope,
-    out: &mut Vec<u8>,
-) -> usize {
-    push_event(placed, scope, out, |out| match message.content() {
-        Content::Event { json: event, data_from } => {
-            let (event, data) = event.split_at(*data_from);
-            push_json(out, event, data, placed);
-        }
-        Content::Text(text) => push_lines(out, DATA, text.as_bytes()),
-        Content::Binary(bytes) => push_binary(out, bytes),
-    })
-}
-
-/// Appends the event of a message, whose name and data `push_body` appends. Returns where it begins.
-fn push_event(
-    placed: &Placed<'_>,
-    scope: Scope,
-    out: &mut Vec<u8>,
-    push_body: impl FnOnce(&mut Vec<u8>),
-) -> usize {
+pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut Vec<u8>) -> usize {
     let payload_from = out.len() + CHUNK_HEADER_MAX;
     out.resize(payload_from, 0);
-    if scope == Scope::Room {
-        json::push_fmt(out, format_args!("id: {}-{}\n", placed.epoch, placed.offset));
+    json::push_fmt(out, format_args!("id: {}-{}\n", placed.epoch, placed.offset));
+    match message.content() {
+        Content::Event { json: event, data_from } => {
+            let (event, data) = event.split_at(*data_from);
+            push_event(out, event, data, placed);
+        }
+        Content::Text(text) => push_lines(out, DATA, text.as_bytes()),
+        Content::Binary(bytes) => {
+            out.extend_from_slice(b"event: binary\n");
+            out.extend_from_slice(DATA);
+            out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+            out.push(b'\n');
+        }
     }
-    push_body(out);
     out.push(b'\n');
     let (header, used) = chunk_header(out.len() - payload_from);
     let from = payload_from - used;
@@ -103,17 +81,9 @@ fn push_event(
 
 const DATA: &[u8] = b"data: ";
 
-/// Appends bytes in base64, which is what an event can carry, under a name of their own.
-fn push_binary(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(b"event: binary\n");
-    out.extend_from_slice(DATA);
-    out.extend_from_slice(BASE64.encode(bytes).as_bytes());
-    out.push(b'\n');
-}
-
 /// Appends an event's JSON as data. Only the publisher's own data can have raw line breaks, between
 /// two tokens.
-fn push_json(out: &mut Vec<u8>, event: &[u8], data: &[u8], placed: &Placed<'_>) {
+fn push_event(out: &mut Vec<u8>, event: &[u8], data: &[u8], placed: &Placed<'_>) {
     let from = out.len();
     out.extend_from_slice(DATA);
     json::push_event(out, event, data, placed);
@@ -201,14 +171,10 @@ mod tests {
     use crate::room_name::RoomName;
 
     fn encoded(message: &RoomMessage) -> Vec<u8> {
-        encoded_for(Scope::Room, message)
-    }
-
-    fn encoded_for(scope: Scope, message: &RoomMessage) -> Vec<u8> {
         let room = RoomName::new("r").expect("legal");
         let placed = Placed { room: &room, epoch: Epoch::new(1, ShardId::new(0), 1), offset: 7 };
         let mut out = b"what was there before".to_vec();
-        let from = push_message(message, &placed, scope, &mut out);
+        let from = push_message(message, &placed, &mut out);
         out.split_off(from)
     }
 
@@ -219,15 +185,12 @@ mod tests {
         &chunk[from..chunk.len() - CRLF.len()]
     }
 
-    /// What follows the id of a message's event, which is the whole event in a stream of several rooms.
+    /// What follows the id of a message's event.
     fn fields(message: &RoomMessage) -> String {
-        let (of_one, of_several) = (encoded(message), encoded_for(Scope::Rooms, message));
-        let [of_one, of_several] =
-            [&of_one, &of_several].map(|chunk| str::from_utf8(payload(chunk)).expect("text"));
+        let chunk = encoded(message);
+        let text = str::from_utf8(payload(&chunk)).expect("events are text");
         let id = format!("id: {}-7\n", Epoch::new(1, ShardId::new(0), 1));
-        let fields = of_one.strip_prefix(&*id).expect("an id comes first");
-        assert_eq!(of_several, fields, "without an id it is the same");
-        fields.to_owned()
+        text.strip_prefix(&*id).expect("an id comes first").to_owned()
     }
 
     #[test]
