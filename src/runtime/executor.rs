@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -211,12 +211,34 @@ pub(super) fn is_out_of_memory(error: &io::Error) -> bool {
 
 /// Lets glommio look at its rings and timers and run its other tasks, then comes back.
 pub(super) async fn yield_to_executor() {
-    let mut callbacks = CALLBACKS.map(Timer::new);
+    called_back(CALLBACKS).await;
+}
+
+/// Waits until the first of these timers has called back. Each of them is to come when it is waited
+/// for: one that has passed would be ready at once, and glommio would not have run at all. On a
+/// processor that has just slept, 5 µs pass before the last of them is made.
+async fn called_back<const N: usize>(delays: [Duration; N]) {
+    let mut callbacks: Option<[Timer; N]> = None;
     poll_fn(|cx| {
+        let Some(callbacks) = &mut callbacks else {
+            callbacks = Some(delays.map(|delay| pending_timer(delay, cx)));
+            return Poll::Pending;
+        };
         let called = callbacks.iter_mut().any(|callback| Pin::new(callback).poll(cx).is_ready());
         if called { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// A timer of this delay, or of a longer one, that has not passed yet and will wake the task.
+fn pending_timer(mut delay: Duration, cx: &mut Context<'_>) -> Timer {
+    loop {
+        let mut timer = Timer::new(delay);
+        if Pin::new(&mut timer).poll(cx).is_pending() {
+            return timer;
+        }
+        delay = 2 * delay + Duration::from_micros(1);
+    }
 }
 
 #[cfg(test)]
@@ -320,6 +342,33 @@ mod tests {
             assert_eq!(ask(&mut socket, json!({"event": "sleep"}))["event"], "done");
         }
         server.shutdown(Duration::from_secs(1));
+    }
+
+    /// With timers that have passed at once, as all do where a clock or a processor is slow.
+    #[test]
+    fn glommio_runs_in_each_yield_however_early_it_is_to_call_back() {
+        let executor = match glommio_executor(None) {
+            Ok(executor) => executor,
+            // This machine cannot show it.
+            Err(StartError::IoUring(_) | StartError::Memlock { .. }) => return,
+            Err(error) => panic!("{error}"),
+        };
+        executor.run(async {
+            let ran = std::rc::Rc::new(std::cell::Cell::new(0));
+            for yields in 1..=20 {
+                let seen = ran.clone();
+                glommio::spawn_local(async move { seen.set(seen.get() + 1) }).detach();
+                called_back([Duration::ZERO, Duration::from_millis(64)]).await;
+                assert_eq!(ran.get(), yields);
+            }
+            let began = Instant::now();
+            let sleeper = glommio::spawn_local(glommio::timer::sleep(Duration::from_millis(3)));
+            let mut sleeper = std::pin::pin!(sleeper);
+            while future::poll_once(&mut sleeper).await.is_none() {
+                assert!(began.elapsed() < Duration::from_secs(30), "its timer is never looked at");
+                called_back([Duration::ZERO]).await;
+            }
+        });
     }
 
     /// An answer that does not come fails the test.

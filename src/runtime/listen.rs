@@ -59,6 +59,8 @@ fn is_of_another_machine(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     /// 192.0.2.0/24 is reserved for documentation, so no machine has it.
@@ -89,7 +91,10 @@ mod tests {
     fn of_many_that_ask_at_the_same_moment_exactly_one_gets_the_address() {
         const ROUNDS: usize = 200;
         const THREADS: usize = 4;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // No other test asks for a port of this address.
+        let [high, low] = (std::process::id() as u16).to_be_bytes();
+        let unused = (Ipv4Addr::new(127, 200, high, low), 0);
+        let free = TcpListener::bind(unused).unwrap().local_addr().unwrap();
         let barrier = std::sync::Barrier::new(THREADS);
         let ask = |_| {
             barrier.wait();
