@@ -34,6 +34,7 @@ mod mesh;
 
 mod connection;
 mod handler;
+mod history;
 mod home;
 mod latencies;
 mod log;
@@ -57,6 +58,7 @@ pub use handler::{
     AskedCommand, AskedKind, Call, CallKind, Credentials, Draft, Message, Refresh, RoomEvent,
     Token, Verdict,
 };
+pub use history::{Block, Kept, Parts};
 pub use id::{BadConnId, ConnId, ShardId};
 pub use identity::{BadName, Expiry, Identity, Name, Revocable};
 pub use latencies::Latencies;
@@ -65,8 +67,8 @@ pub use limits::{
 };
 pub use memory::{MemoryStage, MemoryUse, OthersMemory};
 pub use mesh::{
-    Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo,
-    ToHome,
+    Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomHistory,
+    RoomInfo, ToHome,
 };
 pub use name_set::NameSet;
 pub use pattern::Pattern;
@@ -77,7 +79,7 @@ pub use recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{
-    Counters, DeflateCounters, InflateCounters, MemoryCounters, ShardStats, Totals,
+    Counters, DeflateCounters, HistoryCounters, InflateCounters, MemoryCounters, ShardStats, Totals,
 };
 pub use time::Time;
 #[doc(hidden)]

@@ -1,5 +1,7 @@
 //! What holds in rooms, by their names.
 
+use std::time::Duration;
+
 use crate::limits::{Amount, Limits};
 use crate::pattern::Pattern;
 use crate::room_name::RoomName;
@@ -37,7 +39,27 @@ pub struct RoomPolicy {
     /// Not to be done where a message has both a secret and what an attacker has chosen: from the
     /// lengths of many such messages, which encryption does not hide, the secret can be guessed (BREACH).
     pub deflate: Option<bool>,
+    /// How many of the newest messages are kept for clients that come back; by default, and with 0,
+    /// none are.
+    pub history: Option<usize>,
+    /// Bytes of these messages at most, 256 KiB by default. Older ones go first.
+    pub history_bytes: Option<usize>,
+    /// How long they are kept at most, in whole seconds, 10 minutes by default.
+    pub history_for: Option<Duration>,
 }
+
+/// What a history keeps unless its policy says something else.
+const HISTORY_BYTES: usize = 256 << 10;
+const HISTORY_FOR: Duration = Duration::from_secs(600);
+
+/// The most that a history may keep.
+const HISTORY_MESSAGES_MAX: usize = 1_000_000;
+const HISTORY_BYTES_MAX: usize = 1 << 30;
+const HISTORY_FOR_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// The least that it may be told to keep, but for none at all.
+const HISTORY_BYTES_MIN: usize = 1 << 10;
+const HISTORY_FOR_MIN: Duration = Duration::from_secs(1);
 
 impl RoomPolicy {
     /// This, and what happens to slow members.
@@ -55,7 +77,55 @@ impl RoomPolicy {
         RoomPolicy { deflate: Some(deflate), ..self }
     }
 
+    /// This, and how many of the newest messages are kept.
+    pub fn history(self, messages: usize) -> RoomPolicy {
+        RoomPolicy { history: Some(messages), ..self }
+    }
+
+    /// This, and the bytes of the messages that are kept.
+    pub fn history_bytes(self, bytes: usize) -> RoomPolicy {
+        RoomPolicy { history_bytes: Some(bytes), ..self }
+    }
+
+    /// This, and how long they are kept.
+    pub fn history_for(self, duration: Duration) -> RoomPolicy {
+        RoomPolicy { history_for: Some(duration), ..self }
+    }
+
+    /// What a room keeps, if it keeps anything.
+    fn kept(&self) -> Option<HistoryPolicy> {
+        let messages = self.history.filter(|messages| *messages > 0)?;
+        let duration = self.history_for.unwrap_or(HISTORY_FOR);
+        let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+        Some(HistoryPolicy {
+            messages,
+            bytes: self.history_bytes.unwrap_or(HISTORY_BYTES),
+            seconds: u32::try_from(whole).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn check_history(&self) -> Result<(), String> {
+        if self.history.is_none() && (self.history_bytes.is_some() || self.history_for.is_some()) {
+            return Err("history-bytes and history-for keep nothing by themselves; write \
+                        history=100, or as many messages as are to be kept"
+                .to_owned());
+        }
+        if self.history.is_some_and(|messages| messages > HISTORY_MESSAGES_MAX) {
+            return Err(format!("history must be at most {HISTORY_MESSAGES_MAX} messages"));
+        }
+        let bounds = HISTORY_BYTES_MIN..=HISTORY_BYTES_MAX;
+        if self.history_bytes.is_some_and(|bytes| !bounds.contains(&bytes)) {
+            return Err("history-bytes must be from 1 KiB to 1 GiB".to_owned());
+        }
+        let bounds = HISTORY_FOR_MIN..=HISTORY_FOR_MAX;
+        if self.history_for.is_some_and(|duration| !bounds.contains(&duration)) {
+            return Err("history-for must be from 1 second to 7 days".to_owned());
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), String> {
+        self.check_history()?;
         let row = Limits::TABLE.iter().find(|limit| limit.flag == ROOM_LOG);
         match (row, self.log_bytes) {
             (Some(row), Some(bytes)) => {
@@ -112,6 +182,15 @@ pub(crate) struct Policy {
     pub(crate) log_bytes: usize,
     /// Messages are compressed for members that agreed to it.
     pub(crate) deflate: bool,
+    pub(crate) history: Option<HistoryPolicy>,
+}
+
+/// How much of a room is kept at its home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HistoryPolicy {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    pub(crate) seconds: u32,
 }
 
 /// What holds in each room.
@@ -131,14 +210,21 @@ impl Policies {
         let otherwise = self.otherwise;
         if room.is_everybody() {
             // Broadcasts are never skipped, and are not compressed: no home counts who needs it.
-            return Policy { slow: SlowPolicy::Disconnect, deflate: false, ..otherwise };
+            let slow = SlowPolicy::Disconnect;
+            return Policy { slow, deflate: false, history: None, ..otherwise };
         }
         let Some(rule) = self.rules.of(room.as_str()) else { return otherwise };
         Policy {
             slow: rule.slow.unwrap_or(otherwise.slow),
             log_bytes: rule.log_bytes.unwrap_or(otherwise.log_bytes),
             deflate: rule.deflate.unwrap_or(otherwise.deflate),
+            history: rule.kept().or(otherwise.history),
         }
+    }
+
+    /// Whether any room keeps messages.
+    pub(crate) fn keep_anything(&self) -> bool {
+        self.rules.0.iter().any(|(_, rule)| rule.kept().is_some())
     }
 }
 
@@ -158,7 +244,8 @@ mod tests {
         for (pattern, policy) in rows {
             rules.add(pattern, policy).unwrap();
         }
-        let otherwise = Policy { slow: SlowPolicy::Skip, log_bytes: 4 << 20, deflate: true };
+        let otherwise =
+            Policy { slow: SlowPolicy::Skip, log_bytes: 4 << 20, deflate: true, history: None };
         let policies = Policies::new(rules, otherwise);
         let of = |name: &str| {
             let policy = policies.of(&RoomName::new(name).unwrap());
@@ -187,5 +274,33 @@ mod tests {
         }
         let refused = rules.add("one more", RoomPolicy::default()).unwrap_err();
         assert!(refused.contains("256"), "{refused}");
+    }
+
+    #[test]
+    fn a_history_has_bounds_and_defaults() {
+        let kept = |policy: RoomPolicy| policy.check().map(|()| policy.kept());
+        let defaults = HistoryPolicy { messages: 5, bytes: 256 << 10, seconds: 600 };
+        let policy = || RoomPolicy::default().history(5);
+        assert_eq!(kept(policy()), Ok(Some(defaults)));
+        assert_eq!(kept(RoomPolicy::default()), Ok(None));
+        assert_eq!(kept(RoomPolicy::default().history(0)), Ok(None));
+        let short = policy().history_for(Duration::from_millis(1_500)).history_bytes(1 << 10);
+        let short = kept(short).map(|kept| kept.map(|kept| (kept.seconds, kept.bytes)));
+        assert_eq!(short, Ok(Some((2, 1 << 10))), "no message goes before its time");
+        let day = Duration::from_secs(86_400);
+        let rows = [
+            (policy().history(1_000_000), policy().history(1_000_001), "1000000"),
+            (policy().history_bytes(1 << 10), policy().history_bytes((1 << 10) - 1), "1 KiB"),
+            (policy().history_bytes(1 << 30), policy().history_bytes((1 << 30) + 1), "1 GiB"),
+            (policy().history_for(day / 86_400), policy().history_for(day / 86_401), "1 second"),
+            (policy().history_for(7 * day), policy().history_for(8 * day), "7 days"),
+            (policy(), RoomPolicy::default().history_for(day), "history=100"),
+            (policy(), RoomPolicy::default().history_bytes(2_000), "history=100"),
+        ];
+        for (legal, illegal, words) in rows {
+            assert!(kept(legal).is_ok());
+            let refused = kept(illegal).unwrap_err();
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 }

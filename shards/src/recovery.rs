@@ -75,6 +75,18 @@ pub enum Unrecovered {
 }
 
 impl Unrecovered {
+    /// How many reasons there are.
+    pub const COUNT: usize = Unrecovered::ALL.len();
+
+    /// Every reason.
+    pub const ALL: [Unrecovered; 4] =
+        [Unrecovered::TooOld, Unrecovered::Future, Unrecovered::Epoch, Unrecovered::Off];
+
+    /// Its place among all reasons.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The reason as it stands on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@ use crate::disconnect::Disconnect;
 use crate::id::ShardId;
 use crate::latencies::Latencies;
 use crate::memory::{MemoryStage, MemoryUse};
+use crate::recovery::{Recovery, Unrecovered};
 
 /// What a shard has and what it has done since it started.
 #[derive(Clone, Debug)]
@@ -27,6 +28,9 @@ pub struct ShardStats {
     pub blocked: u64,
     /// Rooms whose home is here and that are paused.
     pub paused_rooms: u64,
+    /// Rooms whose home is here and that have a history, those included that have ended and are
+    /// remembered.
+    pub histories: u64,
     /// Users and tokens that are revoked.
     pub revocations: u64,
     /// Keys of publishes that are remembered.
@@ -53,6 +57,32 @@ pub struct MemoryCounters {
     pub connections_struck: u64,
     /// Publishes that had to wait, and tries of callers that were refused.
     pub publishes_paused: u64,
+}
+
+/// What histories gave, and what they had to give up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HistoryCounters {
+    /// Joins that said where their client had stopped, and were answered with everything since.
+    pub recovered: u64,
+    /// Those that were answered without, by [`Unrecovered::index`].
+    pub refused: [u64; Unrecovered::COUNT],
+    /// Messages that were given up for want of memory.
+    pub evicted: u64,
+    /// Messages of histories that connections were sent, and their bytes.
+    pub replayed: u64,
+    /// Bytes of histories that were offered to sockets.
+    pub replayed_bytes: u64,
+}
+
+impl HistoryCounters {
+    /// Counts the answer to one client.
+    pub(crate) fn count(&mut self, recovery: Recovery) {
+        match recovery {
+            Recovery::Complete => self.recovered += 1,
+            Recovery::Refused(reason) => self.refused[reason.index()] += 1,
+        }
+    }
 }
 
 /// What is limited over all shards together: what one shard has of it, or the others.
@@ -149,6 +179,8 @@ pub struct Counters {
     pub refused_as_revoked: u64,
     /// What was refused, held back or given up because memory was short.
     pub memory: MemoryCounters,
+    /// What histories gave here.
+    pub history: HistoryCounters,
     /// What was compressed here.
     pub deflated: DeflateCounters,
     /// What became of the keys of publishes here.

@@ -38,6 +38,17 @@ pub struct Tuning {
     /// Bytes of its other chunks, at least `copy_bytes`: some 340 messages of 190 bytes in one
     /// iovec.
     pub large_chunk_bytes: usize,
+    /// Bytes of the first block of a history, and of its largest ones, in which large messages have no
+    /// part: the first holds one or two messages of 300 bytes, since very many rooms may have some.
+    pub small_block_bytes: usize,
+    /// See `small_block_bytes`.
+    pub large_block_bytes: usize,
+    /// Bytes of histories that a shard offers to sockets in one turn, give or take one send: clients
+    /// that come back all at once leave time for messages that are new. At least 1.
+    pub replay_bytes: usize,
+    /// Bytes of events that are made ahead of what a socket has taken of a history, give or take one
+    /// event. At least 1.
+    pub events_ahead_bytes: usize,
     /// Bytes of unused chunks of each size that a shard keeps.
     pub pool_bytes: usize,
     /// Messages that a room log keeps whatever their size, so that one big message does not drop
@@ -69,6 +80,10 @@ impl Tuning {
         copy_bytes: 16 << 10,
         small_chunk_bytes: 4 << 10,
         large_chunk_bytes: 64 << 10,
+        small_block_bytes: 512,
+        large_block_bytes: 64 << 10,
+        replay_bytes: 1 << 20,
+        events_ahead_bytes: 16 << 10,
         pool_bytes: 1 << 20,
         log_messages: 4,
     };
@@ -80,6 +95,8 @@ impl Tuning {
             "a quantum gets on: {self:?}"
         );
         let bytes = [self.quantum_bytes as usize, self.send_bytes, self.inflated_bytes];
+        let replayed = [self.replay_bytes, self.events_ahead_bytes];
+        assert!(replayed.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");
         assert!(bytes.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");
         assert!(self.send_iovecs > DIRECT_IOVECS, "a send carries a room's messages: {self:?}");
         assert!(self.copy_bytes <= self.large_chunk_bytes, "a copy fits a chunk: {self:?}");

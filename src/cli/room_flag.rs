@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use corecast::{RoomPolicy, SlowPolicy};
-use corecast_load::units::parse::size;
+use corecast_load::units::parse::{duration, size, whole};
 
 /// What happens to members that read too slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,6 +60,21 @@ const KEYS: &[Key] = &[
             _ => Err("it is neither".to_owned()),
         },
     },
+    Key {
+        name: "history",
+        values: "how many messages are kept for clients that come back, 0 for none",
+        read: |policy, value| Ok(policy.history(whole(value)?)),
+    },
+    Key {
+        name: "history-bytes",
+        values: "a size, such as 256KiB",
+        read: |policy, value| Ok(policy.history_bytes(size(value)?)),
+    },
+    Key {
+        name: "history-for",
+        values: "a time, such as 10m",
+        read: |policy, value| Ok(policy.history_for(duration(value)?)),
+    },
 ];
 
 /// Reads `PATTERN:KEY=VALUE,KEY=VALUE`. The last colon ends the pattern, which may contain others.
@@ -92,6 +107,8 @@ fn keys() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -103,6 +120,11 @@ mod tests {
             ("ticker.*:slow=latest,log=256KiB", "ticker.*", latest.log_bytes(256 << 10)),
             ("secret.*:deflate=off", "secret.*", policy().deflate(false)),
             ("*:deflate=on", "*", policy().deflate(true)),
+            ("chat.*:history=100", "chat.*", policy().history(100)),
+            ("chat.*:history=5,history-bytes=64KiB,history-for=10m", "chat.*", {
+                let policy = policy().history(5).history_bytes(64 << 10);
+                policy.history_for(Duration::from_secs(600))
+            }),
             ("a:b,c=d:slow=skip", "a:b,c=d", policy().slow(SlowPolicy::Skip)),
             ("*:log=8k,slow=disconnect", "*", {
                 policy().slow(SlowPolicy::Disconnect).log_bytes(8 << 10)
@@ -124,6 +146,9 @@ mod tests {
             ("ticker.*:slow=Latest", "disconnect, skip or latest"),
             ("ticker.*:log=big", "a size"),
             ("ticker.*:deflate=gzip", "on or off"),
+            ("chat.*:history=many", "how many messages"),
+            ("chat.*:history=1,history-bytes=all", "a size"),
+            ("chat.*:history=1,history-for=ever", "a time"),
             ("ticker.*:log=8k,log=9k", "log stands twice"),
             ("ticker.*:slow=skip,", "\"\" is no key"),
         ] {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use corecast_shards::{Amount, Answer, Counters, Disconnect, Latencies, Limits, ShardStats};
+use corecast_shards::{
+    Amount, Answer, Counters, Disconnect, Latencies, Limits, ShardStats, Unrecovered,
+};
 use serde_json::{Map, Value, json};
 
 use super::response::{Answered, ok};
@@ -68,6 +70,7 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "log_bytes_copied": counters.log_bytes_copied,
         "rest_bytes_copied": counters.rest_bytes_copied,
         "deflate": deflate(counters),
+        "history": history(stats),
         "memory": memory(stats),
         "latency_us": latencies(&counters.latencies),
         "runtime": runtime(&thread),
@@ -95,6 +98,7 @@ fn memory(stats: &ShardStats) -> Value {
         "direct": held.direct,
         "rooms": held.rooms,
         "logs": held.logs,
+        "history": held.history,
         "mesh": held.mesh,
         "outside": held.outside,
         "rooms_refused": shed.rooms_refused,
@@ -102,6 +106,20 @@ fn memory(stats: &ShardStats) -> Value {
         "members_struck": shed.members_struck,
         "connections_struck": shed.connections_struck,
         "publishes_paused": shed.publishes_paused,
+    })
+}
+
+/// How many rooms keep messages, and what became of clients that asked for those that they missed.
+fn history(stats: &ShardStats) -> Value {
+    let history = &stats.counters.history;
+    let refused = Unrecovered::ALL.map(|reason| (reason.as_str(), history.refused[reason.index()]));
+    json!({
+        "rooms": stats.histories,
+        "recovered": history.recovered,
+        "refused": BTreeMap::from(refused),
+        "evicted": history.evicted,
+        "replayed": history.replayed,
+        "replayed_bytes": history.replayed_bytes,
     })
 }
 

@@ -99,6 +99,7 @@ fn limits(settings: &Settings, shards: usize) -> Result<Limits, StartError> {
     if limits.memory_bytes == usize::MAX {
         limits.memory_bytes = default_limit().unwrap_or(usize::MAX);
     }
+    limits.history_memory = limits.history_bytes();
     Ok(limits)
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod behind;
 pub(crate) mod direct_outbox;
 pub(crate) mod inbound;
 mod membership;
+pub(crate) mod replays;
 pub(crate) mod table;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use crate::connection::behind::BehindList;
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
+use crate::connection::replays::Replays;
 use crate::deflate::Window;
 use crate::disconnect::Disconnect;
 use crate::format::Format;
@@ -92,6 +94,8 @@ pub(crate) struct Connection {
     pub(crate) departing: u16,
     pub(crate) inbound: Held<Option<Box<Inbound>>>,
     pub(crate) direct: Held<Option<Box<DirectOutbox>>>,
+    /// What it is still to be sent of its rooms' histories.
+    pub(crate) replays: Held<Option<Box<Replays>>>,
 }
 
 /// The life of a connection.
@@ -193,6 +197,7 @@ impl Connection {
             departing: 0,
             inbound: Held::default(),
             direct: Held::default(),
+            replays: Held::default(),
         }
     }
 
@@ -361,6 +366,7 @@ impl Connection {
             && self.close_reason.is_none()
             && self.wait.is_none()
             && self.direct.is_none()
+            && self.replays.is_none()
             && !self.slow
     }
 

@@ -1,9 +1,12 @@
 //! The connections of one shard.
 
+#[cfg(any(test, debug_assertions))]
+use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
+use crate::connection::replays::Replays;
 use crate::connection::{Connection, Memberships, Phase};
 use crate::id::{ConnId, ShardId};
 use crate::memory::{HeapBytes, SharedFrames, Sum, vec_bytes};
@@ -22,6 +25,10 @@ pub(crate) struct Connections {
     inbound: Sum,
     /// Bytes of what waits for single connections, but for large frames.
     direct: Sum,
+    /// Bytes of the lists of what connections are sent of histories.
+    replays: Sum,
+    /// The blocks that these refer to.
+    blocks: SharedFrames,
     /// Connections for which something is held, counted once for input and once for direct bytes.
     holders: usize,
 }
@@ -42,6 +49,8 @@ impl Connections {
             lists,
             inbound,
             direct,
+            replays: Sum::default(),
+            blocks: SharedFrames::default(),
             holders: 0,
         }
     }
@@ -111,6 +120,25 @@ impl Connections {
         result
     }
 
+    /// Changes what a connection is to be sent of histories.
+    pub(crate) fn change_replays<R>(
+        &mut self,
+        slot: Slot,
+        change: impl FnOnce(&mut Replays, &mut SharedFrames) -> R,
+    ) -> R {
+        let (replays, blocks) = (&mut self.slots[slot.number() as usize].replays, &mut self.blocks);
+        replays.change(&mut self.replays, |replays| {
+            let result = change(replays.get_or_insert_default(), blocks);
+            *replays = replays.take().filter(|replays| !replays.is_empty());
+            result
+        })
+    }
+
+    /// Bytes of what connections are sent of histories.
+    pub(crate) fn replay_bytes(&self) -> usize {
+        self.replays.get() + self.blocks.bytes()
+    }
+
     /// Bytes of the entries and of the connections' lists.
     pub(crate) fn bytes(&self) -> usize {
         vec_bytes::<Connection>(self.slots.capacity())
@@ -161,6 +189,10 @@ impl Connections {
         assert_eq!(self.lists.get(), sum(|c| c.memberships.heap_bytes()), "bytes of lists");
         assert_eq!(self.inbound.get(), sum(|c| c.inbound.heap_bytes()), "bytes of input");
         assert_eq!(self.direct.get(), sum(|c| c.direct.heap_bytes()), "direct bytes");
+        assert_eq!(self.replays.get(), sum(|c| c.replays.heap_bytes()), "bytes of replays");
+        let replays = self.slots.iter().filter_map(|connection| connection.replays.as_deref());
+        let blocks: BTreeMap<_, _> = replays.flat_map(Replays::blocks).collect();
+        assert_eq!(self.blocks.bytes(), blocks.values().sum::<usize>(), "bytes of their blocks");
         let held =
             |c: &Connection| usize::from(c.inbound.is_some()) + usize::from(c.direct.is_some());
         assert_eq!(self.holders, sum(held), "connections for which something is held");

@@ -48,6 +48,16 @@ impl Encoder {
         frames
     }
 
+    /// The frame of a message that no member needs as a WebSocket frame.
+    pub(crate) fn plain(&mut self, message: &RoomMessage, placed: &Placed<'_>) -> &[u8] {
+        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
+        self.scratch.clear();
+        let from = Encoding::WebSocket.push_message(message, placed, &mut self.scratch);
+        &self.scratch[from..]
+    }
+
     fn push(
         &mut self,
         encoding: Encoding,

@@ -32,6 +32,7 @@ pub(crate) use frames::{EncodingCounts, Encodings};
 pub(crate) use message::Placed;
 pub use message::RoomMessage;
 pub use native::{event_frame, reply_frame};
+pub(crate) use sse::push_kept_event;
 
 use crate::deflate::Window;
 

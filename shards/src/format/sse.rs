@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::fact::Fact;
 use super::message::Content;
 use super::{Placed, RoomMessage, json};
+use crate::epoch::Epoch;
+use crate::history::Kept;
 
 /// The digits of a chunk's length and its line break, for any length.
 const CHUNK_HEADER_MAX: usize = 2 * size_of::<usize>() + CRLF.len();
@@ -77,6 +79,18 @@ pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut
     out[from..payload_from].copy_from_slice(&header[CHUNK_HEADER_MAX - used..]);
     out.extend_from_slice(CRLF);
     from
+}
+
+/// Appends the event of a message that a room's history keeps: the same as its members got.
+pub(crate) fn push_kept_event(epoch: Epoch, kept: Kept<'_>, out: &mut Vec<u8>) {
+    let mut event = Vec::with_capacity(kept.payload.len() + 64);
+    json::push_fmt(&mut event, format_args!("id: {epoch}-{}\n", kept.offset));
+    match kept.is_text {
+        true => push_lines(&mut event, DATA, kept.payload),
+        false => push_binary(&mut event, kept.payload),
+    }
+    event.push(b'\n');
+    push_chunk(out, &event);
 }
 
 const DATA: &[u8] = b"data: ";

@@ -1,6 +1,7 @@
 //! What each message to a home does: offsets, encoding, acks, members, pauses.
 
 mod keys;
+mod remembered;
 mod rooms;
 
 use std::cmp::Ordering;
@@ -12,14 +13,16 @@ use crate::format::{
     Compression, Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage,
 };
 use crate::handler::RoomEvent;
+use crate::history::{Frame, HistoryKey, Parts};
 use crate::id::{ConnId, ShardId};
 use crate::mesh::{
-    Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomInfo, ToHome,
+    Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomHistory, RoomInfo,
+    ToHome,
 };
 use crate::recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
-use crate::shard_stats::{DeflateCounters, PublishKeyCounters};
+use crate::shard_stats::{DeflateCounters, HistoryCounters, PublishKeyCounters};
 use crate::time::Time;
 use keys::PublishKeys;
 use rooms::{HomeRooms, IdleTtl};
@@ -54,11 +57,13 @@ impl Home {
         let limits = &config.limits;
         let keys = share(limits.publish_keys, id, config.shards);
         let keys = PublishKeys::new(hash.clone(), limits.publish_key_time, keys);
-        let mut rooms = HomeRooms::new(id, hash, &mut Rng::new(config.seed, u64::MAX));
+        let rooms_max = share(limits.lingering_rooms, id, config.shards);
+        let kept = (rooms_max, limits.history_bytes() / usize::from(config.shards));
+        let mut start = Rng::new(config.seed, u64::MAX);
+        let mut rooms = HomeRooms::new(id, config, hash, &mut start, kept);
         if is_home_of_everybody {
             rooms.open_everybody((0..config.shards).map(ShardId::new));
         }
-        let rooms_max = share(limits.lingering_rooms, id, config.shards);
         let ttl = IdleTtl { duration: limits.room_linger, rooms_max, is_short: false };
         let (least, per_turn) = (limits.deflate_min, config.tuning.deflated_bytes);
         let new = |codecs: Codecs| Compression::new((codecs.deflater)(), least, per_turn);
@@ -97,7 +102,9 @@ impl Home {
             ToHome::Join { room, conn, encoding, change_id, requester, options, again } => {
                 let joins = (!again).then_some((conn.shard, encoding));
                 let is_short = self.ttl.is_short && !self.rooms.contains(&room);
-                let answer = match (requester, self.on_join(&room, joins, &options, now)) {
+                let (joined, replay) = self.on_join(&room, joins, &options, now).unzip();
+                let replay = replay.unwrap_or_default();
+                let answer = match (requester, joined) {
                     (requester, None) => {
                         let most = Some(self.rooms_max);
                         FromHome::Unjoined { room, conn, change_id, requester, most }
@@ -106,7 +113,7 @@ impl Home {
                         FromHome::Unjoined { room, conn, change_id, requester, most: None }
                     }
                     (requester, Some(joined)) => {
-                        FromHome::Joined { room, conn, change_id, requester, joined }
+                        FromHome::Joined { room, conn, change_id, requester, joined, replay }
                     }
                 };
                 outboxes.push_from_home(conn.shard, answer);
@@ -174,6 +181,13 @@ impl Home {
         let interested: Vec<(ShardId, Encodings)> = home_room.interested().collect();
         let placed = Placed { room, epoch: home_room.epoch, offset };
         let frames = self.encoder.encode(&message, &placed, home_room.needed());
+        if let Some(history) = home_room.history {
+            let frame = match frames.get(Encoding::WebSocket) {
+                Some(frame) => Frame::Shared(frame),
+                None => Frame::Loose(self.encoder.plain(&message, &placed)),
+            };
+            self.rooms.histories.append(history, frame, now);
+        }
         answer(from, room, origin, (offset, members), outboxes);
         for (shard, needed) in interested {
             let (room, frames) = (room.clone(), frames.only(needed));
@@ -199,14 +213,15 @@ impl Home {
         self.rooms_of_others = rooms;
     }
 
-    /// Counts the member, unless it is one already. None if there are too many rooms.
+    /// Counts the member, unless it is one already. None if there are too many rooms; otherwise how the
+    /// room is, and the messages of before that the member is sent.
     fn on_join(
         &mut self,
         room: &RoomName,
         joins: Option<(ShardId, Encoding)>,
         options: &JoinOptions,
         now: Time,
-    ) -> Option<Joined> {
+    ) -> Option<(Joined, Parts)> {
         let is_full = self.rooms_with_members() + self.rooms_of_others >= self.rooms_max as u64;
         let before = self.rooms.admitted();
         let is_taken = joins.is_none_or(|member| self.rooms.join(room, member, is_full));
@@ -214,14 +229,70 @@ impl Home {
             self.events.push(RoomEvent::Occupied(room.clone()));
         }
         let home_room = self.rooms.get_or_create(room);
-        let (epoch, offset) = (home_room.epoch, home_room.offset);
-        let recovery = match &options.start {
-            Start::Since(position) if joins.is_some() => Some(recover(position, epoch, offset)),
-            _ => None,
+        let (epoch, offset, members) = (home_room.epoch, home_room.offset, home_room.members());
+        let place = (epoch, offset, home_room.history);
+        let (recovery, replay) = match &options.start {
+            _ if joins.is_none() || !is_taken => (None, Parts::default()),
+            Start::Live => (None, Parts::default()),
+            Start::Last(messages) => (None, self.newest(place.2, *messages as usize, now)),
+            Start::Since(Position { epoch, offset }) => {
+                let (recovery, replay) = self.recover(place, Some(epoch), *offset, ALL, now);
+                self.rooms.histories.counters.count(recovery);
+                (Some(recovery), replay)
+            }
         };
-        let joined = Joined { epoch, offset, members: home_room.members(), recovery };
+        let joined = Joined { epoch, offset, members, recovery };
         self.rooms.touch(room, now, self.ttl);
-        is_taken.then_some(joined)
+        is_taken.then_some((joined, replay))
+    }
+
+    /// The messages after `since` of a room, if all of them are kept; otherwise the first reason why
+    /// not. The epoch is as its client wrote it, and without one it is the present one.
+    fn recover(
+        &mut self,
+        (epoch, offset, history): (Epoch, u64, Option<HistoryKey>),
+        wanted: Option<&str>,
+        since: u64,
+        limit: usize,
+        now: Time,
+    ) -> (Recovery, Parts) {
+        let refused = |reason| (Recovery::Refused(reason), Parts::default());
+        if wanted.is_some_and(|wanted| *wanted != *epoch.to_string()) {
+            return refused(Unrecovered::Epoch);
+        }
+        match (since.cmp(&offset), history) {
+            (Ordering::Greater, _) => refused(Unrecovered::Future),
+            (Ordering::Equal, _) => (Recovery::Complete, Parts::default()),
+            (Ordering::Less, None) => refused(Unrecovered::Off),
+            (Ordering::Less, Some(history)) => {
+                self.rooms.histories.after(history, since, limit, now)
+            }
+        }
+    }
+
+    fn newest(&mut self, history: Option<HistoryKey>, messages: usize, now: Time) -> Parts {
+        let newest = |history| self.rooms.histories.newest(history, messages, now);
+        history.map(newest).unwrap_or_default()
+    }
+
+    /// What is kept of a room's messages, also when it has ended and is remembered.
+    pub(crate) fn history(
+        &mut self,
+        room: &RoomName,
+        since: Option<u64>,
+        epoch: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Option<RoomHistory> {
+        let place = self.rooms.place(room).filter(|_| !room.is_everybody())?;
+        let (recovery, messages) = match since {
+            None => (None, self.newest(place.2, limit, now)),
+            Some(since) => {
+                let (recovery, messages) = self.recover(place, epoch, since, limit, now);
+                (Some(recovery), messages)
+            }
+        };
+        Some(RoomHistory { epoch: place.0, offset: place.1, recovery, messages })
     }
 
     /// Counts the member no longer. Returns whether that resumes the room, and the offset of the last
@@ -302,6 +373,21 @@ impl Home {
         self.rooms.bytes() + self.keys.bytes() + self.encoder.heap_bytes()
     }
 
+    /// Bytes of what is kept of rooms' messages, and of what is remembered of rooms that have ended.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.rooms.history_bytes()
+    }
+
+    /// Rooms that have a history, those included that have ended and are remembered.
+    pub(crate) fn histories(&self) -> u64 {
+        self.rooms.histories.count() as u64
+    }
+
+    /// What histories gave here.
+    pub(crate) fn history_counters(&self) -> HistoryCounters {
+        self.rooms.histories.counters
+    }
+
     /// What was compressed here.
     pub(crate) fn deflate_counters(&self) -> DeflateCounters {
         self.encoder.deflate_counters()
@@ -351,17 +437,8 @@ fn answer(
     }
 }
 
-/// There is no history: a client has missed nothing only if it stopped at the room's last message.
-fn recover(position: &Position, epoch: Epoch, offset: u64) -> Recovery {
-    if *position.epoch != *epoch.to_string() {
-        return Recovery::Refused(Unrecovered::Epoch);
-    }
-    match position.offset.cmp(&offset) {
-        Ordering::Less => Recovery::Refused(Unrecovered::Off),
-        Ordering::Equal => Recovery::Complete,
-        Ordering::Greater => Recovery::Refused(Unrecovered::Future),
-    }
-}
+/// Any number of messages.
+const ALL: usize = usize::MAX;
 
 /// A message on its way through its home.
 struct Publish {

@@ -4,11 +4,15 @@ use std::collections::btree_map::BTreeMap;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
+use super::remembered::{Remembered, Stopped};
+use crate::config::Config;
 use crate::epoch::Epoch;
 use crate::format::{Encoding, EncodingCounts, Encodings};
+use crate::history::{Histories, HistoryKey};
 use crate::id::ShardId;
 use crate::memory::{HeapBytes, Sum, map_bytes, shared_bytes, tree_bytes, vec_bytes};
 use crate::mesh::RoomInfo;
+use crate::policy::Policies;
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
@@ -31,16 +35,19 @@ pub(crate) struct HomeRoom {
     /// It has members only until their leaves come: there were too many rooms when they joined.
     is_refused: bool,
     expires_at: Option<Deadline>,
+    /// Its history, if it has one.
+    pub(super) history: Option<HistoryKey>,
 }
 
 /// When a room ends, and a number that makes deadlines differ.
-type Deadline = (Time, u64);
+pub(super) type Deadline = (Time, u64);
 
 impl HomeRoom {
     fn new(epoch: Epoch) -> HomeRoom {
         HomeRoom {
             epoch,
             offset: 0,
+            history: None,
             interest: Vec::new(),
             members: 0,
             paused_by: Vec::new(),
@@ -144,6 +151,11 @@ pub(crate) struct HomeRooms {
     /// Rooms without members, those whose end is nearest first.
     idle: BTreeMap<Deadline, RoomName>,
     sequence: u64,
+    policies: Policies,
+    /// Whether any room keeps messages: otherwise no policy is looked up here.
+    keeps_anything: bool,
+    pub(super) histories: Histories,
+    remembered: Remembered,
     /// Bytes of the rooms' names, and of what the rooms own.
     owned: Sum,
 }
@@ -171,8 +183,21 @@ pub(crate) struct IdleTtl {
 }
 
 impl HomeRooms {
-    pub(crate) fn new(shard: ShardId, hash: SecretHash, start: &mut Rng) -> HomeRooms {
+    /// None yet; of those that will end, `remembered_max` are remembered, and the histories of all take
+    /// `history_bytes`.
+    pub(crate) fn new(
+        shard: ShardId,
+        config: &Config,
+        hash: SecretHash,
+        start: &mut Rng,
+        (remembered_max, history_bytes): (usize, usize),
+    ) -> HomeRooms {
+        let (policies, limits) = (config.policies(), &config.limits);
         HomeRooms {
+            keeps_anything: policies.keep_anything(),
+            policies,
+            histories: Histories::new(&config.tuning, history_bytes),
+            remembered: Remembered::new(hash.clone(), limits.history_meta_for, remembered_max),
             shard,
             start: start.next(),
             lives: 0,
@@ -228,6 +253,11 @@ impl HomeRooms {
         let admitted = self.rooms.iter().filter(admitted).count();
         assert_eq!(self.admitted, admitted, "rooms with members are counted");
         assert!(without <= rooms_max, "{without} rooms linger, and no more than {rooms_max} may");
+        self.histories.check();
+        self.remembered.check();
+        let histories = self.rooms.values().filter(|room| room.history.is_some()).count();
+        let all = histories + self.remembered.len();
+        assert_eq!(self.histories.count(), all, "a history is that of one room");
         for (deadline, room) in &self.idle {
             let until = self.rooms.get(room).and_then(|home_room| home_room.expires_at.as_ref());
             assert_eq!(until, Some(deadline), "a room knows when it ends");
@@ -294,18 +324,43 @@ impl HomeRooms {
             + self.owned.get()
     }
 
+    /// Bytes of all histories, and of what is remembered of rooms that have ended.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.histories.bytes() + self.remembered.bytes()
+    }
+
     /// A room exists from its first join or publish.
     pub(crate) fn get_or_create(&mut self, room: &RoomName) -> &mut HomeRoom {
         if !self.rooms.contains_key(room) {
-            self.lives += 1;
-            let epoch = Epoch::new(self.start, self.shard, self.lives);
             self.owned.add(shared_bytes(room.as_str().len()));
-            self.rooms.insert(room.clone(), HomeRoom::new(epoch));
+            let home_room = self.begin_life(room);
+            self.rooms.insert(room.clone(), home_room);
             if !room.is_everybody() {
                 self.names.insert(room.clone());
             }
         }
         self.rooms.get_mut(room).expect("it was there or has just been inserted")
+    }
+
+    /// A room that goes on where it stopped, if that is remembered, and otherwise has no message yet.
+    fn begin_life(&mut self, room: &RoomName) -> HomeRoom {
+        if self.keeps_anything
+            && let Some(Stopped { epoch, offset, history }) = self.remembered.take(room)
+        {
+            return HomeRoom { offset, history: Some(history), ..HomeRoom::new(epoch) };
+        }
+        self.lives += 1;
+        let epoch = Epoch::new(self.start, self.shard, self.lives);
+        let kept = self.policies.of(room).history.filter(|_| self.keeps_anything);
+        let history = kept.map(|policy| self.histories.open(policy));
+        HomeRoom { history, ..HomeRoom::new(epoch) }
+    }
+
+    /// Where a room with a history is, or has stopped.
+    pub(super) fn place(&self, room: &RoomName) -> Option<(Epoch, u64, Option<HistoryKey>)> {
+        let is = |home_room: &HomeRoom| (home_room.epoch, home_room.offset, home_room.history);
+        let was = |Stopped { epoch, offset, history }| (epoch, offset, Some(history));
+        self.rooms.get(room).map(is).or_else(|| self.remembered.get(room).map(was))
     }
 
     /// How many rooms have members that were not refused.
@@ -325,7 +380,7 @@ impl HomeRooms {
             return;
         }
         if ttl.is_short && home_room.offset == 0 {
-            return self.end(room);
+            return self.end(room, None);
         }
         self.sequence += 1;
         let deadline = (now + ttl.duration, self.sequence);
@@ -333,34 +388,51 @@ impl HomeRooms {
         self.idle.insert(deadline, room.clone());
         let is_one_more = ttl.is_short && lingered.is_none();
         if is_one_more || self.idle.len() > ttl.rooms_max {
-            self.end_oldest();
+            self.end_oldest(now);
         }
     }
 
     /// Ends the rooms whose time has come.
     pub(crate) fn on_time(&mut self, now: Time) {
-        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.end_oldest();
+        while self.next_end().is_some_and(|deadline| deadline <= now) {
+            self.end_oldest(now);
         }
+        self.histories.on_time(now);
+        self.remembered.on_time(now, &mut self.histories);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let kept = [self.histories.next_deadline(), self.remembered.next_deadline()];
+        kept.into_iter().chain([self.next_end()]).flatten().min()
+    }
+
+    fn next_end(&self) -> Option<Time> {
         self.idle.first_key_value().map(|((time, _), _)| *time)
     }
 
-    fn end_oldest(&mut self) {
+    fn end_oldest(&mut self, now: Time) {
         if let Some((_, room)) = self.idle.pop_first() {
-            self.end(&room);
+            self.end(&room, Some(now));
         }
     }
 
-    /// Ends a room without members, which is not among those that linger any more.
-    fn end(&mut self, room: &RoomName) {
+    /// Ends a room without members, which is not among those that linger any more. Where it stopped is
+    /// remembered from this time on, if it has a history; or not at all.
+    fn end(&mut self, room: &RoomName, remembers: Option<Time>) {
         let home_room = self.rooms.remove(room).expect("a room without members exists");
         self.names.remove(room);
         self.owned.take_off(shared_bytes(room.as_str().len()) + home_room.heap_bytes());
         if self.rooms.len() < self.rooms.capacity() / 8 {
             self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
+        }
+        let HomeRoom { epoch, offset, history, .. } = home_room;
+        match (history, remembers) {
+            (Some(history), Some(now)) => {
+                let stopped = Stopped { epoch, offset, history };
+                self.remembered.keep(room, stopped, now, &mut self.histories);
+            }
+            (Some(history), None) => self.histories.close(history),
+            (None, _) => {}
         }
     }
 

@@ -6,6 +6,9 @@ use super::{LINE_BREAK_BYTES, Limits};
 /// log's limit, and what is on its way already comes on top.
 const MESH_SHARE: usize = 8;
 
+/// Bytes of histories where neither they nor the memory of the process are limited.
+const HISTORY_MEMORY: usize = 256 << 20;
+
 impl Limits {
     /// Whether a server can start with these limits.
     ///
@@ -59,6 +62,15 @@ impl Limits {
             ));
         }
         remarks
+    }
+
+    /// Bytes of the histories of all rooms: what was set, or a tenth of the memory of the process.
+    pub fn history_bytes(&self) -> usize {
+        match (self.history_memory, self.memory_bytes) {
+            (usize::MAX, usize::MAX) => HISTORY_MEMORY,
+            (usize::MAX, memory) => memory / 10,
+            (set, _) => set,
+        }
     }
 
     /// Bytes that a ring of the mesh holds: `mesh_bytes`, but no more than a share of a room log.

@@ -370,6 +370,26 @@ limits! {
         more: "They are divided among the shards, and each shard remembers at least one. `/v1/stats` \
                counts what was forgotten.",
     }
+    history_memory: Bytes {
+        flag: "history-memory",
+        default: usize::MAX => "a tenth of --memory-limit",
+        bounds: 0 => usize::MAX,
+        what: "Memory of the histories of all rooms",
+        beyond: "the oldest messages go of the room that was published to or recovered from least \
+                 recently, and recovery of these is refused with `too_old`",
+        more: "It is divided among the shards. Which rooms keep messages is said by `--room \
+               PATTERN:history=100`; by default none do. What a client is being sent of a history is \
+               kept for it beyond this limit.",
+    }
+    history_meta_for: Time {
+        flag: "history-meta-for",
+        default: Duration::from_secs(3_600),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long the epoch and the offset of a room with a history are remembered after its end",
+        beyond: "the room begins a new epoch, and recovery is refused with `epoch`",
+        more: "They are remembered at least for as long as its messages are kept, and of as many rooms \
+               as `--max-lingering-rooms` says, besides those that linger.",
+    }
     revocations: Count {
         flag: "max-revocations",
         default: 100_000,

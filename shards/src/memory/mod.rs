@@ -34,6 +34,8 @@ pub struct MemoryUse {
     pub rooms: usize,
     /// Room logs by capacity, and chunks that wait to be used again.
     pub logs: usize,
+    /// What is kept of rooms whose home is here, and what of that connections here are being sent.
+    pub history: usize,
     /// Messages that wait for rings to other shards, or for this shard itself.
     pub mesh: usize,
     /// What the shard's thread holds beside the engine, as [`Shard::on_outside_memory`] was given it.
@@ -45,7 +47,7 @@ pub struct MemoryUse {
 impl MemoryUse {
     /// All of it.
     pub fn total(&self) -> usize {
-        let MemoryUse { connections, inbound, direct, rooms, logs, mesh, outside } = *self;
-        connections + inbound + direct + rooms + logs + mesh + outside
+        let MemoryUse { connections, inbound, direct, rooms, logs, history, mesh, outside } = *self;
+        connections + inbound + direct + rooms + logs + history + mesh + outside
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::disconnect::Close;
 use crate::epoch::Epoch;
 use crate::format::{Encoding, Frames, Joined, Reply, RoomMessage};
+use crate::history::Parts;
 use crate::id::ConnId;
 use crate::identity::{Name, Revocable};
-use crate::recovery::JoinOptions;
+use crate::recovery::{JoinOptions, Recovery};
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
 use crate::time::Time;
@@ -148,6 +149,17 @@ pub enum Query {
     },
     /// How is this room?
     Room(RoomName),
+    /// What is kept of this room's messages?
+    History {
+        /// The room.
+        room: RoomName,
+        /// Only messages after this offset, and the oldest of them; otherwise the newest.
+        since: Option<u64>,
+        /// The life of the room to which that offset belongs, as text; any without.
+        epoch: Option<Box<str>>,
+        /// At most so many.
+        limit: usize,
+    },
     /// Queue this frame for one of your connections.
     Emit(ConnId, Vec<u8>),
     /// Close one of your connections.
@@ -192,6 +204,8 @@ pub enum Answer {
     Rooms(Vec<RoomInfo>),
     /// One room; none when it does not exist.
     Room(Option<RoomInfo>),
+    /// What is kept of a room's messages; none when it does not exist and is not remembered.
+    History(Option<Box<RoomHistory>>),
     /// Whether the connection was there.
     Found(bool),
     /// Too much waits for the connection already; this is the frame that was for it.
@@ -245,6 +259,20 @@ pub struct RoomInfo {
     pub epoch: Epoch,
 }
 
+/// What is kept of a room's messages, as its home knows it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RoomHistory {
+    /// The room's life.
+    pub epoch: Epoch,
+    /// The offset of its last message; 0 before the first.
+    pub offset: u64,
+    /// Whether every message after the given offset is kept, if one was given.
+    pub recovery: Option<Recovery>,
+    /// The messages, in order; none if some are not kept.
+    pub messages: Parts,
+}
+
 /// From a home, in the order of what happened there.
 #[derive(Debug)]
 pub enum FromHome {
@@ -273,6 +301,8 @@ pub enum FromHome {
         requester: Requester,
         /// How the room was at that moment.
         joined: Joined,
+        /// The messages of before that it is sent.
+        replay: Parts,
     },
     /// The home counts the connection as a member until its leave comes, as that of any that joined; but
     /// it is none: there are as many rooms as may be, or the room did not exist and memory is short.
@@ -357,10 +387,10 @@ impl Weigh for FromHome {
         ITEM_BYTES
             + match self {
                 FromHome::Deliver { room, frames, .. } => room.as_str().len() + frames.len(),
-                FromHome::Joined { room, requester, .. }
-                | FromHome::Unjoined { room, requester, .. } => {
-                    room.as_str().len() + requester.len()
+                FromHome::Joined { room, requester, replay, .. } => {
+                    room.as_str().len() + requester.len() + replay.len()
                 }
+                FromHome::Unjoined { room, requester, .. } => room.as_str().len() + requester.len(),
                 FromHome::Left { room, request, .. } => {
                     room.as_str().len() + request.requester.len()
                 }
@@ -385,6 +415,9 @@ impl Query {
         match self {
             Query::Rooms { after, .. } => after.as_ref().map_or(0, |after| after.len()),
             Query::Room(room) => room.as_str().len(),
+            Query::History { room, epoch, .. } => {
+                room.as_str().len() + epoch.as_ref().map_or(0, |epoch| epoch.len())
+            }
             Query::Emit(_, frame) => frame.len(),
             Query::User(user) | Query::CloseUser(user, _) => user.as_str().len(),
             Query::EmitToUser { user, frame, .. } => user.as_str().len() + frame.len(),
@@ -395,7 +428,14 @@ impl Query {
 
     /// Whether it only asks.
     pub(crate) fn changes_nothing(&self) -> bool {
-        matches!(self, Query::Stats | Query::Rooms { .. } | Query::Room(_) | Query::User(_))
+        matches!(
+            self,
+            Query::Stats
+                | Query::Rooms { .. }
+                | Query::Room(_)
+                | Query::History { .. }
+                | Query::User(_)
+        )
     }
 }
 
@@ -407,6 +447,10 @@ impl Answer {
             Answer::Full(frame) => frame.len(),
             Answer::Rooms(rooms) => rooms.iter().map(info).sum(),
             Answer::Room(room) => room.iter().map(info).sum(),
+            Answer::History(history) => {
+                let bytes = |history: &RoomHistory| history.messages.len();
+                size_of::<RoomHistory>() + history.as_deref().map_or(0, bytes)
+            }
             Answer::User { connections: ids, .. } | Answer::UserSent { full: ids, .. } => {
                 size_of_val(&ids[..])
             }

@@ -6,7 +6,8 @@ mod outboxes;
 
 pub(crate) use messages::Weigh;
 pub use messages::{
-    Answer, AnswerToken, FromHome, LeaveRequest, Origin, Query, Requester, RoomInfo, ToHome,
+    Answer, AnswerToken, FromHome, LeaveRequest, Origin, Query, Requester, RoomHistory, RoomInfo,
+    ToHome,
 };
 pub use outbox::Capacity;
 pub(crate) use outbox::Outbox;

@@ -294,7 +294,8 @@ mod tests {
     use crate::tuning::Tuning;
 
     pub(super) fn room(members: u32) -> (Room, ChunkPool) {
-        let policy = Policy { slow: SlowPolicy::Skip, log_bytes: 100, deflate: true };
+        let policy =
+            Policy { slow: SlowPolicy::Skip, log_bytes: 100, deflate: true, history: None };
         let name = RoomName::new("r").expect("legal");
         let mut room = Room::new(name, ShardId::new(0), policy, Log::new(1, 16 << 10));
         let mut pool = ChunkPool::new(1 << 20, Tuning::DEFAULT);

@@ -270,6 +270,10 @@ fn check_no_message_waits_in_vain(host: &Host, slot: Slot, connection: &Connecti
         return;
     }
     assert!(!connection.has_direct(), "{slot}: direct frames wait for nothing");
+    if let Some(replays) = &*connection.replays {
+        let is_queued = replays.is_queued && host.queues.to_replay.contains(&slot);
+        return assert!(is_queued, "{slot}: a history waits for nothing");
+    }
     for membership in connection.memberships.iter() {
         let Some(index) = membership.listed() else { continue };
         let room = &host.directory[membership.room];

@@ -77,6 +77,7 @@ impl Host {
         self.outputs.close_steps.push_back(CloseStep::LeftRooms(id, reason));
         deferred_to_home::defer_leaves(&mut self.outboxes, &mut self.directory, slot);
         self.directory.connections.change_inbound(slot, |inbound| *inbound = None);
+        self.directory.drop_replays(slot);
         self.forget_client(slot);
         self.directory[slot].begin_close();
         if self.leave_queue(slot) || !self.reading {
@@ -131,7 +132,7 @@ impl Host {
     pub(super) fn advance_close(&mut self, slot: Slot) {
         let connection = &self.directory[slot];
         let sends = matches!(connection.write_state(), WriteState::Begun | WriteState::Held);
-        if sends || connection.has_direct() {
+        if sends || connection.has_direct() || connection.replays.is_some() {
             return;
         }
         match connection.phase() {

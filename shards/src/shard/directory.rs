@@ -302,7 +302,9 @@ impl Directory {
         memberships.filter(|(_, membership)| departing(membership)).find_map(|(at, membership)| {
             let room = &self.rooms[membership.room];
             let member = &room.members[membership.listed()?];
-            let departure = member.departure().filter(|_| is_dead || !room.is_behind(member))?;
+            let owes =
+                || room.is_behind(member) || self.next_replayed(slot, membership.room).is_some();
+            let departure = member.departure().filter(|_| is_dead || !owes())?;
             let Departure { until, is_forbidden, .. } = *departure;
             let (name, id) = (room.name.clone(), departure.id.clone());
             Some((MembershipIndex::new(at), Left { name, id, until, is_forbidden }))

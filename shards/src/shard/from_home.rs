@@ -23,8 +23,8 @@ impl Host {
             FromHome::Deliver { room, offset, frames, exclude, accepted } => {
                 self.deliver(&room, offset, &frames, exclude, accepted);
             }
-            FromHome::Joined { room, conn, change_id, requester, joined } => {
-                let joined = self.on_joined(&room, conn, change_id, &requester, joined);
+            FromHome::Joined { room, conn, change_id, requester, joined, replay } => {
+                let joined = self.on_joined(&room, conn, change_id, &requester, joined, replay);
                 self.outputs.answer_program(&requester, joined.map(Answer::Joined));
             }
             FromHome::Unjoined { room, conn, change_id, requester, most } => {

@@ -80,6 +80,10 @@ pub(super) struct Queues {
     pub(super) to_resume: VecDeque<ConnId>,
     /// Connections that go on in the next turn, because much was inflated in this one.
     pub(super) to_inflate: WaitQueue,
+    /// Connections that are sent a history, in the order in which they have their turn.
+    pub(super) to_replay: VecDeque<Slot>,
+    /// Bytes of histories that this turn still offers.
+    pub(super) replay_bytes_left: usize,
     /// Homes of rooms that were resumed: connections that wait for capacity there may go on.
     pub(super) homes_to_resume: VecDeque<ShardId>,
     /// Connections whose end is decided.
@@ -88,8 +92,10 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn are_empty(&self) -> bool {
-        let Queues { ready, to_resume, to_inflate, homes_to_resume, to_close } = self;
+        let Queues { ready, to_resume, to_inflate, to_replay, homes_to_resume, to_close, .. } =
+            self;
         ready.is_empty()
+            && to_replay.is_empty()
             && to_resume.is_empty()
             && to_inflate.is_empty()
             && homes_to_resume.is_empty()

@@ -10,6 +10,7 @@ use crate::disconnect::Disconnect;
 use crate::envelope::ErrorCode;
 use crate::format::{Fact, Joined, Refusal, Reply};
 use crate::handler::RoomEvent;
+use crate::history::Parts;
 use crate::id::ConnId;
 use crate::memory::MemoryStage;
 use crate::mesh::{LeaveRequest, Requester};
@@ -25,6 +26,7 @@ impl Host {
         change_id: u32,
         requester: &Requester,
         mut joined: Joined,
+        replay: Parts,
     ) -> Option<Joined> {
         let (slot, at) = self.directory.find_change(name, conn, change_id)?;
         let membership = self.directory[slot].memberships[at];
@@ -35,7 +37,9 @@ impl Host {
             }
             Some(index) => {
                 let room = &self.directory[membership.room];
-                joined.offset = room.offset_before(&room.members[index]);
+                let replayed = self.directory.next_replayed(slot, membership.room);
+                let next = replayed.map(|next| next - 1);
+                joined.offset = next.unwrap_or_else(|| room.offset_before(&room.members[index]));
             }
         }
         self.directory[slot].memberships[at].end_join();
@@ -44,6 +48,7 @@ impl Host {
             self.push_direct(slot, &head);
         }
         self.say(slot, &Fact::Joined { room: name, id: requester.id(), joined: &joined });
+        self.begin_replay(slot, membership.room, joined.epoch, replay);
         self.on_change_ended(slot, membership.room);
         Some(joined)
     }

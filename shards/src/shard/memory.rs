@@ -11,6 +11,7 @@ impl Shard {
     pub fn memory(&self) -> MemoryUse {
         let mut held = self.host.memory();
         held.rooms += self.home.bytes();
+        held.history += self.home.history_bytes();
         held
     }
 
@@ -52,6 +53,7 @@ impl Host {
             direct: connections.direct_bytes(),
             rooms: rooms.bytes(),
             logs: rooms.pool.bytes(),
+            history: connections.replay_bytes(),
             mesh: self.outboxes.bytes(),
             outside: self.pressure.outside_bytes,
         }

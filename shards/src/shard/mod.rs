@@ -32,6 +32,7 @@ mod pressure_state;
 mod program;
 mod refresh;
 mod relief;
+mod replay;
 mod revocations;
 mod seam;
 mod send;

@@ -10,7 +10,8 @@ use crate::room::table::RoomKey;
 use crate::room::{MemberIndex, Room};
 
 impl Sending<'_> {
-    /// Begins the next send of a connection that has direct frames or is writable again.
+    /// Begins the next send of a connection that has direct frames or is writable again, and after those
+    /// of one that is sent a history.
     pub(super) fn next_direct_send(&mut self) -> Option<Slot> {
         while let Some(slot) = self.0.queues.ready.pop_front() {
             if !std::mem::take(&mut self.0.directory[slot].ready) {
@@ -20,12 +21,12 @@ impl Sending<'_> {
                 return Some(slot);
             }
         }
-        None
+        self.next_replay_send()
     }
 
     /// Begins the next send of this quantum; none when the quantum is over.
     pub(super) fn next_room_send(&mut self) -> Option<Slot> {
-        while self.0.fanout.goes_on(self.0.counters.offered) {
+        while self.0.fanout.goes_on(self.0.offered_of_rooms()) {
             let key = self.0.fanout.room()?;
             if !self.0.directory.rooms.get(key).is_some_and(Room::pass_is_under_way) {
                 // The room's last member has left, and perhaps another room has taken its key.
@@ -85,6 +86,11 @@ impl Sending<'_> {
 }
 
 impl Host {
+    /// Bytes that sends were ever offered, without histories: those take nothing off a quantum.
+    pub(super) fn offered_of_rooms(&self) -> u64 {
+        self.counters.offered - self.counters.history.replayed_bytes
+    }
+
     /// Puts a connection in the queue of those that are sent to without a pass.
     pub(super) fn make_ready(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];

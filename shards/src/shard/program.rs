@@ -211,6 +211,11 @@ impl Shard {
             Query::Stats => Answer::Stats(Box::new(self.stats())),
             Query::Rooms { after, limit } => Answer::Rooms(self.home.list(after.as_deref(), limit)),
             Query::Room(room) => Answer::Room(self.home.info(&room)),
+            Query::History { room, since, epoch, limit } => {
+                let now = self.host.now;
+                let history = self.home.history(&room, since, epoch.as_deref(), limit, now);
+                Answer::History(history.map(Box::new))
+            }
             Query::Emit(conn, frame) => match self.emit(conn, &frame) {
                 Ok(()) => Answer::Found(true),
                 Err(Unsent::Gone) => Answer::Found(false),

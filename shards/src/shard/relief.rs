@@ -182,7 +182,9 @@ impl Relief<'_> {
             if !self.0.directory[slot].is_open() {
                 continue;
             }
-            let held = self.0.directory.connections.held_for(slot);
+            let replays = self.0.directory[slot].replays.as_ref();
+            let held = self.0.directory.connections.held_for(slot)
+                + replays.map_or(0, |replays| replays.bytes());
             if freed < excess && held >= self.0.pressure.strike_from && self.strike(slot) {
                 freed += held;
                 continue;

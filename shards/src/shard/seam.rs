@@ -145,8 +145,10 @@ impl Shard {
     pub fn begin_quantum(&mut self) {
         Intake(&mut self.host).resume_inflating();
         self.finish_event();
-        let Host { fanout, config, counters, directory, .. } = &mut self.host;
-        fanout.begin_quantum(&config.tuning, counters.offered, &mut directory.rooms);
+        let offered = self.host.offered_of_rooms();
+        let Host { fanout, config, queues, directory, .. } = &mut self.host;
+        queues.replay_bytes_left = config.tuning.replay_bytes;
+        fanout.begin_quantum(&config.tuning, offered, &mut directory.rooms);
     }
 
     /// Whether a quantum has something to do: a room needs a pass, a connection has direct frames or

@@ -17,6 +17,9 @@ impl Directory {
         if let Some(direct) = &*connection.direct {
             direct.iovecs().into_iter().filter(|iovec| !iovec.is_empty()).for_each(&mut each);
         }
+        if let Some(replays) = &*connection.replays {
+            replays.iovecs().for_each(&mut each);
+        }
         for membership in connection.behind.iter().map(|at| &connection.memberships[at]) {
             let index = membership.listed().expect("only members are behind");
             let room = &self[membership.room];
@@ -37,7 +40,7 @@ pub(super) struct Sending<'a>(pub(super) &'a mut Host);
 
 impl Sending<'_> {
     /// Begins a send of everything that waits for this connection: the rest of a cut frame, its
-    /// direct frames, then its rooms' messages. Returns false when nothing waits.
+    /// direct frames, then what it missed of its rooms, and only after that their messages. Returns false when nothing waits.
     pub(super) fn begin_send(&mut self, slot: Slot) -> bool {
         debug_assert_eq!(self.0.directory[slot].write_state(), WriteState::Idle);
         // A member that lost its place, or has a gap to announce, belongs to a slow connection.
@@ -51,6 +54,9 @@ impl Sending<'_> {
             self.0.directory.pin_behind(slot);
             return false;
         }
+        if self.0.directory[slot].replays.is_some() && self.0.directory[slot].format.has_head() {
+            self.make_events(slot);
+        }
         if self.0.directory[slot].direct.is_some() {
             self.0.directory.change_direct(slot, |direct| {
                 direct.iter_mut().for_each(|direct| direct.begin());
@@ -58,8 +64,15 @@ impl Sending<'_> {
             let iovecs = self.0.directory[slot].direct.iter().flat_map(|direct| direct.iovecs());
             self.0.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
         }
-        let carries_rooms = self.begin_rooms(slot);
-        if !carries_rooms && !self.0.directory[slot].has_direct() {
+        let carries_more = match self.0.directory[slot].replays.is_some() {
+            false => self.begin_rooms(slot),
+            true => {
+                // The passes of its rooms do not come back to it.
+                self.0.directory.pin_behind(slot);
+                !self.0.directory[slot].format.has_head() && self.begin_replays(slot)
+            }
+        };
+        if !carries_more && !self.0.directory[slot].has_direct() {
             self.on_accepted(slot);
             return false;
         }
@@ -90,6 +103,7 @@ impl Sending<'_> {
         self.0.counters.sends += u64::from(taken > 0);
         let account = self.0.directory.account(slot, taken);
         self.0.counters.delivered += account.delivered;
+        self.0.counters.history.replayed += account.replayed;
         self.0.counters.rest_bytes_copied += account.copied;
         let state = match end {
             SendEnd::Failed => WriteState::Dead,
@@ -117,11 +131,14 @@ impl Sending<'_> {
     /// in the queue for its next send.
     fn on_accepted(&mut self, slot: Slot) {
         self.0.directory.unpin_up_to_date(slot);
+        let replays = self.0.directory[slot].replays.is_some();
         let behind = !self.0.directory[slot].behind.is_empty();
-        self.0.directory[slot].slow &= behind;
+        self.0.directory[slot].slow &= behind || replays;
         self.0.directory.pin_behind(slot);
-        if behind || self.0.directory[slot].has_direct() {
+        if self.0.directory[slot].has_direct() || (behind && !replays) {
             self.0.make_ready(slot);
+        } else if replays {
+            self.0.queue_replay(slot);
         }
         self.0.directory.drop_empty_direct(slot);
     }
@@ -132,6 +149,7 @@ impl Sending<'_> {
             self.0.directory[slot].slow_since = self.0.now;
         }
         self.0.directory.change_direct(slot, |direct| *direct = None);
+        self.0.directory.drop_replays(slot);
         self.0.note_hang_up(slot);
         self.0.directory.pin_behind(slot);
         if self.0.directory[slot].phase() == Phase::Closing {

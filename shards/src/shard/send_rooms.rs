@@ -2,7 +2,9 @@
 
 use super::directory::Directory;
 use crate::connection::Membership;
+use crate::connection::replays::Replays;
 use crate::log::{Pin, Space};
+use crate::memory::SharedFrames;
 use crate::place::{MembershipIndex, Slot};
 use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
@@ -15,6 +17,8 @@ pub(super) struct Account {
     pub(super) caught_up: bool,
     /// Messages that it brought.
     pub(super) delivered: u64,
+    /// How many of these were of histories.
+    pub(super) replayed: u64,
     /// Bytes of a message that was cut, which had to be copied.
     pub(super) copied: u64,
 }
@@ -76,13 +80,23 @@ impl Directory {
     pub(super) fn account(&mut self, slot: Slot, taken: usize) -> Account {
         let connection = &self.connections[slot];
         let caught_up = connection.sends_move_cursors_only() && connection.departing == 0;
-        let mut account = Account { complete: true, caught_up, delivered: 0, copied: 0 };
+        let mut account =
+            Account { complete: true, caught_up, delivered: 0, replayed: 0, copied: 0 };
         let mut rooms_taken = taken;
         if connection.direct.is_some() {
             (rooms_taken, account.complete) = self.consume_direct(slot, taken);
         }
-        let connection = &mut self.connections[slot];
         let (mut cut, mut served) = (None, 0);
+        if self.connections[slot].replays.is_some() {
+            let end = |replays: &mut Replays, blocks: &mut SharedFrames| {
+                replays.end_send(&mut rooms_taken, blocks)
+            };
+            let replayed = self.change_replays(slot, end);
+            (account.delivered, account.replayed) = (replayed.messages, replayed.messages);
+            account.complete &= replayed.complete;
+            cut = replayed.rest;
+        }
+        let connection = &mut self.connections[slot];
         for nth in 0..connection.behind.len() {
             let membership = &connection.memberships[connection.behind.get(nth)];
             let index = membership.listed().expect(LISTED);

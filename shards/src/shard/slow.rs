@@ -10,6 +10,9 @@
 //! - when a room's log drops the messages that it is to be sent next, which a pass
 //!   ([`Host::pass_by`]) or its next send ([`Host::announce_gaps`]) notices.
 //!
+//! A connection that is sent a history is slow like any other, and what it does not take of it cannot be
+//! skipped: [`SlowPolicy::Disconnect`] closes it, and otherwise `ping_timeout` does.
+//!
 //! And whatever the policy, when too many direct bytes wait for it ([`Host::limit_direct`],
 //! [`Host::admit_direct`]): those cannot be skipped.
 
@@ -53,6 +56,7 @@ impl Host {
 
     /// Announces what the connection lost. Returns false when it ends because of it.
     pub(super) fn announce_gaps(&mut self, slot: Slot) -> bool {
+        let is_replaying = self.directory[slot].replays.is_some();
         for nth in 0..self.directory[slot].behind.len() {
             let (membership, index) = self.directory.nth_behind(slot, nth);
             let (room, pool) = self.directory.rooms.with_pool(membership.room);
@@ -67,6 +71,10 @@ impl Host {
                     GapReason::Latest
                 }
             };
+            if is_replaying {
+                // A gap is about what comes after that.
+                continue;
+            }
             if let Some(Gap { from, to }) = room.take_gap(index, pool) {
                 let name = room.name.clone();
                 self.counters.gaps += 1;
@@ -169,7 +177,8 @@ impl Host {
         if let Phase::Finishing(reason) = self.directory[slot].phase() {
             // It was to end when everything was sent, and has had the time for that. Its rooms'
             // messages are given up by the policy; its direct frames cannot be skipped.
-            let owes = self.directory[slot].direct_bytes() > 0;
+            let connection = &self.directory[slot];
+            let owes = connection.direct_bytes() > 0 || connection.replays.is_some();
             self.schedule_close(slot, if owes { Disconnect::Slow } else { reason });
         }
     }
@@ -177,6 +186,9 @@ impl Host {
     /// The socket was blocked for too long: each room that has messages for the member applies its
     /// policy.
     fn apply_slow_policy(&mut self, slot: Slot) {
+        if self.is_closed_for_history(slot) {
+            return self.schedule_close(slot, Disconnect::Slow);
+        }
         for at in (0..self.directory[slot].memberships.len()).map(MembershipIndex::new) {
             let membership = self.directory[slot].memberships[at];
             let Some(index) = membership.listed() else { continue };

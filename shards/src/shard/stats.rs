@@ -1,7 +1,7 @@
 //! What the figures of a shard are taken from.
 
 use super::Shard;
-use crate::shard_stats::{Counters, ShardStats, Totals};
+use crate::shard_stats::{Counters, HistoryCounters, ShardStats, Totals};
 
 impl Shard {
     /// The figures of this moment. All of them are kept as they change, so that asking costs the same
@@ -21,6 +21,7 @@ impl Shard {
             paused_rooms: self.home.paused_count(),
             memory: self.memory(),
             memory_stage: self.memory_stage(),
+            histories: self.home.histories(),
             revocations: host.clients.revocations.len() as u64,
             publish_keys: self.home.publish_keys() as u64,
             counters: self.counters(),
@@ -34,11 +35,14 @@ impl Shard {
         let (deflated, inflated) = (self.home.deflate_counters(), self.host.inflation.counters);
         let (published, publish_keys) = self.home.published();
         let counters = self.host.counters.clone();
+        let HistoryCounters { replayed, replayed_bytes, .. } = counters.history;
+        let history = HistoryCounters { replayed, replayed_bytes, ..self.home.history_counters() };
         Counters {
             mesh_sent,
             published,
             publish_keys,
             refused_as_revoked,
+            history,
             deflated,
             inflated,
             ..counters

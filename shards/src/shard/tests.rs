@@ -8,6 +8,7 @@ mod deflate;
 mod direct;
 mod events;
 mod held;
+mod history;
 mod latest;
 mod memory;
 mod paused_publishers;

@@ -321,10 +321,14 @@ impl World {
                 let lingered = now >= before.at + linger;
                 assert!(lingered || crowded, "room {room} ended before its time");
                 self.count.add(Happened::RoomEnded);
+                self.note_ended(room, before.epoch.clone(), before.offset);
             }
             let Some(info) = info else { continue };
             lingering += usize::from(info.members == 0);
             let epoch = info.epoch.to_string();
+            if before.as_ref().is_none_or(|before| before.epoch != epoch) {
+                self.check_reborn(room, &epoch, info.offset);
+            }
             let same = before.filter(|before| before.epoch == epoch);
             let changed = same.as_ref().is_none_or(|before| {
                 (before.offset, before.members) != (info.offset, info.members)

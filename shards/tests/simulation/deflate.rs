@@ -5,6 +5,7 @@ use corecast_shards::{Disconnect, Window};
 
 use crate::chance::Chance;
 use crate::count::Happened;
+use crate::history::offset_of_message;
 use crate::runs::deflated;
 use crate::view::{Court, View};
 use crate::wire::{ServerFrame, member};
@@ -46,6 +47,11 @@ impl View {
         };
         // Neither broadcasts nor what is for one connection alone is a room's.
         let room = room.filter(|room| *room < court.deflate.len());
+        let next = || Some(self.rooms.get(&room?)?.next);
+        let offset = offset_of_message(text).or_else(next);
+        if room.zip(offset).is_some_and(|(room, offset)| self.is_replayed(room, offset)) {
+            return assert_eq!(frame.compressed_for, None, "what is kept is not compressed");
+        }
         let len = frame.payload.len();
         let is_sized = court.deflate_min <= len && len <= 64 << 10;
         let saves = || deflated(window, &frame.payload).len() <= len - len.div_ceil(10);

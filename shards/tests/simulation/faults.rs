@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 
 use crate::chance::Chance;
+use crate::history::Keeps;
 use crate::keys;
 use crate::policies::{self, Rule};
 use crate::rates;
@@ -146,7 +147,18 @@ impl Setup {
         // What else differs from seed to seed stays as it is.
         let mut others = Chance::new(seed as u64);
         let rules = if others.happens(0.3) { others.within(1, 3) } else { 0 };
-        let rules: Vec<Rule> = (0..rules).map(|_| Rule::drawn(&mut others)).collect();
+        let mut rules: Vec<Rule> = (0..rules).map(|_| Rule::drawn(&mut others)).collect();
+        if others.happens(0.5) {
+            rules.push(Rule::keeping(Keeps::drawn(&mut others)));
+        }
+        config.limits.history_memory = others.pick(&[usize::MAX, usize::MAX, 0, 2 << 10, 20 << 10]);
+        config.limits.history_meta_for = Duration::from_secs(others.within(0, 100) as u64);
+        if others.happens(0.7) {
+            config.tuning.small_block_bytes = others.pick(&[1, 100, 512]);
+            config.tuning.large_block_bytes = others.pick(&[1, 300, 4 << 10, 64 << 10]);
+            config.tuning.replay_bytes = others.pick(&[1, 300, 4 << 10, 1 << 20]);
+            config.tuning.events_ahead_bytes = others.pick(&[1, 300, 16 << 10]);
+        }
         config.rooms = policies::of_config(&rules);
         let keys = keys::drawn(&mut config.limits, &mut others);
         let pipelines = chance.happens(0.2);
@@ -195,9 +207,16 @@ impl Setup {
         (limits.total_rooms, limits.memberships) = (usize::MAX, usize::MAX);
         (limits.room_log_bytes, limits.own_bytes) = (16 << 20, 1 << 20);
         limits.memory_bytes = usize::MAX;
+        (limits.history_memory, limits.history_meta_for) = (usize::MAX, never);
         rates::lift(limits);
         keys::keep(&mut setup);
         setup
+    }
+
+    /// Every room keeps everything.
+    pub(crate) fn keep_everything(&mut self) {
+        self.rules = vec![Rule::keeping(Keeps::MUCH)];
+        self.config.rooms = policies::of_config(&self.rules);
     }
 }
 

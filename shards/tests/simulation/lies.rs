@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use corecast_shards::{
-    ConnId, Disconnect, Encoding, FromHome, JoinOptions, LeaveRequest, PublishKey, Requester,
-    RoomName, SendEnd, ShardId, ToHome,
+    ConnId, Disconnect, Encoding, FromHome, JoinOptions, Joined, LeaveRequest, Parts, PublishKey,
+    Requester, RoomName, SendEnd, ShardId, ToHome,
 };
 
+use crate::history::offset_of_message;
 use crate::view::{Awaited, Line, View};
 use crate::wire;
 use crate::world::{World, trace};
@@ -53,6 +54,13 @@ pub(crate) enum Lie {
     WrongWindow,
     /// A publish that repeats one comes to its home with another key.
     AnotherKey,
+    /// A client does not get what its join is answered that it gets.
+    LoseHistory,
+    /// It gets less than that, or something of it twice.
+    LoseReplayed,
+    DoubleReplayed,
+    /// A home answers a join with another life of the room.
+    OtherEpoch,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -168,6 +176,32 @@ impl World {
                 joined.members += 1;
             }
             trace!(self, "LIE: one member more in {:.100?}", queue.back());
+            return;
+        }
+        if let FromHome::Joined { replay, joined, .. } = last
+            && joined.recovery.is_some()
+            && !replay.is_empty()
+            && self.lying.now(Lie::LoseHistory)
+        {
+            if let Some(FromHome::Joined { replay, .. }) = queue.back_mut() {
+                *replay = Parts::default();
+            }
+            trace!(self, "LIE: no history in {:.100?}", queue.back());
+            return;
+        }
+        let epoch_of = |(_, answer): &(ConnId, FromHome)| match answer {
+            FromHome::Joined { joined, .. } => Some(joined.epoch),
+            _ => None,
+        };
+        if let FromHome::Joined { joined: Joined { epoch, offset: 1.., .. }, .. } = last
+            && let Some(other) =
+                self.lying.joined.values().filter_map(epoch_of).find(|o| o != epoch)
+            && self.lying.now(Lie::OtherEpoch)
+        {
+            if let Some(FromHome::Joined { joined, .. }) = queue.back_mut() {
+                joined.epoch = other;
+            }
+            trace!(self, "LIE: another epoch in {:.100?}", queue.back());
             return;
         }
         let delivers = |outcome: &FromHome| match outcome {
@@ -311,6 +345,28 @@ impl World {
                     place(r#"{"event":"cast:welcome""#).filter(|_| self.lying.now(Lie::LoseWelcome))
                 {
                     bytes.drain(frames[at].clone());
+                }
+            }
+            Lie::LoseReplayed | Lie::DoubleReplayed => {
+                let lie = self.lying.lie;
+                let is_replayed = |range: &Range<usize>| {
+                    let frame = wire::read_frame(&bytes[range.clone()]).expect("it is whole").0;
+                    let text = str::from_utf8(&frame.payload).unwrap_or_default();
+                    let Some(offset) = offset_of_message(text) else { return false };
+                    let room = wire::member(text, "room");
+                    let room = self.written.iter().position(|name| Some(&**name) == room);
+                    let view = &self.clients[client].view;
+                    room.is_some_and(|room| {
+                        view.rooms.get(&room).is_some_and(|stay| offset <= stay.recovered_to)
+                    })
+                };
+                if let Some(at) = frames.iter().position(is_replayed)
+                    && self.lying.now(lie)
+                {
+                    let frame = bytes[frames[at].clone()].to_vec();
+                    let twice =
+                        if lie == Lie::DoubleReplayed { frame.repeat(2) } else { Vec::new() };
+                    bytes.splice(frames[at].clone(), twice);
                 }
             }
             Lie::LateAck => {
@@ -492,12 +548,13 @@ fn copy(outcome: &FromHome) -> Option<FromHome> {
             frames: frames.clone(),
             exclude: *exclude,
         },
-        FromHome::Joined { room, conn, change_id, requester, joined } => FromHome::Joined {
+        FromHome::Joined { room, conn, change_id, requester, joined, replay } => FromHome::Joined {
             room: room.clone(),
             conn: *conn,
             change_id: *change_id,
             requester: requester.clone(),
             joined: *joined,
+            replay: replay.clone(),
         },
         FromHome::Reply { conn, reply } => FromHome::Reply { conn: *conn, reply: reply.clone() },
         _ => return None,

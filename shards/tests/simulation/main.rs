@@ -25,9 +25,10 @@
 //! 11. In some worlds publishers repeat themselves (`keys`): what has the key of another message is not
 //!     delivered.
 //! 12. In some worlds the program watches rooms and members (`watching`), and must know them exactly.
-//! 13. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 13. Some rooms keep messages (`history`): who comes back gets what must be kept, and nothing twice.
+//! 14. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 14. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 15. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -44,6 +45,7 @@ mod count;
 mod deflate;
 mod faults;
 mod goodbye;
+mod history;
 mod keys;
 mod lies;
 mod memory;
@@ -326,4 +328,27 @@ fn a_member_with_another_window_is_noticed() {
 #[test]
 fn a_frame_for_another_connection_is_noticed() {
     check_noticed(Lie::EmitToAnother, |_| ());
+}
+
+/// Clients often leave a room that keeps everything, and come back.
+fn come_back(setup: &mut Setup) {
+    setup.keep_everything();
+    (setup.rooms, setup.steps) = (2, setup.steps.max(5_000));
+    setup.config.tuning.send_bytes = 300;
+}
+
+#[test]
+fn a_history_that_does_not_come_is_noticed() {
+    check_noticed(Lie::LoseHistory, come_back);
+}
+
+#[test]
+fn a_message_that_is_missing_in_a_history_or_comes_twice_is_noticed() {
+    check_noticed(Lie::LoseReplayed, come_back);
+    check_noticed(Lie::DoubleReplayed, come_back);
+}
+
+#[test]
+fn another_life_of_a_room_is_noticed() {
+    check_noticed(Lie::OtherEpoch, come_back);
 }

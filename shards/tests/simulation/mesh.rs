@@ -272,7 +272,16 @@ impl World {
     pub(crate) fn members_at_home(&mut self, home: usize, room: &RoomName) -> (u64, u32) {
         match self.shards[home].answer(Query::Room(room.clone())) {
             Answer::Room(Some(info)) => (info.offset, info.members),
-            _ => (0, 0),
+            _ => (self.remembered_offset(home, room), 0),
+        }
+    }
+
+    /// Where a room goes on that has ended.
+    fn remembered_offset(&mut self, home: usize, room: &RoomName) -> u64 {
+        let (room, since, epoch) = (room.clone(), None, None);
+        match self.shards[home].answer(Query::History { room, since, epoch, limit: 0 }) {
+            Answer::History(Some(history)) => history.offset,
+            _ => 0,
         }
     }
 

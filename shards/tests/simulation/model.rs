@@ -25,6 +25,9 @@ pub(crate) struct Saying {
     pub(crate) excluded: Option<usize>,
     /// The step in which it was handed to a client or shard.
     pub(crate) said_at: u64,
+    /// The time of that, and of when it was seen first.
+    pub(crate) said_time: Time,
+    pub(crate) seen_time: Option<Time>,
     /// The offset that its speaker was sent, 0 for a broadcast; of an emit, the client that it is for.
     pub(crate) known: Option<u64>,
     /// Whether a shard took it from a caller.
@@ -44,11 +47,11 @@ pub(crate) const NO_ROOM: usize = usize::MAX - 1;
 pub(crate) struct Model {
     /// Whether there are event streams.
     pub(crate) has_streams: bool,
+    /// The time now.
+    pub(crate) now: Time,
     /// Whether clients agree to compression.
     pub(crate) has_deflate: bool,
     pub(crate) sayings: Vec<Saying>,
-    /// The time at which something is seen.
-    pub(crate) now: Time,
     /// Messages with a key whose ack came after a later message: they must repeat another one.
     pub(crate) late_acks: Vec<usize>,
     /// The messages of each room and epoch, by offset.
@@ -79,8 +82,19 @@ impl Model {
         let space = [" ", "", "\n", " ", "\r\n", "\r", "\n\r\n\r"][number % 7];
         let data = format!(r#"{{"c":{number},{space}"pad":"{pad}"}}"#).into();
         let (known, seen, accepted, keyed) = (None, None, false, None);
-        let said_at = now;
-        let saying = Saying { room, by, data, excluded, said_at, known, accepted, seen, keyed };
+        let saying = Saying {
+            room,
+            by,
+            data,
+            excluded,
+            said_at: now,
+            said_time: self.now,
+            seen_time: None,
+            known,
+            accepted,
+            seen,
+            keyed,
+        };
         self.sayings.push(saying);
         number
     }
@@ -164,6 +178,7 @@ impl Model {
         assert_eq!(there, number, "every client sees the same at room {room} offset {offset}");
         let saying = &mut self.sayings[number];
         keys::note_handled(&mut saying.keyed, self.now);
+        saying.seen_time.get_or_insert(self.now);
         assert_eq!(*saying.seen.get_or_insert(offset), offset, "message {number} has one offset");
         if let Some(known) = saying.known {
             assert_eq!(known, offset, "the ack of message {number} had its offset");

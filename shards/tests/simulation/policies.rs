@@ -3,6 +3,7 @@
 use corecast_shards::{RoomPolicies, RoomPolicy, SlowPolicy};
 
 use crate::chance::Chance;
+use crate::history::Keeps;
 
 /// Rooms by their names, of which most are `room-` and a number.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Rule {
     slow: Option<SlowPolicy>,
     log_bytes: Option<usize>,
     deflate: Option<bool>,
+    keeps: Option<Keeps>,
 }
 
 impl Named {
@@ -53,7 +55,14 @@ impl Rule {
         let log_bytes = chance.happens(0.5).then(|| chance.pick(&[4 << 10, 12 << 10, 200 << 10]));
         let named = chance.pick(&[Named::Every, Named::Numbered, Named::Tens, one, one, one]);
         let deflate = chance.happens(0.3).then_some(false);
-        Rule { named, slow, log_bytes, deflate }
+        let keeps = chance.happens(0.5).then(|| Keeps::drawn(chance));
+        Rule { named, slow, log_bytes, deflate, keeps }
+    }
+
+    /// Every room keeps so much.
+    pub(crate) fn keeping(keeps: Keeps) -> Rule {
+        let (slow, log_bytes, deflate) = (None, None, None);
+        Rule { named: Named::Every, slow, log_bytes, deflate, keeps: Some(keeps) }
     }
 }
 
@@ -64,6 +73,7 @@ pub(crate) fn of_config(rules: &[Rule]) -> RoomPolicies {
         let mut policy = RoomPolicy::default();
         (policy.slow, policy.log_bytes) = (rule.slow, rule.log_bytes);
         policy.deflate = rule.deflate;
+        let policy = rule.keeps.map_or(policy.clone(), |keeps| keeps.policy(policy));
         policies.add(&rule.named.pattern(), policy).expect("legal");
     }
     policies
@@ -73,6 +83,11 @@ pub(crate) fn of_config(rules: &[Rule]) -> RoomPolicies {
 pub(crate) fn deflates(rules: &[Rule], room: usize) -> bool {
     let rule = rules.iter().find(|rule| rule.named.stands_for(room));
     rule.and_then(|rule| rule.deflate).unwrap_or(true)
+}
+
+/// What a room keeps, if it keeps anything.
+pub(crate) fn keeps(rules: &[Rule], room: usize) -> Option<Keeps> {
+    rules.iter().find(|rule| rule.named.stands_for(room))?.keeps
 }
 
 /// What happens to slow members of a room, and the bytes of its log.

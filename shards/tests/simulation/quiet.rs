@@ -324,6 +324,10 @@ impl World {
                 let info = info.unwrap_or_else(|| panic!("room {room} has members and is gone"));
                 assert_eq!(*info.epoch.to_string(), *stay.epoch, "the room's life, room {room}");
                 let own = client.view.still_excluded(*room, stay.next);
+                let waits = stay.next <= stay.recovered_to;
+                assert!(!waits, "client {number} misses {} of room {room}", stay.next);
+                let none = stay.newest.is_none_or(|(from, must)| from == stay.next || !must);
+                assert!(none, "client {number} was sent none of the newest of room {room}");
                 let end = info.offset + 1;
                 assert!(
                     stay.next <= end && stay.next + own >= end,

@@ -201,16 +201,28 @@ impl World {
         let refusal = self.refusal(ruling);
         let (id, id_json) = self.id(client, self.asks_for_id(client));
         let since = self.since(client, room);
-        let data = since.as_ref().map_or(String::new(), |(epoch, offset)| {
-            format!(r#","data":{{"since":{{"epoch":"{epoch}","offset":{offset}}}}}"#)
-        });
+        // Where messages come without offset, none would say how many of them there are.
+        let keeps = self.keeps.iter().any(Option::is_some);
+        let asks = since.is_none() && keeps && !self.setup.verbatim;
+        let last = asks && self.chance.happens(0.2);
+        let last = last.then(|| self.chance.skewed(20) as u64);
+        let data = match (&since, last) {
+            (Some((epoch, offset)), _) => {
+                format!(r#","data":{{"since":{{"epoch":"{epoch}","offset":{offset}}}}}"#)
+            }
+            (None, Some(last)) => format!(r#","data":{{"last":{last}}}"#),
+            (None, None) => String::new(),
+        };
         let (may_refuse, must_refuse) = self.is_one_too_many(client, room);
         let name = &self.written[room];
         let json = format!(r#"{{"event":"cast:join","room":{name}{data}{id_json}}}"#);
         self.speak(client, &json);
-        let start = since.clone().map_or(Start::Live, |(epoch, offset)| {
-            Start::Since(Position { epoch: epoch.into(), offset })
-        });
+        let start = match (since.clone(), last) {
+            (Some((epoch, offset)), _) => Start::Since(Position { epoch: epoch.into(), offset }),
+            (None, Some(last)) => Start::Last(last as u32),
+            (None, None) => Start::Live,
+        };
+        let asked_at = self.now;
         let kind = AskedKind::Join(start.into());
         let asked = AskedCommand {
             kind,
@@ -220,7 +232,14 @@ impl World {
         self.will_ask(client, ruling, asked, refusal, None);
         let answer = match refusal {
             Some(code) => Awaited::Error(code),
-            None => Awaited::Joined { since, may_refuse, must_refuse, said_at: self.step },
+            None => Awaited::Joined {
+                since,
+                last,
+                asked: asked_at,
+                may_refuse,
+                must_refuse,
+                said_at: self.step,
+            },
         };
         self.clients[client].view.expect(Line::Room(room), id, answer);
     }
@@ -236,6 +255,11 @@ impl World {
             0 => Some((epoch, offset + 1_000)),
             1 => Some(("0".into(), offset)),
             2 => Some((epoch, offset)),
+            3 | 4 if self.keeps.iter().any(Option::is_some) => {
+                let missed = self.chance.skewed(30) as u64;
+                let present = self.model.present(room).unwrap_or((epoch, offset));
+                Some((present.0, present.1.saturating_sub(missed)))
+            }
             // Where everybody is now, as if it had been away only for a moment.
             _ => self.model.present(room).or(Some((epoch, offset))),
         }

@@ -269,7 +269,10 @@ impl View {
         let first = *stream.first.get_or_insert(next);
         let seen = stream.seen_before.get(epoch).copied().unwrap_or(0);
         assert!(first > seen, "room {room}: {first} is older than the stream, {seen} was seen");
-        self.rooms.insert(room, Stay { epoch: epoch.clone(), next, after_gap: false });
+        self.rooms.insert(
+            room,
+            Stay { epoch: epoch.clone(), next, after_gap: false, recovered_to: 0, newest: None },
+        );
     }
 
     fn stream_gap(&mut self, json: &str, court: &mut Court<'_>) {

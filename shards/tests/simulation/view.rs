@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use corecast_shards::{SlowPolicy, Window};
+use corecast_shards::{SlowPolicy, Time, Window};
 
 use crate::count::{Count, Happened};
+use crate::history::Keeps;
 use crate::model::{EVERYBODY, Model, NO_ROOM};
 use crate::stream::Stream;
 use crate::totals::Places;
@@ -38,6 +39,9 @@ pub(crate) struct Expected {
 pub(crate) enum Awaited {
     Joined {
         since: Option<(String, u64)>,
+        /// How many of the newest messages it asked for, and when it asked.
+        last: Option<u64>,
+        asked: Time,
         may_refuse: bool,
         must_refuse: bool,
         /// The step in which it was asked for.
@@ -74,6 +78,11 @@ pub(crate) struct Stay {
     pub(crate) next: u64,
     /// The last that came was a gap.
     pub(crate) after_gap: bool,
+    /// Up to this offset everything comes that is not before `next`, its own messages too.
+    pub(crate) recovered_to: u64,
+    /// Of a join for the newest messages, until the first comes: from which offset on they may, and
+    /// whether they must.
+    pub(crate) newest: Option<(u64, bool)>,
 }
 
 /// Everything that a client remembers.
@@ -135,6 +144,9 @@ pub(crate) struct Court<'a> {
     pub(crate) slow: &'a [SlowPolicy],
     /// Whether messages are compressed, by room.
     pub(crate) deflate: &'a [bool],
+    /// What is kept, by room, and whether memory for that may be short.
+    pub(crate) keeps: &'a [Option<Keeps>],
+    pub(crate) scarce: bool,
     pub(crate) deflate_min: usize,
     /// Whether that is so however many come in a turn.
     pub(crate) deflates_all: bool,
@@ -375,10 +387,13 @@ impl View {
     }
 
     fn joined(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
-        let (since, must_refuse) = match self.guide(room, id, true, number(data, "offset")) {
-            true => (None, false),
+        let guided = self.guide(room, id, true, number(data, "offset"));
+        let (since, last, asked, must_refuse) = match guided {
+            true => (None, None, Time::default(), false),
             false => match self.answer(Line::Room(room), id) {
-                Awaited::Joined { since, must_refuse, .. } => (since, must_refuse),
+                Awaited::Joined { since, last, asked, must_refuse, .. } => {
+                    (since, last, asked, must_refuse)
+                }
                 answer => panic!("{answer:?} answered with joined"),
             },
         };
@@ -406,26 +421,34 @@ impl View {
         }
         assert!(!must_refuse, "a room too many");
         assert_eq!(recovered.is_some(), since.is_some(), "recovered is for clients that ask");
+        let mut next = offset + 1;
         if let Some((since_epoch, since_offset)) = since {
-            let present = *since_epoch == *epoch && since_offset == offset;
-            assert_eq!(recovered, Some(if present { "true" } else { "false" }));
             let reason = match (*since_epoch == *epoch, since_offset.cmp(&offset)) {
+                (true, Ordering::Less) => {
+                    let (place, missed) = ((room, &epoch), (since_offset, offset));
+                    if self.judge_recovery(place, missed, asked, data, court) {
+                        next = since_offset + 1;
+                    }
+                    member(data, "reason")
+                }
                 (false, _) => Some(r#""epoch""#),
-                (true, Ordering::Less) => Some(r#""off""#),
                 (true, Ordering::Equal) => None,
                 (true, Ordering::Greater) => Some(r#""future""#),
             };
+            assert_eq!(recovered, Some(if reason.is_none() { "true" } else { "false" }));
             assert_eq!(member(data, "reason"), reason, "the reason is the first that holds");
-            court.count.add_if(present, Happened::JoinRecovered);
-            court.count.add_if(!present, Happened::JoinNotRecovered);
+            court.count.add_if(reason.is_none(), Happened::JoinRecovered);
+            court.count.add_if(reason.is_some(), Happened::JoinNotRecovered);
         }
+        let newest = last.and_then(|last| self.judge_newest((room, &epoch), offset, last, court));
         if let Some((left_epoch, left_at)) = self.left.get(&room) {
             assert!(*left_epoch != epoch || *left_at <= offset, "offsets only grow");
         }
         // Acks do not say which life of the room it is: those of higher offsets were of former ones.
         self.absent.retain(|(other, at)| *other != room || *at <= offset);
         self.stays += 1;
-        self.rooms.insert(room, Stay { epoch, next: offset + 1, after_gap: false });
+        let recovered_to = if next <= offset { offset } else { 0 };
+        self.rooms.insert(room, Stay { epoch, next, after_gap: false, recovered_to, newest });
     }
 
     fn left(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
@@ -557,6 +580,7 @@ impl View {
         let (from, to) = self.check_gap(room, data, court);
         self.advance(room, from);
         let stay = self.rooms.get_mut(&room).expect("advance found it");
+        assert!(from > stay.recovered_to, "room {room}: a gap in what was missed");
         (stay.next, stay.after_gap) = (to + 1, true);
     }
 
@@ -590,7 +614,9 @@ impl View {
         (stay.next, stay.after_gap) = (offset + 1, false);
         court.model.place(room, &stay.epoch, offset, number);
         let saying = &court.model.sayings[number];
-        let excluded = saying.excluded == Some(self.client);
+        let replayed = offset <= stay.recovered_to;
+        court.count.add_if(replayed, Happened::Replayed);
+        let excluded = saying.excluded == Some(self.client) && !replayed;
         assert!(!excluded, "message {number} comes to the client that it leaves out");
         court.count.add_if(saying.data.len() > 16 << 10, Happened::LargeMessage);
     }
@@ -599,9 +625,19 @@ impl View {
     fn advance(&mut self, room: usize, next: u64) {
         let stay = self.rooms.get_mut(&room);
         let stay = stay.unwrap_or_else(|| panic!("something of room {room} it is not in"));
+        if let Some((from, must)) = stay.newest.take() {
+            let first = next.min(stay.next);
+            assert!(first >= from, "room {room}: {first} comes, and was not asked for");
+            assert!(first == from || !must, "room {room}: {from} must be kept, and {first} comes");
+            (stay.recovered_to, stay.next) = (stay.next - 1, first);
+        }
         let whole = stay.next <= next;
         assert!(whole, "room {room}: {next} comes when {} was to be next", stay.next);
         for offset in stay.next..next {
+            assert!(
+                offset > stay.recovered_to,
+                "room {room}: {offset} is missing of what was missed"
+            );
             let known = self.excluded.contains(&(room, offset));
             let unasked = self.unasked.get(&room).is_some_and(|count| *count > 0);
             assert!(known || unasked, "room {room}: message {offset} never came");

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::count::{Count, Happened};
 use crate::deflate;
 use crate::faults::Setup;
+use crate::history::{Ended, Keeps};
 use crate::lies::Lying;
 use crate::mesh::Mesh;
 use crate::model::Model;
@@ -92,6 +93,9 @@ pub(crate) struct World {
     pub(crate) log_bytes: Vec<usize>,
     /// Whether messages are compressed, by room.
     pub(crate) deflates: Vec<bool>,
+    /// What is kept of it, and how it was when it ended last, by room.
+    pub(crate) keeps: Vec<Option<Keeps>>,
+    pub(crate) ended: Vec<Option<Ended>>,
     /// Names of rooms, and the same as JSON.
     pub(crate) names: Vec<RoomName>,
     pub(crate) written: Vec<String>,
@@ -170,6 +174,8 @@ impl World {
                 .map(|name| serde_json::Value::from(name.as_str()).to_string())
                 .collect(),
             slow_policies: policies.iter().map(|(slow, _)| *slow).collect(),
+            keeps: World::keeps(&setup),
+            ended: vec![None; names.len()],
             deflates: (0..setup.rooms).map(|room| policies::deflates(&setup.rules, room)).collect(),
             log_bytes: policies.iter().map(|(_, log_bytes)| *log_bytes).collect(),
             names,
@@ -273,6 +279,7 @@ impl World {
             false => self.chance.skewed(200),
         };
         self.now = self.now + Duration::from_millis(millis as u64);
+        self.model.now = self.now;
         trace!(self, "{millis} ms pass");
     }
 
@@ -379,6 +386,9 @@ impl World {
             rooms: &self.written,
             slow: &self.slow_policies,
             deflate: &self.deflates,
+            keeps: &self.keeps,
+            scarce: self.setup.config.limits.history_memory != usize::MAX
+                || self.setup.config.limits.memory_bytes != usize::MAX,
             deflate_min: self.setup.config.limits.deflate_min,
             deflates_all: self.setup.config.tuning.deflated_bytes == usize::MAX,
             step: self.step,

@@ -4,6 +4,7 @@ use super::waiting::{room_at, shard_of};
 use super::*;
 use crate::format::Joined;
 use crate::format::{Encoding, Frames};
+use crate::history::Parts;
 use crate::limits::Limits;
 use crate::mesh::Capacity;
 use crate::mesh::{FromHome, Requester, ToHome};
@@ -25,7 +26,14 @@ fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
     let epoch = crate::epoch::Epoch::new(0, home, 1);
     let joined = Joined { epoch, offset: 0, members: 1, recovery: None };
     let requester = Requester::Client(None);
-    shard.on_from_home(FromHome::Joined { room: room.clone(), conn, change_id, requester, joined });
+    shard.on_from_home(FromHome::Joined {
+        room: room.clone(),
+        conn,
+        change_id,
+        requester,
+        joined,
+        replay: Parts::default(),
+    });
     send(shard, None);
     conn
 }

@@ -16,7 +16,7 @@ const PUBLISHERS: usize = 1_000;
 const MESSAGE_BYTES: usize = 60_000;
 
 /// About half of what all publishers have to say.
-const LIMIT: usize = 32 << 20;
+const LIMIT: usize = (32 << 20) + (64 << 10);
 
 /// What a thread reads of a socket at once.
 const READ_BYTES: usize = 16 << 10;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::handler::RoomEvent::{self, Joined, Left, Occupied, Vacated};
+use crate::history::Parts;
 use crate::mesh::{FromHome, ToHome};
 
 fn watched(shards: u16) -> Shard {
@@ -59,7 +60,9 @@ fn a_member_that_ends_while_its_leave_is_under_way_is_said_to_have_left_once() {
         members: 1,
         recovery: None,
     };
-    let answer = FromHome::Joined { room: room.clone(), conn, change_id, requester, joined };
+    let replay = Parts::default();
+    let answer =
+        FromHome::Joined { room: room.clone(), conn, change_id, requester, joined, replay };
     assert_eq!(events(&mut shard), [], "it is no member before the home says so");
     shard.on_from_home(answer);
     assert_eq!(events(&mut shard), [Joined(conn, room.clone())]);

@@ -1,0 +1,178 @@
+//! What a connection is still to be sent of its rooms' histories.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::epoch::Epoch;
+use crate::history::{Block, Kept, Part, Parts};
+use crate::log::{Rest, Space};
+use crate::memory::{HeapBytes, SharedFrames, vec_bytes};
+use crate::room::table::RoomKey;
+
+/// Messages of before its joins that one connection is still to be sent, in the order in which its
+/// joins were answered. They go after its direct frames and before any message of its rooms.
+#[derive(Debug, Default)]
+pub(crate) struct Replays {
+    /// Each has messages left.
+    queue: VecDeque<Replay>,
+    /// Parts that the begun send carries, from the first on.
+    in_flight: usize,
+    /// Whether the connection is in the queue of those that are sent histories.
+    pub(crate) is_queued: bool,
+}
+
+#[derive(Debug)]
+struct Replay {
+    room: RoomKey,
+    epoch: Epoch,
+    parts: VecDeque<Part>,
+}
+
+impl HeapBytes for Replays {
+    /// Without the blocks: those are shared.
+    fn heap_bytes(&self) -> usize {
+        let parts = self.queue.iter().map(|replay| vec_bytes::<Part>(replay.parts.capacity()));
+        vec_bytes::<Replay>(self.queue.capacity()) + parts.sum::<usize>()
+    }
+}
+
+/// What a send brought of histories.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    /// Messages taken, the one that was cut included.
+    pub(crate) messages: u64,
+    pub(crate) complete: bool,
+    /// The rest of the message that was cut.
+    pub(crate) rest: Option<Rest>,
+}
+
+impl Replays {
+    /// Queues messages of a room; there are some.
+    pub(crate) fn push(
+        &mut self,
+        room: RoomKey,
+        epoch: Epoch,
+        messages: Parts,
+        blocks: &mut SharedFrames,
+    ) {
+        let parts = VecDeque::from(messages.into_parts());
+        parts
+            .iter()
+            .for_each(|part| blocks.hold_at(address(&part.block), part.block.memory_bytes()));
+        self.queue.push_back(Replay { room, epoch, parts });
+    }
+
+    /// Nothing of it is sent any more.
+    pub(crate) fn drop_all(&mut self, blocks: &mut SharedFrames) {
+        self.queue.drain(..).flat_map(|replay| replay.parts).for_each(|part| {
+            release(&part, blocks);
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The rooms of which messages are still to come.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = RoomKey> {
+        self.queue.iter().map(|replay| replay.room)
+    }
+
+    /// The offset of the next message of this room, if any is still to come.
+    pub(crate) fn next_of(&self, room: RoomKey) -> Option<u64> {
+        let replay = self.queue.iter().find(|replay| replay.room == room)?;
+        replay.parts.front().map(Part::first)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.queue.iter().flat_map(|replay| &replay.parts)
+    }
+
+    /// Bytes of the messages that are still to come.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parts().map(|part| part.frames().len()).sum()
+    }
+
+    /// The blocks that it refers to, with the memory that they take; some perhaps twice.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.parts().map(|part| (address(&part.block), part.block.memory_bytes()))
+    }
+
+    /// Makes as many parts of the send that begins as there is space for. Returns whether there are any.
+    pub(crate) fn begin(&mut self, space: &mut Space) -> bool {
+        self.in_flight = 0;
+        for part in self.queue.iter().flat_map(|replay| &replay.parts) {
+            if space.is_used_up() {
+                break;
+            }
+            space.iovecs -= 1;
+            space.used += part.frames().len();
+            self.in_flight += 1;
+        }
+        self.in_flight > 0
+    }
+
+    /// The memory of the send that was begun, in order.
+    pub(crate) fn iovecs(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts().take(self.in_flight).map(Part::frames)
+    }
+
+    /// Ends a send: takes what was taken of its messages off them and off `taken`.
+    pub(crate) fn end_send(&mut self, taken: &mut usize, blocks: &mut SharedFrames) -> Replayed {
+        let mut replayed = Replayed { messages: 0, complete: true, rest: None };
+        for _ in 0..std::mem::take(&mut self.in_flight) {
+            let part = self.front_mut().expect("what a send carries is there when it ends");
+            let bytes = part.frames().len();
+            if *taken < bytes {
+                let cut = part.cut(std::mem::take(taken));
+                replayed.messages += cut.messages as u64;
+                (replayed.complete, replayed.rest) = (false, cut.rest);
+                self.drop_finished(blocks);
+                break;
+            }
+            *taken -= bytes;
+            replayed.messages += part.messages.len() as u64;
+            part.messages.start = part.messages.end;
+            self.drop_finished(blocks);
+        }
+        replayed
+    }
+
+    /// The next message, which counts as sent from here on, for `each`, which may not keep it.
+    pub(crate) fn take_one(
+        &mut self,
+        blocks: &mut SharedFrames,
+        each: impl FnOnce(Epoch, Kept<'_>),
+    ) -> bool {
+        let Some(replay) = self.queue.front_mut() else { return false };
+        let part = replay.parts.front_mut().expect("a replay has messages left");
+        each(replay.epoch, part.block.message(part.messages.start));
+        part.messages.start += 1;
+        self.drop_finished(blocks);
+        true
+    }
+
+    fn front_mut(&mut self) -> Option<&mut Part> {
+        self.queue.front_mut()?.parts.front_mut()
+    }
+
+    /// Drops the first part if all of its messages were taken.
+    fn drop_finished(&mut self, blocks: &mut SharedFrames) {
+        let Some(replay) = self.queue.front_mut() else { return };
+        if let Some(part) = replay.parts.pop_front_if(|part| part.messages.is_empty()) {
+            release(&part, blocks);
+        }
+        if replay.parts.is_empty() {
+            self.queue.pop_front();
+        }
+    }
+}
+
+fn release(part: &Part, blocks: &mut SharedFrames) {
+    blocks.release_at(address(&part.block), part.block.memory_bytes());
+}
+
+fn address(block: &Arc<Block>) -> usize {
+    Arc::as_ptr(block).addr()
+}

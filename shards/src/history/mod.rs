@@ -1,0 +1,17 @@
+//! What homes keep of their rooms' messages, so that clients that were away get what they missed.
+//!
+//! A room whose policy says so keeps its newest messages as WebSocket frames, in [`Block`]s that never
+//! change once they are shared. A client that recovers gets [`Parts`] of them: nothing is copied,
+//! however many come back at once.
+//!
+//! Messages go when there are too many, or too many bytes, or when they are too old; and when all
+//! histories together need too much memory, those of the room that was used least recently go first.
+//! Offsets and epochs stay, so that what is gone is refused and never left out.
+
+mod block;
+mod room;
+mod table;
+
+pub use block::{Block, Kept, Parts};
+pub(crate) use block::{Frame, Part};
+pub(crate) use table::{Histories, HistoryKey};
