@@ -77,7 +77,7 @@ pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use publish_key::{BadKey, PublishKey};
 pub use recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 pub use room_name::{BadRoomName, RoomName};
-pub use shard::{CloseStep, Full, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
+pub use shard::{CloseStep, Full, Listening, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{
     Counters, DeflateCounters, HistoryCounters, InflateCounters, MemoryCounters, ShardStats, Totals,
 };

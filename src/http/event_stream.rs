@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use corecast_shards::{Format, Identity, Permission, RoomName};
+use corecast_shards::{Format, Identity, Listening, Permission, RoomName};
 use http_body_util::Full;
 use httpdate::HttpDate;
 use hyper::body::{Bytes, Incoming};
@@ -16,12 +16,13 @@ use super::few::Few;
 use super::response::{Answered, close_behind};
 use super::tokens::BadToken;
 use super::{Backend, HttpError, NotOpened};
+use crate::values::parameter;
 
 /// A request for the messages of one room as Server-Sent Events (HTML Living Standard section 9.2),
 /// which the shard answers for as long as the client listens.
 #[derive(Debug)]
 pub(crate) struct EventStream {
-    pub(crate) room: RoomName,
+    pub(crate) listening: Listening,
     /// What is known of who asks: until when the stream may last, above all.
     pub(crate) identity: Option<Arc<Identity>>,
     /// How the answer begins: its head, and the chunk that says after how long to come back.
@@ -83,7 +84,8 @@ impl EventStream {
             Admitted::judge(shard, admission, room, request)?;
         let retry_ms = retry_ms();
         let begin = begin(&fields(origin), retry_ms);
-        Ok(EventStream { room, identity, begin, retry_ms, by_event_source })
+        let listening = Listening::to_room(room, last_event_id(request).as_deref());
+        Ok(EventStream { listening, identity, begin, retry_ms, by_event_source })
     }
 
     /// Answers HEAD with the status and the header fields that GET is answered with, but for
@@ -176,6 +178,16 @@ fn names_event_streams(headers: &HeaderMap) -> bool {
             parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/event-stream"));
         is_named && !parts.any(is_zero_weight)
     })
+}
+
+/// The id of the last event that the client was sent before, if it says so. An `EventSource` that comes
+/// back does so in a header field, and always asks for the same URL; so the field is newer. The
+/// parameter is for a page that has kept the id: it cannot set the field.
+fn last_event_id(request: &Request<Incoming>) -> Option<String> {
+    let field = request.headers().get("last-event-id").filter(|id| !id.is_empty());
+    // What is no UTF-8 is no id of ours, and stays none.
+    let field = field.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    field.or_else(|| parameter(request.uri().query(), "last_event_id"))
 }
 
 /// `q=0`: this type is not acceptable (RFC 9110 section 12.4.2).

@@ -65,8 +65,8 @@ impl ShardDriver {
     /// Makes a connection on which the messages of a room are asked for a member of it.
     pub(super) fn open_event_stream(&mut self, socket: PlacedSocket, events: EventStream) {
         self.take_outputs();
-        let EventStream { room, identity, begin, .. } = events;
-        let id = self.shard.open_event_stream(&room, &begin, identity);
+        let EventStream { listening, identity, begin, .. } = events;
+        let id = self.shard.open_event_stream(listening, &begin, identity);
         self.keep_socket(id, socket);
     }
 

@@ -69,6 +69,9 @@ fn curl_shows_each_event_as_it_comes() {
     assert_eq!(curl.line(), "");
     let received = publish_to(&server, 2);
     let epoch = server.get("/v1/rooms/r").json()["epoch"].as_str().unwrap().to_owned();
+    for line in ["event: cast:at", &format!("id: {epoch}-0"), "data:", ""] {
+        assert_eq!(curl.line(), line);
+    }
     for (offset, text) in (1..).zip(&received) {
         assert_eq!(curl.line(), format!("id: {epoch}-{offset}"));
         assert_eq!(curl.line(), format!("data: {text}"));

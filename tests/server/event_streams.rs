@@ -34,6 +34,9 @@ fn every_byte_of_the_answer_is_as_promised() {
     assert_eq!((begin, end), ("d\r\nretry: ", "\n\n\r\n"));
     assert!((2_000..5_000).contains(&ms.parse().unwrap()), "{ms} ms");
 
+    let at = format!("event: cast:at\nid: {epoch}-0\ndata:\n\n");
+    let chunk = format!("{:x}\r\n{at}\r\n", at.len());
+    assert_eq!(String::from_utf8(raw.take(chunk.len())).unwrap(), chunk);
     assert_eq!(server.members("lobby"), 2);
     publisher.publish("lobby", "chat", json!({"text": "hi"}));
     let json = r#"{"event":"chat","data":{"text":"hi"},"room":"lobby","offset":1}"#;
@@ -107,13 +110,67 @@ fn what_was_published_before_is_not_seen() {
         publisher.publish("r", "chat", json!(n));
     }
     let mut stream = Events::join(server.address(), "r");
-    // An id that was seen does not bring back what was missed, as long as there is no history.
-    let mut raw = Raw::dial(server.address());
-    raw.write(events_head("r", "Last-Event-ID: x-2\r\n").as_bytes());
-    let mut again = Events::begun(raw);
+    let mut again = listen_after(&server, "x-2");
+    assert_eq!(unrecovered(&mut again), "epoch");
     publisher.publish("r", "chat", json!(6));
     for stream in [&mut stream, &mut again] {
         assert_eq!(stream.envelope().offset(), 6);
+    }
+}
+
+/// A stream of room `r` whose client was sent this id last.
+fn listen_after(server: &Server, last_event_id: &str) -> Events {
+    let mut raw = Raw::dial(server.address());
+    raw.write(events_head("r", &format!("Last-Event-ID: {last_event_id}\r\n")).as_bytes());
+    Events::begun(raw)
+}
+
+/// Why a stream does not bring what its client missed; it says so before anything else.
+fn unrecovered(stream: &mut Events) -> String {
+    let event = stream.event();
+    assert_eq!(event.name.as_deref(), Some("cast:unrecovered"), "{event:?}");
+    assert!(event.id.is_some(), "the next request goes on from here: {event:?}");
+    let said = Envelope::parse(&event.data);
+    assert_eq!((said.event().as_str(), said.room().as_str()), ("cast:unrecovered", "r"));
+    said.data()["reason"].as_str().expect("a reason").to_owned()
+}
+
+#[test]
+fn a_client_that_comes_back_goes_on_where_it_stopped_or_hears_why_not() {
+    let server = Server::start(&[]);
+    let mut publisher = Client::connect(&server);
+    let epoch = publisher.join("r").epoch;
+    for n in 1..=3 {
+        publisher.publish("r", "chat", json!(n));
+    }
+    let ids = [(4, "future"), (2, "off"), (3, "")];
+    for (stopped_at, reason) in ids {
+        let mut stream = listen_after(&server, &format!("{epoch}-{stopped_at}"));
+        if !reason.is_empty() {
+            assert_eq!(unrecovered(&mut stream), reason, "after {stopped_at}");
+        }
+    }
+    let mut stream = listen_after(&server, &format!("{epoch}-3"));
+    publisher.publish("r", "chat", json!(4));
+    assert_eq!(stream.envelope().offset(), 4);
+    for foreign in ["7", "%00", "é", "0123456789abcdef-4", "-", &"x".repeat(4_000)] {
+        let mut stream = listen_after(&server, foreign);
+        assert_eq!(unrecovered(&mut stream), "epoch", "{foreign}");
+    }
+}
+
+#[test]
+fn a_page_says_in_the_query_what_an_event_source_says_in_a_field() {
+    let server = Server::start(&[]);
+    let mut publisher = Client::connect(&server);
+    let epoch = publisher.join("r").epoch;
+    publisher.publish("r", "chat", json!(1));
+    for (field, reason) in [("", "off"), ("Last-Event-ID: x-9\r\n", "epoch")] {
+        let mut raw = Raw::dial(server.address());
+        let head = events_head("r", field);
+        let query = format!("/events?last_event_id={epoch}-0 HTTP/1.1");
+        raw.write(head.replacen("/events HTTP/1.1", &query, 1).as_bytes());
+        assert_eq!(unrecovered(&mut Events::begun(raw)), reason, "the field is newer: {field}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use super::Placed;
 use super::fact::{Fact, Joined, Refusal, Welcome};
 use crate::envelope::Publication;
-use crate::recovery::Recovery;
+use crate::recovery::{Recovery, Unrecovered};
 use crate::room_name::RoomName;
 
 /// Appends the text for a fact of the protocol; nothing for those that are the transport's.
@@ -68,6 +68,12 @@ fn push_joined(out: &mut Vec<u8>, room: &RoomName, id: Option<&str>, joined: Joi
         }
     }
     out.extend_from_slice(b"}}");
+}
+
+/// Appends that what a client missed of a room is not sent to it, and why.
+pub(super) fn push_unrecovered(out: &mut Vec<u8>, room: &RoomName, reason: Unrecovered) {
+    push_opening(out, "cast:unrecovered", None, Some(room));
+    push_fmt(out, format_args!(r#","data":{{"reason":"{}"}}}}"#, reason.as_str()));
 }
 
 fn push_refreshed(out: &mut Vec<u8>, id: Option<&str>, expires: Option<u64>) {

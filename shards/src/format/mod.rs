@@ -14,6 +14,7 @@
 mod compression;
 mod encoder;
 mod encoding;
+mod event_id;
 mod fact;
 mod frames;
 mod json;
@@ -25,6 +26,7 @@ mod verbatim;
 pub(crate) use compression::Compression;
 pub(crate) use encoder::Encoder;
 pub use encoding::Encoding;
+pub(crate) use event_id::start_of_room;
 pub(crate) use fact::{Fact, GapReason, Refusal, Welcome};
 pub use fact::{Joined, Reply};
 pub use frames::Frames;

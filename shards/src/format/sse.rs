@@ -4,11 +4,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::fact::Fact;
+use super::event_id::push_position;
+use super::fact::{Fact, Joined};
 use super::message::Content;
 use super::{Placed, RoomMessage, json};
 use crate::epoch::Epoch;
 use crate::history::Kept;
+use crate::recovery::{Recovery, Unrecovered};
+use crate::room_name::RoomName;
 
 /// The digits of a chunk's length and its line break, for any length.
 const CHUNK_HEADER_MAX: usize = 2 * size_of::<usize>() + CRLF.len();
@@ -28,11 +31,12 @@ const CRLF: &[u8] = b"\r\n";
 /// answers one is not said.
 pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
     match *fact {
+        Fact::Joined { room, joined, .. } => push_begin(room, joined, out),
         Fact::Gap { .. } => {
             let mut text = Vec::new();
             json::push_fact(&mut text, fact);
             let mut event = b"event: cast:gap\n".to_vec();
-            push_lines(&mut event, b"data: ", &text);
+            push_lines(&mut event, DATA, &text);
             event.push(b'\n');
             push_chunk(out, &event);
         }
@@ -45,7 +49,6 @@ pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(LAST_CHUNK);
         }
         Fact::Welcome(_)
-        | Fact::Joined { .. }
         | Fact::Left { .. }
         | Fact::Refreshed { .. }
         | Fact::Ack { .. }
@@ -55,24 +58,80 @@ pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// See [`Encoding::push_message`](super::Encoding::push_message).
-pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut Vec<u8>) -> usize {
-    let payload_from = out.len() + CHUNK_HEADER_MAX;
-    out.resize(payload_from, 0);
-    json::push_fmt(out, format_args!("id: {}-{}\n", placed.epoch, placed.offset));
-    match message.content() {
-        Content::Event { json: event, data_from } => {
-            let (event, data) = event.split_at(*data_from);
-            push_event(out, event, data, placed);
-        }
-        Content::Text(text) => push_lines(out, DATA, text.as_bytes()),
-        Content::Binary(bytes) => {
-            out.extend_from_slice(b"event: binary\n");
-            out.extend_from_slice(DATA);
-            out.extend_from_slice(BASE64.encode(bytes).as_bytes());
-            out.push(b'\n');
+/// Appends what a stream begins with: where it is, for clients that do not know, so that one which is
+/// cut before its first message goes on from there; and that what it missed is not sent.
+fn push_begin(room: &RoomName, joined: &Joined, out: &mut Vec<u8>) {
+    match joined.recovery {
+        Some(Recovery::Complete) => {}
+        Some(Recovery::Refused(reason)) => push_unrecovered(room, reason, joined, out),
+        None => {
+            let mut event = b"event: cast:at\n".to_vec();
+            push_id(joined, &mut event);
+            // Without data the event would be dropped by some clients, and its id with it.
+            event.extend_from_slice(b"data:\n\n");
+            push_chunk(out, &event);
         }
     }
+}
+
+fn push_unrecovered(room: &RoomName, reason: Unrecovered, joined: &Joined, out: &mut Vec<u8>) {
+    let mut event = b"event: cast:unrecovered\n".to_vec();
+    push_id(joined, &mut event);
+    event.extend_from_slice(DATA);
+    json::push_unrecovered(&mut event, room, reason);
+    event.extend_from_slice(b"\n\n");
+    push_chunk(out, &event);
+}
+
+/// The id of the last message before those that the stream brings.
+fn push_id(joined: &Joined, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"id: ");
+    push_position(joined.epoch, joined.offset, out);
+    out.push(b'\n');
+}
+
+/// Which rooms a stream is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One: each message's event has the message's position as its id.
+    Room,
+    /// Several: the events of messages are shared and have no id, since one that names the positions
+    /// in all rooms of a stream is the stream's own.
+    Rooms,
+}
+
+/// See [`Encoding::push_message`](super::Encoding::push_message).
+pub(super) fn push_message(
+    message: &RoomMessage,
+    placed: &Placed<'_>,
+    scope: Scope,
+    out: &mut Vec<u8>,
+) -> usize {
+    push_event(placed, scope, out, |out| match message.content() {
+        Content::Event { json: event, data_from } => {
+            let (event, data) = event.split_at(*data_from);
+            push_json(out, event, data, placed);
+        }
+        Content::Text(text) => push_lines(out, DATA, text.as_bytes()),
+        Content::Binary(bytes) => push_binary(out, bytes),
+    })
+}
+
+/// Appends the event of a message, whose name and data `push_body` appends. Returns where it begins.
+fn push_event(
+    placed: &Placed<'_>,
+    scope: Scope,
+    out: &mut Vec<u8>,
+    push_body: impl FnOnce(&mut Vec<u8>),
+) -> usize {
+    let payload_from = out.len() + CHUNK_HEADER_MAX;
+    out.resize(payload_from, 0);
+    if scope == Scope::Room {
+        out.extend_from_slice(b"id: ");
+        push_position(placed.epoch, placed.offset, out);
+        out.push(b'\n');
+    }
+    push_body(out);
     out.push(b'\n');
     let (header, used) = chunk_header(out.len() - payload_from);
     let from = payload_from - used;
@@ -95,9 +154,17 @@ pub(crate) fn push_kept_event(epoch: Epoch, kept: Kept<'_>, out: &mut Vec<u8>) {
 
 const DATA: &[u8] = b"data: ";
 
+/// Appends bytes in base64, which is what an event can carry, under a name of their own.
+fn push_binary(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(b"event: binary\n");
+    out.extend_from_slice(DATA);
+    out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+    out.push(b'\n');
+}
+
 /// Appends an event's JSON as data. Only the publisher's own data can have raw line breaks, between
 /// two tokens.
-fn push_event(out: &mut Vec<u8>, event: &[u8], data: &[u8], placed: &Placed<'_>) {
+fn push_json(out: &mut Vec<u8>, event: &[u8], data: &[u8], placed: &Placed<'_>) {
     let from = out.len();
     out.extend_from_slice(DATA);
     json::push_event(out, event, data, placed);
@@ -185,10 +252,14 @@ mod tests {
     use crate::room_name::RoomName;
 
     fn encoded(message: &RoomMessage) -> Vec<u8> {
+        encoded_for(Scope::Room, message)
+    }
+
+    fn encoded_for(scope: Scope, message: &RoomMessage) -> Vec<u8> {
         let room = RoomName::new("r").expect("legal");
         let placed = Placed { room: &room, epoch: Epoch::new(1, ShardId::new(0), 1), offset: 7 };
         let mut out = b"what was there before".to_vec();
-        let from = push_message(message, &placed, &mut out);
+        let from = push_message(message, &placed, scope, &mut out);
         out.split_off(from)
     }
 
@@ -199,12 +270,15 @@ mod tests {
         &chunk[from..chunk.len() - CRLF.len()]
     }
 
-    /// What follows the id of a message's event.
+    /// What follows the id of a message's event, which is the whole event in a stream of several rooms.
     fn fields(message: &RoomMessage) -> String {
-        let chunk = encoded(message);
-        let text = str::from_utf8(payload(&chunk)).expect("events are text");
+        let (of_one, of_several) = (encoded(message), encoded_for(Scope::Rooms, message));
+        let [of_one, of_several] =
+            [&of_one, &of_several].map(|chunk| str::from_utf8(payload(chunk)).expect("text"));
         let id = format!("id: {}-7\n", Epoch::new(1, ShardId::new(0), 1));
-        text.strip_prefix(&*id).expect("an id comes first").to_owned()
+        let fields = of_one.strip_prefix(&*id).expect("an id comes first");
+        assert_eq!(of_several, fields, "without an id it is the same");
+        fields.to_owned()
     }
 
     #[test]
@@ -284,6 +358,28 @@ mod tests {
             assert_eq!(payload(&chunk), vec![b'x'; len], "{len}");
             let huge = RoomMessage::text(&"x".repeat(len));
             assert_eq!(fields(&huge).len(), "data: \n\n".len() + len);
+        }
+    }
+
+    #[test]
+    fn a_stream_begins_with_where_it_is_unless_its_client_knows() {
+        let room = RoomName::new("r\"").expect("legal");
+        let epoch = Epoch::new(1, ShardId::new(0), 1);
+        let at = format!("event: cast:at\nid: {epoch}-41\ndata:\n\n");
+        let refused = Some(Recovery::Refused(Unrecovered::TooOld));
+        let unrecovered = format!(
+            "event: cast:unrecovered\nid: {epoch}-41\n\
+             data: {{\"event\":\"cast:unrecovered\",\"room\":\"r\\\"\",\
+             \"data\":{{\"reason\":\"too_old\"}}}}\n\n"
+        );
+        for (recovery, expected) in
+            [(None, &at), (refused, &unrecovered), (Some(Recovery::Complete), &String::new())]
+        {
+            let joined = Joined { epoch, offset: 41, members: 1, recovery };
+            let mut out = Vec::new();
+            push_reply(&Fact::Joined { room: &room, id: None, joined: &joined }, &mut out);
+            let begin = if out.is_empty() { &[][..] } else { payload(&out) };
+            assert_eq!(str::from_utf8(begin), Ok(&**expected), "{recovery:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Shard;
 use super::host::Host;
 use super::intake::Intake;
+use super::listening::Listening;
 use super::opening::Opening;
 use crate::connection::Wait;
 use crate::connection::inbound::{Errand, What};
@@ -15,8 +16,6 @@ use crate::handler::{Call, CallKind};
 use crate::id::ConnId;
 use crate::identity::Identity;
 use crate::place::Slot;
-use crate::recovery::JoinOptions;
-use crate::room_name::RoomName;
 use crate::timers::Timer;
 
 impl Shard {
@@ -41,7 +40,8 @@ impl Shard {
     ///
     /// The connection joins the room by its first command, which waits for capacity as any command
     /// does. The head is sent when the join is answered, so that a client which has read it gets
-    /// every later message of the room. The connection is in no other room, and not in that of
+    /// every later message of the room. Behind it stands where the stream is, unless it goes on where
+    /// its client stopped, and that what the client missed is not sent, if so. The connection is in no other room, and not in that of
     /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
     /// replies; bytes of its client are discarded, and the client's end is its end. The
     /// program has no hook for it, and can neither emit to it nor move it to other rooms.
@@ -49,13 +49,13 @@ impl Shard {
     /// What is known of the client limits how long the stream may last.
     pub fn open_event_stream(
         &mut self,
-        room: &RoomName,
+        listening: impl Into<Listening>,
         head: &[u8],
         identity: Option<Arc<Identity>>,
     ) -> ConnId {
+        let Listening { room, start } = listening.into();
         let slot = self.host.open_event_stream(head);
-        let errand =
-            Errand { room: Some(room.clone()), id: None, what: What::Join(JoinOptions::default()) };
+        let errand = Errand { room: Some(room), id: None, what: What::Join(start.into()) };
         let mut intake = Intake(&mut self.host);
         if let Err((wait, pending)) = intake.run(slot, errand) {
             let connections = &mut intake.0.directory.connections;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use corecast_shards::{ConnId, Format, Time};
+use corecast_shards::{ConnId, Format, Listening, Time};
 
 use crate::bounds::SLACK;
 use crate::count::Happened;
 use crate::lies::Lie;
 use crate::model::Model;
-use crate::view::{Court, Stay, View};
+use crate::view::{Against, Court, Stay, View, reason_against};
 use crate::wire;
 use crate::world::{World, trace};
 
@@ -30,9 +30,12 @@ pub(crate) struct Stream {
     pub(crate) joined_at: Option<u64>,
     /// The newest offsets that a client saw, by epoch, before it asked.
     seen_before: BTreeMap<Rc<str>, u64>,
-    /// The first offset that it heard of, and what comes next while it has heard of no message.
+    /// Where its client had stopped, if it says so.
+    since: Option<(Rc<str>, u64)>,
+    /// The first offset that it is to be sent, once its client can know.
     first: Option<u64>,
-    next: Option<u64>,
+    /// The id that its client was sent last.
+    last_id: Option<String>,
     /// The first chunk has come.
     retries: bool,
     /// The comment before the last chunk.
@@ -48,7 +51,11 @@ struct Event<'a> {
 }
 
 impl Stream {
-    fn new(room: usize, asked_at: u64, model: &Model) -> Stream {
+    fn new(room: usize, since: Option<&str>, asked_at: u64, model: &Model) -> Stream {
+        let since = since.map(|id| match id.split_once('-') {
+            Some((epoch, offset)) => (epoch.into(), offset.parse().expect("an offset")),
+            None => ("".into(), 0),
+        });
         let seen_before = model.newest_by_epoch(room);
         Stream {
             room,
@@ -56,8 +63,9 @@ impl Stream {
             was_member: false,
             joined_at: None,
             seen_before,
+            since,
             first: None,
-            next: None,
+            last_id: None,
             retries: false,
             reason: None,
         }
@@ -111,7 +119,8 @@ fn read_event(text: &str) -> Event<'_> {
     let body = text.strip_suffix("\n\n").expect("an event ends with an empty line");
     let mut event = Event::default();
     for line in body.split('\n') {
-        let (field, value) = line.split_once(": ").expect("a line is a field");
+        let (field, value) = line.split_once(':').expect("a line is a field");
+        let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "id" => assert_eq!(event.id.replace(value), None, "one id"),
             "event" => assert_eq!(event.name.replace(value), None, "one name"),
@@ -139,6 +148,12 @@ fn from_base64(text: &str) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// The epoch and the offset that an id names.
+fn read_id(id: &str) -> (Rc<str>, u64) {
+    let (epoch, offset) = id.split_once('-').expect("an id is epoch and offset");
+    (epoch.into(), offset.parse().expect("an offset is a number"))
 }
 
 impl View {
@@ -215,7 +230,15 @@ impl View {
         assert!(!is_first, "only the end comes before the delay");
         let event = read_event(payload);
         let data = event.data.expect("every event has data");
+        if let Some(id) = event.id {
+            self.stream_mut().last_id = Some(id.to_owned());
+        }
         match (event.name, event.id) {
+            (Some("cast:at"), Some(id)) => {
+                assert_eq!((self.stream_mut().since.as_ref(), &*data), (None, ""));
+                self.begins(id, court);
+            }
+            (Some("cast:unrecovered"), Some(id)) => self.unrecovered(id, &data, court),
             (None, Some(id)) => self.event(id, &data, court),
             (Some("binary"), Some(id)) => {
                 court.count.add(Happened::StreamBinary);
@@ -250,29 +273,64 @@ impl View {
     }
 
     fn numbered(&mut self, id: &str, said: usize, court: &mut Court<'_>) {
-        let (epoch, offset) = id.split_once('-').expect("an id is epoch and offset");
-        let offset = offset.parse().expect("an offset is a number");
+        let (epoch, offset) = read_id(id);
+        self.go_on(court);
         let room = self.stream_mut().room;
-        self.enter(room, &epoch.into(), offset, court);
+        assert_eq!(self.rooms[&room].epoch, epoch, "a room does not end under its members");
         court.count.add(Happened::StreamEvent);
         self.room_message(room, offset, said, court);
     }
 
-    /// The first message shows the epoch and the offset.
-    fn enter(&mut self, room: usize, epoch: &Rc<str>, offset: u64, court: &mut Court<'_>) {
-        if let Some(stay) = self.rooms.get(&room) {
-            return assert_eq!(stay.epoch, *epoch, "a room does not end under its members");
-        }
-        court.model.live(room, epoch);
+    /// The stream says where it is, which its client does not know.
+    fn begins(&mut self, id: &str, court: &mut Court<'_>) {
+        let (epoch, offset) = read_id(id);
         let stream = self.stream_mut();
-        let next = stream.next.or(stream.joined_at.map(|joined| joined + 1)).unwrap_or(offset);
-        let first = *stream.first.get_or_insert(next);
-        let seen = stream.seen_before.get(epoch).copied().unwrap_or(0);
-        assert!(first > seen, "room {room}: {first} is older than the stream, {seen} was seen");
-        self.rooms.insert(
-            room,
-            Stay { epoch: epoch.clone(), next, after_gap: false, recovered_to: 0, newest: None },
-        );
+        let seen = stream.seen_before.get(&epoch).copied().unwrap_or(0);
+        assert!(offset >= seen, "{offset} is older than the stream, {seen} was seen");
+        assert!(stream.joined_at.is_none_or(|joined| joined == offset), "it is at {offset}");
+        self.go_on_from(epoch, offset, court);
+    }
+
+    fn unrecovered(&mut self, id: &str, json: &str, court: &mut Court<'_>) {
+        self.begins(id, court);
+        let (epoch, offset) = read_id(id);
+        let stream = self.stream_mut();
+        let since = stream.since.clone().expect("its client said where it had stopped");
+        let room = stream.room;
+        let data = wire::member(json, "data").expect("why not");
+        let reason = match reason_against(&since, &epoch, offset) {
+            Some(Against::Missed) => {
+                let (place, missed) = ((room, &epoch), (since.1, offset));
+                assert!(!self.judge_recovery(place, missed, court.model.now, data, court));
+                wire::member(data, "reason").expect("why not")
+            }
+            Some(Against::Reason(reason)) => reason,
+            None => panic!("nothing is missed"),
+        };
+        let room = &court.rooms[room];
+        let expected =
+            format!(r#"{{"event":"cast:unrecovered","room":{room},"data":{{"reason":{reason}}}}}"#);
+        assert_eq!(json, expected);
+        court.count.add(Happened::StreamNotRecovered);
+    }
+
+    /// A stream that says nothing before its first message goes on where its client had stopped.
+    fn go_on(&mut self, court: &mut Court<'_>) {
+        let stream = self.stream_mut();
+        if stream.first.is_none() {
+            let (epoch, offset) = stream.since.clone().expect("a client is sent where it is");
+            self.go_on_from(epoch, offset, court);
+            court.count.add(Happened::StreamRecovered);
+        }
+    }
+
+    fn go_on_from(&mut self, epoch: Rc<str>, offset: u64, court: &mut Court<'_>) {
+        let stream = self.stream_mut();
+        assert_eq!(stream.first.replace(offset + 1), None, "a stream begins once");
+        let (room, recovered_to) = (stream.room, stream.joined_at.unwrap_or(0));
+        court.model.live(room, &epoch);
+        let stay = Stay { epoch, next: offset + 1, after_gap: false, recovered_to, newest: None };
+        self.rooms.insert(room, stay);
     }
 
     fn stream_gap(&mut self, json: &str, court: &mut Court<'_>) {
@@ -281,22 +339,15 @@ impl View {
         assert_eq!(wire::member(json, "room"), Some(&*court.rooms[room]));
         let data = wire::member(json, "data").expect("what was lost");
         court.count.add(Happened::StreamGap);
-        if self.rooms.contains_key(&room) {
-            return self.gap(room, data, court);
-        }
-        let (from, to) = self.check_gap(room, data, court);
-        let unasked = self.unasked.get(&room).copied().unwrap_or(0) as u64;
-        let stream = self.stream_mut();
-        let next = stream.next.or(stream.joined_at.map(|joined| joined + 1)).unwrap_or(from);
-        assert!((next..=next + unasked).contains(&from), "a gap from {from}, and {next} is next");
-        stream.first.get_or_insert(from);
-        stream.next = Some(to + 1);
+        self.go_on(court);
+        self.gap(room, data, court);
     }
 
     /// Everything that was said when it had read its head has come.
     pub(crate) fn check_stream(&self, model: &Model, epoch: &Rc<str>, newest: u64) {
         let Some(stream) = &self.stream else { return };
-        let heard_from = stream.first.unwrap_or(newest + 1);
+        let since = stream.since.as_ref().map(|(_, offset)| offset + 1);
+        let heard_from = stream.first.or(since).unwrap_or(newest + 1);
         for offset in 1..heard_from {
             let Some(said) = model.at(stream.room, epoch, offset) else { continue };
             let saying = &model.sayings[said];
@@ -317,14 +368,32 @@ impl World {
             true => 0,
             false => self.chance.below(self.names.len()),
         };
+        let since = self.chance.happens(0.6).then(|| self.some_event_id(room));
+        let since = since.as_deref();
         self.check_totals(shard);
         let before = self.shards[shard].stats().waiting;
         let head = [HEAD, &Format::chunk(RETRY.as_bytes())].concat();
-        let conn = self.shards[shard].open_event_stream(&self.names[room], &head, None);
+        let listening = Listening::to_room(self.names[room].clone(), since);
+        let conn = self.shards[shard].open_event_stream(listening, &head, None);
         self.check_totals(shard);
         let waits = self.shards[shard].stats().waiting > before;
         self.count.add_if(waits, Happened::StreamWaited);
-        (conn, Stream::new(room, self.step, &self.model))
+        (conn, Stream::new(room, since, self.step, &self.model))
+    }
+
+    /// An id that a client may have stopped at: the last one of a stream of this room or of another
+    /// one, or one of another server.
+    fn some_event_id(&mut self, room: usize) -> String {
+        let other = self.chance.happens(0.1);
+        let ids = self.clients.iter().filter_map(|client| client.view.stream.as_ref());
+        let ids: Vec<&String> = ids
+            .filter(|stream| other || stream.room == room)
+            .filter_map(|stream| stream.last_id.as_ref())
+            .collect();
+        match ids.len() {
+            0 => "7".to_owned(),
+            count => ids[count - 1 - self.chance.below(count.min(3))].clone(),
+        }
     }
 
     /// Sends bytes that are discarded, or hangs up.

@@ -423,17 +423,17 @@ impl View {
         assert_eq!(recovered.is_some(), since.is_some(), "recovered is for clients that ask");
         let mut next = offset + 1;
         if let Some((since_epoch, since_offset)) = since {
-            let reason = match (*since_epoch == *epoch, since_offset.cmp(&offset)) {
-                (true, Ordering::Less) => {
+            let against = reason_against(&(since_epoch.into(), since_offset), &epoch, offset);
+            let reason = match against {
+                Some(Against::Missed) => {
                     let (place, missed) = ((room, &epoch), (since_offset, offset));
                     if self.judge_recovery(place, missed, asked, data, court) {
                         next = since_offset + 1;
                     }
                     member(data, "reason")
                 }
-                (false, _) => Some(r#""epoch""#),
-                (true, Ordering::Equal) => None,
-                (true, Ordering::Greater) => Some(r#""future""#),
+                Some(Against::Reason(reason)) => Some(reason),
+                None => None,
             };
             assert_eq!(recovered, Some(if reason.is_none() { "true" } else { "false" }));
             assert_eq!(member(data, "reason"), reason, "the reason is the first that holds");
@@ -674,6 +674,28 @@ impl View {
                 unasked.insert(*room, left);
             }
         }
+    }
+}
+
+/// What is against sending a client what it missed.
+pub(crate) enum Against {
+    /// This reason, in any room.
+    Reason(&'static str),
+    /// Nothing but that there is something: it depends on what the room keeps.
+    Missed,
+}
+
+/// What is against sending a client what it missed that stopped there, in a room that is here.
+pub(crate) fn reason_against(
+    (since_epoch, since_offset): &(Rc<str>, u64),
+    epoch: &Rc<str>,
+    offset: u64,
+) -> Option<Against> {
+    match (since_epoch == epoch, since_offset.cmp(&offset)) {
+        (false, _) => Some(Against::Reason(r#""epoch""#)),
+        (true, Ordering::Less) => Some(Against::Missed),
+        (true, Ordering::Equal) => None,
+        (true, Ordering::Greater) => Some(Against::Reason(r#""future""#)),
     }
 }
 

@@ -88,13 +88,21 @@ impl Events {
         self.raw
     }
 
-    /// What the next chunk says.
+    /// What the next chunk says that is of use to a client which stays.
     pub(crate) fn said(&mut self) -> Said {
         self.said_or_end().expect("the stream goes on")
     }
 
     fn said_or_end(&mut self) -> Option<Said> {
-        Some(read(&String::from_utf8(self.raw.chunk()?).unwrap()))
+        loop {
+            match read(&String::from_utf8(self.raw.chunk()?).unwrap()) {
+                // As for any client, where the stream is counts for its next request alone.
+                Said::Event(Event { id, name: Some(name), data }) if name == "cast:at" => {
+                    assert!(id.is_some() && data.is_empty(), "{id:?} {data:?}");
+                }
+                said => return Some(said),
+            }
+        }
     }
 
     /// The next event; heartbeats are passed over.
@@ -168,8 +176,8 @@ impl Event {
 fn read(block: &str) -> Said {
     let lines = block.strip_suffix("\n\n").unwrap_or_else(|| panic!("no block: {block:?}"));
     let field = |line: &'_ str| -> (String, String) {
-        let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("a line is {line:?}"));
-        (name.to_owned(), value.to_owned())
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("a line is {line:?}"));
+        (name.to_owned(), value.strip_prefix(' ').unwrap_or(value).to_owned())
     };
     let (mut id, mut name, mut data) = (None, None, Vec::new());
     for (known, value) in lines.split('\n').map(field) {

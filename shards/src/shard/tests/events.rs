@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::mesh::Capacity;
 use crate::mesh::{Query, ToHome};
 use crate::policy::SlowPolicy;
+use crate::shard::Listening;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\nretry: 2000\n\n\r\n";
 
@@ -39,6 +40,60 @@ fn stream(shard: &mut Shard) -> ConnId {
     conn
 }
 
+/// A stream begins with its head and with where it is.
+fn assert_begins(sent: &str) {
+    assert!(sent.starts_with(HEAD), "{sent}");
+    let events = chunks(sent);
+    let [Some(at)] = events[..] else { panic!("one event: {events:?}") };
+    let id = at.strip_prefix("event: cast:at\nid: ").expect("where it is");
+    let (epoch, offset) = id.split_once('-').expect("epoch and offset");
+    assert_eq!((epoch.len(), offset), (16, "0\ndata:\n\n"));
+}
+
+/// The events that a stream begins with whose client was sent this id last.
+fn begin_after(shard: &mut Shard, last_event_id: &str) -> String {
+    let listening = Listening::to_room(lobby(), Some(last_event_id));
+    let conn = shard.open_event_stream(listening, HEAD.as_bytes(), None);
+    take_loopback(shard);
+    let begin = send(shard, None).strip_prefix(HEAD).expect("a head").to_owned();
+    shard.on_end(conn);
+    send(shard, None);
+    begin
+}
+
+#[test]
+fn a_stream_goes_on_where_its_client_stopped_or_says_why_not() {
+    let mut shard = with_policy(SlowPolicy::Disconnect);
+    stream(&mut shard);
+    send(&mut shard, None);
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        publish(&mut shard, &lobby());
+        let sent = send(&mut shard, None);
+        let id = sent.split_once("id: ").and_then(|(_, rest)| rest.split_once('\n'));
+        ids.push(id.expect("a message has an id").0.to_owned());
+    }
+    let future = format!("{}9", ids[1]);
+    let rows: [(&str, &str); 5] =
+        [(&ids[0], "off"), (&ids[1], ""), (&future, "future"), ("7", "epoch"), ("a-2", "epoch")];
+    for (id, reason) in rows {
+        let begin = begin_after(&mut shard, id);
+        if reason.is_empty() {
+            assert_eq!(begin, "", "after {id} it knows where it is");
+            continue;
+        }
+        let expected = format!(
+            "event: cast:unrecovered\nid: {}\ndata: {{\"event\":\"cast:unrecovered\",\
+             \"room\":\"lobby\",\"data\":{{\"reason\":\"{reason}\"}}}}\n\n",
+            ids[1]
+        );
+        assert_eq!(chunks(&begin), [Some(&*expected)], "after {id}");
+    }
+    let begin = begin_after(&mut shard, "");
+    let at = format!("event: cast:at\nid: {}\ndata:\n\n", ids[1]);
+    assert_eq!(chunks(&begin), [Some(&*at)], "an empty id is none");
+}
+
 fn members(shard: &mut Shard) -> u32 {
     take_loopback(shard);
     match shard.answer(Query::Room(lobby())) {
@@ -53,7 +108,7 @@ fn a_stream_is_its_head_and_then_the_rooms_messages() {
     let conn = shard.open_event_stream(&lobby(), HEAD.as_bytes(), None);
     assert!(!shard.has_sends(), "the head waits for the answer to the join");
     take_loopback(&mut shard);
-    assert_eq!(send(&mut shard, None), HEAD);
+    assert_begins(&send(&mut shard, None));
     publish_data(&mut shard, &lobby(), "[1,\r\n2]");
     publish(&mut shard, &RoomName::everybody());
     let sent = send(&mut shard, None);
@@ -104,7 +159,7 @@ fn a_client_that_ends_its_side_gets_its_head_and_the_reason() {
                 take_loopback(&mut shard);
             }
             if before == Before::Answered {
-                assert_eq!(send(&mut shard, None), HEAD);
+                assert_begins(&send(&mut shard, None));
             }
             if is_announced {
                 shard.on_hang_up(conn);
@@ -166,7 +221,7 @@ fn a_stream_says_why_it_ends_and_ends_its_response() {
         let mut shard = with_policy(SlowPolicy::Disconnect);
         let conn = stream(&mut shard);
         if sent_before {
-            assert_eq!(send(&mut shard, None), HEAD);
+            assert_begins(&send(&mut shard, None));
         }
         publish(&mut shard, &lobby());
         assert!(shard.close(conn, Kicked));
@@ -174,7 +229,7 @@ fn a_stream_says_why_it_ends_and_ends_its_response() {
         let sent = send(&mut shard, None);
         assert_eq!(sent.starts_with(HEAD_LINE), !sent_before, "a response needs its head");
         let chunks = chunks(tail(&sent));
-        assert_eq!(chunks[..chunks.len() - 2].len(), usize::from(!sent_before), "{chunks:?}");
+        assert_eq!(chunks[..chunks.len() - 2].len(), 2 * usize::from(!sent_before), "{chunks:?}");
         assert_eq!(chunks[chunks.len() - 2..], [Some(": kicked\n\n"), None]);
     }
 }
