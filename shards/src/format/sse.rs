@@ -90,24 +90,9 @@ fn push_id(joined: &Joined, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Which rooms a stream is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// One: each message's event has the message's position as its id.
-    Room,
-    /// Several: the events of messages are shared and have no id, since one that names the positions
-    /// in all rooms of a stream is the stream's own.
-    Rooms,
-}
-
 /// See [`Encoding::push_message`](super::Encoding::push_message).
-pub(super) fn push_message(
-    message: &RoomMessage,
-    placed: &Placed<'_>,
-    scope: Scope,
-    out: &mut Vec<u8>,
-) -> usize {
-    push_event(placed, scope, out, |out| match message.content() {
+pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut Vec<u8>) -> usize {
+    push_event((placed.epoch, placed.offset), out, |out| match message.content() {
         Content::Event { json: event, data_from } => {
             let (event, data) = event.split_at(*data_from);
             push_json(out, event, data, placed);
@@ -119,18 +104,15 @@ pub(super) fn push_message(
 
 /// Appends the event of a message, whose name and data `push_body` appends. Returns where it begins.
 fn push_event(
-    placed: &Placed<'_>,
-    scope: Scope,
+    (epoch, offset): (Epoch, u64),
     out: &mut Vec<u8>,
     push_body: impl FnOnce(&mut Vec<u8>),
 ) -> usize {
     let payload_from = out.len() + CHUNK_HEADER_MAX;
     out.resize(payload_from, 0);
-    if scope == Scope::Room {
-        out.extend_from_slice(b"id: ");
-        push_position(placed.epoch, placed.offset, out);
-        out.push(b'\n');
-    }
+    out.extend_from_slice(b"id: ");
+    push_position(epoch, offset, out);
+    out.push(b'\n');
     push_body(out);
     out.push(b'\n');
     let (header, used) = chunk_header(out.len() - payload_from);
@@ -142,14 +124,12 @@ fn push_event(
 
 /// Appends the event of a message that a room's history keeps: the same as its members got.
 pub(crate) fn push_kept_event(epoch: Epoch, kept: Kept<'_>, out: &mut Vec<u8>) {
-    let mut event = Vec::with_capacity(kept.payload.len() + 64);
-    json::push_fmt(&mut event, format_args!("id: {epoch}-{}\n", kept.offset));
-    match kept.is_text {
-        true => push_lines(&mut event, DATA, kept.payload),
-        false => push_binary(&mut event, kept.payload),
-    }
-    event.push(b'\n');
-    push_chunk(out, &event);
+    let (mut event, is_text) = (Vec::new(), kept.is_text);
+    let from = push_event((epoch, kept.offset), &mut event, |out| match is_text {
+        true => push_lines(out, DATA, kept.payload),
+        false => push_binary(out, kept.payload),
+    });
+    out.extend_from_slice(&event[from..]);
 }
 
 const DATA: &[u8] = b"data: ";
@@ -252,14 +232,10 @@ mod tests {
     use crate::room_name::RoomName;
 
     fn encoded(message: &RoomMessage) -> Vec<u8> {
-        encoded_for(Scope::Room, message)
-    }
-
-    fn encoded_for(scope: Scope, message: &RoomMessage) -> Vec<u8> {
         let room = RoomName::new("r").expect("legal");
         let placed = Placed { room: &room, epoch: Epoch::new(1, ShardId::new(0), 1), offset: 7 };
         let mut out = b"what was there before".to_vec();
-        let from = push_message(message, &placed, scope, &mut out);
+        let from = push_message(message, &placed, &mut out);
         out.split_off(from)
     }
 
@@ -270,15 +246,12 @@ mod tests {
         &chunk[from..chunk.len() - CRLF.len()]
     }
 
-    /// What follows the id of a message's event, which is the whole event in a stream of several rooms.
+    /// What follows the id of a message's event.
     fn fields(message: &RoomMessage) -> String {
-        let (of_one, of_several) = (encoded(message), encoded_for(Scope::Rooms, message));
-        let [of_one, of_several] =
-            [&of_one, &of_several].map(|chunk| str::from_utf8(payload(chunk)).expect("text"));
+        let event = encoded(message);
+        let event = str::from_utf8(payload(&event)).expect("text");
         let id = format!("id: {}-7\n", Epoch::new(1, ShardId::new(0), 1));
-        let fields = of_one.strip_prefix(&*id).expect("an id comes first");
-        assert_eq!(of_several, fields, "without an id it is the same");
-        fields.to_owned()
+        event.strip_prefix(&*id).expect("an id comes first").to_owned()
     }
 
     #[test]
