@@ -160,6 +160,27 @@ fn a_client_that_comes_back_goes_on_where_it_stopped_or_hears_why_not() {
 }
 
 #[test]
+fn a_stream_brings_what_its_client_missed_of_a_room_that_keeps_it() {
+    let server = Server::start(&["--room", "r:history=3"]);
+    let mut publisher = Client::connect(&server);
+    let epoch = publisher.join("r").epoch;
+    for n in 1..=5 {
+        publisher.publish("r", "chat", json!(n));
+    }
+    let mut stream = listen_after(&server, &format!("{epoch}-1"));
+    assert_eq!(unrecovered(&mut stream), "too_old");
+    let mut stream = listen_after(&server, &format!("{epoch}-2"));
+    for offset in 3..=5 {
+        let event = stream.event();
+        assert_eq!(event.id, Some(format!("{epoch}-{offset}")));
+        let message = Envelope::parse(&event.data);
+        assert_eq!((message.offset(), message.data()), (offset, json!(offset)));
+    }
+    publisher.publish("r", "chat", json!(6));
+    assert_eq!(stream.envelope().offset(), 6, "without hole or repeat");
+}
+
+#[test]
 fn a_page_says_in_the_query_what_an_event_source_says_in_a_field() {
     let server = Server::start(&[]);
     let mut publisher = Client::connect(&server);
