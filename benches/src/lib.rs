@@ -7,6 +7,7 @@
 //! - [`load`] drives the load generator.
 //! - [`process`] starts servers and reads what the kernel knows of them.
 //! - [`soak`] loads one server for a long time and watches it.
+//! - [`reconnect`] cuts all clients of a server off at once and lets them come back.
 //! - [`faults`] makes a server's system calls fail and looks what that costs.
 //!
 //! README.md beside this package says what every figure means.
@@ -21,4 +22,5 @@ pub mod floor;
 pub mod load;
 pub mod micro;
 pub mod process;
+pub mod reconnect;
 pub mod soak;

@@ -99,6 +99,24 @@ impl Server {
         self.status_bytes("VmRSS:")
     }
 
+    /// Forgets how much memory it had resident until now (Linux, proc_pid_clear_refs(5)).
+    ///
+    /// # Errors
+    ///
+    /// When it runs no longer.
+    pub fn forget_peak(&self) -> io::Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")
+    }
+
+    /// The most memory that it had resident since then, or ever.
+    ///
+    /// # Errors
+    ///
+    /// When it runs no longer.
+    pub fn peak_bytes(&self) -> io::Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
     /// Memory that cannot leave RAM: locked, or lent to the kernel for rings.
     ///
     /// # Errors
