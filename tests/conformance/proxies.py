@@ -81,9 +81,9 @@ def fail(words):
 
 
 class Server:
-    def __init__(self, program):
+    def __init__(self, program, flags=()):
         command = [program, "serve", "--listen", "127.0.0.1:0", "--shards", "2"]
-        command += ["--trusted-proxy", "loopback"]
+        command += ["--trusted-proxy", "loopback", *flags]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
         self.process = subprocess.Popen(command, **streams)
         self.address = self.process.stdout.readline().strip().removeprefix("listening on ")
@@ -251,4 +251,5 @@ def main():
                 process.wait()
 
 
-main()
+if __name__ == "__main__":
+    main()
