@@ -238,6 +238,14 @@ impl HttpError {
             .with("retry-after", "5")
     }
 
+    /// The same for answers that are large.
+    pub(crate) fn short_of_memory_for_pages() -> HttpError {
+        let message = "the server is short of memory and sends no pages of messages; try again \
+                       later";
+        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+            .with("retry-after", "5")
+    }
+
     /// What the program's `authorize` hook says.
     pub(crate) fn refusal(refusal: Refusal) -> HttpError {
         let status = StatusCode::from_u16(refusal.status).expect("it was checked when it was made");

@@ -13,6 +13,7 @@ mod extensions;
 mod few;
 mod fields;
 mod head;
+mod history;
 mod host;
 mod intake;
 mod key_files;

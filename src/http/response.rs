@@ -15,6 +15,11 @@ pub(super) fn ok(value: &Value) -> Answered {
     Ok(json_response(StatusCode::OK, value))
 }
 
+/// The same of what is JSON already.
+pub(super) fn ok_text(json: Vec<u8>) -> Answered {
+    Ok(response(StatusCode::OK, json))
+}
+
 pub(super) fn accepted(value: &Value) -> Answered {
     Ok(json_response(StatusCode::ACCEPTED, value))
 }
@@ -29,7 +34,11 @@ pub(super) fn close_behind(response: &mut Response<Full<Bytes>>) {
 }
 
 fn json_response(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(value.to_string()));
+    response(status, value.to_string().into_bytes())
+}
+
+fn response(status: StatusCode, json: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(json));
     *response.status_mut() = status;
     declare_json(response.headers_mut());
     response

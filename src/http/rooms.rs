@@ -7,10 +7,10 @@ use super::response::{Answered, ok};
 use super::{Backend, HttpError};
 use crate::values::parameter;
 
-/// Rooms per page, unless the caller says otherwise.
+/// Rooms, or messages, per page, unless the caller says otherwise.
 const LIMIT_DEFAULT: usize = 100;
 
-/// Rooms per page at most.
+/// The same at most.
 const LIMIT_MAX: usize = 1_000;
 
 /// One page of all rooms, in the order of their names' bytes.
@@ -46,7 +46,8 @@ pub(super) async fn one(shard: &impl Backend, name: &str) -> Answered {
     }
 }
 
-fn read_limit(query: Option<&str>) -> Result<usize, HttpError> {
+/// How much a page is to have.
+pub(super) fn read_limit(query: Option<&str>) -> Result<usize, HttpError> {
     let Some(limit) = parameter(query, "limit") else { return Ok(LIMIT_DEFAULT) };
     let limit = limit.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
     limit.ok_or_else(|| HttpError::bad_request(format!("limit must be 1 to {LIMIT_MAX}")))

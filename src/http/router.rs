@@ -39,6 +39,8 @@ pub(crate) enum Own {
     Rooms,
     Room,
     Publish,
+    /// What is kept of the room's messages.
+    History,
     /// The room's messages, as they come.
     Events,
     Broadcast,
@@ -66,7 +68,7 @@ const PUBLISH: Option<Right> = Some(Right::Publish);
 const ADMIN: Option<Right> = Some(Right::Admin);
 
 /// The server's own paths. Those without methods are answered with 404 to all who may ask.
-const OWN: [OwnPath; 18] = [
+const OWN: [OwnPath; 19] = [
     own("/", Access::Everybody, &[("GET", Own::Home, None)]),
     own("/healthz", Access::Everybody, &[("GET", Own::Health, None)]),
     own("/readyz", Access::Everybody, &[("GET", Own::Readiness, None)]),
@@ -78,6 +80,7 @@ const OWN: [OwnPath; 18] = [
     own("/v1/rooms", Access::Api, &[("GET", Own::Rooms, READ)]),
     own("/v1/rooms/{room}", Access::Api, &[("GET", Own::Room, READ)]),
     own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish, PUBLISH)]),
+    own("/v1/rooms/{room}/history", Access::Api, &[("GET", Own::History, READ)]),
     own("/v1/rooms/{room}/events", Access::Events, &[("GET", Own::Events, READ)]),
     own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast, PUBLISH)]),
     own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick, ADMIN)]),
@@ -325,6 +328,7 @@ mod tests {
         for (method, path, needed) in [
             (Method::GET, "/v1/stats", "read"),
             (Method::GET, "/v1/rooms/r", "read"),
+            (Method::GET, "/v1/rooms/r/history", "read"),
             (Method::HEAD, "/v1/rooms/r/events", "read"),
             (Method::POST, "/v1/rooms/r/publish", "publish"),
             (Method::POST, "/v1/broadcast", "publish"),
@@ -343,7 +347,7 @@ mod tests {
             }
         }
         let refused = refusals.counts().find(|(name, _)| *name == "right");
-        assert_eq!(refused, Some(("right", 8)));
+        assert_eq!(refused, Some(("right", 9)));
     }
 
     #[test]

@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use super::admission::{self, Access};
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
-use super::{Backend, EventStream, HttpError, Prepaid, Service, path, rooms, stats, users};
+use super::{
+    Backend, EventStream, HttpError, Prepaid, Service, history, path, rooms, stats, users,
+};
 use crate::program::{
     ApiAccess, ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish,
 };
@@ -94,6 +96,7 @@ async fn route<B: Backend>(
         Own::Stats => stats::stats(shard).await,
         Own::Rooms => rooms::list(shard, request.uri().query()).await,
         Own::Room => rooms::one(shard, &named()?).await,
+        Own::History => history::page(shard, &named()?, request.uri().query()).await,
         Own::Publish => publish(shard, &named()?, request).await,
         Own::Events if request.method() == Method::HEAD => {
             EventStream::head(shard, &admission, &named()?, &request)

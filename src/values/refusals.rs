@@ -19,7 +19,7 @@ pub(crate) enum RefusalReason {
     Body,
     /// It was idle for too long between two requests.
     KeepAlive,
-    /// Its body arrived while memory was short.
+    /// Its body arrived, or a large answer was asked for, while memory was short.
     Memory,
     /// It names a host that is not this machine.
     Host,

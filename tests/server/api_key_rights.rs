@@ -9,6 +9,7 @@ const REQUESTS: &[(&str, &str, &str, &str, u16)] = &[
     ("GET", "/v1/stats", "", "read", 200),
     ("GET", "/v1/rooms", "", "read", 200),
     ("GET", "/v1/rooms/none", "", "read", 404),
+    ("GET", "/v1/rooms/none/history", "", "read", 404),
     ("POST", "/v1/broadcast", r#"{"event":"e"}"#, "publish", 202),
     ("POST", "/v1/rooms/r/publish", r#"{"event":"e"}"#, "publish", 202),
     ("POST", "/v1/connections/none/emit", r#"{"event":"e"}"#, "publish", 404),

@@ -15,7 +15,7 @@ const PUBLIC: [(&str, &str, u16); 4] =
     [("GET", "/", 200), ("GET", "/healthz", 200), ("GET", "/readyz", 200), ("GET", "/ws", 400)];
 
 /// What asks for a key: method, path and body.
-const CLOSED: [(&str, &str, &str); 16] = [
+const CLOSED: [(&str, &str, &str); 17] = [
     ("GET", "/v1", ""),
     ("GET", "/v1/", ""),
     ("GET", "/v1/{*rest}", ""),
@@ -23,6 +23,7 @@ const CLOSED: [(&str, &str, &str); 16] = [
     ("GET", "/v1/rooms", ""),
     ("GET", "/v1/rooms/{room}", ""),
     ("POST", "/v1/rooms/{room}/publish", MESSAGE),
+    ("GET", "/v1/rooms/{room}/history", ""),
     ("GET", "/v1/rooms/{room}/events", ""),
     ("POST", "/v1/broadcast", MESSAGE),
     ("DELETE", "/v1/connections/{id}", ""),

@@ -71,6 +71,7 @@ mod http_conformance;
 mod http_connections;
 mod http_deadlines;
 mod http_errors;
+mod http_history;
 mod http_keep_alive;
 mod http_last_request;
 mod http_limit;

@@ -297,6 +297,15 @@ fn newcomers_are_refused_while_memory_is_short() {
         assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
         assert_eq!(refused.json()["error"]["code"], "capacity");
         assert!(server.stats()["memory"]["connections_refused"].as_u64() >= Some(1));
+        let page = server.get("/v1/rooms/old/history");
+        if server.stats()["memory"]["stage"] != "plenty" {
+            page.assert_error(503);
+            assert_eq!(
+                (page.error_code().as_str(), page.header("retry-after")),
+                ("overloaded", Some("5"))
+            );
+            assert!(server.stats()["refused"]["memory_limit"].as_u64() >= Some(1));
+        }
     }
     assert_eq!(early.publish("old", "m", json!(1)), 1, "who is there is served");
     early.recv_event("m");
