@@ -43,6 +43,11 @@ impl Sending<'_> {
     /// direct frames, then what it missed of its rooms, and only after that their messages. Returns false when nothing waits.
     pub(super) fn begin_send(&mut self, slot: Slot) -> bool {
         debug_assert_eq!(self.0.directory[slot].write_state(), WriteState::Idle);
+        // First, since the rooms of a connection that has its history now are sent with this send: their
+        // gaps belong before their messages.
+        if self.0.directory[slot].replays.is_some() && self.0.directory[slot].format.has_head() {
+            self.make_events(slot);
+        }
         // A member that lost its place, or has a gap to announce, belongs to a slow connection.
         if self.0.directory[slot].slow && !self.0.announce_gaps(slot) {
             self.0.directory.pin_behind(slot);
@@ -53,9 +58,6 @@ impl Sending<'_> {
         if connection.close_reason().is_some() && connection.phase() != Phase::Closing {
             self.0.directory.pin_behind(slot);
             return false;
-        }
-        if self.0.directory[slot].replays.is_some() && self.0.directory[slot].format.has_head() {
-            self.make_events(slot);
         }
         if self.0.directory[slot].direct.is_some() {
             self.0.directory.change_direct(slot, |direct| {

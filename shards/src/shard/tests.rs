@@ -13,6 +13,7 @@ mod latest;
 mod memory;
 mod paused_publishers;
 mod rates;
+mod replays;
 mod sends;
 mod totals;
 mod waiting;

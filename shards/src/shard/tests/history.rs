@@ -7,14 +7,14 @@ use crate::recovery::{Recovery, Start, Unrecovered};
 use crate::tuning::Tuning;
 
 /// A shard whose rooms keep so many messages.
-fn keeping(messages: usize, change: impl FnOnce(&mut Config)) -> Shard {
+pub(super) fn keeping(messages: usize, change: impl FnOnce(&mut Config)) -> Shard {
     let mut config = Config { shards: 1, ..Config::default() };
     config.rooms.add("*", RoomPolicy::default().history(messages)).unwrap();
     change(&mut config);
     Shard::new(ShardId::new(0), config)
 }
 
-fn room() -> RoomName {
+pub(super) fn room() -> RoomName {
     RoomName::new("r").unwrap()
 }
 
@@ -27,22 +27,22 @@ fn history(shard: &mut Shard, since: Option<u64>, limit: usize) -> Option<RoomHi
 }
 
 /// The present epoch, as text.
-fn epoch(shard: &mut Shard) -> String {
+pub(super) fn epoch(shard: &mut Shard) -> String {
     history(shard, None, 0).unwrap().epoch.to_string()
 }
 
-fn join(shard: &mut Shard, data: &str) -> ConnId {
+pub(super) fn join(shard: &mut Shard, data: &str) -> ConnId {
     let conn = shard.open(Opening::default());
     say(shard, conn, &format!(r#"{{"event":"cast:join","room":"r","data":{data}}}"#));
     conn
 }
 
-fn since(epoch: &str, offset: u64) -> String {
+pub(super) fn since(epoch: &str, offset: u64) -> String {
     format!(r#"{{"since":{{"epoch":"{epoch}","offset":{offset}}}}}"#)
 }
 
 /// The offsets of messages in what was sent, in order.
-fn offsets(sent: &str) -> Vec<u64> {
+pub(super) fn offsets(sent: &str) -> Vec<u64> {
     let messages = sent.split(r#"{"event":"m""#).skip(1);
     let offset = |text: &str| {
         let from = text.split(r#""offset":"#).nth(1).unwrap();
@@ -51,7 +51,7 @@ fn offsets(sent: &str) -> Vec<u64> {
     messages.map(offset).collect()
 }
 
-fn at(shard: &mut Shard, seconds: u64) {
+pub(super) fn at(shard: &mut Shard, seconds: u64) {
     shard.on_time(Time::default() + Duration::from_secs(seconds));
     shard.check();
 }
@@ -306,7 +306,7 @@ fn a_caller_reads_what_is_kept() {
 }
 
 /// Opens an event stream of the room that asks for messages of before.
-fn stream(shard: &mut Shard, asks: Start) -> ConnId {
+pub(super) fn stream(shard: &mut Shard, asks: Start) -> ConnId {
     let conn = shard.open_event_stream(&room(), b"HTTP/1.1 200 OK\r\n\r\n", None);
     let Some(Loopback::ToHome(mut join)) = shard.host.outboxes.next_loopback() else {
         panic!("it joins its room");
