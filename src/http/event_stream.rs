@@ -8,8 +8,8 @@ use corecast_shards::{Format, Identity, Listening, Permission, RoomName};
 use http_body_util::Full;
 use httpdate::HttpDate;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, HeaderValue, ORIGIN};
-use hyper::{HeaderMap, Method, Request, Response, Version};
+use hyper::header::{ACCEPT, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::admission::{Admission, AdmittedAs, host_of};
 use super::few::Few;
@@ -48,6 +48,27 @@ const RETRY_MS_MIN: u16 = 2_000;
 const RETRY_MS_SPREAD: u16 = 3_000;
 
 impl EventStream {
+    /// Answers what a browser asks before the request of a page that adds header fields of its own, as
+    /// an `EventSource` of a library does once it comes back (Fetch Standard section 4.8): it has no
+    /// credentials, and says nothing of the room.
+    pub(super) fn preflight(shard: &impl Backend, request: &Request<Incoming>) -> Answered {
+        shard.rules().admit_host(host_of(request))?;
+        let origin = admit_origin(shard, request)?;
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let allowed = PREFLIGHT.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        for (name, value) in of_page(origin).into_iter().chain(allowed) {
+            response.headers_mut().append(name, value);
+        }
+        Ok(response)
+    }
+
+    /// Whether a request is such a question.
+    pub(super) fn is_preflight(request: &Request<Incoming>) -> bool {
+        let has = |name: HeaderName| request.headers().contains_key(name);
+        request.method() == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
     /// The answer to a client that has asked for too many streams, before anything that costs more;
     /// none for one that may ask.
     pub(super) fn pace(
@@ -168,6 +189,14 @@ fn admit_caller(
     }
 }
 
+/// What a page of an admitted origin may send, and for how many seconds it need not ask again. `Accept`
+/// needs no permission.
+const PREFLIGHT: [Field<&str>; 3] = [
+    ("Access-Control-Allow-Methods", "GET, HEAD"),
+    ("Access-Control-Allow-Headers", "authorization, cache-control, last-event-id"),
+    ("Access-Control-Max-Age", "7200"),
+];
+
 /// Whether `Accept` names event streams (RFC 9110 section 12.5.1), as that of an `EventSource` does.
 /// A range of types that has them among others, such as `*/*`, names none.
 fn names_event_streams(headers: &HeaderMap) -> bool {
@@ -183,11 +212,17 @@ fn names_event_streams(headers: &HeaderMap) -> bool {
 /// The id of the last event that the client was sent before, if it says so. An `EventSource` that comes
 /// back does so in a header field, and always asks for the same URL; so the field is newer. The
 /// parameter is for a page that has kept the id: it cannot set the field.
+///
+/// Several fields, such as a proxy makes of one, are a list (RFC 9110 section 5.2), and that is no id
+/// of ours: which of them is the newest cannot be known.
 fn last_event_id(request: &Request<Incoming>) -> Option<String> {
-    let field = request.headers().get("last-event-id").filter(|id| !id.is_empty());
+    let fields = request.headers().get_all("last-event-id").iter().map(HeaderValue::as_bytes);
+    let ids: Vec<&[u8]> = fields.filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return parameter(request.uri().query(), "last_event_id");
+    }
     // What is no UTF-8 is no id of ours, and stays none.
-    let field = field.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-    field.or_else(|| parameter(request.uri().query(), "last_event_id"))
+    Some(String::from_utf8_lossy(&ids.join(&b", "[..])).into_owned())
 }
 
 /// `q=0`: this type is not acceptable (RFC 9110 section 12.4.2).
@@ -234,11 +269,10 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
 }
 
 /// A header field.
-type Field = (&'static str, HeaderValue);
+type Field<Value = HeaderValue> = (&'static str, Value);
 
 /// Proxies are to pass every event on at once and to keep none. The connection serves no further
-/// request. A page of another origin may read what it was let in for (Fetch Standard section 3.2);
-/// with credentials, as over a WebSocket.
+/// request.
 fn fields(origin: Option<&HeaderValue>) -> Vec<Field> {
     let of_all = [
         ("Content-Type", "text/event-stream"),
@@ -246,14 +280,20 @@ fn fields(origin: Option<&HeaderValue>) -> Vec<Field> {
         ("X-Accel-Buffering", "no"),
         ("Connection", "close"),
     ];
-    let of_pages = [("Access-Control-Allow-Credentials", "true"), ("Vary", "Origin")];
     let fixed = |(name, value)| (name, HeaderValue::from_static(value));
-    let mut fields: Vec<Field> = of_all.map(fixed).into();
-    if let Some(origin) = origin {
-        fields.push(("Access-Control-Allow-Origin", origin.clone()));
-        fields.extend(of_pages.map(fixed));
-    }
-    fields
+    of_all.map(fixed).into_iter().chain(of_page(origin)).collect()
+}
+
+/// A page of another origin may read what it was let in for (Fetch Standard section 3.2); with
+/// credentials, as over a WebSocket.
+fn of_page(origin: Option<&HeaderValue>) -> Vec<Field> {
+    let Some(origin) = origin else { return Vec::new() };
+    let fixed = HeaderValue::from_static;
+    vec![
+        ("Access-Control-Allow-Origin", origin.clone()),
+        ("Access-Control-Allow-Credentials", fixed("true")),
+        ("Vary", fixed("Origin")),
+    ]
 }
 
 fn add_fields(response: &mut Response<Full<Bytes>>, origin: Option<&HeaderValue>) {

@@ -69,6 +69,12 @@ async fn route<B: Backend>(
     let (access, api) = (found.access(), || api_request(&request, &found, caller));
     if access == Access::Events
         && shard.rules().api != ApiAccess::Off
+        && EventStream::is_preflight(&request)
+    {
+        return EventStream::preflight(shard, &request).map(Reply::Response);
+    }
+    if access == Access::Events
+        && shard.rules().api != ApiAccess::Off
         && [Method::GET, Method::HEAD].contains(request.method())
         && !prepaid.spend()
         && let Some(answered) = EventStream::pace(shard, caller.client_addr, &request)

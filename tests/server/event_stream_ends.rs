@@ -195,6 +195,7 @@ fn read_with_gaps(stream: &mut Events) -> u64 {
             continue;
         }
         let (from, to) = event.gap("r");
+        assert_eq!(event.position().1, to, "a client that comes back goes on behind it");
         assert_eq!(from, next, "a gap begins behind the last message: {event:?}");
         assert!(to >= from && to <= MESSAGES, "in {event:?}");
         missed += to - from + 1;

@@ -47,6 +47,42 @@ fn any_other_method_is_refused() {
     assert_eq!(server.members("r"), 0);
 }
 
+/// The header fields of the answer to a browser's question, which has no content.
+fn preflight(server: &Server, more: &str) -> Response {
+    let mut raw = Raw::dial(server.address());
+    let asked = "Access-Control-Request-Method: GET\r\n\
+         Access-Control-Request-Headers: cache-control,last-event-id\r\n";
+    let head = format!("OPTIONS {EVENTS} HTTP/1.1\r\nHost: localhost\r\n{asked}{more}\r\n");
+    raw.write(head.as_bytes());
+    raw.response()
+}
+
+#[test]
+fn a_page_whose_client_adds_fields_is_answered_before_it_asks() {
+    for flags in [&[][..], &["--api-key", "secret"]] {
+        let allowed = ["--allow-origin", "https://*.example.com"];
+        let server = Server::start(&[&allowed[..], flags].concat());
+        let origin = "https://a.example.com";
+        let answer = preflight(&server, &format!("Origin: {origin}\r\n"));
+        assert_eq!((answer.status, &*answer.body), (204, &[][..]), "{answer:?}");
+        for (name, value) in [
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-allow-methods", "GET, HEAD"),
+            ("access-control-allow-headers", "authorization, cache-control, last-event-id"),
+            ("access-control-max-age", "7200"),
+            ("vary", "Origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{name}");
+        }
+        preflight(&server, "Origin: https://a.example.org\r\n").assert_error(403);
+        preflight(&server, "Sec-Fetch-Site: cross-site\r\n").assert_error(match flags {
+            [] => 405,
+            _ => 401,
+        });
+    }
+}
+
 /// The answer to a request of a client that ends its side: the status line, the header fields in the
 /// order of their names without `Date` and `Transfer-Encoding`, and what follows the head.
 fn answer_to(server: &Server, method: &str, more: &str) -> (String, Vec<String>, Vec<u8>) {

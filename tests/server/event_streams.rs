@@ -195,6 +195,34 @@ fn a_page_says_in_the_query_what_an_event_source_says_in_a_field() {
     }
 }
 
+#[test]
+fn several_fields_are_no_id_and_an_empty_one_is_none() {
+    let server = Server::start(&[]);
+    let mut publisher = Client::connect(&server);
+    let epoch = publisher.join("r").epoch;
+    publisher.publish("r", "chat", json!(1));
+    let field = |id: &str| format!("Last-Event-ID: {id}\r\n");
+    let (old, new) = (field(&format!("{epoch}-0")), field(&format!("{epoch}-1")));
+    let rows = [
+        (format!("{old}{new}"), Some("epoch")),
+        (format!("{new}{new}"), Some("epoch")),
+        (format!("{}{old}", field("")), Some("off")),
+        (format!("{}{new}{}", field(""), field("")), None),
+    ];
+    for (fields, reason) in rows {
+        let mut raw = Raw::dial(server.address());
+        raw.write(events_head("r", &fields).as_bytes());
+        let mut stream = Events::begun(raw);
+        match reason {
+            Some(reason) => assert_eq!(unrecovered(&mut stream), reason, "{fields}"),
+            None => {
+                let next = publisher.publish("r", "chat", json!(2));
+                assert_eq!(stream.envelope().offset(), next, "{fields}");
+            }
+        }
+    }
+}
+
 /// The begin of the answer says that the stream is a member, wherever connection and home are.
 #[test]
 fn a_stream_misses_nothing_that_is_published_after_its_answer() {

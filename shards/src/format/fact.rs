@@ -39,6 +39,8 @@ pub(crate) enum Fact<'a> {
     /// Exactly the offsets `from..=to` were skipped.
     Gap {
         room: &'a RoomName,
+        /// The room's life, for an event stream of this room alone.
+        epoch: Option<Epoch>,
         from: u64,
         to: u64,
         reason: GapReason,

@@ -27,7 +27,7 @@ pub(super) fn push_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
             out.push(b'}');
         }
         Fact::Error(refusal) => push_error(out, refusal),
-        Fact::Gap { room, from, to, reason } => {
+        Fact::Gap { room, from, to, reason, .. } => {
             push_opening(out, "cast:gap", None, Some(room));
             let reason = reason.as_str();
             let data = format_args!(r#","data":{{"from":{from},"to":{to},"reason":"{reason}"}}}}"#);

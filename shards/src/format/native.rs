@@ -128,11 +128,11 @@ mod tests {
         check(&Fact::Ack { id: "4", offset: None }, r#"{"event":"cast:ack","id":4}"#);
         check(&Fact::Pong { id: Some("6") }, r#"{"event":"cast:pong","id":6}"#);
         check(
-            &Fact::Gap { room, from: 50, to: 61, reason: GapReason::Slow },
+            &Fact::Gap { room, epoch: None, from: 50, to: 61, reason: GapReason::Slow },
             r#"{"event":"cast:gap","room":"a\"b","data":{"from":50,"to":61,"reason":"slow"}}"#,
         );
         check(
-            &Fact::Gap { room, from: 50, to: 50, reason: GapReason::Latest },
+            &Fact::Gap { room, epoch: None, from: 50, to: 50, reason: GapReason::Latest },
             r#"{"event":"cast:gap","room":"a\"b","data":{"from":50,"to":50,"reason":"latest"}}"#,
         );
         let refusal = Refusal {

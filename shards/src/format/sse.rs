@@ -32,12 +32,14 @@ const CRLF: &[u8] = b"\r\n";
 pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
     match *fact {
         Fact::Joined { room, joined, .. } => push_begin(room, joined, out),
-        Fact::Gap { .. } => {
-            let mut text = Vec::new();
-            json::push_fact(&mut text, fact);
+        Fact::Gap { epoch, to, .. } => {
             let mut event = b"event: cast:gap\n".to_vec();
-            push_lines(&mut event, DATA, &text);
-            event.push(b'\n');
+            if let Some(epoch) = epoch {
+                push_id(epoch, to, &mut event);
+            }
+            event.extend_from_slice(DATA);
+            json::push_fact(&mut event, fact);
+            event.extend_from_slice(b"\n\n");
             push_chunk(out, &event);
         }
         Fact::Ping => push_chunk(out, b": ping\n\n"),
@@ -66,7 +68,7 @@ fn push_begin(room: &RoomName, joined: &Joined, out: &mut Vec<u8>) {
         Some(Recovery::Refused(reason)) => push_unrecovered(room, reason, joined, out),
         None => {
             let mut event = b"event: cast:at\n".to_vec();
-            push_id(joined, &mut event);
+            push_id(joined.epoch, joined.offset, &mut event);
             // Without data the event would be dropped by some clients, and its id with it.
             event.extend_from_slice(b"data:\n\n");
             push_chunk(out, &event);
@@ -76,17 +78,17 @@ fn push_begin(room: &RoomName, joined: &Joined, out: &mut Vec<u8>) {
 
 fn push_unrecovered(room: &RoomName, reason: Unrecovered, joined: &Joined, out: &mut Vec<u8>) {
     let mut event = b"event: cast:unrecovered\n".to_vec();
-    push_id(joined, &mut event);
+    push_id(joined.epoch, joined.offset, &mut event);
     event.extend_from_slice(DATA);
     json::push_unrecovered(&mut event, room, reason);
     event.extend_from_slice(b"\n\n");
     push_chunk(out, &event);
 }
 
-/// The id of the last message before those that the stream brings.
-fn push_id(joined: &Joined, out: &mut Vec<u8>) {
+/// The id of the last message of which the client now knows, or that it does not get.
+fn push_id(epoch: Epoch, offset: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"id: ");
-    push_position(joined.epoch, joined.offset, out);
+    push_position(epoch, offset, out);
     out.push(b'\n');
 }
 
@@ -110,9 +112,7 @@ fn push_event(
 ) -> usize {
     let payload_from = out.len() + CHUNK_HEADER_MAX;
     out.resize(payload_from, 0);
-    out.extend_from_slice(b"id: ");
-    push_position(epoch, offset, out);
-    out.push(b'\n');
+    push_id(epoch, offset, out);
     push_body(out);
     out.push(b'\n');
     let (header, used) = chunk_header(out.len() - payload_from);

@@ -112,7 +112,7 @@ impl Host {
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
         let words = self.close_texts.take(slot, reason);
-        let head = self.heads.take(slot);
+        let head = self.streams.close(slot);
         let format = self.directory[slot].format;
         let code = code_to_send(&self.directory[slot], reason);
         let is_blocked = self.directory[slot].is_blocked();

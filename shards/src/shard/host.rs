@@ -6,10 +6,10 @@ use super::clients::Clients;
 use super::close_texts::CloseTexts;
 use super::directory::Directory;
 use super::fanout::Fanout;
-use super::heads::Heads;
 use super::inflate::Inflation;
 use super::outputs::Outputs;
 use super::pressure_state::Pressure;
+use super::streams::Streams;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::id::{ConnId, ShardId};
@@ -52,7 +52,7 @@ pub(super) struct Host {
     pub(super) clients: Clients,
     pub(super) queues: Queues,
     pub(super) close_texts: CloseTexts,
-    pub(super) heads: Heads,
+    pub(super) streams: Streams,
     pub(super) outputs: Outputs,
     /// Answers to second joins whose connection was sending when they came.
     pub(super) joins_after_send: BTreeMap<ConnId, Vec<FromHome>>,
@@ -141,7 +141,7 @@ impl Host {
             clients: Clients::default(),
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
-            heads: Heads::default(),
+            streams: Streams::default(),
             outputs: Outputs::default(),
             joins_after_send: BTreeMap::new(),
             spare_inbound: None,

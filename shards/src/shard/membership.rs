@@ -43,7 +43,7 @@ impl Host {
             }
         }
         self.directory[slot].memberships[at].end_join();
-        if let Some(head) = self.heads.take(slot) {
+        if let Some(head) = self.streams.begin(slot, joined.epoch) {
             // The stream begins now: a client that has read this gets every later message.
             self.push_direct(slot, &head);
         }

@@ -15,7 +15,6 @@ mod expiries;
 mod fanout;
 mod from_home;
 mod hang_up;
-mod heads;
 mod host;
 mod inflate;
 mod intake;
@@ -40,6 +39,7 @@ mod send;
 mod send_rooms;
 mod slow;
 mod stats;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -97,7 +97,7 @@ impl Host {
     /// An event stream is granted, which begins with this head. The caller has it join its room.
     pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
         let slot = self.new_connection(Format::Sse, None);
-        self.heads.keep(slot, head);
+        self.streams.open(slot, head);
         slot
     }
 

@@ -78,7 +78,8 @@ impl Host {
             if let Some(Gap { from, to }) = room.take_gap(index, pool) {
                 let name = room.name.clone();
                 self.counters.gaps += 1;
-                self.say(slot, &Fact::Gap { room: &name, from, to, reason });
+                let epoch = self.streams.epoch(slot);
+                self.say(slot, &Fact::Gap { room: &name, epoch, from, to, reason });
             }
         }
         true

@@ -246,7 +246,7 @@ impl View {
                 let said = court.model.recognise(&text, self.stream_mut().room);
                 self.numbered(id, said, court);
             }
-            (Some("cast:gap"), None) => self.stream_gap(&data, court),
+            (Some("cast:gap"), Some(id)) => self.stream_gap(id, &data, court),
             (name, id) => panic!("an event {name:?} with id {id:?}"),
         }
     }
@@ -333,7 +333,8 @@ impl View {
         self.rooms.insert(room, stay);
     }
 
-    fn stream_gap(&mut self, json: &str, court: &mut Court<'_>) {
+    /// A client that is cut behind it goes on with the next message: what was announced does not come.
+    fn stream_gap(&mut self, id: &str, json: &str, court: &mut Court<'_>) {
         let room = self.stream_mut().room;
         assert_eq!(wire::member(json, "event"), Some(r#""cast:gap""#));
         assert_eq!(wire::member(json, "room"), Some(&*court.rooms[room]));
@@ -341,6 +342,9 @@ impl View {
         court.count.add(Happened::StreamGap);
         self.go_on(court);
         self.gap(room, data, court);
+        let (epoch, offset) = read_id(id);
+        let stay = &self.rooms[&room];
+        assert_eq!((&stay.epoch, stay.next), (&epoch, offset + 1), "the id is of what is skipped");
     }
 
     /// Everything that was said when it had read its head has come.
