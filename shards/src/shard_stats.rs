@@ -1,5 +1,7 @@
 //! Which figures a shard has.
 
+use std::time::Duration;
+
 use crate::disconnect::Disconnect;
 use crate::id::ShardId;
 use crate::latencies::Latencies;
@@ -31,6 +33,10 @@ pub struct ShardStats {
     /// Rooms whose home is here and that have a history, those included that have ended and are
     /// remembered.
     pub histories: u64,
+    /// Connections that are still to be sent messages of histories.
+    pub replaying: u64,
+    /// How long the one of them waits whose turn is next; zero when none does.
+    pub replay_waits: Duration,
     /// Users and tokens that are revoked.
     pub revocations: u64,
     /// Keys of publishes that are remembered.

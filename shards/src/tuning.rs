@@ -46,6 +46,9 @@ pub struct Tuning {
     /// Bytes of histories that a shard offers to sockets in one turn, give or take one send: clients
     /// that come back all at once leave time for messages that are new. At least 1.
     pub replay_bytes: usize,
+    /// Bytes of histories that one send carries, give or take one block: so many connections have their
+    /// turn before the first of them has its next one. At least 1.
+    pub replay_send_bytes: usize,
     /// Bytes of events that are made ahead of what a socket has taken of a history, give or take one
     /// event. At least 1.
     pub events_ahead_bytes: usize,
@@ -83,6 +86,7 @@ impl Tuning {
         small_block_bytes: 512,
         large_block_bytes: 64 << 10,
         replay_bytes: 1 << 20,
+        replay_send_bytes: 64 << 10,
         events_ahead_bytes: 16 << 10,
         pool_bytes: 1 << 20,
         log_messages: 4,
@@ -95,7 +99,7 @@ impl Tuning {
             "a quantum gets on: {self:?}"
         );
         let bytes = [self.quantum_bytes as usize, self.send_bytes, self.inflated_bytes];
-        let replayed = [self.replay_bytes, self.events_ahead_bytes];
+        let replayed = [self.replay_bytes, self.replay_send_bytes, self.events_ahead_bytes];
         assert!(replayed.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");
         assert!(bytes.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");
         assert!(self.send_iovecs > DIRECT_IOVECS, "a send carries a room's messages: {self:?}");

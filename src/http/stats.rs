@@ -115,6 +115,8 @@ fn history(stats: &ShardStats) -> Value {
     let refused = Unrecovered::ALL.map(|reason| (reason.as_str(), history.refused[reason.index()]));
     json!({
         "rooms": stats.histories,
+        "replaying": stats.replaying,
+        "replay_wait": stats.replay_waits.as_secs_f64(),
         "recovered": history.recovered,
         "refused": BTreeMap::from(refused),
         "evicted": history.evicted,

@@ -22,10 +22,6 @@ impl BehindList {
         usize::from(self.len)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// The `index`-th of them.
     pub(crate) fn get(&self, index: usize) -> MembershipIndex {
         assert!(index < self.len(), "{index} of {}", self.len);
@@ -163,7 +159,7 @@ mod tests {
     fn a_list_that_was_cleared_is_empty_and_takes_entries_again() {
         let mut entries = list(6);
         entries.clear();
-        assert!(entries.is_empty());
+        assert_eq!(entries.len(), 0);
         entries.push(MembershipIndex::new(7));
         assert_eq!(all(&entries), [7]);
     }

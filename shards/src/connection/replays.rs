@@ -8,17 +8,20 @@ use crate::history::{Block, Kept, Part, Parts};
 use crate::log::{Rest, Space};
 use crate::memory::{HeapBytes, SharedFrames, vec_bytes};
 use crate::room::table::RoomKey;
+use crate::time::Time;
 
 /// Messages of before its joins that one connection is still to be sent, in the order in which its
-/// joins were answered. They go after its direct frames and before any message of its rooms.
+/// joins were answered. Those of a room go before any other message of it.
 #[derive(Debug, Default)]
 pub(crate) struct Replays {
     /// Each has messages left.
     queue: VecDeque<Replay>,
     /// Parts that the begun send carries, from the first on.
     in_flight: usize,
-    /// Whether the connection is in the queue of those that are sent histories.
-    pub(crate) is_queued: bool,
+    /// Bytes of these.
+    offered: usize,
+    /// Since when the connection is in the queue of those that are sent histories, if it is.
+    pub(crate) queued_at: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,9 @@ pub(crate) struct Replayed {
     pub(crate) complete: bool,
     /// The rest of the message that was cut.
     pub(crate) rest: Option<Rest>,
+    /// Bytes of these messages, and what it carried besides.
+    pub(crate) taken: usize,
+    pub(crate) untaken: usize,
 }
 
 impl Replays {
@@ -78,6 +84,11 @@ impl Replays {
         self.queue.iter().map(|replay| replay.room)
     }
 
+    /// How many rooms these are.
+    pub(crate) fn count(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The offset of the next message of this room, if any is still to come.
     pub(crate) fn next_of(&self, room: RoomKey) -> Option<u64> {
         let replay = self.queue.iter().find(|replay| replay.room == room)?;
@@ -99,8 +110,8 @@ impl Replays {
         self.parts().map(|part| (address(&part.block), part.block.memory_bytes()))
     }
 
-    /// Makes as many parts of the send that begins as there is space for. Returns whether there are any.
-    pub(crate) fn begin(&mut self, space: &mut Space) -> bool {
+    /// Makes as many parts of the send that begins as there is space for.
+    pub(crate) fn begin(&mut self, space: &mut Space) {
         self.in_flight = 0;
         for part in self.queue.iter().flat_map(|replay| &replay.parts) {
             if space.is_used_up() {
@@ -110,7 +121,7 @@ impl Replays {
             space.used += part.frames().len();
             self.in_flight += 1;
         }
-        self.in_flight > 0
+        self.offered = space.used;
     }
 
     /// The memory of the send that was begun, in order.
@@ -120,7 +131,9 @@ impl Replays {
 
     /// Ends a send: takes what was taken of its messages off them and off `taken`.
     pub(crate) fn end_send(&mut self, taken: &mut usize, blocks: &mut SharedFrames) -> Replayed {
-        let mut replayed = Replayed { messages: 0, complete: true, rest: None };
+        let (before, offered) = (*taken, std::mem::take(&mut self.offered));
+        let mut replayed =
+            Replayed { messages: 0, complete: true, rest: None, taken: 0, untaken: 0 };
         for _ in 0..std::mem::take(&mut self.in_flight) {
             let part = self.front_mut().expect("what a send carries is there when it ends");
             let bytes = part.frames().len();
@@ -136,6 +149,9 @@ impl Replays {
             part.messages.start = part.messages.end;
             self.drop_finished(blocks);
         }
+        let rest = replayed.rest.as_ref().map_or(0, Rest::len);
+        replayed.taken = before - *taken + rest;
+        replayed.untaken = offered - replayed.taken;
         replayed
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Connections {
     direct: Sum,
     /// Bytes of the lists of what connections are sent of histories.
     replays: Sum,
+    /// How many connections have one.
+    replaying: usize,
     /// The blocks that these refer to.
     blocks: SharedFrames,
     /// Connections for which something is held, counted once for input and once for direct bytes.
@@ -50,6 +52,7 @@ impl Connections {
             inbound,
             direct,
             replays: Sum::default(),
+            replaying: 0,
             blocks: SharedFrames::default(),
             holders: 0,
         }
@@ -127,11 +130,19 @@ impl Connections {
         change: impl FnOnce(&mut Replays, &mut SharedFrames) -> R,
     ) -> R {
         let (replays, blocks) = (&mut self.slots[slot.number() as usize].replays, &mut self.blocks);
-        replays.change(&mut self.replays, |replays| {
+        let before = usize::from(replays.is_some());
+        let result = replays.change(&mut self.replays, |replays| {
             let result = change(replays.get_or_insert_default(), blocks);
             *replays = replays.take().filter(|replays| !replays.is_empty());
             result
-        })
+        });
+        self.replaying = self.replaying + usize::from(replays.is_some()) - before;
+        result
+    }
+
+    /// Connections that are still to be sent histories.
+    pub(crate) fn replaying(&self) -> usize {
+        self.replaying
     }
 
     /// Bytes of what connections are sent of histories.
@@ -191,6 +202,7 @@ impl Connections {
         assert_eq!(self.direct.get(), sum(|c| c.direct.heap_bytes()), "direct bytes");
         assert_eq!(self.replays.get(), sum(|c| c.replays.heap_bytes()), "bytes of replays");
         let replays = self.slots.iter().filter_map(|connection| connection.replays.as_deref());
+        assert_eq!(self.replaying, replays.clone().count(), "connections that are sent histories");
         let blocks: BTreeMap<_, _> = replays.flat_map(Replays::blocks).collect();
         assert_eq!(self.blocks.bytes(), blocks.values().sum::<usize>(), "bytes of their blocks");
         let held =

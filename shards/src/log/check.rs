@@ -59,6 +59,8 @@ impl Log {
             }
         }
         let counted = self.segments.iter().map(|segment| segment.pins).chain([self.tail]);
-        assert!(counted.eq(recounted), "each segment knows how many are pinned in it");
+        assert!(counted.eq(recounted.iter().copied()), "each segment knows who is pinned in it");
+        let replay_pins: u32 = recounted.iter().map(|pins| pins.replay).sum();
+        assert_eq!(self.replay_pins, replay_pins, "members that are sent a history first");
     }
 }

@@ -152,6 +152,14 @@ pub(crate) enum Rest {
 }
 
 impl Rest {
+    /// Bytes that are still to be taken.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Rest::Copied(bytes) => bytes.len(),
+            Rest::Shared(frame, taken) => frame.len() - taken,
+        }
+    }
+
     /// How many bytes were copied.
     pub(crate) fn copied_bytes(&self) -> u64 {
         match self {

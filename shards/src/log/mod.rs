@@ -53,6 +53,8 @@ pub(crate) struct Log {
     appended_bytes: u64,
     /// Pins of members whose cursor is the end, in a segment that does not exist yet.
     tail: Pins,
+    /// Members that are pinned because they are sent a history first.
+    replay_pins: u32,
 }
 
 /// How much one send can still carry.
@@ -94,6 +96,7 @@ impl Log {
             total_index: 0,
             appended_bytes: 0,
             tail: Pins::default(),
+            replay_pins: 0,
         }
     }
 
@@ -162,8 +165,7 @@ impl Log {
         self.next += 1;
         let tail = std::mem::take(&mut self.tail);
         let last = self.segments.back_mut().expect("a message was just appended");
-        last.pins.slow += tail.slow;
-        last.pins.held += tail.held;
+        last.pins.add(tail);
         if is_large { 0 } else { bytes }
     }
 
@@ -171,6 +173,7 @@ impl Log {
     pub(crate) fn pin(&mut self, cursor: u64, pin: Pin) {
         if let Some(pins) = self.pins_at(cursor) {
             *pins.count(pin) += 1;
+            self.replay_pins += u32::from(pin == Pin::Replay);
         }
     }
 
@@ -179,7 +182,22 @@ impl Log {
         if let Some(pins) = self.pins_at(cursor) {
             let count = pins.count(pin);
             *count = count.checked_sub(1).expect("what is unpinned was pinned");
+            self.replay_pins -= u32::from(pin == Pin::Replay);
         }
+    }
+
+    /// Whether members are pinned that are sent a history first.
+    pub(crate) fn waits_for_replays(&self) -> bool {
+        self.replay_pins > 0
+    }
+
+    /// Bytes from the oldest segment on in which such a member is pinned.
+    pub(crate) fn bytes_behind_replays(&self) -> usize {
+        if self.replay_pins == 0 {
+            return 0;
+        }
+        let kept = self.segments.iter().take_while(|segment| segment.pins.replay == 0);
+        self.largest_bytes - kept.map(|segment| segment.largest_bytes).sum::<usize>()
     }
 
     /// None when the segment was dropped, and its pins with it.
@@ -219,7 +237,10 @@ impl Log {
             && let Some(front) = self.segments.front()
         {
             let kept = self.next - front.end();
-            if front.end() > low_water || front.pins.held > 0 || kept < pool.tuning.log_messages {
+            if front.end() > low_water
+                || front.pins.keep_places()
+                || kept < pool.tuning.log_messages
+            {
                 return;
             }
             self.drop_front(pool);

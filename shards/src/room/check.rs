@@ -33,6 +33,10 @@ impl Room {
             "{name:?}: the low-water mark's bytes"
         );
         assert!(!self.members.is_empty() || self.log.is_empty(), "{name:?}: a log has members");
+        let behind_replays = self.log.bytes_behind_replays();
+        let is_little = behind_replays <= self.policy.log_bytes / 2;
+        let is_paused = self.back_pressure.wanted;
+        assert!(is_little || is_paused, "{name:?}: {behind_replays} bytes wait behind histories");
         self.check_pass();
         self.check_places();
         self.members.iter().for_each(|member| self.check_member(member));

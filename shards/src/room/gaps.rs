@@ -16,6 +16,11 @@ impl Room {
         member.cursor < self.log.first().min(self.end_for(member))
     }
 
+    /// Whether it has lost messages, and that is still to be announced.
+    pub(crate) fn has_lost(&self, member: &Member) -> bool {
+        member.gap_from().is_some() || self.lost_its_place(member)
+    }
+
     /// Jumps over what was dropped and returns what is to be announced before the next message.
     pub(crate) fn take_gap(&mut self, index: MemberIndex, pool: &mut ChunkPool) -> Option<Gap> {
         if self.lost_its_place(&self.members[index]) {

@@ -84,6 +84,10 @@ pub(super) struct Queues {
     pub(super) to_replay: VecDeque<Slot>,
     /// Bytes of histories that this turn still offers.
     pub(super) replay_bytes_left: usize,
+    /// Bytes of histories that sends were ever offered.
+    pub(super) replay_bytes_offered: u64,
+    /// How many sends of `ready` are begun before the next one of `to_replay`.
+    pub(super) sends_before_replay: u8,
     /// Homes of rooms that were resumed: connections that wait for capacity there may go on.
     pub(super) homes_to_resume: VecDeque<ShardId>,
     /// Connections whose end is decided.

@@ -10,14 +10,24 @@ use crate::room::table::RoomKey;
 use crate::room::{MemberIndex, Room};
 
 impl Sending<'_> {
-    /// Begins the next send of a connection that has direct frames or is writable again, and after those
-    /// of one that is sent a history.
+    /// Begins the next send of a connection that has direct frames or is writable again, or of one that is
+    /// sent a history: these have their share of the sends, however many of the others there are.
     pub(super) fn next_direct_send(&mut self) -> Option<Slot> {
+        if self.0.queues.sends_before_replay == 0
+            && let Some(slot) = self.next_replay_send()
+        {
+            return Some(slot);
+        }
         while let Some(slot) = self.0.queues.ready.pop_front() {
-            if !std::mem::take(&mut self.0.directory[slot].ready) {
+            if !std::mem::take(&mut self.0.directory[slot].ready)
+                || self.0.directory[slot].write_state() != WriteState::Idle
+            {
                 continue;
             }
-            if self.0.directory[slot].write_state() == WriteState::Idle && self.begin_send(slot) {
+            let has_turn = self.is_first_to_replay(slot);
+            if self.begin_send(slot, has_turn) {
+                let before = &mut self.0.queues.sends_before_replay;
+                *before = before.saturating_sub(1);
                 return Some(slot);
             }
         }
@@ -54,12 +64,13 @@ impl Sending<'_> {
         let member = &room.members[index];
         match self.0.directory[slot].write_state() {
             WriteState::Idle => {
-                if !room.is_behind(member) {
+                // One that is sent a history first has its next send when it is its turn.
+                if !room.is_behind(member) || member.pin == Some(Pin::Replay) {
                     return false;
                 }
                 let membership = member.membership;
                 self.0.directory[slot].mark_behind(membership);
-                self.begin_send(slot)
+                self.begin_send(slot, false)
             }
             WriteState::Blocked | WriteState::Held | WriteState::Dead => {
                 self.0.pass_by(key, index, slot);
@@ -77,10 +88,12 @@ impl Sending<'_> {
     fn end_pass(&mut self, key: RoomKey) {
         let (room, pool) = self.0.directory.rooms.with_pool(key);
         let (accepted, again) = room.end_pass(pool);
-        room.dirty = again;
         room.trim(pool);
-        self.0.fanout.end_pass(key, accepted, again);
         self.0.judge_back_pressure(key);
+        let room = &mut self.0.directory[key];
+        room.dirty = again || room.is_paused_for_replays();
+        let again = room.dirty;
+        self.0.fanout.end_pass(key, accepted, again);
         send_deferred(&mut self.0.outboxes, &mut self.0.directory);
     }
 }
@@ -88,7 +101,7 @@ impl Sending<'_> {
 impl Host {
     /// Bytes that sends were ever offered, without histories: those take nothing off a quantum.
     pub(super) fn offered_of_rooms(&self) -> u64 {
-        self.counters.offered - self.counters.history.replayed_bytes
+        self.counters.offered - self.queues.replay_bytes_offered
     }
 
     /// Puts a connection in the queue of those that are sent to without a pass.

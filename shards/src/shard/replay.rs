@@ -1,9 +1,14 @@
 //! How connections are sent what they missed of their rooms, and how much of it in one turn.
 //!
-//! While a connection is sent a history, its sends carry direct frames and that, and no messages of
-//! its rooms: those wait in the logs, as for any other connection that is behind. A turn offers
-//! `replay_bytes` of histories to sockets; connections for which there is nothing left wait for the
-//! next one, in order.
+//! A connection that is to be sent a history waits in a queue for its turn, in which one send carries
+//! `replay_send_bytes` of it; then it goes to the end of the queue. All other sends to it carry its direct
+//! frames and the messages of other rooms. Those of the same room wait in the room's log until its
+//! history is sent, and too many of them pause the room's publishers.
+//!
+//! A turn offers `replay_bytes` of histories to sockets. However many connections have direct frames, one
+//! send in [`SENDS_PER_REPLAY`] is for the queue.
+
+use std::time::Duration;
 
 use super::directory::Directory;
 use super::host::Host;
@@ -16,9 +21,11 @@ use crate::history::Parts;
 use crate::log::{Rest, Space};
 use crate::memory::SharedFrames;
 use crate::place::Slot;
-use crate::policy::SlowPolicy;
 use crate::room::table::RoomKey;
-use crate::tuning::DIRECT_IOVECS;
+use crate::time::Time;
+
+/// Of so many sends that need no pass, one is for the queue of those that are sent histories.
+const SENDS_PER_REPLAY: u8 = 4;
 
 impl Directory {
     /// Changes what a connection is to be sent of histories.
@@ -41,6 +48,11 @@ impl Directory {
     pub(super) fn next_replayed(&self, slot: Slot, room: RoomKey) -> Option<u64> {
         self[slot].replays.as_ref()?.next_of(room)
     }
+
+    /// Since when a connection waits for its turn, if it does.
+    fn queued_at(&self, slot: Slot) -> Option<Time> {
+        self[slot].replays.as_ref()?.queued_at
+    }
 }
 
 impl Host {
@@ -58,72 +70,124 @@ impl Host {
         self.directory.change_replays(slot, |replays, blocks| {
             replays.push(room, epoch, messages, blocks);
         });
-        self.make_ready(slot);
+        self.queue_replay(slot);
     }
 
     /// Puts a connection in the queue of those that are sent histories.
     pub(super) fn queue_replay(&mut self, slot: Slot) {
-        let was_queued = self
-            .directory
-            .change_replays(slot, |replays, _| std::mem::replace(&mut replays.is_queued, true));
-        if !was_queued {
+        let now = self.now;
+        let before = self.directory.change_replays(slot, |replays, _| {
+            let before = replays.queued_at;
+            replays.queued_at = before.or(Some(now));
+            before
+        });
+        if before.is_none() {
             self.queues.to_replay.push_back(slot);
         }
     }
 
-    /// Whether the slow policy of a room closes this connection, which does not take its history.
-    pub(super) fn is_closed_for_history(&self, slot: Slot) -> bool {
-        let replays = self.directory[slot].replays.as_ref();
-        let closes = |room: RoomKey| self.directory[room].policy.slow == SlowPolicy::Disconnect;
-        replays.is_some_and(|replays| replays.rooms().any(closes))
+    /// Pins the members that may be behind ([`Directory::pin_behind`]). What waits behind a history may be so
+    /// much that publishers have to pause.
+    pub(super) fn pin_behind(&mut self, slot: Slot) {
+        self.directory.pin_behind(slot);
+        for nth in 0..self.directory[slot].replays.as_ref().map_or(0, |replays| replays.count()) {
+            let replays = self.directory[slot].replays.as_ref();
+            let key = replays.and_then(|replays| replays.rooms().nth(nth)).expect("so many");
+            self.judge_back_pressure(key);
+            if self.directory[key].is_paused_for_replays() {
+                // A pass finds out when they may go on.
+                self.fanout.mark_dirty(key, &mut self.directory[key]);
+            }
+        }
+    }
+
+    /// How long the connection has waited whose turn is next.
+    pub(super) fn longest_replay_wait(&self) -> Duration {
+        let mut queued = self.queues.to_replay.iter();
+        let since = queued.find_map(|slot| self.directory.queued_at(*slot));
+        since.map_or(Duration::ZERO, |since| self.now.since(since))
+    }
+
+    /// The socket took bytes of a connection that is sent a history. Its client need not say anything
+    /// meanwhile, and a ping would be behind what it takes.
+    pub(super) fn note_replay_progress(&mut self, slot: Slot) {
+        let now = self.now;
+        let connection = &mut self.directory[slot];
+        (connection.last_received, connection.pinged) = (now, false);
+        connection.slow_since = now;
+    }
+
+    /// A socket did not take so many bytes of histories: others may be offered as many.
+    pub(super) fn give_back_replay_bytes(&mut self, bytes: usize) {
+        let most = self.config.tuning.replay_bytes;
+        let left = &mut self.queues.replay_bytes_left;
+        *left = most.min(*left + bytes);
     }
 }
 
 impl Sending<'_> {
     /// Begins the next send of a connection that waits for its turn to be sent a history.
     pub(super) fn next_replay_send(&mut self) -> Option<Slot> {
+        let mut at = 0;
         while self.0.queues.replay_bytes_left > 0 {
-            let slot = self.0.queues.to_replay.pop_front()?;
-            // Another connection may have the slot by now.
-            let replays = self.0.directory[slot].replays.as_ref();
-            if !replays.is_some_and(|replays| replays.is_queued) {
+            let slot = *self.0.queues.to_replay.get(at)?;
+            let waits = self.0.directory.queued_at(slot).is_some();
+            if waits && self.0.directory[slot].write_state() == WriteState::Begun {
+                // It keeps its place.
+                at += 1;
                 continue;
             }
-            self.0.directory.change_replays(slot, |replays, _| replays.is_queued = false);
-            if self.0.directory[slot].write_state() == WriteState::Idle && self.begin_send(slot) {
+            self.0.queues.to_replay.remove(at);
+            // Another connection may have the slot by now.
+            if !waits {
+                continue;
+            }
+            self.0.directory.change_replays(slot, |replays, _| replays.queued_at = None);
+            // One whose socket is blocked comes back when it is writable.
+            if self.0.directory[slot].write_state() == WriteState::Idle
+                && self.begin_send(slot, true)
+            {
+                self.0.queues.sends_before_replay = SENDS_PER_REPLAY - 1;
                 return Some(slot);
             }
         }
         None
     }
 
-    /// Begins the part of a send that carries histories. Returns whether there is any.
-    pub(super) fn begin_replays(&mut self, slot: Slot) -> bool {
-        let tuning = &self.0.config.tuning;
-        if self.0.queues.replay_bytes_left == 0 {
-            return false;
+    /// Whether it is this connection's turn, so that a send that it gets anyway carries its history, too.
+    /// It is taken out of the queue.
+    pub(super) fn is_first_to_replay(&mut self, slot: Slot) -> bool {
+        let is_first = self.0.queues.to_replay.front() == Some(&slot)
+            && self.0.directory.queued_at(slot).is_some()
+            && self.0.queues.replay_bytes_left > 0;
+        if is_first {
+            self.0.queues.to_replay.pop_front();
+            self.0.directory.change_replays(slot, |replays, _| replays.queued_at = None);
         }
-        let (iovecs, bytes) = (tuning.send_iovecs - DIRECT_IOVECS, tuning.send_bytes);
-        let bytes = bytes.min(self.0.queues.replay_bytes_left);
-        let mut space = Space { iovecs, bytes, used: 0 };
-        let carries = self.0.directory.change_replays(slot, |replays, _| replays.begin(&mut space));
-        self.count_replayed(space.used);
-        self.0.counters.offered += space.used as u64;
-        carries
+        is_first
     }
 
-    fn count_replayed(&mut self, bytes: usize) {
+    /// Begins the part of a send that carries histories, with so many iovecs. Returns how many are left.
+    pub(super) fn begin_replays(&mut self, slot: Slot, iovecs: usize) -> usize {
+        let bytes = self.0.config.tuning.replay_send_bytes.min(self.0.queues.replay_bytes_left);
+        let mut space = Space { iovecs, bytes, used: 0 };
+        self.0.directory.change_replays(slot, |replays, _| replays.begin(&mut space));
+        self.use_up_replay_bytes(space.used);
+        self.0.counters.offered += space.used as u64;
+        self.0.queues.replay_bytes_offered += space.used as u64;
+        space.iovecs
+    }
+
+    fn use_up_replay_bytes(&mut self, bytes: usize) {
         let left = &mut self.0.queues.replay_bytes_left;
         *left = left.saturating_sub(bytes);
-        self.0.counters.history.replayed_bytes += bytes as u64;
     }
 
     /// Makes the next events of an event stream from its history. They count as the rest of a frame that
     /// was begun: they are the room's and not the connection's own, and go before its direct frames, so
     /// that none of these may wait.
     pub(super) fn make_events(&mut self, slot: Slot) {
-        let has_place = !self.0.directory[slot].has_direct();
-        if !has_place || self.0.queues.replay_bytes_left == 0 {
+        if self.0.directory[slot].has_direct() {
             return;
         }
         let ahead = self.0.config.tuning.events_ahead_bytes.min(self.0.queues.replay_bytes_left);
@@ -137,7 +201,8 @@ impl Sending<'_> {
         });
         self.0.counters.delivered += messages;
         self.0.counters.history.replayed += messages;
-        self.count_replayed(events.len());
+        self.0.counters.history.replayed_bytes += events.len() as u64;
+        self.use_up_replay_bytes(events.len());
         self.0.directory.change_direct(slot, |direct| {
             direct.get_or_insert_default().push_rest(Rest::Copied(events));
         });

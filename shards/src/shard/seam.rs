@@ -157,7 +157,8 @@ impl Shard {
         self.host.fanout.has_work() || !self.host.queues.are_empty()
     }
 
-    /// Output: begins the next send of a connection that has direct frames, or is writable again.
+    /// Output: begins the next send of a connection that has direct frames, is writable again, or is sent
+    /// a history.
     pub fn next_direct_send(&mut self) -> Option<ConnId> {
         let slot = Sending(&mut self.host).next_direct_send()?;
         Some(self.host.directory.id(slot))

@@ -39,24 +39,25 @@ impl Directory {
 pub(super) struct Sending<'a>(pub(super) &'a mut Host);
 
 impl Sending<'_> {
-    /// Begins a send of everything that waits for this connection: the rest of a cut frame, its
-    /// direct frames, then what it missed of its rooms, and only after that their messages. Returns false when nothing waits.
-    pub(super) fn begin_send(&mut self, slot: Slot) -> bool {
+    /// Begins a send of everything that waits for this connection: the rest of a cut frame, its direct
+    /// frames, what it missed of its rooms if it is its turn to be sent that, and messages of the rooms of
+    /// which it has missed nothing. Returns false when nothing waits.
+    pub(super) fn begin_send(&mut self, slot: Slot, has_turn: bool) -> bool {
         debug_assert_eq!(self.0.directory[slot].write_state(), WriteState::Idle);
         // First, since the rooms of a connection that has its history now are sent with this send: their
         // gaps belong before their messages.
-        if self.0.directory[slot].replays.is_some() && self.0.directory[slot].format.has_head() {
+        if has_turn && self.0.directory[slot].format.has_head() {
             self.make_events(slot);
         }
         // A member that lost its place, or has a gap to announce, belongs to a slow connection.
         if self.0.directory[slot].slow && !self.0.announce_gaps(slot) {
-            self.0.directory.pin_behind(slot);
+            self.0.pin_behind(slot);
             return false;
         }
         self.0.finish_departures(slot);
         let connection = &self.0.directory[slot];
         if connection.close_reason().is_some() && connection.phase() != Phase::Closing {
-            self.0.directory.pin_behind(slot);
+            self.0.pin_behind(slot);
             return false;
         }
         if self.0.directory[slot].direct.is_some() {
@@ -66,14 +67,7 @@ impl Sending<'_> {
             let iovecs = self.0.directory[slot].direct.iter().flat_map(|direct| direct.iovecs());
             self.0.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
         }
-        let carries_more = match self.0.directory[slot].replays.is_some() {
-            false => self.begin_rooms(slot),
-            true => {
-                // The passes of its rooms do not come back to it.
-                self.0.directory.pin_behind(slot);
-                !self.0.directory[slot].format.has_head() && self.begin_replays(slot)
-            }
-        };
+        let carries_more = self.begin_shared(slot, has_turn);
         if !carries_more && !self.0.directory[slot].has_direct() {
             self.on_accepted(slot);
             return false;
@@ -82,11 +76,27 @@ impl Sending<'_> {
         true
     }
 
-    /// Begins the part of a send that carries rooms' messages. Returns whether there are any.
-    fn begin_rooms(&mut self, slot: Slot) -> bool {
+    /// Begins the part of a send that carries histories and rooms' messages. Returns whether there are any.
+    fn begin_shared(&mut self, slot: Slot, has_turn: bool) -> bool {
+        let iovecs = self.0.config.tuning.send_iovecs - DIRECT_IOVECS;
+        if self.0.directory[slot].replays.is_none() {
+            return self.begin_rooms(slot, iovecs);
+        }
+        let left = match has_turn && !self.0.directory[slot].format.has_head() {
+            true => self.begin_replays(slot, iovecs),
+            false => iovecs,
+        };
+        let carries_rooms = self.begin_rooms(slot, left);
+        // The passes of its rooms do not come back to it.
+        self.0.pin_behind(slot);
+        carries_rooms || left < iovecs
+    }
+
+    /// Begins the part of a send that carries rooms' messages, with so many iovecs. Returns whether there
+    /// are any.
+    fn begin_rooms(&mut self, slot: Slot, iovecs: usize) -> bool {
         let tuning = &self.0.config.tuning;
-        let (iovecs, bytes) = (tuning.send_iovecs - DIRECT_IOVECS, tuning.send_bytes);
-        let mut space = Space { iovecs, bytes, used: 0 };
+        let mut space = Space { iovecs, bytes: tuning.send_bytes, used: 0 };
         if self.0.fanout.has_dirty() {
             self.0.counters.looks += self.0.directory.take_along(slot, tuning.rooms_along) as u64;
         }
@@ -107,6 +117,7 @@ impl Sending<'_> {
         self.0.counters.delivered += account.delivered;
         self.0.counters.history.replayed += account.replayed;
         self.0.counters.rest_bytes_copied += account.copied;
+        self.0.counters.history.replayed_bytes += account.taken_replay as u64;
         let state = match end {
             SendEnd::Failed => WriteState::Dead,
             SendEnd::Held(_) => WriteState::Held,
@@ -119,6 +130,10 @@ impl Sending<'_> {
             // By far most sends end here: nothing waited for this one, and nothing is left to do.
             return false;
         }
+        self.0.give_back_replay_bytes(account.untaken_replay);
+        if taken > 0 && (account.replayed > 0 || self.0.directory[slot].replays.is_some()) {
+            self.0.note_replay_progress(slot);
+        }
         self.0.finish_departures(slot);
         match state {
             WriteState::Dead => self.on_failed(slot),
@@ -130,17 +145,17 @@ impl Sending<'_> {
     }
 
     /// The socket took everything. A connection that is up to date pins nothing; one that is behind is
-    /// in the queue for its next send.
+    /// in the queue for its next send. One that only waits for its turn to be sent a history is not slow.
     fn on_accepted(&mut self, slot: Slot) {
         self.0.directory.unpin_up_to_date(slot);
-        let replays = self.0.directory[slot].replays.is_some();
-        let behind = !self.0.directory[slot].behind.is_empty();
-        self.0.directory[slot].slow &= behind || replays;
-        self.0.directory.pin_behind(slot);
-        if self.0.directory[slot].has_direct() || (behind && !replays) {
-            self.0.make_ready(slot);
-        } else if replays {
+        let (behind, lost) = self.0.directory.what_it_is_behind_in(slot);
+        self.0.directory[slot].slow &= behind || lost;
+        self.0.pin_behind(slot);
+        if self.0.directory[slot].replays.is_some() {
             self.0.queue_replay(slot);
+        }
+        if self.0.directory[slot].has_direct() || behind {
+            self.0.make_ready(slot);
         }
         self.0.directory.drop_empty_direct(slot);
     }

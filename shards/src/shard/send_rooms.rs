@@ -10,6 +10,7 @@ use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
 
 /// What a send has changed.
+#[derive(Default)]
 pub(super) struct Account {
     /// Everything that it carried was taken.
     pub(super) complete: bool,
@@ -19,6 +20,9 @@ pub(super) struct Account {
     pub(super) delivered: u64,
     /// How many of these were of histories.
     pub(super) replayed: u64,
+    /// Bytes of histories that were taken, and bytes that it carried in vain.
+    pub(super) taken_replay: usize,
+    pub(super) untaken_replay: usize,
     /// Bytes of a message that was cut, which had to be copied.
     pub(super) copied: u64,
 }
@@ -44,8 +48,12 @@ impl Directory {
     /// whether there are any.
     pub(super) fn begin_rooms(&mut self, slot: Slot, space: &mut Space) -> bool {
         let mut carries = false;
+        let replays = self.connections[slot].replays.is_some();
         for nth in 0..self.connections[slot].behind.len() {
             let (membership, index) = self.nth_behind(slot, nth);
+            if replays && self.is_replayed(slot, membership.room) {
+                continue;
+            }
             carries |= self.rooms[membership.room].begin_send(index, space);
         }
         carries
@@ -80,8 +88,7 @@ impl Directory {
     pub(super) fn account(&mut self, slot: Slot, taken: usize) -> Account {
         let connection = &self.connections[slot];
         let caught_up = connection.sends_move_cursors_only() && connection.departing == 0;
-        let mut account =
-            Account { complete: true, caught_up, delivered: 0, replayed: 0, copied: 0 };
+        let mut account = Account { complete: true, caught_up, ..Account::default() };
         let mut rooms_taken = taken;
         if connection.direct.is_some() {
             (rooms_taken, account.complete) = self.consume_direct(slot, taken);
@@ -93,6 +100,7 @@ impl Directory {
             };
             let replayed = self.change_replays(slot, end);
             (account.delivered, account.replayed) = (replayed.messages, replayed.messages);
+            (account.taken_replay, account.untaken_replay) = (replayed.taken, replayed.untaken);
             account.complete &= replayed.complete;
             cut = replayed.rest;
         }
@@ -152,12 +160,42 @@ impl Directory {
         });
     }
 
+    /// Whether a room's messages wait because the connection is sent a history of it first.
+    pub(super) fn is_replayed(&self, slot: Slot, room: RoomKey) -> bool {
+        let replays = self.connections[slot].replays.as_ref();
+        replays.is_some_and(|replays| replays.rooms().any(|replayed| replayed == room))
+    }
+
+    /// Whether messages wait for the connection that its next send may carry, and whether it has lost some
+    /// of those that wait behind a history.
+    pub(super) fn what_it_is_behind_in(&self, slot: Slot) -> (bool, bool) {
+        let count = self.connections[slot].behind.len();
+        if self.connections[slot].replays.is_none() {
+            return (count > 0, false);
+        }
+        let (mut behind, mut lost) = (false, false);
+        for nth in 0..count {
+            let (membership, index) = self.nth_behind(slot, nth);
+            let room = &self.rooms[membership.room];
+            match self.is_replayed(slot, membership.room) {
+                true => lost |= room.has_lost(&room.members[index]),
+                false => behind = true,
+            }
+        }
+        (behind, lost)
+    }
+
     /// Pins the members that may be behind: the passes of their rooms have visited them, and the log
     /// is to keep what they wait for.
     pub(super) fn pin_behind(&mut self, slot: Slot) {
         let pin = if self.connections[slot].slow { Pin::Slow } else { Pin::Held };
+        // What its socket refuses is no matter of its turn.
+        let replays =
+            self.connections[slot].replays.is_some() && !self.connections[slot].is_blocked();
         for nth in 0..self.connections[slot].behind.len() {
             let (membership, index) = self.nth_behind(slot, nth);
+            let is_replayed = replays && self.is_replayed(slot, membership.room);
+            let pin = if is_replayed { Pin::Replay } else { pin };
             let room = &mut self.rooms[membership.room];
             if room.members[index].pin != Some(pin) {
                 room.pin(index, pin);

@@ -11,7 +11,8 @@
 //!   ([`Host::pass_by`]) or its next send ([`Host::announce_gaps`]) notices.
 //!
 //! A connection that is sent a history is slow like any other, and what it does not take of it cannot be
-//! skipped: [`SlowPolicy::Disconnect`] closes it, and otherwise `ping_timeout` does.
+//! skipped: it is closed whatever the policies of its rooms are. While it only waits for its turn to be
+//! sent more it is not slow.
 //!
 //! And whatever the policy, when too many direct bytes wait for it ([`Host::limit_direct`],
 //! [`Host::admit_direct`]): those cannot be skipped.
@@ -56,7 +57,6 @@ impl Host {
 
     /// Announces what the connection lost. Returns false when it ends because of it.
     pub(super) fn announce_gaps(&mut self, slot: Slot) -> bool {
-        let is_replaying = self.directory[slot].replays.is_some();
         for nth in 0..self.directory[slot].behind.len() {
             let (membership, index) = self.directory.nth_behind(slot, nth);
             let (room, pool) = self.directory.rooms.with_pool(membership.room);
@@ -71,10 +71,11 @@ impl Host {
                     GapReason::Latest
                 }
             };
-            if is_replaying {
-                // A gap is about what comes after that.
+            if self.directory.is_replayed(slot, membership.room) {
+                // A gap is about what comes after its history.
                 continue;
             }
+            let (room, pool) = self.directory.rooms.with_pool(membership.room);
             if let Some(Gap { from, to }) = room.take_gap(index, pool) {
                 let name = room.name.clone();
                 self.counters.gaps += 1;
@@ -126,6 +127,9 @@ impl Host {
         let connection = &mut self.directory[slot];
         if connection.is_blocked() {
             (connection.blocked_since, connection.last_blocked) = (self.now, self.now);
+            if connection.replays.is_some() {
+                self.note_replay_progress(slot);
+            }
         }
     }
 
@@ -187,7 +191,8 @@ impl Host {
     /// The socket was blocked for too long: each room that has messages for the member applies its
     /// policy.
     fn apply_slow_policy(&mut self, slot: Slot) {
-        if self.is_closed_for_history(slot) {
+        if self.directory[slot].replays.is_some() {
+            // It was promised everything that it missed.
             return self.schedule_close(slot, Disconnect::Slow);
         }
         for at in (0..self.directory[slot].memberships.len()).map(MembershipIndex::new) {

@@ -1,6 +1,7 @@
 //! What the figures of a shard are taken from.
 
 use super::Shard;
+use crate::id::ConnId;
 use crate::shard_stats::{Counters, HistoryCounters, ShardStats, Totals};
 
 impl Shard {
@@ -22,6 +23,8 @@ impl Shard {
             memory: self.memory(),
             memory_stage: self.memory_stage(),
             histories: self.home.histories(),
+            replaying: host.directory.connections.replaying() as u64,
+            replay_waits: host.longest_replay_wait(),
             revocations: host.clients.revocations.len() as u64,
             publish_keys: self.home.publish_keys() as u64,
             counters: self.counters(),
@@ -63,6 +66,12 @@ impl Shard {
     /// it has handled. When nothing is on its way, all shards have sent as many as they have handled.
     pub fn mesh_counts(&self) -> (u64, u64) {
         (self.host.outboxes.sent(), self.host.counters.mesh_handled)
+    }
+
+    /// Bytes of histories that a connection is still to be sent.
+    pub fn history_owed(&self, id: ConnId) -> usize {
+        let Some(slot) = self.host.directory.find(id) else { return 0 };
+        self.host.directory[slot].replays.as_ref().map_or(0, |replays| replays.bytes())
     }
 
     /// What the shard has of what is limited over all shards together.

@@ -175,7 +175,8 @@ impl World {
             return;
         };
         let closing = self.closing[player.shard];
-        let goes = closing.is_some() || (disconnects && player.misses_messages);
+        let misses = player.misses_history || (disconnects && player.misses_messages);
+        let goes = closing.is_some() || misses;
         let since = closing.map_or(blocked_at, |closing| closing.max(blocked_at));
         let late = now >= since + timeout + SLACK;
         let ends = self.shards[player.shard].close_reason(player.conn).is_some();

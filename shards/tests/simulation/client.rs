@@ -108,6 +108,11 @@ pub(crate) struct Client {
     /// were among them.
     pub(crate) blocked_at: Option<Time>,
     pub(crate) misses_messages: bool,
+    /// It was owed a history then.
+    pub(crate) misses_history: bool,
+    /// What it was owed of histories when it was sent some last, and in how many turns it had none since
+    /// then though its socket took bytes, and with how many others it waited.
+    pub(crate) owed: (usize, usize, usize),
     /// It refused bytes for so long that what waited was skipped, or may have been.
     pub(crate) timed_out: bool,
     pub(crate) dead: bool,
@@ -191,9 +196,11 @@ impl Client {
             stalled_until: 0,
             refusing: false,
             refused_since: Time::default(),
+            owed: (0, 0, 0),
             slow_since: Time::default(),
             blocked_at: None,
             misses_messages: false,
+            misses_history: false,
             timed_out: false,
             dead: false,
             emits: Vec::new(),

@@ -27,7 +27,7 @@ happenings! {
     Slept SpuriousWritable SilentClient StubbornClient Drain DrainUnderFaults StalledInDrain
     // What clients and callers ask for, and get.
     GuidedIn GuidedOut GuidedButEnded ProgramRefused ExcludedByProgram
-    Recovered TooOld Replayed RoomWentOn
+    Recovered TooOld Replayed RoomWentOn HistoryWaited RoomPausedForHistory
     JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     TooManyRoomsInAll TooManyMemberships RateLimited TooManyFrames
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit

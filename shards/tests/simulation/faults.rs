@@ -159,6 +159,15 @@ impl Setup {
             config.tuning.replay_bytes = others.pick(&[1, 300, 4 << 10, 1 << 20]);
             config.tuning.events_ahead_bytes = others.pick(&[1, 300, 16 << 10]);
         }
+        config.tuning.replay_send_bytes = [1, 300, 4 << 10, 64 << 10][bits / 414_720 % 4];
+        if (bits / 1_658_880).is_multiple_of(8) {
+            // Clients that come back wait for long, while little fits the logs.
+            rules.push(Rule::keeping(Keeps::MUCH));
+            (config.tuning.replay_bytes, config.tuning.replay_send_bytes) = (1, 1);
+            config.tuning.events_ahead_bytes = 1;
+            (config.tuning.small_block_bytes, config.tuning.large_block_bytes) = (1, 1);
+            config.limits.room_log_bytes = 1 << 10;
+        }
         config.rooms = policies::of_config(&rules);
         let keys = keys::drawn(&mut config.limits, &mut others);
         let pipelines = chance.happens(0.2);

@@ -141,6 +141,7 @@ impl World {
             self.slow[send.conn.shard.index()].insert(client);
         }
         let reported = self.lie_about_bytes(end, total);
+        self.note_progress(client, sealed);
         self.shards[send.conn.shard.index()].end_send(send.conn, reported);
         self.note_slow(client);
         let bytes = self.lie_about_frames(client, &send.bytes[..taken]);
@@ -157,6 +158,17 @@ impl World {
             None => wire::holds_messages(wire::last_part(&begun), untaken),
         };
         self.clients[client].misses_messages = misses;
+        let shard = send.conn.shard.index();
+        self.clients[client].misses_history = self.shards[shard].history_owed(send.conn) > 0;
+    }
+
+    /// A client that takes so many bytes while it is sent a history counts as heard.
+    fn note_progress(&mut self, client: usize, taken: usize) {
+        let player = &mut self.clients[client];
+        if taken > 0 && self.shards[player.shard].history_owed(player.conn) > 0 {
+            player.heard = self.time_at[player.shard];
+            (player.pings_when_heard, player.pinged_by) = (player.view.pings_seen, None);
+        }
     }
 
     /// How many of so many sealed bytes the socket takes, which are not all.
@@ -195,6 +207,7 @@ impl World {
             socket.refused_since = now;
             socket.blocked_at = Some(now);
             self.count.add(Happened::HeldProgress);
+            self.note_progress(client, taken);
             self.shards[shard].on_held_progress(conn);
         }
         self.deliver(client, &bytes);

@@ -104,6 +104,7 @@ impl World {
         self.pull(shard);
         self.give_to_rings(shard);
         self.note_who_caught_up(shard);
+        self.check_turns_of_histories(shard);
         self.fall_asleep(shard);
         self.check_due(shard, self.time_at[shard]);
         self.check_shard(shard);

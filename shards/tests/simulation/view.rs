@@ -614,7 +614,9 @@ impl View {
         (stay.next, stay.after_gap) = (offset + 1, false);
         court.model.place(room, &stay.epoch, offset, number);
         let saying = &court.model.sayings[number];
-        let replayed = offset <= stay.recovered_to;
+        // Of a stream whose home is its own shard, nothing shows when it became a member.
+        let unseen = self.stream.as_ref().is_some_and(|stream| stream.joined_at.is_none());
+        let replayed = offset <= stay.recovered_to || unseen;
         court.count.add_if(replayed, Happened::Replayed);
         let excluded = saying.excluded == Some(self.client) && !replayed;
         assert!(!excluded, "message {number} comes to the client that it leaves out");

@@ -245,6 +245,7 @@ impl World {
         self.check_rooms(shard);
         self.check_totals(shard);
         self.note_members(shard);
+        self.note_histories(shard);
         #[cfg(debug_assertions)]
         self.shards[shard].check();
     }

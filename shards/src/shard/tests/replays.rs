@@ -1,6 +1,6 @@
 //! How connections are sent histories, beside everything else that a shard sends.
 
-use super::history::{keeping, offsets, room, stream};
+use super::history::{join, keeping, offsets, room, stream};
 use super::*;
 use crate::policy::SlowPolicy;
 use crate::recovery::Start;
@@ -51,4 +51,136 @@ fn a_stream_that_ends_its_history_while_it_is_slow_is_sent_its_gap_before_what_i
         let (last, first) = (sent.find(r#""offset":3}"#), sent.find(r#""offset":7}"#));
         assert!(last < Some(gap) && Some(gap) < first, "{slow:?}: in order: {sent}");
     }
+}
+
+/// Ends a begun send, which the socket takes whole. Returns its bytes.
+fn take(shard: &mut Shard, conn: ConnId) -> String {
+    let mut sent = Vec::new();
+    shard.for_each_iovec(conn, |iovec| sent.extend_from_slice(iovec));
+    shard.end_send(conn, SendEnd::Taken(sent.len()));
+    shard.check();
+    String::from_utf8_lossy(&sent).into_owned()
+}
+
+/// A shard whose turns offer a byte of histories, thus one message, and a room with so many.
+fn with_kept(messages: usize, change: impl FnOnce(&mut Config)) -> Shard {
+    let mut shard = keeping(1_000, |config| {
+        config.tuning.replay_bytes = 1;
+        (config.tuning.small_block_bytes, config.tuning.large_block_bytes) = (1, 1);
+        change(config);
+    });
+    (0..messages).for_each(|_| publish(&mut shard, &room()));
+    shard
+}
+
+#[test]
+fn a_history_gets_on_while_others_have_more_frames_than_a_turn_sends() {
+    const SENDS: usize = 8;
+    let mut shard = with_kept(20, |_| ());
+    let others: Vec<ConnId> = (0..20).map(|_| shard.open(Opening::default())).collect();
+    let conn = join(&mut shard, r#"{"last":20}"#);
+    let (mut sent, mut turns) = (String::new(), 0);
+    while offsets(&sent).len() < 20 {
+        turns += 1;
+        assert!(turns < 30, "after {turns} turns it has {:?}", offsets(&sent));
+        others.iter().for_each(|other| shard.emit(*other, b"\x81\x00").expect("there is space"));
+        shard.begin_quantum();
+        let mut served = 0;
+        for _ in 0..SENDS {
+            let to = shard.next_direct_send().expect("all have something");
+            served += usize::from(to != conn);
+            let bytes = take(&mut shard, to);
+            sent.extend((to == conn).then_some(bytes));
+        }
+        assert!(served >= SENDS * 3 / 4, "{served} of the others have their frames");
+    }
+    assert_eq!(offsets(&sent), (1..=20).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_client_that_asks_all_the_time_has_no_more_turns_than_one_that_waits() {
+    let mut shard = with_kept(20, |_| ());
+    let asks = join(&mut shard, r#"{"last":20}"#);
+    let waits: Vec<ConnId> = (0..3).map(|_| join(&mut shard, r#"{"last":20}"#)).collect();
+    let mut messages = std::collections::BTreeMap::<ConnId, usize>::new();
+    for _ in 0..40 {
+        say(&mut shard, asks, r#"{"event":"cast:ping"}"#);
+        shard.begin_quantum();
+        while let Some(to) = shard.next_direct_send().or_else(|| shard.next_room_send()) {
+            *messages.entry(to).or_default() += offsets(&take(&mut shard, to)).len();
+        }
+    }
+    let waited: Vec<usize> = waits.iter().map(|conn| messages[conn]).collect();
+    assert_eq!((messages[&asks], waited), (10, vec![10; 3]));
+}
+
+#[test]
+fn messages_that_wait_behind_a_history_pause_their_publishers_and_no_others() {
+    let mut shard = with_kept(50, |config| {
+        config.limits.room_log_bytes = 4_000;
+        config.slow = SlowPolicy::Disconnect;
+    });
+    let conns: Vec<ConnId> = (0..4).map(|_| join(&mut shard, r#"{"last":50}"#)).collect();
+    let publish = |shard: &mut Shard, room: &RoomName| {
+        take_loopback(shard);
+        let publication = Publication { event: "m".into(), data: "1", echo: true, key: None };
+        let message = RoomMessage::event(&publication);
+        let is_accepted = shard.publish(room, message, None, None).is_ok();
+        take_loopback(shard);
+        is_accepted
+    };
+    let other = RoomName::new("other").expect("legal");
+    say(&mut shard, conns[0], r#"{"event":"cast:join","room":"other"}"#);
+    let mut sent = std::collections::BTreeMap::<ConnId, String>::new();
+    let (mut paused, mut published, mut turns, mut others) = (0, 50, 0, 0);
+    while published < 400 || shard.has_sends() {
+        turns += 1;
+        assert!(turns < 1_000, "{turns} turns");
+        for _ in 0..3 {
+            match published < 400 && publish(&mut shard, &room()) {
+                true => published += 1,
+                false => paused += u64::from(published < 400),
+            }
+        }
+        if turns < 20 {
+            assert!(publish(&mut shard, &other), "it waits for no history");
+            others += 1;
+        }
+        shard.begin_quantum();
+        while let Some(to) = shard.next_direct_send().or_else(|| shard.next_room_send()) {
+            let bytes = take(&mut shard, to);
+            sent.entry(to).or_default().push_str(&bytes);
+        }
+        let held = shard.log_bytes();
+        assert!(held < 4_000 + 400, "{held} bytes wait in logs of 4,000");
+        let came = sent[&conns[0]].matches(r#""room":"other","offset""#).count();
+        assert_eq!(came, others, "another room goes on meanwhile");
+    }
+    assert!(paused > 100, "publishers paused {paused} times");
+    assert_eq!(published, 400, "and went on");
+    for conn in &conns {
+        let of_room: Vec<u64> = sent[conn]
+            .split(r#"{"event":"m""#)
+            .filter_map(|text| text.split_once(r#""room":"r","offset":"#))
+            .map(|(_, offset)| {
+                offset.split('}').next().expect("digits").parse().expect("an offset")
+            })
+            .collect();
+        assert_eq!(of_room, (1..=400).collect::<Vec<u64>>());
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_its_turn_is_not_slow_though_its_socket_had_blocked() {
+    let mut shard = with_kept(20, |config| config.limits.room_log_bytes = 1_000);
+    let conn = join(&mut shard, r#"{"last":20}"#);
+    assert!(send_one(&mut shard, None).contains(r#""offset":1}"#));
+    assert_eq!(offsets(&send_one(&mut shard, Some(SendEnd::Blocked))), [2]);
+    assert!(connection(&shard, conn).slow);
+    shard.on_writable(conn);
+    assert_eq!(offsets(&send_one(&mut shard, None)), [2]);
+    assert!(!connection(&shard, conn).slow, "only its turn is waited for");
+    assert_eq!(shard.stats().replaying, 1);
+    shard.on_time(Time::default() + Duration::from_secs(3));
+    assert_eq!(shard.stats().replay_waits, Duration::from_secs(3));
 }
