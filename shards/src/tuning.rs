@@ -52,6 +52,10 @@ pub struct Tuning {
     /// Bytes of events that are made ahead of what a socket has taken of a history, give or take one
     /// event. At least 1.
     pub events_ahead_bytes: usize,
+    /// Rooms that end in one turn, rooms that are forgotten, rooms that are looked at for messages that
+    /// are too old, and blocks of histories that go because memory is needed: 256 of each take some
+    /// 100 µs. At least 1.
+    pub ends_per_turn: usize,
     /// Bytes of unused chunks of each size that a shard keeps.
     pub pool_bytes: usize,
     /// Messages that a room log keeps whatever their size, so that one big message does not drop
@@ -88,6 +92,7 @@ impl Tuning {
         replay_bytes: 1 << 20,
         replay_send_bytes: 64 << 10,
         events_ahead_bytes: 16 << 10,
+        ends_per_turn: 256,
         pool_bytes: 1 << 20,
         log_messages: 4,
     };
@@ -98,6 +103,7 @@ impl Tuning {
             self.quantum_sends >= 1 && self.quantum_members >= 1,
             "a quantum gets on: {self:?}"
         );
+        assert!(self.ends_per_turn >= 1, "what is over ends at last: {self:?}");
         let bytes = [self.quantum_bytes as usize, self.send_bytes, self.inflated_bytes];
         let replayed = [self.replay_bytes, self.replay_send_bytes, self.events_ahead_bytes];
         assert!(replayed.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");

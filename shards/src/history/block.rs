@@ -129,9 +129,18 @@ impl Block {
         })
     }
 
-    /// When a message was numbered.
-    pub(super) fn second(&self, index: usize) -> u32 {
-        self.entries[index].second
+    /// The offset before which all messages were numbered in this second or earlier.
+    pub(super) fn until(&self, second: u64) -> u64 {
+        let older = self.entries.partition_point(|entry| u64::from(entry.second) <= second);
+        self.first + older as u64
+    }
+
+    /// The index behind so many messages, from this one on, as have this many bytes together; behind the
+    /// last if all have fewer.
+    pub(super) fn holding(&self, from: usize, bytes: usize) -> usize {
+        let end = self.start(from) + bytes;
+        let whole = self.entries.partition_point(|entry| (entry.end as usize) < end);
+        (whole + 1).min(self.entries.len())
     }
 
     /// When its last message was numbered.
@@ -332,7 +341,7 @@ mod tests {
         let texts: Vec<_> = texts.map(|kept| (kept.offset, kept.payload.to_vec())).collect();
         let expected = ["one", "two", "three", "four"].map(|text| text.as_bytes().to_vec());
         assert_eq!(texts, (7..11).zip(expected).collect::<Vec<_>>());
-        assert_eq!((merged.second(0), merged.newest()), (5, 6));
+        assert_eq!((merged.until(4), merged.until(5), merged.newest()), (7, 10, 6));
         let whole = Block::whole(11, Frame::Loose(&frame("five")), 7);
         assert!(merged.merged(&whole).is_none(), "large messages stay where they are");
     }

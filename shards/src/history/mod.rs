@@ -9,9 +9,12 @@
 //! Offsets and epochs stay, so that what is gone is refused and never left out.
 
 mod block;
+mod order;
 mod room;
 mod table;
 
 pub use block::{Block, Kept, Parts};
 pub(crate) use block::{Frame, Part};
-pub(crate) use table::{Histories, HistoryKey};
+pub(crate) use order::HistoryKey;
+pub(crate) use room::Deadline;
+pub(crate) use table::Histories;

@@ -7,7 +7,11 @@ use std::time::Duration;
 use super::block::{Block, Frame, Part, Parts};
 use crate::memory::{HeapBytes, vec_bytes};
 use crate::policy::HistoryPolicy;
+use crate::time::Time;
 use crate::tuning::Tuning;
+
+/// When a room that has ended is forgotten, and a number that makes these differ.
+pub(crate) type Deadline = (Time, u64);
 
 /// How large blocks become.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +45,8 @@ pub(super) struct History {
     bytes: usize,
     /// Bytes of memory of the blocks that do not grow any more.
     sealed_bytes: usize,
-    /// When it was last used, as a number that grows with each use.
-    pub(super) used: u64,
+    /// When the room is forgotten, if it has ended.
+    pub(super) ended: Option<Deadline>,
     /// The second in which messages are looked at for their age.
     pub(super) due: Option<u32>,
 }
@@ -64,7 +68,7 @@ impl History {
             next,
             bytes: 0,
             sealed_bytes: 0,
-            used: 0,
+            ended: None,
             due: None,
         }
     }
@@ -101,10 +105,8 @@ impl History {
             self.open = Some(open);
         }
         self.bytes += bytes.len();
-        while self.next - self.first > self.policy.messages as u64 || self.bytes > self.policy.bytes
-        {
-            self.forget_one();
-        }
+        self.forget_until(self.next.saturating_sub(self.policy.messages as u64));
+        self.forget_bytes(self.bytes.saturating_sub(self.policy.bytes));
     }
 
     /// A quarter of what is kept: the oldest block is kept until all of its messages may go.
@@ -154,8 +156,16 @@ impl History {
         self.blocks.front().map(|block| &**block).or(self.open.as_ref())
     }
 
-    fn forget_one(&mut self) {
-        self.forget_until(self.first + 1);
+    /// Forgets the oldest messages that have so many bytes together, and no more of them.
+    fn forget_bytes(&mut self, bytes: usize) {
+        let left = self.bytes - bytes;
+        while self.bytes > left
+            && let Some(front) = self.front()
+        {
+            let from = (self.first - front.first()) as usize;
+            let until = front.first() + front.holding(from, self.bytes - left) as u64;
+            self.forget_until(until);
+        }
     }
 
     /// Keeps no message before this offset.
@@ -174,6 +184,10 @@ impl History {
                 Some(block) => self.sealed_bytes -= block.memory_bytes(),
                 None => self.open = None,
             }
+            if self.blocks.capacity() > FEW_BLOCKS && self.blocks.len() < self.blocks.capacity() / 4
+            {
+                self.blocks.shrink_to(2 * self.blocks.len());
+            }
         }
         self.first = self.first.max(offset);
     }
@@ -188,17 +202,21 @@ impl History {
         self.first - before
     }
 
-    /// Forgets the messages that are too old, where `now` is in nanoseconds.
-    pub(super) fn expire(&mut self, now: u64) {
-        while let Some(front) = self.front()
-            && self.is_over(front.second((self.first - front.first()) as usize), now)
-        {
-            self.forget_one();
+    /// Forgets the messages that are too old, where `now` is in nanoseconds, or those of so many blocks.
+    /// Returns how many blocks that frees.
+    pub(super) fn expire(&mut self, now: u64, blocks: usize) -> usize {
+        let Some(over) = (now / NANOS).checked_sub(u64::from(self.policy.seconds)) else {
+            return 0;
+        };
+        for freed in 0..blocks {
+            let Some(front) = self.front() else { return freed };
+            let (until, end) = (front.until(over), front.end());
+            self.forget_until(until);
+            if until < end {
+                return freed;
+            }
         }
-    }
-
-    fn is_over(&self, second: u32, now: u64) -> bool {
-        u64::from(second) + u64::from(self.policy.seconds) <= now / NANOS
+        blocks
     }
 
     /// The second in which the newest message of the oldest block is too old.
@@ -253,6 +271,9 @@ impl History {
         assert!(self.is_empty() || self.due.is_some(), "what is kept is looked at some time");
     }
 }
+
+/// Memory for this many blocks is kept.
+const FEW_BLOCKS: usize = 16;
 
 /// Nanoseconds of a second.
 pub(super) const NANOS: u64 = 1_000_000_000;
@@ -330,7 +351,7 @@ mod tests {
         let mut history = history(MANY);
         (1..=20).for_each(|second| append(&mut history, second, 30));
         for second in 1..=35_u64 {
-            history.expire(second * NANOS - 1);
+            history.expire(second * NANOS - 1, usize::MAX);
             history.check();
             let expected = (second - 1).saturating_sub(10).min(20) + 1;
             assert_eq!(history.first, expected, "just before second {second}");

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::block::{Frame, Parts};
-use super::room::{History, NANOS, Sizes};
+use super::order::{HistoryKey, Order};
+use super::room::{Deadline, History, NANOS, Sizes};
 use crate::memory::{HeapBytes, Sum, tree_bytes, vec_bytes};
 use crate::policy::HistoryPolicy;
 use crate::recovery::{Recovery, Unrecovered};
@@ -13,75 +14,132 @@ use crate::shard_stats::HistoryCounters;
 use crate::time::Time;
 use crate::tuning::Tuning;
 
-/// Which history is a room's, for as long as the room, or what is remembered of it, is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct HistoryKey(u32);
-
 /// The histories of the rooms of one home.
+///
+/// Invariant: their blocks have no more than a sixteenth above `kept_max`, and no more than that once
+/// what is due is done.
 #[derive(Debug)]
 pub(crate) struct Histories {
     sizes: Sizes,
-    entries: Vec<Entry>,
-    free: Vec<HistoryKey>,
+    histories: Vec<Option<Box<History>>>,
+    /// Places without a history: the first are used first, so that the last can go. Some of these are
+    /// gone already.
+    free: BinaryHeap<Reverse<HistoryKey>>,
+    count: usize,
     /// Bytes of all histories.
     held: Sum,
-    held_max: usize,
-    /// How often any of them was used.
-    uses: u64,
-    /// Histories by their last use, as far as that is known here: it may have been used since. Each is
-    /// there once at most, and those that hold messages are.
-    by_use: BinaryHeap<Reverse<(u64, HistoryKey)>>,
+    /// Those of them that are blocks, and how many these may be.
+    kept: Sum,
+    kept_max: usize,
+    /// Whether more of them has to go soon, because memory is needed elsewhere.
+    gives_way: bool,
+    /// How many blocks go at once, and how many rooms are looked at for what is too old.
+    per_turn: usize,
+    order: Order,
     /// Histories by the second in which something in them is too old.
     by_age: BTreeSet<(u32, HistoryKey)>,
+    /// The ends of rooms that have ended and whose history is empty.
+    spare: BTreeSet<Deadline>,
     pub(crate) counters: HistoryCounters,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
-    history: Option<Box<History>>,
-    /// Whether it is in the queue of those that give way.
-    is_queued: bool,
-}
+/// A table of up to this many unused places keeps them.
+const SPARE: usize = 64;
+
+/// What every key that is handed out is for.
+const THERE: &str = "every key is that of a history";
 
 impl Histories {
-    /// None yet, and so many bytes for all of them.
-    pub(crate) fn new(tuning: &Tuning, held_max: usize) -> Histories {
+    /// None yet, and so many bytes for the blocks of all of them.
+    pub(crate) fn new(tuning: &Tuning, kept_max: usize) -> Histories {
         Histories {
             sizes: Sizes::new(tuning),
-            entries: Vec::new(),
-            free: Vec::new(),
+            histories: Vec::new(),
+            free: BinaryHeap::new(),
+            count: 0,
             held: Sum::default(),
-            held_max,
-            uses: 0,
-            by_use: BinaryHeap::new(),
+            kept: Sum::default(),
+            kept_max,
+            gives_way: false,
+            per_turn: tuning.ends_per_turn,
+            order: Order::default(),
             by_age: BTreeSet::new(),
+            spare: BTreeSet::new(),
             counters: HistoryCounters::default(),
         }
     }
 
     /// The history of a room without messages.
     pub(crate) fn open(&mut self, policy: HistoryPolicy) -> HistoryKey {
-        let key = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Entry::default());
-            HistoryKey(u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 rooms"))
+        let len = self.histories.len();
+        let places = std::iter::from_fn(|| self.free.pop());
+        let free = places.map(|Reverse(key)| key).find(|key| key.index() < len);
+        let key = free.unwrap_or_else(|| {
+            self.histories.push(None);
+            self.order.resize(len + 1);
+            HistoryKey(u32::try_from(len).expect("fewer than 2^32 rooms"))
         });
-        self.change_entry(key, |history| *history = Some(Box::new(History::new(policy, 1))));
-        self.evict();
+        let history = Some(Box::new(History::new(policy, 1)));
+        self.held.add(history.heap_bytes());
+        self.histories[key.index()] = history;
+        self.count += 1;
         key
     }
 
     /// How long messages of this room are kept.
     pub(crate) fn duration(&self, key: HistoryKey) -> Duration {
-        let history = self.entries[key.0 as usize].history.as_ref().expect("every key is an entry");
-        history.duration()
+        self.histories[key.index()].as_ref().expect(THERE).duration()
+    }
+
+    /// The room has ended, and is forgotten at this time.
+    pub(crate) fn end(&mut self, key: HistoryKey, deadline: Deadline) {
+        let history = self.histories[key.index()].as_mut().expect(THERE);
+        history.ended = Some(deadline);
+        self.spare.extend(history.ended.filter(|_| history.is_empty()));
+    }
+
+    /// The room goes on.
+    pub(crate) fn resume(&mut self, key: HistoryKey) {
+        let ended = self.histories[key.index()].as_mut().expect(THERE).ended.take();
+        ended.into_iter().for_each(|deadline| {
+            self.spare.remove(&deadline);
+        });
+    }
+
+    /// When the room is forgotten that ended first of those whose histories are empty.
+    pub(crate) fn first_empty(&self) -> Option<Deadline> {
+        self.spare.first().copied()
     }
 
     /// The room is forgotten.
     pub(crate) fn close(&mut self, key: HistoryKey) {
-        let history = self.change_entry(key, Option::take);
-        let due = history.expect("every key is an entry").due;
+        self.resume(key);
+        self.order.remove(key);
+        let history = self.histories[key.index()].take();
+        self.held.take_off(history.heap_bytes());
+        let history = history.expect(THERE);
+        self.kept.take_off(history.evictable_bytes());
+        let due = history.due;
         due.into_iter().for_each(|due| assert!(self.by_age.remove(&(due, key)), "it was there"));
-        self.free.push(key);
+        self.count -= 1;
+        self.free.push(Reverse(key));
+        self.drop_places();
+    }
+
+    /// Frees the places at the end that have no history.
+    fn drop_places(&mut self) {
+        while self.histories.last().is_some_and(Option::is_none) {
+            self.histories.pop();
+        }
+        let len = self.histories.len();
+        self.order.resize(len);
+        if self.histories.capacity() > SPARE && len < self.histories.capacity() / 4 {
+            self.histories.shrink_to(2 * len);
+        }
+        if self.free.len() > 2 * len + SPARE {
+            self.free.retain(|Reverse(key)| key.index() < len);
+            self.free.shrink_to(len + SPARE);
+        }
     }
 
     /// Keeps a room's next message, as long as there is memory.
@@ -102,7 +160,7 @@ impl Histories {
     ) -> (Recovery, Parts) {
         let sizes = self.sizes;
         let parts = self.use_now(key, |history| {
-            history.expire(now.as_nanos());
+            history.expire(now.as_nanos(), usize::MAX);
             history.from(offset + 1, limit, sizes)
         });
         match parts {
@@ -115,84 +173,85 @@ impl Histories {
     pub(crate) fn newest(&mut self, key: HistoryKey, messages: usize, now: Time) -> Parts {
         let sizes = self.sizes;
         self.use_now(key, |history| {
-            history.expire(now.as_nanos());
+            history.expire(now.as_nanos(), usize::MAX);
             history.newest(messages, sizes)
         })
     }
 
     fn use_now<R>(&mut self, key: HistoryKey, change: impl FnOnce(&mut History) -> R) -> R {
-        self.uses += 1;
-        let uses = self.uses;
-        let result = self.change(key, |history| {
-            history.used = uses;
-            change(history)
-        });
-        if !std::mem::replace(&mut self.entries[key.0 as usize].is_queued, true) {
-            self.by_use.push(Reverse((uses, key)));
+        let result = self.change(key, change);
+        if !self.histories[key.index()].as_ref().expect(THERE).is_empty() {
+            self.order.use_now(key);
         }
-        self.evict();
+        self.evict(self.kept_max, EVICTED_PER_USE);
+        // A large message takes as many small ones along as it must.
+        self.evict(most(self.kept_max), usize::MAX);
         result
     }
 
     fn change<R>(&mut self, key: HistoryKey, change: impl FnOnce(&mut History) -> R) -> R {
-        self.change_entry(key, |history| change(history.as_mut().expect("every key is an entry")))
-    }
-
-    fn change_entry<R>(
-        &mut self,
-        key: HistoryKey,
-        change: impl FnOnce(&mut Option<Box<History>>) -> R,
-    ) -> R {
-        let history = &mut self.entries[key.0 as usize].history;
-        let before = history.heap_bytes();
+        let history = self.histories[key.index()].as_mut().expect(THERE);
+        let (held, kept) = (history.heap_bytes(), history.evictable_bytes());
         let result = change(history);
-        self.held.change(before, history.heap_bytes());
+        self.held.change(held, history.heap_bytes());
+        self.kept.change(kept, history.evictable_bytes());
+        if history.is_empty() {
+            self.spare.extend(history.ended);
+            self.order.remove(key);
+        }
         result
     }
 
     /// Sees to it that what is too old is freed.
     fn schedule(&mut self, key: HistoryKey) {
-        let history = self.entries[key.0 as usize].history.as_mut().expect("every key is an entry");
+        let history = self.histories[key.index()].as_mut().expect(THERE);
         if history.due.is_none() {
             history.due = history.next_due();
             self.by_age.extend(history.due.map(|due| (due, key)));
         }
     }
 
-    /// The oldest messages of the rooms that were used least recently go while all histories together
-    /// have too much.
-    fn evict(&mut self) {
-        while self.held.get() > self.held_max
-            && let Some(Reverse((known, key))) = self.by_use.pop()
-        {
-            let entry = &mut self.entries[key.0 as usize];
-            let holder = entry.history.as_ref().filter(|history| !history.is_empty());
-            let Some(used) = holder.map(|history| history.used) else {
-                entry.is_queued = false;
-                continue;
-            };
-            if used == known {
-                self.counters.evicted += self.change(key, History::evict_oldest);
-            }
-            self.by_use.push(Reverse((used, key)));
+    /// The oldest messages of the rooms that were used least recently go while blocks have more than so
+    /// many bytes; at most so many blocks.
+    fn evict(&mut self, bytes: usize, most: usize) {
+        for _ in 0..most {
+            let oldest = self.order.oldest().filter(|_| self.kept.get() > bytes);
+            let Some(key) = oldest else { return };
+            self.counters.evicted += self.change(key, History::evict_oldest);
         }
     }
 
-    /// Frees what is too old.
+    /// So many bytes are needed elsewhere: frees some of them, or as much as one turn may. Returns how
+    /// many those were.
+    pub(crate) fn give_way(&mut self, bytes: usize) -> usize {
+        let (held, least) = (self.held.get(), self.kept.get().saturating_sub(bytes));
+        self.evict(least, self.per_turn);
+        self.gives_way = bytes > 0 && self.kept.get() > least;
+        held - self.held.get()
+    }
+
+    /// Frees what is too old, and what is too much, as far as one turn may.
     pub(crate) fn on_time(&mut self, now: Time) {
-        while let Some((due, key)) = self.by_age.first().copied()
+        let mut left = self.per_turn;
+        while left > 0
+            && let Some((due, key)) = self.by_age.first().copied()
             && u64::from(due) <= now.as_nanos() / NANOS
         {
             self.by_age.remove(&(due, key));
-            self.change(key, |history| {
+            let freed = self.change(key, |history| {
                 history.due = None;
-                history.expire(now.as_nanos());
+                history.expire(now.as_nanos(), left)
             });
             self.schedule(key);
+            left -= freed.max(1);
         }
+        self.evict(self.kept_max, self.per_turn);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
+        if self.kept.get() > self.kept_max || self.gives_way {
+            return Some(Time::default());
+        }
         let (due, _) = self.by_age.first()?;
         Some(Time::from_nanos(u64::from(*due) * NANOS))
     }
@@ -200,41 +259,46 @@ impl Histories {
     /// Bytes of all histories, and of the tables.
     pub(crate) fn bytes(&self) -> usize {
         self.held.get()
-            + vec_bytes::<Entry>(self.entries.capacity())
+            + vec_bytes::<Option<Box<History>>>(self.histories.capacity())
             + vec_bytes::<HistoryKey>(self.free.capacity())
-            + vec_bytes::<Reverse<(u64, HistoryKey)>>(self.by_use.capacity())
+            + self.order.bytes()
             + tree_bytes::<(u32, HistoryKey), ()>(self.by_age.len())
+            + tree_bytes::<Deadline, ()>(self.spare.len())
     }
 
     /// How many rooms have a history.
     pub(crate) fn count(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.count
     }
 
     /// Asserts what holds between any two messages.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
-        let histories = || self.entries.iter().filter_map(|entry| entry.history.as_deref());
-        histories().for_each(History::check);
-        let held: usize = self.entries.iter().map(|entry| entry.history.heap_bytes()).sum();
-        assert_eq!(self.held.get(), held, "bytes of histories");
-        assert_eq!(self.count(), histories().count(), "rooms with a history");
-        let due: BTreeSet<_> = (0..)
-            .map(HistoryKey)
-            .zip(&self.entries)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter_map(|(key, entry)| Some((entry.history.as_ref()?.due?, key)))
-            .collect();
-        assert_eq!(self.by_age, due, "each is looked at when it is due");
-        let queued = self.entries.iter().filter(|entry| entry.is_queued).count();
-        assert_eq!(self.by_use.len(), queued, "each is queued once");
-        let holds = |entry: &&Entry| entry.history.as_ref().is_some_and(|one| !one.is_empty());
-        let unseen = self.entries.iter().filter(holds).filter(|entry| !entry.is_queued).count();
-        assert_eq!(unseen, 0, "each that holds messages may give way");
-        let spare = self.entries.iter().all(|entry| !holds(&entry));
-        assert!(spare || self.held.get() <= self.held_max, "histories have no more than they may");
+        let histories = || self.histories.iter().flatten();
+        histories().for_each(|history| history.check());
+        let held = self.histories.iter().map(HeapBytes::heap_bytes).sum::<usize>();
+        let kept = histories().map(|history| history.evictable_bytes()).sum::<usize>();
+        assert_eq!((self.held.get(), self.kept.get()), (held, kept), "bytes of histories");
+        assert_eq!(self.count, histories().count(), "rooms with a history");
+        assert!(self.count == 0 || self.histories.last().is_some_and(Option::is_some));
+        let keys = || (0..).map(HistoryKey).zip(self.histories.iter());
+        let due = keys().filter_map(|(key, history)| Some((history.as_ref()?.due?, key)));
+        assert_eq!(self.by_age, due.collect(), "each is looked at when it is due");
+        let holding = histories().filter(|history| !history.is_empty()).count();
+        assert_eq!(self.order.check(), holding, "each that holds messages may give way");
+        let empty = histories().filter(|history| history.is_empty());
+        let spare: BTreeSet<_> = empty.filter_map(|history| history.ended).collect();
+        assert_eq!(self.spare, spare, "rooms that have ended and of which nothing is kept");
+        assert!(kept <= most(self.kept_max), "histories have little more than they may");
     }
+}
+
+/// Blocks that one message pushes out at most, unless it is so large that more must go.
+const EVICTED_PER_USE: usize = 16;
+
+/// What blocks may have until the rest of what is too much has gone.
+fn most(kept_max: usize) -> usize {
+    kept_max.saturating_add(kept_max / 16)
 }
 
 #[cfg(test)]
@@ -254,7 +318,7 @@ mod tests {
     #[test]
     fn the_room_that_was_used_least_recently_gives_way_first() {
         let now = Time::default();
-        let mut histories = Histories::new(&Tuning::DEFAULT, 40 << 10);
+        let mut histories = Histories::new(&Tuning::DEFAULT, 36 << 10);
         let rooms: Vec<_> = (0..4).map(|_| histories.open(POLICY)).collect();
         rooms.iter().for_each(|room| (0..50).for_each(|_| publish(&mut histories, *room, now)));
         assert_eq!(histories.counters.evicted, 0);
@@ -306,5 +370,52 @@ mod tests {
             assert_eq!(histories.after(room, sent, 10, Time::default()).0, Recovery::Complete);
         }
         assert_eq!(histories.counters.evicted, 20);
+    }
+
+    /// Publishes a message of so many bytes to a room of its own.
+    fn publish_large(histories: &mut Histories, bytes: usize) {
+        let policy = HistoryPolicy { bytes, ..POLICY };
+        let (room, frame) = (histories.open(policy), vec![0; bytes].into());
+        histories.append(room, Frame::Shared(&frame), Time::default());
+        histories.check();
+    }
+
+    #[test]
+    fn a_large_message_pushes_many_small_ones_out_over_several_turns_unless_it_must_be_at_once() {
+        const MOST: usize = 1 << 20;
+        let mut histories = Histories::new(&Tuning::DEFAULT, MOST);
+        while histories.counters.evicted == 0 {
+            let room = histories.open(POLICY);
+            publish(&mut histories, room, Time::default());
+        }
+        publish_large(&mut histories, 60_000);
+        assert_eq!(histories.counters.evicted, 1 + EVICTED_PER_USE as u64);
+        assert!(histories.kept.get() > MOST);
+        assert_eq!(histories.next_deadline(), Some(Time::default()), "the rest is due");
+        histories.on_time(Time::default());
+        histories.check();
+        assert!(histories.kept.get() <= MOST);
+        let evicted = histories.counters.evicted;
+        publish_large(&mut histories, 500_000);
+        let after = histories.counters.evicted - evicted;
+        assert!(after > 20 * EVICTED_PER_USE as u64, "{after} had to go at once");
+    }
+
+    #[test]
+    fn tables_shrink_when_most_rooms_are_forgotten() {
+        let mut histories = Histories::new(&Tuning::DEFAULT, 1 << 20);
+        let empty = histories.bytes();
+        let rooms: Vec<_> = (0..5_000).map(|_| histories.open(POLICY)).collect();
+        let full = histories.bytes();
+        let (stays, goes): (Vec<_>, Vec<_>) = rooms.iter().partition(|room| room.0 % 500 == 3);
+        goes.iter().for_each(|room| histories.close(*room));
+        histories.check();
+        let again: Vec<_> = (0..3_000).map(|_| histories.open(POLICY)).collect();
+        histories.check();
+        let keys: BTreeSet<_> = again.iter().chain(&stays).collect();
+        assert_eq!(keys.len(), again.len() + stays.len(), "each has a place of its own");
+        again.iter().chain(&stays).for_each(|room| histories.close(*room));
+        histories.check();
+        assert!(full > 5_000 * 100 && histories.bytes() < empty + 64 * 40, "{}", histories.bytes());
     }
 }

@@ -181,7 +181,11 @@ impl Home {
         let interested: Vec<(ShardId, Encodings)> = home_room.interested().collect();
         let placed = Placed { room, epoch: home_room.epoch, offset };
         let frames = self.encoder.encode(&message, &placed, home_room.needed());
-        if let Some(history) = home_room.history {
+        let history = match offset {
+            1 => self.rooms.begin_history(room),
+            _ => home_room.history,
+        };
+        if let Some(history) = history {
             let frame = match frames.get(Encoding::WebSocket) {
                 Some(frame) => Frame::Shared(frame),
                 None => Frame::Loose(self.encoder.plain(&message, &placed)),
@@ -329,6 +333,12 @@ impl Home {
     /// Memory is short, or no longer: new rooms are refused, and no more rooms linger than do now.
     pub(crate) fn set_short(&mut self, is_short: bool) {
         self.ttl.is_short = is_short;
+    }
+
+    /// So many bytes are needed elsewhere: what is kept of rooms' messages gives way, as far as one turn
+    /// may. Returns how many bytes that frees.
+    pub(crate) fn give_way(&mut self, bytes: usize, now: Time) -> usize {
+        self.rooms.give_way(bytes, now)
     }
 
     /// A turn begins. Ends the rooms that have been without members for their time to live.

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::rooms::Deadline;
 use crate::epoch::Epoch;
-use crate::history::{Histories, HistoryKey};
+use crate::history::{Deadline, Histories, HistoryKey};
 use crate::memory::{Sum, map_bytes, shared_bytes, tree_bytes};
 use crate::room_name::{RoomName, SecretHash};
 use crate::time::Time;
 
-/// Where a room with a history stopped.
+/// Where a room stopped that had a message and keeps some.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopped {
     pub(super) epoch: Epoch,
@@ -18,7 +17,8 @@ pub(super) struct Stopped {
     pub(super) history: HistoryKey,
 }
 
-/// Rooms with a history that have ended.
+/// Rooms with a history that have ended. Beyond the limit those are forgotten first of which nothing is
+/// kept any more.
 #[derive(Debug)]
 pub(super) struct Remembered {
     rooms: HashMap<RoomName, (Stopped, Deadline), SecretHash>,
@@ -59,13 +59,20 @@ impl Remembered {
         let before = self.rooms.insert(room.clone(), (stopped, deadline));
         assert!(before.is_none(), "a room ends once before it begins again");
         self.ends.insert(deadline, room.clone());
+        histories.end(stopped.history, deadline);
         if self.ends.len() > self.rooms_max {
-            self.forget_next(histories);
+            self.forget(histories.first_empty(), histories);
         }
     }
 
     /// A room of this name begins: it goes on where it stopped, if that is remembered.
-    pub(super) fn take(&mut self, room: &RoomName) -> Option<Stopped> {
+    pub(super) fn resume(&mut self, room: &RoomName, histories: &mut Histories) -> Option<Stopped> {
+        let stopped = self.take(room)?;
+        histories.resume(stopped.history);
+        Some(stopped)
+    }
+
+    fn take(&mut self, room: &RoomName) -> Option<Stopped> {
         let (stopped, deadline) = self.rooms.remove(room)?;
         self.ends.remove(&deadline);
         self.names.take_off(shared_bytes(room.as_str().len()));
@@ -79,10 +86,13 @@ impl Remembered {
         self.rooms.get(room).map(|(stopped, _)| *stopped)
     }
 
-    /// Forgets the rooms whose time has come.
-    pub(super) fn on_time(&mut self, now: Time, histories: &mut Histories) {
-        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.forget_next(histories);
+    /// Forgets rooms whose time has come, at most so many.
+    pub(super) fn on_time(&mut self, now: Time, most: usize, histories: &mut Histories) {
+        for _ in 0..most {
+            if self.next_deadline().is_none_or(|deadline| deadline > now) {
+                return;
+            }
+            self.forget(None, histories);
         }
     }
 
@@ -90,8 +100,13 @@ impl Remembered {
         self.ends.first_key_value().map(|((time, _), _)| *time)
     }
 
-    fn forget_next(&mut self, histories: &mut Histories) {
-        if let Some((_, room)) = self.ends.pop_first() {
+    /// Forgets the room with this end, or the next one.
+    fn forget(&mut self, deadline: Option<Deadline>, histories: &mut Histories) {
+        let room = match deadline {
+            Some(deadline) => self.ends.remove(&deadline),
+            None => self.ends.pop_first().map(|(_, room)| room),
+        };
+        if let Some(room) = room {
             let stopped = self.take(&room).expect("both lists have the same rooms");
             histories.close(stopped.history);
         }

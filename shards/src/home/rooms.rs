@@ -3,12 +3,13 @@
 use std::collections::btree_map::BTreeMap;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
+use std::time::Duration;
 
 use super::remembered::{Remembered, Stopped};
 use crate::config::Config;
 use crate::epoch::Epoch;
 use crate::format::{Encoding, EncodingCounts, Encodings};
-use crate::history::{Histories, HistoryKey};
+use crate::history::{Deadline, Histories, HistoryKey};
 use crate::id::ShardId;
 use crate::memory::{HeapBytes, Sum, map_bytes, shared_bytes, tree_bytes, vec_bytes};
 use crate::mesh::RoomInfo;
@@ -35,12 +36,9 @@ pub(crate) struct HomeRoom {
     /// It has members only until their leaves come: there were too many rooms when they joined.
     is_refused: bool,
     expires_at: Option<Deadline>,
-    /// Its history, if it has one.
+    /// What it keeps, from its first message on and if it keeps any.
     pub(super) history: Option<HistoryKey>,
 }
-
-/// When a room ends, and a number that makes deadlines differ.
-pub(super) type Deadline = (Time, u64);
 
 impl HomeRoom {
     fn new(epoch: Epoch) -> HomeRoom {
@@ -156,9 +154,16 @@ pub(crate) struct HomeRooms {
     keeps_anything: bool,
     pub(super) histories: Histories,
     remembered: Remembered,
+    /// How many rooms end at once, and how many are forgotten.
+    per_turn: usize,
+    /// When more of what is due is done, if that was too much for one turn.
+    goes_on_at: Time,
     /// Bytes of the rooms' names, and of what the rooms own.
     owned: Sum,
 }
+
+/// After so long the next turn goes on with what was too much for one.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Memory for this many rooms is kept.
 const FEW_ROOMS: usize = 64;
@@ -176,7 +181,7 @@ impl HeapBytes for HomeRoom {
 /// How long rooms without members live, and how many of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleTtl {
-    pub(crate) duration: std::time::Duration,
+    pub(crate) duration: Duration,
     pub(crate) rooms_max: usize,
     /// While memory is short, no more rooms linger than before, and none that was never published to.
     pub(crate) is_short: bool,
@@ -206,6 +211,8 @@ impl HomeRooms {
             admitted: 0,
             idle: BTreeMap::new(),
             sequence: 0,
+            per_turn: config.tuning.ends_per_turn,
+            goes_on_at: Time::default(),
             owned: Sum::default(),
         }
     }
@@ -345,18 +352,24 @@ impl HomeRooms {
     /// A room that goes on where it stopped, if that is remembered, and otherwise has no message yet.
     fn begin_life(&mut self, room: &RoomName) -> HomeRoom {
         if self.keeps_anything
-            && let Some(Stopped { epoch, offset, history }) = self.remembered.take(room)
+            && let Some(stopped) = self.remembered.resume(room, &mut self.histories)
         {
+            let Stopped { epoch, offset, history } = stopped;
             return HomeRoom { offset, history: Some(history), ..HomeRoom::new(epoch) };
         }
         self.lives += 1;
-        let epoch = Epoch::new(self.start, self.shard, self.lives);
-        let kept = self.policies.of(room).history.filter(|_| self.keeps_anything);
-        let history = kept.map(|policy| self.histories.open(policy));
-        HomeRoom { history, ..HomeRoom::new(epoch) }
+        HomeRoom::new(Epoch::new(self.start, self.shard, self.lives))
     }
 
-    /// Where a room with a history is, or has stopped.
+    /// A room has its first message: from here on it has a history, if it keeps anything.
+    pub(super) fn begin_history(&mut self, room: &RoomName) -> Option<HistoryKey> {
+        let kept = self.keeps_anything.then(|| self.policies.of(room).history).flatten();
+        let history = self.histories.open(kept?);
+        self.rooms.get_mut(room)?.history = Some(history);
+        Some(history)
+    }
+
+    /// Where a room is, or one with a history has stopped.
     pub(super) fn place(&self, room: &RoomName) -> Option<(Epoch, u64, Option<HistoryKey>)> {
         let is = |home_room: &HomeRoom| (home_room.epoch, home_room.offset, home_room.history);
         let was = |Stopped { epoch, offset, history }| (epoch, offset, Some(history));
@@ -380,7 +393,7 @@ impl HomeRooms {
             return;
         }
         if ttl.is_short && home_room.offset == 0 {
-            return self.end(room, None);
+            return self.end(room, now);
         }
         self.sequence += 1;
         let deadline = (now + ttl.duration, self.sequence);
@@ -392,16 +405,43 @@ impl HomeRooms {
         }
     }
 
-    /// Ends the rooms whose time has come.
+    /// Ends the rooms whose time has come, and forgets what is over, as far as one turn may: many may be
+    /// due at once.
     pub(crate) fn on_time(&mut self, now: Time) {
-        while self.next_end().is_some_and(|deadline| deadline <= now) {
+        if self.next_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        for _ in 0..self.per_turn {
+            if self.next_end().is_none_or(|deadline| deadline > now) {
+                break;
+            }
             self.end_oldest(now);
         }
         self.histories.on_time(now);
-        self.remembered.on_time(now, &mut self.histories);
+        self.remembered.on_time(now, self.per_turn, &mut self.histories);
+        self.pause_if_due(now);
+    }
+
+    /// So many bytes are needed elsewhere: frees messages that are kept, as far as one turn may. Returns
+    /// how many bytes those were.
+    pub(crate) fn give_way(&mut self, bytes: usize, now: Time) -> usize {
+        let freed = self.histories.give_way(bytes);
+        self.pause_if_due(now);
+        freed
+    }
+
+    /// What is left of what is due is the next turn's.
+    fn pause_if_due(&mut self, now: Time) {
+        if self.first_due().is_some_and(|due| due <= now) && self.goes_on_at <= now {
+            self.goes_on_at = now + PAUSE;
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.first_due().map(|due| due.max(self.goes_on_at))
+    }
+
+    fn first_due(&self) -> Option<Time> {
         let kept = [self.histories.next_deadline(), self.remembered.next_deadline()];
         kept.into_iter().chain([self.next_end()]).flatten().min()
     }
@@ -412,13 +452,13 @@ impl HomeRooms {
 
     fn end_oldest(&mut self, now: Time) {
         if let Some((_, room)) = self.idle.pop_first() {
-            self.end(&room, Some(now));
+            self.end(&room, now);
         }
     }
 
     /// Ends a room without members, which is not among those that linger any more. Where it stopped is
-    /// remembered from this time on, if it has a history; or not at all.
-    fn end(&mut self, room: &RoomName, remembers: Option<Time>) {
+    /// remembered from this time on, if it has a history: a room without messages has nothing to lose.
+    fn end(&mut self, room: &RoomName, now: Time) {
         let home_room = self.rooms.remove(room).expect("a room without members exists");
         self.names.remove(room);
         self.owned.take_off(shared_bytes(room.as_str().len()) + home_room.heap_bytes());
@@ -426,13 +466,9 @@ impl HomeRooms {
             self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
         }
         let HomeRoom { epoch, offset, history, .. } = home_room;
-        match (history, remembers) {
-            (Some(history), Some(now)) => {
-                let stopped = Stopped { epoch, offset, history };
-                self.remembered.keep(room, stopped, now, &mut self.histories);
-            }
-            (Some(history), None) => self.histories.close(history),
-            (None, _) => {}
+        if let Some(history) = history {
+            let stopped = Stopped { epoch, offset, history };
+            self.remembered.keep(room, stopped, now, &mut self.histories);
         }
     }
 

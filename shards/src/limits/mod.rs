@@ -215,9 +215,10 @@ limits! {
         default: usize::MAX => "half of what the machine has, or its control group if that is less",
         bounds: 64 << 20 => usize::MAX,
         what: "Memory of the whole process",
-        beyond: "in this order: new rooms and connections are refused, connections that owe most are \
-                 not read and joins are refused, slow members are struck, publishers pause",
-        more: "The steps begin at 70, 76, 82 and 88 % of it. Members that read lose nothing. What the \
+        beyond: "in this order: histories give way, new rooms and connections are refused, connections \
+                 that owe most are not read and joins are refused, slow members are struck, publishers \
+                 pause",
+        more: "The steps begin at 65, 70, 76, 82 and 88 % of it. Members that read lose nothing. What the \
                kernel keeps for sockets is not part of it.",
     }
     slow_timeout: Time {
@@ -378,8 +379,9 @@ limits! {
         beyond: "the oldest messages go of the room that was published to or recovered from least \
                  recently, and recovery of these is refused with `too_old`",
         more: "It is divided among the shards. Which rooms keep messages is said by `--room \
-               PATTERN:history=100`; by default none do. What a client is being sent of a history is \
-               kept for it beyond this limit.",
+               PATTERN:history=100`; by default none do. The messages count, in the memory that they \
+               take; the tables beside them and what a client is being sent of a history do not. \
+               From 65 % of `--memory-limit` on histories give way, whatever this says.",
     }
     history_meta_for: Time {
         flag: "history-meta-for",
@@ -388,7 +390,8 @@ limits! {
         what: "How long the epoch and the offset of a room with a history are remembered after its end",
         beyond: "the room begins a new epoch, and recovery is refused with `epoch`",
         more: "They are remembered at least for as long as its messages are kept, and of as many rooms \
-               as `--max-lingering-rooms` says, besides those that linger.",
+               as `--max-lingering-rooms` says, besides those that linger; those of which no message \
+               is kept any more are forgotten first. A room without a message has nothing to remember.",
     }
     revocations: Count {
         flag: "max-revocations",

@@ -33,9 +33,13 @@ impl Shard {
         self.host.pressure.budget.stage()
     }
 
-    /// Compares what all shards hold with what they may.
+    /// Compares what all shards hold with what they may. Histories give way before anything else does:
+    /// each shard frees its part of what is too much.
     pub(super) fn judge_memory(&mut self) {
         let own = self.memory().total();
+        let excess = self.host.pressure.budget.excess(MemoryStage::Refusing, own);
+        let part = excess.div_ceil(usize::from(self.host.config.shards.max(1)));
+        let own = own - self.home.give_way(part, self.host.now);
         Relief(&mut self.host).judge(own);
         self.home.set_short(self.host.pressure.is_short(MemoryStage::Refusing));
     }

@@ -4,6 +4,8 @@
 //! refuse new rooms and connections ─▶ do not read those who owe most ─▶ strike the slow ─▶ pause publishers
 //! ```
 //!
+//! Before the first step histories give way: see `memory.rs`.
+//!
 //! From the second step on joins of rooms that exist are refused as well, where they are judged.
 //!
 //! Each step can end the shortage: what is held back goes on, or is closed after a while, and then

@@ -9,6 +9,7 @@ mod direct;
 mod events;
 mod held;
 mod history;
+mod history_bounds;
 mod latest;
 mod memory;
 mod paused_publishers;

@@ -292,9 +292,19 @@ pub(crate) struct Touched {
     at: Time,
     /// The same, but of anything that may have touched it unseen.
     perhaps_at: Time,
+    /// In how many turns it was due and others ended before it, and when the last of these was.
+    late: (usize, Time),
 }
 
+/// After so long a home goes on with what was too much for one turn.
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
+
 impl World {
+    /// In how many turns a home ends, or forgets, all rooms if they are due at once.
+    pub(crate) fn turns_to_end_all(&self) -> usize {
+        self.names.len() / self.setup.config.tuning.ends_per_turn + 2
+    }
+
     /// Rooms end when they have lingered, and not before.
     pub(crate) fn check_rooms(&mut self, home: usize) {
         let handled = std::mem::take(&mut self.handled[home]);
@@ -338,12 +348,16 @@ impl World {
             let at = same.as_ref().filter(|_| !touches).map_or(now, |before| before.at);
             let perhaps = same.as_ref().filter(|_| !touches && !handled);
             let perhaps_at = perhaps.map_or(now, |before| before.perhaps_at);
-            assert!(now < perhaps_at + linger || touches, "room {room} lingers too long");
+            let is_late = now >= perhaps_at + linger && !touches;
+            let late = same.as_ref().filter(|_| is_late).map_or((0, now), |before| before.late);
+            let is_next_turn = is_late && now >= late.1 + PAUSE;
+            let late = if is_next_turn { (late.0 + 1, now) } else { late };
+            assert!(late.0 <= self.turns_to_end_all(), "room {room} lingers too long");
             if let Some(before) = &same {
                 assert!(before.offset <= info.offset, "offsets of room {room} only grow");
             }
             let (offset, members) = (info.offset, info.members);
-            self.touched[room] = Some(Touched { epoch, offset, members, at, perhaps_at });
+            self.touched[room] = Some(Touched { epoch, offset, members, at, perhaps_at, late });
         }
         assert!(
             lingering <= share,

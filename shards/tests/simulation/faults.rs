@@ -168,6 +168,7 @@ impl Setup {
             (config.tuning.small_block_bytes, config.tuning.large_block_bytes) = (1, 1);
             config.limits.room_log_bytes = 1 << 10;
         }
+        config.tuning.ends_per_turn = [1, 3, 256, 256][(seed >> 96) as usize % 4];
         config.rooms = policies::of_config(&rules);
         let keys = keys::drawn(&mut config.limits, &mut others);
         let pipelines = chance.happens(0.2);

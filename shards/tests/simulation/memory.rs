@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use corecast_shards::{MemoryStage, OthersMemory};
+use corecast_shards::{Answer, MemoryStage, OthersMemory, Query, Shard};
 
+use crate::bounds::PAUSE;
 use crate::count::Happened;
 use crate::world::{World, trace};
 
@@ -119,12 +120,39 @@ impl World {
             };
             let waiting: u64 = self.shards.iter().map(|shard| shard.stats().waiting).sum();
             if waiting == 0 && !self.open.iter().any(waits) {
-                return;
+                return self.check_histories_give_way();
             }
             self.now = self.now + INTERVAL;
             self.settle();
         }
         panic!("memory is {:?}, and clients wait for it in vain", self.memory_stage);
+    }
+
+    /// What is kept of rooms' messages goes before anything else does: while there is any, memory is not
+    /// short for long.
+    fn check_histories_give_way(&mut self) {
+        let least =
+            self.setup.config.limits.memory_bytes / 100 * MemoryStage::Refusing.ends_below();
+        for _ in 0..LOOKS_MAX {
+            let held: usize = self.shards.iter().map(|shard| shard.memory().total()).sum();
+            if held <= least || !self.keeps_messages() {
+                let evicted = |shard: &Shard| shard.counters().history.evicted > 0;
+                let gave_way = self.was_short && self.shards.iter().any(evicted);
+                return self.count.add_if(gave_way, Happened::HistoriesGaveWay);
+            }
+            self.now = self.now + PAUSE;
+            (0..self.shards.len()).for_each(|shard| self.tell_time(shard));
+        }
+        panic!("memory is {:?}, and histories keep what they have", self.memory_stage);
+    }
+
+    fn keeps_messages(&mut self) -> bool {
+        (0..self.names.len()).filter(|room| self.keeps[*room].is_some()).any(|room| {
+            let (since, epoch) = (None, None);
+            let query = Query::History { room: self.names[room].clone(), since, epoch, limit: 1 };
+            let answer = self.shards[self.homes[room]].answer(query);
+            matches!(answer, Answer::History(Some(history)) if !history.messages.is_empty())
+        })
     }
 
     /// Counts what the shards say that they shed.
@@ -135,6 +163,7 @@ impl World {
             self.count.add_many(shed.members_struck, Happened::MemoryStruckMember);
             self.count.add_many(shed.connections_struck, Happened::MemoryStruckSender);
             self.count.add_many(shed.publishes_paused, Happened::MemoryPausedPublish);
+            self.count.add_many(shard.counters().history.evicted, Happened::MessageEvicted);
             let calm = self.setup.config.limits.memory_bytes == usize::MAX;
             assert!(
                 !calm || shed == Default::default(),

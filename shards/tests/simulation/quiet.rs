@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use corecast_shards::{AnswerToken, Disconnect, Query, Shard, SlowPolicy, Time};
 
+use crate::bounds::PAUSE;
 use crate::client::Client;
 use crate::count::Happened;
 use crate::faults::Faults;
@@ -481,7 +482,9 @@ impl World {
             let closed: u64 = stats.counters.closed.iter().sum();
             assert_eq!(stats.counters.opened, closed, "shard {shard} counts every end once");
             let linger = self.setup.config.limits.room_linger + Duration::from_secs(1);
-            self.shards[shard].on_time(self.now + linger);
+            for turn in 1..=self.turns_to_end_all() as u32 {
+                self.shards[shard].on_time(self.now + linger + turn * PAUSE);
+            }
             assert_eq!(self.shards[shard].stats().rooms, 0, "rooms of shard {shard} end");
             let remembered = self.setup.config.limits.publish_key_time;
             self.shards[shard].on_time(self.now + linger + remembered);
