@@ -1,5 +1,6 @@
 //! Blocks: consecutive messages of one room in memory that is shared and never changes.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -114,19 +115,24 @@ impl Block {
         }
     }
 
-    /// These two consecutive blocks in one, unless one of them is a large message.
-    pub(super) fn merged(&self, next: &Block) -> Option<Block> {
-        let (Bytes::Packed(before), Bytes::Packed(after)) = (&self.bytes, &next.bytes) else {
-            return None;
-        };
-        debug_assert_eq!(self.end(), next.first, "blocks follow each other");
-        let moved = u32::try_from(before.len()).expect("a block is far below 4 GiB");
-        let later = next.entries.iter().map(|entry| Entry { end: entry.end + moved, ..*entry });
-        Some(Block {
-            first: self.first,
-            bytes: Bytes::Packed([&before[..], after].concat()),
-            entries: self.entries.iter().copied().chain(later).collect(),
-        })
+    /// Whether its frames are copies, one behind the other.
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.bytes, Bytes::Packed(_))
+    }
+
+    /// Consecutive blocks of copies in one.
+    pub(super) fn joined(blocks: &VecDeque<Arc<Block>>) -> Block {
+        let mut bytes = Vec::with_capacity(blocks.iter().map(|block| block.len()).sum());
+        let mut entries = Vec::with_capacity(blocks.iter().map(|block| block.entries.len()).sum());
+        let first = blocks.front().map_or(0, |block| block.first);
+        for block in blocks {
+            debug_assert_eq!(block.first, first + entries.len() as u64, "blocks follow each other");
+            let moved = u32::try_from(bytes.len()).expect("a block is far below 4 GiB");
+            let entry = |entry: &Entry| Entry { end: entry.end + moved, ..*entry };
+            entries.extend(block.entries.iter().map(entry));
+            bytes.extend_from_slice(block.all());
+        }
+        Block { first, bytes: Bytes::Packed(bytes), entries }
     }
 
     /// The offset before which all messages were numbered in this second or earlier.
@@ -333,16 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn merged_blocks_have_the_messages_of_both() {
+    fn joined_blocks_have_the_messages_of_all() {
         let mut later = Block::with_capacity(10, 64);
         assert!(later.append(&frame("four"), 6));
-        let merged = block().merged(&later).expect("small messages");
-        let texts = (0..4).map(|index| merged.message(index));
+        assert!(later.is_packed() && !Block::whole(11, Frame::Loose(&[]), 7).is_packed());
+        let joined = Block::joined(&[Arc::new(block()), Arc::new(later)].into());
+        let texts = (0..4).map(|index| joined.message(index));
         let texts: Vec<_> = texts.map(|kept| (kept.offset, kept.payload.to_vec())).collect();
         let expected = ["one", "two", "three", "four"].map(|text| text.as_bytes().to_vec());
         assert_eq!(texts, (7..11).zip(expected).collect::<Vec<_>>());
-        assert_eq!((merged.until(4), merged.until(5), merged.newest()), (7, 10, 6));
-        let whole = Block::whole(11, Frame::Loose(&frame("five")), 7);
-        assert!(merged.merged(&whole).is_none(), "large messages stay where they are");
+        assert_eq!((joined.until(4), joined.until(5), joined.newest()), (7, 10, 6));
     }
 }

@@ -126,29 +126,25 @@ impl History {
         self.blocks.push_back(Arc::new(block));
     }
 
-    /// From here on every message is in a block that can be shared. Short ones become one: as in a binary
-    /// counter, so that a reader that comes after each message copies each a few times at most, and
-    /// leaves few blocks.
+    /// From here on every message is in a block that can be shared. Short ones become one, as in a binary
+    /// counter: each is at most twice as large as all behind it. So a reader that comes after each message
+    /// copies each a few times at most, and leaves few blocks, whatever their sizes.
     fn share(&mut self, sizes: Sizes) {
         self.seal();
         let most = self.block_bytes(sizes);
-        while let Some((before, last)) = self.last_two()
-            && before.len() <= last.len()
-            && before.len() + last.len() <= most
-            && let Some(mut merged) = before.merged(&last)
-        {
-            merged.seal();
-            for block in [before, last] {
-                self.sealed_bytes -= block.memory_bytes();
-                self.blocks.pop_back();
+        let (mut from, mut len) = (self.blocks.len(), 0);
+        for block in self.blocks.iter().rev() {
+            let joins = len == 0 || block.len() / 2 <= len && block.len() + len <= most;
+            if !block.is_packed() || !joins {
+                break;
             }
-            self.push(merged);
+            (from, len) = (from - 1, len + block.len());
         }
-    }
-
-    fn last_two(&self) -> Option<(Arc<Block>, Arc<Block>)> {
-        let before = self.blocks.len().checked_sub(2)?;
-        Some((Arc::clone(&self.blocks[before]), Arc::clone(&self.blocks[before + 1])))
+        if self.blocks.len() - from > 1 {
+            let short = self.blocks.split_off(from);
+            self.sealed_bytes -= short.iter().map(|block| block.memory_bytes()).sum::<usize>();
+            self.push(Block::joined(&short));
+        }
     }
 
     /// The block with the oldest message.
@@ -280,6 +276,8 @@ pub(super) const NANOS: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::block::Kept;
     use super::*;
     use crate::wire::{Opcode, push_frame};
@@ -293,10 +291,14 @@ mod tests {
 
     /// Appends the next message, whose text is its offset and so many letters.
     fn append(history: &mut History, second: u32, letters: usize) {
+        append_to(history, second, letters, SIZES);
+    }
+
+    fn append_to(history: &mut History, second: u32, letters: usize, sizes: Sizes) {
         let mut frame = Vec::new();
         let text = format!("{} {}", history.next, "x".repeat(letters));
         push_frame(&mut frame, Opcode::Text, text.as_bytes());
-        history.append(Frame::Loose(&frame), second, SIZES);
+        history.append(Frame::Loose(&frame), second, sizes);
         history.due = history.next_due();
         history.check();
     }
@@ -370,6 +372,33 @@ mod tests {
         }
         let bytes: usize = history.bytes;
         assert!(history.blocks.len() <= 4 * bytes / SIZES.most, "{} blocks", history.blocks.len());
+    }
+
+    #[test]
+    fn a_reader_after_each_message_leaves_few_blocks_whatever_their_sizes() {
+        const SIZES: Sizes = Sizes { least: 64, most: 64 << 10, copied: 16 << 10 };
+        type Letters = fn(usize) -> usize;
+        let rows: [Letters; 4] = [|n| 820 - n, |n| n, |n| 3_000 >> (n % 8), |n| n * 7_919 % 800];
+        for letters in rows {
+            let mut history = history(MANY);
+            let (mut copied, mut len) = (0, 0);
+            for n in 1..=800 {
+                append_to(&mut history, 1, letters(n), SIZES);
+                let before: BTreeSet<u64> =
+                    history.blocks.iter().map(|block| block.first()).collect();
+                let blocks = history.blocks.len();
+                assert!(history.from(n as u64, 1, SIZES).is_some(), "it is kept");
+                history.check();
+                let last = history.blocks.back().expect("it is kept");
+                let merged = before.range(last.first()..).count();
+                copied += if merged > 0 { last.len() } else { 0 };
+                len = last.len().max(len);
+                assert!(history.blocks.len() <= blocks + 1, "one more at most");
+            }
+            let most = 12 + 4 * history.bytes / SIZES.most;
+            assert!(history.blocks.len() <= most, "{} blocks", history.blocks.len());
+            assert!(copied <= 16 * history.bytes, "{copied} of {} bytes", history.bytes);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ happenings! {
     PublisherHomeAndMemberOnOneShard Paused Resumed CallerToldFull
     // What it does while memory is short, all of it in the end to no avail or not needed any more.
     MemoryRefusedRoom MemoryRefusedJoin MemoryRefusedConnection MemoryLeftUnread MemoryStruckMember MemoryStruckSender
-    MemoryPausedPublish MemoryEased EndedStruck MessageEvicted HistoriesGaveWay
+    MemoryPausedPublish MemoryEased EndedStruck MessageEvicted HistoryGaveWay
     // What the harness does to it.
     HeldWhole HeldPart HeldProgress HeldBeforeTheEnd
     ShortWrite RefusedSend WritableAgain FailedSend EndOfStream Reset StalledReader SplitMidFrame

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_shards::{Answer, MemoryStage, OthersMemory, Query, Shard};
+use corecast_shards::{Answer, MemoryStage, OthersMemory, Query};
 
 use crate::bounds::PAUSE;
 use crate::count::Happened;
@@ -131,19 +131,25 @@ impl World {
     /// What is kept of rooms' messages goes before anything else does: while there is any, memory is not
     /// short for long.
     fn check_histories_give_way(&mut self) {
-        let least =
-            self.setup.config.limits.memory_bytes / 100 * MemoryStage::Refusing.ends_below();
         for _ in 0..LOOKS_MAX {
-            let held: usize = self.shards.iter().map(|shard| shard.memory().total()).sum();
-            if held <= least || !self.keeps_messages() {
-                let evicted = |shard: &Shard| shard.counters().history.evicted > 0;
-                let gave_way = self.was_short && self.shards.iter().any(evicted);
-                return self.count.add_if(gave_way, Happened::HistoriesGaveWay);
+            if !self.histories_give_way() || !self.keeps_messages() {
+                return;
             }
             self.now = self.now + PAUSE;
             (0..self.shards.len()).for_each(|shard| self.tell_time(shard));
         }
         panic!("memory is {:?}, and histories keep what they have", self.memory_stage);
+    }
+
+    /// Whether so much is held that histories have to give way.
+    pub(crate) fn histories_give_way(&self) -> bool {
+        let most = self.setup.config.limits.memory_bytes / 100 * MemoryStage::Refusing.ends_below();
+        most < self.shards.iter().map(|shard| shard.memory().total()).sum()
+    }
+
+    /// How many messages a shard has evicted.
+    pub(crate) fn evicted(&self, shard: usize) -> u64 {
+        self.shards[shard].counters().history.evicted
     }
 
     fn keeps_messages(&mut self) -> bool {

@@ -266,7 +266,10 @@ impl World {
         self.note_unread(shard);
         self.tell_memory(shard);
         self.tell_totals(shard);
+        let (gives_way, evicted) = (self.histories_give_way(), self.evicted(shard));
         self.shards[shard].on_time(self.now);
+        let gave_way = if gives_way { self.evicted(shard) - evicted } else { 0 };
+        self.count.add_many(gave_way, Happened::HistoryGaveWay);
         self.note_memory(shard);
         self.note_timed_out(shard);
         self.note_ends(shard);
