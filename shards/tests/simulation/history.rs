@@ -169,10 +169,7 @@ impl World {
             // A join that is refused for want of memory makes it a room once more, which ends at once.
             let again = self.was_short;
             let late = CLOCK * self.turns_to_end_all() as u32;
-            assert!(
-                again || lasted <= remembered + late,
-                "room {room} is remembered for too long"
-            );
+            assert!(again || lasted <= remembered + late, "room {room} is remembered for too long");
             return self.count.add(Happened::RoomWentOn);
         }
         let share = limits.lingering_rooms / self.shards.len();
