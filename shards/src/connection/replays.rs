@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::epoch::Epoch;
-use crate::history::{Block, Kept, Part, Parts};
+use crate::history::{Kept, Part, Parts};
 use crate::log::{Rest, Space};
-use crate::memory::{HeapBytes, SharedFrames, vec_bytes};
+use crate::memory::{HeapBytes, vec_bytes};
 use crate::room::table::RoomKey;
 use crate::time::Time;
 
@@ -32,7 +32,7 @@ struct Replay {
 }
 
 impl HeapBytes for Replays {
-    /// Without the blocks: those are shared.
+    /// Without the blocks, which their home counts.
     fn heap_bytes(&self) -> usize {
         let parts = self.queue.iter().map(|replay| vec_bytes::<Part>(replay.parts.capacity()));
         vec_bytes::<Replay>(self.queue.capacity()) + parts.sum::<usize>()
@@ -54,25 +54,14 @@ pub(crate) struct Replayed {
 
 impl Replays {
     /// Queues messages of a room; there are some.
-    pub(crate) fn push(
-        &mut self,
-        room: RoomKey,
-        epoch: Epoch,
-        messages: Parts,
-        blocks: &mut SharedFrames,
-    ) {
+    pub(crate) fn push(&mut self, room: RoomKey, epoch: Epoch, messages: Parts) {
         let parts = VecDeque::from(messages.into_parts());
-        parts
-            .iter()
-            .for_each(|part| blocks.hold_at(address(&part.block), part.block.memory_bytes()));
         self.queue.push_back(Replay { room, epoch, parts });
     }
 
     /// Nothing of it is sent any more.
-    pub(crate) fn drop_all(&mut self, blocks: &mut SharedFrames) {
-        self.queue.drain(..).flat_map(|replay| replay.parts).for_each(|part| {
-            release(&part, blocks);
-        });
+    pub(crate) fn drop_all(&mut self) {
+        self.queue.clear();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -104,10 +93,10 @@ impl Replays {
         self.parts().map(|part| part.frames().len()).sum()
     }
 
-    /// The blocks that it refers to, with the memory that they take; some perhaps twice.
-    #[cfg(any(test, debug_assertions))]
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.parts().map(|part| (address(&part.block), part.block.memory_bytes()))
+    /// Bytes that are free once it is dropped: of blocks that nothing else refers to.
+    pub(crate) fn own_bytes(&self) -> usize {
+        let own = self.parts().filter(|part| Arc::strong_count(&part.block) == 1);
+        own.map(|part| part.block.memory_bytes()).sum()
     }
 
     /// Makes as many parts of the send that begins as there is space for.
@@ -130,7 +119,7 @@ impl Replays {
     }
 
     /// Ends a send: takes what was taken of its messages off them and off `taken`.
-    pub(crate) fn end_send(&mut self, taken: &mut usize, blocks: &mut SharedFrames) -> Replayed {
+    pub(crate) fn end_send(&mut self, taken: &mut usize) -> Replayed {
         let (before, offered) = (*taken, std::mem::take(&mut self.offered));
         let mut replayed =
             Replayed { messages: 0, complete: true, rest: None, taken: 0, untaken: 0 };
@@ -141,13 +130,13 @@ impl Replays {
                 let cut = part.cut(std::mem::take(taken));
                 replayed.messages += cut.messages as u64;
                 (replayed.complete, replayed.rest) = (false, cut.rest);
-                self.drop_finished(blocks);
+                self.drop_finished();
                 break;
             }
             *taken -= bytes;
             replayed.messages += part.messages.len() as u64;
             part.messages.start = part.messages.end;
-            self.drop_finished(blocks);
+            self.drop_finished();
         }
         let rest = replayed.rest.as_ref().map_or(0, Rest::len);
         replayed.taken = before - *taken + rest;
@@ -156,16 +145,12 @@ impl Replays {
     }
 
     /// The next message, which counts as sent from here on, for `each`, which may not keep it.
-    pub(crate) fn take_one(
-        &mut self,
-        blocks: &mut SharedFrames,
-        each: impl FnOnce(Epoch, Kept<'_>),
-    ) -> bool {
+    pub(crate) fn take_one(&mut self, each: impl FnOnce(Epoch, Kept<'_>)) -> bool {
         let Some(replay) = self.queue.front_mut() else { return false };
         let part = replay.parts.front_mut().expect("a replay has messages left");
         each(replay.epoch, part.block.message(part.messages.start));
         part.messages.start += 1;
-        self.drop_finished(blocks);
+        self.drop_finished();
         true
     }
 
@@ -174,21 +159,11 @@ impl Replays {
     }
 
     /// Drops the first part if all of its messages were taken.
-    fn drop_finished(&mut self, blocks: &mut SharedFrames) {
+    fn drop_finished(&mut self) {
         let Some(replay) = self.queue.front_mut() else { return };
-        if let Some(part) = replay.parts.pop_front_if(|part| part.messages.is_empty()) {
-            release(&part, blocks);
-        }
+        replay.parts.pop_front_if(|part| part.messages.is_empty());
         if replay.parts.is_empty() {
             self.queue.pop_front();
         }
     }
-}
-
-fn release(part: &Part, blocks: &mut SharedFrames) {
-    blocks.release_at(address(&part.block), part.block.memory_bytes());
-}
-
-fn address(block: &Arc<Block>) -> usize {
-    Arc::as_ptr(block).addr()
 }

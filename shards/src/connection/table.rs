@@ -1,7 +1,5 @@
 //! The connections of one shard.
 
-#[cfg(any(test, debug_assertions))]
-use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
 use crate::connection::direct_outbox::DirectOutbox;
@@ -29,8 +27,6 @@ pub(crate) struct Connections {
     replays: Sum,
     /// How many connections have one.
     replaying: usize,
-    /// The blocks that these refer to.
-    blocks: SharedFrames,
     /// Connections for which something is held, counted once for input and once for direct bytes.
     holders: usize,
 }
@@ -53,7 +49,6 @@ impl Connections {
             direct,
             replays: Sum::default(),
             replaying: 0,
-            blocks: SharedFrames::default(),
             holders: 0,
         }
     }
@@ -127,12 +122,12 @@ impl Connections {
     pub(crate) fn change_replays<R>(
         &mut self,
         slot: Slot,
-        change: impl FnOnce(&mut Replays, &mut SharedFrames) -> R,
+        change: impl FnOnce(&mut Replays) -> R,
     ) -> R {
-        let (replays, blocks) = (&mut self.slots[slot.number() as usize].replays, &mut self.blocks);
+        let replays = &mut self.slots[slot.number() as usize].replays;
         let before = usize::from(replays.is_some());
         let result = replays.change(&mut self.replays, |replays| {
-            let result = change(replays.get_or_insert_default(), blocks);
+            let result = change(replays.get_or_insert_default());
             *replays = replays.take().filter(|replays| !replays.is_empty());
             result
         });
@@ -145,9 +140,9 @@ impl Connections {
         self.replaying
     }
 
-    /// Bytes of what connections are sent of histories.
+    /// Bytes of the lists of what connections are sent of histories.
     pub(crate) fn replay_bytes(&self) -> usize {
-        self.replays.get() + self.blocks.bytes()
+        self.replays.get()
     }
 
     /// Bytes of the entries and of the connections' lists.
@@ -201,10 +196,8 @@ impl Connections {
         assert_eq!(self.inbound.get(), sum(|c| c.inbound.heap_bytes()), "bytes of input");
         assert_eq!(self.direct.get(), sum(|c| c.direct.heap_bytes()), "direct bytes");
         assert_eq!(self.replays.get(), sum(|c| c.replays.heap_bytes()), "bytes of replays");
-        let replays = self.slots.iter().filter_map(|connection| connection.replays.as_deref());
-        assert_eq!(self.replaying, replays.clone().count(), "connections that are sent histories");
-        let blocks: BTreeMap<_, _> = replays.flat_map(Replays::blocks).collect();
-        assert_eq!(self.blocks.bytes(), blocks.values().sum::<usize>(), "bytes of their blocks");
+        let replaying = self.slots.iter().filter(|connection| connection.replays.is_some()).count();
+        assert_eq!(self.replaying, replaying, "connections that are sent histories");
         let held =
             |c: &Connection| usize::from(c.inbound.is_some()) + usize::from(c.direct.is_some());
         assert_eq!(self.holders, sum(held), "connections for which something is held");

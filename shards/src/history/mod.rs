@@ -9,6 +9,7 @@
 //! Offsets and epochs stay, so that what is gone is refused and never left out.
 
 mod block;
+mod elsewhere;
 mod order;
 mod room;
 mod table;

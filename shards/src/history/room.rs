@@ -45,6 +45,8 @@ pub(super) struct History {
     bytes: usize,
     /// Bytes of memory of the blocks that do not grow any more.
     sealed_bytes: usize,
+    /// Blocks that it has dropped, and others have not.
+    pub(super) dropped: Vec<Arc<Block>>,
     /// When the room is forgotten, if it has ended.
     pub(super) ended: Option<Deadline>,
     /// The second in which messages are looked at for their age.
@@ -68,6 +70,7 @@ impl History {
             next,
             bytes: 0,
             sealed_bytes: 0,
+            dropped: Vec::new(),
             ended: None,
             due: None,
         }
@@ -142,8 +145,8 @@ impl History {
         }
         if self.blocks.len() - from > 1 {
             let short = self.blocks.split_off(from);
-            self.sealed_bytes -= short.iter().map(|block| block.memory_bytes()).sum::<usize>();
             self.push(Block::joined(&short));
+            short.into_iter().for_each(|block| self.drop_block(block));
         }
     }
 
@@ -177,7 +180,7 @@ impl History {
                 return;
             }
             match self.blocks.pop_front() {
-                Some(block) => self.sealed_bytes -= block.memory_bytes(),
+                Some(block) => self.drop_block(block),
                 None => self.open = None,
             }
             if self.blocks.capacity() > FEW_BLOCKS && self.blocks.len() < self.blocks.capacity() / 4
@@ -186,6 +189,21 @@ impl History {
             }
         }
         self.first = self.first.max(offset);
+    }
+
+    fn drop_block(&mut self, block: Arc<Block>) {
+        self.sealed_bytes -= block.memory_bytes();
+        if Arc::strong_count(&block) > 1 {
+            self.dropped.push(block);
+        }
+    }
+
+    /// It is closed: drops all of its blocks.
+    pub(super) fn drop_blocks(&mut self) {
+        self.open = None;
+        while let Some(block) = self.blocks.pop_front() {
+            self.drop_block(block);
+        }
     }
 
     /// Forgets the oldest block, because memory is needed elsewhere. Returns how many messages those

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::block::{Frame, Parts};
+use super::elsewhere::Elsewhere;
 use super::order::{HistoryKey, Order};
 use super::room::{Deadline, History, NANOS, Sizes};
 use crate::memory::{HeapBytes, Sum, tree_bytes, vec_bytes};
@@ -21,6 +22,8 @@ use crate::tuning::Tuning;
 #[derive(Debug)]
 pub(crate) struct Histories {
     sizes: Sizes,
+    /// Blocks that are kept no longer.
+    elsewhere: Elsewhere,
     histories: Vec<Option<Box<History>>>,
     /// Places without a history: the first are used first, so that the last can go. Some of these are
     /// gone already.
@@ -54,6 +57,7 @@ impl Histories {
     pub(crate) fn new(tuning: &Tuning, kept_max: usize) -> Histories {
         Histories {
             sizes: Sizes::new(tuning),
+            elsewhere: Elsewhere::default(),
             histories: Vec::new(),
             free: BinaryHeap::new(),
             count: 0,
@@ -113,6 +117,7 @@ impl Histories {
 
     /// The room is forgotten.
     pub(crate) fn close(&mut self, key: HistoryKey) {
+        self.change(key, History::drop_blocks);
         self.resume(key);
         self.order.remove(key);
         let history = self.histories[key.index()].take();
@@ -195,6 +200,10 @@ impl Histories {
         let result = change(history);
         self.held.change(held, history.heap_bytes());
         self.kept.change(kept, history.evictable_bytes());
+        if !history.dropped.is_empty() {
+            let dropped = std::mem::take(&mut history.dropped);
+            dropped.iter().for_each(|block| self.elsewhere.add(block));
+        }
         if history.is_empty() {
             self.spare.extend(history.ended);
             self.order.remove(key);
@@ -232,6 +241,7 @@ impl Histories {
 
     /// Frees what is too old, and what is too much, as far as one turn may.
     pub(crate) fn on_time(&mut self, now: Time) {
+        self.elsewhere.on_time(now);
         let mut left = self.per_turn;
         while left > 0
             && let Some((due, key)) = self.by_age.first().copied()
@@ -252,13 +262,14 @@ impl Histories {
         if self.kept.get() > self.kept_max || self.gives_way {
             return Some(Time::default());
         }
-        let (due, _) = self.by_age.first()?;
-        Some(Time::from_nanos(u64::from(*due) * NANOS))
+        let due = self.by_age.first().map(|(due, _)| Time::from_nanos(u64::from(*due) * NANOS));
+        due.into_iter().chain(self.elsewhere.next_deadline()).min()
     }
 
-    /// Bytes of all histories, and of the tables.
+    /// Bytes of all histories, and of the tables, and of blocks that only others refer to.
     pub(crate) fn bytes(&self) -> usize {
         self.held.get()
+            + self.elsewhere.bytes()
             + vec_bytes::<Option<Box<History>>>(self.histories.capacity())
             + vec_bytes::<HistoryKey>(self.free.capacity())
             + self.order.bytes()

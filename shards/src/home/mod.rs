@@ -101,7 +101,11 @@ impl Home {
             }
             ToHome::Join { room, conn, encoding, change_id, requester, options, again } => {
                 let joins = (!again).then_some((conn.shard, encoding));
-                let is_short = self.ttl.is_short && !self.rooms.contains(&room);
+                let is_short = self.ttl.is_short
+                    && !self.rooms.contains(&room)
+                    && matches!(requester, Requester::Client(_));
+                // A client that is refused is sent nothing of what the room was.
+                let options = if is_short { JoinOptions::default() } else { options };
                 let (joined, replay) = self.on_join(&room, joins, &options, now).unzip();
                 let replay = replay.unwrap_or_default();
                 let answer = match (requester, joined) {
@@ -109,7 +113,7 @@ impl Home {
                         let most = Some(self.rooms_max);
                         FromHome::Unjoined { room, conn, change_id, requester, most }
                     }
-                    (requester @ Requester::Client(_), Some(_)) if is_short => {
+                    (requester, Some(_)) if is_short => {
                         FromHome::Unjoined { room, conn, change_id, requester, most: None }
                     }
                     (requester, Some(joined)) => {

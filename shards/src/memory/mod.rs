@@ -34,7 +34,8 @@ pub struct MemoryUse {
     pub rooms: usize,
     /// Room logs by capacity, and chunks that wait to be used again.
     pub logs: usize,
-    /// What is kept of rooms whose home is here, and what of that connections here are being sent.
+    /// What is kept of rooms whose home is here, with what is kept no longer and still sent anywhere, and
+    /// the lists of what connections here are sent.
     pub history: usize,
     /// Messages that wait for rings to other shards, or for this shard itself.
     pub mesh: usize,

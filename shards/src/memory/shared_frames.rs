@@ -1,4 +1,4 @@
-//! Large frames, and blocks of histories, which a shard shares among its logs and connections.
+//! Large frames, which a shard shares among its logs and connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,30 +17,20 @@ pub(crate) struct SharedFrames {
 impl SharedFrames {
     /// One more log or connection refers to this frame.
     pub(crate) fn hold(&mut self, frame: &Arc<[u8]>) {
-        self.hold_at(address(frame), shared_bytes(frame.len()));
-    }
-
-    /// The same for a block that takes so many bytes.
-    pub(crate) fn hold_at(&mut self, address: usize, bytes: usize) {
-        let holders = self.holders.entry(address).or_default();
+        let holders = self.holders.entry(address(frame)).or_default();
         if *holders == 0 {
-            self.bytes += bytes;
+            self.bytes += shared_bytes(frame.len());
         }
         *holders += 1;
     }
 
     /// One of them does so no longer.
     pub(crate) fn release(&mut self, frame: &Arc<[u8]>) {
-        self.release_at(address(frame), shared_bytes(frame.len()));
-    }
-
-    /// The same for a block.
-    pub(crate) fn release_at(&mut self, address: usize, bytes: usize) {
-        let holders = self.holders.get_mut(&address).expect("what is released was held");
+        let holders = self.holders.get_mut(&address(frame)).expect("what is released was held");
         *holders -= 1;
         if *holders == 0 {
-            self.holders.remove(&address);
-            self.bytes -= bytes;
+            self.holders.remove(&address(frame));
+            self.bytes -= shared_bytes(frame.len());
         }
     }
 

@@ -177,7 +177,7 @@ impl Relief<'_> {
         self.0.pressure.next_slot = next;
         self.0.pressure.slots_left = self.0.pressure.slots_left.saturating_sub(SLOTS);
         self.0.pressure.readers.clear();
-        let (mut freed, readers_max) = (0, self.readers_max(own));
+        let (mut freed, mut struck, readers_max) = (0, false, self.readers_max(own));
         let before = self.0.pressure.last_reader.take_if(|_| readers_max > 0);
         let is_next = |slot: Slot| before.is_none_or(|before| before.number() < slot.number());
         for slot in slots {
@@ -185,10 +185,12 @@ impl Relief<'_> {
                 continue;
             }
             let replays = self.0.directory[slot].replays.as_ref();
-            let held = self.0.directory.connections.held_for(slot)
-                + replays.map_or(0, |replays| replays.bytes());
-            if freed < excess && held >= self.0.pressure.strike_from && self.strike(slot) {
-                freed += held;
+            let (owed, alone) = replays.map_or((0, 0), |all| (all.bytes(), all.own_bytes()));
+            let held = self.0.directory.connections.held_for(slot);
+            if freed < excess && held + owed >= self.0.pressure.strike_from && self.strike(slot) {
+                // What others refer to as well stays.
+                freed += held + alone;
+                struck = true;
                 continue;
             }
             let has_place = self.0.pressure.readers.len() < readers_max;
@@ -201,7 +203,7 @@ impl Relief<'_> {
                 self.0.outputs.resumed.push_back(self.0.directory.id(slot));
             }
         }
-        freed > 0
+        struck
     }
 
     /// How many connections have their turn at a time: as many as can end a message of the largest size

@@ -19,7 +19,6 @@ use crate::epoch::Epoch;
 use crate::format::push_kept_event;
 use crate::history::Parts;
 use crate::log::{Rest, Space};
-use crate::memory::SharedFrames;
 use crate::place::Slot;
 use crate::room::table::RoomKey;
 use crate::time::Time;
@@ -32,7 +31,7 @@ impl Directory {
     pub(super) fn change_replays<R>(
         &mut self,
         slot: Slot,
-        change: impl FnOnce(&mut Replays, &mut SharedFrames) -> R,
+        change: impl FnOnce(&mut Replays) -> R,
     ) -> R {
         self.connections.change_replays(slot, change)
     }
@@ -67,8 +66,8 @@ impl Host {
         if messages.is_empty() || self.directory[slot].write_state() == WriteState::Dead {
             return;
         }
-        self.directory.change_replays(slot, |replays, blocks| {
-            replays.push(room, epoch, messages, blocks);
+        self.directory.change_replays(slot, |replays| {
+            replays.push(room, epoch, messages);
         });
         self.queue_replay(slot);
     }
@@ -76,7 +75,7 @@ impl Host {
     /// Puts a connection in the queue of those that are sent histories.
     pub(super) fn queue_replay(&mut self, slot: Slot) {
         let now = self.now;
-        let before = self.directory.change_replays(slot, |replays, _| {
+        let before = self.directory.change_replays(slot, |replays| {
             let before = replays.queued_at;
             replays.queued_at = before.or(Some(now));
             before
@@ -142,7 +141,7 @@ impl Sending<'_> {
             if !waits {
                 continue;
             }
-            self.0.directory.change_replays(slot, |replays, _| replays.queued_at = None);
+            self.0.directory.change_replays(slot, |replays| replays.queued_at = None);
             // One whose socket is blocked comes back when it is writable.
             if self.0.directory[slot].write_state() == WriteState::Idle
                 && self.begin_send(slot, true)
@@ -162,7 +161,7 @@ impl Sending<'_> {
             && self.0.queues.replay_bytes_left > 0;
         if is_first {
             self.0.queues.to_replay.pop_front();
-            self.0.directory.change_replays(slot, |replays, _| replays.queued_at = None);
+            self.0.directory.change_replays(slot, |replays| replays.queued_at = None);
         }
         is_first
     }
@@ -171,7 +170,7 @@ impl Sending<'_> {
     pub(super) fn begin_replays(&mut self, slot: Slot, iovecs: usize) -> usize {
         let bytes = self.0.config.tuning.replay_send_bytes.min(self.0.queues.replay_bytes_left);
         let mut space = Space { iovecs, bytes, used: 0 };
-        self.0.directory.change_replays(slot, |replays, _| replays.begin(&mut space));
+        self.0.directory.change_replays(slot, |replays| replays.begin(&mut space));
         self.use_up_replay_bytes(space.used);
         self.0.counters.offered += space.used as u64;
         self.0.queues.replay_bytes_offered += space.used as u64;
@@ -192,9 +191,9 @@ impl Sending<'_> {
         }
         let ahead = self.0.config.tuning.events_ahead_bytes.min(self.0.queues.replay_bytes_left);
         let (mut events, mut messages) = (Vec::new(), 0);
-        self.0.directory.change_replays(slot, |replays, blocks| {
+        self.0.directory.change_replays(slot, |replays| {
             while events.len() < ahead
-                && replays.take_one(blocks, |epoch, kept| push_kept_event(epoch, kept, &mut events))
+                && replays.take_one(|epoch, kept| push_kept_event(epoch, kept, &mut events))
             {
                 messages += 1;
             }

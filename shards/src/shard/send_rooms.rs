@@ -2,9 +2,7 @@
 
 use super::directory::Directory;
 use crate::connection::Membership;
-use crate::connection::replays::Replays;
 use crate::log::{Pin, Space};
-use crate::memory::SharedFrames;
 use crate::place::{MembershipIndex, Slot};
 use crate::room::MemberIndex;
 use crate::room::table::RoomKey;
@@ -95,10 +93,7 @@ impl Directory {
         }
         let (mut cut, mut served) = (None, 0);
         if self.connections[slot].replays.is_some() {
-            let end = |replays: &mut Replays, blocks: &mut SharedFrames| {
-                replays.end_send(&mut rooms_taken, blocks)
-            };
-            let replayed = self.change_replays(slot, end);
+            let replayed = self.change_replays(slot, |replays| replays.end_send(&mut rooms_taken));
             (account.delivered, account.replayed) = (replayed.messages, replayed.messages);
             (account.taken_replay, account.untaken_replay) = (replayed.taken, replayed.untaken);
             account.complete &= replayed.complete;

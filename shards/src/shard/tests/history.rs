@@ -18,7 +18,7 @@ pub(super) fn room() -> RoomName {
     RoomName::new("r").unwrap()
 }
 
-fn history(shard: &mut Shard, since: Option<u64>, limit: usize) -> Option<RoomHistory> {
+pub(super) fn history(shard: &mut Shard, since: Option<u64>, limit: usize) -> Option<RoomHistory> {
     let query = Query::History { room: room(), since, epoch: None, limit };
     match shard.answer(query) {
         Answer::History(history) => history.map(|history| *history),

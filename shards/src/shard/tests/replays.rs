@@ -1,6 +1,6 @@
 //! How connections are sent histories, beside everything else that a shard sends.
 
-use super::history::{join, keeping, offsets, room, stream};
+use super::history::{at, epoch, history, join, keeping, offsets, room, since, stream};
 use super::*;
 use crate::policy::SlowPolicy;
 use crate::recovery::Start;
@@ -183,4 +183,70 @@ fn a_client_that_waits_for_its_turn_is_not_slow_though_its_socket_had_blocked() 
     assert_eq!(shard.stats().replaying, 1);
     shard.on_time(Time::default() + Duration::from_secs(3));
     assert_eq!(shard.stats().replay_waits, Duration::from_secs(3));
+}
+
+#[test]
+fn a_block_is_counted_once_and_until_its_last_reader_has_gone() {
+    const BYTES: usize = 20 * 1_000;
+    let mut shard = keeping(20, |_| ());
+    let data = format!("\"{}\"", "x".repeat(1_000));
+    let publish_all = |shard: &mut Shard| (0..20).for_each(|_| publish_data(shard, &room(), &data));
+    publish_all(&mut shard);
+    let alone = shard.memory().history;
+    assert!((BYTES..2 * BYTES).contains(&alone), "{alone} bytes");
+    let conn = join(&mut shard, r#"{"last":20}"#);
+    let page = history(&mut shard, None, 20).expect("it is kept");
+    let held = shard.memory().history;
+    assert!(held < alone + 2_000, "{held} bytes, {alone} without readers");
+    send(&mut shard, Some(SendEnd::Blocked));
+    publish_all(&mut shard);
+    let held = shard.memory().history;
+    assert!(
+        held > alone + BYTES / 2,
+        "{held} bytes: the room keeps others, and the readers the first"
+    );
+    shard.close(conn, Disconnect::Kicked);
+    shard.begin_quantum();
+    at(&mut shard, 1);
+    assert!(shard.memory().history > alone + BYTES / 2, "a caller reads them");
+    drop(page);
+    at(&mut shard, 2);
+    let held = shard.memory().history;
+    assert!(held < alone + 2_000, "{held} bytes: all readers have gone");
+}
+
+#[test]
+fn a_client_that_takes_its_history_slowly_is_neither_idle_nor_slow() {
+    let mut shard = keeping(100, |config| config.slow = SlowPolicy::Disconnect);
+    let data = format!("\"{}\"", "x".repeat(1_000));
+    (0..100).for_each(|_| publish_data(&mut shard, &room(), &data));
+    let conn = join(&mut shard, r#"{"last":100}"#);
+    let mut seconds = 0;
+    while shard.history_owed(conn) > 0 {
+        seconds += 5;
+        at(&mut shard, seconds);
+        assert!(shard.is_open(conn), "after {seconds} seconds");
+        shard.on_writable(conn);
+        shard.begin_quantum();
+        if shard.next_direct_send() == Some(conn) {
+            let mut offered = 0;
+            shard.for_each_iovec(conn, |iovec| offered += iovec.len());
+            shard.end_send(conn, SendEnd::Taken(offered.min(2_000)));
+        }
+    }
+    assert!(seconds > 200, "it had it after {seconds} seconds");
+}
+
+#[test]
+fn a_join_that_is_refused_for_want_of_memory_recovers_nothing() {
+    let mut shard = keeping(10, |_| ());
+    (0..3).for_each(|_| publish(&mut shard, &room()));
+    let data = since(&epoch(&mut shard), 1);
+    at(&mut shard, 61);
+    assert_eq!(shard.stats().rooms, 0, "it has ended, and is remembered");
+    shard.home.set_short(true);
+    join(&mut shard, &data);
+    let sent = send(&mut shard, None);
+    assert!(sent.contains(r#""code":"overloaded""#), "{sent}");
+    assert_eq!(shard.counters().history.recovered, 0);
 }
