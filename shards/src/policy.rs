@@ -169,6 +169,32 @@ impl RoomPolicies {
         Ok(())
     }
 
+    /// What works and is probably not meant: rooms that cannot keep what they may. The limits are those
+    /// of a process that is about to run so many shards.
+    pub fn remarks(&self, limits: &Limits, shards: usize) -> Vec<String> {
+        let kept = |(pattern, rule): &(Pattern, RoomPolicy)| Some((pattern.clone(), rule.kept()?));
+        let kept: Vec<_> = self.0.iter().filter_map(kept).collect();
+        let (all, memory) = (limits.history_bytes(), limits.memory_bytes);
+        let share = all / shards.max(1);
+        let is_less = kept.iter().filter(|(_, kept)| kept.bytes > share);
+        let is_less = is_less.map(|(pattern, kept)| {
+            format!(
+                "rooms {pattern}: history-bytes is {}, and each of {shards} shards has {share} bytes of \
+                 --history-memory: a room keeps no more than these; raise --history-memory, or lower \
+                 history-bytes",
+                kept.bytes
+            )
+        });
+        let is_much = (!kept.is_empty() && all > memory / 2).then(|| {
+            format!(
+                "--history-memory is {all} and --memory-limit {memory}: from 65 % of that on, with \
+                 whatever else is held, histories give way; lower --history-memory to half of it at \
+                 most, or raise --memory-limit"
+            )
+        });
+        is_less.chain(is_much).collect()
+    }
+
     fn of(&self, room: &str) -> Option<&RoomPolicy> {
         let rule = self.0.iter().find(|(pattern, _)| pattern.matches(room));
         rule.map(|(_, policy)| policy)
@@ -274,6 +300,31 @@ mod tests {
         }
         let refused = rules.add("one more", RoomPolicy::default()).unwrap_err();
         assert!(refused.contains("256"), "{refused}");
+    }
+
+    #[test]
+    fn what_rooms_cannot_keep_is_remarked_upon() {
+        let limits = |history_memory, memory_bytes| Limits {
+            history_memory,
+            memory_bytes,
+            ..Limits::default()
+        };
+        let policy = RoomPolicy::default().history(100).history_bytes(1 << 20);
+        let mut rules = RoomPolicies::default();
+        rules.add("chat.*", RoomPolicy::default().history_for(HISTORY_FOR).history(0)).unwrap();
+        let all = limits(usize::MAX, 64 << 20);
+        assert_eq!(rules.remarks(&limits(usize::MAX, 1 << 20), 16), [""; 0], "nothing is kept");
+        rules.add("live.*", policy).unwrap();
+        assert_eq!(rules.remarks(&all, 6), [""; 0], "a tenth of 64 MiB, for 6 shards");
+        let less = rules.remarks(&all, 7).join("\n");
+        for words in ["rooms live.*: history-bytes is 1048576", "each of 7 shards has 958698 bytes"]
+        {
+            assert!(less.contains(words), "{less}");
+        }
+        assert_eq!(rules.remarks(&limits(32 << 20, 64 << 20), 1), [""; 0]);
+        let much = rules.remarks(&limits(33 << 20, 64 << 20), 1).join("\n");
+        let words = "--history-memory is 34603008 and --memory-limit 67108864";
+        assert!(much.contains(words), "{much}");
     }
 
     #[test]

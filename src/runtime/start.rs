@@ -63,6 +63,9 @@ pub(crate) fn start(settings: Settings, program: &Plan<'_>) -> Result<Started, S
     let (cores, sizing) = choose_cores(settings.shards)?;
     // It raises the limit of descriptors, which what looks for an executor needs.
     let limits = limits(&settings, cores.len())?;
+    for remark in settings.rooms.remarks(&limits, cores.len()) {
+        tracing::warn!("{remark}");
+    }
     let executor = preflight::choose_executor(settings.executor, &cores, settings.trial)?;
     let tls = tls(&settings)?;
     let start_on =

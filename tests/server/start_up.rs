@@ -65,7 +65,9 @@ fn a_host_name_or_a_port_is_an_address() {
 fn limits_that_do_not_go_together_are_told() {
     let flags = ["--max-message", "8MiB", "--mesh-bytes", "1MiB", "--max-connections", "999999999"];
     let http = ["--max-http-connections", "999999999"];
-    let mut server = Server::start(&[&flags[..], &http].concat());
+    let kept = ["--memory-limit", "128MiB", "--history-memory", "100MiB"];
+    let room = ["--room", "chat.*:history=9,history-bytes=101MiB"];
+    let mut server = Server::start(&[&flags[..], &http, &kept, &room].concat());
     server.terminate();
     for words in [
         "--max-message is 8388608 and --room-log",
@@ -73,6 +75,8 @@ fn limits_that_do_not_go_together_are_told() {
         "--mesh-bytes is 1048576 and works as",
         "--max-connections is 999999999 and works as",
         "--max-http-connections is 999999999 and the process may open only",
+        "rooms chat.*: history-bytes is 105906176, and each of",
+        "--history-memory is 104857600 and --memory-limit 134217728",
     ] {
         wait_until(words, || server.log().contains(words));
     }
