@@ -194,8 +194,12 @@ async fn publish(shard: &impl Backend, room: &str, request: Request<Incoming>) -
     let message = RoomMessage::event(&Publication::parse(&body)?);
     shard.refuse_while_draining()?;
     match shard.publish_numbered(&room, message).await? {
-        Answer::Published { offset, members } => {
-            accepted(&json!({"offset": offset, "members": members}))
+        Answer::Published { offset, members, repeated } => {
+            let mut published = json!({"offset": offset, "members": members});
+            if repeated {
+                published["repeated"] = true.into();
+            }
+            accepted(&published)
         }
         other => unreachable!("a publish is answered with its offset, not with {other:?}"),
     }

@@ -13,6 +13,9 @@ pub struct Receipt {
     /// connections at about that moment, event streams included, though they get no broadcasts; those
     /// of the user that took it; or one.
     pub members: Option<u32>,
+    /// The message has the [key](crate::Message::with_key) of an earlier one, and is not delivered:
+    /// the offset is that one's. The room may have begun anew since, and count from 1 again.
+    pub repeated: bool,
 }
 
 impl Receipt {
@@ -26,26 +29,24 @@ impl Receipt {
     pub(crate) fn of_answer(room: &RoomName, answer: &Answer, connections: u64) -> Receipt {
         match answer {
             Answer::Published { .. } if room.is_everybody() => Receipt::of_all(connections),
-            Answer::Published { offset, members } => Receipt::of_room(*offset, *members),
+            Answer::Published { offset, members, repeated } => {
+                Receipt { offset: Some(*offset), members: Some(*members), repeated: *repeated }
+            }
             other => unreachable!("a publish is answered with its offset, not with {other:?}"),
         }
     }
 
-    fn of_room(offset: u64, members: u32) -> Receipt {
-        Receipt { offset: Some(offset), members: Some(members) }
-    }
-
     fn of_all(connections: u64) -> Receipt {
         let members = u32::try_from(connections).unwrap_or(u32::MAX);
-        Receipt { offset: None, members: Some(members) }
+        Receipt { members: Some(members), ..Receipt::default() }
     }
 
     /// So many connections of a user took it.
     pub(crate) fn of_user(connections: u32) -> Receipt {
-        Receipt { offset: None, members: Some(connections) }
+        Receipt { members: Some(connections), ..Receipt::default() }
     }
 
     pub(crate) fn of_connection() -> Receipt {
-        Receipt { offset: None, members: Some(1) }
+        Receipt { members: Some(1), ..Receipt::default() }
     }
 }

@@ -283,7 +283,7 @@ async fn repeat(client: Client, asked: Event) -> HandlerResult {
     let again = client.to_room(ROOM).publish(message).await?;
     client
         .reply_to(&asked)
-        .publish(Message::event("offsets", (first.offset, again.offset))?)
+        .publish(Message::event("offsets", (first.offset, again.offset, again.repeated))?)
         .await?;
     Ok(())
 }
@@ -297,8 +297,8 @@ fn a_message_with_a_key_reaches_a_room_once_from_whatever_publishes_it() {
     let message = event(1).with_key("k").unwrap();
     let room = cast.to_room(ROOM);
     room.try_publish(message.clone()).unwrap();
-    let receipts = wait_for_both(&room, &message).map(|r| (r.offset, r.members));
-    assert_eq!(receipts, [(Some(1), Some(1)); 2]);
+    let receipts = wait_for_both(&room, &message).map(|r| (r.offset, r.members, r.repeated));
+    assert_eq!(receipts, [(Some(1), Some(1), true); 2]);
     let text = Message::text("the key counts, not the message").with_key("k").unwrap();
     assert_eq!(block_on(room.publish(text)).unwrap().offset, Some(1));
     socket.expect(json!({"event": "m", "data": 1, "room": ROOM, "offset": 1}));
@@ -307,7 +307,7 @@ fn a_message_with_a_key_reaches_a_room_once_from_whatever_publishes_it() {
     let mut both = [socket.recv(), socket.recv()];
     both.sort_by_key(|envelope| envelope.event());
     assert_eq!((both[0].event(), both[0].offset()), ("m".to_owned(), 2));
-    assert_eq!(both[1].data(), json!([2, 2]));
+    assert_eq!(both[1].data(), json!([2, 2, true]));
     socket.assert_nothing_pending();
     server.shutdown(PATIENCE);
 }

@@ -33,7 +33,7 @@ pub(crate) enum Fact<'a> {
     /// The ack of a publish carries its offset, the ack of a broadcast none.
     Ack {
         id: &'a str,
-        offset: Option<u64>,
+        numbered: Option<Numbered>,
     },
     Error(&'a Refusal),
     /// Exactly the offsets `from..=to` were skipped.
@@ -101,6 +101,14 @@ pub struct Joined {
     pub recovery: Option<Recovery>,
 }
 
+/// What a publisher to a room learns of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) offset: u64,
+    /// That of an earlier message, whose key this one has: it is not delivered.
+    pub(crate) repeated: bool,
+}
+
 /// Which command is refused, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -117,13 +125,13 @@ pub struct Reply(ReplyKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum ReplyKind {
-    Ack { id: Box<str>, offset: Option<u64> },
+    Ack { id: Box<str>, numbered: Option<Numbered> },
     Error(Box<Refusal>),
 }
 
 impl Reply {
-    pub(crate) fn ack(id: Box<str>, offset: Option<u64>) -> Reply {
-        Reply(ReplyKind::Ack { id, offset })
+    pub(crate) fn ack(id: Box<str>, numbered: Option<Numbered>) -> Reply {
+        Reply(ReplyKind::Ack { id, numbered })
     }
 
     pub(crate) fn error(refusal: Refusal) -> Reply {
@@ -132,7 +140,7 @@ impl Reply {
 
     pub(crate) fn fact(&self) -> Fact<'_> {
         match &self.0 {
-            ReplyKind::Ack { id, offset } => Fact::Ack { id, offset: *offset },
+            ReplyKind::Ack { id, numbered } => Fact::Ack { id, numbered: *numbered },
             ReplyKind::Error(refusal) => Fact::Error(refusal),
         }
     }

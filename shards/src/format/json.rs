@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::Placed;
-use super::fact::{Fact, Joined, Refusal, Welcome};
+use super::fact::{Fact, Joined, Numbered, Refusal, Welcome};
 use crate::envelope::Publication;
 use crate::recovery::{Recovery, Unrecovered};
 use crate::room_name::RoomName;
@@ -19,10 +19,11 @@ pub(super) fn push_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
             push_fmt(out, format_args!(r#","data":{{"offset":{offset}{reason}}}}}"#));
         }
         Fact::Refreshed { id, expires } => push_refreshed(out, id, expires),
-        Fact::Ack { id, offset } => {
+        Fact::Ack { id, numbered } => {
             push_opening(out, "cast:ack", Some(id), None);
-            if let Some(offset) = offset {
-                push_fmt(out, format_args!(r#","data":{{"offset":{offset}}}"#));
+            if let Some(Numbered { offset, repeated }) = numbered {
+                let repeated = if repeated { r#","repeated":true"# } else { "" };
+                push_fmt(out, format_args!(r#","data":{{"offset":{offset}{repeated}}}"#));
             }
             out.push(b'}');
         }

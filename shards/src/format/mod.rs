@@ -27,7 +27,7 @@ pub(crate) use compression::Compression;
 pub(crate) use encoder::Encoder;
 pub use encoding::Encoding;
 pub(crate) use event_id::start_of_room;
-pub(crate) use fact::{Fact, GapReason, Refusal, Welcome};
+pub(crate) use fact::{Fact, GapReason, Numbered, Refusal, Welcome};
 pub use fact::{Joined, Reply};
 pub use frames::Frames;
 pub(crate) use frames::{EncodingCounts, Encodings};

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
     use crate::envelope::ErrorCode;
     use crate::epoch::Epoch;
-    use crate::format::fact::{GapReason, Joined, Refusal, Welcome};
+    use crate::format::fact::{GapReason, Joined, Numbered, Refusal, Welcome};
     use crate::id::{ConnId, ShardId};
     use crate::recovery::Recovery;
     use crate::room_name::RoomName;
@@ -122,10 +122,14 @@ mod tests {
             );
         }
         check(
-            &Fact::Ack { id: "\"x\"", offset: Some(42) },
+            &Fact::Ack { id: "\"x\"", numbered: Some(Numbered { offset: 42, repeated: false }) },
             r#"{"event":"cast:ack","id":"x","data":{"offset":42}}"#,
         );
-        check(&Fact::Ack { id: "4", offset: None }, r#"{"event":"cast:ack","id":4}"#);
+        check(
+            &Fact::Ack { id: "5", numbered: Some(Numbered { offset: 7, repeated: true }) },
+            r#"{"event":"cast:ack","id":5,"data":{"offset":7,"repeated":true}}"#,
+        );
+        check(&Fact::Ack { id: "4", numbered: None }, r#"{"event":"cast:ack","id":4}"#);
         check(&Fact::Pong { id: Some("6") }, r#"{"event":"cast:pong","id":6}"#);
         check(
             &Fact::Gap { room, epoch: None, from: 50, to: 61, reason: GapReason::Slow },

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::deflate::Codecs;
 use crate::epoch::Epoch;
 use crate::format::{
-    Compression, Encoder, Encoding, Encodings, Joined, Placed, Reply, RoomMessage,
+    Compression, Encoder, Encoding, Encodings, Joined, Numbered, Placed, Reply, RoomMessage,
 };
 use crate::handler::RoomEvent;
 use crate::history::{Frame, HistoryKey, Parts};
@@ -159,7 +159,8 @@ impl Home {
             && let Some(offset) = self.keys.repeated(room, key, now)
         {
             let members = self.rooms.info(room).map_or(0, |info| info.members);
-            return answer(from, room, origin, (offset, members), outboxes);
+            let numbered = Numbered { offset, repeated: true };
+            return answer(from, room, origin, (numbered, members), outboxes);
         }
         let offset = self.number(from, room, publish, origin, now, outboxes);
         if let Some(key) = &key {
@@ -196,7 +197,8 @@ impl Home {
             };
             self.rooms.histories.append(history, frame, now);
         }
-        answer(from, room, origin, (offset, members), outboxes);
+        let numbered = Numbered { offset, repeated: false };
+        answer(from, room, origin, (numbered, members), outboxes);
         for (shard, needed) in interested {
             let (room, frames) = (room.clone(), frames.only(needed));
             let deliver = FromHome::Deliver { room, offset, frames, exclude, accepted };
@@ -430,22 +432,23 @@ fn share(amount: usize, id: ShardId, shards: u16) -> usize {
     exact.max(amount.min(1))
 }
 
-/// Answers a publish, if it has an answer: with this offset, and with how many members the room has.
+/// Answers a publish, if it has an answer: with its offset, and with how many members the room has.
 fn answer(
     from: ShardId,
     room: &RoomName,
     origin: Origin,
-    (offset, members): (u64, u32),
+    (numbered, members): (Numbered, u32),
     outboxes: &mut Outboxes,
 ) {
     match origin {
         Origin::None => {}
         Origin::Connection { conn, id } => {
-            let reply = Reply::ack(id, (!room.is_everybody()).then_some(offset));
+            let reply = Reply::ack(id, (!room.is_everybody()).then_some(numbered));
             outboxes.push_from_home(conn.shard, FromHome::Reply { conn, reply });
         }
         Origin::Caller(token) => {
-            let answer = Answer::Published { offset, members };
+            let Numbered { offset, repeated } = numbered;
+            let answer = Answer::Published { offset, members, repeated };
             outboxes.push_from_home(from, FromHome::Answer { token, answer });
         }
     }

@@ -197,6 +197,8 @@ pub enum Answer {
         offset: u64,
         /// The home's count of members at that moment.
         members: u32,
+        /// It repeats an earlier one, whose offset this is, and is not delivered.
+        repeated: bool,
     },
     /// The figures of one shard.
     Stats(Box<ShardStats>),

@@ -112,18 +112,12 @@ impl Judge<'_> {
             .collect();
         for said in &keyed {
             let saying = &self.model.sayings[*said];
+            assert!(!saying.repeated || saying.seen.is_none(), "message {said} is no repeat");
             match (saying.seen, saying.known) {
                 (Some(_), _) => self.check_delivered(*said, &keyed, count),
                 (None, Some(offset)) => self.check_answered(*said, offset, count),
                 (None, None) => {}
             }
-        }
-        for said in &self.model.late_acks {
-            let saying = &self.model.sayings[*said];
-            assert_ne!(
-                saying.seen, saying.known,
-                "an ack precedes every later message of its room"
-            );
         }
     }
 
@@ -186,6 +180,10 @@ impl Judge<'_> {
             );
             return;
         };
+        assert!(
+            !self.one_life || there.len() > 1 || self.model.sayings[said].repeated,
+            "message {said} repeats {first}, and its speaker was not sent that"
+        );
         let (repeat, first) = (self.keyed(said), self.keyed(*first));
         let first_until = first.until.expect("it was seen");
         let is_late = there.len() == 1 && repeat.since >= first_until + self.time;

@@ -35,6 +35,8 @@ pub(crate) struct Saying {
     /// The offset at which it was seen.
     pub(crate) seen: Option<u64>,
     pub(crate) keyed: Option<Keyed>,
+    /// Its speaker was sent that it repeats another.
+    pub(crate) repeated: bool,
 }
 
 /// The index of the room of everybody, after all others.
@@ -52,8 +54,6 @@ pub(crate) struct Model {
     /// Whether clients agree to compression.
     pub(crate) has_deflate: bool,
     pub(crate) sayings: Vec<Saying>,
-    /// Messages with a key whose ack came after a later message: they must repeat another one.
-    pub(crate) late_acks: Vec<usize>,
     /// The messages of each room and epoch, by offset.
     lives: BTreeMap<(usize, Rc<str>), BTreeMap<u64, usize>>,
     /// Which broadcast follows which.
@@ -94,6 +94,7 @@ impl Model {
             accepted,
             seen,
             keyed,
+            repeated: false,
         };
         self.sayings.push(saying);
         number
@@ -186,10 +187,15 @@ impl Model {
     }
 
     /// The speaker was sent the offset of its message.
-    pub(crate) fn acked(&mut self, number: usize, offset: u64) {
+    pub(crate) fn acked(&mut self, number: usize, offset: u64, repeated: bool) {
         let saying = &mut self.sayings[number];
         assert_eq!(saying.known, None, "message {number} is answered once");
         saying.known = Some(offset);
+        saying.repeated = repeated;
+        assert!(
+            !repeated || saying.keyed.is_some(),
+            "message {number} has no key and repeats none"
+        );
         keys::note_handled(&mut saying.keyed, self.now);
         if let Some(seen) = saying.seen {
             assert_eq!(seen, offset, "the ack of message {number} has its offset");

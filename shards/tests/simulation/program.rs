@@ -430,7 +430,7 @@ impl World {
         let question = question.expect("a question is answered once");
         self.count.add(Happened::CallerAnswered);
         match (question, answer) {
-            (Question::Publish(said), Answer::Published { offset, members }) => {
+            (Question::Publish(said), Answer::Published { offset, members, repeated }) => {
                 if let Some(counted) = self.published.remove(&(shard, token.0)) {
                     let everybody = self.model.sayings[said].room == EVERYBODY;
                     let keyed = self.model.sayings[said].keyed.is_some();
@@ -442,7 +442,7 @@ impl World {
                     self.count.add(Happened::PublishedCounted);
                 }
                 let everybody = self.model.sayings[said].room == EVERYBODY;
-                self.model.acked(said, if everybody { 0 } else { offset });
+                self.model.acked(said, if everybody { 0 } else { offset }, repeated);
             }
             (Question::Stats, Answer::Stats(stats)) => {
                 assert!(stats.connections as usize <= self.clients.len());

@@ -477,17 +477,16 @@ impl View {
         let Awaited::Ack(said) = answer else { panic!("{answer:?} answered with an ack") };
         let Line::Room(room) = line else {
             assert_eq!(data, "null", "a broadcast has no offset");
-            return court.model.acked(said, 0);
+            return court.model.acked(said, 0, false);
         };
         let offset = number(data, "offset");
-        court.model.acked(said, offset);
+        let repeated = member(data, "repeated").map(|said| said == "true");
+        assert_ne!(repeated, Some(false), "only of a repeat it is said");
+        let repeated = repeated.is_some();
+        court.model.acked(said, offset, repeated);
         let is_late = self.rooms.get(&room).is_some_and(|stay| stay.next > offset + 1);
-        if court.model.sayings[said].keyed.is_none() {
-            assert!(!is_late, "an ack precedes every later message of its room");
-        } else if is_late {
-            court.model.late_acks.push(said);
-        }
-        if court.model.sayings[said].excluded.is_some() {
+        assert!(!is_late || repeated, "an ack precedes every later message of its room");
+        if court.model.sayings[said].excluded.is_some() && !repeated {
             self.excluded.insert((room, offset));
             self.absent.insert((room, offset));
         }
