@@ -159,9 +159,10 @@ pub use builder::Builder;
 #[doc(inline)]
 pub use corecast_shards::{
     BadCloseCode, BadKey, BadName, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch,
-    Joined, Limits, RoomInfo, RoomName, RoomPolicy, SlowPolicy,
+    Joined, Kept, Limits, Parts, Position, Recovery, RoomHistory, RoomInfo, RoomName, RoomPolicy,
+    SlowPolicy, Unrecovered,
 };
-pub use handles::{Broadcaster, Client, HttpRequest, Spawned, sleep, spawn};
+pub use handles::{Broadcaster, Client, History, HttpRequest, Join, Spawned, sleep, spawn};
 #[doc(hidden)]
 pub use http::{check_token, read_token_secret};
 pub use hyper::Method;

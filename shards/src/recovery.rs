@@ -1,5 +1,7 @@
 //! From where on a client that joins wants a room's messages, and whether it gets all of them.
 
+use std::fmt;
+
 /// What a join asks for besides membership.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,13 +38,20 @@ pub enum Start {
     Last(u32),
 }
 
-/// A message of a room, as its client names it.
+/// A message of a room, as its client names it: where that has stopped reading. Made of a pair:
+/// `Position::from((epoch, offset))`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// The life of the room, as text: it need not be one that ever was.
     pub epoch: Box<str>,
     /// The offset of the message; 0 is the one before the first.
     pub offset: u64,
+}
+
+impl<E: fmt::Display> From<(E, u64)> for Position {
+    fn from((epoch, offset): (E, u64)) -> Position {
+        Position { epoch: epoch.to_string().into(), offset }
+    }
 }
 
 /// What became of a join that said where its client had stopped reading.
@@ -58,6 +67,14 @@ impl Recovery {
     /// Whether nothing is missed.
     pub fn is_complete(self) -> bool {
         self == Recovery::Complete
+    }
+
+    /// Why something is, or may be.
+    pub fn reason(self) -> Option<Unrecovered> {
+        match self {
+            Recovery::Complete => None,
+            Recovery::Refused(reason) => Some(reason),
+        }
     }
 }
 

@@ -231,7 +231,7 @@ impl Broadcaster {
     /// [`ControlError::Room`], or `Closed`.
     pub async fn room(&self, name: &str) -> Result<Option<RoomInfo>, ControlError> {
         let room = RoomName::new(name)?;
-        match self.ask(self.state.home(&room), Query::Room(room)).await? {
+        match self.ask_home(&room, Query::Room(room.clone())).await? {
             Answer::Room(info) => Ok(info),
             other => unreachable!("a question for a room is not answered with {other:?}"),
         }
@@ -245,6 +245,15 @@ impl Broadcaster {
     fn all_shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         let count = u16::try_from(self.state.shards()).expect("shards are counted in u16");
         (0..count).map(ShardId::new)
+    }
+
+    /// Asks the shard that orders this room's messages.
+    pub(super) async fn ask_home(
+        &self,
+        room: &RoomName,
+        query: Query,
+    ) -> Result<Answer, ControlError> {
+        self.ask(self.state.home(room), query).await
     }
 
     async fn ask(&self, to: ShardId, query: Query) -> Result<Answer, ControlError> {

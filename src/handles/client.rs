@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-use corecast_shards::{Close, ConnId, Joined, RoomName};
+use corecast_shards::{Close, ConnId, RoomName};
 use serde_json::value::RawValue;
 
 use super::broadcaster::Broadcaster;
+use super::join::Join;
 use crate::program::{Handshake, Session, ShardStates};
 use crate::runtime::ShardHandle;
 use crate::values::{
@@ -140,11 +141,14 @@ impl Client {
     /// client is told with `cast:joined`, without an id; every later message of the room reaches
     /// it. Joining a room twice changes nothing.
     ///
+    /// What it says besides, [`Join::since`] and [`Join::last`], brings messages of before. It is made
+    /// a member when this is awaited, and not before.
+    ///
     /// # Errors
     ///
     /// [`JoinError`] says why it is no member.
-    pub async fn join(&self, room: &str) -> Result<Joined, JoinError> {
-        self.shard.handle.join(self.id, &RoomName::new(room)?).await
+    pub fn join(&self, room: &str) -> Join<'_> {
+        Join::new(&self.shard.handle, self.id, room)
     }
 
     /// Takes the client out of a room, and waits until it is out: no message that is published
@@ -232,6 +236,11 @@ impl Client {
     /// is logged.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         self.shard.handle.spawn(future);
+    }
+
+    /// What reaches all shards.
+    pub(super) fn beside(&self) -> &Broadcaster {
+        &self.shard.broadcaster
     }
 
     /// Publishes from any thread and any runtime: for what this handler hands on to others.

@@ -7,8 +7,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use corecast_shards::{
-    Answer, AnswerToken, AskedCommand, Close, ConnId, Joined, Message, Permissions, Refresh,
-    Refused, RoomMessage, RoomName, Shard, Unsent, Verdict,
+    Answer, AnswerToken, AskedCommand, Close, ConnId, JoinOptions, Joined, Message, Permissions,
+    Refresh, Refused, RoomMessage, RoomName, Shard, Unsent, Verdict,
 };
 use futures_lite::future;
 
@@ -155,8 +155,14 @@ impl ShardHandle {
     }
 
     /// Makes a connection of this shard a member of a room, and waits until it is.
-    pub(crate) async fn join(&self, id: ConnId, room: &RoomName) -> Result<Joined, JoinError> {
-        match self.command(|shard, token| shard.join(id, room, token)).await? {
+    pub(crate) async fn join(
+        &self,
+        id: ConnId,
+        room: &RoomName,
+        options: &JoinOptions,
+    ) -> Result<Joined, JoinError> {
+        let join = |shard: &mut Shard, token| shard.join(id, room, options.clone(), token);
+        match self.command(join).await? {
             Answer::Joined(joined) => Ok(joined),
             Answer::TooManyRooms(limit) => Err(JoinError::TooManyRoomsInAll { limit }),
             _ => Err(JoinError::Gone),

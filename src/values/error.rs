@@ -180,6 +180,8 @@ pub enum ControlError {
     Closed,
     /// The room's name is not allowed.
     Room(BadRoomName),
+    /// Only a room has what was asked for: all connections, a user and one connection have not.
+    NotARoom,
     /// The name of the user or token is not allowed.
     User(BadName),
     /// As many users and tokens are revoked as may be ([`revocations`](crate::Limits::revocations)).
@@ -197,6 +199,9 @@ impl fmt::Display for ControlError {
                  later",
             ),
             ControlError::Room(error) => write!(f, "{error}; choose another name"),
+            ControlError::NotARoom => {
+                f.write_str("only a room has what was asked for; ask what to_room returns")
+            }
             ControlError::User(error) => write!(f, "{error}; no client has this one"),
             ControlError::TooManyRevocations { limit } => write!(
                 f,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use corecast_shards::{BadName, BadRoomName, ConnId, Name, RoomMessage, RoomName};
 
-use super::error::{NotAccepted, PublishError};
+use super::error::{ControlError, NotAccepted, PublishError};
 use super::message::Message;
 use super::receipt::Receipt;
 
@@ -134,6 +134,20 @@ impl<'a, S> Target<'a, S> {
     pub fn unconfirmed(mut self) -> Target<'a, S> {
         self.confirm = false;
         self
+    }
+
+    /// What publishes.
+    pub(crate) fn source(&self) -> &'a S {
+        self.source
+    }
+
+    /// The room.
+    pub(crate) fn room_of(&self) -> Result<&RoomName, ControlError> {
+        match &self.recipient {
+            Recipient::Room(Ok(room)) if !room.is_everybody() => Ok(room),
+            Recipient::Room(Err(bad)) => Err(ControlError::Room(*bad)),
+            _ => Err(ControlError::NotARoom),
+        }
     }
 
     fn encode(&self, message: &Message) -> Result<Outgoing<'_>, NotAccepted> {

@@ -13,6 +13,7 @@ mod executors;
 mod failing;
 mod gone;
 mod handlers;
+mod history;
 mod http_api;
 mod publishing;
 mod rooms;

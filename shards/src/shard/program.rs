@@ -50,14 +50,20 @@ impl Shard {
         Ok(())
     }
 
-    /// Command: makes a connection a member of a room, as if its client had asked without an id.
+    /// Command: makes a connection a member of a room, as if its client had asked for this without an id.
     /// [`Answer::Joined`](crate::Answer::Joined) or `Gone` comes out of
     /// [`Outputs::next_answer`](super::Outputs::next_answer).
     ///
     /// # Errors
     ///
     /// [`Refused`], and nothing has happened.
-    pub fn join(&mut self, id: ConnId, room: &RoomName, token: AnswerToken) -> Result<(), Refused> {
+    pub fn join(
+        &mut self,
+        id: ConnId,
+        room: &RoomName,
+        options: JoinOptions,
+        token: AnswerToken,
+    ) -> Result<(), Refused> {
         let slot = self.host.directory.find_open(id).ok_or(Refused::Gone)?;
         self.host.directory.may_change(slot, room).map_err(|_| Refused::Busy)?;
         let most = self.host.config.limits.rooms_per_connection;
@@ -78,12 +84,8 @@ impl Shard {
         if !self.host.outboxes.admit_caller(home) {
             return Err(Refused::Busy);
         }
-        Intake(&mut self.host).push_join(
-            slot,
-            room.clone(),
-            Requester::Program(token),
-            JoinOptions::default(),
-        );
+        let requester = Requester::Program(token);
+        Intake(&mut self.host).push_join(slot, room.clone(), requester, options);
         Ok(())
     }
 

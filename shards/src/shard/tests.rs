@@ -33,6 +33,7 @@ use crate::format::RoomMessage;
 use crate::id::{ConnId, ShardId};
 use crate::mesh::AnswerToken;
 use crate::permissions::{Permission, Permissions};
+use crate::recovery::JoinOptions;
 use crate::room_name::RoomName;
 use crate::time::Time;
 use crate::wire::{Opcode, push_client_frame};
@@ -314,7 +315,7 @@ fn each_kind_of_command_has_its_own_permission() {
 fn the_program_may_do_what_its_client_may_not() {
     let (mut shard, conn) = forbidden();
     let room = RoomName::new("r").expect("legal");
-    shard.join(conn, &room, AnswerToken(1)).expect("there is room");
+    shard.join(conn, &room, JoinOptions::default(), AnswerToken(1)).expect("there is room");
     take_loopback(&mut shard);
     assert_eq!(shard.rooms_of(conn), [room]);
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use corecast_shards::{
     Answer, AnswerToken, AskedCommand, AskedKind, Call, CallKind, CloseStep, ConnId, Disconnect,
-    Publication, Query, Refused, RoomInfo, RoomMessage, RoomName, ShardId, Unsent, event_frame,
+    JoinOptions, Publication, Query, Refused, RoomInfo, RoomMessage, RoomName, ShardId, Unsent,
+    event_frame,
 };
 
 use crate::count::Happened;
@@ -235,7 +236,7 @@ impl World {
         let token = self.token();
         let name = self.names[room].clone();
         let refused = match joins {
-            true => self.shards[shard].join(conn, &name, token),
+            true => self.shards[shard].join(conn, &name, JoinOptions::default(), token),
             false => self.shards[shard].leave(conn, &name, token),
         };
         trace!(self, "client {client}: guided {name} joins {joins}: {refused:?}");

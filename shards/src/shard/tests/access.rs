@@ -266,7 +266,7 @@ fn a_room_that_the_program_chose_in_spite_of_the_permissions_is_kept() {
     let mut shard = verifying_shard();
     let conn = open(&mut shard, joining(&["a"]), "ann", None);
     let room = RoomName::new("vip").unwrap();
-    shard.join(conn, &room, AnswerToken(1)).unwrap();
+    shard.join(conn, &room, JoinOptions::default(), AnswerToken(1)).unwrap();
     say(&mut shard, conn, r#"{"event":"cast:join","room":"a"}"#);
     send(&mut shard, None);
     let sent = refreshed(&mut shard, conn, joining(&["b"]), identity("ann", None));

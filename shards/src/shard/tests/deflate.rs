@@ -174,7 +174,7 @@ fn a_programs_own_messages_are_compressed_as_what_they_are() {
     let opening =
         Opening { format: Format::Verbatim, deflate: Some(Window::Small), ..Opening::default() };
     let conn = shard.open(opening);
-    shard.join(conn, &room(), AnswerToken(1)).expect("there is room");
+    shard.join(conn, &room(), JoinOptions::default(), AnswerToken(1)).expect("there is room");
     take_loopback(&mut shard);
     send(&mut shard, None);
     let text = "y".repeat(600);

@@ -319,7 +319,16 @@ fn the_program_knows_nothing_of_streams() {
     assert!(shard.outputs().next_call().is_none() && !shard.is_open(conn));
     let emitted = shard.emit(conn, b"\x81\x00");
     assert_eq!(emitted, Err(crate::shard::Unsent::Gone));
-    assert!(shard.join(conn, &RoomName::new("other").expect("legal"), AnswerToken(1)).is_err());
+    assert!(
+        shard
+            .join(
+                conn,
+                &RoomName::new("other").expect("legal"),
+                JoinOptions::default(),
+                AnswerToken(1)
+            )
+            .is_err()
+    );
     assert!(shard.leave(conn, &lobby(), AnswerToken(2)).is_err());
     shard.on_end(conn);
     assert!(shard.outputs().next_ended().is_none());

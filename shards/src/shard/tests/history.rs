@@ -358,3 +358,33 @@ fn an_event_stream_is_sent_events_that_are_made_as_its_socket_takes_them() {
         assert_eq!(events[51], format!("id: {epoch}-52\ndata: a\ndata: b\n\n"));
     }
 }
+
+#[test]
+fn a_program_brings_its_client_what_that_missed() {
+    let mut shard = keeping(3, |_| ());
+    (0..5).for_each(|_| publish(&mut shard, &room()));
+    let epoch = epoch(&mut shard);
+    let since = |offset| Start::Since((&epoch, offset).into());
+    let complete = Some(Recovery::Complete);
+    let refused = Some(Recovery::Refused(Unrecovered::TooOld));
+    for (token, (start, recovery, expected)) in [
+        (since(2), complete, vec![3, 4, 5]),
+        (since(5), complete, vec![]),
+        (since(1), refused, vec![]),
+        (Start::Last(2), None, vec![4, 5]),
+        (Start::Live, None, vec![]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let conn = shard.open(Opening::default());
+        let token = AnswerToken(token as u64);
+        shard.join(conn, &room(), start.into(), token).expect("there is a place");
+        take_loopback(&mut shard);
+        shard.check();
+        let answer = std::iter::from_fn(|| shard.outputs().next_answer()).last();
+        let Some((answered, Answer::Joined(joined))) = answer else { panic!("{answer:?}") };
+        assert_eq!((answered, joined.offset, joined.recovery), (token, 5, recovery));
+        assert_eq!(offsets(&send(&mut shard, None)), expected);
+    }
+}

@@ -92,7 +92,7 @@ fn the_program_and_event_streams_learn_of_it_in_their_ways() {
     let mut shard = with_limits(|limits| (limits.total_rooms, limits.memberships) = (1, 2));
     let conn = client(&mut shard);
     join(&mut shard, conn, "a");
-    shard.join(conn, &named("b"), AnswerToken(1)).expect("it is asked");
+    shard.join(conn, &named("b"), JoinOptions::default(), AnswerToken(1)).expect("it is asked");
     take_loopback(&mut shard);
     let answer = shard.outputs().next_answer();
     assert!(matches!(answer, Some((AnswerToken(1), Answer::TooManyRooms(1)))), "{answer:?}");
@@ -110,6 +110,6 @@ fn the_program_and_event_streams_learn_of_it_in_their_ways() {
             "{room}: {sent}"
         );
     }
-    let refused = shard.join(conn, &named("c"), AnswerToken(2));
+    let refused = shard.join(conn, &named("c"), JoinOptions::default(), AnswerToken(2));
     assert_eq!(refused, Err(Refused::TooManyMemberships(2)));
 }

@@ -255,7 +255,7 @@ fn a_command_that_waited_is_judged_by_what_is_so_when_it_runs() {
     shard.on_writable(conn);
     assert_eq!(shard.next_direct_send(), Some(conn));
     take_loopback(&mut shard);
-    shard.join(conn, &room, AnswerToken(1)).expect("the outbox has room");
+    shard.join(conn, &room, JoinOptions::default(), AnswerToken(1)).expect("the outbox has room");
     let mut welcome = 0;
     shard.for_each_iovec(conn, |iovec| welcome += iovec.len());
     shard.end_send(conn, SendEnd::Taken(welcome));

@@ -32,7 +32,7 @@ fn each_change_is_said_once_and_a_second_join_is_none() {
     shard.leave(b, &room(), AnswerToken(1)).expect("it is a member");
     take_loopback(&mut shard);
     assert_eq!(events(&mut shard), [Left(a, room()), Vacated(room()), Left(b, room())]);
-    shard.join(a, &room(), AnswerToken(2)).expect("there is a place");
+    shard.join(a, &room(), JoinOptions::default(), AnswerToken(2)).expect("there is a place");
     take_loopback(&mut shard);
     shard.close(a, Disconnect::Kicked);
     shard.stop_reading();
