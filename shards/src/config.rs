@@ -57,7 +57,8 @@ pub struct Hooks {
     pub connect: bool,
     /// Tokens of `cast:refresh` are verified outside. Otherwise they are answered with `bad_token`.
     pub refresh: bool,
-    /// The program hears of the end of connections, and of the rooms that they were in.
+    /// The program hears of the end of connections, and of the rooms that they were in. Of these rooms
+    /// it hears also if it watches members.
     pub disconnect: bool,
     /// The program hears of each connection that becomes a member of a room, or ceases to be one.
     pub members: bool,

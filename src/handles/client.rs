@@ -161,8 +161,8 @@ impl Client {
         self.shard.handle.leave(self.id, &RoomName::new(room)?).await
     }
 
-    /// The names of the rooms that the client is in, in no particular order; in `on_disconnect`,
-    /// of those that it was in.
+    /// The names of the rooms that the client is in, in no particular order; once its end is decided, of
+    /// those that it was in then.
     pub fn rooms(&self) -> Vec<String> {
         let mut rooms = self.shard.handle.rooms_of(self.id);
         if rooms.is_empty() {

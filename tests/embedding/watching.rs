@@ -165,3 +165,32 @@ fn at_a_shutdown_every_client_leaves_its_rooms() {
     assert_eq!(counts, [6; 5], "{lines:?}");
     assert_eq!(["occupied a", "occupied b"].map(count), [1; 2]);
 }
+
+/// A program that keeps a list of who is where must not depend on which other hooks there are.
+#[test]
+fn the_rooms_of_a_client_that_leaves_are_the_same_whatever_else_is_watched() {
+    for also_disconnect in [false, true] {
+        let (says, said) = channel();
+        let mut builder = builder().shards(1).on_leave(move |client: &Client, room: &str| {
+            let mut rooms = client.rooms();
+            rooms.sort();
+            says.send(format!("{room} of {rooms:?}")).expect("the test listens");
+        });
+        if also_disconnect {
+            builder = builder.on_disconnect(async |_: Client, _: Disconnect| Ok(()));
+        }
+        let server = builder.start().unwrap();
+        let mut socket = Socket::connect(server.local_addr());
+        for room in ["a", "b", "c"] {
+            socket.join(room);
+        }
+        socket.leave("b");
+        assert_eq!(next(&said), r#"b of ["a", "c"]"#, "it is in these still");
+        drop(socket);
+        let mut last = [next(&said), next(&said)];
+        last.sort();
+        let was_in = [r#"a of ["a", "c"]"#, r#"c of ["a", "c"]"#];
+        assert_eq!(last, was_in, "with on_disconnect: {also_disconnect}");
+        server.shutdown(PATIENCE);
+    }
+}

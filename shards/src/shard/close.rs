@@ -69,7 +69,8 @@ impl Host {
         let id = self.directory.id(slot);
         self.open_connections -= 1;
         self.counters.closed[reason.index()] += 1;
-        if self.config.hooks.disconnect && self.directory[slot].format.is_known_to_program() {
+        let hears = self.config.hooks.disconnect || self.config.hooks.members;
+        if hears && self.directory[slot].format.is_known_to_program() {
             let rooms = self.directory.rooms_of(slot);
             self.outputs.ended.extend((!rooms.is_empty()).then_some((id, rooms)));
         }
