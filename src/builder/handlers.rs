@@ -156,6 +156,11 @@ impl Builder {
     /// (`cast:publish`), which every client may without this; and may change its event and data.
     /// What the hook returns is what is published. Errors are as in [`Builder::authorize_join`].
     ///
+    /// A client that repeats a publish with its [key](Publication::key) is asked about again, whether
+    /// it is a repeat or not: a hook that counts or charges does so by the key. Whatever may publish to a
+    /// room can use any key there; where one client is not to use another's, the hook makes each its own
+    /// ([`Publication::with_key`]).
+    ///
     /// ```
     /// # use corecast::{Client, ClientError, Publication, Server};
     /// # use serde_json::{Value, json};
@@ -285,6 +290,9 @@ impl Builder {
     /// [`on_join`](Builder::on_join), in the same manner, before the client's
     /// [`on_disconnect`](Builder::on_disconnect).
     ///
+    /// [`Client::rooms`] are those that the client is still in. When the connection ends they are all
+    /// that it was in, in each of the calls.
+    ///
     /// At a [`shutdown`](crate::Server::shutdown) it is called for every client that is closed in
     /// time, and not for those that are cut, as with `on_disconnect`.
     pub fn on_leave<F>(mut self, hook: F) -> Builder
@@ -299,7 +307,9 @@ impl Builder {
     /// begin with what is published there. The room's home decides, so it is exact: occupied and
     /// [vacated](Builder::on_vacated) come in turn for each room, once per change. Members are what
     /// `members` of `/v1/rooms` counts, event streams among them, and for a moment a client whose join
-    /// is refused because memory is short.
+    /// is refused because memory is short. A room whose first join is refused because there are
+    /// [too many](crate::Limits::total_rooms) is counted there for a moment, too, and is not said to be
+    /// occupied.
     ///
     /// It is called on the thread of the room's home shard, which need not be the member's: between
     /// this and [`on_join`](Builder::on_join) there is no order. It is a function, for the same reason.

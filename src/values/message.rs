@@ -85,8 +85,10 @@ impl Message {
     /// publisher does not know whether it was: for two minutes
     /// ([`publish_key_time`](crate::Limits::publish_key_time)) the same key to the same room is
     /// answered with the first one's offset and delivers nothing, whatever the message is, from
-    /// whichever publisher, over WebSocket and HTTP, too. So a key is best random. An error of a
-    /// publish gives the message back with its key.
+    /// whichever publisher, over WebSocket and HTTP, too. So a key is best random.
+    /// An error of a publish gives the message back with its key, but for
+    /// [`PublishError::Unconfirmed`](crate::PublishError::Unconfirmed), after which a repeat is worth most:
+    /// keep a clone, as here.
     ///
     /// ```
     /// # use corecast::{Broadcaster, Message};

@@ -54,8 +54,7 @@ impl Publication {
         serde_json::from_str(&self.draft.data)
     }
 
-    /// The same with another event and other data. Room, id, `echo` and key stay the
-    /// client's.
+    /// The same with another event and other data. Room, id, `echo` and key stay the client's.
     ///
     /// # Errors
     ///
@@ -74,5 +73,29 @@ impl Publication {
     pub fn with_data(self, data: impl Serialize) -> Result<Publication, MessageError> {
         let event = self.draft.event.clone();
         self.with(&event, data)
+    }
+
+    /// The same with another key of 1 to 64 bytes, or with none. A key that has the client's name in it
+    /// is the client's alone:
+    ///
+    /// ```
+    /// # use corecast::{Client, HandlerResult, Publication};
+    /// async fn own_keys(client: Client, publication: Publication) -> HandlerResult<Publication> {
+    ///     let user = client.claims().subject().unwrap_or_default();
+    ///     // Neither is longer than 31 bytes here.
+    ///     let own = publication.key().map(|key| format!("{user}/{key}"));
+    ///     Ok(publication.with_key(own.as_deref())?)
+    /// }
+    /// ```
+    ///
+    /// A broadcast has no offset to answer a repeat with: it stays without a key.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError::Key`] when the key is empty or longer.
+    pub fn with_key(mut self, key: Option<&str>) -> Result<Publication, MessageError> {
+        let key = key.map(PublishKey::new).transpose().map_err(MessageError::Key)?;
+        self.draft.key = key.filter(|_| self.room.is_some());
+        Ok(self)
     }
 }

@@ -114,3 +114,55 @@ fn a_command_that_is_decided_about_holds_up_its_own_connection_only() {
     ada.expect(json!({"event": "cast:left", "room": "open", "id": 1, "data": data}));
     server.shutdown(PATIENCE);
 }
+
+/// Makes keys the client's own, and takes the one away that is asked for.
+async fn own_keys(client: Client, publication: Publication) -> HandlerResult<Publication> {
+    let own = match publication.key() {
+        Some("none") | None => None,
+        Some(key) => Some(format!("{}/{key}", client.claims().subject().unwrap_or_default())),
+    };
+    let event = publication.event().to_owned();
+    let own = publication.with_key(own.as_deref())?;
+    let key = own.key().map(str::to_owned);
+    Ok(own.with(&event, key)?)
+}
+
+#[test]
+fn a_program_makes_keys_its_clients_own() {
+    let server = builder()
+        .shards(2)
+        .authorize(async |handshake: Handshake| {
+            Ok(Claims::for_subject(handshake.query_parameter("name").unwrap_or_default()))
+        })
+        .authorize_publish(own_keys)
+        .authorize_broadcast(async |_: Client, publication: Publication| {
+            let keyed = publication.with_key(Some("k"))?;
+            assert_eq!(keyed.key(), None, "a broadcast takes none");
+            Ok(keyed)
+        })
+        .start()
+        .unwrap();
+    let [mut ada, mut bob, mut member] = ["ada", "bob", "eve"]
+        .map(|name| Socket::connect_to(server.local_addr(), &format!("/ws?name={name}")));
+    member.join("r");
+    let publish = |socket: &mut Socket, key: &str| {
+        let inner = json!({"event": "m", "key": key});
+        socket.request(json!({"event": "cast:publish", "room": "r", "data": inner})).data()
+    };
+    assert_eq!(publish(&mut ada, "k"), json!({"offset": 1}));
+    assert_eq!(publish(&mut bob, "k"), json!({"offset": 2}), "it is not ada's");
+    assert_eq!(publish(&mut ada, "k"), json!({"offset": 1, "repeated": true}));
+    assert_eq!(publish(&mut ada, "none"), json!({"offset": 3}));
+    assert_eq!(publish(&mut ada, "none"), json!({"offset": 4}), "without a key nothing repeats");
+    let refused = publish(&mut ada, &"k".repeat(64));
+    assert_eq!(refused["code"], "handler_failed", "with its name it is too long");
+    for key in [json!("ada/k"), json!("bob/k"), json!(null), json!(null)] {
+        assert_eq!(member.recv_event("m").data(), key);
+    }
+    for _ in 0..2 {
+        ada.broadcast("n", json!(1));
+        assert_eq!(member.recv_event("n").data(), json!(1));
+    }
+    member.assert_nothing_pending();
+    server.shutdown(PATIENCE);
+}
