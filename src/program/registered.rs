@@ -29,9 +29,8 @@ type RefreshTemplate<C> = Box<dyn Template<(C, String), Result<Claims, Refusal>>
 /// The same on a shard.
 type ClientHandler<C, T> = Handler<(C, T), HandlerResult>;
 
-/// What a program registered, on its way to the shards. Its handlers are handed a client as `C`,
-/// a request as `R`, and what publishes
-/// beside all clients as `B`.
+/// What a program registered, on its way to the shards. Its handlers are handed a client as `C`, a
+/// request as `R`, and what publishes beside all clients as `B`.
 pub(crate) struct Program<C, R, B> {
     pub(crate) authorize: Option<Box<dyn Template<Handshake, Result<Claims, Refusal>>>>,
     pub(crate) refresh: Option<RefreshTemplate<C>>,

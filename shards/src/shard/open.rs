@@ -41,10 +41,11 @@ impl Shard {
     /// The connection joins the room by its first command, which waits for capacity as any command
     /// does. The head is sent when the join is answered, so that a client which has read it gets
     /// every later message of the room. Behind it stands where the stream is, unless it goes on where
-    /// its client stopped, and that what the client missed is not sent, if so. The connection is in no other room, and not in that of
-    /// everybody: a broadcast has no offset that an event's id could name. It has no welcome and no
-    /// replies; bytes of its client are discarded, and the client's end is its end. The
-    /// program has no hook for it, and can neither emit to it nor move it to other rooms.
+    /// its client stopped, and that what the client missed is not sent, if so. The connection is in no
+    /// other room, and not in that of everybody: a broadcast has no offset that an event's id could
+    /// name. It has no welcome and no replies; bytes of its client are discarded, and the client's end
+    /// is its end. The program has no hook for it, and can neither emit to it nor move it to other
+    /// rooms.
     ///
     /// What is known of the client limits how long the stream may last.
     pub fn open_event_stream(
