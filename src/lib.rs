@@ -52,6 +52,8 @@
 //!   `publish().await` and `publish_blocking`; [`PublishError`] gives back what was not accepted,
 //!   [`Receipt`] says what became of the rest.
 //! - [`Broadcaster`]: publishes from any thread and any runtime.
+//! - [`RoomPolicy`]: what holds in rooms of certain names, above all which messages they keep.
+//!   [`Join`] brings a client that comes back what it missed, [`History`] is for the program itself.
 //! - [`HttpRequest`] and [`HttpResponse`]: routes of the program beside `/ws`.
 //! - [`Server`]: the running whole, until [`Server::shutdown`].
 //!

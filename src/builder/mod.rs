@@ -76,9 +76,17 @@ impl Builder {
     ///
     /// ```
     /// # use corecast::{RoomPolicy, Server, SlowPolicy};
+    /// use std::time::Duration;
+    ///
+    /// // Clients that come back get what they missed.
+    /// let chat = RoomPolicy::default()
+    ///     .history(100)
+    ///     .history_bytes(256 << 10)
+    ///     .history_for(Duration::from_secs(600));
     /// let server = Server::builder()
     ///     .listen("127.0.0.1:0")
     ///     .room("ticker.*", RoomPolicy::default().slow(SlowPolicy::Latest).log_bytes(256 << 10))
+    ///     .room("chat.*", chat)
     ///     .start()?;
     /// # Ok::<(), corecast::StartError>(())
     /// ```
