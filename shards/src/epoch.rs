@@ -17,6 +17,16 @@ impl Epoch {
     pub(crate) fn new(start: u64, home: ShardId, life: u64) -> Epoch {
         Epoch(mix(start ^ ((home.index() as u64) << 48 | life)))
     }
+
+    /// The number that stands for it.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// How the epoch is written that this number stands for, which need not be of this process.
+    pub(crate) fn text_of(bits: u64) -> Box<str> {
+        Epoch(bits).to_string().into()
+    }
 }
 
 impl fmt::Display for Epoch {

@@ -13,10 +13,7 @@ pub struct JoinOptions {
 impl JoinOptions {
     /// Bytes that it refers to.
     pub(crate) fn len(&self) -> usize {
-        match &self.start {
-            Start::Since(position) => position.epoch.len(),
-            Start::Live | Start::Last(_) => 0,
-        }
+        self.start.len()
     }
 }
 
@@ -36,6 +33,16 @@ pub enum Start {
     Since(Position),
     /// So many of the newest that there are.
     Last(u32),
+}
+
+impl Start {
+    /// Bytes that it refers to.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Start::Since(position) => position.epoch.len(),
+            Start::Live | Start::Last(_) => 0,
+        }
+    }
 }
 
 /// A message of a room, as its client names it: where that has stopped reading. Made of a pair:

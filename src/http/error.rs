@@ -69,6 +69,12 @@ impl HttpError {
             .with("upgrade", "websocket")
     }
 
+    pub(crate) fn too_many_rooms(most: usize) -> HttpError {
+        let message =
+            format!("rooms of one event stream (max_rooms, at most 128) are limited to {most}");
+        HttpError::new(StatusCode::BAD_REQUEST, "too_many_rooms", message)
+    }
+
     /// An answer without end, asked for in a version of HTTP that cannot mark its parts.
     pub(crate) fn http_11_required() -> HttpError {
         let message = "an event stream needs HTTP/1.1; a proxy in front must speak it to its \

@@ -1,5 +1,6 @@
-//! Who may read the events of a room, and how the answer begins.
+//! Who may read the events of rooms, and how the answer begins.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,9 +17,9 @@ use super::few::Few;
 use super::response::{Answered, close_behind};
 use super::tokens::BadToken;
 use super::{Backend, HttpError, NotOpened};
-use crate::values::parameter;
+use crate::values::{parameter, parameters};
 
-/// A request for the messages of one room as Server-Sent Events (HTML Living Standard section 9.2),
+/// A request for the messages of rooms as Server-Sent Events (HTML Living Standard section 9.2),
 /// which the shard answers for as long as the client listens.
 #[derive(Debug)]
 pub(crate) struct EventStream {
@@ -33,9 +34,9 @@ pub(crate) struct EventStream {
     by_event_source: bool,
 }
 
-/// What was found out about a request for the events of a room that may be answered.
+/// What was found out about a request for the events of rooms that may be answered.
 struct Admitted<'a> {
-    room: RoomName,
+    listening: Listening,
     identity: Option<Arc<Identity>>,
     /// The origin of the page that asks.
     origin: Option<&'a HeaderValue>,
@@ -94,18 +95,35 @@ impl EventStream {
         Some(Ok(response))
     }
 
+    /// The rooms that a query names, each once, if these are as many as a stream may be of.
+    pub(super) fn rooms(
+        shard: &impl Backend,
+        query: Option<&str>,
+    ) -> Result<Vec<String>, HttpError> {
+        let most = shard.limits().rooms_per_connection.min(Listening::ROOMS_MAX);
+        let mut known = HashSet::new();
+        let named = parameters(query, "room").filter(|room| known.insert(room.clone()));
+        let rooms: Vec<String> = named.take(most + 1).collect();
+        if rooms.is_empty() {
+            return Err(HttpError::bad_request("which rooms? /v1/events?room=a&room=b names two"));
+        }
+        if rooms.len() > most {
+            return Err(HttpError::too_many_rooms(most));
+        }
+        Ok(rooms)
+    }
+
     /// Judges a GET that may use `/v1`.
     pub(super) fn admit(
         shard: &impl Backend,
         admission: &Admission,
-        room: &str,
+        rooms: &[String],
         request: &Request<Incoming>,
     ) -> Result<EventStream, HttpError> {
-        let Admitted { room, identity, origin, by_event_source } =
-            Admitted::judge(shard, admission, room, request)?;
+        let Admitted { listening, identity, origin, by_event_source } =
+            Admitted::judge(shard, admission, rooms, request)?;
         let retry_ms = retry_ms();
         let begin = begin(&fields(origin), retry_ms);
-        let listening = Listening::to_room(room, last_event_id(request).as_deref());
         Ok(EventStream { listening, identity, begin, retry_ms, by_event_source })
     }
 
@@ -115,10 +133,10 @@ impl EventStream {
     pub(super) fn head(
         shard: &impl Backend,
         admission: &Admission,
-        room: &str,
+        rooms: &[String],
         request: &Request<Incoming>,
     ) -> Answered {
-        let admitted = Admitted::judge(shard, admission, room, request)?;
+        let admitted = Admitted::judge(shard, admission, rooms, request)?;
         if !admitted.by_event_source && !shard.has_free_connection() {
             return Err(HttpError::capacity(shard.limits().connections));
         }
@@ -141,12 +159,14 @@ impl<'a> Admitted<'a> {
     fn judge(
         shard: &impl Backend,
         admission: &Admission,
-        room: &str,
+        rooms: &[String],
         request: &'a Request<Incoming>,
     ) -> Result<Admitted<'a>, HttpError> {
         let origin = admit_origin(shard, request)?;
-        let identity = admit_caller(shard, admission.admitted_as(), room)?;
-        let room = RoomName::new(room).map_err(|bad| HttpError::bad_request(bad.to_string()))?;
+        let identity = admit_caller(shard, admission.admitted_as(), rooms)?;
+        let rooms: Result<Vec<RoomName>, _> =
+            rooms.iter().map(|room| RoomName::new(room)).collect();
+        let rooms = rooms.map_err(|bad| HttpError::bad_request(bad.to_string()))?;
         if request.version() != Version::HTTP_11 {
             return Err(HttpError::http_11_required());
         }
@@ -154,15 +174,17 @@ impl<'a> Admitted<'a> {
         if !by_event_source {
             shard.refuse_while_draining()?;
         }
-        Ok(Admitted { room, identity, origin, by_event_source })
+        let listening = Listening::to_rooms(rooms, last_event_id(request).as_deref());
+        let listening = listening.ok_or_else(|| HttpError::too_many_rooms(Listening::ROOMS_MAX))?;
+        Ok(Admitted { listening, identity, origin, by_event_source })
     }
 }
 
-/// What is known of a caller that may join this room.
+/// What is known of a caller that may join these rooms.
 fn admit_caller(
     shard: &impl Backend,
     caller: &AdmittedAs,
-    room: &str,
+    rooms: &[String],
 ) -> Result<Option<Arc<Identity>>, HttpError> {
     match caller {
         AdmittedAs::Key(_) | AdmittedAs::Program => Ok(None),
@@ -182,8 +204,13 @@ fn admit_caller(
             })?;
             // Where the program decides about each join, it is not asked here, and this is none.
             match &opening.permissions.join {
-                Permission::Within(names) if names.contains(room) => Ok(opening.identity),
-                _ => Err(HttpError::forbidden("the token does not allow this room to be joined")),
+                Permission::Within(names) if rooms.iter().all(|room| names.contains(room)) => {
+                    Ok(opening.identity)
+                }
+                _ => Err(HttpError::forbidden(match rooms {
+                    [_] => "the token does not allow this room to be joined",
+                    _ => "the token does not allow all of these rooms to be joined",
+                })),
             }
         }
     }

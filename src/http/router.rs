@@ -43,6 +43,8 @@ pub(crate) enum Own {
     History,
     /// The room's messages, as they come.
     Events,
+    /// Those of several rooms.
+    EventsOfRooms,
     Broadcast,
     Emit,
     Kick,
@@ -82,6 +84,7 @@ const OWN: [OwnPath; 19] = [
     own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish, PUBLISH)]),
     own("/v1/rooms/{room}/history", Access::Api, &[("GET", Own::History, READ)]),
     own("/v1/rooms/{room}/events", Access::Events, &[("GET", Own::Events, READ)]),
+    own("/v1/events", Access::Events, &[("GET", Own::EventsOfRooms, READ)]),
     own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast, PUBLISH)]),
     own("/v1/connections/{id}", Access::Api, &[("DELETE", Own::Kick, ADMIN)]),
     own("/v1/connections/{id}/emit", Access::Api, &[("POST", Own::Emit, PUBLISH)]),

@@ -104,11 +104,16 @@ async fn route<B: Backend>(
         Own::Room => rooms::one(shard, &named()?).await,
         Own::History => history::page(shard, &named()?, request.uri().query()).await,
         Own::Publish => publish(shard, &named()?, request).await,
-        Own::Events if request.method() == Method::HEAD => {
-            EventStream::head(shard, &admission, &named()?, &request)
-        }
-        Own::Events => {
-            return EventStream::admit(shard, &admission, &named()?, &request).map(Reply::Events);
+        Own::Events | Own::EventsOfRooms => {
+            let rooms = match own {
+                Own::Events => vec![named()?.into_owned()],
+                _ => EventStream::rooms(shard, request.uri().query())?,
+            };
+            if request.method() != Method::HEAD {
+                let stream = EventStream::admit(shard, &admission, &rooms, &request);
+                return stream.map(Reply::Events);
+            }
+            EventStream::head(shard, &admission, &rooms, &request)
         }
         Own::Broadcast => broadcast(shard, request).await,
         Own::Emit => emit(shard, parameter().as_deref(), request).await,

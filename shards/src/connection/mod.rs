@@ -125,6 +125,9 @@ pub(crate) enum Phase {
 pub(crate) enum WriteState {
     /// It takes bytes, as far as we know.
     Idle,
+    /// An event stream is not in all of its rooms: nothing is sent before its head, which waits for
+    /// that. It is slow from its begin on, as if its socket were blocked.
+    Unbegun,
     /// A send was begun and has not ended.
     Begun,
     /// It blocked and is not touched until it is writable.
@@ -277,6 +280,20 @@ impl Connection {
     /// Whether its socket takes nothing at the moment.
     pub(crate) fn is_blocked(&self) -> bool {
         matches!(self.write_state, WriteState::Blocked | WriteState::Held)
+    }
+
+    /// Idle to Unbegun, since this time.
+    pub(crate) fn hold(&mut self, now: Time) {
+        assert_eq!(self.write_state, WriteState::Idle, "nothing was sent to it");
+        self.write_state = WriteState::Unbegun;
+        (self.slow, self.slow_since, self.blocked_since) = (true, now, now);
+    }
+
+    /// Unbegun to Idle, if it is that.
+    pub(crate) fn let_begin(&mut self) {
+        if self.write_state == WriteState::Unbegun {
+            self.write_state = WriteState::Idle;
+        }
     }
 
     /// Idle to Begun.

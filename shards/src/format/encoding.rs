@@ -1,7 +1,8 @@
 //! How the messages of rooms become bytes.
 
 use super::message::{Placed, RoomMessage};
-use super::{native, sse};
+use super::native;
+use super::sse::{self, Scope};
 use crate::deflate::Window;
 use crate::wire::server_frame_len;
 
@@ -16,13 +17,20 @@ pub enum Encoding {
     Deflate9,
     /// Events of the WHATWG's HTML standard, each a chunk of HTTP/1.1 (RFC 9112 section 7.1).
     Sse,
+    /// The same without ids, for streams of several rooms.
+    SseOfRooms,
 }
 
 impl Encoding {
-    pub(crate) const COUNT: usize = 4;
+    pub(crate) const COUNT: usize = 5;
 
-    pub(super) const ALL: [Encoding; Encoding::COUNT] =
-        [Encoding::WebSocket, Encoding::Deflate15, Encoding::Deflate9, Encoding::Sse];
+    pub(super) const ALL: [Encoding; Encoding::COUNT] = [
+        Encoding::WebSocket,
+        Encoding::Deflate15,
+        Encoding::Deflate9,
+        Encoding::Sse,
+        Encoding::SseOfRooms,
+    ];
 
     /// Those in which connections get broadcasts, which are not compressed.
     pub(crate) const OF_BROADCASTS: [Encoding; 1] = [Encoding::WebSocket];
@@ -42,7 +50,7 @@ impl Encoding {
     /// The encoding of what a compressed one compresses; none of one that is not compressed.
     pub(super) const fn uncompressed(self) -> Option<Encoding> {
         match self {
-            Encoding::WebSocket | Encoding::Sse => None,
+            Encoding::WebSocket | Encoding::Sse | Encoding::SseOfRooms => None,
             Encoding::Deflate15 | Encoding::Deflate9 => Some(Encoding::WebSocket),
         }
     }
@@ -59,7 +67,8 @@ impl Encoding {
             Encoding::WebSocket | Encoding::Deflate15 | Encoding::Deflate9 => {
                 native::push_message(message, placed, out)
             }
-            Encoding::Sse => sse::push_message(message, placed, out),
+            Encoding::Sse => sse::push_message(message, placed, Scope::Room, out),
+            Encoding::SseOfRooms => sse::push_message(message, placed, Scope::Rooms, out),
         }
     }
 
@@ -69,7 +78,7 @@ impl Encoding {
             Encoding::WebSocket | Encoding::Deflate15 | Encoding::Deflate9 => {
                 server_frame_len(bytes)
             }
-            Encoding::Sse => sse::frame_len(bytes),
+            Encoding::Sse | Encoding::SseOfRooms => sse::frame_len(bytes),
         }
     }
 
@@ -78,7 +87,7 @@ impl Encoding {
     pub(crate) fn head_len(self, bytes: &[u8]) -> usize {
         match self {
             Encoding::WebSocket | Encoding::Deflate15 | Encoding::Deflate9 => 0,
-            Encoding::Sse => sse::head_len(bytes),
+            Encoding::Sse | Encoding::SseOfRooms => sse::head_len(bytes),
         }
     }
 }

@@ -26,7 +26,7 @@ mod verbatim;
 pub(crate) use compression::Compression;
 pub(crate) use encoder::Encoder;
 pub use encoding::Encoding;
-pub(crate) use event_id::start_of_room;
+pub(crate) use event_id::{Place, starts, tag_of};
 pub(crate) use fact::{Fact, GapReason, Numbered, Refusal, Welcome};
 pub use fact::{Joined, Reply};
 pub use frames::Frames;
@@ -34,9 +34,11 @@ pub(crate) use frames::{EncodingCounts, Encodings};
 pub(crate) use message::Placed;
 pub use message::RoomMessage;
 pub use native::{event_frame, reply_frame};
-pub(crate) use sse::push_kept_event;
 
+use self::sse::Scope;
 use crate::deflate::Window;
+use crate::epoch::Epoch;
+use crate::history::Kept;
 
 /// What a connection's client reads, from its begin to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub enum Format {
     Verbatim,
     /// Server-Sent Events of one room as an HTTP response: nothing is read from its client.
     Sse,
+    /// The same of several rooms.
+    SseOfRooms,
 }
 
 impl Format {
@@ -58,6 +62,7 @@ impl Format {
             (Format::Native | Format::Verbatim, None) => Encoding::WebSocket,
             (Format::Native | Format::Verbatim, Some(window)) => Encoding::deflated(window),
             (Format::Sse, _) => Encoding::Sse,
+            (Format::SseOfRooms, _) => Encoding::SseOfRooms,
         }
     }
 
@@ -66,7 +71,7 @@ impl Format {
     pub(crate) const fn is_read(self) -> bool {
         match self {
             Format::Native | Format::Verbatim => true,
-            Format::Sse => false,
+            Format::Sse | Format::SseOfRooms => false,
         }
     }
 
@@ -74,7 +79,7 @@ impl Format {
     pub(crate) const fn has_envelopes(self) -> bool {
         match self {
             Format::Native => true,
-            Format::Verbatim | Format::Sse => false,
+            Format::Verbatim | Format::Sse | Format::SseOfRooms => false,
         }
     }
 
@@ -83,7 +88,7 @@ impl Format {
     pub(crate) const fn is_known_to_program(self) -> bool {
         match self {
             Format::Native | Format::Verbatim => true,
-            Format::Sse => false,
+            Format::Sse | Format::SseOfRooms => false,
         }
     }
 
@@ -92,17 +97,38 @@ impl Format {
     pub(crate) const fn answers_pings(self) -> bool {
         match self {
             Format::Native | Format::Verbatim => true,
-            Format::Sse => false,
+            Format::Sse | Format::SseOfRooms => false,
         }
     }
 
-    /// Whether its connections begin with the head of an HTTP response, which is sent when their one
-    /// join is answered, and not with a welcome and the room of everybody.
+    /// Whether its connections begin with the head of an HTTP response, which is sent when their joins
+    /// are answered, and not with a welcome and the room of everybody.
     pub(crate) const fn has_head(self) -> bool {
         match self {
             Format::Native | Format::Verbatim => false,
-            Format::Sse => true,
+            Format::Sse | Format::SseOfRooms => true,
         }
+    }
+
+    /// Whether the messages of its rooms have no ids, so that its connections are sent where they are in
+    /// all of them.
+    pub(crate) const fn has_positions(self) -> bool {
+        match self {
+            Format::SseOfRooms => true,
+            Format::Native | Format::Verbatim | Format::Sse => false,
+        }
+    }
+
+    /// Appends a message that a room's history keeps, for a format with a head: the same as its members
+    /// got.
+    pub(crate) fn push_kept(self, epoch: Epoch, kept: Kept<'_>, out: &mut Vec<u8>) {
+        let scope = if self.has_positions() { Scope::Rooms } else { Scope::Room };
+        sse::push_kept_event(epoch, kept, scope, out);
+    }
+
+    /// Appends where a connection is that [has positions](Format::has_positions).
+    pub(crate) fn push_positions(places: impl Iterator<Item = Place>, out: &mut Vec<u8>) {
+        sse::push_positions(places, out);
     }
 
     /// Appends what a connection of this format is sent for a fact, which may be nothing.
@@ -110,7 +136,8 @@ impl Format {
         match self {
             Format::Native => native::push_reply(fact, out),
             Format::Verbatim => verbatim::push_reply(fact, out),
-            Format::Sse => sse::push_reply(fact, out),
+            Format::Sse => sse::push_reply(fact, Scope::Room, out),
+            Format::SseOfRooms => sse::push_reply(fact, Scope::Rooms, out),
         }
     }
 

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::event_id::push_position;
+use super::event_id::{self, Place, push_position};
 use super::fact::{Fact, Joined};
 use super::message::Content;
 use super::{Placed, RoomMessage, json};
@@ -29,9 +29,9 @@ const CRLF: &[u8] = b"\r\n";
 
 /// See [`Format::push_reply`](super::Format::push_reply). A stream has no commands, so that what
 /// answers one is not said.
-pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
+pub(super) fn push_reply(fact: &Fact<'_>, scope: Scope, out: &mut Vec<u8>) {
     match *fact {
-        Fact::Joined { room, joined, .. } => push_begin(room, joined, out),
+        Fact::Joined { room, joined, .. } => push_begin(room, joined, scope, out),
         Fact::Gap { epoch, to, .. } => {
             let mut event = b"event: cast:gap\n".to_vec();
             if let Some(epoch) = epoch {
@@ -60,25 +60,52 @@ pub(super) fn push_reply(fact: &Fact<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Which rooms a stream is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One: each message's event has the message's position as its id.
+    Room,
+    /// Several: the events of messages are shared and have no id, since one that names the positions
+    /// in all rooms of a stream is the stream's own. It is that of an event which follows them.
+    Rooms,
+}
+
 /// Appends what a stream begins with: where it is, for clients that do not know, so that one which is
 /// cut before its first message goes on from there; and that what it missed is not sent.
-fn push_begin(room: &RoomName, joined: &Joined, out: &mut Vec<u8>) {
+fn push_begin(room: &RoomName, joined: &Joined, scope: Scope, out: &mut Vec<u8>) {
     match joined.recovery {
         Some(Recovery::Complete) => {}
-        Some(Recovery::Refused(reason)) => push_unrecovered(room, reason, joined, out),
-        None => {
-            let mut event = b"event: cast:at\n".to_vec();
-            push_id(joined.epoch, joined.offset, &mut event);
-            // Without data the event would be dropped by some clients, and its id with it.
-            event.extend_from_slice(b"data:\n\n");
-            push_chunk(out, &event);
-        }
+        Some(Recovery::Refused(reason)) => push_unrecovered(room, reason, joined, scope, out),
+        None if scope == Scope::Rooms => {}
+        None => push_at(out, |out| push_position(joined.epoch, joined.offset, out)),
     }
 }
 
-fn push_unrecovered(room: &RoomName, reason: Unrecovered, joined: &Joined, out: &mut Vec<u8>) {
+/// Appends where a stream of several rooms is in each of them.
+pub(super) fn push_positions(places: impl Iterator<Item = Place>, out: &mut Vec<u8>) {
+    push_at(out, |out| event_id::push_positions(places, out));
+}
+
+/// Appends an event that has an id and nothing else.
+fn push_at(out: &mut Vec<u8>, push_id: impl FnOnce(&mut Vec<u8>)) {
+    let mut event = b"event: cast:at\nid: ".to_vec();
+    push_id(&mut event);
+    // Without data the event would be dropped by some clients, and its id with it.
+    event.extend_from_slice(b"\ndata:\n\n");
+    push_chunk(out, &event);
+}
+
+fn push_unrecovered(
+    room: &RoomName,
+    reason: Unrecovered,
+    joined: &Joined,
+    scope: Scope,
+    out: &mut Vec<u8>,
+) {
     let mut event = b"event: cast:unrecovered\n".to_vec();
-    push_id(joined.epoch, joined.offset, &mut event);
+    if scope == Scope::Room {
+        push_id(joined.epoch, joined.offset, &mut event);
+    }
     event.extend_from_slice(DATA);
     json::push_unrecovered(&mut event, room, reason);
     event.extend_from_slice(b"\n\n");
@@ -93,8 +120,13 @@ fn push_id(epoch: Epoch, offset: u64, out: &mut Vec<u8>) {
 }
 
 /// See [`Encoding::push_message`](super::Encoding::push_message).
-pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut Vec<u8>) -> usize {
-    push_event((placed.epoch, placed.offset), out, |out| match message.content() {
+pub(super) fn push_message(
+    message: &RoomMessage,
+    placed: &Placed<'_>,
+    scope: Scope,
+    out: &mut Vec<u8>,
+) -> usize {
+    push_event((placed.epoch, placed.offset), scope, out, |out| match message.content() {
         Content::Event { json: event, data_from } => {
             let (event, data) = event.split_at(*data_from);
             push_json(out, event, data, placed);
@@ -107,12 +139,15 @@ pub(super) fn push_message(message: &RoomMessage, placed: &Placed<'_>, out: &mut
 /// Appends the event of a message, whose name and data `push_body` appends. Returns where it begins.
 fn push_event(
     (epoch, offset): (Epoch, u64),
+    scope: Scope,
     out: &mut Vec<u8>,
     push_body: impl FnOnce(&mut Vec<u8>),
 ) -> usize {
     let payload_from = out.len() + CHUNK_HEADER_MAX;
     out.resize(payload_from, 0);
-    push_id(epoch, offset, out);
+    if scope == Scope::Room {
+        push_id(epoch, offset, out);
+    }
     push_body(out);
     out.push(b'\n');
     let (header, used) = chunk_header(out.len() - payload_from);
@@ -123,9 +158,9 @@ fn push_event(
 }
 
 /// Appends the event of a message that a room's history keeps: the same as its members got.
-pub(crate) fn push_kept_event(epoch: Epoch, kept: Kept<'_>, out: &mut Vec<u8>) {
+pub(super) fn push_kept_event(epoch: Epoch, kept: Kept<'_>, scope: Scope, out: &mut Vec<u8>) {
     let (mut event, is_text) = (Vec::new(), kept.is_text);
-    let from = push_event((epoch, kept.offset), &mut event, |out| match is_text {
+    let from = push_event((epoch, kept.offset), scope, &mut event, |out| match is_text {
         true => push_lines(out, DATA, kept.payload),
         false => push_binary(out, kept.payload),
     });
@@ -232,10 +267,14 @@ mod tests {
     use crate::room_name::RoomName;
 
     fn encoded(message: &RoomMessage) -> Vec<u8> {
+        encoded_for(Scope::Room, message)
+    }
+
+    fn encoded_for(scope: Scope, message: &RoomMessage) -> Vec<u8> {
         let room = RoomName::new("r").expect("legal");
         let placed = Placed { room: &room, epoch: Epoch::new(1, ShardId::new(0), 1), offset: 7 };
         let mut out = b"what was there before".to_vec();
-        let from = push_message(message, &placed, &mut out);
+        let from = push_message(message, &placed, scope, &mut out);
         out.split_off(from)
     }
 
@@ -246,12 +285,15 @@ mod tests {
         &chunk[from..chunk.len() - CRLF.len()]
     }
 
-    /// What follows the id of a message's event.
+    /// What follows the id of a message's event, which is the whole event in a stream of several rooms.
     fn fields(message: &RoomMessage) -> String {
-        let event = encoded(message);
-        let event = str::from_utf8(payload(&event)).expect("text");
+        let (of_one, of_several) = (encoded(message), encoded_for(Scope::Rooms, message));
+        let [of_one, of_several] =
+            [&of_one, &of_several].map(|chunk| str::from_utf8(payload(chunk)).expect("text"));
         let id = format!("id: {}-7\n", Epoch::new(1, ShardId::new(0), 1));
-        event.strip_prefix(&*id).expect("an id comes first").to_owned()
+        let fields = of_one.strip_prefix(&*id).expect("an id comes first");
+        assert_eq!(of_several, fields, "without an id it is the same");
+        fields.to_owned()
     }
 
     #[test]
@@ -349,10 +391,19 @@ mod tests {
             [(None, &at), (refused, &unrecovered), (Some(Recovery::Complete), &String::new())]
         {
             let joined = Joined { epoch, offset: 41, members: 1, recovery };
-            let mut out = Vec::new();
-            push_reply(&Fact::Joined { room: &room, id: None, joined: &joined }, &mut out);
-            let begin = if out.is_empty() { &[][..] } else { payload(&out) };
-            assert_eq!(str::from_utf8(begin), Ok(&**expected), "{recovery:?}");
+            let [of_one, of_several] = [Scope::Room, Scope::Rooms].map(|scope| {
+                let (mut out, fact) =
+                    (Vec::new(), Fact::Joined { room: &room, id: None, joined: &joined });
+                push_reply(&fact, scope, &mut out);
+                if out.is_empty() { out } else { payload(&out).to_vec() }
+            });
+            assert_eq!(str::from_utf8(&of_one), Ok(&**expected), "{recovery:?}");
+            // That of several rooms says where it is behind what it begins with.
+            let without_id = match recovery {
+                None => String::new(),
+                Some(_) => expected.replace(&format!("id: {epoch}-41\n"), ""),
+            };
+            assert_eq!(str::from_utf8(&of_several), Ok(&*without_id), "{recovery:?}");
         }
     }
 
@@ -365,7 +416,7 @@ mod tests {
         ];
         for (reason, expected) in rows {
             let mut out = Vec::new();
-            push_reply(&Fact::Close { code: 1013, reason }, &mut out);
+            push_reply(&Fact::Close { code: 1013, reason }, Scope::Room, &mut out);
             let comment = out.strip_suffix(LAST_CHUNK).expect("the response ends");
             assert_eq!(payload(comment), expected.as_bytes(), "{reason:?}");
         }

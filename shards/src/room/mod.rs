@@ -243,9 +243,11 @@ impl Room {
         }
     }
 
-    /// The offset before the next message that this member gets, or that its next gap begins with.
+    /// The offset before the next message that this member gets after the begun send, or that its next
+    /// gap begins with.
     pub(crate) fn offset_before(&self, member: &Member) -> u64 {
-        self.offset_of(member, member.gap_from().unwrap_or(member.cursor)) - 1
+        let next = member.cursor + u64::from(member.in_flight);
+        self.offset_of(member, member.gap_from().unwrap_or(next)) - 1
     }
 
     pub(crate) fn is_behind(&self, member: &Member) -> bool {

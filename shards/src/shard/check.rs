@@ -204,6 +204,10 @@ fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
     if connection.slow && !is_out {
         assert!(connection.slow_timer || !is_blocked, "{slot}: a blocked socket has a timer");
     }
+    if connection.write_state() == WriteState::Unbegun {
+        let waits = connection.slow && connection.slow_timer && connection.direct.is_none();
+        assert!(waits && !is_out, "{slot}: a stream that waits for its rooms is sent nothing");
+    }
     let ends = connection.close_reason().is_some();
     let direct_max = DIRECT_EXCESS_MAX * host.config.limits.own_bytes;
     let is_bounded = ends || connection.direct_bytes() <= direct_max;
@@ -288,6 +292,7 @@ fn check_no_message_waits_in_vain(host: &Host, slot: Slot, connection: &Connecti
         return;
     }
     assert!(!connection.has_direct(), "{slot}: direct frames wait for nothing");
+    assert!(!host.directory.owes_positions(slot), "{slot}: its client is not sent where it is");
     if let Some(replays) = &*connection.replays {
         let is_queued = replays.queued_at.is_some() && host.queues.to_replay.contains(&slot);
         assert!(is_queued, "{slot}: a history waits for nothing");

@@ -36,11 +36,17 @@ impl Host {
     /// Closes every connection, each as soon as everything that waits for it is sent.
     pub(super) fn close_all_when_flushed(&mut self, close: &Close) {
         for slot in self.directory.connections.slots() {
-            if self.directory[slot].is_open() {
-                let reason = self.close_texts.keep(slot, close.clone());
-                self.directory[slot].finish(reason);
-                self.advance_close(slot);
+            if !self.directory[slot].is_open() {
+                continue;
             }
+            let reason = self.close_texts.keep(slot, close.clone());
+            if self.directory[slot].write_state() == WriteState::Unbegun {
+                // Its client was promised nothing.
+                self.schedule_close(slot, reason);
+                continue;
+            }
+            self.directory[slot].finish(reason);
+            self.advance_close(slot);
         }
     }
 
@@ -80,6 +86,7 @@ impl Host {
         self.directory.connections.change_inbound(slot, |inbound| *inbound = None);
         self.directory.drop_replays(slot);
         self.forget_client(slot);
+        self.directory[slot].let_begin();
         self.directory[slot].begin_close();
         if self.leave_queue(slot) || !self.reading {
             // From here on it is read again, so that its end is noticed.
@@ -113,7 +120,7 @@ impl Host {
     fn push_close_frame(&mut self, slot: Slot, reason: Disconnect) {
         let random = self.rng.next();
         let words = self.close_texts.take(slot, reason);
-        let head = self.streams.close(slot);
+        let head = self.directory.streams.close(slot);
         let format = self.directory[slot].format;
         let code = code_to_send(&self.directory[slot], reason);
         let is_blocked = self.directory[slot].is_blocked();
@@ -133,7 +140,8 @@ impl Host {
     pub(super) fn advance_close(&mut self, slot: Slot) {
         let connection = &self.directory[slot];
         let sends = matches!(connection.write_state(), WriteState::Begun | WriteState::Held);
-        if sends || connection.has_direct() || connection.replays.is_some() {
+        let owes = || connection.replays.is_some() || self.directory.owes_positions(slot);
+        if sends || connection.has_direct() || owes() {
             return;
         }
         match connection.phase() {

@@ -2,6 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 
+use super::streams::Streams;
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Flow, Membership, MembershipState, Phase, Wait, WriteState};
@@ -21,6 +22,7 @@ use crate::room_name::RoomName;
 pub(super) struct Directory {
     pub(super) connections: Connections,
     pub(super) rooms: Rooms,
+    pub(super) streams: Streams,
     /// Members of all rooms but the room of everybody.
     memberships: u64,
     /// Entries in connections' lists, without the room of everybody.
@@ -56,6 +58,7 @@ impl Directory {
         Directory {
             connections,
             rooms,
+            streams: Streams::default(),
             memberships: 0,
             entries: 0,
             #[cfg(any(test, debug_assertions))]
@@ -255,8 +258,9 @@ impl Directory {
     /// Whether the connection is in the room already, or may be in one more.
     pub(super) fn seat(&self, slot: Slot, room: &RoomName, most: usize) -> Seat {
         let memberships = &self.connections[slot].memberships;
-        // The room of everybody is in the list and does not count.
-        if memberships.len() <= most || self.membership(slot, room.as_str()).is_some() {
+        // The room of everybody is in the list and does not count; an event stream is not in it.
+        let most = most + usize::from(!self.connections[slot].format.has_head());
+        if memberships.len() < most || self.membership(slot, room.as_str()).is_some() {
             return Seat::Free;
         }
         use MembershipState::{Departing, Leaving};

@@ -77,6 +77,9 @@ impl Host {
         self.counters.log_bytes_copied += copied as u64;
         if let Some(slot) = exclude.and_then(|conn| self.directory.find(conn)) {
             self.directory.exclude(slot, key);
+            if self.directory.owes_positions(slot) {
+                self.make_ready(slot);
+            }
         }
         let (room, pool) = self.directory.rooms.with_pool(key);
         room.trim(pool);

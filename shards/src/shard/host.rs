@@ -9,7 +9,6 @@ use super::fanout::Fanout;
 use super::inflate::Inflation;
 use super::outputs::Outputs;
 use super::pressure_state::Pressure;
-use super::streams::Streams;
 use crate::config::Config;
 use crate::connection::inbound::Inbound;
 use crate::id::{ConnId, ShardId};
@@ -52,7 +51,6 @@ pub(super) struct Host {
     pub(super) clients: Clients,
     pub(super) queues: Queues,
     pub(super) close_texts: CloseTexts,
-    pub(super) streams: Streams,
     pub(super) outputs: Outputs,
     /// Answers to second joins whose connection was sending when they came.
     pub(super) joins_after_send: BTreeMap<ConnId, Vec<FromHome>>,
@@ -145,7 +143,6 @@ impl Host {
             clients: Clients::default(),
             queues: Queues::default(),
             close_texts: CloseTexts::default(),
-            streams: Streams::default(),
             outputs: Outputs::default(),
             joins_after_send: BTreeMap::new(),
             spare_inbound: None,

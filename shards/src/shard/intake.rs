@@ -4,7 +4,7 @@ use super::host::Host;
 use super::inflate::Weighed;
 use crate::close_code::CloseCode;
 use crate::connection::Wait;
-use crate::connection::inbound::{Deflated, Inbound, Pending};
+use crate::connection::inbound::{Deflated, Errand, Inbound, Pending, What};
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
 use crate::id::ShardId;
@@ -80,6 +80,9 @@ impl Intake<'_> {
             self.work_off(slot, &mut inbound);
             self.put_back(slot, inbound);
         }
+        if self.0.directory[slot].format.has_head() {
+            self.join_rooms(slot);
+        }
         let connection = &self.0.directory[slot];
         if !connection.is_open() || connection.wait().is_some() || !self.0.reading {
             return;
@@ -87,6 +90,22 @@ impl Intake<'_> {
         match connection.input_ended {
             true => self.0.schedule_close(slot, Disconnect::Lost),
             false => self.0.outputs.resumed.push_back(self.0.directory.id(slot)),
+        }
+    }
+
+    /// Has an event stream join its rooms, each by a command.
+    pub(super) fn join_rooms(&mut self, slot: Slot) {
+        while self.0.directory[slot].is_open()
+            && self.0.directory[slot].wait().is_none()
+            && let Some((room, start)) = self.0.directory.streams.next_join(slot)
+        {
+            let errand = Errand { room: Some(room), id: None, what: What::Join(start.into()) };
+            if let Err((wait, pending)) = self.run(slot, errand) {
+                self.0.directory.connections.change_inbound(slot, |inbound| {
+                    inbound.get_or_insert_default().pending = Some(pending);
+                });
+                self.begin_wait(slot, wait);
+            }
         }
     }
 

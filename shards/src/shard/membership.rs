@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use super::deferred_to_home;
 use super::directory::Left;
 use super::host::Host;
+use super::streams::Begin;
 use crate::connection::{Wait, WriteState};
 use crate::disconnect::Disconnect;
 use crate::envelope::ErrorCode;
+use crate::epoch::Epoch;
 use crate::format::{Fact, Joined, Refusal, Reply};
 use crate::handler::RoomEvent;
 use crate::history::Parts;
@@ -43,14 +45,37 @@ impl Host {
             }
         }
         self.directory[slot].memberships[at].end_join();
-        if let Some(head) = self.streams.begin(slot, joined.epoch) {
-            // The stream begins now: a client that has read this gets every later message.
-            self.push_direct(slot, &head);
+        let fact = Fact::Joined { room: name, id: requester.id(), joined: &joined };
+        match self.directory[slot].format.has_head() {
+            true => self.on_stream_joined(slot, (at, name, joined.epoch), &fact),
+            false => self.say(slot, &fact),
         }
-        self.say(slot, &Fact::Joined { room: name, id: requester.id(), joined: &joined });
         self.begin_replay(slot, membership.room, joined.epoch, replay);
         self.on_change_ended(slot, membership.room);
         Some(joined)
+    }
+
+    /// An event stream is in one more of its rooms. It begins when that was the last one: a client that
+    /// has read its head gets every later message of all of them.
+    fn on_stream_joined(
+        &mut self,
+        slot: Slot,
+        room: (MembershipIndex, &RoomName, Epoch),
+        fact: &Fact<'_>,
+    ) {
+        let format = self.directory[slot].format;
+        let push = |begin: &mut Vec<u8>| format.push_reply(fact, begin);
+        let Some(Begin { head, rest }) = self.directory.streams.enter(slot, room, push) else {
+            return;
+        };
+        self.directory[slot].let_begin();
+        // However many rooms have something to say, the client is sent it.
+        self.directory.change_direct(slot, |direct| {
+            let queue = direct.get_or_insert_default().queue();
+            queue.extend_from_slice(&head);
+            queue.extend_from_slice(&rest);
+        });
+        self.make_ready(slot);
     }
 
     /// The home refuses the room, and counts the connection as a member until its leave comes. Returns

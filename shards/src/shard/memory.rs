@@ -48,7 +48,7 @@ impl Shard {
 impl Host {
     fn memory(&self) -> MemoryUse {
         let (connections, rooms) = (&self.directory.connections, &self.directory.rooms);
-        let of_clients = self.clients.bytes() + self.rates.bytes() + self.streams.bytes();
+        let of_clients = self.clients.bytes() + self.rates.bytes() + self.directory.streams.bytes();
         MemoryUse {
             connections: connections.bytes() + self.timers.bytes() + of_clients,
             inbound: connections.inbound_bytes()
@@ -71,7 +71,7 @@ impl Host {
         let directs = slots.filter_map(|slot| self.directory[slot].direct.as_ref());
         self.directory.rooms.check_bytes(directs.filter_map(|direct| direct.shared_rest()));
         self.timers.check();
-        self.streams.check_bytes();
+        self.directory.streams.check_bytes();
         let slots = self.directory.connections.slots();
         self.clients
             .users

@@ -27,6 +27,7 @@ mod open;
 mod opening;
 mod outputs;
 mod pace;
+mod positions;
 mod pressure;
 mod pressure_state;
 mod program;

@@ -72,7 +72,7 @@ impl Sending<'_> {
                 self.0.directory[slot].mark_behind(membership);
                 self.begin_send(slot, false)
             }
-            WriteState::Blocked | WriteState::Held | WriteState::Dead => {
+            WriteState::Unbegun | WriteState::Blocked | WriteState::Held | WriteState::Dead => {
                 self.0.pass_by(key, index, slot);
                 self.0.directory.leave_behind(key, index, Pin::Slow);
                 false

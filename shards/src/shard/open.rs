@@ -8,7 +8,6 @@ use super::intake::Intake;
 use super::listening::Listening;
 use super::opening::Opening;
 use crate::connection::Wait;
-use crate::connection::inbound::{Errand, What};
 use crate::deflate::Window;
 use crate::disconnect::Disconnect;
 use crate::format::{Fact, Format, Welcome};
@@ -34,18 +33,18 @@ impl Shard {
         self.host.open(opening)
     }
 
-    /// Event: a request for the events of one room is granted, and is to be answered with this head:
+    /// Event: a request for the events of some rooms is granted, and is to be answered with this head:
     /// a whole HTTP/1.1 response head for a chunked body, and any number of whole chunks after it
     /// ([`Format::chunk`]).
     ///
-    /// The connection joins the room by its first command, which waits for capacity as any command
-    /// does. The head is sent when the join is answered, so that a client which has read it gets
-    /// every later message of the room. Behind it stands where the stream is, unless it goes on where
-    /// its client stopped, and that what the client missed is not sent, if so. The connection is in no
-    /// other room, and not in that of everybody: a broadcast has no offset that an event's id could
-    /// name. It has no welcome and no replies; bytes of its client are discarded, and the client's end
-    /// is its end. The program has no hook for it, and can neither emit to it nor move it to other
-    /// rooms.
+    /// The connection joins the rooms by its first commands, which wait for capacity as any command
+    /// does. The head is sent when the last join is answered, so that a client which has read it gets
+    /// every later message of the rooms; if one is refused the stream ends. Behind it stands where the
+    /// stream is, unless it goes on where its client stopped, and that what the client missed is not
+    /// sent, if so. The connection is in no other room, and not in that of everybody: a broadcast has
+    /// no offset that an event's id could name. It has no welcome and no replies; bytes of its client
+    /// are discarded, and the client's end is its end. The program has no hook for it, and can neither
+    /// emit to it nor move it to other rooms.
     ///
     /// What is known of the client limits how long the stream may last.
     pub fn open_event_stream(
@@ -54,17 +53,8 @@ impl Shard {
         head: &[u8],
         identity: Option<Arc<Identity>>,
     ) -> ConnId {
-        let Listening { room, start } = listening.into();
-        let slot = self.host.open_event_stream(head);
-        let errand = Errand { room: Some(room), id: None, what: What::Join(start.into()) };
-        let mut intake = Intake(&mut self.host);
-        if let Err((wait, pending)) = intake.run(slot, errand) {
-            let connections = &mut intake.0.directory.connections;
-            connections.change_inbound(slot, |inbound| {
-                inbound.get_or_insert_default().pending = Some(pending);
-            });
-            intake.begin_wait(slot, wait);
-        }
+        let slot = self.host.open_event_stream(listening.into(), head);
+        Intake(&mut self.host).join_rooms(slot);
         self.host.identify(slot, identity);
         self.host.directory.id(slot)
     }
@@ -95,10 +85,18 @@ impl Host {
         id
     }
 
-    /// An event stream is granted, which begins with this head. The caller has it join its room.
-    pub(super) fn open_event_stream(&mut self, head: &[u8]) -> Slot {
-        let slot = self.new_connection(Format::Sse, None);
-        self.streams.open(slot, head);
+    /// An event stream is granted, which begins with this head. The caller has it join its rooms.
+    pub(super) fn open_event_stream(&mut self, listening: Listening, head: &[u8]) -> Slot {
+        let format = listening.format();
+        let slot = self.new_connection(format, None);
+        self.directory.streams.open(slot, head, listening.rooms);
+        if format.has_positions() {
+            // Messages of the first rooms wait until it is in all of them, but not for ever.
+            self.directory[slot].hold(self.now);
+            self.directory[slot].slow_timer = true;
+            let due = self.now + self.config.limits.slow_timeout;
+            self.timers.set(due, Timer::Slow, self.directory.id(slot));
+        }
         slot
     }
 

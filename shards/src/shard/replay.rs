@@ -16,7 +16,6 @@ use super::send::Sending;
 use crate::connection::WriteState;
 use crate::connection::replays::Replays;
 use crate::epoch::Epoch;
-use crate::format::push_kept_event;
 use crate::history::Parts;
 use crate::log::{Rest, Space};
 use crate::place::Slot;
@@ -191,9 +190,10 @@ impl Sending<'_> {
         }
         let ahead = self.0.config.tuning.events_ahead_bytes.min(self.0.queues.replay_bytes_left);
         let (mut events, mut messages) = (Vec::new(), 0);
+        let format = self.0.directory[slot].format;
         self.0.directory.change_replays(slot, |replays| {
             while events.len() < ahead
-                && replays.take_one(|epoch, kept| push_kept_event(epoch, kept, &mut events))
+                && replays.take_one(|epoch, kept| format.push_kept(epoch, kept, &mut events))
             {
                 messages += 1;
             }

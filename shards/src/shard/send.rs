@@ -30,6 +30,9 @@ impl Directory {
                 runs.for_each(|run| room.log.for_each_iovec(run, member.encoding, &mut each));
             }
         }
+        if let Some(event) = self.positions_event(slot) {
+            each(event);
+        }
     }
 }
 
@@ -68,11 +71,13 @@ impl Sending<'_> {
             self.0.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
         }
         let carries_more = self.begin_shared(slot, has_turn);
+        let carries_more = carries_more || self.0.directory.owes_positions(slot);
         if !carries_more && !self.0.directory[slot].has_direct() {
             self.on_accepted(slot);
             return false;
         }
         self.0.directory[slot].begin_send();
+        self.0.begin_positions(slot);
         true
     }
 
@@ -138,7 +143,7 @@ impl Sending<'_> {
         match state {
             WriteState::Dead => self.on_failed(slot),
             WriteState::Blocked | WriteState::Held => self.0.on_blocked(slot, taken > 0),
-            WriteState::Idle | WriteState::Begun => self.on_accepted(slot),
+            WriteState::Idle | WriteState::Begun | WriteState::Unbegun => self.on_accepted(slot),
         }
         self.after_send(slot);
         true
@@ -154,7 +159,8 @@ impl Sending<'_> {
         if self.0.directory[slot].replays.is_some() {
             self.0.queue_replay(slot);
         }
-        if self.0.directory[slot].has_direct() || behind {
+        let owes = self.0.directory[slot].has_direct() || self.0.directory.owes_positions(slot);
+        if owes || behind {
             self.0.make_ready(slot);
         }
         self.0.directory.drop_empty_direct(slot);

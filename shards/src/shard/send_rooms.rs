@@ -116,6 +116,13 @@ impl Directory {
             let member = &room.members[index];
             account.caught_up &= member.pin.is_none() && !room.is_behind(member);
         }
+        if self.connections[slot].format.has_positions() {
+            let (complete, rest) = self.end_positions(slot, &mut rooms_taken);
+            account.complete &= complete;
+            account.caught_up &= complete && !self.owes_positions(slot);
+            cut = rest.or(cut);
+        }
+        let connection = &mut self.connections[slot];
         match account.complete && account.caught_up {
             true => connection.clear_behind(),
             // The rooms whose messages this send brought come last in the next one.

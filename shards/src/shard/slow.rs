@@ -79,7 +79,7 @@ impl Host {
             if let Some(Gap { from, to }) = room.take_gap(index, pool) {
                 let name = room.name.clone();
                 self.counters.gaps += 1;
-                let epoch = self.streams.epoch(slot);
+                let epoch = self.directory.streams.epoch(slot);
                 self.say(slot, &Fact::Gap { room: &name, epoch, from, to, reason });
             }
         }
@@ -157,7 +157,7 @@ impl Host {
     pub(super) fn on_slow_timer(&mut self, slot: Slot, id: ConnId) {
         let timeout = self.config.limits.slow_timeout;
         let connection = &mut self.directory[slot];
-        let takes_bytes = !connection.is_blocked() && connection.write_state() != WriteState::Dead;
+        let takes_bytes = matches!(connection.write_state(), WriteState::Idle | WriteState::Begun);
         if takes_bytes || !connection.is_in_rooms() {
             connection.slow_timer = false;
             return;

@@ -7,6 +7,7 @@ mod debts;
 mod deflate;
 mod direct;
 mod events;
+mod events_of_rooms;
 mod held;
 mod history;
 mod history_bounds;

@@ -90,7 +90,7 @@ impl Host {
         if is_blocked && self.events_until >= connection.last_blocked + interval + timeout {
             return self.schedule_close(slot, Disconnect::Idle);
         }
-        if !is_blocked && !self.streams.is_joining(slot) {
+        if !is_blocked && !self.directory.streams.is_joining(slot) {
             self.say(slot, &Fact::Ping);
         }
         self.timers.set(self.now + interval, Timer::Ping, id);

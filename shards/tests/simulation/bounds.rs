@@ -102,7 +102,7 @@ impl World {
         let (timeout, now) = (self.setup.config.limits.slow_timeout, self.time_at[shard]);
         for client in &self.open {
             let player = &mut self.clients[*client];
-            let refuses = player.shard == shard && player.refusing;
+            let refuses = player.shard == shard && (player.refusing || player.is_held());
             player.timed_out |= refuses && now.since(player.refused_since) >= timeout;
         }
         for place in 0..self.open.len() {
@@ -231,7 +231,7 @@ impl World {
     pub(crate) fn chunks_dropped(&self) -> usize {
         let tuning = &self.setup.config.tuning;
         let chunk = tuning.small_chunk_bytes.max(tuning.large_chunk_bytes);
-        let streams = usize::from(self.model.has_streams);
+        let streams = 2 * usize::from(self.model.has_streams);
         let encodings = 1 + streams + if self.model.has_deflate { 2 } else { 0 };
         encodings * chunk
     }

@@ -13,6 +13,7 @@ use crate::faults::Faults;
 use crate::rates::{Kind, Meter, Spoken};
 use crate::rights::{Rights, Ruling};
 use crate::runs;
+use crate::stream::Stream;
 use crate::tokens::{Known, Token};
 use crate::view::View;
 
@@ -227,6 +228,12 @@ impl Client {
     /// Whether a drain has waited until it was sent everything.
     pub(crate) fn was_served(&self) -> bool {
         self.parted == Some(Disconnect::Shutdown) && !self.given_up && !self.lost_held
+    }
+
+    /// Whether its stream of several rooms has not begun, and is slow until it does.
+    pub(crate) fn is_held(&self) -> bool {
+        let has_positions = self.view.stream.as_ref().is_some_and(Stream::has_positions);
+        has_positions && self.view.welcomed_at.is_none() && self.lives()
     }
 
     /// Whether it is there and nothing is known to end it.

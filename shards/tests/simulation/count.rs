@@ -37,7 +37,7 @@ happenings! {
     KeyRepeated KeyAnew KeyForgotten KeyOutlivedRoom
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // What happens to event streams, and to rooms with members of several formats.
-    StreamEvent StreamRecovered StreamNotRecovered StreamLineBreaks StreamBinary StreamGap StreamCommented StreamCutMidFrame StreamToldItsEnd
+    StreamEvent StreamPositions StreamRecovered StreamNotRecovered StreamLineBreaks StreamBinary StreamGap StreamCommented StreamCutMidFrame StreamToldItsEnd
     StreamEndedIdle StreamWaited StreamGoneWhileJoining AllFormatsInOneRoom FormatJoinedMidPass FormatLeftMidPass
     // What happens to clients that agree to compression.
     Deflated NotDeflated NotDeflatedInThisTurn SentDeflated DeflateJoinedMidPass DeflateLeftMidPass

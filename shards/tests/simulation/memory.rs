@@ -88,9 +88,10 @@ impl World {
     pub(crate) fn check_ends_for_capacity(&self, client: usize) -> Happened {
         let player = &self.clients[client];
         if let Some(stream) = &player.view.stream {
-            assert!(!stream.was_member, "client {client} has its room");
-            let (home, asked_at) = (self.homes[stream.room], stream.asked_at);
-            let lacked = self.places.lacked_room(home, asked_at)
+            assert!(!stream.was_member, "client {client} has its rooms");
+            let asked_at = stream.asked_at;
+            let mut homes = stream.parts.iter().map(|part| self.homes[part.room]);
+            let lacked = homes.any(|home| self.places.lacked_room(home, asked_at))
                 || self.places.lacked_membership(player.shard, asked_at);
             assert!(lacked || self.was_short, "there was a place for client {client}");
             return if lacked { Happened::EndedCapacity } else { Happened::EndedStruck };

@@ -294,8 +294,9 @@ impl World {
         if let (Some(conn), Some(place)) = (seen.joins, place) {
             let key = (self.by_conn[&conn], place);
             self.members.entry(key).or_default().push_back(u64::from(after.1));
-            if let Some(stream) = &mut self.clients[key.0].view.stream {
-                stream.joined_at = Some(after.0);
+            let stream = self.clients[key.0].view.stream.as_mut();
+            if let Some(part) = stream.and_then(|stream| stream.part_mut(place)) {
+                part.joined_at = Some(after.0);
             }
         }
         if let Some(token) = seen.asks {

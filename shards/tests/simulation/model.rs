@@ -105,6 +105,11 @@ impl Model {
         self.sayings[self.number_of(data)].room
     }
 
+    /// The same of a message whose lines may end in other ways.
+    pub(crate) fn room_of_lines(&self, data: &str) -> usize {
+        self.sayings[self.numbered(data)].room
+    }
+
     /// Which message this is, line by line: every line break counts the same.
     pub(crate) fn recognise_lines(&self, data: &str, room: usize) -> usize {
         let number = self.numbered(data);

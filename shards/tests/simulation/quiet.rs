@@ -357,7 +357,9 @@ impl World {
             assert_eq!(info.members as usize, members, "members of room {room}");
             let epoch = info.epoch.to_string().into();
             let streams = self.clients.iter().filter(is_in);
-            streams.for_each(|client| client.view.check_stream(&self.model, &epoch, info.offset));
+            streams.for_each(|client| {
+                client.view.check_stream(&self.model, room, &epoch, info.offset);
+            });
             assert!(self.model.newest(room, &epoch) <= info.offset, "offsets of room {room}");
             if self.is_first_life() {
                 self.count.add(Happened::MessagesCounted);

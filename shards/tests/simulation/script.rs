@@ -40,7 +40,7 @@ impl World {
         if !self.clients[client].talks() || self.clients[client].out.len() > self.setup.unsent_max {
             return;
         }
-        if self.clients[client].format == Format::Sse {
+        if self.clients[client].view.stream.is_some() {
             return self.act_on_stream(client);
         }
         let faults = &self.setup.faults;

@@ -142,6 +142,8 @@ impl World {
         }
         let reported = self.lie_about_bytes(end, total);
         self.note_progress(client, sealed);
+        // A begun send keeps its connection in its rooms; the end of it may not.
+        self.note_members(send.conn.shard.index());
         self.shards[send.conn.shard.index()].end_send(send.conn, reported);
         self.note_slow(client);
         let bytes = self.lie_about_frames(client, &send.bytes[..taken]);

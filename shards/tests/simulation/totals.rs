@@ -1,7 +1,7 @@
 //! Limits on all shards together: a shard refuses exactly what is too much by what it knows of the
 //! others, and they know that of each other when they learn the time.
 
-use corecast_shards::Totals;
+use corecast_shards::{Answer, Query, RoomName, Totals};
 
 use crate::world::World;
 
@@ -125,13 +125,31 @@ impl World {
         self.note_lack(shard);
     }
 
-    /// Which streams are members of their room by now.
+    /// Which streams are members of their rooms by now, and in which lives of these.
     pub(crate) fn note_members(&mut self, shard: usize) {
+        let mut entered = Vec::new();
         for client in &self.open {
             let player = &mut self.clients[*client];
-            if let Some(stream) = player.view.stream.as_mut().filter(|_| player.shard == shard) {
-                stream.was_member |= !self.shards[shard].rooms_of(player.conn).is_empty();
+            let Some(stream) = player.view.stream.as_mut().filter(|_| player.shard == shard) else {
+                continue;
+            };
+            if stream.was_member {
+                continue;
             }
+            let rooms = self.shards[shard].rooms_of(player.conn);
+            stream.was_member = rooms.len() == stream.parts.len();
+            let place = |room: &RoomName| self.names.iter().position(|name| name == room);
+            entered.extend(rooms.iter().filter_map(place).map(|room| (*client, room)));
+        }
+        for (client, room) in entered {
+            // It does not end while it has a member.
+            let query = Query::Room(self.names[room].clone());
+            let Answer::Room(Some(info)) = self.shards[self.homes[room]].answer(query) else {
+                panic!("room {room} has a member and is not there");
+            };
+            let stream = self.clients[client].view.stream.as_mut().expect("it has a stream");
+            let part = stream.part_mut(room).expect("its stream is of the room");
+            part.epoch.get_or_insert_with(|| info.epoch.to_string().into());
         }
     }
 }

@@ -236,7 +236,7 @@ impl View {
         let asks = self.line(Line::Room(room)).next().is_some();
         let guided = self.guided.as_ref().and_then(|rooms| rooms.get(&room));
         let asks = asks || guided.is_some_and(|asked| !asked.is_empty());
-        let asks = asks || self.stream.as_ref().is_some_and(|stream| stream.room == room);
+        let asks = asks || self.stream.as_ref().is_some_and(|stream| stream.is_of(room));
         self.rooms.get(&room).map(|stay| stay.next).or(asks.then_some(0))
     }
 
@@ -614,7 +614,8 @@ impl View {
         court.model.place(room, &stay.epoch, offset, number);
         let saying = &court.model.sayings[number];
         // Of a stream whose home is its own shard, nothing shows when it became a member.
-        let unseen = self.stream.as_ref().is_some_and(|stream| stream.joined_at.is_none());
+        let parts = self.stream.iter().flat_map(|stream| &stream.parts);
+        let unseen = parts.into_iter().any(|part| part.room == room && part.joined_at.is_none());
         let replayed = offset <= stay.recovered_to || unseen;
         court.count.add_if(replayed, Happened::Replayed);
         let excluded = saying.excluded == Some(self.client) && !replayed;
@@ -623,7 +624,7 @@ impl View {
     }
 
     /// The next message will be `next`: the messages before it are the client's own and not for itself.
-    fn advance(&mut self, room: usize, next: u64) {
+    pub(crate) fn advance(&mut self, room: usize, next: u64) {
         let stay = self.rooms.get_mut(&room);
         let stay = stay.unwrap_or_else(|| panic!("something of room {room} it is not in"));
         if let Some((from, must)) = stay.newest.take() {

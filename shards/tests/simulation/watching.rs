@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use corecast_shards::{ConnId, Format, RoomEvent, RoomName};
+use corecast_shards::{ConnId, RoomEvent, RoomName};
 
 use crate::count::Happened;
 use crate::world::{World, trace};
@@ -26,7 +26,7 @@ impl World {
                 RoomEvent::Joined(conn, room) => {
                     let client = self.by_conn[&conn];
                     let player = &self.clients[client];
-                    assert!(player.format != Format::Sse, "the program knows no stream");
+                    assert!(player.view.stream.is_none(), "the program knows no stream");
                     assert!(player.shard == shard && player.parted.is_none(), "{conn} is there");
                     watching.joins.resize(self.clients.len(), 0);
                     watching.joins[client] += 1;
@@ -77,7 +77,7 @@ impl World {
         let hooks = &self.setup.config.hooks;
         let known = |client: &&usize| {
             let player = &self.clients[**client];
-            hooks.members && player.lives() && player.format != Format::Sse
+            hooks.members && player.lives() && player.view.stream.is_none()
         };
         let all: Vec<usize> = (0..self.clients.len()).collect();
         let mut members = BTreeSet::new();

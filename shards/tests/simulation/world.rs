@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) watching: Watching,
     /// Draws which publishes have a key, and which.
     pub(crate) key_chance: Chance,
+    /// What decides about streams of several rooms.
+    pub(crate) stream_chance: Chance,
     pub(crate) draining: bool,
     /// Which shards drain, and since when.
     pub(crate) closing: Vec<Option<Time>>,
@@ -158,6 +160,7 @@ impl World {
             asking: Asking::default(),
             watching: Watching::default(),
             key_chance: Chance::new(setup.config.seed as u64 ^ 1),
+            stream_chance: Chance::new(setup.config.seed as u64 ^ 2),
             draining: false,
             closing: vec![None; shards],
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
@@ -324,6 +327,9 @@ impl World {
         self.descriptors[descriptor] = Some(client);
         let faults = &self.setup.faults;
         let mut new = Client::new(client, conn, rights, descriptor, faults, &mut self.chance);
+        let several = stream.as_ref().and_then(|view| view.stream.as_ref());
+        let several = several.is_some_and(|stream| stream.has_positions());
+        let format = if several { Format::SseOfRooms } else { format };
         (new.format, new.known) = (format, known);
         new.meter = Meter::new(&self.setup.config.limits);
         new.sealed = self.setup.sealed > 0.0 && self.chance.happens(self.setup.sealed);
@@ -342,6 +348,7 @@ impl World {
         self.count.add_if(new.stubborn, Happened::StubbornClient);
         self.clients.push(new);
         self.open.push(client);
+        self.hold_stream(client);
         assert!(self.by_conn.insert(conn, client).is_none(), "an id is used once");
         trace!(self, "client {client} opens as {conn} on descriptor {descriptor}");
     }
@@ -429,7 +436,7 @@ impl World {
         let (clients, begun) = (&mut self.clients, &self.begun);
         self.slow[shard].retain(|client| {
             let begun = || begun.iter().any(|send| send.client == *client);
-            let stays = clients[*client].refusing || begun();
+            let stays = clients[*client].refusing || clients[*client].is_held() || begun();
             clients[*client].timed_out &= stays;
             stays
         });
