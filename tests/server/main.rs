@@ -62,6 +62,7 @@ mod event_stream_clients;
 mod event_stream_ends;
 mod event_stream_requests;
 mod event_streams;
+mod events_of_rooms;
 
 // HTTP on the same port.
 mod anonymous;

@@ -88,6 +88,15 @@ impl Events {
         self.raw
     }
 
+    /// The id that says where a stream of several rooms is, which comes next.
+    pub(crate) fn last_id(&mut self) -> String {
+        let chunk = self.raw.chunk().expect("the stream goes on");
+        match read(&String::from_utf8(chunk).unwrap()) {
+            Said::Event(Event { id: Some(id), name: Some(name), .. }) if name == "cast:at" => id,
+            other => panic!("the stream says where it is, and not {other:?}"),
+        }
+    }
+
     /// What the next chunk says that is of use to a client which stays.
     pub(crate) fn said(&mut self) -> Said {
         self.said_or_end().expect("the stream goes on")

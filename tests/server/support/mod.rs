@@ -12,7 +12,7 @@ pub(crate) mod tls;
 
 pub(crate) use corecast_testkit::{Client, Close, Envelope, PATIENCE};
 pub(crate) use crowd::{Crowd, Member, Outbox};
-pub(crate) use events::{Events, Said, assert_retry, events_head};
+pub(crate) use events::{Event, Events, Said, assert_retry, events_head};
 pub(crate) use http::{Response, http};
 pub(crate) use issuer::{ALGORITHMS, Folder, Issuer, unix};
 pub(crate) use raw::{Raw, parse_head, upgrade_head};
