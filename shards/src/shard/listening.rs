@@ -49,11 +49,6 @@ impl Listening {
         Listening { rooms: rooms.into_iter().zip(starts).collect() }
     }
 
-    /// The rooms, in the order in which they are joined.
-    pub fn rooms(&self) -> impl Iterator<Item = &RoomName> {
-        self.rooms.iter().map(|(room, _)| room)
-    }
-
     pub(super) fn format(&self) -> Format {
         match &self.rooms[..] {
             [_] => Format::Sse,
