@@ -18,9 +18,14 @@ impl Epoch {
         Epoch(mix(start ^ ((home.index() as u64) << 48 | life)))
     }
 
-    /// The number that stands for it.
+    /// The number that stands for it, for what outlives the process.
     pub(crate) fn bits(self) -> u64 {
         self.0
+    }
+
+    /// The one that was this number.
+    pub(crate) fn from_bits(bits: u64) -> Epoch {
+        Epoch(bits)
     }
 
     /// How the epoch is written that this number stands for, which need not be of this process.

@@ -12,6 +12,7 @@ mod disconnect;
 mod epoch;
 mod id;
 mod identity;
+mod journal;
 mod limits;
 mod memory;
 mod name_set;
@@ -61,6 +62,10 @@ pub use handler::{
 pub use history::{Block, Kept, Parts};
 pub use id::{BadConnId, ConnId, ShardId};
 pub use identity::{BadName, Expiry, Identity, Name, Revocable};
+pub use journal::{
+    JOURNAL_HEAD_BYTES, JournalFile, JournalRefusal, JournalStore, JournalTag, KeptRoom,
+    journal_bytes, unite_rooms,
+};
 pub use latencies::Latencies;
 pub use limits::{
     Amount, HEAD_BYTES_MAX, Limit, Limits, Preset, RATE_MAX, SEND_BUFFER_BYTES, SHARDS_MAX,
@@ -79,7 +84,8 @@ pub use recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Listening, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{
-    Counters, DeflateCounters, HistoryCounters, InflateCounters, MemoryCounters, ShardStats, Totals,
+    Counters, DeflateCounters, HistoryCounters, InflateCounters, JournalCounters, MemoryCounters,
+    ShardStats, Totals,
 };
 pub use time::Time;
 #[doc(hidden)]

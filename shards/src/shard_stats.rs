@@ -79,6 +79,25 @@ pub struct HistoryCounters {
     pub replayed: u64,
     /// Bytes of histories that were offered to sockets.
     pub replayed_bytes: u64,
+    /// What was written of them.
+    pub journal: JournalCounters,
+}
+
+/// What a shard wrote of its histories, so that they outlive the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalCounters {
+    /// Rooms that were taken up at the start.
+    pub taken_up: u64,
+    /// Bytes of records of new messages, and of rooms.
+    pub bytes: u64,
+    /// Bytes of records that were written again because their place was needed.
+    pub bytes_again: u64,
+    /// Records that were given up although they were needed, because too much was: what they say will
+    /// be refused after a crash.
+    pub lost: u64,
+    /// 1 when a write has failed, so that nothing is kept for after a crash; else 0.
+    pub failed: u64,
 }
 
 impl HistoryCounters {

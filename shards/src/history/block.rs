@@ -149,6 +149,11 @@ impl Block {
         (whole + 1).min(self.entries.len())
     }
 
+    /// When a message was numbered, counted within the block.
+    pub(super) fn second(&self, index: usize) -> u32 {
+        self.entries[index].second
+    }
+
     /// When its last message was numbered.
     pub(super) fn newest(&self) -> u32 {
         self.entries.last().map_or(0, |entry| entry.second)

@@ -10,6 +10,7 @@
 
 mod block;
 mod elsewhere;
+mod journaled;
 mod order;
 mod room;
 mod table;

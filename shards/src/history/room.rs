@@ -76,6 +76,28 @@ impl History {
         }
     }
 
+    /// Of a room whose next message has this offset, and that has none before it.
+    pub(super) fn begin_at(&mut self, next: u64) {
+        debug_assert!(self.is_empty(), "nothing was kept before");
+        (self.first, self.next) = (next, next);
+    }
+
+    /// The offset of its last message, also when that is not kept.
+    pub(super) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// When a message was numbered, and its frame, if it is kept.
+    pub(super) fn message(&self, offset: u64) -> Option<(u32, &[u8])> {
+        if !(self.first..self.next).contains(&offset) {
+            return None;
+        }
+        let index = self.blocks.partition_point(|block| block.end() <= offset);
+        let block = self.blocks.get(index).map(|block| &**block).or(self.open.as_ref())?;
+        let index = (offset - block.first()) as usize;
+        Some((block.second(index), block.slice(index..index + 1)))
+    }
+
     /// How long messages are kept.
     pub(super) fn duration(&self) -> Duration {
         Duration::from_secs(u64::from(self.policy.seconds))

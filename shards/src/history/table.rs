@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::block::{Frame, Parts};
 use super::elsewhere::Elsewhere;
+use super::journaled::Journaled;
 use super::order::{HistoryKey, Order};
 use super::room::{Deadline, History, NANOS, Sizes};
 use crate::memory::{HeapBytes, Sum, tree_bytes, vec_bytes};
@@ -24,7 +25,7 @@ pub(crate) struct Histories {
     sizes: Sizes,
     /// Blocks that are kept no longer.
     elsewhere: Elsewhere,
-    histories: Vec<Option<Box<History>>>,
+    pub(super) histories: Vec<Option<Box<History>>>,
     /// Places without a history: the first are used first, so that the last can go. Some of these are
     /// gone already.
     free: BinaryHeap<Reverse<HistoryKey>>,
@@ -43,6 +44,8 @@ pub(crate) struct Histories {
     by_age: BTreeSet<(u32, HistoryKey)>,
     /// The ends of rooms that have ended and whose history is empty.
     spare: BTreeSet<Deadline>,
+    /// Where all of it is written, too, if it is to outlive the process.
+    pub(super) journal: Option<Box<Journaled>>,
     pub(crate) counters: HistoryCounters,
 }
 
@@ -69,6 +72,7 @@ impl Histories {
             order: Order::default(),
             by_age: BTreeSet::new(),
             spare: BTreeSet::new(),
+            journal: None,
             counters: HistoryCounters::default(),
         }
     }
@@ -129,6 +133,7 @@ impl Histories {
         self.count -= 1;
         self.free.push(Reverse(key));
         self.drop_places();
+        self.leave_journal(key);
     }
 
     /// Frees the places at the end that have no history.
@@ -149,10 +154,15 @@ impl Histories {
 
     /// Keeps a room's next message, as long as there is memory.
     pub(crate) fn append(&mut self, key: HistoryKey, frame: Frame<'_>, now: Time) {
-        let second = u32::try_from(now.as_nanos().div_ceil(NANOS)).unwrap_or(u32::MAX);
+        self.append_at(key, frame, second_of(now));
+    }
+
+    /// The same for a message that was numbered in this second.
+    pub(super) fn append_at(&mut self, key: HistoryKey, frame: Frame<'_>, second: u32) {
         let sizes = self.sizes;
         self.use_now(key, |history| history.append(frame, second, sizes));
         self.schedule(key);
+        self.journal_newest(key);
     }
 
     /// The messages after this offset, or that some of them are not kept.
@@ -194,7 +204,11 @@ impl Histories {
         result
     }
 
-    fn change<R>(&mut self, key: HistoryKey, change: impl FnOnce(&mut History) -> R) -> R {
+    pub(super) fn change<R>(
+        &mut self,
+        key: HistoryKey,
+        change: impl FnOnce(&mut History) -> R,
+    ) -> R {
         let history = self.histories[key.index()].as_mut().expect(THERE);
         let (held, kept) = (history.heap_bytes(), history.evictable_bytes());
         let result = change(history);
@@ -275,6 +289,7 @@ impl Histories {
             + self.order.bytes()
             + tree_bytes::<(u32, HistoryKey), ()>(self.by_age.len())
             + tree_bytes::<Deadline, ()>(self.spare.len())
+            + self.journal.as_ref().map_or(0, |journal| journal.bytes())
     }
 
     /// How many rooms have a history.
@@ -287,6 +302,7 @@ impl Histories {
     pub(crate) fn check(&self) {
         let histories = || self.histories.iter().flatten();
         histories().for_each(|history| history.check());
+        self.journal.iter().for_each(|journal| journal.check());
         let held = self.histories.iter().map(HeapBytes::heap_bytes).sum::<usize>();
         let kept = histories().map(|history| history.evictable_bytes()).sum::<usize>();
         assert_eq!((self.held.get(), self.kept.get()), (held, kept), "bytes of histories");
@@ -310,6 +326,11 @@ const EVICTED_PER_USE: usize = 16;
 /// What blocks may have until the rest of what is too much has gone.
 fn most(kept_max: usize) -> usize {
     kept_max.saturating_add(kept_max / 16)
+}
+
+/// The second in which something happens, rounded up, so that no message goes before its time.
+pub(super) fn second_of(now: Time) -> u32 {
+    u32::try_from(now.as_nanos().div_ceil(NANOS)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::format::{
 use crate::handler::RoomEvent;
 use crate::history::{Frame, HistoryKey, Parts};
 use crate::id::{ConnId, ShardId};
+use crate::journal::{JournalStore, JournalTag, KeptRoom};
 use crate::mesh::{
     Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomHistory, RoomInfo,
     ToHome,
@@ -206,6 +207,28 @@ impl Home {
         }
         self.rooms.touch(room, now, self.ttl);
         offset
+    }
+
+    /// From here on what rooms keep is also written to this journal, which has nothing of it yet; and
+    /// rooms of before go on.
+    pub(crate) fn begin_journal(
+        &mut self,
+        tag: &JournalTag,
+        store: Box<dyn JournalStore>,
+        rooms: &[KeptRoom],
+        now: Time,
+    ) {
+        self.rooms.histories.begin_journal(tag, store);
+        for room in rooms {
+            self.rooms.take_up(room, now, self.ttl);
+        }
+        self.rooms.histories.write_out();
+    }
+
+    /// What happened to rooms with a history is in the journal when this returns: to be called before
+    /// any message of this home's goes out.
+    pub(crate) fn write_out(&mut self) {
+        self.rooms.histories.write_out();
     }
 
     /// The rooms that got their first member or lost their last, in this order.

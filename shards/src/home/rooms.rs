@@ -11,6 +11,7 @@ use crate::epoch::Epoch;
 use crate::format::{Encoding, EncodingCounts, Encodings};
 use crate::history::{Deadline, Histories, HistoryKey};
 use crate::id::ShardId;
+use crate::journal::KeptRoom;
 use crate::memory::{HeapBytes, Sum, map_bytes, shared_bytes, tree_bytes, vec_bytes};
 use crate::mesh::RoomInfo;
 use crate::policy::Policies;
@@ -365,8 +366,28 @@ impl HomeRooms {
     pub(super) fn begin_history(&mut self, room: &RoomName) -> Option<HistoryKey> {
         let kept = self.keeps_anything.then(|| self.policies.of(room).history).flatten();
         let history = self.histories.open(kept?);
-        self.rooms.get_mut(room)?.history = Some(history);
+        let home_room = self.rooms.get_mut(room)?;
+        home_room.history = Some(history);
+        self.histories.enter_journal(history, room, home_room.epoch);
         Some(history)
+    }
+
+    /// A room of before that goes on, if its policy still keeps anything: as if it had been published to
+    /// just now. Returns whether it does.
+    pub(crate) fn take_up(&mut self, kept: &KeptRoom, now: Time, ttl: IdleTtl) -> bool {
+        let room = kept.name();
+        let is_new = kept.offset > 0 && !self.rooms.contains_key(room);
+        let Some(policy) = self.policies.of(room).history.filter(|_| is_new) else { return false };
+        let history = self.histories.open(policy);
+        self.histories.enter_journal(history, room, kept.epoch);
+        self.histories.take_up(history, kept, now);
+        self.owned.add(shared_bytes(room.as_str().len()));
+        let (offset, history) = (kept.offset, Some(history));
+        let home_room = HomeRoom { offset, history, ..HomeRoom::new(kept.epoch) };
+        self.rooms.insert(room.clone(), home_room);
+        self.names.insert(room.clone());
+        self.touch(room, now, ttl);
+        true
     }
 
     /// Where a room is, or one with a history has stopped.

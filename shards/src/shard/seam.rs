@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::connection::WriteState;
 use crate::home::Home;
 use crate::id::{ConnId, ShardId};
+use crate::journal::{JournalStore, JournalTag, KeptRoom};
 use crate::mesh::{Capacity, FromHome, Loopback, ToHome};
 use crate::room_name::SecretHash;
 use crate::shard_stats::Totals;
@@ -26,6 +27,19 @@ impl Shard {
         let hash = SecretHash::new(config.seed);
         let home = Home::new(id, &config, hash.clone());
         Shard { id, host: Host::new(id, config, hash), home }
+    }
+
+    /// Command, before any event: from here on what rooms with a history keep is also written to a
+    /// journal of [`journal_bytes`](crate::journal_bytes), before it leaves the shard; and these rooms,
+    /// whose home it is, go on from where they stopped, as far as their policies keep anything.
+    pub fn begin_journal(
+        &mut self,
+        tag: &JournalTag,
+        store: Box<dyn JournalStore>,
+        rooms: &[KeptRoom],
+        now: Time,
+    ) {
+        self.home.begin_journal(tag, store, rooms, now);
     }
 
     /// Which shard this is.
@@ -241,6 +255,7 @@ impl Shard {
 
     /// Output: the next message from this home to `to` that fits the ring.
     pub fn next_from_home(&mut self, to: ShardId) -> Option<FromHome> {
+        self.home.write_out();
         self.host.outboxes.next_from_home(to)
     }
 
@@ -266,7 +281,10 @@ impl Shard {
     pub fn take_loopback(&mut self, budget: usize) {
         for _ in 0..budget {
             match self.host.outboxes.next_loopback() {
-                Some(Loopback::FromHome(message)) => self.on_from_home(message),
+                Some(Loopback::FromHome(message)) => {
+                    self.home.write_out();
+                    self.on_from_home(message);
+                }
                 Some(Loopback::ToHome(message)) => self.on_to_home(self.id, message),
                 None => break,
             }

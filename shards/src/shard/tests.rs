@@ -11,6 +11,7 @@ mod events_of_rooms;
 mod held;
 mod history;
 mod history_bounds;
+mod journal;
 mod latest;
 mod memory;
 mod paused_publishers;

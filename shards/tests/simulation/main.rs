@@ -42,6 +42,7 @@ mod bounds;
 mod chance;
 mod client;
 mod count;
+mod crash;
 mod deflate;
 mod faults;
 mod goodbye;
