@@ -8,6 +8,7 @@ pub mod extensions;
 pub mod frames;
 pub mod head;
 pub mod inflated;
+pub mod journal;
 mod json;
 pub mod proxy;
 
@@ -15,4 +16,6 @@ pub mod proxy;
 use corecast::fuzzing::{
     Agreed, Inflated, ProxyVerdict, Verdict, agree, deflate, inflate, read_head, read_proxy_header,
 };
-use corecast_shards::fuzzing::{Reading, Verb, read_envelope};
+use corecast_shards::fuzzing::{
+    KeptLife, Reading, Verb, read_envelope, read_journal, write_journal,
+};

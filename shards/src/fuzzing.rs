@@ -1,16 +1,73 @@
-//! The door through which fuzzing and the replay of its corpus see the envelope. It is there in
-//! builds for tests and under cargo-fuzz only.
+//! The door through which fuzzing and the replay of its corpus see the envelope, and the records of a
+//! journal. It is there in builds for tests and under cargo-fuzz only.
 
 use crate::envelope::{Command, Envelope, ErrorCode, Publication};
+use crate::journal::Record;
 use crate::recovery::Start;
+use crate::wire::{Opcode, push_frame};
 
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
 #[path = "../../fuzz/src/envelope.rs"]
 mod envelope;
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "the fuzz crate calls it, too")]
+#[path = "../../fuzz/src/journal.rs"]
+mod journal;
+#[cfg(test)]
 #[path = "../../fuzz/src/json.rs"]
 mod json;
+
+/// What records bring back of a room.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KeptLife {
+    /// Its name.
+    pub name: String,
+    /// Its epoch, as a number.
+    pub epoch: u64,
+    /// Its last offset.
+    pub offset: u64,
+    /// The texts of its messages, in order.
+    pub messages: Vec<String>,
+}
+
+/// The rooms of a journal's records, if all of these bytes are records.
+pub fn read_journal(bytes: &[u8]) -> Option<Vec<KeptLife>> {
+    let rooms = crate::journal::read_rooms(SEAL, 0, bytes).ok()?;
+    let life = |room: &crate::KeptRoom| KeptLife {
+        name: room.name().as_str().to_owned(),
+        epoch: room.epoch.bits(),
+        offset: room.offset,
+        messages: room
+            .frames()
+            .map(|(_, frame)| String::from_utf8_lossy(crate::wire::server_payload(frame)).into())
+            .collect(),
+    };
+    Some(rooms.iter().map(life).collect())
+}
+
+/// These records as bytes: of each its epoch, its offset, and a room's name or a message's text.
+pub fn write_journal<'a>(
+    records: impl Iterator<Item = (u64, u64, Result<&'a str, &'a str>)>,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (epoch, offset, text) in records {
+        let (epoch, position) = (crate::Epoch::from_bits(epoch), bytes.len() as u64);
+        let mut frame = Vec::new();
+        let record = match text {
+            Ok(name) => Record::Room { epoch, offset, name },
+            Err(text) => {
+                push_frame(&mut frame, Opcode::Text, text.as_bytes());
+                Record::Message { epoch, offset, second: 1, frame: &frame }
+            }
+        };
+        record.push(SEAL, position, &mut bytes);
+    }
+    bytes
+}
+
+/// The checksum of the journal that is read and written here.
+const SEAL: u32 = 1;
 
 /// What the engine reads in a client's text.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,6 +177,17 @@ fn read_verb(envelope: &Envelope<'_>) -> Result<Verb, &'static str> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    #[test]
+    fn the_corpus_of_journals_is_read_like_a_plain_reader_reads_it() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/journal");
+        let files = fs::read_dir(corpus).expect("the corpus is part of the repository");
+        let checked = files.map(|file| {
+            let path = file.expect("a folder can be read").path();
+            super::journal::check(&fs::read(path).expect("a file can be read"));
+        });
+        assert!(checked.count() > 20, "the corpus is there");
+    }
 
     #[test]
     fn the_corpus_of_envelopes_is_read_like_a_plain_reader_reads_it() {
