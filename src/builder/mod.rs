@@ -4,6 +4,7 @@ mod access;
 mod handlers;
 
 use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 
 use corecast_shards::{Limits, RoomPolicy, SlowPolicy};
 
@@ -98,6 +99,28 @@ impl Builder {
     /// All limits of the protocol.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Keeps the histories of rooms in this directory, too, so that the next server takes them up when
+    /// this one has ended, however it did: rooms keep their epochs and offsets, and clients recover what
+    /// they missed. Default: histories end with the process.
+    ///
+    /// It is for the same machine until that is booted again; nothing waits for a disk. The directory is
+    /// made if it is not there, belongs to one server at a time, and takes three times
+    /// [`Limits::history_memory`], twice that for a moment at the start. On a tmpfs, such as
+    /// `$RUNTIME_DIRECTORY`, that is memory.
+    ///
+    /// ```no_run
+    /// # use corecast::{RoomPolicy, Server};
+    /// let server = Server::builder()
+    ///     .room("chat.*", RoomPolicy::default().history(100))
+    ///     .history_dir("/run/chat")
+    ///     .start()?;
+    /// # Ok::<(), corecast::StartError>(())
+    /// ```
+    pub fn history_dir(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.settings.history_dir = Some(path.into());
         self
     }
 

@@ -94,6 +94,15 @@ pub(super) struct ServeArgs {
     )]
     rooms: Vec<RoomFlag>,
 
+    /// Directory in which the histories of rooms outlive the process, such as /run/corecast
+    ///
+    /// The next start takes them up, however this server ended, kill -9 included: rooms keep their epochs
+    /// and offsets, and clients recover what they missed. It is for the same machine until that is booted
+    /// again: nothing waits for a disk. It takes three times --history-memory, and twice that for a
+    /// moment at the start. One server at a time can use it.
+    #[arg(long, env = "CORECAST_HISTORY_DIR", value_name = "PATH")]
+    history_dir: Option<PathBuf>,
+
     /// Whether messages of rooms are compressed for clients that offer it (permessage-deflate)
     ///
     /// Each message is compressed once, whatever the number of members. Not to be done where a message
@@ -320,6 +329,9 @@ impl ServeArgs {
         }
         for RoomFlag { pattern, policy } in &self.rooms {
             builder = builder.room(pattern, policy.clone());
+        }
+        if let Some(path) = &self.history_dir {
+            builder = builder.history_dir(path);
         }
         if self.open {
             builder = builder.open();

@@ -112,6 +112,7 @@ fn memory(stats: &ShardStats) -> Value {
 /// How many rooms keep messages, and what became of clients that asked for those that they missed.
 fn history(stats: &ShardStats) -> Value {
     let history = &stats.counters.history;
+    let journal = &history.journal;
     let refused = Unrecovered::ALL.map(|reason| (reason.as_str(), history.refused[reason.index()]));
     json!({
         "rooms": stats.histories,
@@ -122,6 +123,13 @@ fn history(stats: &ShardStats) -> Value {
         "evicted": history.evicted,
         "replayed": history.replayed,
         "replayed_bytes": history.replayed_bytes,
+        "journal": {
+            "taken_up": journal.taken_up,
+            "bytes": journal.bytes,
+            "bytes_again": journal.bytes_again,
+            "lost": journal.lost,
+            "failed": journal.failed,
+        },
     })
 }
 

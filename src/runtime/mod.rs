@@ -40,6 +40,7 @@ mod http_backend;
 mod http_socket;
 mod inbox;
 mod io_uring_probe;
+mod journal;
 mod kernel;
 mod listen;
 mod memory_limit;

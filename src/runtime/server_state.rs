@@ -30,8 +30,9 @@ pub(crate) struct ServerState {
     executor: ExecutorChoice,
     gauges: Vec<Gauges>,
     memory: ProcessMemory,
-    /// When the clock of all shards started.
+    /// When the server started, and what the clock of all shards showed then.
     started: Instant,
+    started_at: Duration,
     draining: AtomicBool,
     /// Connections between their handshake and the close of their descriptor.
     claimed: AtomicUsize,
@@ -136,6 +137,7 @@ impl ServerState {
             cores,
             executor,
             started: Instant::now(),
+            started_at: Duration::ZERO,
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
             requests: AtomicUsize::new(0),
@@ -144,9 +146,14 @@ impl ServerState {
         }
     }
 
+    /// The clock of all shards shows this now, and not zero.
+    pub(super) fn begin_clock_at(self, now: Duration) -> ServerState {
+        ServerState { started: Instant::now(), started_at: now, ..self }
+    }
+
     /// The time on the clock of all shards.
     pub(crate) fn now(&self) -> Time {
-        Time::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Time::default() + (self.started_at + self.started.elapsed())
     }
 
     pub(crate) fn limits(&self) -> &Limits {

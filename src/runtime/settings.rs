@@ -1,6 +1,7 @@
 //! What a server is told before it starts.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use corecast_shards::{Limits, RoomPolicies, SEND_BUFFER_BYTES, SlowPolicy};
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     /// What holds in rooms of certain names.
     pub(crate) rooms: RoomPolicies,
     pub(crate) limits: Limits,
+    /// Where histories are kept for the next process.
+    pub(crate) history_dir: Option<PathBuf>,
     /// Bytes that the kernel keeps for one connection that does not read; 0 leaves it to the kernel.
     pub(crate) send_buffer: usize,
     pub(crate) sends: Sends,
@@ -68,6 +71,7 @@ impl Default for Settings {
             slow: SlowPolicy::Disconnect,
             rooms: RoomPolicies::default(),
             limits: Limits::default(),
+            history_dir: None,
             send_buffer: SEND_BUFFER_BYTES,
             sends: Sends::Auto,
             executor: Executor::Auto,

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast_shards::{Config, Hooks, Limits, Shard, ShardId};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::addresses::Addresses;
 use super::codecs::CODECS;
@@ -23,6 +23,7 @@ use super::executor::ShardExecutor;
 use super::fatal::or_die;
 use super::handle::ShardHandle;
 use super::inbox::{Inbox, Inboxes};
+use super::journal::{JournalSet, ShardJournal};
 use super::kernel::{self, Syscall};
 use super::listen::listen;
 use super::memory_limit::default_limit;
@@ -119,7 +120,6 @@ fn start_on(
         (Sends::Auto, ExecutorChoice::Plain { .. }) => Sends::Plain,
         (sends, _) => sends,
     };
-    let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;
     let config = Config {
         shards: u16::try_from(cores.len()).expect("checked when the cores were chosen"),
         seed: random_seed()?,
@@ -130,6 +130,14 @@ fn start_on(
         hooks: hooks(settings, program),
         ..Config::default()
     };
+    let (mut journal_set, journals) = match &settings.history_dir {
+        Some(path) => {
+            let (set, journals) = JournalSet::make(path, &config, random_seed()? as u64)?;
+            (Some(set), journals.into_iter().map(Some).collect())
+        }
+        None => (None, cores.iter().map(|_| None).collect()),
+    };
+    let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;
     let rules = settings.rules(address);
     let watch = tls.clone().map(Watch::start).transpose().map_err(StartError::System)?;
     let state = ServerState::new(
@@ -141,8 +149,15 @@ fn start_on(
         cores.to_vec(),
         executor,
     );
+    let state = match journal_set {
+        // Ages of messages go on from one process to the next.
+        Some(_) => state.begin_clock_at(sys::time_since_boot()),
+        None => state,
+    };
     let state = Arc::new(state);
-    let (inboxes, threads) = spawn_shards(&config, &state, listeners, program, sends)?;
+    let mut set_current = || journal_set.as_mut().map_or(Ok(()), JournalSet::set_current);
+    let starting = Starting { config: &config, state: &state, program, sends };
+    let (inboxes, threads) = spawn_shards(&starting, listeners, journals, &mut set_current)?;
     kernel::arm();
     Ok(Started { address, sizing, state, inboxes, threads, watch })
 }
@@ -167,14 +182,23 @@ fn random_seed() -> Result<u128, StartError> {
     Ok(u128::from_ne_bytes(seed))
 }
 
-/// Starts the threads and waits until all listen. If one cannot, those that do are stopped.
-fn spawn_shards(
-    config: &Config,
-    state: &Arc<ServerState>,
-    listeners: Vec<TcpListener>,
-    program: &Plan<'_>,
+/// What all shards start from.
+struct Starting<'a> {
+    config: &'a Config,
+    state: &'a Arc<ServerState>,
+    program: &'a Plan<'a>,
     sends: Sends,
+}
+
+/// Starts the threads and waits until all listen, and have written what they took up: then that
+/// counts, and they begin to work. If one cannot, those that do are stopped.
+fn spawn_shards(
+    starting: &Starting<'_>,
+    listeners: Vec<TcpListener>,
+    journals: Vec<Option<ShardJournal>>,
+    set_current: &mut dyn FnMut() -> Result<(), StartError>,
 ) -> Result<(Inboxes, Threads), StartError> {
+    let Starting { config, state, program, sends } = *starting;
     let bell = |index: usize| shard_waker(shard_id(index), state);
     let bells: Result<Vec<_>, _> = (0..listeners.len()).map(bell).collect();
     let (bell_fds, shard_wakers): (Vec<_>, Vec<_>) =
@@ -182,9 +206,10 @@ fn spawn_shards(
     let (inboxes, shard_inboxes) = Inboxes::new(&shard_wakers);
     let mesh = Mesh::all(&shard_wakers, &config.limits);
     let (ready, answers) = bounded(listeners.len());
+    let (begin, begins) = bounded(listeners.len());
     let parts = listeners.into_iter().zip(bell_fds).zip(shard_wakers).zip(shard_inboxes).zip(mesh);
-    let mut seeds = parts.enumerate().map(|(index, parts)| {
-        let ((((listener, bell_fd), shard_waker), inbox), mesh) = parts;
+    let mut seeds = parts.zip(journals).enumerate().map(|(index, parts)| {
+        let (((((listener, bell_fd), shard_waker), inbox), mesh), journal) = parts;
         ShardSeed {
             id: shard_id(index),
             config: config.clone(),
@@ -198,7 +223,9 @@ fn spawn_shards(
             inboxes: inboxes.clone(),
             mesh,
             sends,
+            journal,
             ready: ready.clone(),
+            begins: begins.clone(),
         }
     });
     let mut threads = Threads::default();
@@ -206,8 +233,15 @@ fn spawn_shards(
     drop(seeds);
     drop(ready);
     let all = spawned.and_then(|()| {
-        (0..threads.len()).try_for_each(|_| answers.recv().unwrap_or(Err(StartError::Died)))
+        (0..threads.len()).try_for_each(|_| answers.recv().unwrap_or(Err(StartError::Died)))?;
+        set_current()?;
+        // Where one has died meanwhile, that ends the process by itself.
+        for _ in 0..threads.len() {
+            let _ = begin.send(());
+        }
+        Ok(())
     });
+    drop(begin);
     if let Err(error) = all {
         threads.end(&inboxes, Instant::now() + STOP_MAX);
         return Err(error);
@@ -278,7 +312,9 @@ struct ShardSeed {
     inboxes: Inboxes,
     mesh: Mesh,
     sends: Sends,
+    journal: Option<ShardJournal>,
     ready: Sender<Result<(), StartError>>,
+    begins: Receiver<()>,
 }
 
 impl ShardSeed {
@@ -291,7 +327,7 @@ impl ShardSeed {
     }
 
     async fn serve(self) {
-        let ready = self.ready.clone();
+        let (ready, begins) = (self.ready.clone(), self.begins.clone());
         let event_loop = match self.into_loop() {
             Ok(event_loop) => event_loop,
             Err(error) => return drop(ready.send(Err(error))),
@@ -300,6 +336,10 @@ impl ShardSeed {
         // Nothing receives it only when another shard has failed already.
         let _ = ready.send(Ok(()));
         drop(ready);
+        // What is numbered before the journals of all shards count would be lost with this process.
+        if begins.recv().is_err() {
+            return;
+        }
         let ran = event_loop.run().await;
         ran.expect("the kernel's event queue works as long as the process has it");
         event_loop.end();
@@ -307,8 +347,12 @@ impl ShardSeed {
 
     fn into_loop(self) -> Result<EventLoop, StartError> {
         let permissions = self.needs.permissions.clone();
+        let mut shard = Shard::new(self.id, self.config);
+        if let Some(journal) = self.journal {
+            journal.begin(&mut shard, self.state.now());
+        }
         let init = DriverInit {
-            shard: Shard::new(self.id, self.config),
+            shard,
             mesh: self.mesh,
             listener: self.listener,
             shard_waker: self.bell_fd,

@@ -46,6 +46,11 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+    /// The directory for histories cannot be used.
+    HistoryDir {
+        /// Which, why not, and what to do.
+        reason: String,
+    },
     /// A certificate or its key cannot be used.
     Tls {
         /// Which file, and why.
@@ -131,7 +136,8 @@ impl fmt::Display for StartError {
             | StartError::Token { reason }
             | StartError::Origin { reason }
             | StartError::TrustedProxy { reason }
-            | StartError::Room { reason } => f.write_str(reason),
+            | StartError::Room { reason }
+            | StartError::HistoryDir { reason } => f.write_str(reason),
             StartError::ProxyProtocol => f.write_str(
                 "--proxy-protocol needs --trusted-proxy: without one no proxy could connect; name the \
                  address or the network of the proxy",

@@ -16,6 +16,7 @@ mod deflate;
 mod envelope;
 mod epochs;
 mod greeting;
+mod history_dir;
 mod ids;
 mod join;
 mod leave;

@@ -1,7 +1,8 @@
 //! The seam between the runtime and the kernel, where system calls fail: by themselves, and on
 //! purpose.
 //!
-//! Every system call of a running shard asks [`enter`] first. In an ordinary build that is nothing.
+//! Every system call of a running shard, but for the writes to its journal, asks [`enter`] first. In
+//! an ordinary build that is nothing.
 //! With the hidden feature `fault-injection` it fails at random, so that what the table promises
 //! can be tried with real sockets on the other side (`scripts/faults`).
 //!
@@ -24,6 +25,7 @@
 //! | a waker's `write` | any | nothing: it is made again; the process when it never works, because that shard would sleep for ever |
 //! | `setsockopt` of a connection | any | nothing: memory of a dead peer is freed later |
 //! | `shutdown` | any | that connection, at its close timeout |
+//! | `pwrite` to a journal | others than EINTR | that journal: it is deleted, and what the shard's rooms keep ends with the process |
 //! | anything before the shard listens | any | the start: it returns a [`StartError`] |
 //!
 //! Each failed call is counted by its name in `/v1/stats` (`runtime.failures`). The first of a name
