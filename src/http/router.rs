@@ -70,7 +70,7 @@ const PUBLISH: Option<Right> = Some(Right::Publish);
 const ADMIN: Option<Right> = Some(Right::Admin);
 
 /// The server's own paths. Those without methods are answered with 404 to all who may ask.
-const OWN: [OwnPath; 19] = [
+const OWN: [OwnPath; 20] = [
     own("/", Access::Everybody, &[("GET", Own::Home, None)]),
     own("/healthz", Access::Everybody, &[("GET", Own::Health, None)]),
     own("/readyz", Access::Everybody, &[("GET", Own::Readiness, None)]),

@@ -150,7 +150,8 @@ fn waiting(slow: SlowPolicy) -> (Shard, ConnId) {
 
 #[test]
 fn a_stream_that_waits_for_a_room_ends_whole() {
-    let ends: [(fn(&mut Shard, ConnId), Disconnect, &str); 4] = [
+    type End = fn(&mut Shard, ConnId);
+    let ends: [(End, Disconnect, &str); 4] = [
         (|shard, conn| shard.on_end(conn), Lost, "lost"),
         (|shard, _| shard.on_time(Time::from_nanos(11_000_000_000)), Slow, "slow"),
         (|shard, _| shard.close_all_when_flushed(Shutdown), Shutdown, "shutdown"),
