@@ -119,6 +119,14 @@ impl Format {
         }
     }
 
+    /// That of an event stream of so many rooms.
+    pub(crate) const fn of_stream(rooms: usize) -> Format {
+        match rooms {
+            1 => Format::Sse,
+            _ => Format::SseOfRooms,
+        }
+    }
+
     /// Appends a message that a room's history keeps, for a format with a head: the same as its members
     /// got.
     pub(crate) fn push_kept(self, epoch: Epoch, kept: Kept<'_>, out: &mut Vec<u8>) {

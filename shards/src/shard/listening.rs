@@ -50,10 +50,7 @@ impl Listening {
     }
 
     pub(super) fn format(&self) -> Format {
-        match &self.rooms[..] {
-            [_] => Format::Sse,
-            _ => Format::SseOfRooms,
-        }
+        Format::of_stream(self.rooms.len())
     }
 }
 
