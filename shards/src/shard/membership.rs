@@ -75,7 +75,7 @@ impl Host {
             queue.extend_from_slice(&head);
             queue.extend_from_slice(&rest);
         });
-        self.make_ready(slot);
+        self.take_up_sends(slot);
     }
 
     /// The home refuses the room, and counts the connection as a member until its leave comes. Returns

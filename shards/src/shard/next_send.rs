@@ -104,6 +104,15 @@ impl Host {
         self.counters.offered - self.queues.replay_bytes_offered
     }
 
+    /// A connection can be sent to, for the first time or again. It has its turn among those that are sent
+    /// histories whether or not those come first that have direct frames.
+    pub(super) fn take_up_sends(&mut self, slot: Slot) {
+        if self.directory[slot].replays.is_some() {
+            self.queue_replay(slot);
+        }
+        self.make_ready(slot);
+    }
+
     /// Puts a connection in the queue of those that are sent to without a pass.
     pub(super) fn make_ready(&mut self, slot: Slot) {
         let connection = &mut self.directory[slot];

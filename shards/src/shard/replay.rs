@@ -141,7 +141,7 @@ impl Sending<'_> {
                 continue;
             }
             self.0.directory.change_replays(slot, |replays| replays.queued_at = None);
-            // One whose socket is blocked comes back when it is writable.
+            // One that cannot be sent to comes back when it can ([`Host::take_up_sends`]).
             if self.0.directory[slot].write_state() == WriteState::Idle
                 && self.begin_send(slot, true)
             {
@@ -153,10 +153,13 @@ impl Sending<'_> {
     }
 
     /// Whether it is this connection's turn, so that a send that it gets anyway carries its history, too.
-    /// It is taken out of the queue.
+    /// It is taken out of the queue. An event stream that is to be sent frames of its own keeps its place:
+    /// no event goes with those ([`Sending::make_events`]).
     pub(super) fn is_first_to_replay(&mut self, slot: Slot) -> bool {
+        let connection = &self.0.directory[slot];
         let is_first = self.0.queues.to_replay.front() == Some(&slot)
             && self.0.directory.queued_at(slot).is_some()
+            && !(connection.format.has_head() && connection.has_direct())
             && self.0.queues.replay_bytes_left > 0;
         if is_first {
             self.0.queues.to_replay.pop_front();

@@ -135,7 +135,7 @@ impl Shard {
         let was_held = self.host.directory[slot].write_state() == WriteState::Held;
         if self.host.directory[slot].unblock() {
             self.host.blocked -= 1;
-            self.host.make_ready(slot);
+            self.host.take_up_sends(slot);
         }
         if was_held {
             // What is held may have been the last that goes before the end of our side.

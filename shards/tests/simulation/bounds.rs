@@ -237,14 +237,15 @@ impl World {
     }
 
     /// The most direct bytes that a connection can have: what was emitted to it and it has not read,
-    /// and all answers that it may wait for.
+    /// all answers that it may wait for, and a gap or the refusal of a recovery for each of its rooms.
     fn own_bytes_at_most(&self, player: &Client) -> usize {
         let view = &player.view;
         let unread = player.emits.iter().filter(|said| !view.emitted.contains(said));
         let emitted: usize = unread.map(|said| self.model.frame_bytes(*said)).sum();
         let guided = view.guided.iter().flatten().map(|(_, asked)| asked.len());
         let answers: usize = view.expected.values().map(|line| line.len()).sum();
-        let answers = answers + guided.sum::<usize>() + view.pinged.len() + view.rooms.len() + 4;
+        let of_rooms = view.rooms.len().max(view.membership_count());
+        let answers = answers + guided.sum::<usize>() + view.pinged.len() + of_rooms + 4;
         emitted + answers * REPLY_BYTES
     }
 

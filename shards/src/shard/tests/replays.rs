@@ -4,6 +4,7 @@ use super::history::{at, epoch, history, join, keeping, offsets, room, since, st
 use super::*;
 use crate::policy::SlowPolicy;
 use crate::recovery::Start;
+use crate::shard::Listening;
 use crate::tuning::Tuning;
 
 /// The bytes of the next send that needs no pass, which ends like this.
@@ -112,6 +113,86 @@ fn a_client_that_asks_all_the_time_has_no_more_turns_than_one_that_waits() {
     }
     let waited: Vec<usize> = waits.iter().map(|conn| messages[conn]).collect();
     assert_eq!((messages[&asks], waited), (10, vec![10; 3]));
+}
+
+/// One turn, of as many sends as this, in which others have more frames than are sent. The socket takes
+/// half of what it is offered of `conn`.
+fn turn_among(shard: &mut Shard, conn: ConnId, others: &[ConnId], sends: usize) {
+    others.iter().for_each(|other| shard.emit(*other, b"\x81\x00").expect("there is space"));
+    shard.on_writable(conn);
+    shard.begin_quantum();
+    for _ in 0..sends {
+        let to = shard.next_direct_send().expect("all have something");
+        let mut offered = 0;
+        shard.for_each_iovec(to, |iovec| offered += iovec.len());
+        let taken = if to == conn { offered.div_ceil(2) } else { offered };
+        shard.end_send(to, SendEnd::Taken(taken));
+    }
+    shard.check();
+}
+
+#[test]
+fn a_socket_that_takes_bytes_again_has_its_turn_before_all_others_had_their_frames() {
+    let mut shard = with_kept(20, |_| ());
+    let others: Vec<ConnId> = (0..100).map(|_| shard.open(Opening::default())).collect();
+    let conn = join(&mut shard, r#"{"last":20}"#);
+    let mut turns = 0;
+    while shard.history_owed(conn) > 0 {
+        turn_among(&mut shard, conn, &others, 8);
+        turns += 1;
+        assert!(turns < 30, "{turns} turns, and {} bytes are owed", shard.history_owed(conn));
+    }
+}
+
+#[test]
+fn a_stream_that_is_let_into_one_room_late_has_its_turn_for_what_it_missed_of_another() {
+    let mut shard = with_kept(1, |_| ());
+    let rooms = [room(), RoomName::new("other").expect("legal")];
+    let open = |shard: &mut Shard, id: Option<&str>| {
+        let listening = Listening::to_rooms(rooms.clone(), id).expect("two rooms");
+        shard.open_event_stream(listening, b"HTTP/1.1 200 OK\r\n\r\n", None)
+    };
+    let first = open(&mut shard, None);
+    take_loopback(&mut shard);
+    let sent = send_one(&mut shard, None);
+    let (_, id) = sent.rsplit_once("id: ").expect("where it is");
+    let (id, _) = id.split_once('\n').expect("a whole event");
+    shard.close(first, Disconnect::Kicked);
+    (0..3).for_each(|_| publish(&mut shard, &room()));
+    let others: Vec<ConnId> = (0..100).map(|_| shard.open(Opening::default())).collect();
+    let conn = open(&mut shard, Some(id));
+    while shard.history_owed(conn) == 0 {
+        assert!(shard.has_loopback(), "it is let into the first room");
+        shard.take_loopback(1);
+    }
+    let owed = shard.history_owed(conn);
+    for _ in 0..5 {
+        turn_among(&mut shard, others[0], &others, 8);
+    }
+    assert_eq!(shard.history_owed(conn), owed, "it is not in all of its rooms");
+    take_loopback(&mut shard);
+    let mut turns = 0;
+    while shard.history_owed(conn) == owed {
+        turn_among(&mut shard, conn, &others, 8);
+        turns += 1;
+        assert!(turns < 10, "{turns} turns");
+    }
+}
+
+#[test]
+fn a_stream_that_is_sent_its_head_meanwhile_keeps_its_turn() {
+    let mut shard = with_kept(20, |_| ());
+    join(&mut shard, r#"{"last":1}"#);
+    assert_eq!(offsets(&send_one(&mut shard, None)), [20], "three sends come before the next turn");
+    let conn = stream(&mut shard, Start::Last(20));
+    let other = join(&mut shard, r#"{"last":20}"#);
+    shard.begin_quantum();
+    let mut sent = std::collections::BTreeMap::<ConnId, String>::new();
+    while let Some(to) = shard.next_direct_send() {
+        let bytes = take(&mut shard, to);
+        sent.entry(to).or_default().push_str(&bytes);
+    }
+    assert_eq!((offsets(&sent[&conn]), offsets(&sent[&other])), (vec![1], vec![]));
 }
 
 #[test]
