@@ -15,7 +15,7 @@ const PUBLIC: [(&str, &str, u16); 4] =
     [("GET", "/", 200), ("GET", "/healthz", 200), ("GET", "/readyz", 200), ("GET", "/ws", 400)];
 
 /// What asks for a key: method, path and body.
-const CLOSED: [(&str, &str, &str); 17] = [
+const CLOSED: [(&str, &str, &str); 18] = [
     ("GET", "/v1", ""),
     ("GET", "/v1/", ""),
     ("GET", "/v1/{*rest}", ""),

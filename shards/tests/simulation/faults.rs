@@ -254,7 +254,7 @@ fn tuning(chance: &mut Chance) -> Tuning {
 fn memory_bytes(seed: u128) -> usize {
     let bits = (seed >> 64) as usize;
     match bits % 4 {
-        0 => [60, 90, 120, 200, 300][bits / 4 % 5] << 10,
+        0 => [60, 90, 120, 150, 300][bits / 4 % 5] << 10,
         _ => usize::MAX,
     }
 }
