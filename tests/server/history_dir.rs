@@ -235,9 +235,7 @@ fn files_belong_to_the_server_alone_and_only_its_own_are_deleted() {
     let rooms = killed(&dir);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(journals(&dir).len(), 2 + 2, "one for each shard, and those of others");
-    for name in ["current", "lock"] {
-        assert_eq!(mode(&Path::new(&dir).join(name)), 0o600, "{name}");
-    }
+    assert_eq!(mode(&Path::new(&dir).join("current")), 0o600);
     let own = |path: &&PathBuf| !foreign.iter().any(|name| path.ends_with(name));
     journals(&dir).iter().filter(own).for_each(|path| assert_eq!(mode(path), 0o600, "{path:?}"));
     let server = start(2, &dir);
@@ -401,9 +399,29 @@ fn no_two_servers_share_a_directory() {
         let flags = ["--listen", "127.0.0.1:0", "--history-dir", &dir];
         refused(serve(&flags))
     };
-    second().assert_readable(&["--history-dir", "another server", "directory of its own"]);
+    let words = ["--history-dir", "another server", "directory of its own"];
+    second().assert_readable(&words);
+    for entry in fs::read_dir(&dir).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    second().assert_readable(&words);
     kill(server);
     drop(start(1, &dir));
+}
+
+#[test]
+fn a_start_that_fails_deletes_nothing_of_what_it_could_not_read() {
+    let folder = Folder::new();
+    let dir = folder.path("histories");
+    let rooms = killed(&dir);
+    let current = Path::new(&dir).join("current");
+    let set_mode = |mode| fs::set_permissions(&current, fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o660);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(serve(&["--listen", &address, "--history-dir", &dir])).assert_readable(&[&address]);
+    set_mode(0o600);
+    assert_eq!(going_on(&start(2, &dir), &rooms), [true, true]);
 }
 
 /// How a start with this directory was refused.

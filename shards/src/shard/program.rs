@@ -209,6 +209,8 @@ impl Shard {
 
     /// Command: answers a question for this shard at once.
     pub fn answer(&mut self, query: Query) -> Answer {
+        // An answer may name an offset, and leaves the home on a way of its own.
+        self.home.write_out();
         match query {
             Query::Stats => Answer::Stats(Box::new(self.stats())),
             Query::Rooms { after, limit } => Answer::Rooms(self.home.list(after.as_deref(), limit)),

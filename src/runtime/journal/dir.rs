@@ -20,16 +20,13 @@ use super::super::start_error::StartError;
 #[derive(Debug)]
 pub(crate) struct JournalDir {
     pub(super) path: PathBuf,
+    /// It holds the lock.
     pub(super) fd: OwnedFd,
     pub(super) boot: [u8; 16],
-    _lock: OwnedFd,
 }
 
 /// Which files are the journals of the server that wrote last.
 const CURRENT: &str = "current";
-
-/// What holds the lock.
-const LOCK: &str = "lock";
 
 /// How the names of journals end.
 const ENDING: &str = ".journal";
@@ -91,20 +88,19 @@ impl JournalDir {
         })?;
         let stat = rustix::fs::fstat(&fd).map_err(|error| refused(&error))?;
         check_owner(&stat, FileType::Directory).map_err(|reason| refused(&reason))?;
-        let lock = open_private(&fd, LOCK, OFlags::CREATE | OFlags::RDWR)
-            .map_err(|error| refused(&format!("{LOCK}: {error}")))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+        // The directory itself, not a file in it: that could be deleted, and another one locked.
+        rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
             refused(&match error {
                 Errno::WOULDBLOCK => {
                     "another server uses it; give each a directory of its own, or \
                                       end that one first"
                         .to_owned()
                 }
-                error => format!("{LOCK} cannot be locked: {error}; choose another file system"),
+                error => format!("it cannot be locked: {error}; choose another file system"),
             })
         })?;
         let boot = boot_id().map_err(|error| refused(&error))?;
-        Ok(JournalDir { path, fd, boot, _lock: lock })
+        Ok(JournalDir { path, fd, boot })
     }
 
     /// The rooms that an earlier server has left. What cannot be taken up is logged.
@@ -201,9 +197,12 @@ impl JournalDir {
         Ok(())
     }
 
-    /// Deletes what an earlier start has left that did not get as far as to count.
+    /// Deletes what an earlier start has left that did not get as far as to count. Where it cannot be
+    /// read which journals count, all stay until others do.
     pub(super) fn delete_leftovers(&self) {
-        self.delete_others(self.current().ok().flatten());
+        if let Ok(current) = self.current() {
+            self.delete_others(current);
+        }
     }
 
     /// Deletes all journals but these. What cannot be deleted takes space and is not read.

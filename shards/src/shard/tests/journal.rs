@@ -3,6 +3,7 @@ use std::rc::Rc;
 
 use super::history::{keeping, room};
 use super::*;
+use crate::Query;
 use crate::id::ShardId;
 use crate::journal::{JournalStore, JournalTag};
 
@@ -52,6 +53,21 @@ fn what_is_numbered_together_is_written_at_once_and_before_it_leaves() {
     take_loopback(&mut shard);
     assert_eq!(writes.0.borrow().len(), 2, "nothing more");
     shard.check();
+}
+
+#[test]
+fn what_an_answer_names_is_written_before_it() {
+    let (since, epoch) = (None, None);
+    let history = Query::History { room: room(), since, epoch, limit: 1 };
+    let rooms = Query::Rooms { after: None, limit: 1 };
+    for query in [history, Query::Room(room()), rooms] {
+        let (mut shard, writes) = journaled(100);
+        publish_many(&mut shard, 1);
+        shard.take_loopback(1);
+        assert!(writes.0.borrow().is_empty(), "nothing has left");
+        shard.answer(query);
+        assert_eq!(writes.0.borrow().len(), 2, "the record, and where it ends");
+    }
 }
 
 #[test]
