@@ -17,43 +17,99 @@ pub(super) struct Elsewhere {
     blocks: VecDeque<(Weak<Block>, usize)>,
     bytes: usize,
     looked_at: Time,
+    /// The last look ended before it came to one that is still referred to.
+    goes_on: bool,
 }
 
-/// How many of them are looked at in one turn.
-const LOOKS: usize = 16;
+/// How many of them are looked at for each that is added: more, so that those which have gone are never
+/// many.
+const LOOKS_PER_BLOCK: usize = 2;
 
-/// How often they are looked at without any other reason for a turn.
+/// How many are looked at in one go, and in how many goes of one turn, while some have gone.
+const LOOKS: usize = 16;
+const LOOKS_PER_TURN: usize = 16;
+
+/// How often they are looked at without any other reason for a turn, and while the last look ended early.
 const INTERVAL: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Elsewhere {
     /// The home drops a block.
     pub(super) fn add(&mut self, block: &Arc<Block>) {
+        self.look(LOOKS_PER_BLOCK);
         let bytes = block.memory_bytes();
         self.bytes += bytes;
         self.blocks.push_back((Arc::downgrade(block), bytes));
     }
 
-    /// Looks at a few of them for whether they have gone.
+    /// Looks at some of them for whether they have gone, and at more while that is so.
     pub(super) fn on_time(&mut self, now: Time) {
         self.looked_at = now;
-        for _ in 0..LOOKS.min(self.blocks.len()) {
-            let Some((block, bytes)) = self.blocks.pop_front() else { return };
-            match block.strong_count() {
-                0 => self.bytes -= bytes,
-                _ => self.blocks.push_back((block, bytes)),
-            }
-        }
+        self.goes_on = (0..LOOKS_PER_TURN).all(|_| self.look(LOOKS) > 0);
         if self.blocks.is_empty() {
             self.blocks = VecDeque::new();
         }
     }
 
+    /// Looks at so many, the oldest first. Returns how many of them have gone.
+    fn look(&mut self, most: usize) -> usize {
+        let before = self.blocks.len();
+        for _ in 0..most.min(before) {
+            let (block, bytes) = self.blocks.pop_front().expect("there are as many");
+            match block.strong_count() {
+                0 => self.bytes -= bytes,
+                _ => self.blocks.push_back((block, bytes)),
+            }
+        }
+        before - self.blocks.len()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        (!self.blocks.is_empty()).then(|| self.looked_at + INTERVAL)
+        let pause = if self.goes_on { PAUSE } else { INTERVAL };
+        (!self.blocks.is_empty()).then(|| self.looked_at + pause)
     }
 
     /// Bytes of all of them, and of the list.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + vec_bytes::<(Weak<Block>, usize)>(self.blocks.capacity())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block() -> Arc<Block> {
+        Arc::new(Block::with_capacity(1, 1_000))
+    }
+
+    #[test]
+    fn blocks_that_go_soon_are_not_counted_for_long() {
+        let (mut elsewhere, one) = (Elsewhere::default(), block().memory_bytes());
+        for _ in 0..1_000 {
+            elsewhere.add(&block());
+            assert!(elsewhere.blocks.len() <= 2, "{} are counted", elsewhere.blocks.len());
+        }
+        assert!(elsewhere.bytes <= 2 * one);
+    }
+
+    #[test]
+    fn many_that_go_at_once_are_seen_within_a_second_in_turns_of_their_own() {
+        let mut elsewhere = Elsewhere::default();
+        let mut readers: Vec<_> = (0..10_000).map(|_| block()).collect();
+        readers.iter().for_each(|block| elsewhere.add(block));
+        let (first, mut turns) = (elsewhere.next_deadline().expect("there are some"), 0);
+        readers.truncate(1);
+        let mut now = first;
+        while elsewhere.blocks.len() > 1 {
+            let before = elsewhere.blocks.len();
+            elsewhere.on_time(now);
+            assert!(before - elsewhere.blocks.len() <= LOOKS * LOOKS_PER_TURN, "one turn's work");
+            now = elsewhere.next_deadline().expect("one is there");
+            turns += 1;
+        }
+        assert!(turns >= 10_000 / (LOOKS * LOOKS_PER_TURN), "{turns} turns");
+        assert!(now < first + 2 * INTERVAL, "{now:?}");
+        assert_eq!(elsewhere.bytes, readers[0].memory_bytes(), "one has a reader");
     }
 }
