@@ -53,7 +53,8 @@ pub(super) fn push_positions(places: impl Iterator<Item = Place>, out: &mut Vec<
 
 /// Stands for a room in ids, in every process: FNV-1a of its name in 32 bits. Two rooms of a stream may
 /// have the same; then they stand in an id in the stream's order, and as no two rooms share an epoch
-/// either, one that is taken for another is refused its recovery.
+/// either, one that is taken for another is refused its recovery. If a stream has another number of them
+/// than the id, all are refused it.
 pub(crate) fn tag_of(room: &RoomName) -> u32 {
     fnv(room.as_str().as_bytes())
 }
@@ -76,12 +77,21 @@ pub(crate) fn starts(rooms: &[RoomName], id: &str) -> Vec<Start> {
         let position = read_position(id).unwrap_or_else(foreign);
         return rooms.iter().map(|_| Start::Since(position.clone())).collect();
     };
-    let start = |room| {
-        let tag = tag_of(room);
-        let at = places.iter().position(|(of, _)| *of == tag)?;
-        places.remove(at).map(|(_, position)| Start::Since(position))
+    let tags: Vec<u32> = rooms.iter().map(tag_of).collect();
+    let named: Vec<u32> = places.iter().map(|(tag, _)| *tag).collect();
+    let count = |of: &[u32], tag| of.iter().filter(|other| **other == tag).count();
+    let start = |tag: &u32| {
+        let at = places.iter().position(|(of, _)| of == tag);
+        match at.and_then(|at| places.remove(at)) {
+            // Which room is the new one, or the one that has gone, is not to be known.
+            _ if count(&named, *tag) > 0 && count(&named, *tag) != count(&tags, *tag) => {
+                Start::Since(foreign())
+            }
+            Some((_, position)) => Start::Since(position),
+            None => Start::Live,
+        }
     };
-    rooms.iter().map(start).map(Option::unwrap_or_default).collect()
+    tags.iter().map(start).collect()
 }
 
 fn read_position(id: &str) -> Option<Position> {
@@ -224,6 +234,13 @@ mod tests {
         let rooms = [one, other];
         let id = id_of(&rooms, &[3, 4]);
         assert_eq!(starts(&rooms, &id), [since(epoch(0), 3), since(epoch(1), 4)]);
+        // With another number of them it is not known which is which: none goes on silently.
+        let unknown = || Start::Since(foreign());
+        assert_eq!(starts(&rooms[1..], &id), [unknown()]);
+        let id = id_of(&rooms[1..], &[4]);
+        assert_eq!(starts(&rooms, &id), [unknown(), unknown()]);
+        let [third, fourth] = ["a", "b"].map(name);
+        assert_eq!(starts(&[third, fourth], &id), [Start::Live, Start::Live], "it names neither");
     }
 
     #[test]
