@@ -10,7 +10,7 @@ use tungstenite::handshake::client::Response;
 use tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use tungstenite::{Error, HandshakeError, WebSocket};
 
-use crate::{Envelope, PATIENCE};
+use crate::{Envelope, PATIENCE, Wait};
 
 /// One connection to a server that speaks protocol 1.
 #[derive(Debug)]
@@ -191,11 +191,13 @@ impl Client {
         self.next_id += 1;
         command["id"] = json!(id);
         self.send(&command);
+        let wait = Wait::begin();
         loop {
             let envelope = self.next_envelope();
             if envelope.value("id") == json!(id) {
                 return envelope;
             }
+            wait.goes_on(&envelope);
             self.set_aside.push_back(envelope);
         }
     }
@@ -272,10 +274,11 @@ impl Client {
     /// The next message must be the server's goodbye, and the end of the socket must follow it.
     pub fn expect_close(&mut self) -> Close {
         assert!(self.set_aside.is_empty(), "unexpected: {:?}", self.set_aside);
+        let wait = Wait::begin();
         let close = loop {
             match self.read() {
                 Ok(Message::Close(frame)) => break frame,
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                Ok(between @ (Message::Ping(_) | Message::Pong(_))) => wait.goes_on(&between),
                 other => panic!("expected a close frame, got {other:?}"),
             }
         };
@@ -288,21 +291,26 @@ impl Client {
 
     /// Reads up to the server's goodbye, and to the end of the socket.
     pub fn goodbye(&mut self) -> Close {
+        let wait = Wait::begin();
         loop {
-            if let Message::Close(Some(close)) = self.next_message() {
-                while self.read().is_ok() {}
-                return close.into();
+            match self.next_message() {
+                Message::Close(Some(close)) => {
+                    while self.read().is_ok() {}
+                    return close.into();
+                }
+                before => wait.goes_on(&before),
             }
         }
     }
 
     /// The next message, or the goodbye.
     pub fn envelope_or_close(&mut self) -> Result<Envelope, Close> {
+        let wait = Wait::begin();
         loop {
             match self.next_message() {
                 Message::Text(text) => return Ok(Envelope::parse(&text)),
                 Message::Close(Some(frame)) => return Err(Close::from(frame)),
-                Message::Ping(_) | Message::Pong(_) => {}
+                between @ (Message::Ping(_) | Message::Pong(_)) => wait.goes_on(&between),
                 other => panic!("expected an envelope or a close, got {other:?}"),
             }
         }

@@ -7,4 +7,4 @@ mod patience;
 
 pub use client::{Client, Close, Joined, Refused};
 pub use envelope::Envelope;
-pub use patience::PATIENCE;
+pub use patience::{PATIENCE, Wait};

@@ -28,9 +28,16 @@ fn stalled_member(server: &Server) -> Raw {
     raw
 }
 
+/// As many messages as a member that is not scheduled for a while may have before it, and not look
+/// stalled: those that fit into the log.
+const LOGGED: u64 = 10;
+/// The same where a member looks stalled once its socket has blocked: those that fit into the
+/// server's send buffer.
+const BUFFERED: u64 = 2;
+
 /// Publishes everything while healthy members on both shards take all of it. The publisher waits
-/// for them now and then: a member that is not scheduled for a while must not look stalled.
-fn publish_to_healthy_members(server: &Server) {
+/// for them whenever it is so many messages ahead.
+fn publish_to_healthy_members(server: &Server, ahead: u64) {
     let heard = AtomicU64::new(0);
     let members: Vec<Client> = (0..HEALTHY).map(|n| Client::connect_on(server, n % 2)).collect();
     thread::scope(|scope| {
@@ -49,7 +56,7 @@ fn publish_to_healthy_members(server: &Server) {
         let mut publisher = Client::connect(server);
         for n in 1..=MESSAGES {
             assert_eq!(publisher.publish("r", "chat", filling(n)), n);
-            if n % 10 == 0 {
+            if n % ahead == 0 {
                 check_log(server);
                 wait_until("all have heard it", || heard.load(Ordering::SeqCst) == HEALTHY * n);
             }
@@ -69,7 +76,7 @@ fn check_log(server: &Server) {
 fn under_disconnect_it_finds_whole_frames_and_then_1013() {
     let server = start(&["--slow", "disconnect"]);
     let mut stalled = [stalled_member(&server), stalled_member(&server)];
-    publish_to_healthy_members(&server);
+    publish_to_healthy_members(&server, LOGGED);
     wait_until("both are closed", || server.closed("slow") == 2);
     for raw in &mut stalled {
         let (next, close) = read_in_order(raw);
@@ -97,7 +104,7 @@ fn read_in_order(raw: &mut Raw) -> (u64, Close) {
 fn under_skip_it_finds_a_gap_that_says_exactly_what_it_missed() {
     let server = start(&["--slow", "skip"]);
     let mut stalled = [stalled_member(&server), stalled_member(&server)];
-    publish_to_healthy_members(&server);
+    publish_to_healthy_members(&server, LOGGED);
     for raw in &mut stalled {
         let missed = read_with_gaps(raw, "slow", MESSAGES);
         assert!(missed > 0, "it cannot have got everything");
@@ -117,7 +124,7 @@ fn under_skip_it_finds_a_gap_that_says_exactly_what_it_missed() {
 fn under_latest_it_finds_a_gap_up_to_the_newest_message_and_that() {
     let server = start(&["--slow", "latest"]);
     let mut stalled = [stalled_member(&server), stalled_member(&server)];
-    publish_to_healthy_members(&server);
+    publish_to_healthy_members(&server, BUFFERED);
     let newest_alone = || server.total("log_bytes") <= ROOM_LOG / 2;
     wait_until("no log keeps more for them than the newest messages", newest_alone);
     for raw in &mut stalled {

@@ -2,6 +2,7 @@
 
 use super::frames::{self, CLOSE, PING, PONG, TEXT};
 use super::{Close, Envelope, PATIENCE, Response, Server};
+use corecast_testkit::Wait;
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
@@ -217,6 +218,7 @@ impl Raw {
 
     /// The next text message, or the goodbye; the server's pings are passed over.
     pub(crate) fn envelope_or_close(&mut self) -> Result<Envelope, Close> {
+        let wait = Wait::begin();
         loop {
             match self.frame() {
                 Some((TEXT, payload)) => {
@@ -226,7 +228,7 @@ impl Raw {
                     let (code, reason) = frames::close_payload(&payload);
                     return Err(Close { code, reason });
                 }
-                Some((PING | PONG, _)) => {}
+                Some(between @ (PING | PONG, _)) => wait.goes_on(&between),
                 other => panic!("expected an envelope or a close, got {}", describe(other)),
             }
         }
