@@ -112,7 +112,6 @@ impl Host {
         let now = self.now;
         let connection = &mut self.directory[slot];
         (connection.last_received, connection.pinged) = (now, false);
-        connection.slow_since = now;
     }
 
     /// A socket did not take so many bytes of histories: others may be offered as many.

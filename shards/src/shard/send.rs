@@ -138,6 +138,10 @@ impl Sending<'_> {
         self.0.give_back_replay_bytes(account.untaken_replay);
         if taken > 0 && (account.replayed > 0 || self.0.directory[slot].replays.is_some()) {
             self.0.note_replay_progress(slot);
+            if complete {
+                // As much as one turn offers: that takes no client long that reads.
+                self.0.directory[slot].slow_since = self.0.now;
+            }
         }
         self.0.finish_departures(slot);
         match state {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{close_steps, publish_data, say, send, take_loopback};
+use super::{close_steps, history, publish_data, say, send, take_loopback};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
 use crate::envelope::Publication;
@@ -238,6 +238,30 @@ fn some_bytes_now_and_then_gain_no_time_while_memory_is_short() {
     };
     assert!(!trickle(50), "it is bounded by its rooms' logs");
     assert!(trickle(72), "it has to catch up");
+}
+
+#[test]
+fn some_bytes_of_a_history_gain_no_time_either_while_memory_is_short() {
+    let trickle = |percent: usize, bytes: usize| {
+        let mut shard = history::keeping(100, |config| config.limits.memory_bytes = LIMIT);
+        let data = format!("\"{}\"", "x".repeat(2_000));
+        (0..100).for_each(|_| publish_data(&mut shard, &room("r"), &data));
+        let conn = history::join(&mut shard, r#"{"last":100}"#);
+        publish_data(&mut shard, &room("r"), "1");
+        for second in 1..25 {
+            hold(&mut shard, percent, 0, second * 1_000);
+            shard.on_writable(conn);
+            while let Some(conn) = shard.next_direct_send() {
+                let mut offered = 0;
+                shard.for_each_iovec(conn, |iovec| offered += iovec.len());
+                shard.end_send(conn, SendEnd::Taken(offered.min(bytes)));
+            }
+        }
+        shard.close_reason(conn).is_some() || !close_steps(&mut shard).is_empty()
+    };
+    assert!(!trickle(50, 1), "it is bounded by its rooms' logs");
+    assert!(trickle(72, 1), "it has to take what a turn offers");
+    assert!(!trickle(72, usize::MAX), "it does");
 }
 
 /// The first part of a message.
