@@ -8,6 +8,7 @@
 //! - [`process`] starts servers and reads what the kernel knows of them.
 //! - [`soak`] loads one server for a long time and watches it.
 //! - [`reconnect`] cuts all clients of a server off at once and lets them come back.
+//! - [`histories`] fills rooms that keep messages and looks how much memory that takes.
 //! - [`faults`] makes a server's system calls fail and looks what that costs.
 //!
 //! README.md beside this package says what every figure means.
@@ -19,8 +20,10 @@ mod certificate;
 pub mod compare;
 pub mod faults;
 pub mod floor;
+pub mod histories;
 pub mod load;
 pub mod micro;
 pub mod process;
 pub mod reconnect;
 pub mod soak;
+mod text_frame;

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use corecast_shards::wire::server_frame_len;
 use rustix::net::sockopt::set_socket_linger;
 
+use crate::text_frame::push_text;
+
 /// What came, counted over all clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Heard {
@@ -168,20 +170,6 @@ impl Member {
 /// The name of a room.
 pub(super) fn room_name(room: usize) -> String {
     format!("room-{room}")
-}
-
-/// Appends a text frame of a client, masked with zeros (RFC 6455 section 5.3).
-pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.push(0x81);
-    match text.len() {
-        len @ 0..126 => out.push(0x80 | len as u8),
-        len => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(text.as_bytes());
 }
 
 /// The last number of this name in a message of the server.
