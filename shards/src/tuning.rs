@@ -38,10 +38,13 @@ pub struct Tuning {
     /// Bytes of its other chunks, at least `copy_bytes`: some 340 messages of 190 bytes in one
     /// iovec.
     pub large_chunk_bytes: usize,
-    /// Bytes of the first block of a history, and of its largest ones, in which large messages have no
-    /// part: the first holds one or two messages of 300 bytes, since very many rooms may have some.
+    /// Bytes of memory of the first block of a history: it holds a message of 300 bytes, since very many
+    /// rooms may have one. Powers of two, as the next two, since they are used beside each other.
     pub small_block_bytes: usize,
-    /// See `small_block_bytes`.
+    /// The same of blocks that do not grow any more: eleven messages of 300 bytes. Copying fewer than
+    /// these takes less time than the system call that brings the next one.
+    pub grown_block_bytes: usize,
+    /// The same of the largest blocks, in which large messages have no part.
     pub large_block_bytes: usize,
     /// Bytes of histories that a shard offers to sockets in one turn, give or take one send: clients
     /// that come back all at once leave time for messages that are new. At least 1.
@@ -88,6 +91,7 @@ impl Tuning {
         small_chunk_bytes: 4 << 10,
         large_chunk_bytes: 64 << 10,
         small_block_bytes: 512,
+        grown_block_bytes: 4 << 10,
         large_block_bytes: 64 << 10,
         replay_bytes: 1 << 20,
         replay_send_bytes: 64 << 10,

@@ -1,7 +1,6 @@
 //! What a connection is still to be sent of its rooms' histories.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use crate::epoch::Epoch;
 use crate::history::{Kept, Part, Parts};
@@ -95,7 +94,7 @@ impl Replays {
 
     /// Bytes that are free once it is dropped: of blocks that nothing else refers to.
     pub(crate) fn own_bytes(&self) -> usize {
-        let own = self.parts().filter(|part| Arc::strong_count(&part.block) == 1);
+        let own = self.parts().filter(|part| !part.block.is_shared());
         own.map(|part| part.block.memory_bytes()).sum()
     }
 

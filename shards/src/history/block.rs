@@ -1,21 +1,39 @@
-//! Blocks: consecutive messages of one room in memory that is shared and never changes.
+//! Blocks: consecutive messages of one room in memory that is shared and does not change while it is.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::log::Rest;
-use crate::memory::{shared_bytes, vec_bytes};
+use crate::memory::{shared_bytes, shared_capacity, stepped};
 use crate::wire::{Opcode, server_frame_len, server_payload};
 
-/// Consecutive messages of one room as WebSocket frames, one behind the other. While a home builds a
-/// block it grows; from then on it is shared and its bytes never change.
+/// Consecutive messages of one room as WebSocket frames, one behind the other. A copy refers to the same
+/// memory, and a block grows only while there is no copy: what is shared never changes.
+#[derive(Clone)]
 pub struct Block {
     /// The offset of its first message.
     first: u64,
-    bytes: Bytes,
-    entries: Vec<Entry>,
+    /// How many messages it has.
+    count: u32,
+    memory: Memory,
+}
+
+/// One allocation per block, of a size that many blocks have: what one of them leaves fits the next.
+#[derive(Clone)]
+enum Memory {
+    /// Small frames, copied one behind the other from the start on, and what is known of each of them
+    /// from the end on backwards.
+    Packed(Arc<[u8]>),
+    /// One large frame.
+    Whole(Arc<Whole>),
+}
+
+/// One large frame, referred to.
+#[derive(Debug)]
+struct Whole {
+    frame: Arc<[u8]>,
+    second: u32,
 }
 
 /// Where a message ends, and the second in which it was numbered, rounded up.
@@ -25,11 +43,25 @@ struct Entry {
     second: u32,
 }
 
-enum Bytes {
-    /// Small frames, copied one behind the other.
-    Packed(Vec<u8>),
-    /// One large frame, referred to.
-    Whole(Arc<[u8]>),
+/// Bytes of an entry in the memory of a block.
+const ENTRY: usize = 8;
+
+impl Entry {
+    fn read(bytes: &[u8]) -> Entry {
+        let bytes = bytes.first_chunk::<ENTRY>().expect("entries are whole");
+        let bits = u64::from_ne_bytes(*bytes);
+        Entry { end: (bits >> 32) as u32, second: bits as u32 }
+    }
+
+    fn write(self, bytes: &mut [u8]) {
+        let bits = u64::from(self.end) << 32 | u64::from(self.second);
+        bytes[..ENTRY].copy_from_slice(&bits.to_ne_bytes());
+    }
+
+    /// Where one is in so many bytes of memory.
+    fn at(memory: usize, index: usize) -> usize {
+        memory - (index + 1) * ENTRY
+    }
 }
 
 /// A frame that a block is to keep.
@@ -58,86 +90,162 @@ impl Frame<'_> {
 }
 
 impl Block {
-    /// An empty block with memory for so many bytes.
-    pub(super) fn with_capacity(first: u64, bytes: usize) -> Block {
-        Block { first, bytes: Bytes::Packed(Vec::with_capacity(bytes)), entries: Vec::new() }
+    /// An empty block of so many bytes of memory, or as many as this frame needs.
+    pub(super) fn new(first: u64, memory: usize, frame: &[u8]) -> Block {
+        Block::empty(first, memory.max(memory_for(frame.len() + ENTRY)))
+    }
+
+    fn empty(first: u64, memory: usize) -> Block {
+        let bytes = std::iter::repeat_n(0, shared_capacity(memory));
+        Block { first, count: 0, memory: Memory::Packed(bytes.collect()) }
     }
 
     /// A block of one large message.
     pub(super) fn whole(first: u64, frame: Frame<'_>, second: u32) -> Block {
-        let end = u32::try_from(frame.bytes().len()).expect("a message is below 4 GiB");
-        let entries = vec![Entry { end, second }];
-        Block { first, bytes: Bytes::Whole(frame.share()), entries }
+        let whole = Whole { frame: frame.share(), second };
+        Block { first, count: 1, memory: Memory::Whole(Arc::new(whole)) }
     }
 
     pub(super) fn first(&self) -> u64 {
         self.first
     }
 
+    fn messages(&self) -> usize {
+        self.count as usize
+    }
+
     /// The offset after its last message.
     pub(super) fn end(&self) -> u64 {
-        self.first + self.entries.len() as u64
+        self.first + u64::from(self.count)
     }
 
     fn all(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Packed(bytes) => bytes,
-            Bytes::Whole(frame) => frame,
+        match &self.memory {
+            Memory::Packed(memory) => memory,
+            Memory::Whole(whole) => &whole.frame,
         }
+    }
+
+    fn entry(&self, index: usize) -> Entry {
+        debug_assert!(index < self.messages(), "{self:?} has no message {index}");
+        match &self.memory {
+            Memory::Packed(memory) => Entry::read(&memory[Entry::at(memory.len(), index)..]),
+            Memory::Whole(whole) => {
+                let end = u32::try_from(whole.frame.len()).expect("a message is below 4 GiB");
+                Entry { end, second: whole.second }
+            }
+        }
+    }
+
+    /// How many messages there are before the first one for which this does not hold.
+    fn partition(&self, holds: impl Fn(Entry) -> bool) -> usize {
+        let (mut from, mut to) = (0, self.messages());
+        while from < to {
+            let middle = from.midpoint(to);
+            match holds(self.entry(middle)) {
+                true => from = middle + 1,
+                false => to = middle,
+            }
+        }
+        from
     }
 
     /// Bytes of its frames.
     pub(super) fn len(&self) -> usize {
-        self.all().len()
+        self.start(self.messages())
     }
 
-    /// Appends a frame if it fits without moving the others.
+    /// Bytes of memory of its frames, and of what is known of each.
+    pub(super) fn used(&self) -> usize {
+        self.len() + self.messages() * ENTRY
+    }
+
+    /// Appends a frame if it fits without moving the others and nobody else refers to them.
     pub(super) fn append(&mut self, frame: &[u8], second: u32) -> bool {
-        let Bytes::Packed(bytes) = &mut self.bytes else { return false };
-        let fits = bytes.capacity() - bytes.len() >= frame.len();
-        if fits {
-            bytes.extend_from_slice(frame);
-            let end = u32::try_from(bytes.len()).expect("a block is far below 4 GiB");
-            self.entries.push(Entry { end, second });
+        let (from, used, index) = (self.len(), self.used(), self.messages());
+        let Memory::Packed(memory) = &mut self.memory else { return false };
+        if used + frame.len() + ENTRY > memory.len() {
+            return false;
         }
-        fits
+        let Some(memory) = Arc::get_mut(memory) else { return false };
+        let to = from + frame.len();
+        memory[from..to].copy_from_slice(frame);
+        let end = u32::try_from(to).expect("a block is far below 4 GiB");
+        let at = Entry::at(memory.len(), index);
+        Entry { end, second }.write(&mut memory[at..]);
+        self.count += 1;
+        true
     }
 
-    /// Gives back memory that is not used, if it is much. From here on nothing is appended.
-    pub(super) fn seal(&mut self) {
-        if let Bytes::Packed(bytes) = &mut self.bytes
-            && bytes.capacity() - bytes.len() > bytes.len() / 8
-        {
-            bytes.shrink_to_fit();
+    /// The same in twice as much memory, or as much as one more frame needs; none if that is more than
+    /// `most`, or if the memory is not its own.
+    pub(super) fn grown(&self, frame: &[u8], most: usize) -> Option<Block> {
+        let needed = memory_for(self.used() + frame.len() + ENTRY);
+        let may_grow = self.is_own() && self.memory_bytes() < most && needed <= most;
+        may_grow.then(|| {
+            let memory = needed.max(most.min(2 * self.memory_bytes()));
+            Block::joined(std::iter::once(self), memory)
+        })
+    }
+
+    /// The same without memory that is not used, if that is much and the memory is its own.
+    pub(super) fn fitted(self) -> Block {
+        let needed = memory_for(self.used());
+        match self.is_own() && self.memory_bytes().saturating_sub(needed) > needed / 8 {
+            true => Block::joined(std::iter::once(&self), needed),
+            false => self,
         }
-        if self.entries.capacity() - self.entries.len() > self.entries.len() / 8 {
-            self.entries.shrink_to_fit();
+    }
+
+    /// Consecutive blocks of copies in one of so many bytes of memory, or as many as they need.
+    pub(super) fn joined<'a>(
+        blocks: impl Iterator<Item = &'a Block> + Clone,
+        memory: usize,
+    ) -> Block {
+        let first = blocks.clone().next().map_or(0, Block::first);
+        let used = blocks.clone().map(Block::used).sum();
+        let mut joined = Block::empty(first, memory.max(memory_for(used)));
+        for block in blocks {
+            debug_assert_eq!(block.first, joined.end(), "blocks follow each other");
+            for index in 0..block.messages() {
+                let frame = block.slice(index..index + 1);
+                let fits = joined.append(frame, block.second(index));
+                debug_assert!(fits, "it has memory for all of them");
+            }
         }
+        joined
     }
 
     /// Whether its frames are copies, one behind the other.
     pub(super) fn is_packed(&self) -> bool {
-        matches!(self.bytes, Bytes::Packed(_))
+        matches!(self.memory, Memory::Packed(_))
     }
 
-    /// Consecutive blocks of copies in one.
-    pub(super) fn joined(blocks: &VecDeque<Arc<Block>>) -> Block {
-        let mut bytes = Vec::with_capacity(blocks.iter().map(|block| block.len()).sum());
-        let mut entries = Vec::with_capacity(blocks.iter().map(|block| block.entries.len()).sum());
-        let first = blocks.front().map_or(0, |block| block.first);
-        for block in blocks {
-            debug_assert_eq!(block.first, first + entries.len() as u64, "blocks follow each other");
-            let moved = u32::try_from(bytes.len()).expect("a block is far below 4 GiB");
-            let entry = |entry: &Entry| Entry { end: entry.end + moved, ..*entry };
-            entries.extend(block.entries.iter().map(entry));
-            bytes.extend_from_slice(block.all());
-        }
-        Block { first, bytes: Bytes::Packed(bytes), entries }
+    /// Whether its frames are copies to which nobody else refers.
+    fn is_own(&self) -> bool {
+        self.is_packed() && !self.is_shared()
+    }
+
+    /// Whether somebody else refers to the same.
+    pub(crate) fn is_shared(&self) -> bool {
+        let holders = match &self.memory {
+            Memory::Packed(memory) => Arc::strong_count(memory),
+            Memory::Whole(whole) => Arc::strong_count(whole),
+        };
+        holders > 1
+    }
+
+    /// What tells whether anybody still refers to it.
+    pub(super) fn downgrade(&self) -> WeakBlock {
+        WeakBlock(match &self.memory {
+            Memory::Packed(memory) => WeakMemory::Packed(Arc::downgrade(memory)),
+            Memory::Whole(whole) => WeakMemory::Whole(Arc::downgrade(whole)),
+        })
     }
 
     /// The offset before which all messages were numbered in this second or earlier.
     pub(super) fn until(&self, second: u64) -> u64 {
-        let older = self.entries.partition_point(|entry| u64::from(entry.second) <= second);
+        let older = self.partition(|entry| u64::from(entry.second) <= second);
         self.first + older as u64
     }
 
@@ -145,22 +253,22 @@ impl Block {
     /// last if all have fewer.
     pub(super) fn holding(&self, from: usize, bytes: usize) -> usize {
         let end = self.start(from) + bytes;
-        let whole = self.entries.partition_point(|entry| (entry.end as usize) < end);
-        (whole + 1).min(self.entries.len())
+        let whole = self.partition(|entry| (entry.end as usize) < end);
+        (whole + 1).min(self.messages())
     }
 
     /// When a message was numbered, counted within the block.
     pub(super) fn second(&self, index: usize) -> u32 {
-        self.entries[index].second
+        self.entry(index).second
     }
 
     /// When its last message was numbered.
     pub(super) fn newest(&self) -> u32 {
-        self.entries.last().map_or(0, |entry| entry.second)
+        self.messages().checked_sub(1).map_or(0, |last| self.second(last))
     }
 
     fn start(&self, index: usize) -> usize {
-        index.checked_sub(1).map_or(0, |before| self.entries[before].end as usize)
+        index.checked_sub(1).map_or(0, |before| self.entry(before).end as usize)
     }
 
     /// The frames of some messages, counted within the block.
@@ -170,17 +278,17 @@ impl Block {
 
     /// Which message the byte `taken` bytes after the start of message `from` belongs to, and where in
     /// it.
-    fn locate(&self, from: usize, taken: usize) -> (usize, usize) {
+    pub(super) fn locate(&self, from: usize, taken: usize) -> (usize, usize) {
         let byte = self.start(from) + taken;
-        let index = self.entries.partition_point(|entry| entry.end as usize <= byte);
+        let index = self.partition(|entry| entry.end as usize <= byte);
         (index, byte - self.start(index))
     }
 
     /// The rest of a message of which `taken` bytes were taken.
-    fn rest(&self, index: usize, taken: usize) -> Rest {
-        match &self.bytes {
-            Bytes::Packed(_) => Rest::Copied(self.slice(index..index + 1)[taken..].to_vec()),
-            Bytes::Whole(frame) => Rest::Shared(Arc::clone(frame), taken),
+    pub(super) fn rest(&self, index: usize, taken: usize) -> Rest {
+        match &self.memory {
+            Memory::Packed(_) => Rest::Copied(self.slice(index..index + 1)[taken..].to_vec()),
+            Memory::Whole(whole) => Rest::Shared(Arc::clone(&whole.frame), taken),
         }
     }
 
@@ -192,13 +300,39 @@ impl Block {
         Kept { offset: self.first + index as u64, payload: server_payload(frame), is_text }
     }
 
-    /// Bytes of memory that it takes where it is shared.
+    /// Bytes of memory that it takes, for all who refer to it together.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let bytes = match &self.bytes {
-            Bytes::Packed(bytes) => vec_bytes::<u8>(bytes.capacity()),
-            Bytes::Whole(frame) => shared_bytes(frame.len()),
+        match &self.memory {
+            Memory::Packed(memory) => shared_bytes(memory.len()),
+            Memory::Whole(whole) => {
+                shared_bytes(size_of::<Whole>()) + shared_bytes(whole.frame.len())
+            }
+        }
+    }
+}
+
+/// The memory of a block for so many bytes.
+fn memory_for(bytes: usize) -> usize {
+    stepped(shared_bytes(bytes))
+}
+
+/// Knows of a block whether anybody still refers to it.
+#[derive(Debug)]
+pub(super) struct WeakBlock(WeakMemory);
+
+#[derive(Debug)]
+enum WeakMemory {
+    Packed(Weak<[u8]>),
+    Whole(Weak<Whole>),
+}
+
+impl WeakBlock {
+    pub(super) fn is_gone(&self) -> bool {
+        let holders = match &self.0 {
+            WeakMemory::Packed(memory) => memory.strong_count(),
+            WeakMemory::Whole(whole) => whole.strong_count(),
         };
-        shared_bytes(size_of::<Block>()) + bytes + vec_bytes::<Entry>(self.entries.capacity())
+        holders == 0
     }
 }
 
@@ -220,95 +354,19 @@ pub struct Kept<'a> {
     pub is_text: bool,
 }
 
-/// Some consecutive messages of one block.
-#[derive(Clone, Debug)]
-pub(crate) struct Part {
-    pub(crate) block: Arc<Block>,
-    /// Counted within the block.
-    pub(crate) messages: Range<usize>,
-}
-
-/// Where a send ended of a part of which not everything was taken.
-#[derive(Debug)]
-pub(crate) struct CutPart {
-    /// Messages taken, the one that was cut included.
-    pub(crate) messages: usize,
-    /// The rest of the message that was cut.
-    pub(crate) rest: Option<Rest>,
-}
-
-impl Part {
-    pub(crate) fn frames(&self) -> &[u8] {
-        self.block.slice(self.messages.clone())
-    }
-
-    /// The messages, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Kept<'_>> {
-        self.messages.clone().map(|index| self.block.message(index))
-    }
-
-    /// The offset of its first message.
-    pub(crate) fn first(&self) -> u64 {
-        self.block.first + self.messages.start as u64
-    }
-
-    /// Takes off what was taken of its frames, which is not all of them.
-    pub(crate) fn cut(&mut self, taken: usize) -> CutPart {
-        let from = self.messages.start;
-        let (index, within) = self.block.locate(from, taken);
-        let rest = (within > 0).then(|| self.block.rest(index, within));
-        self.messages.start = index + usize::from(within > 0);
-        CutPart { messages: self.messages.start - from, rest }
-    }
-}
-
-/// Consecutive messages of a room's history, by reference: a copy of this copies none of them.
-#[derive(Clone, Debug, Default)]
-pub struct Parts(Vec<Part>);
-
-impl Parts {
-    pub(super) fn new(parts: Vec<Part>) -> Parts {
-        Parts(parts)
-    }
-
-    /// Whether there is no message.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many messages there are.
-    pub fn messages(&self) -> usize {
-        self.0.iter().map(|part| part.messages.len()).sum()
-    }
-
-    /// The messages, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Kept<'_>> {
-        self.0.iter().flat_map(Part::iter)
-    }
-
-    pub(crate) fn into_parts(self) -> Vec<Part> {
-        self.0
-    }
-
-    /// Bytes that it takes on a ring, for its byte limit: the messages are only referred to.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len() * size_of::<Part>()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::push_frame;
 
-    pub(in crate::history) fn frame(text: &str) -> Vec<u8> {
+    fn frame(text: &str) -> Vec<u8> {
         let mut frame = Vec::new();
         push_frame(&mut frame, Opcode::Text, text.as_bytes());
         frame
     }
 
     fn block() -> Block {
-        let mut block = Block::with_capacity(7, 64);
+        let mut block = Block::new(7, 128, &[]);
         for text in ["one", "two", "three"] {
             assert!(block.append(&frame(text), 5));
         }
@@ -316,43 +374,67 @@ mod tests {
     }
 
     #[test]
-    fn a_part_ends_between_or_inside_frames() {
-        let all = [frame("one"), frame("two"), frame("three")].concat();
-        for taken in 0..all.len() {
-            let mut part = Part { block: Arc::new(block()), messages: 0..3 };
-            let cut = part.cut(taken);
-            let rest = cut.rest.map_or(Vec::new(), |rest| match rest {
-                Rest::Copied(bytes) => bytes,
-                Rest::Shared(..) => panic!("small frames are copied"),
-            });
-            let left = [&rest, part.frames()].concat();
-            assert_eq!(left, &all[taken..], "{taken} bytes taken");
-            assert!(cut.messages == part.messages.start, "{taken} bytes taken");
-        }
-    }
-
-    #[test]
-    fn a_large_message_is_referred_to_and_its_rest_is_not_copied() {
-        let large: Arc<[u8]> = frame(&"x".repeat(40_000)).into();
-        let block = Arc::new(Block::whole(3, Frame::Shared(&large), 1));
-        let mut part = Part { block, messages: 0..1 };
-        let cut = part.cut(39_000);
-        assert!(
-            matches!(cut.rest, Some(Rest::Shared(frame, 39_000)) if Arc::ptr_eq(&frame, &large))
-        );
-        assert_eq!((cut.messages, part.frames().len()), (1, 0));
-    }
-
-    #[test]
     fn joined_blocks_have_the_messages_of_all() {
-        let mut later = Block::with_capacity(10, 64);
+        let mut later = Block::new(10, 64, &frame("four"));
         assert!(later.append(&frame("four"), 6));
         assert!(later.is_packed() && !Block::whole(11, Frame::Loose(&[]), 7).is_packed());
-        let joined = Block::joined(&[Arc::new(block()), Arc::new(later)].into());
-        let texts = (0..4).map(|index| joined.message(index));
-        let texts: Vec<_> = texts.map(|kept| (kept.offset, kept.payload.to_vec())).collect();
-        let expected = ["one", "two", "three", "four"].map(|text| text.as_bytes().to_vec());
-        assert_eq!(texts, (7..11).zip(expected).collect::<Vec<_>>());
+        let joined = Block::joined([block(), later].iter(), 0);
+        let expected = ["one", "two", "three", "four"];
+        assert_eq!(texts(&joined), (7..11).zip(expected.map(String::from)).collect::<Vec<_>>());
         assert_eq!((joined.until(4), joined.until(5), joined.newest()), (7, 10, 6));
+    }
+
+    fn texts(block: &Block) -> Vec<(u64, String)> {
+        let kept = (0..block.messages()).map(|index| block.message(index));
+        kept.map(|kept| (kept.offset, String::from_utf8_lossy(kept.payload).into())).collect()
+    }
+
+    #[test]
+    fn a_block_is_one_allocation_of_the_size_that_was_asked_for() {
+        assert!(size_of::<Block>() <= 32, "{} bytes in a list", size_of::<Block>());
+        for memory in [64, 512, 4 << 10, 64 << 10] {
+            let mut block = Block::new(1, memory, &[]);
+            assert_eq!(block.memory_bytes(), memory);
+            let frame = frame(&"x".repeat(20));
+            while block.append(&frame, 1) {}
+            let left = shared_capacity(memory) - block.used();
+            assert!(left < frame.len() + ENTRY, "{left} of {memory} bytes are left");
+            assert_eq!(block.len(), block.messages() * frame.len());
+        }
+        let large = Block::new(1, 64, &[0; 1_000]).memory_bytes();
+        assert!((1_000..1_300).contains(&large), "{large} bytes for a frame of 1,000");
+    }
+
+    #[test]
+    fn what_is_shared_never_changes_and_what_is_no_longer_shared_grows_again() {
+        let mut block = block();
+        let reader = block.clone();
+        let (at, frames) = (reader.slice(0..3).as_ptr(), reader.slice(0..3).to_vec());
+        assert!(block.is_shared() && !block.append(&frame("four"), 6), "it has a reader");
+        assert!(block.grown(&frame("four"), 1 << 10).is_none(), "it has a reader");
+        assert_eq!(block.clone().fitted().memory_bytes(), block.memory_bytes());
+        assert_eq!((reader.slice(0..3).as_ptr(), reader.slice(0..3)), (at, &frames[..]));
+        drop(reader);
+        assert!(!block.is_shared() && block.append(&frame("four"), 6));
+        let before = texts(&block);
+        assert!(block.grown(&frame("five"), block.memory_bytes()).is_none(), "no larger than this");
+        let mut grown = block.grown(&frame("five"), 1 << 10).expect("it is its own");
+        assert_eq!((texts(&grown), grown.newest()), (before.clone(), 6));
+        assert_eq!(grown.memory_bytes(), 2 * block.memory_bytes());
+        assert!(grown.append(&frame("five"), 7));
+        let fitted = grown.fitted();
+        assert_eq!((texts(&fitted)[..4].to_vec(), fitted.newest()), (before, 7));
+        assert!(fitted.memory_bytes() < 2 * block.memory_bytes());
+    }
+
+    #[test]
+    fn it_is_known_when_the_last_reader_has_gone() {
+        for block in [block(), Block::whole(1, Frame::Loose(&frame("one")), 1)] {
+            let (weak, reader) = (block.downgrade(), block.clone());
+            drop(block);
+            assert!(!weak.is_gone());
+            drop(reader);
+            assert!(weak.is_gone());
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! Blocks that a home keeps no longer and others still refer to.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::block::Block;
+use super::block::{Block, WeakBlock};
 use crate::memory::vec_bytes;
 use crate::time::Time;
 
@@ -14,7 +13,7 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     /// With the bytes of each.
-    blocks: VecDeque<(Weak<Block>, usize)>,
+    blocks: VecDeque<(WeakBlock, usize)>,
     bytes: usize,
     looked_at: Time,
     /// The last look ended before it came to one that is still referred to.
@@ -35,11 +34,11 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 impl Elsewhere {
     /// The home drops a block.
-    pub(super) fn add(&mut self, block: &Arc<Block>) {
+    pub(super) fn add(&mut self, block: &Block) {
         self.look(LOOKS_PER_BLOCK);
         let bytes = block.memory_bytes();
         self.bytes += bytes;
-        self.blocks.push_back((Arc::downgrade(block), bytes));
+        self.blocks.push_back((block.downgrade(), bytes));
     }
 
     /// Looks at some of them for whether they have gone, and at more while that is so.
@@ -56,9 +55,9 @@ impl Elsewhere {
         let before = self.blocks.len();
         for _ in 0..most.min(before) {
             let (block, bytes) = self.blocks.pop_front().expect("there are as many");
-            match block.strong_count() {
-                0 => self.bytes -= bytes,
-                _ => self.blocks.push_back((block, bytes)),
+            match block.is_gone() {
+                true => self.bytes -= bytes,
+                false => self.blocks.push_back((block, bytes)),
             }
         }
         before - self.blocks.len()
@@ -71,7 +70,7 @@ impl Elsewhere {
 
     /// Bytes of all of them, and of the list.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + vec_bytes::<(Weak<Block>, usize)>(self.blocks.capacity())
+        self.bytes + vec_bytes::<(WeakBlock, usize)>(self.blocks.capacity())
     }
 }
 
@@ -79,8 +78,8 @@ impl Elsewhere {
 mod tests {
     use super::*;
 
-    fn block() -> Arc<Block> {
-        Arc::new(Block::with_capacity(1, 1_000))
+    fn block() -> Block {
+        Block::new(1, 1_000, &[])
     }
 
     #[test]

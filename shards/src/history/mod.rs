@@ -9,14 +9,18 @@
 //! Offsets and epochs stay, so that what is gone is refused and never left out.
 
 mod block;
+mod blocks;
 mod elsewhere;
 mod journaled;
 mod order;
+mod parts;
 mod room;
 mod table;
 
-pub use block::{Block, Kept, Parts};
-pub(crate) use block::{Frame, Part};
+pub(crate) use block::Frame;
+pub use block::{Block, Kept};
 pub(crate) use order::HistoryKey;
+pub(crate) use parts::Part;
+pub use parts::Parts;
 pub(crate) use room::Deadline;
 pub(crate) use table::Histories;

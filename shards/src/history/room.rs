@@ -1,33 +1,16 @@
 //! What is kept of one room's messages.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::block::{Block, Frame, Part, Parts};
-use crate::memory::{HeapBytes, vec_bytes};
+use super::block::{Block, Frame};
+use super::blocks::{Blocks, Sizes};
+use super::parts::{Part, Parts};
+use crate::memory::HeapBytes;
 use crate::policy::HistoryPolicy;
 use crate::time::Time;
-use crate::tuning::Tuning;
 
 /// When a room that has ended is forgotten, and a number that makes these differ.
 pub(crate) type Deadline = (Time, u64);
-
-/// How large blocks become.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    least: usize,
-    most: usize,
-    /// A larger frame has a block of its own and is not copied.
-    copied: usize,
-}
-
-impl Sizes {
-    pub(super) fn new(tuning: &Tuning) -> Sizes {
-        let most = tuning.large_block_bytes;
-        Sizes { least: tuning.small_block_bytes.min(most), most, copied: tuning.copy_bytes }
-    }
-}
 
 /// The newest messages of one room: as many as its policy keeps, unless memory is needed elsewhere.
 ///
@@ -36,17 +19,11 @@ impl Sizes {
 #[derive(Debug)]
 pub(super) struct History {
     policy: HistoryPolicy,
-    blocks: VecDeque<Arc<Block>>,
-    /// The block that still grows.
-    open: Option<Block>,
+    pub(super) blocks: Blocks,
     first: u64,
     next: u64,
     /// Bytes of the frames of the messages that are kept.
     bytes: usize,
-    /// Bytes of memory of the blocks that do not grow any more.
-    sealed_bytes: usize,
-    /// Blocks that it has dropped, and others have not.
-    pub(super) dropped: Vec<Arc<Block>>,
     /// When the room is forgotten, if it has ended.
     pub(super) ended: Option<Deadline>,
     /// The second in which messages are looked at for their age.
@@ -54,8 +31,9 @@ pub(super) struct History {
 }
 
 impl HeapBytes for History {
+    /// All of it can be evicted.
     fn heap_bytes(&self) -> usize {
-        vec_bytes::<Arc<Block>>(self.blocks.capacity()) + self.evictable_bytes()
+        self.blocks.heap_bytes()
     }
 }
 
@@ -64,13 +42,10 @@ impl History {
     pub(super) fn new(policy: HistoryPolicy, next: u64) -> History {
         History {
             policy,
-            blocks: VecDeque::new(),
-            open: None,
+            blocks: Blocks::default(),
             first: next,
             next,
             bytes: 0,
-            sealed_bytes: 0,
-            dropped: Vec::new(),
             ended: None,
             due: None,
         }
@@ -92,8 +67,7 @@ impl History {
         if !(self.first..self.next).contains(&offset) {
             return None;
         }
-        let index = self.blocks.partition_point(|block| block.end() <= offset);
-        let block = self.blocks.get(index).map(|block| &**block).or(self.open.as_ref())?;
+        let block = self.blocks.from(offset).next()?;
         let index = (offset - block.first()) as usize;
         Some((block.second(index), block.slice(index..index + 1)))
     }
@@ -103,11 +77,6 @@ impl History {
         Duration::from_secs(u64::from(self.policy.seconds))
     }
 
-    /// Bytes of memory of its blocks.
-    pub(super) fn evictable_bytes(&self) -> usize {
-        self.sealed_bytes + self.open.as_ref().map_or(0, Block::memory_bytes)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.first == self.next
     }
@@ -115,73 +84,30 @@ impl History {
     /// Keeps the next message, numbered in this second, for as long as the policy says.
     pub(super) fn append(&mut self, frame: Frame<'_>, second: u32, sizes: Sizes) {
         let bytes = frame.bytes();
-        self.next += 1;
         if bytes.len() > self.policy.bytes {
+            self.next += 1;
             return self.forget_until(self.next);
         }
-        let first = self.next - 1;
-        if bytes.len() > sizes.copied {
-            self.seal();
-            self.push(Block::whole(first, frame, second));
-        } else if !self.open.as_mut().is_some_and(|open| open.append(bytes, second)) {
-            self.seal();
-            let mut open = Block::with_capacity(first, self.block_bytes(sizes).max(bytes.len()));
-            assert!(open.append(bytes, second), "a new block holds a message");
-            self.open = Some(open);
-        }
+        let block_bytes = self.block_bytes(sizes);
+        self.blocks.append((self.next, second), frame, block_bytes, sizes);
+        self.next += 1;
         self.bytes += bytes.len();
         self.forget_until(self.next.saturating_sub(self.policy.messages as u64));
         self.forget_bytes(self.bytes.saturating_sub(self.policy.bytes));
     }
 
-    /// A quarter of what is kept: the oldest block is kept until all of its messages may go.
+    /// The memory that its next block has, once blocks do not grow any more.
     fn block_bytes(&self, sizes: Sizes) -> usize {
-        (self.bytes / 4).next_power_of_two().clamp(sizes.least, sizes.most)
-    }
-
-    fn seal(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            open.seal();
-            self.push(open);
-        }
-    }
-
-    fn push(&mut self, block: Block) {
-        self.sealed_bytes += block.memory_bytes();
-        self.blocks.push_back(Arc::new(block));
-    }
-
-    /// From here on every message is in a block that can be shared. Short ones become one, as in a binary
-    /// counter: each is at most twice as large as all behind it. So a reader that comes after each message
-    /// copies each a few times at most, and leaves few blocks, whatever their sizes.
-    fn share(&mut self, sizes: Sizes) {
-        self.seal();
-        let most = self.block_bytes(sizes);
-        let (mut from, mut len) = (self.blocks.len(), 0);
-        for block in self.blocks.iter().rev() {
-            let joins = len == 0 || block.len() / 2 <= len && block.len() + len <= most;
-            if !block.is_packed() || !joins {
-                break;
-            }
-            (from, len) = (from - 1, len + block.len());
-        }
-        if self.blocks.len() - from > 1 {
-            let short = self.blocks.split_off(from);
-            self.push(Block::joined(&short));
-            short.into_iter().for_each(|block| self.drop_block(block));
-        }
-    }
-
-    /// The block with the oldest message.
-    fn front(&self) -> Option<&Block> {
-        self.blocks.front().map(|block| &**block).or(self.open.as_ref())
+        let messages = (self.next - self.first).max(1) as usize;
+        let most = (self.bytes / messages).saturating_mul(self.policy.messages);
+        sizes.block_bytes(self.bytes, most.min(self.policy.bytes))
     }
 
     /// Forgets the oldest messages that have so many bytes together, and no more of them.
     fn forget_bytes(&mut self, bytes: usize) {
         let left = self.bytes - bytes;
         while self.bytes > left
-            && let Some(front) = self.front()
+            && let Some(front) = self.blocks.front()
         {
             let from = (self.first - front.first()) as usize;
             let until = front.first() + front.holding(from, self.bytes - left) as u64;
@@ -191,7 +117,7 @@ impl History {
 
     /// Keeps no message before this offset.
     fn forget_until(&mut self, offset: u64) {
-        while let Some(front) = self.front() {
+        while let Some(front) = self.blocks.front() {
             let (first, end) = (front.first(), front.end());
             let to = offset.min(end);
             let messages = (self.first - first) as usize..(to.max(self.first) - first) as usize;
@@ -201,38 +127,16 @@ impl History {
             if self.first < end {
                 return;
             }
-            match self.blocks.pop_front() {
-                Some(block) => self.drop_block(block),
-                None => self.open = None,
-            }
-            if self.blocks.capacity() > FEW_BLOCKS && self.blocks.len() < self.blocks.capacity() / 4
-            {
-                self.blocks.shrink_to(2 * self.blocks.len());
-            }
+            self.blocks.drop_front();
         }
         self.first = self.first.max(offset);
-    }
-
-    fn drop_block(&mut self, block: Arc<Block>) {
-        self.sealed_bytes -= block.memory_bytes();
-        if Arc::strong_count(&block) > 1 {
-            self.dropped.push(block);
-        }
-    }
-
-    /// It is closed: drops all of its blocks.
-    pub(super) fn drop_blocks(&mut self) {
-        self.open = None;
-        while let Some(block) = self.blocks.pop_front() {
-            self.drop_block(block);
-        }
     }
 
     /// Forgets the oldest block, because memory is needed elsewhere. Returns how many messages those
     /// were.
     pub(super) fn evict_oldest(&mut self) -> u64 {
         let before = self.first;
-        if let Some(end) = self.front().map(Block::end) {
+        if let Some(end) = self.blocks.front().map(Block::end) {
             self.forget_until(end);
         }
         self.first - before
@@ -245,7 +149,7 @@ impl History {
             return 0;
         };
         for freed in 0..blocks {
-            let Some(front) = self.front() else { return freed };
+            let Some(front) = self.blocks.front() else { return freed };
             let (until, end) = (front.until(over), front.end());
             self.forget_until(until);
             if until < end {
@@ -257,7 +161,7 @@ impl History {
 
     /// The second in which the newest message of the oldest block is too old.
     pub(super) fn next_due(&self) -> Option<u32> {
-        Some(self.front()?.newest().saturating_add(self.policy.seconds))
+        Some(self.blocks.front()?.newest().saturating_add(self.policy.seconds))
     }
 
     /// The messages from this offset on, or as many of them; none when some of them are not kept.
@@ -265,16 +169,16 @@ impl History {
         if offset < self.first {
             return None;
         }
-        self.share(sizes);
+        self.blocks.join_short(self.block_bytes(sizes));
         let end = self.next.min(offset.saturating_add(limit as u64));
-        let from = self.blocks.partition_point(|block| block.end() <= offset);
-        let blocks = self.blocks.range(from..).take_while(|block| block.first() < end);
-        let part = |block: &Arc<Block>| {
+        let mut parts = Vec::with_capacity(self.blocks.count());
+        let blocks = self.blocks.from(offset).take_while(|block| block.first() < end);
+        parts.extend(blocks.map(|block| {
             let messages = offset.max(block.first()) - block.first();
             let end = end.min(block.end()) - block.first();
-            Part { block: Arc::clone(block), messages: messages as usize..end as usize }
-        };
-        Some(Parts::new(blocks.map(part).collect()))
+            Part { block: block.clone(), messages: messages as usize..end as usize }
+        }));
+        Some(Parts::new(parts))
     }
 
     /// The newest messages, at most so many.
@@ -286,21 +190,17 @@ impl History {
     /// Asserts the invariant, and that the sums are those of its blocks.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) {
-        let blocks = || self.blocks.iter().map(|block| &**block).chain(self.open.as_ref());
-        let sealed: usize = self.blocks.iter().map(|block| block.memory_bytes()).sum();
-        assert_eq!(self.sealed_bytes, sealed, "bytes of sealed blocks");
-        let mut next = self.front().map_or(self.next, Block::first);
-        assert!(next <= self.first, "the oldest block has the oldest message");
-        for block in blocks() {
-            assert_eq!(block.first(), next, "blocks follow each other");
+        self.blocks.check();
+        let front = self.blocks.front().map_or(self.next, Block::first);
+        assert!(front <= self.first, "the oldest block has the oldest message");
+        for block in self.blocks.iter() {
             assert!(block.end() > block.first().max(self.first), "a block has messages to keep");
-            next = block.end();
         }
-        assert_eq!(next, self.next, "the newest block has the newest message");
-        let before = self
-            .front()
-            .map_or(0, |front| front.slice(0..(self.first - front.first()) as usize).len());
-        let bytes = blocks().map(Block::len).sum::<usize>() - before;
+        let end = self.blocks.iter().last().map_or(self.next, Block::end);
+        assert_eq!(end, self.next, "the newest block has the newest message");
+        let gone = |front: &Block| front.slice(0..(self.first - front.first()) as usize).len();
+        let gone = self.blocks.front().map_or(0, gone);
+        let bytes = self.blocks.iter().map(Block::len).sum::<usize>() - gone;
         assert_eq!(self.bytes, bytes, "bytes that are kept");
         assert!(self.next - self.first <= self.policy.messages as u64, "no more than may be");
         assert!(bytes <= self.policy.bytes, "no more bytes than may be");
@@ -308,21 +208,20 @@ impl History {
     }
 }
 
-/// Memory for this many blocks is kept.
-const FEW_BLOCKS: usize = 16;
-
 /// Nanoseconds of a second.
 pub(super) const NANOS: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::VecDeque;
 
     use super::super::block::Kept;
     use super::*;
+    use crate::memory::vec_bytes;
+    use crate::tuning::Tuning;
     use crate::wire::{Opcode, push_frame};
 
-    const SIZES: Sizes = Sizes { least: 64, most: 256, copied: 200 };
+    const SIZES: Sizes = Sizes { least: 64, grown: 128, most: 256, copied: 200 };
     const MANY: HistoryPolicy = HistoryPolicy { messages: 1_000, bytes: 1 << 20, seconds: 10 };
 
     fn history(policy: HistoryPolicy) -> History {
@@ -398,46 +297,105 @@ mod tests {
             let expected = (second - 1).saturating_sub(10).min(20) + 1;
             assert_eq!(history.first, expected, "just before second {second}");
         }
-        assert_eq!((history.evictable_bytes(), history.next_due()), (0, None));
+        assert_eq!((history.heap_bytes(), history.next_due()), (0, None));
     }
 
     #[test]
-    fn a_reader_after_each_message_leaves_few_blocks() {
-        let mut history = history(MANY);
-        for n in 1..=2_000 {
-            append(&mut history, 1, 5);
-            let parts = history.from(n, usize::MAX, SIZES).expect("it is kept");
-            assert_eq!(offsets(&parts), [n]);
-            history.check();
+    fn readers_after_each_message_leave_few_blocks_however_long_they_stay() {
+        for stay in [0, 1, 50] {
+            let mut history = history(MANY);
+            let mut readers = VecDeque::new();
+            for n in 1..=2_000 {
+                append(&mut history, 1, 5);
+                let parts = history.from(n, usize::MAX, SIZES).expect("it is kept");
+                assert_eq!(offsets(&parts), [n]);
+                readers.push_back(parts);
+                readers.drain(..readers.len().saturating_sub(stay));
+                history.check();
+            }
+            let used: usize = history.blocks.iter().map(Block::used).sum();
+            let blocks = history.blocks.count();
+            assert!(blocks <= 1 + 3 * used / SIZES.most, "{blocks} blocks of {used} bytes");
         }
-        let bytes: usize = history.bytes;
-        assert!(history.blocks.len() <= 4 * bytes / SIZES.most, "{} blocks", history.blocks.len());
     }
 
     #[test]
     fn a_reader_after_each_message_leaves_few_blocks_whatever_their_sizes() {
-        const SIZES: Sizes = Sizes { least: 64, most: 64 << 10, copied: 16 << 10 };
+        const SIZES: Sizes = Sizes { least: 64, grown: 256, most: 64 << 10, copied: 16 << 10 };
         type Letters = fn(usize) -> usize;
         let rows: [Letters; 4] = [|n| 820 - n, |n| n, |n| 3_000 >> (n % 8), |n| n * 7_919 % 800];
         for letters in rows {
             let mut history = history(MANY);
-            let (mut copied, mut len) = (0, 0);
+            let (mut copied, mut readers) = (0, Vec::new());
             for n in 1..=800 {
                 append_to(&mut history, 1, letters(n), SIZES);
-                let before: BTreeSet<u64> =
-                    history.blocks.iter().map(|block| block.first()).collect();
-                let blocks = history.blocks.len();
-                assert!(history.from(n as u64, 1, SIZES).is_some(), "it is kept");
+                let blocks = history.blocks.count();
+                readers.push(history.from(n as u64, 1, SIZES).expect("it is kept"));
                 history.check();
-                let last = history.blocks.back().expect("it is kept");
-                let merged = before.range(last.first()..).count();
-                copied += if merged > 0 { last.len() } else { 0 };
-                len = last.len().max(len);
-                assert!(history.blocks.len() <= blocks + 1, "one more at most");
+                let newest = history.blocks.iter().last().expect("it is kept");
+                copied += if newest.first() < n as u64 { newest.len() } else { 0 };
+                assert!(history.blocks.count() <= blocks, "no more than without a reader");
             }
             let most = 12 + 4 * history.bytes / SIZES.most;
-            assert!(history.blocks.len() <= most, "{} blocks", history.blocks.len());
+            assert!(history.blocks.count() <= most, "{} blocks", history.blocks.count());
             assert!(copied <= 16 * history.bytes, "{copied} of {} bytes", history.bytes);
+        }
+    }
+
+    /// The memory of each block, the oldest first.
+    fn memories(history: &History) -> Vec<usize> {
+        history.blocks.iter().map(Block::memory_bytes).collect()
+    }
+
+    const DEFAULT: HistoryPolicy = HistoryPolicy { messages: 50, bytes: 256 << 10, seconds: 600 };
+
+    #[test]
+    fn rooms_that_are_alike_have_blocks_of_one_size_however_much_they_keep() {
+        let sizes = Sizes::new(&Tuning::DEFAULT);
+        let mut history = history(DEFAULT);
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            append_to(&mut history, 1, 340, sizes);
+            seen.extend(memories(&history));
+        }
+        seen.dedup();
+        assert_eq!(seen, [512, 1 << 10, 2 << 10, 4 << 10], "the first block grows");
+        for n in 0..500 {
+            append_to(&mut history, 1, 340, sizes);
+            if n % 100 == 99 {
+                (0..3).for_each(|_| assert!(history.evict_oldest() > 0));
+            }
+            assert!(memories(&history).iter().all(|memory| *memory == 4 << 10));
+            let list = history.heap_bytes() - memories(&history).iter().sum::<usize>();
+            assert!(list <= vec_bytes::<Block>(16), "the list has {list} bytes");
+        }
+    }
+
+    #[test]
+    fn blocks_have_a_quarter_of_what_is_kept_and_little_that_is_unused() {
+        let sizes = Sizes::new(&Tuning::DEFAULT);
+        for (messages, letters) in [(50, 40), (50, 340), (50, 1_300), (50, 5_000), (1_000, 300)] {
+            let mut history = history(HistoryPolicy { messages, ..DEFAULT });
+            for n in 1..=3 * messages {
+                append_to(&mut history, 1, letters, sizes);
+                let (kept, takes) = (history.bytes, memories(&history).iter().sum::<usize>());
+                assert!(takes <= 2 * kept + (4 << 10), "{n} of {letters}: {takes} for {kept}");
+            }
+            let (kept, takes) = (history.bytes, memories(&history).iter().sum::<usize>());
+            assert!(takes <= kept * 8 / 5, "{letters}: {takes} bytes for {kept}");
+            assert!((3..=16).contains(&history.blocks.count()), "{:?}", history.blocks);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_leaves_nothing_behind() {
+        let sizes = Sizes::new(&Tuning::DEFAULT);
+        let (mut read, mut unread) = (history(DEFAULT), history(DEFAULT));
+        for n in 1..=200 {
+            append_to(&mut read, 1, 340, sizes);
+            append_to(&mut unread, 1, 340, sizes);
+            assert!(read.from(n, 50, sizes).is_some());
+            assert_eq!(memories(&read), memories(&unread));
         }
     }
 
@@ -445,11 +403,11 @@ mod tests {
     fn readers_of_the_same_messages_share_them() {
         let mut history = history(MANY);
         (1..=10).for_each(|_| append(&mut history, 1, 20));
-        let before = history.evictable_bytes();
+        let before = history.heap_bytes();
         let parts: Vec<_> = (0..100).map(|_| history.newest(10, SIZES)).collect();
-        assert!(history.evictable_bytes() <= before, "nothing more is kept");
-        let blocks = |parts: &Parts| -> Vec<*const Block> {
-            parts.clone().into_parts().iter().map(|part| Arc::as_ptr(&part.block)).collect()
+        assert!(history.heap_bytes() <= before, "nothing more is kept");
+        let blocks = |parts: &Parts| -> Vec<*const u8> {
+            parts.clone().into_parts().iter().map(|part| part.frames().as_ptr()).collect()
         };
         assert!(parts.iter().all(|other| blocks(other) == blocks(&parts[0])), "the same blocks");
     }
@@ -467,7 +425,7 @@ mod tests {
             history.check();
             assert_eq!(history.first, gone + 1);
         }
-        assert_eq!((gone, history.evictable_bytes()), (30, 0));
+        assert_eq!((gone, history.heap_bytes()), (30, 0));
         assert_eq!(offsets(&parts), (1..=30).collect::<Vec<_>>());
         append(&mut history, 2, 20);
         assert_eq!(offsets(&history.newest(30, SIZES)), [31]);

@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use super::block::{Frame, Parts};
+use super::block::Frame;
+use super::blocks::Sizes;
 use super::elsewhere::Elsewhere;
 use super::journaled::Journaled;
 use super::order::{HistoryKey, Order};
-use super::room::{Deadline, History, NANOS, Sizes};
+use super::parts::Parts;
+use super::room::{Deadline, History, NANOS};
 use crate::memory::{HeapBytes, Sum, tree_bytes, vec_bytes};
 use crate::policy::HistoryPolicy;
 use crate::recovery::{Recovery, Unrecovered};
@@ -30,9 +32,7 @@ pub(crate) struct Histories {
     /// gone already.
     free: BinaryHeap<Reverse<HistoryKey>>,
     count: usize,
-    /// Bytes of all histories.
-    held: Sum,
-    /// Those of them that are blocks, and how many these may be.
+    /// Bytes of their blocks and of the lists of these, and how many these may be.
     kept: Sum,
     kept_max: usize,
     /// Whether more of them has to go soon, because memory is needed elsewhere.
@@ -64,7 +64,6 @@ impl Histories {
             histories: Vec::new(),
             free: BinaryHeap::new(),
             count: 0,
-            held: Sum::default(),
             kept: Sum::default(),
             kept_max,
             gives_way: false,
@@ -87,9 +86,7 @@ impl Histories {
             self.order.resize(len + 1);
             HistoryKey(u32::try_from(len).expect("fewer than 2^32 rooms"))
         });
-        let history = Some(Box::new(History::new(policy, 1)));
-        self.held.add(history.heap_bytes());
-        self.histories[key.index()] = history;
+        self.histories[key.index()] = Some(Box::new(History::new(policy, 1)));
         self.count += 1;
         key
     }
@@ -121,13 +118,11 @@ impl Histories {
 
     /// The room is forgotten.
     pub(crate) fn close(&mut self, key: HistoryKey) {
-        self.change(key, History::drop_blocks);
+        self.change(key, |history| history.blocks.clear());
         self.resume(key);
         self.order.remove(key);
-        let history = self.histories[key.index()].take();
-        self.held.take_off(history.heap_bytes());
-        let history = history.expect(THERE);
-        self.kept.take_off(history.evictable_bytes());
+        let history = self.histories[key.index()].take().expect(THERE);
+        self.kept.take_off(history.heap_bytes());
         let due = history.due;
         due.into_iter().for_each(|due| assert!(self.by_age.remove(&(due, key)), "it was there"));
         self.count -= 1;
@@ -210,12 +205,11 @@ impl Histories {
         change: impl FnOnce(&mut History) -> R,
     ) -> R {
         let history = self.histories[key.index()].as_mut().expect(THERE);
-        let (held, kept) = (history.heap_bytes(), history.evictable_bytes());
+        let before = history.heap_bytes();
         let result = change(history);
-        self.held.change(held, history.heap_bytes());
-        self.kept.change(kept, history.evictable_bytes());
-        if !history.dropped.is_empty() {
-            let dropped = std::mem::take(&mut history.dropped);
+        self.kept.change(before, history.heap_bytes());
+        if !history.blocks.dropped.is_empty() {
+            let dropped = std::mem::take(&mut history.blocks.dropped);
             dropped.iter().for_each(|block| self.elsewhere.add(block));
         }
         if history.is_empty() {
@@ -247,10 +241,10 @@ impl Histories {
     /// So many bytes are needed elsewhere: frees some of them, or as much as one turn may. Returns how
     /// many those were.
     pub(crate) fn give_way(&mut self, bytes: usize) -> usize {
-        let (held, least) = (self.held.get(), self.kept.get().saturating_sub(bytes));
+        let (kept, least) = (self.kept.get(), self.kept.get().saturating_sub(bytes));
         self.evict(least, self.per_turn);
         self.gives_way = bytes > 0 && self.kept.get() > least;
-        held - self.held.get()
+        kept - self.kept.get()
     }
 
     /// Frees what is too old, and what is too much, as far as one turn may.
@@ -282,7 +276,8 @@ impl Histories {
 
     /// Bytes of all histories, and of the tables, and of blocks that only others refer to.
     pub(crate) fn bytes(&self) -> usize {
-        self.held.get()
+        self.kept.get()
+            + self.count * vec_bytes::<History>(1)
             + self.elsewhere.bytes()
             + vec_bytes::<Option<Box<History>>>(self.histories.capacity())
             + vec_bytes::<HistoryKey>(self.free.capacity())
@@ -303,9 +298,8 @@ impl Histories {
         let histories = || self.histories.iter().flatten();
         histories().for_each(|history| history.check());
         self.journal.iter().for_each(|journal| journal.check());
-        let held = self.histories.iter().map(HeapBytes::heap_bytes).sum::<usize>();
-        let kept = histories().map(|history| history.evictable_bytes()).sum::<usize>();
-        assert_eq!((self.held.get(), self.kept.get()), (held, kept), "bytes of histories");
+        let kept = histories().map(|history| history.heap_bytes()).sum::<usize>();
+        assert_eq!(self.kept.get(), kept, "bytes of histories");
         assert_eq!(self.count, histories().count(), "rooms with a history");
         assert!(self.count == 0 || self.histories.last().is_some_and(Option::is_some));
         let keys = || (0..).map(HistoryKey).zip(self.histories.iter());
@@ -350,7 +344,7 @@ mod tests {
     #[test]
     fn the_room_that_was_used_least_recently_gives_way_first() {
         let now = Time::default();
-        let mut histories = Histories::new(&Tuning::DEFAULT, 36 << 10);
+        let mut histories = Histories::new(&Tuning::DEFAULT, 30 << 10);
         let rooms: Vec<_> = (0..4).map(|_| histories.open(POLICY)).collect();
         rooms.iter().for_each(|room| (0..50).for_each(|_| publish(&mut histories, *room, now)));
         assert_eq!(histories.counters.evicted, 0);
@@ -371,12 +365,12 @@ mod tests {
     #[test]
     fn what_is_too_old_is_freed_without_a_publish() {
         let mut histories = Histories::new(&Tuning::DEFAULT, 1 << 20);
-        let empty = histories.held.get();
+        let empty = histories.kept.get();
         let room = histories.open(POLICY);
         for second in 0..30 {
             publish(&mut histories, room, Time::default() + Duration::from_secs(second));
         }
-        assert!(histories.held.get() > 30 * 100);
+        assert!(histories.kept.get() > 30 * 100);
         for _ in 0..60 {
             let Some(due) = histories.next_deadline() else { break };
             histories.on_time(due);
@@ -386,7 +380,7 @@ mod tests {
         assert_eq!(histories.next_deadline(), None);
         histories.close(room);
         histories.check();
-        assert_eq!((histories.held.get(), histories.count()), (empty, 0));
+        assert_eq!((histories.kept.get(), histories.count()), (empty, 0));
         assert_eq!(histories.open(POLICY), room, "places are used again");
         histories.check();
     }

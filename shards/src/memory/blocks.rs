@@ -39,9 +39,23 @@ pub(crate) const fn shared_bytes(len: usize) -> usize {
     block(2 * size_of::<usize>() + len)
 }
 
+/// How many bytes can be shared in so much memory, of which the allocator keeps 8.
+pub(crate) const fn shared_capacity(memory: usize) -> usize {
+    memory.saturating_sub(8 + 2 * size_of::<usize>())
+}
+
+/// The next size of few, four for each doubling: where allocations have one of these, what one of them
+/// leaves fits others.
+pub(crate) const fn stepped(memory: usize) -> usize {
+    memory.next_multiple_of(match memory.next_power_of_two() / 8 {
+        0..=16 => 16,
+        step => step,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use super::*;
 
@@ -54,6 +68,25 @@ mod tests {
                 block >= bytes + 8 && block < bytes + 32 && block.is_multiple_of(16),
                 "{bytes}: {block}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_shared_fills_its_memory() {
+        for memory in (32..10_000).step_by(16) {
+            assert_eq!(shared_bytes(shared_capacity(memory)), memory);
+        }
+        assert_eq!((shared_capacity(1), shared_capacity(24)), (0, 0));
+    }
+
+    #[test]
+    fn sizes_are_few_and_little_larger_than_what_they_are_for() {
+        let sizes: BTreeSet<_> = (32..=65_536).map(stepped).collect();
+        assert!(sizes.len() <= 45, "{} sizes: {sizes:?}", sizes.len());
+        for bytes in 32..=65_536 {
+            let size = stepped(bytes);
+            assert!(size >= bytes && size - bytes < 16.max(bytes / 4), "{bytes}: {size}");
+            assert!(size.is_multiple_of(16) && stepped(size) == size, "{bytes}: {size}");
         }
     }
 

@@ -12,7 +12,9 @@ mod budget;
 mod held;
 mod shared_frames;
 
-pub(crate) use blocks::{block, map_bytes, shared_bytes, tree_bytes, vec_bytes};
+pub(crate) use blocks::{
+    block, map_bytes, shared_bytes, shared_capacity, stepped, tree_bytes, vec_bytes,
+};
 pub(crate) use budget::Budget;
 pub use budget::{MemoryStage, OthersMemory};
 pub(crate) use held::{HeapBytes, Held, HeldVec, Sum};

@@ -154,8 +154,10 @@ impl Setup {
         config.limits.history_memory = others.pick(&[usize::MAX, usize::MAX, 0, 2 << 10, 20 << 10]);
         config.limits.history_meta_for = Duration::from_secs(others.within(0, 100) as u64);
         if others.happens(0.7) {
-            config.tuning.small_block_bytes = others.pick(&[1, 100, 512]);
+            let block_bytes = [1, 100, 512, 4 << 10];
+            config.tuning.small_block_bytes = others.pick(&block_bytes[..3]);
             config.tuning.large_block_bytes = others.pick(&[1, 300, 4 << 10, 64 << 10]);
+            config.tuning.grown_block_bytes = block_bytes[(seed >> 104) as usize % 4];
             config.tuning.replay_bytes = others.pick(&[1, 300, 4 << 10, 1 << 20]);
             config.tuning.events_ahead_bytes = others.pick(&[1, 300, 16 << 10]);
         }
