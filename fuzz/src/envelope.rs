@@ -30,7 +30,8 @@ fn verb(all: &Object<'_>, has_id: bool, has_room: bool) -> Result<Verb, &'static
     let (room, id, _) = (all.member("room")?, all.member("id")?, all.member("offset")?);
     let event = event.and_then(Raw::text).filter(|event| is_event(event)).ok_or(BAD)?;
     let wrapping = usize::from(matches!(&*event, "cast:publish" | "cast:broadcast"));
-    let needs_room = matches!(&*event, "cast:join" | "cast:leave" | "cast:publish");
+    let needs_room =
+        matches!(&*event, "cast:join" | "cast:leave" | "cast:publish" | "cast:presence");
     let is_bad = room.is_some() && !has_room
         || id.is_some() && !has_id
         || needs_room && !has_room
@@ -39,8 +40,11 @@ fn verb(all: &Object<'_>, has_id: bool, has_room: bool) -> Result<Verb, &'static
         return Err(BAD);
     }
     match &*event {
-        "cast:join" => join(data).map(|(since, last)| Verb::Join { since, last }),
+        "cast:join" => {
+            join(data).map(|(since, last, presence)| Verb::Join { since, last, presence })
+        }
         "cast:leave" => Ok(Verb::Leave),
+        "cast:presence" => Ok(Verb::Presence),
         "cast:publish" => {
             let ((event, data, echo), key) = publication(data)?;
             Ok(Verb::Publish { event, data, echo, key })
@@ -87,20 +91,25 @@ fn token(data: Option<Raw<'_>>) -> Result<String, &'static str> {
     all.member("token")?.and_then(Raw::text).ok_or(BAD)
 }
 
-type Join = (Option<(String, u64)>, Option<u32>);
+type Join = (Option<(String, u64)>, Option<u32>, bool);
 
 fn join(data: Option<Raw<'_>>) -> Result<Join, &'static str> {
-    let Some(data) = data.filter(|data| data.0 != "null") else { return Ok((None, None)) };
+    let Some(data) = data.filter(|data| data.0 != "null") else { return Ok((None, None, false)) };
     let all = Object::read(data.0).ok_or(BAD)?;
+    let presence = match all.member("presence")?.map(|presence| presence.0) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(BAD),
+    };
     match (all.member("since")?, all.member("last")?) {
         (Some(_), Some(_)) => Err(BAD),
-        (Some(since), None) => Ok((Some(position(since)?), None)),
+        (Some(since), None) => Ok((Some(position(since)?), None, presence)),
         (None, Some(last)) => {
             let last = Some(last).filter(|last| !last.0.starts_with('-')).and_then(Raw::integer);
             let last = last.ok_or(BAD)?.min(i64::from(u32::MAX));
-            Ok((None, u32::try_from(last).ok()))
+            Ok((None, u32::try_from(last).ok(), presence))
         }
-        (None, None) => Ok((None, None)),
+        (None, None) => Ok((None, None, presence)),
     }
 }
 

@@ -89,9 +89,13 @@ pub enum Verb {
         since: Option<(String, u64)>,
         /// How many of the newest messages it wants.
         last: Option<u32>,
+        /// Whether it is to be told who is there.
+        presence: bool,
     },
     /// `cast:leave`
     Leave,
+    /// `cast:presence`
+    Presence,
     /// `cast:publish`
     Publish {
         /// The name of the event.
@@ -148,14 +152,16 @@ pub fn read_envelope(text: &str) -> Reading {
 fn read_verb(envelope: &Envelope<'_>) -> Result<Verb, &'static str> {
     let owned = |it: Publication<'_>| (it.event.into_owned(), it.data.to_owned(), it.echo);
     Ok(match Command::read(envelope).map_err(|bad| bad.code.as_str())? {
-        Command::Join(options) => match options.start {
-            Start::Live => Verb::Join { since: None, last: None },
-            Start::Since(at) => {
-                Verb::Join { since: Some((at.epoch.into(), at.offset)), last: None }
-            }
-            Start::Last(count) => Verb::Join { since: None, last: Some(count) },
-        },
+        Command::Join(options) => {
+            let (since, last) = match options.start {
+                Start::Live => (None, None),
+                Start::Since(at) => (Some((at.epoch.into(), at.offset)), None),
+                Start::Last(count) => (None, Some(count)),
+            };
+            Verb::Join { since, last, presence: options.presence }
+        }
         Command::Leave => Verb::Leave,
+        Command::Presence => Verb::Presence,
         Command::Publish(publication) => {
             let key = publication.key.as_ref().map(|key| key.as_str().to_owned());
             let (event, data, echo) = owned(publication);

@@ -17,6 +17,9 @@ pub struct Identity {
     pub token_id: Option<Name>,
     /// Until when it may stay.
     pub expires: Option<Expiry>,
+    /// What the presence of its rooms shows of it: any JSON value, as it was written. That of the
+    /// token with which its connection began; a fresh one does not change it.
+    pub info: Option<Arc<str>>,
 }
 
 /// Until when a client may stay: its connection is closed when that passes.
@@ -31,7 +34,12 @@ pub struct Expiry {
 impl Identity {
     /// What is known of a client.
     pub fn new(subject: Option<Name>, token_id: Option<Name>, expires: Option<Expiry>) -> Identity {
-        Identity { subject, token_id, expires }
+        Identity { subject, token_id, expires, info: None }
+    }
+
+    /// The same, of which presence shows this JSON value.
+    pub fn with_info(self, info: Option<Arc<str>>) -> Identity {
+        Identity { info, ..self }
     }
 }
 

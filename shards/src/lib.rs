@@ -39,6 +39,7 @@ mod history;
 mod home;
 mod latencies;
 mod log;
+mod presence;
 mod rates;
 mod recovery;
 mod room;
@@ -73,19 +74,20 @@ pub use limits::{
 pub use memory::{MemoryStage, MemoryUse, OthersMemory};
 pub use mesh::{
     Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomHistory,
-    RoomInfo, ToHome,
+    RoomInfo, ToHome, Unjoined,
 };
 pub use name_set::NameSet;
 pub use pattern::Pattern;
 pub use permissions::{Permission, Permissions};
 pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
+pub use presence::Presence;
 pub use publish_key::{BadKey, PublishKey};
 pub use recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Listening, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{
     Counters, DeflateCounters, HistoryCounters, InflateCounters, JournalCounters, MemoryCounters,
-    ShardStats, Totals,
+    PresenceCounters, ShardStats, Totals,
 };
 pub use time::Time;
 #[doc(hidden)]

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// Which entry of its shard's table a connection has, for as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Slot(u32);
 
 impl Slot {

@@ -8,6 +8,8 @@ use std::fmt;
 pub struct JoinOptions {
     /// Which messages of before the join it brings.
     pub start: Start,
+    /// Whether it brings who is in the room, and then every change of that.
+    pub presence: bool,
 }
 
 impl JoinOptions {
@@ -19,7 +21,7 @@ impl JoinOptions {
 
 impl From<Start> for JoinOptions {
     fn from(start: Start) -> JoinOptions {
-        JoinOptions { start }
+        JoinOptions { start, presence: false }
     }
 }
 

@@ -41,6 +41,13 @@ pub struct ShardStats {
     pub revocations: u64,
     /// Keys of publishes that are remembered.
     pub publish_keys: u64,
+    /// Rooms whose home is here and of which it is known who is there, because somebody watches them or
+    /// has asked.
+    pub presence_rooms: u64,
+    /// Users of these rooms.
+    pub presence_users: u64,
+    /// Members that watch who is there.
+    pub presence_watchers: u64,
     /// The bytes that it holds.
     pub memory: MemoryUse,
     /// How short memory is.
@@ -136,6 +143,20 @@ pub struct DeflateCounters {
     pub beyond_turn: u64,
 }
 
+/// What a home told of who is in rooms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PresenceCounters {
+    /// Rooms whose shards were asked who is there.
+    pub censuses: u64,
+    /// States that were given: to members that began to watch, and to those that asked.
+    pub states: u64,
+    /// Changes of rooms that had watchers, each once however many these were.
+    pub changes: u64,
+    /// Joins with presence, and questions, that were refused because memory was short.
+    pub refused: u64,
+}
+
 /// What a home did with the keys of publishes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -210,6 +231,8 @@ pub struct Counters {
     pub deflated: DeflateCounters,
     /// What became of the keys of publishes here.
     pub publish_keys: PublishKeyCounters,
+    /// What was told of who is in rooms.
+    pub presence: PresenceCounters,
     /// What was inflated here.
     pub inflated: InflateCounters,
     /// Connections whose client agreed to compression.

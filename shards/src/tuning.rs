@@ -25,7 +25,7 @@ pub struct Tuning {
     /// some 4 µs per KiB, noise 12. Further ones go as they are.
     pub deflated_bytes: usize,
     /// Iovecs of one send; the kernel takes at most 1,024 (`IOV_MAX`). At least
-    /// 3, since the direct outbox takes up to `DIRECT_IOVECS`.
+    /// 4, since the direct outbox takes up to `DIRECT_IOVECS`.
     pub send_iovecs: usize,
     /// Memberships that one send looks at for rooms whose pass has not come yet, to take them
     /// along: few system calls for many rooms, at a cost that does not grow with their number.
@@ -59,6 +59,12 @@ pub struct Tuning {
     /// are too old, and blocks of histories that go because memory is needed: 256 of each take some
     /// 100 µs. At least 1.
     pub ends_per_turn: usize,
+    /// Members that one message of a census names, and watchers that are told of changes in one turn:
+    /// 256 of each take some 50 µs. At least 1.
+    pub presence_members: usize,
+    /// Clients that begin to watch a room with one version of its presence. Further ones wait for the
+    /// next. At least 1.
+    pub presence_joins: usize,
     /// Bytes of unused chunks of each size that a shard keeps.
     pub pool_bytes: usize,
     /// Messages that a room log keeps whatever their size, so that one big message does not drop
@@ -66,9 +72,9 @@ pub struct Tuning {
     pub log_messages: u64,
 }
 
-/// Iovecs that a connection's direct outbox takes in a send: the rest of a cut frame, and the direct
-/// frames.
-pub(crate) const DIRECT_IOVECS: usize = 2;
+/// Iovecs that a connection's direct outbox takes in a send: the rest of a cut frame, the direct
+/// frames, and a large one that is shared.
+pub(crate) const DIRECT_IOVECS: usize = 3;
 
 impl Default for Tuning {
     fn default() -> Tuning {
@@ -97,6 +103,8 @@ impl Tuning {
         replay_send_bytes: 64 << 10,
         events_ahead_bytes: 16 << 10,
         ends_per_turn: 256,
+        presence_members: 256,
+        presence_joins: 1_024,
         pool_bytes: 1 << 20,
         log_messages: 4,
     };
@@ -108,6 +116,8 @@ impl Tuning {
             "a quantum gets on: {self:?}"
         );
         assert!(self.ends_per_turn >= 1, "what is over ends at last: {self:?}");
+        let presence = [self.presence_members, self.presence_joins];
+        assert!(presence.iter().all(|count| *count >= 1), "one after the other: {self:?}");
         let bytes = [self.quantum_bytes as usize, self.send_bytes, self.inflated_bytes];
         let replayed = [self.replay_bytes, self.replay_send_bytes, self.events_ahead_bytes];
         assert!(replayed.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");

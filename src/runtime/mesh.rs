@@ -314,6 +314,7 @@ mod tests {
             change_id,
             requester,
             options,
+            identity: None,
             again,
         };
         assert!(peers[0].peers[0].to_home_out.push(join, 1).is_ok());

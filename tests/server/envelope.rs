@@ -238,7 +238,7 @@ fn events_without_a_handler_are_unknown() {
             r#"{"event":"cast:nope"}"#,
             r#"{"event":"cast:welcome"}"#,
             r#"{"event":"cast:ack","id":1}"#,
-            r#"{"event":"cast:presence","room":"r","id":5}"#,
+            r#"{"event":"cast:presence_change","room":"r","id":5}"#,
         ],
     );
 }

@@ -1,19 +1,22 @@
 //! Frames for one connection alone.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::format::Encoding;
 use crate::log::Rest;
 use crate::memory::{HeapBytes, vec_bytes};
+use crate::tuning::DIRECT_IOVECS;
 
 /// What one connection is sent besides its rooms' messages: the rest of a frame that was
 /// cut, then its direct frames (replies, acks, emits) in order. Both go before any room's messages.
 ///
 /// Frames that come while a send is under way wait in `next`, because the bytes of a send must not
-/// move.
+/// move. Large frames that others are sent, too, are shared: each ends a *run*, and a send carries one
+/// run, behind which nothing else follows while there are more.
 ///
 /// Invariant: `start <= sent <= sending.len()`, a frame starts at `start`, and no frame starts
-/// between `start + 1` and `sent`.
+/// between `start + 1` and `sent`. Nothing of `shared` is sent before all of `sending` is.
 #[derive(Debug, Default)]
 pub(crate) struct DirectOutbox {
     rest: Vec<u8>,
@@ -22,21 +25,40 @@ pub(crate) struct DirectOutbox {
     sending: Vec<u8>,
     start: usize,
     sent: usize,
+    /// The frame behind `sending`, and how much of it is sent.
+    shared: Option<Arc<[u8]>>,
+    shared_sent: usize,
+    /// Runs behind that.
+    runs: VecDeque<(Vec<u8>, Arc<[u8]>)>,
+    /// Bytes of these.
+    runs_bytes: usize,
+    /// What is behind the last of them.
     next: Vec<u8>,
 }
 
 impl HeapBytes for DirectOutbox {
-    /// Without a large frame whose rest it keeps: that is shared.
+    /// Without large frames: those are shared.
     fn heap_bytes(&self) -> usize {
         let buffers = [&self.rest, &self.sending, &self.next];
-        buffers.into_iter().map(|buffer| vec_bytes::<u8>(buffer.capacity())).sum()
+        let runs = self.runs.iter().map(|(bytes, _)| bytes);
+        let buffers = buffers.into_iter().chain(runs);
+        let bytes: usize = buffers.map(|buffer| vec_bytes::<u8>(buffer.capacity())).sum();
+        bytes + vec_bytes::<(Vec<u8>, Arc<[u8]>)>(self.runs.capacity())
     }
 }
 
 impl DirectOutbox {
-    /// The large frame of which it keeps the rest.
-    pub(crate) fn shared_rest(&self) -> Option<&Arc<[u8]>> {
-        self.shared_rest.as_ref()
+    /// The large frames that it refers to.
+    pub(crate) fn shared_frames(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        let runs = self.runs.iter().map(|(_, frame)| frame);
+        self.shared_rest.iter().chain(&self.shared).chain(runs)
+    }
+
+    /// Queues a large frame behind what is there, without a copy.
+    pub(crate) fn push_shared(&mut self, frame: Arc<[u8]>) {
+        let before = std::mem::take(&mut self.next);
+        self.runs_bytes += before.len() + frame.len();
+        self.runs.push_back((before, frame));
     }
 
     /// Where whole frames are queued, after what is there.
@@ -57,7 +79,10 @@ impl DirectOutbox {
 
     /// Bytes of direct frames, for their limit. The rest of a cut frame is the room's.
     pub(crate) fn len(&self) -> usize {
-        self.sending.len() - self.sent + self.next.len()
+        self.sending.len() - self.sent
+            + self.shared_bytes().len()
+            + self.runs_bytes
+            + self.next.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,23 +93,43 @@ impl DirectOutbox {
     /// before may move: no send refers to it now.
     ///
     /// All of it, because the rooms' messages come right after: an answer that stayed in `next`
-    /// would be overtaken by the messages that it announces.
-    pub(crate) fn begin(&mut self) {
-        if self.sent == self.sending.len() {
-            self.sending.clear();
-            std::mem::swap(&mut self.sending, &mut self.next);
-            (self.start, self.sent) = (0, 0);
-        } else if !self.next.is_empty() {
-            self.sending.drain(..self.start);
-            self.sent -= self.start;
-            self.start = 0;
-            self.sending.append(&mut self.next);
+    /// would be overtaken by the messages that it announces. Returns whether it is all, and not one run
+    /// of several: then nothing may come after.
+    pub(crate) fn begin(&mut self) -> bool {
+        if self.shared.is_none() {
+            let (mut bytes, shared) = match self.runs.pop_front() {
+                Some((bytes, frame)) => {
+                    self.runs_bytes -= bytes.len() + frame.len();
+                    (bytes, Some(frame))
+                }
+                None => (std::mem::take(&mut self.next), None),
+            };
+            (self.shared, self.shared_sent) = (shared, 0);
+            if self.sent == self.sending.len() {
+                self.sending.clear();
+                std::mem::swap(&mut self.sending, &mut bytes);
+                (self.start, self.sent) = (0, 0);
+            } else if !bytes.is_empty() {
+                self.sending.drain(..self.start);
+                self.sent -= self.start;
+                self.start = 0;
+                self.sending.append(&mut bytes);
+            }
+            if self.shared.is_none() {
+                // Its memory is used again.
+                self.next = bytes;
+            }
         }
+        self.runs.is_empty() && self.next.is_empty()
     }
 
     /// The memory of the send that was begun, in order; empty pieces mean nothing.
-    pub(crate) fn iovecs(&self) -> [&[u8]; 2] {
-        [self.rest_bytes(), &self.sending[self.sent..]]
+    pub(crate) fn iovecs(&self) -> [&[u8]; DIRECT_IOVECS] {
+        [self.rest_bytes(), &self.sending[self.sent..], self.shared_bytes()]
+    }
+
+    fn shared_bytes(&self) -> &[u8] {
+        self.shared.as_ref().map_or(&[], |frame| &frame[self.shared_sent..])
     }
 
     /// Takes `taken` bytes off what the send offered, which are frames of this encoding.
@@ -99,12 +144,22 @@ impl DirectOutbox {
         let direct = (taken - rest).min(self.sending.len() - self.sent);
         self.sent += direct;
         self.advance_start(encoding);
-        taken - rest - direct
+        let shared = (taken - rest - direct).min(self.shared_bytes().len());
+        self.shared_sent += shared;
+        if self.shared_bytes().is_empty() {
+            (self.shared, self.shared_sent) = (None, 0);
+        }
+        taken - rest - direct - shared
     }
 
     /// Drops every frame of which nothing was sent, but for the head that a response begins with.
     pub(crate) fn keep_frame_in_progress(&mut self, encoding: Encoding) {
         let head = |bytes: &[u8]| encoding.head_len(bytes);
+        // An event stream is sent no shared frames, so that its head is not among the runs.
+        (self.runs, self.runs_bytes) = (VecDeque::new(), 0);
+        if self.shared_sent == 0 {
+            self.shared = None;
+        }
         let next = head(&self.next);
         self.next.truncate(next);
         let end = match self.sent > self.start {
@@ -214,6 +269,48 @@ mod tests {
         assert_eq!((direct.len(), pending(&direct)), (0, vec![7, 7]));
         assert_eq!(direct.consume(2, WS), 0);
         assert_eq!(Arc::strong_count(&large), 1);
+    }
+
+    #[test]
+    fn shared_frames_keep_their_place_and_are_not_copied() {
+        let large: Arc<[u8]> = Arc::from(frame(&"x".repeat(100)));
+        let queued = |direct: &mut DirectOutbox| {
+            direct.queue().extend_from_slice(&frame("one"));
+            direct.push_shared(Arc::clone(&large));
+            direct.queue().extend_from_slice(&frame("two"));
+            direct.push_shared(Arc::clone(&large));
+            direct.push_shared(Arc::clone(&large));
+            direct.queue().extend_from_slice(&frame("three"));
+        };
+        let (one, two, three) = (frame("one"), frame("two"), frame("three"));
+        let whole = [&one[..], &large, &two, &large, &large, &three].concat();
+        for step in 1..whole.len() {
+            let (mut direct, mut sent) = (DirectOutbox::default(), Vec::new());
+            queued(&mut direct);
+            assert_eq!(direct.shared_frames().count(), 3);
+            while !direct.is_empty() {
+                let is_all = direct.begin();
+                let offered = pending(&direct);
+                assert_eq!(is_all, offered.len() == direct.len(), "{step}");
+                let taken = step.min(offered.len());
+                sent.extend_from_slice(&offered[..taken]);
+                assert_eq!(direct.consume(taken, WS), 0);
+                assert_eq!(direct.len(), whole.len() - sent.len());
+            }
+            assert_eq!(sent, whole, "{step} bytes at a time");
+        }
+        assert_eq!(Arc::strong_count(&large), 1);
+        for taken in 0..one.len() + large.len() {
+            let mut direct = DirectOutbox::default();
+            queued(&mut direct);
+            direct.begin();
+            direct.consume(taken, WS);
+            direct.keep_frame_in_progress(WS);
+            let end = if taken <= one.len() { one.len() } else { one.len() + large.len() };
+            let kept = if taken == 0 || taken == one.len() { taken..taken } else { taken..end };
+            assert_eq!(pending(&direct), &whole[kept], "{taken} bytes taken");
+            assert_eq!(direct.shared_frames().count(), usize::from(taken > one.len()));
+        }
     }
 
     #[test]

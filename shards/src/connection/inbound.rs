@@ -81,6 +81,8 @@ pub(crate) enum What {
     Join(JoinOptions),
     /// Leave the room.
     Leave,
+    /// Say who is in the room.
+    Presence,
     /// Publish to the room; without `echo` not to the sender.
     Publish {
         message: RoomMessage,
@@ -156,7 +158,7 @@ impl HeapBytes for Errand {
             What::Refuse(_, words) => block(words.len()),
             What::Refresh(token) => block(token.as_str().len()),
             // What they refer to is shared, and counted with its connections.
-            What::Renew(_) | What::Evict(_) | What::Leave | What::Ping => 0,
+            What::Renew(_) | What::Evict(_) | What::Leave | What::Presence | What::Ping => 0,
         };
         room + id + what
     }

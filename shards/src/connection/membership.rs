@@ -30,6 +30,8 @@ pub(crate) struct Membership {
     member: MemberIndex,
     pub(crate) change_id: u32,
     state: MembershipState,
+    /// Whether its client asked to be told who is in the room.
+    pub(crate) watches: bool,
     /// Whether it is one of those where the connection may be behind.
     pub(crate) maybe_behind: bool,
 }
@@ -41,8 +43,8 @@ pub(crate) type Memberships = HeldVec<Membership, { 2 * size_of::<MembershipInde
 /// How far a membership has come.
 ///
 /// ```text
-///                Rejoining
-///              join ▲ │ Joined
+///            Rejoining, Asking
+///    join, presence ▲ │ Joined, Presence
 ///                   │ ▼
 /// Joining ─Joined─▶ Joined ─leave─▶ Leaving ─Left─▶ Departing ─all sent─▶ (no more)
 ///    └──── closed ────┴──▶ (no more; its home is owed a leave)
@@ -54,6 +56,8 @@ pub(crate) enum MembershipState {
     Joined,
     /// Joined, and the home has not answered a second join.
     Rejoining,
+    /// Joined, and the home has not said who is there.
+    Asking,
     /// The home has not answered the leave; messages still come.
     Leaving,
     /// The home has answered the leave; the client's answer follows its last message.
@@ -66,18 +70,19 @@ impl Membership {
         use MembershipState::{Joined, Joining};
         let state = if member.is_some() { Joined } else { Joining };
         let member = member.unwrap_or(MemberIndex::NONE);
-        Membership { room, member, change_id, state, maybe_behind: false }
+        Membership { room, member, change_id, state, watches: false, maybe_behind: false }
     }
 
     pub(crate) fn state(&self) -> MembershipState {
         self.state
     }
 
-    /// Begins a second join (to `Rejoining`) or a leave (to `Leaving`), whose answer has this id.
+    /// Begins a second join (to `Rejoining`), a question (to `Asking`) or a leave (to `Leaving`), whose
+    /// answer has this id.
     pub(crate) fn begin_change(&mut self, to: MembershipState, change_id: u32) {
-        use MembershipState::{Joined, Leaving, Rejoining};
+        use MembershipState::{Asking, Joined, Leaving, Rejoining};
         assert_eq!(self.state, Joined, "one change at a time");
-        debug_assert!(matches!(to, Rejoining | Leaving), "changes begin so");
+        debug_assert!(matches!(to, Rejoining | Asking | Leaving), "changes begin so");
         (self.state, self.change_id) = (to, change_id);
     }
 
@@ -88,16 +93,22 @@ impl Membership {
         self.state = Joined;
     }
 
+    /// The home has said who is there.
+    pub(crate) fn end_question(&mut self) {
+        assert_eq!(self.state, MembershipState::Asking, "only a question is answered so");
+        self.state = MembershipState::Joined;
+    }
+
     /// The home has answered the leave.
     pub(crate) fn end_leave(&mut self) {
         assert_eq!(self.state, MembershipState::Leaving, "only a leave is answered so");
         self.state = MembershipState::Departing;
     }
 
-    /// Whether a join or leave has not ended: the client's answer to it is not queued yet.
+    /// Whether a join, question or leave has not ended: the client's answer to it is not queued yet.
     pub(crate) fn is_changing(&self) -> bool {
-        use MembershipState::{Departing, Joining, Leaving, Rejoining};
-        matches!(self.state, Joining | Rejoining | Leaving | Departing)
+        use MembershipState::{Asking, Departing, Joining, Leaving, Rejoining};
+        matches!(self.state, Joining | Rejoining | Asking | Leaving | Departing)
     }
 
     /// Where the room lists it, if it does.

@@ -1,6 +1,7 @@
 //! The connections of one shard.
 
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::inbound::Inbound;
@@ -95,8 +96,8 @@ impl Connections {
         result
     }
 
-    /// Changes what waits for one connection alone. A large frame of which it keeps the rest is counted
-    /// among `frames`.
+    /// Changes what waits for one connection alone. Large frames that it refers to are counted among
+    /// `frames`.
     pub(crate) fn change_direct<R>(
         &mut self,
         slot: Slot,
@@ -104,17 +105,17 @@ impl Connections {
         change: impl FnOnce(&mut Option<Box<DirectOutbox>>) -> R,
     ) -> R {
         let direct = &mut self.slots[slot.number() as usize].direct;
-        let rest = |direct: &Option<Box<DirectOutbox>>| direct.as_ref()?.shared_rest().cloned();
-        let (before, held) = (rest(direct), usize::from(direct.is_some()));
+        let shared = |direct: &Option<Box<DirectOutbox>>| -> Vec<Arc<[u8]>> {
+            direct.iter().flat_map(|direct| direct.shared_frames()).cloned().collect()
+        };
+        let (before, held) = (shared(direct), usize::from(direct.is_some()));
         let result = direct.change(&mut self.direct, change);
         self.holders = self.holders + usize::from(direct.is_some()) - held;
-        let after = rest(direct);
-        if let Some(frame) = after {
-            frames.hold(&frame);
-        }
-        if let Some(frame) = before {
-            frames.release(&frame);
-        }
+        direct
+            .iter()
+            .flat_map(|direct| direct.shared_frames())
+            .for_each(|frame| frames.hold(frame));
+        before.iter().for_each(|frame| frames.release(frame));
         result
     }
 
@@ -166,10 +167,10 @@ impl Connections {
     /// What is held for one connection: input that is not handled, and direct bytes.
     pub(crate) fn held_for(&self, slot: Slot) -> usize {
         let connection = &self[slot];
-        let rest = connection.direct.as_ref().and_then(|direct| direct.shared_rest());
+        let shared = connection.direct.iter().flat_map(|direct| direct.shared_frames());
         connection.inbound.heap_bytes()
             + connection.direct.heap_bytes()
-            + rest.map_or(0, |rest| rest.len())
+            + shared.map(|frame| frame.len()).sum::<usize>()
     }
 
     /// For how many connections something is held, at most.

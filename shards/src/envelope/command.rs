@@ -17,6 +17,8 @@ use crate::recovery::{JoinOptions, Position, Start};
 pub(crate) enum Command<'a> {
     Join(JoinOptions),
     Leave,
+    /// Who is in a room.
+    Presence,
     Publish(Publication<'a>),
     Broadcast(Publication<'a>),
     Refresh {
@@ -44,13 +46,17 @@ impl<'a> Command<'a> {
         if !envelope.is_shallow(usize::from(wrapping)) {
             return Err(bad("data is nested deeper than 128"));
         }
-        let needs_room = matches!(&*envelope.event, "cast:join" | "cast:leave" | "cast:publish");
+        let needs_room = matches!(
+            &*envelope.event,
+            "cast:join" | "cast:leave" | "cast:publish" | "cast:presence"
+        );
         if needs_room && envelope.room.is_none() {
             return Err(bad("room is missing"));
         }
         match &*envelope.event {
             "cast:join" => Ok(Command::Join(read_join(envelope.data)?)),
             "cast:leave" => Ok(Command::Leave),
+            "cast:presence" => Ok(Command::Presence),
             "cast:publish" => Ok(Command::Publish(read_publication(envelope.data)?)),
             "cast:broadcast" => {
                 let publication = read_publication(envelope.data)?.without_key();
@@ -61,7 +67,7 @@ impl<'a> Command<'a> {
             event if event.starts_with("cast:") => Err(BadCommand {
                 code: ErrorCode::UnknownEvent,
                 message: "the protocol has no such event; a client may send cast:join, cast:leave, \
-                          cast:publish, cast:broadcast, cast:refresh and cast:ping",
+                          cast:publish, cast:broadcast, cast:presence, cast:refresh and cast:ping",
             }),
             _ => Ok(Command::Application),
         }
@@ -73,7 +79,11 @@ impl<'a> Command<'a> {
             Command::Join(_) => Some(Action::Join),
             Command::Publish(_) => Some(Action::Publish),
             Command::Broadcast(_) => Some(Action::Broadcast),
-            Command::Leave | Command::Refresh { .. } | Command::Ping | Command::Application => None,
+            Command::Leave
+            | Command::Presence
+            | Command::Refresh { .. }
+            | Command::Ping
+            | Command::Application => None,
         }
     }
 }
@@ -172,24 +182,31 @@ fn read_token(data: Option<&RawValue>) -> Result<Cow<'_, str>, BadCommand> {
 }
 
 const JOIN_SHAPE: BadCommand = bad(
-    "data of a join is {\"since\": {\"epoch\": string, \"offset\": integer}} or {\"last\": integer}",
+    "data of a join is {\"since\": {\"epoch\": string, \"offset\": integer}} or {\"last\": integer}, \
+     and {\"presence\": boolean}",
 );
 
 fn read_join(data: Option<&RawValue>) -> Result<JoinOptions, BadCommand> {
     let Some(data) = data.map(RawValue::get).filter(|data| *data != "null") else {
         return Ok(JoinOptions::default());
     };
-    let members = Members::parse(data, ["since", "last"]).map_err(|_| JOIN_SHAPE)?;
+    let members = Members::parse(data, ["since", "last", "presence"]).map_err(|_| JOIN_SHAPE)?;
     if members.any_doubled() {
         return Err(bad("a member stands twice"));
     }
-    let start = match members.values {
-        [None, None] => Start::Live,
-        [Some(since), None] => Start::Since(read_position(since)?),
-        [None, Some(last)] => Start::Last(read_last(last)?),
-        [Some(_), Some(_)] => return Err(bad("data of a join has since or last, not both")),
+    let [since, last, presence] = members.values;
+    let start = match (since, last) {
+        (None, None) => Start::Live,
+        (Some(since), None) => Start::Since(read_position(since)?),
+        (None, Some(last)) => Start::Last(read_last(last)?),
+        (Some(_), Some(_)) => return Err(bad("data of a join has since or last, not both")),
     };
-    Ok(start.into())
+    let presence = match presence.map(RawValue::get) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(bad("presence must be true or false")),
+    };
+    Ok(JoinOptions { start, presence })
 }
 
 fn read_position(since: &RawValue) -> Result<Position, BadCommand> {
@@ -265,7 +282,9 @@ mod tests {
         check_bad(r#"{"event":"cast:refresh","data":["t"]}"#, bad, "token");
         check_bad(r#"{"event":"cast:refresh","data":{"token":"\ud800"}}"#, bad, "token");
         check_bad(r#"{"event":"cast:refresh","data":{"token":"a","token":"b"}}"#, bad, "twice");
-        check_bad(r#"{"event":"cast:presence","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
+        check_bad(r#"{"event":"cast:presence"}"#, bad, "room is missing");
+        check_bad(r#"{"event":"cast:join","room":"r","data":{"presence":1}}"#, bad, "presence");
+        check_bad(r#"{"event":"cast:rooms","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
         check_bad(r#"{"event":"cast:subscribe","room":"r"}"#, ErrorCode::UnknownEvent, "cast:join");
     }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::envelope::ErrorCode;
 use crate::epoch::Epoch;
 use crate::id::{ConnId, ShardId};
+use crate::presence::Presence;
 use crate::recovery::Recovery;
 use crate::room_name::RoomName;
 
@@ -16,6 +17,14 @@ pub(crate) enum Fact<'a> {
         room: &'a RoomName,
         id: Option<&'a str>,
         joined: &'a Joined,
+        /// Who is there, if it asked for that.
+        presence: Option<&'a Presence>,
+    },
+    /// The answer to a member that asks who is there.
+    Presence {
+        room: &'a RoomName,
+        id: Option<&'a str>,
+        presence: &'a Presence,
     },
     Left {
         room: &'a RoomName,

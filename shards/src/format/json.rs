@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::Placed;
 use super::fact::{Fact, Joined, Numbered, Refusal, Welcome};
 use crate::envelope::Publication;
+use crate::presence::Presence;
 use crate::recovery::{Recovery, Unrecovered};
 use crate::room_name::RoomName;
 
@@ -12,7 +13,20 @@ use crate::room_name::RoomName;
 pub(super) fn push_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
     match *fact {
         Fact::Welcome(welcome) => push_welcome(out, welcome),
-        Fact::Joined { room, id, joined } => push_joined(out, room, id, *joined),
+        Fact::Joined { room, id, joined, presence } => {
+            push_joined(out, room, id, *joined);
+            if let Some(presence) = presence {
+                out.extend_from_slice(br#","presence":"#);
+                push_presence(out, presence);
+            }
+            out.extend_from_slice(b"}}");
+        }
+        Fact::Presence { room, id, presence } => {
+            push_opening(out, "cast:presence", id, Some(room));
+            out.extend_from_slice(br#","data":"#);
+            push_presence(out, presence);
+            out.push(b'}');
+        }
         Fact::Left { room, id, offset, is_forbidden } => {
             push_opening(out, "cast:left", id, Some(room));
             let reason = if is_forbidden { r#","reason":"forbidden""# } else { "" };
@@ -53,6 +67,7 @@ fn push_welcome(out: &mut Vec<u8>, welcome: Welcome) {
     );
 }
 
+/// Appends an answer to a join without its end.
 fn push_joined(out: &mut Vec<u8>, room: &RoomName, id: Option<&str>, joined: Joined) {
     push_opening(out, "cast:joined", id, Some(room));
     let Joined { epoch, offset, members, recovery } = joined;
@@ -68,7 +83,15 @@ fn push_joined(out: &mut Vec<u8>, room: &RoomName, id: Option<&str>, joined: Joi
             push_fmt(out, format_args!(r#","recovered":false,"reason":"{reason}""#));
         }
     }
-    out.extend_from_slice(b"}}");
+}
+
+/// Appends the data that says who is there.
+fn push_presence(out: &mut Vec<u8>, presence: &Presence) {
+    let Presence { version, count, users, more } = presence;
+    push_fmt(
+        out,
+        format_args!(r#"{{"version":{version},"count":{count},"users":{users},"more":{more}}}"#),
+    );
 }
 
 /// Appends that what a client missed of a room is not sent to it, and why.
@@ -125,7 +148,12 @@ pub(super) fn push_emit(out: &mut Vec<u8>, publication: &Publication<'_>, id: Op
     out.push(b'}');
 }
 
-fn push_opening(out: &mut Vec<u8>, event: &str, id: Option<&str>, room: Option<&RoomName>) {
+pub(super) fn push_opening(
+    out: &mut Vec<u8>,
+    event: &str,
+    id: Option<&str>,
+    room: Option<&RoomName>,
+) {
     push_fmt(out, format_args!(r#"{{"event":"{event}""#));
     if let Some(room) = room {
         out.extend_from_slice(br#","room":"#);

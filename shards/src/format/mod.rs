@@ -20,6 +20,7 @@ mod frames;
 mod json;
 mod message;
 mod native;
+mod presence;
 mod sse;
 mod verbatim;
 
@@ -34,6 +35,7 @@ pub(crate) use frames::{EncodingCounts, Encodings};
 pub(crate) use message::Placed;
 pub use message::RoomMessage;
 pub use native::{event_frame, reply_frame};
+pub(crate) use presence::{presence_change, user_list};
 
 use self::sse::Scope;
 use crate::deflate::Window;

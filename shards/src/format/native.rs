@@ -97,7 +97,7 @@ mod tests {
         let epoch = Epoch::new(1, ShardId::new(0), 1);
         let joined = Joined { epoch, offset: 41, members: 3, recovery: Some(Recovery::Complete) };
         check(
-            &Fact::Joined { room, id: Some("1"), joined: &joined },
+            &Fact::Joined { room, id: Some("1"), joined: &joined, presence: None },
             &format!(
                 r#"{{"event":"cast:joined","room":"a\"b","id":1,"data":{{"epoch":"{epoch}","offset":41,"members":3,"recovered":true}}}}"#
             ),

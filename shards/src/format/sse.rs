@@ -51,6 +51,7 @@ pub(super) fn push_reply(fact: &Fact<'_>, scope: Scope, out: &mut Vec<u8>) {
             out.extend_from_slice(LAST_CHUNK);
         }
         Fact::Welcome(_)
+        | Fact::Presence { .. }
         | Fact::Left { .. }
         | Fact::Refreshed { .. }
         | Fact::Ack { .. }
@@ -392,8 +393,10 @@ mod tests {
         {
             let joined = Joined { epoch, offset: 41, members: 1, recovery };
             let [of_one, of_several] = [Scope::Room, Scope::Rooms].map(|scope| {
-                let (mut out, fact) =
-                    (Vec::new(), Fact::Joined { room: &room, id: None, joined: &joined });
+                let (mut out, fact) = (
+                    Vec::new(),
+                    Fact::Joined { room: &room, id: None, joined: &joined, presence: None },
+                );
                 push_reply(&fact, scope, &mut out);
                 if out.is_empty() { out } else { payload(&out).to_vec() }
             });

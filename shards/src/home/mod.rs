@@ -1,8 +1,10 @@
 //! What each message to a home does: offsets, encoding, acks, members, pauses.
 
 mod keys;
+mod presence;
 mod remembered;
 mod rooms;
+mod watched;
 
 use std::cmp::Ordering;
 
@@ -18,15 +20,17 @@ use crate::id::{ConnId, ShardId};
 use crate::journal::{JournalStore, JournalTag, KeptRoom};
 use crate::mesh::{
     Answer, AnswerToken, FromHome, Origin, Outboxes, Query, Requester, RoomHistory, RoomInfo,
-    ToHome,
+    ToHome, Unjoined,
 };
 use crate::recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
-use crate::shard_stats::{DeflateCounters, HistoryCounters, PublishKeyCounters};
+use crate::shard_stats::{DeflateCounters, HistoryCounters, PresenceCounters, PublishKeyCounters};
 use crate::time::Time;
 use keys::PublishKeys;
+use presence::Presences;
 use rooms::{HomeRooms, IdleTtl};
+use watched::{Asker, JoinRequest};
 
 /// A shard as the home of rooms: it orders their messages, counts their members and knows which
 /// shards have members. It knows connections by their ids alone.
@@ -36,6 +40,7 @@ use rooms::{HomeRooms, IdleTtl};
 pub(crate) struct Home {
     rooms: HomeRooms,
     keys: PublishKeys,
+    presences: Presences,
     /// Messages that got their offset here.
     published: u64,
     encoder: Encoder,
@@ -61,6 +66,7 @@ impl Home {
         let rooms_max = share(limits.lingering_rooms, id, config.shards);
         let kept = (rooms_max, limits.history_bytes() / usize::from(config.shards));
         let mut start = Rng::new(config.seed, u64::MAX);
+        let presences = Presences::new(config, hash.clone());
         let mut rooms = HomeRooms::new(id, config, hash, &mut start, kept);
         if is_home_of_everybody {
             rooms.open_everybody((0..config.shards).map(ShardId::new));
@@ -74,6 +80,7 @@ impl Home {
         Home {
             rooms,
             keys,
+            presences,
             published: 0,
             encoder,
             shards: config.shards,
@@ -100,29 +107,32 @@ impl Home {
                 let publish = Publish { message, exclude, accepted };
                 self.publish(from, &room, publish, origin, now, outboxes);
             }
-            ToHome::Join { room, conn, encoding, change_id, requester, options, again } => {
-                let joins = (!again).then_some((conn.shard, encoding));
-                let is_short = self.ttl.is_short
-                    && !self.rooms.contains(&room)
-                    && matches!(requester, Requester::Client(_));
-                // A client that is refused is sent nothing of what the room was.
-                let options = if is_short { JoinOptions::default() } else { options };
-                let (joined, replay) = self.on_join(&room, joins, &options, now).unzip();
-                let replay = replay.unwrap_or_default();
-                let answer = match (requester, joined) {
-                    (requester, None) => {
-                        let most = Some(self.rooms_max);
-                        FromHome::Unjoined { room, conn, change_id, requester, most }
-                    }
-                    (requester, Some(_)) if is_short => {
-                        FromHome::Unjoined { room, conn, change_id, requester, most: None }
-                    }
-                    (requester, Some(joined)) => {
-                        FromHome::Joined { room, conn, change_id, requester, joined, replay }
-                    }
-                };
-                outboxes.push_from_home(conn.shard, answer);
+            ToHome::Join {
+                room,
+                conn,
+                encoding,
+                change_id,
+                requester,
+                options,
+                identity,
+                again,
+            } => {
+                let watches = options.presence && !again;
+                let request =
+                    JoinRequest { conn, encoding, change_id, requester, options, identity, again };
+                match watches {
+                    true => self.join_watching(room, request, now, outboxes),
+                    false => self.join(room, request, None, now, outboxes),
+                }
             }
+            ToHome::Presence { room, conn, change_id, id } => {
+                self.ask_presence(&room, Asker::Member { conn, change_id, id }, now, outboxes);
+            }
+            ToHome::Census { .. } => self.on_census(from, message, now, outboxes),
+            ToHome::Query { token, query: Query::Presence(room) } => {
+                self.ask_presence(&room, Asker::Caller { shard: from, token }, now, outboxes);
+            }
+            ToHome::Leave { room, conn, .. } if !self.presences.note_leave(&room, conn, now) => {}
             ToHome::Leave { room, conn, encoding, request } => {
                 let (resumed, offset) = self.on_leave(&room, conn.shard, encoding, now);
                 self.announce_pause(&room, resumed.then_some(false), outboxes);
@@ -141,6 +151,53 @@ impl Home {
             ToHome::Query { token, query } => return Some((token, query)),
         }
         None
+    }
+
+    /// A connection joins, unless something is against it already.
+    fn join(
+        &mut self,
+        room: RoomName,
+        request: JoinRequest,
+        why_not: Option<Unjoined>,
+        now: Time,
+        outboxes: &mut Outboxes,
+    ) {
+        let counted = match why_not {
+            None => self.count_join(&room, &request, now),
+            Some(why) => {
+                self.on_join(&room, joins(&request), &JoinOptions::default(), now);
+                Err(why)
+            }
+        };
+        match counted {
+            Ok(entered) => presence::push_joined(&room, request, entered, None, outboxes),
+            Err(why) => presence::push_unjoined(&room, request, why, outboxes),
+        }
+    }
+
+    /// Counts a connection that joins among the members. Returns why it is none in spite of that, or
+    /// how the room is, and the messages of before that it is sent.
+    fn count_join(
+        &mut self,
+        room: &RoomName,
+        request: &JoinRequest,
+        now: Time,
+    ) -> Result<(Joined, Parts), Unjoined> {
+        let is_short = self.ttl.is_short
+            && !self.rooms.contains(room)
+            && matches!(request.requester, Requester::Client(_));
+        // A client that is refused is sent nothing of what the room was.
+        let nothing = JoinOptions::default();
+        let options = if is_short { &nothing } else { &request.options };
+        let entered = self.on_join(room, joins(request), options, now);
+        let entered = entered.ok_or(Unjoined::TooManyRooms(self.rooms_max))?;
+        if is_short {
+            return Err(Unjoined::NoMemory);
+        }
+        if !request.again {
+            self.presences.note_join(room, request.conn, request.identity.as_deref(), now);
+        }
+        Ok(entered)
     }
 
     /// Gives a message its offset, unless it repeats one: then it is answered like that one, and that
@@ -371,14 +428,16 @@ impl Home {
     }
 
     /// A turn begins. Ends the rooms that have been without members for their time to live.
-    pub(crate) fn on_time(&mut self, now: Time) {
+    pub(crate) fn on_time(&mut self, now: Time, outboxes: &mut Outboxes) {
         self.encoder.begin_turn();
         self.rooms.on_time(now);
         self.keys.on_time(now);
+        self.presence_on_time(now, outboxes);
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let deadlines = [self.rooms.next_deadline(), self.keys.next_deadline()];
+        let deadlines =
+            [self.rooms.next_deadline(), self.keys.next_deadline(), self.presences.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -417,6 +476,21 @@ impl Home {
         self.rooms.history_bytes()
     }
 
+    /// Bytes of who is in rooms.
+    pub(crate) fn presence_bytes(&self) -> usize {
+        self.presences.bytes()
+    }
+
+    /// Of how many rooms it is known who is there, how many users these have and how many watchers.
+    pub(crate) fn presences(&self) -> (usize, usize, usize) {
+        self.presences.totals()
+    }
+
+    /// Who was told what of who is in rooms.
+    pub(crate) fn presence_counters(&self) -> PresenceCounters {
+        self.presences.counters
+    }
+
     /// Rooms that have a history, those included that have ended and are remembered.
     pub(crate) fn histories(&self) -> u64 {
         self.rooms.histories.count() as u64
@@ -442,6 +516,7 @@ impl Home {
     pub(crate) fn check(&self) {
         self.rooms.check(self.ttl.rooms_max);
         self.keys.check();
+        self.presences.check();
         assert_eq!(self.paused, self.rooms.paused_count() as u64, "paused rooms are counted");
     }
 }
@@ -475,6 +550,11 @@ fn answer(
             outboxes.push_from_home(from, FromHome::Answer { token, answer });
         }
     }
+}
+
+/// Where one more member is, if the join makes one.
+fn joins(request: &JoinRequest) -> Option<(ShardId, Encoding)> {
+    (!request.again).then_some((request.conn.shard, request.encoding))
 }
 
 /// Any number of messages.

@@ -390,6 +390,12 @@ impl HomeRooms {
         true
     }
 
+    /// The shards with members of this room.
+    pub(super) fn shards_of(&self, room: &RoomName) -> Vec<ShardId> {
+        let home_room = self.rooms.get(room);
+        home_room.into_iter().flat_map(HomeRoom::interested).map(|(shard, _)| shard).collect()
+    }
+
     /// Where a room is, or one with a history has stopped.
     pub(super) fn place(&self, room: &RoomName) -> Option<(Epoch, u64, Option<HistoryKey>)> {
         let is = |home_room: &HomeRoom| (home_room.epoch, home_room.offset, home_room.history);

@@ -393,6 +393,31 @@ limits! {
                as `--max-lingering-rooms` says, besides those that linger; those of which no message \
                is kept any more are forgotten first. A room without a message has nothing to remember.",
     }
+    presence_max: Count {
+        flag: "presence-max",
+        default: 1_000,
+        bounds: 0 => 100_000,
+        what: "Users of a room that its presence names",
+        beyond: "it says only how many there are, with `more`",
+        more: "The same holds where their list would be longer than half of `--own-bytes`.",
+    }
+    presence_interval: Time {
+        flag: "presence-interval",
+        default: Duration::from_millis(500),
+        bounds: Duration::from_millis(10) => Duration::from_secs(60),
+        what: "How long changes of a room's presence are gathered",
+        beyond: "they are told together, as one change",
+        more: "A client that begins to watch a room waits for as long where changes are under way.",
+    }
+    presence_linger: Time {
+        flag: "presence-linger",
+        default: Duration::from_secs(3),
+        bounds: Duration::ZERO => Duration::MAX,
+        what: "How long a user stays present whose last connection has left the room",
+        beyond: "the user has left",
+        more: "Until then it is shown with 0 connections. One that comes back within that time was \
+               never away, so that a page that is loaded again changes nothing.",
+    }
     revocations: Count {
         flag: "max-revocations",
         default: 100_000,

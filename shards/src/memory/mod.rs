@@ -39,6 +39,8 @@ pub struct MemoryUse {
     /// What is kept of rooms whose home is here, with what is kept no longer and still sent anywhere, and
     /// the lists of what connections here are sent.
     pub history: usize,
+    /// Who is in rooms whose home is here and that are watched, and what watchers here are to be told.
+    pub presence: usize,
     /// Messages that wait for rings to other shards, or for this shard itself.
     pub mesh: usize,
     /// What the shard's thread holds beside the engine, as [`Shard::on_outside_memory`] was given it.
@@ -50,7 +52,8 @@ pub struct MemoryUse {
 impl MemoryUse {
     /// All of it.
     pub fn total(&self) -> usize {
-        let MemoryUse { connections, inbound, direct, rooms, logs, history, mesh, outside } = *self;
-        connections + inbound + direct + rooms + logs + history + mesh + outside
+        let MemoryUse { connections, inbound, direct, rooms, logs, history, .. } = *self;
+        let MemoryUse { presence, mesh, outside, .. } = *self;
+        connections + inbound + direct + rooms + logs + history + presence + mesh + outside
     }
 }

@@ -7,7 +7,8 @@ use crate::epoch::Epoch;
 use crate::format::{Encoding, Frames, Joined, Reply, RoomMessage};
 use crate::history::Parts;
 use crate::id::ConnId;
-use crate::identity::{Name, Revocable};
+use crate::identity::{Identity, Name, Revocable};
+use crate::presence::Presence;
 use crate::recovery::{JoinOptions, Recovery};
 use crate::room_name::RoomName;
 use crate::shard_stats::ShardStats;
@@ -43,6 +44,8 @@ pub enum ToHome {
         requester: Requester,
         /// What else it asks for.
         options: JoinOptions,
+        /// Who joins, for those that are told who is there.
+        identity: Option<Arc<Identity>>,
         /// It is a member already, and is only sent the answer once more.
         again: bool,
     },
@@ -56,6 +59,28 @@ pub enum ToHome {
         encoding: Encoding,
         /// The request of its client or the program; none when it is closed and gets no answer.
         request: Option<LeaveRequest>,
+    },
+    /// Say who is in the room to this member.
+    Presence {
+        /// The room.
+        room: RoomName,
+        /// The connection that asks.
+        conn: ConnId,
+        /// Which of its attempts this is.
+        change_id: u32,
+        /// Its client's id for the answer, as written.
+        id: Option<Box<str>>,
+    },
+    /// Some of the members that this shard has, as it was asked.
+    Census {
+        /// The room.
+        room: RoomName,
+        /// Which census this is of.
+        census: u64,
+        /// The members, and who they are. One may come twice.
+        members: Vec<(ConnId, Option<Arc<Identity>>)>,
+        /// There are no others, but for those that joined since it was asked.
+        is_last: bool,
     },
     /// Send this back: an error that is known already, but has to come after the replies that this
     /// home still owes.
@@ -149,6 +174,8 @@ pub enum Query {
     },
     /// How is this room?
     Room(RoomName),
+    /// Who is in this room?
+    Presence(RoomName),
     /// What is kept of this room's messages?
     History {
         /// The room.
@@ -208,6 +235,10 @@ pub enum Answer {
     Room(Option<RoomInfo>),
     /// What is kept of a room's messages; none when it does not exist and is not remembered.
     History(Option<Box<RoomHistory>>),
+    /// Who is in a room; none when it does not exist.
+    Presence(Option<Arc<Presence>>),
+    /// Memory is short, and for this some would be needed.
+    Short,
     /// Whether the connection was there.
     Found(bool),
     /// Too much waits for the connection already; this is the frame that was for it.
@@ -303,11 +334,13 @@ pub enum FromHome {
         requester: Requester,
         /// How the room was at that moment.
         joined: Joined,
+        /// Who was there, if it asked for that: from here on it is told of changes.
+        presence: Option<Arc<Presence>>,
         /// The messages of before that it is sent.
         replay: Parts,
     },
     /// The home counts the connection as a member until its leave comes, as that of any that joined; but
-    /// it is none: there are as many rooms as may be, or the room did not exist and memory is short.
+    /// it is none, for this reason.
     Unjoined {
         /// The room.
         room: RoomName,
@@ -317,8 +350,8 @@ pub enum FromHome {
         change_id: u32,
         /// What learns of it: the client, or the program alone.
         requester: Requester,
-        /// How many rooms may be; none when memory is short.
-        most: Option<usize>,
+        /// Why.
+        why: Unjoined,
     },
     /// This connection is a member no longer.
     Left {
@@ -330,6 +363,35 @@ pub enum FromHome {
         request: LeaveRequest,
         /// The last message that it gets.
         offset: u64,
+    },
+    /// Who is in a room, as a member asked.
+    Presence {
+        /// The room.
+        room: RoomName,
+        /// The connection that asked.
+        conn: ConnId,
+        /// Which of its attempts is answered.
+        change_id: u32,
+        /// Its client's id for the answer, as written.
+        id: Option<Box<str>>,
+        /// Who is there; none when memory is short.
+        presence: Option<Arc<Presence>>,
+    },
+    /// Who has come and gone in a room, for the members here that watch it.
+    PresenceChange {
+        /// The room.
+        room: RoomName,
+        /// Which state it leads to.
+        version: u64,
+        /// What they are sent.
+        frame: Arc<[u8]>,
+    },
+    /// Which members of this room are there? From here on the home hears of each that joins or leaves.
+    Census {
+        /// The room.
+        room: RoomName,
+        /// Which census this is.
+        census: u64,
     },
     /// An ack, or a relayed error.
     Reply {
@@ -352,6 +414,17 @@ pub enum FromHome {
         /// Its answer.
         answer: Answer,
     },
+}
+
+/// Why a connection is no member although its home counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unjoined {
+    /// There are as many rooms as may be, which is this many.
+    TooManyRooms(usize),
+    /// The room did not exist, and memory is short.
+    NoMemory,
+    /// Nobody knows who is in the room, and memory is too short to find out.
+    NoMemoryForPresence,
 }
 
 /// Something that travels over a ring.
@@ -377,6 +450,12 @@ impl Weigh for ToHome {
                     room.as_str().len()
                         + request.as_ref().map_or(0, |request| request.requester.len())
                 }
+                ToHome::Presence { room, id, .. } => {
+                    room.as_str().len() + id.as_ref().map_or(0, |id| id.len())
+                }
+                ToHome::Census { room, members, .. } => {
+                    room.as_str().len() + size_of_val(&members[..])
+                }
                 ToHome::Relay { reply, .. } => reply.len(),
                 ToHome::Pause { room, .. } => room.as_str().len(),
                 ToHome::Query { query, .. } => query.len(),
@@ -389,9 +468,16 @@ impl Weigh for FromHome {
         ITEM_BYTES
             + match self {
                 FromHome::Deliver { room, frames, .. } => room.as_str().len() + frames.len(),
-                FromHome::Joined { room, requester, replay, .. } => {
-                    room.as_str().len() + requester.len() + replay.len()
+                FromHome::Joined { room, requester, replay, presence, .. } => {
+                    let presence = presence.as_ref().map_or(0, |presence| presence.len());
+                    room.as_str().len() + requester.len() + replay.len() + presence
                 }
+                FromHome::Presence { room, id, presence, .. } => {
+                    let presence = presence.as_ref().map_or(0, |presence| presence.len());
+                    room.as_str().len() + id.as_ref().map_or(0, |id| id.len()) + presence
+                }
+                FromHome::PresenceChange { room, frame, .. } => room.as_str().len() + frame.len(),
+                FromHome::Census { room, .. } => room.as_str().len(),
                 FromHome::Unjoined { room, requester, .. } => room.as_str().len() + requester.len(),
                 FromHome::Left { room, request, .. } => {
                     room.as_str().len() + request.requester.len()
@@ -416,7 +502,7 @@ impl Query {
     fn len(&self) -> usize {
         match self {
             Query::Rooms { after, .. } => after.as_ref().map_or(0, |after| after.len()),
-            Query::Room(room) => room.as_str().len(),
+            Query::Room(room) | Query::Presence(room) => room.as_str().len(),
             Query::History { room, epoch, .. } => {
                 room.as_str().len() + epoch.as_ref().map_or(0, |epoch| epoch.len())
             }
@@ -435,6 +521,7 @@ impl Query {
             Query::Stats
                 | Query::Rooms { .. }
                 | Query::Room(_)
+                | Query::Presence(_)
                 | Query::History { .. }
                 | Query::User(_)
         )
@@ -453,6 +540,7 @@ impl Answer {
                 let bytes = |history: &RoomHistory| history.messages.len();
                 size_of::<RoomHistory>() + history.as_deref().map_or(0, bytes)
             }
+            Answer::Presence(presence) => presence.as_ref().map_or(0, |presence| presence.len()),
             Answer::User { connections: ids, .. } | Answer::UserSent { full: ids, .. } => {
                 size_of_val(&ids[..])
             }
@@ -504,6 +592,7 @@ mod tests {
             change_id,
             requester: requester(),
             options,
+            identity: None,
             again,
         };
         assert!(join.weight() >= 200 + 384 + 32);

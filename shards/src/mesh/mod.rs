@@ -7,7 +7,7 @@ mod outboxes;
 pub(crate) use messages::Weigh;
 pub use messages::{
     Answer, AnswerToken, FromHome, LeaveRequest, Origin, Query, Requester, RoomHistory, RoomInfo,
-    ToHome,
+    ToHome, Unjoined,
 };
 pub use outbox::Capacity;
 pub(crate) use outbox::Outbox;

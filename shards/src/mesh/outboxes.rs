@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::{Capacity, FromHome, Outbox, ToHome};
 use crate::id::{ConnId, ShardId};
 use crate::memory::vec_bytes;
+use crate::presence::NamedMembers;
 use crate::room::table::RoomKey;
 use crate::wait_queue::WaitQueue;
 
@@ -23,6 +24,8 @@ pub(crate) struct Outboxes {
     loopback_to_home_next: bool,
     /// Leaves and updates of all homes that are deferred until there is capacity.
     deferred: usize,
+    /// Rooms whose members are to be named to any home.
+    naming: usize,
     /// Messages that were ever pushed.
     sent: u64,
 }
@@ -40,6 +43,8 @@ struct Peer {
     deferred_leaves: VecDeque<(ConnId, RoomKey)>,
     /// Rooms whose back-pressure has changed. Some may be forgotten.
     deferred_updates: VecDeque<RoomKey>,
+    /// Rooms whose members are to be named to this home.
+    named: VecDeque<NamedMembers>,
 }
 
 /// A message of a shard to itself.
@@ -58,7 +63,7 @@ impl Outboxes {
         peers[shard.index()].to_home.set_capacity(loopback);
         peers[shard.index()].from_home.set_capacity(loopback);
         let (serving, loopback_to_home_next) = (None, false);
-        Outboxes { shard, peers, serving, loopback_to_home_next, deferred: 0, sent: 0 }
+        Outboxes { shard, peers, serving, loopback_to_home_next, deferred: 0, naming: 0, sent: 0 }
     }
 
     pub(crate) fn set_to_home_capacity(&mut self, to: ShardId, capacity: Capacity) {
@@ -223,6 +228,26 @@ impl Outboxes {
         self.deferred -= 1;
     }
 
+    /// Members are to be named to this home, after those of other rooms.
+    pub(crate) fn defer_named(&mut self, home: ShardId, named: NamedMembers) {
+        self.peers[home.index()].named.push_back(named);
+        self.naming += 1;
+    }
+
+    /// The room whose members are to be named next to this home, if there is capacity for a message.
+    pub(crate) fn next_named(&mut self, home: ShardId) -> Option<NamedMembers> {
+        let peer = &mut self.peers[home.index()];
+        let named = peer.to_home.has_capacity().then(|| peer.named.pop_front())??;
+        self.naming -= 1;
+        Some(named)
+    }
+
+    /// Whether members can be named to any home.
+    pub(crate) fn may_name(&self) -> bool {
+        let may = |peer: &Peer| !peer.named.is_empty() && peer.to_home.has_capacity();
+        self.naming > 0 && self.peers.iter().any(may)
+    }
+
     /// All shards.
     pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         let count = u16::try_from(self.peers.len()).expect("shards are counted in u16");
@@ -234,7 +259,8 @@ impl Outboxes {
         self.sent
     }
 
-    /// Whether nothing is on its way, and no leave is deferred.
+    /// Whether nothing is on its way, and no leave is deferred. Members that are still to be named are
+    /// the next turn's.
     pub(crate) fn is_quiet(&self) -> bool {
         let is_quiet = |peer: &Peer| {
             peer.to_home.is_empty() && peer.from_home.is_empty() && peer.deferred_leaves.is_empty()
@@ -249,6 +275,7 @@ impl Outboxes {
                 + peer.from_home.bytes()
                 + vec_bytes::<(ConnId, RoomKey)>(peer.deferred_leaves.capacity())
                 + vec_bytes::<RoomKey>(peer.deferred_updates.capacity())
+                + vec_bytes::<NamedMembers>(peer.named.capacity())
         };
         self.peers.iter().map(bytes).sum()
     }
@@ -258,6 +285,8 @@ impl Outboxes {
     pub(crate) fn check(&self) {
         let count = |peer: &Peer| peer.deferred_leaves.len() + peer.deferred_updates.len();
         assert_eq!(self.deferred, self.peers.iter().map(count).sum::<usize>(), "deferred");
+        let named = self.peers.iter().map(|peer| peer.named.len());
+        assert_eq!(self.naming, named.sum::<usize>(), "rooms whose members are to be named");
         for peer in &self.peers {
             peer.to_home.check();
             peer.from_home.check();
@@ -293,10 +322,13 @@ impl Peer {
             refused: false,
             deferred_leaves: VecDeque::new(),
             deferred_updates: VecDeque::new(),
+            named: VecDeque::new(),
         }
     }
 
     fn has_deferred(&self) -> bool {
-        !self.deferred_leaves.is_empty() || !self.deferred_updates.is_empty()
+        !self.deferred_leaves.is_empty()
+            || !self.deferred_updates.is_empty()
+            || !self.named.is_empty()
     }
 }

@@ -14,9 +14,11 @@ pub(super) fn asked_kind(command: Command<'_>) -> AskedKind {
         Command::Join(options) => AskedKind::Join(options),
         Command::Publish(publication) => AskedKind::Publish(draft(publication)),
         Command::Broadcast(publication) => AskedKind::Broadcast(draft(publication)),
-        Command::Leave | Command::Refresh { .. } | Command::Ping | Command::Application => {
-            unreachable!("it needs no permission")
-        }
+        Command::Leave
+        | Command::Presence
+        | Command::Refresh { .. }
+        | Command::Ping
+        | Command::Application => unreachable!("it needs no permission"),
     }
 }
 

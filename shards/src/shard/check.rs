@@ -95,6 +95,7 @@ impl Directory {
         for slot in self.connections.slots() {
             self.check_memberships(slot);
         }
+        self.check_watchers();
         let members = |(key, room): (RoomKey, &crate::room::Room)| match key {
             EVERYBODY => 0,
             _ => room.members.len() as u64,
@@ -107,6 +108,23 @@ impl Directory {
         };
         let entries: u64 = self.connections.slots().map(entries).sum();
         assert_eq!(self.entries(), entries, "entries in connections' lists");
+    }
+
+    /// Who watches is a member that asked for that, and all of those are that the home has answered and
+    /// that have not left.
+    fn check_watchers(&self) {
+        self.watchers.check();
+        use MembershipState::{Departing, Joining};
+        let mut watchers = 0;
+        for slot in self.connections.slots() {
+            for membership in self[slot].memberships.iter() {
+                let is_there = !matches!(membership.state(), Joining | Departing);
+                let watches = self.watchers.contains(membership.room, slot);
+                assert_eq!(watches, membership.watches && is_there, "{slot}: {membership:?}");
+                watchers += usize::from(watches);
+            }
+        }
+        assert_eq!(self.watchers.count(), watchers, "who watches is a member");
     }
 
     fn check_memberships(&self, slot: Slot) {

@@ -109,7 +109,7 @@ impl Intake<'_> {
         let (room, publishes) = match (what, room) {
             (What::Broadcast(_), _) => (&self.0.directory[EVERYBODY].name, true),
             (What::Publish { .. }, Some(room)) => (room, true),
-            (What::Join(_) | What::Leave, Some(room)) => (room, false),
+            (What::Join(_) | What::Leave | What::Presence, Some(room)) => (room, false),
             (What::Refuse(..), Some(room)) if owed => (room, false),
             _ => return Ok(()),
         };
@@ -155,7 +155,9 @@ impl Intake<'_> {
                     }
                 }
             }
-            What::Leave if self.0.directory.membership(slot, room.as_str()).is_none() => {
+            What::Leave | What::Presence
+                if self.0.directory.membership(slot, room.as_str()).is_none() =>
+            {
                 let message = "the connection is not in this room; join it first";
                 (ErrorCode::NotAMember, message.into())
             }
@@ -172,6 +174,7 @@ impl Intake<'_> {
                 self.push_join(slot, room, Requester::Client(id), options);
             }
             (What::Leave, Some(room)) => self.push_leave(slot, room, Requester::Client(id)),
+            (What::Presence, Some(room)) => self.push_question(slot, room, id),
             (What::Publish { message, echo }, Some(room)) => {
                 self.push_publish(slot, room, id, message, !echo);
             }
@@ -192,7 +195,7 @@ impl Intake<'_> {
             (What::Refuse(code, message), room) => {
                 self.push_refusal(slot, Refusal { code, message, id, room });
             }
-            (What::Join(_) | What::Leave | What::Publish { .. }, None) => {
+            (What::Join(_) | What::Leave | What::Presence | What::Publish { .. }, None) => {
                 unreachable!("it was read with its room")
             }
         }
@@ -219,7 +222,13 @@ impl Intake<'_> {
         let conn = self.0.directory.id(slot);
         let at = self.0.directory.membership(slot, room.as_str()).expect("it was just listed");
         let encoding = self.encoding(slot, at);
-        let message = ToHome::Join { room, conn, encoding, change_id, requester, options, again };
+        if options.presence && !again {
+            self.0.directory[slot].memberships[at].watches = true;
+            self.0.expect_presence(slot);
+        }
+        let identity = self.0.directory[slot].identity.clone().filter(|_| !again);
+        let message =
+            ToHome::Join { room, conn, encoding, change_id, requester, options, identity, again };
         self.0.outboxes.push_to_home(home, message);
     }
 
@@ -332,6 +341,7 @@ impl Reader<'_> {
         match command {
             Command::Join(options) => What::Join(options),
             Command::Leave => What::Leave,
+            Command::Presence => What::Presence,
             Command::Publish(publication) => {
                 let message = RoomMessage::event(&publication);
                 What::Publish { message, echo: publication.echo }
@@ -351,7 +361,7 @@ impl Reader<'_> {
         if !self.config.hooks.events.contains(&*envelope.event) {
             let message = "no handler is registered for this event; the protocol's own are \
                            cast:join, cast:leave, cast:publish, cast:broadcast, \
-                           cast:refresh and cast:ping";
+                           cast:presence, cast:refresh and cast:ping";
             return What::Refuse(ErrorCode::UnknownEvent, message.into());
         }
         What::Call(Message {

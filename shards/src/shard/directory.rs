@@ -3,6 +3,7 @@
 use std::ops::{Index, IndexMut};
 
 use super::streams::Streams;
+use super::watchers::Watchers;
 use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::table::Connections;
 use crate::connection::{Connection, Flow, Membership, MembershipState, Phase, Wait, WriteState};
@@ -23,6 +24,7 @@ pub(super) struct Directory {
     pub(super) connections: Connections,
     pub(super) rooms: Rooms,
     pub(super) streams: Streams,
+    pub(super) watchers: Watchers,
     /// Members of all rooms but the room of everybody.
     memberships: u64,
     /// Entries in connections' lists, without the room of everybody.
@@ -59,6 +61,7 @@ impl Directory {
             connections,
             rooms,
             streams: Streams::default(),
+            watchers: Watchers::default(),
             memberships: 0,
             entries: 0,
             #[cfg(any(test, debug_assertions))]
@@ -172,14 +175,14 @@ impl Directory {
     /// Takes the connection out of all rooms. Returns those whose homes count it as a member; the
     /// references to them are the caller's now.
     pub(super) fn leave_all(&mut self, slot: Slot) -> Vec<RoomKey> {
-        use MembershipState::{Joined, Joining, Rejoining};
+        use MembershipState::{Asking, Joined, Joining, Rejoining};
         let mut counted = Vec::new();
         self.connections[slot].clear_behind();
         for at in (0..self.connections[slot].memberships.len()).rev() {
             self.unlist(slot, MembershipIndex::new(at));
             let membership = self.connections[slot].memberships.pop().expect("the last one");
             self.entries -= u64::from(membership.room != EVERYBODY);
-            let counts = matches!(membership.state(), Joining | Joined | Rejoining);
+            let counts = matches!(membership.state(), Joining | Joined | Rejoining | Asking);
             if counts && membership.room != EVERYBODY {
                 counted.push(membership.room);
             } else {
@@ -215,8 +218,9 @@ impl Directory {
 
     /// The rooms that a connection is a member of, in no particular order.
     pub(super) fn rooms_of(&self, slot: Slot) -> Vec<RoomName> {
+        use MembershipState::{Asking, Joined, Rejoining};
         let is_member = |membership: &&Membership| {
-            matches!(membership.state(), MembershipState::Joined | MembershipState::Rejoining)
+            matches!(membership.state(), Joined | Rejoining | Asking)
                 && membership.room != EVERYBODY
         };
         let memberships = self.connections[slot].memberships.iter().filter(is_member);
@@ -323,6 +327,9 @@ impl Directory {
         membership.set_listed(None);
         let departs = membership.state() == MembershipState::Departing;
         let maybe_behind = membership.maybe_behind;
+        if membership.watches {
+            self.watchers.forget(key, slot);
+        }
         let connection = &mut self.connections[slot];
         connection.departing -= u16::from(departs);
         if maybe_behind {

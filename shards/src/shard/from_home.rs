@@ -3,7 +3,8 @@
 use super::host::Host;
 use crate::format::Frames;
 use crate::id::ConnId;
-use crate::mesh::{Answer, FromHome};
+use crate::mesh::{Answer, FromHome, Unjoined};
+use crate::presence::NamedMembers;
 use crate::room::table::EVERYBODY;
 use crate::room_name::RoomName;
 use crate::time::Time;
@@ -23,14 +24,28 @@ impl Host {
             FromHome::Deliver { room, offset, frames, exclude, accepted } => {
                 self.deliver(&room, offset, &frames, exclude, accepted);
             }
-            FromHome::Joined { room, conn, change_id, requester, joined, replay } => {
-                let joined = self.on_joined(&room, conn, change_id, &requester, joined, replay);
+            FromHome::Joined { room, conn, change_id, requester, joined, presence, replay } => {
+                let entered = (joined, presence.as_deref(), replay);
+                let joined = self.on_joined(&room, conn, change_id, &requester, entered);
                 self.outputs.answer_program(&requester, joined.map(Answer::Joined));
             }
-            FromHome::Unjoined { room, conn, change_id, requester, most } => {
-                let is_there = self.on_unjoined(&room, conn, change_id, &requester, most);
-                let answer = most.filter(|_| is_there).map(Answer::TooManyRooms);
+            FromHome::Unjoined { room, conn, change_id, requester, why } => {
+                let is_there = self.on_unjoined(&room, conn, change_id, &requester, why);
+                let answer = match why {
+                    Unjoined::TooManyRooms(most) if is_there => Some(Answer::TooManyRooms(most)),
+                    _ => None,
+                };
                 self.outputs.answer_program(&requester, answer);
+            }
+            FromHome::Presence { room, conn, change_id, id, presence } => {
+                self.on_presence(&room, conn, change_id, id, presence.as_deref());
+            }
+            FromHome::PresenceChange { room, version, frame } => {
+                self.on_presence_change(&room, version, frame);
+            }
+            FromHome::Census { room, census } => {
+                let home = self.directory.home(room.as_str());
+                self.outboxes.defer_named(home, NamedMembers { room, census, left: None });
             }
             FromHome::Left { room, conn, request, offset } => {
                 let requester = request.requester.clone();

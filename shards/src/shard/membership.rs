@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::deferred_to_home;
 use super::directory::Left;
 use super::host::Host;
+use super::presence::NO_MEMORY_FOR_PRESENCE;
 use super::streams::Begin;
 use crate::connection::{Wait, WriteState};
 use crate::disconnect::Disconnect;
@@ -15,8 +16,9 @@ use crate::handler::RoomEvent;
 use crate::history::Parts;
 use crate::id::ConnId;
 use crate::memory::MemoryStage;
-use crate::mesh::{LeaveRequest, Requester};
+use crate::mesh::{LeaveRequest, Requester, Unjoined};
 use crate::place::{MembershipIndex, Slot};
+use crate::presence::Presence;
 use crate::room::table::RoomKey;
 use crate::room_name::RoomName;
 
@@ -27,8 +29,7 @@ impl Host {
         conn: ConnId,
         change_id: u32,
         requester: &Requester,
-        mut joined: Joined,
-        replay: Parts,
+        (mut joined, presence, replay): (Joined, Option<&Presence>, Parts),
     ) -> Option<Joined> {
         let (slot, at) = self.directory.find_change(name, conn, change_id)?;
         let membership = self.directory[slot].memberships[at];
@@ -45,10 +46,14 @@ impl Host {
             }
         }
         self.directory[slot].memberships[at].end_join();
-        let fact = Fact::Joined { room: name, id: requester.id(), joined: &joined };
+        let fact = Fact::Joined { room: name, id: requester.id(), joined: &joined, presence };
         match self.directory[slot].format.has_head() {
             true => self.on_stream_joined(slot, (at, name, joined.epoch), &fact),
             false => self.say(slot, &fact),
+        }
+        if let Some(presence) = presence {
+            self.begin_to_watch(slot, at, presence.version);
+            self.note_presence(slot);
         }
         self.begin_replay(slot, membership.room, joined.epoch, replay);
         self.on_change_ended(slot, membership.room);
@@ -86,23 +91,27 @@ impl Host {
         conn: ConnId,
         change_id: u32,
         requester: &Requester,
-        most: Option<usize>,
+        why: Unjoined,
     ) -> bool {
-        match most {
-            Some(_) => self.counters.too_many_rooms += 1,
-            None => self.counters.memory.rooms_refused += 1,
+        match why {
+            Unjoined::TooManyRooms(_) => self.counters.too_many_rooms += 1,
+            Unjoined::NoMemory => self.counters.memory.rooms_refused += 1,
+            Unjoined::NoMemoryForPresence => {}
         }
         // A connection that has closed meanwhile has deferred its leave then.
         let Some((slot, at)) = self.directory.find_change(name, conn, change_id) else {
             return false;
         };
+        if self.directory[slot].memberships[at].watches {
+            self.note_presence(slot);
+        }
         let key = self.directory.give_back(slot, at);
         deferred_to_home::defer_leave(&mut self.outboxes, &mut self.directory, slot, key);
         deferred_to_home::send_deferred(&mut self.outboxes, &mut self.directory);
         if self.directory[slot].format.has_head() {
             self.schedule_close(slot, Disconnect::Capacity);
         } else if let Requester::Client(id) = requester {
-            let (code, message) = why_unjoined(most);
+            let (code, message) = why_unjoined(why);
             let (id, room) = (id.clone(), Some(name.clone()));
             self.say(slot, &Fact::Error(&Refusal { code, message, id, room }));
         }
@@ -154,6 +163,7 @@ impl Host {
         membership.end_leave();
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
         self.directory[slot].departing += 1;
+        self.directory.watchers.forget(key, slot);
         self.note_member(slot, || RoomEvent::Left(conn, name.clone()));
         let is_forbidden = request.requester == Requester::Permissions;
         let id = request.requester.id().map(Into::into);
@@ -196,8 +206,8 @@ impl Host {
         }
     }
 
-    /// A join or leave of a room has ended: a command that waited for that may go on.
-    fn on_change_ended(&mut self, slot: Slot, room: RoomKey) {
+    /// A join, question or leave of a room has ended: a command that waited for that may go on.
+    pub(super) fn on_change_ended(&mut self, slot: Slot, room: RoomKey) {
         if self.directory[slot].wait() == Some(&Wait::Change(room)) {
             self.resume_later(slot);
         }
@@ -217,13 +227,14 @@ impl Host {
 }
 
 /// What a client is sent: how many rooms may be, or that memory is short.
-fn why_unjoined(most: Option<usize>) -> (ErrorCode, Cow<'static, str>) {
-    match most {
-        Some(most) => {
+fn why_unjoined(why: Unjoined) -> (ErrorCode, Cow<'static, str>) {
+    match why {
+        Unjoined::TooManyRooms(most) => {
             let words = format!("rooms of the server (max_total_rooms) are limited to {most}");
             (ErrorCode::TooManyRooms, words.into())
         }
-        None => {
+        Unjoined::NoMemoryForPresence => (ErrorCode::Overloaded, NO_MEMORY_FOR_PRESENCE.into()),
+        Unjoined::NoMemory => {
             let words = "memory is short, and new rooms are refused; try again later";
             (ErrorCode::Overloaded, words.into())
         }

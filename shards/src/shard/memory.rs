@@ -12,6 +12,7 @@ impl Shard {
         let mut held = self.host.memory();
         held.rooms += self.home.bytes();
         held.history += self.home.history_bytes();
+        held.presence += self.home.presence_bytes();
         held
     }
 
@@ -58,6 +59,7 @@ impl Host {
             rooms: rooms.bytes(),
             logs: rooms.pool.bytes(),
             history: connections.replay_bytes(),
+            presence: self.directory.watchers.bytes(),
             mesh: self.outboxes.bytes(),
             outside: self.pressure.outside_bytes,
         }
@@ -69,7 +71,7 @@ impl Host {
         self.directory.connections.check_bytes();
         let slots = self.directory.connections.slots();
         let directs = slots.filter_map(|slot| self.directory[slot].direct.as_ref());
-        self.directory.rooms.check_bytes(directs.filter_map(|direct| direct.shared_rest()));
+        self.directory.rooms.check_bytes(directs.flat_map(|direct| direct.shared_frames()));
         self.timers.check();
         self.directory.streams.check_bytes();
         let slots = self.directory.connections.slots();

@@ -28,6 +28,7 @@ mod opening;
 mod outputs;
 mod pace;
 mod positions;
+mod presence;
 mod pressure;
 mod pressure_state;
 mod program;
@@ -47,6 +48,7 @@ mod timers;
 mod user_index;
 mod users;
 mod wait;
+mod watchers;
 
 use crate::home::Home;
 use crate::id::ShardId;

@@ -54,8 +54,8 @@ impl Shard {
         identity: Option<Arc<Identity>>,
     ) -> ConnId {
         let slot = self.host.open_event_stream(listening.into(), head);
-        Intake(&mut self.host).join_rooms(slot);
         self.host.identify(slot, identity);
+        Intake(&mut self.host).join_rooms(slot);
         self.host.directory.id(slot)
     }
 }

@@ -54,6 +54,7 @@ impl Intake<'_> {
             What::Publish { .. } | What::Broadcast(_) => Rate::Publishes,
             What::Ask(AskedKind::Publish(_) | AskedKind::Broadcast(_)) => Rate::Publishes,
             What::Leave
+            | What::Presence
             | What::Ping
             | What::Refresh(_)
             | What::Renew(_)

@@ -215,6 +215,8 @@ impl Shard {
             Query::Stats => Answer::Stats(Box::new(self.stats())),
             Query::Rooms { after, limit } => Answer::Rooms(self.home.list(after.as_deref(), limit)),
             Query::Room(room) => Answer::Room(self.home.info(&room)),
+            // Other shards may have to be asked, so that its home alone answers it: see `query`.
+            Query::Presence(_) => Answer::Short,
             Query::History { room, since, epoch, limit } => {
                 let now = self.host.now;
                 let history = self.home.history(&room, since, epoch.as_deref(), limit, now);

@@ -99,6 +99,8 @@ impl Intake<'_> {
         let expires = identity.expires.map(|expires| expires.unix_millis);
         self.0.counters.refreshed += 1;
         self.0.outputs.renewed.push_back(self.0.directory.id(slot));
+        let before = self.0.directory[slot].identity.as_deref();
+        let identity = with_info_of(before, identity);
         self.0.forget_client(slot);
         self.0.identify(slot, Some(identity));
         let before = self.0.directory[slot].permissions.replace(permissions);
@@ -147,5 +149,14 @@ impl Intake<'_> {
             .map(|(at, one)| (MembershipIndex::new(at), &self.0.directory[one.room].name))
             .find(|(_, room)| may_join(before, room) && !may_join(after, room))
             .map(|(at, room)| (at, room.clone()))
+    }
+}
+
+/// A fresh token changes nothing of what presence shows of its client.
+fn with_info_of(before: Option<&Identity>, fresh: Arc<Identity>) -> Arc<Identity> {
+    let info = before.and_then(|before| before.info.clone());
+    match fresh.info == info {
+        true => fresh,
+        false => Arc::new(Identity::clone(&fresh).with_info(info)),
     }
 }

@@ -69,7 +69,8 @@ impl Shard {
     /// bytes taken, no end of its side.
     pub fn on_time_with_backlog(&mut self, now: Time, events_until: Time) {
         self.host.on_time(now, events_until);
-        self.home.on_time(now);
+        self.home.on_time(now, &mut self.host.outboxes);
+        self.host.outputs.room_events.extend(self.home.take_events());
         self.judge_memory();
         self.finish_event();
     }
@@ -158,6 +159,8 @@ impl Shard {
     /// too much to inflate in one turn.
     pub fn begin_quantum(&mut self) {
         Intake(&mut self.host).resume_inflating();
+        self.host.tell_watchers();
+        self.host.name_members();
         self.finish_event();
         let offered = self.host.offered_of_rooms();
         let Host { fanout, config, queues, directory, .. } = &mut self.host;
@@ -166,9 +169,14 @@ impl Shard {
     }
 
     /// Whether a quantum has something to do: a room needs a pass, a connection has direct frames or
-    /// is writable again, one is to leave its rooms, or one goes on that had too much to inflate.
+    /// is writable again, one is to leave its rooms, or one goes on that had too much to inflate;
+    /// watchers are to be told who has come and gone, or a home is to be.
     pub fn has_sends(&self) -> bool {
-        self.host.fanout.has_work() || !self.host.queues.are_empty()
+        let Host { fanout, queues, directory, outboxes, .. } = &self.host;
+        fanout.has_work()
+            || !queues.are_empty()
+            || directory.watchers.have_changes()
+            || outboxes.may_name()
     }
 
     /// Output: begins the next send of a connection that has direct frames, is writable again, or is sent

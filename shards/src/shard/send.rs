@@ -1,7 +1,10 @@
 //! One send, from begin to end, and how direct frames are queued for the next one.
 
+use std::sync::Arc;
+
 use super::directory::Directory;
 use super::host::{Host, SendEnd};
+use crate::connection::direct_outbox::DirectOutbox;
 use crate::connection::{Phase, Wait, WriteState};
 use crate::disconnect::Disconnect;
 use crate::format::Fact;
@@ -63,14 +66,22 @@ impl Sending<'_> {
             self.0.pin_behind(slot);
             return false;
         }
+        let mut is_all = true;
         if self.0.directory[slot].direct.is_some() {
             self.0.directory.change_direct(slot, |direct| {
-                direct.iter_mut().for_each(|direct| direct.begin());
+                is_all = direct.iter_mut().all(|direct| direct.begin());
             });
             let iovecs = self.0.directory[slot].direct.iter().flat_map(|direct| direct.iovecs());
             self.0.counters.offered += iovecs.map(|iovec| iovec.len() as u64).sum::<u64>();
         }
-        let carries_more = self.begin_shared(slot, has_turn);
+        let carries_more = match is_all {
+            true => self.begin_shared(slot, has_turn),
+            false => {
+                // What else there is follows the last of these; the passes of its rooms do not come back.
+                self.0.pin_behind(slot);
+                false
+            }
+        };
         let carries_more = carries_more || self.0.directory.owes_positions(slot);
         if !carries_more && !self.0.directory[slot].has_direct() {
             self.on_accepted(slot);
@@ -214,23 +225,32 @@ impl Host {
     /// Says something to this connection alone, in its format.
     pub(super) fn say(&mut self, slot: Slot, fact: &Fact<'_>) {
         let format = self.directory[slot].format;
-        self.queue_direct(slot, |direct| format.push_reply(fact, direct));
+        self.queue_direct(slot, |direct| format.push_reply(fact, direct.queue()));
     }
 
     /// Queues one frame for this connection alone.
     pub(super) fn push_direct(&mut self, slot: Slot, frame: &[u8]) {
-        self.queue_direct(slot, |direct| direct.extend_from_slice(frame));
+        self.queue_direct(slot, |direct| direct.queue().extend_from_slice(frame));
+    }
+
+    /// Queues one frame that others are sent, too: a large one is shared with them.
+    pub(super) fn push_shared(&mut self, slot: Slot, frame: &Arc<[u8]>) {
+        let is_large = frame.len() > self.config.tuning.copy_bytes;
+        self.queue_direct(slot, |direct| match is_large {
+            true => direct.push_shared(Arc::clone(frame)),
+            false => direct.queue().extend_from_slice(frame),
+        });
     }
 
     /// Queues what `push` appends, which may be nothing, unless the connection is out of its rooms: an
     /// answer that comes then must not follow the close frame.
-    fn queue_direct(&mut self, slot: Slot, push: impl FnOnce(&mut Vec<u8>)) {
+    fn queue_direct(&mut self, slot: Slot, push: impl FnOnce(&mut DirectOutbox)) {
         let connection = &self.directory[slot];
         if !connection.is_in_rooms() || connection.write_state() == WriteState::Dead {
             return;
         }
         let before = connection.direct_bytes();
-        self.directory.change_direct(slot, |direct| push(direct.get_or_insert_default().queue()));
+        self.directory.change_direct(slot, |direct| push(direct.get_or_insert_default()));
         if self.directory[slot].direct_bytes() == before {
             return self.directory.drop_empty_direct(slot);
         }

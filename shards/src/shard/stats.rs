@@ -9,6 +9,7 @@ impl Shard {
     /// whatever the number of rooms and connections.
     pub fn stats(&self) -> ShardStats {
         let host = &self.host;
+        let (presence_rooms, presence_users, presence_watchers) = self.home.presences();
         let logs = &host.directory.rooms.pool.totals;
         ShardStats {
             shard: self.id,
@@ -27,6 +28,9 @@ impl Shard {
             replay_waits: host.longest_replay_wait(),
             revocations: host.clients.revocations.len() as u64,
             publish_keys: self.home.publish_keys() as u64,
+            presence_rooms: presence_rooms as u64,
+            presence_users: presence_users as u64,
+            presence_watchers: presence_watchers as u64,
             counters: self.counters(),
         }
     }
@@ -46,6 +50,7 @@ impl Shard {
             publish_keys,
             refused_as_revoked,
             history,
+            presence: self.home.presence_counters(),
             deflated,
             inflated,
             ..counters

@@ -15,6 +15,7 @@ mod journal;
 mod latest;
 mod memory;
 mod paused_publishers;
+mod presence;
 mod rates;
 mod replays;
 mod sends;

@@ -77,7 +77,8 @@ impl UserIndex {
 fn identity_bytes(identity: &Identity) -> usize {
     let names = identity.subject.iter().chain(&identity.token_id);
     let names: usize = names.map(|name| shared_bytes(name.as_str().len())).sum();
-    shared_bytes(size_of::<Identity>()) + names
+    let info = identity.info.as_ref().map_or(0, |info| shared_bytes(info.len()));
+    shared_bytes(size_of::<Identity>()) + names + info
 }
 
 fn of<'a>(

@@ -240,6 +240,10 @@ impl World {
     /// all answers that it may wait for, and a gap or the refusal of a recovery for each of its rooms.
     fn own_bytes_at_most(&self, player: &Client) -> usize {
         let view = &player.view;
+        if view.hears_of_presence() {
+            // Who is in a room is as long as names are, and changes come as often as it does.
+            return usize::MAX;
+        }
         let unread = player.emits.iter().filter(|said| !view.emitted.contains(said));
         let emitted: usize = unread.map(|said| self.model.frame_bytes(*said)).sum();
         let guided = view.guided.iter().flatten().map(|(_, asked)| asked.len());

@@ -35,6 +35,8 @@ happenings! {
     LargeMessage Verbatim TextCalled BinaryCalled RoomsListed RoomOutlivedItsMembers
     WatchedJoin WatchedLeave WatchedOccupied WatchedVacated
     KeyRepeated KeyAnew KeyForgotten KeyOutlivedRoom
+    PresenceAsked PresenceWatched PresenceJoined PresenceLeft PresenceCoalesced PresenceExact PresenceOfTooMany
+    PresenceChangeOfTooMany PresenceParked PresenceParkedAndLeft PresenceRefused
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // What happens to event streams, and to rooms with members of several formats.
     StreamEvent StreamPositions StreamRecovered StreamNotRecovered StreamLineBreaks StreamBinary StreamGap StreamCommented StreamCutMidFrame StreamToldItsEnd

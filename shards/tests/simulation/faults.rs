@@ -8,6 +8,7 @@ use crate::chance::Chance;
 use crate::history::Keeps;
 use crate::keys;
 use crate::policies::{self, Rule};
+use crate::presence;
 use crate::rates;
 use crate::runs::CODECS;
 use crate::turns::Budgets;
@@ -98,6 +99,8 @@ pub(crate) struct Setup {
     pub(crate) known: f64,
     /// How many of the publishes have a key.
     pub(crate) keys: f64,
+    /// How many of the joins ask who is there.
+    pub(crate) presence: f64,
     /// How many of the connections are sealed below the shard.
     pub(crate) sealed: f64,
     pub(crate) faults: Faults,
@@ -173,6 +176,7 @@ impl Setup {
         config.tuning.ends_per_turn = [1, 3, 256, 256][(seed >> 96) as usize % 4];
         config.rooms = policies::of_config(&rules);
         let keys = keys::drawn(&mut config.limits, &mut others);
+        let presence = presence::drawn(&mut config.limits, &mut config.tuning, seed);
         let pipelines = chance.happens(0.2);
         let read_bytes = chance.pick(&[64 << 10, 64 << 10, 64 << 10, 3 << 10, 300]);
         Setup {
@@ -190,6 +194,7 @@ impl Setup {
             deflate: [0.0, 0.0, 0.3, 0.7][bits / 720 % 4],
             known: [0.0, 0.3, 0.8][bits / 15 % 3],
             keys,
+            presence,
             sealed,
             faults,
             pace,
@@ -211,7 +216,7 @@ impl Setup {
         setup.config.rooms = policies::of_config(&setup.rules);
         (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
         (setup.drains, setup.known, setup.deflate) = (false, 0.0, 0.0);
-        setup.sealed = 0.0;
+        (setup.sealed, setup.presence) = (0.0, 0.0);
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);
@@ -242,7 +247,7 @@ fn tuning(chance: &mut Chance) -> Tuning {
     tuning.quantum_members = chance.pick(&[3, 16, 4096]);
     tuning.quantum_bytes = chance.pick(&[1, 300, 4 << 10, 1 << 20]);
     tuning.send_bytes = chance.pick(&[1, 300, 4 << 10, 512 << 10]);
-    tuning.send_iovecs = chance.pick(&[3, 4, 8, 256]);
+    tuning.send_iovecs = chance.pick(&[4, 5, 8, 256]);
     tuning.rooms_along = chance.pick(&[0, 1, 3, 32]);
     tuning.copy_bytes = chance.pick(&[3, 100, 1 << 10, 16 << 10]);
     tuning.small_chunk_bytes = chance.pick(&[3, 200, 4 << 10]);

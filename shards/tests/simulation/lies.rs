@@ -1,6 +1,6 @@
 //! The harness lies, so that the judge can show that it would notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::ops::Range;
 
@@ -9,6 +9,7 @@ use corecast_shards::{
     Requester, RoomName, SendEnd, ShardId, ToHome,
 };
 
+use crate::client::Client;
 use crate::history::offset_of_message;
 use crate::view::{Awaited, Line, View};
 use crate::wire;
@@ -61,6 +62,12 @@ pub(crate) enum Lie {
     DoubleReplayed,
     /// A home answers a join with another life of the room.
     OtherEpoch,
+    /// A home does not hear of members that were there before somebody asked.
+    LoseCensus,
+    /// Or not who it is that joins.
+    LoseIdentity,
+    /// Watchers are not told who has come or gone.
+    LosePresenceChange,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -71,11 +78,13 @@ pub(crate) struct Lying {
     pub(crate) patience: usize,
     /// What was answered to the former owners of slots: the epoch's carrier is kept whole.
     joined: BTreeMap<(ShardId, u32, RoomName), (ConnId, FromHome)>,
+    /// Members of the first room that were there before its last census began, and stay.
+    counted: BTreeSet<ConnId>,
 }
 
 impl Lying {
     pub(crate) fn new(lie: Lie, patience: usize) -> Lying {
-        Lying { lie, done: false, patience, joined: BTreeMap::new() }
+        Lying { lie, done: false, patience, joined: BTreeMap::new(), counted: BTreeSet::new() }
     }
 
     /// Whether this occasion is the one.
@@ -101,6 +110,41 @@ impl World {
         })
     }
 
+    /// The same of one that watches who is there.
+    fn has_watching_resident(&self, shard: usize) -> bool {
+        self.open.iter().any(|client| {
+            let client = &self.clients[*client];
+            client.shard == shard && client.resident && client.view.watches.contains_key(&0)
+        })
+    }
+
+    /// Who is in a room, or joins it, may not be what its home hears.
+    fn lie_about_users(&mut self, from: usize, to: usize) {
+        let is_awaited = self.open.iter().any(|client| {
+            let client = &self.clients[*client];
+            let mut asked = client.view.line(Line::Room(0));
+            let watches =
+                |awaited: &Awaited| matches!(awaited, Awaited::Joined { presence: Some(_), .. });
+            client.resident && asked.any(|asked| watches(&asked.answer))
+        });
+        match self.mesh.requests[from][to].queue.back_mut() {
+            Some(ToHome::Census { room, members, .. }) if *room == self.names[0] => {
+                let stays =
+                    is_awaited && members.iter().any(|(conn, _)| self.lying.counted.contains(conn));
+                if stays && self.lying.now(Lie::LoseCensus) {
+                    members.clear();
+                }
+            }
+            Some(ToHome::Join { options, identity, again: false, .. }) => {
+                let named = identity.as_ref().is_some_and(|identity| identity.subject.is_some());
+                if options.presence && named && self.lying.now(Lie::LoseIdentity) {
+                    *identity = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What just went onto this ring may not be what was sent.
     pub(crate) fn lie_about_requests(&mut self, from: usize, to: usize) {
         if self.lying.lie == Lie::None {
@@ -109,6 +153,7 @@ impl World {
         self.replay_joined(from, to);
         self.lie_about_window(from, to);
         self.lie_about_key(from, to);
+        self.lie_about_users(from, to);
         let queue = &mut self.mesh.requests[from][to].queue;
         let len = queue.len();
         let Some(last) = queue.back() else { return };
@@ -151,6 +196,7 @@ impl World {
                 change_id: 1,
                 requester,
                 options,
+                identity: None,
                 again: false,
             };
             trace!(self, "LIE: {join:.100?}");
@@ -163,6 +209,7 @@ impl World {
             return;
         }
         let heard = self.has_resident(to);
+        let watched = self.has_watching_resident(to);
         let room = self.names[0].clone();
         let queue = &mut self.mesh.outcomes[from][to].queue;
         let len = queue.len();
@@ -202,6 +249,22 @@ impl World {
                 joined.epoch = other;
             }
             trace!(self, "LIE: another epoch in {:.100?}", queue.back());
+            return;
+        }
+        if matches!(last, FromHome::Census { room: other, .. } if *other == room) {
+            let stays = |client: &&Client| {
+                client.lives() && client.resident && client.view.rooms.contains_key(&0)
+            };
+            let stay = self.clients.iter().filter(stays).map(|client| client.conn);
+            self.lying.counted = stay.collect();
+            return;
+        }
+        if let FromHome::PresenceChange { room: other, .. } = last
+            && (watched && *other == room)
+            && self.lying.now(Lie::LosePresenceChange)
+        {
+            trace!(self, "LIE: lost {:.100?}", queue.back());
+            queue.pop_back();
             return;
         }
         let delivers = |outcome: &FromHome| match outcome {
@@ -523,6 +586,7 @@ fn double_request(request: &ToHome) -> Option<ToHome> {
                 change_id: *change_id,
                 requester: requester.clone(),
                 options: JoinOptions::default(),
+                identity: None,
                 again: false,
             })
         }
@@ -548,14 +612,17 @@ fn copy(outcome: &FromHome) -> Option<FromHome> {
             frames: frames.clone(),
             exclude: *exclude,
         },
-        FromHome::Joined { room, conn, change_id, requester, joined, replay } => FromHome::Joined {
-            room: room.clone(),
-            conn: *conn,
-            change_id: *change_id,
-            requester: requester.clone(),
-            joined: *joined,
-            replay: replay.clone(),
-        },
+        FromHome::Joined { room, conn, change_id, requester, joined, presence, replay } => {
+            FromHome::Joined {
+                room: room.clone(),
+                conn: *conn,
+                change_id: *change_id,
+                requester: requester.clone(),
+                joined: *joined,
+                presence: presence.clone(),
+                replay: replay.clone(),
+            }
+        }
         FromHome::Reply { conn, reply } => FromHome::Reply { conn: *conn, reply: reply.clone() },
         _ => return None,
     })

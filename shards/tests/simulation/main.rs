@@ -26,9 +26,10 @@
 //!     delivered.
 //! 12. In some worlds the program watches rooms and members (`watching`), and must know them exactly.
 //! 13. Some rooms keep messages (`history`): who comes back gets what must be kept, and nothing twice.
-//! 14. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 14. Some clients ask who is in a room, or watch that (`presence`): when all is quiet they know it exactly.
+//! 15. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 15. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 16. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -53,6 +54,7 @@ mod memory;
 mod mesh;
 mod model;
 mod policies;
+mod presence;
 mod program;
 mod quiet;
 mod rates;
@@ -352,4 +354,21 @@ fn a_message_that_is_missing_in_a_history_or_comes_twice_is_noticed() {
 #[test]
 fn another_life_of_a_room_is_noticed() {
     check_noticed(Lie::OtherEpoch, come_back);
+}
+
+/// Clients watch who is in rooms, and ask.
+fn watch(setup: &mut Setup) {
+    (setup.presence, setup.known, setup.rooms) = (0.5, 0.8, 1);
+    (setup.config.limits.presence_max, setup.steps) = (1_000, setup.steps.max(5_000));
+}
+
+#[test]
+fn a_user_that_is_missing_or_somebody_else_is_noticed() {
+    check_noticed(Lie::LoseCensus, watch);
+    check_noticed(Lie::LoseIdentity, watch);
+}
+
+#[test]
+fn a_change_of_presence_that_does_not_come_is_noticed() {
+    check_noticed(Lie::LosePresenceChange, watch);
 }

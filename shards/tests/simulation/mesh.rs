@@ -25,10 +25,20 @@ struct Seen {
     counts: i64,
     /// A caller's token.
     asks: Option<u64>,
+    /// It is a join that asks for presence, which may have to wait at its home; or the leave of a
+    /// connection with such a join.
+    may_wait: bool,
 }
 
 impl Seen {
-    fn of(request: &ToHome) -> Option<Seen> {
+    fn of(request: &ToHome, watching: &mut BTreeSet<(ConnId, RoomName)>) -> Option<Seen> {
+        let may_wait = match request {
+            ToHome::Join { room, conn, options, again: false, .. } if options.presence => {
+                watching.insert((*conn, room.clone()))
+            }
+            ToHome::Leave { room, conn, .. } => watching.remove(&(*conn, room.clone())),
+            _ => false,
+        };
         let (room, joins, counts, asks) = match request {
             ToHome::Join { room, conn, again, .. } => (room, Some(*conn), i64::from(!again), None),
             ToHome::Leave { room, .. } => (room, None, -1, None),
@@ -37,7 +47,7 @@ impl Seen {
             }
             _ => return None,
         };
-        Some(Seen { room: room.clone(), joins, counts, asks })
+        Some(Seen { room: room.clone(), joins, counts, asks, may_wait })
     }
 }
 
@@ -50,6 +60,8 @@ pub(crate) struct Mesh {
     pub(crate) outcomes: Vec<Vec<Ring<FromHome>>>,
     /// Joins that left their shard and whose answer has not come back.
     pub(crate) joining: BTreeSet<(ConnId, RoomName)>,
+    /// Joins that asked for presence, whose connections have not left since.
+    watching: BTreeSet<(ConnId, RoomName)>,
 }
 
 impl<M> Ring<M> {
@@ -65,7 +77,14 @@ fn rings<M>(shards: usize) -> Vec<Vec<Ring<M>>> {
 impl Mesh {
     pub(crate) fn new(shards: usize, items: usize, bytes: usize) -> Mesh {
         let (requests, outcomes) = (rings(shards), rings(shards));
-        Mesh { items, bytes, requests, outcomes, joining: BTreeSet::new() }
+        Mesh {
+            items,
+            bytes,
+            requests,
+            outcomes,
+            joining: BTreeSet::new(),
+            watching: BTreeSet::new(),
+        }
     }
 
     fn room<M>(&self, ring: &Ring<M>, weight: impl Fn(&M) -> usize) -> Capacity {
@@ -224,7 +243,7 @@ impl World {
         self.sleepers[from].rung |= ring.waits;
         trace!(self, "shard {to} takes {request:.100?}");
         self.handled[to] = true;
-        let seen = Seen::of(&request);
+        let seen = Seen::of(&request, &mut self.mesh.watching);
         let before = seen.as_ref().map(|seen| self.members_at_home(to, &seen.room));
         let repeated = self.repeats_of_ended(to, &request);
         let lacks_room = self.lacks_room(to);
@@ -234,7 +253,7 @@ impl World {
             let more = self.shards[to].counters().publish_keys.repeated > before;
             self.count.add_if(more, Happened::KeyOutlivedRoom);
         }
-        if let (Some(Seen { counts: 1, .. }), Some((_, 0))) = (&seen, before) {
+        if let (Some(Seen { counts: 1, may_wait: false, .. }), Some((_, 0))) = (&seen, before) {
             let more = self.shards[to].totals().rooms - rooms;
             assert_eq!(more, u64::from(!lacks_room), "a room's first member is let in, or not");
         }
@@ -289,7 +308,15 @@ impl World {
     fn note_request(&mut self, from: usize, home: usize, seen: &Seen, before: (u64, u32)) {
         let after = self.members_at_home(home, &seen.room);
         let counted = i64::from(after.1) - i64::from(before.1);
-        assert!(counted == seen.counts || self.lying.done, "members of {:?}", seen.room);
+        let waits = seen.may_wait && counted == 0;
+        let admits = seen.may_wait && seen.joins.is_some() && counted > 0;
+        let is_right = counted == seen.counts || waits || admits;
+        assert!(is_right || self.lying.done, "members of {:?}", seen.room);
+        let (parked, left) = (Happened::PresenceParked, Happened::PresenceParkedAndLeft);
+        self.count.add_if(waits, if seen.joins.is_some() { parked } else { left });
+        if seen.may_wait {
+            return;
+        }
         let place = self.names.iter().position(|name| *name == seen.room);
         if let (Some(conn), Some(place)) = (seen.joins, place) {
             let key = (self.by_conn[&conn], place);

@@ -19,6 +19,8 @@ pub(crate) struct Asking {
     next: u64,
     pub(crate) questions: BTreeMap<(usize, u64), Question>,
     pub(crate) rooms: BTreeMap<usize, Option<corecast_shards::RoomInfo>>,
+    /// The last answer of each that was asked who is there.
+    pub(crate) presence: BTreeMap<usize, Answer>,
 }
 
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(crate) enum Question {
     Stats,
     Rooms { after: Option<Box<str>>, limit: usize },
     Room(usize),
+    Presence(usize),
     Emit { client: usize, said: usize },
     Close,
     Guide { client: usize, room: usize },
@@ -163,7 +166,11 @@ impl World {
             }
             2 => {
                 let room = self.chance.below(self.names.len());
-                (Question::Room(room), Query::Room(self.names[room].clone()))
+                let name = self.names[room].clone();
+                match self.asks_presence() {
+                    true => (Question::Presence(room), Query::Presence(name)),
+                    false => (Question::Room(room), Query::Room(name)),
+                }
             }
             3 => {
                 let (said, frame) = self.make_emit(shard);
@@ -459,6 +466,9 @@ impl World {
             }
             (Question::Room(room), Answer::Room(info)) => {
                 self.asking.rooms.insert(room, info);
+            }
+            (Question::Presence(room), answer) => {
+                self.asking.presence.insert(room, answer);
             }
             (Question::Emit { client, said }, Answer::Found(found)) => {
                 self.count.add_if(!found, Happened::EmitNotFound);

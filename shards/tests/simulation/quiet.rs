@@ -23,6 +23,7 @@ impl World {
         self.make_peace();
         self.settle();
         self.wait_for_memory();
+        self.wait_for_presence();
         // Each client that is still there sees this one, and with it all broadcasts before.
         let last = self.model.sayings.len();
         assert!(self.say_from_program(0, EVERYBODY, None), "nothing stands in the way");
@@ -33,6 +34,7 @@ impl World {
         self.check_commands();
         self.check_homes();
         self.check_watching();
+        self.check_presence();
         self.check_broadcasts(last);
         self.check_emits();
         self.model.check_order();

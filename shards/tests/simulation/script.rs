@@ -2,8 +2,8 @@
 
 use corecast_shards::wire::Opcode;
 use corecast_shards::{
-    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, Message, Position,
-    Start, Verdict,
+    AskedCommand, AskedKind, CallKind, CloseCode, Disconnect, Draft, Format, JoinOptions, Message,
+    Position, Start, Verdict,
 };
 
 use crate::client::{HangUp, Mark};
@@ -81,6 +81,14 @@ impl World {
     fn command(&mut self, client: usize) {
         if self.clients[client].format == Format::Verbatim {
             return self.own_format(client);
+        }
+        if self.asks_presence() {
+            let rooms: Vec<usize> = self.clients[client].view.rooms.keys().copied().collect();
+            let room = match rooms.is_empty() || self.presence_chance.happens(0.2) {
+                true => self.presence_chance.below(self.names.len()),
+                false => self.presence_chance.pick(&rooms),
+            };
+            return self.ask_presence(client, room);
         }
         let home_room = !self.clients[client].view.rooms.contains_key(&0);
         if self.clients[client].resident && home_room && !self.is_asking(client, 0) {
@@ -206,12 +214,20 @@ impl World {
         let asks = since.is_none() && keeps && !self.setup.verbatim;
         let last = asks && self.chance.happens(0.2);
         let last = last.then(|| self.chance.skewed(20) as u64);
-        let data = match (&since, last) {
+        let watches =
+            self.setup.presence > 0.0 && self.presence_chance.happens(self.setup.presence);
+        let start = match (&since, last) {
             (Some((epoch, offset)), _) => {
-                format!(r#","data":{{"since":{{"epoch":"{epoch}","offset":{offset}}}}}"#)
+                Some(format!(r#""since":{{"epoch":"{epoch}","offset":{offset}}}"#))
             }
-            (None, Some(last)) => format!(r#","data":{{"last":{last}}}"#),
-            (None, None) => String::new(),
+            (None, Some(last)) => Some(format!(r#""last":{last}"#)),
+            (None, None) => None,
+        };
+        let watched = watches.then(|| r#""presence":true"#.to_owned());
+        let data: Vec<String> = start.into_iter().chain(watched).collect();
+        let data = match data.is_empty() {
+            true => String::new(),
+            false => format!(r#","data":{{{}}}"#, data.join(",")),
         };
         let (may_refuse, must_refuse) = self.is_one_too_many(client, room);
         let name = &self.written[room];
@@ -223,7 +239,10 @@ impl World {
             (None, None) => Start::Live,
         };
         let asked_at = self.now;
-        let kind = AskedKind::Join(start.into());
+        let mut options = JoinOptions::from(start);
+        options.presence = watches;
+        let kind = AskedKind::Join(options);
+        let presence = watches.then(|| self.time_at[self.homes[room]]);
         let asked = AskedCommand {
             kind,
             room: Some(self.names[room].clone()),
@@ -236,6 +255,7 @@ impl World {
                 since,
                 last,
                 asked: asked_at,
+                presence,
                 may_refuse,
                 must_refuse,
                 said_at: self.step,
@@ -410,7 +430,7 @@ impl World {
                 (in_room, id, "bad_envelope", json)
             }
             4 => {
-                let json = format!(r#"{{"event":"cast:presence","room":{name}{id_json}}}"#);
+                let json = format!(r#"{{"event":"cast:rooms","room":{name}{id_json}}}"#);
                 (in_room, id, "unknown_event", json)
             }
             _ => {

@@ -9,8 +9,10 @@ use corecast_shards::{
 };
 
 use crate::bounds::SLACK;
+use crate::client::Client;
 use crate::count::Happened;
 use crate::lies::Lie;
+use crate::presence;
 use crate::rights::{Rights, Ruling};
 use crate::view::{Awaited, Line};
 use crate::world::{World, trace};
@@ -57,9 +59,21 @@ fn shown(end: Option<Time>) -> String {
     })
 }
 
-fn identity(subject: Option<usize>, end: Option<Time>) -> Arc<Identity> {
-    let name = subject.map(|subject| Name::new(&format!("user-{subject}")).expect("a name"));
-    Arc::new(Identity::new(name, None, end.map(expiry)))
+fn identity(subject: Option<usize>, end: Option<Time>, info: Option<Arc<str>>) -> Arc<Identity> {
+    let name = subject.map(|subject| Name::new(&name_of(subject)).expect("a name"));
+    Arc::new(Identity::new(name, None, end.map(expiry)).with_info(info))
+}
+
+fn name_of(subject: usize) -> String {
+    format!("user-{subject}")
+}
+
+impl Client {
+    /// How presence shows it.
+    pub(crate) fn name(&self) -> String {
+        let subject = self.known.as_ref().and_then(|known| known.subject);
+        subject.map_or(self.conn.to_string(), name_of)
+    }
 }
 
 impl World {
@@ -80,6 +94,7 @@ impl World {
         let until = subject.and_then(|subject| self.revoked.get(&subject));
         let revoked = until.is_some_and(|until| *until > now);
         let known = Known { subject, ends: vec![end], refreshed: 0, renewed: 0, revoked };
+        let info = presence::info(subject, &mut self.presence_chance);
         let (early, soon) = (self.step < self.setup.steps / 2, self.now + Duration::from_secs(3));
         let shows = early && !revoked && end.is_some_and(|end| end < soon);
         let told = match shows && self.lying.now(Lie::LongerStay) {
@@ -87,7 +102,12 @@ impl World {
             false => end,
         };
         (
-            Opening { permissions, identity: Some(identity(subject, told)), format, deflate: None },
+            Opening {
+                permissions,
+                identity: Some(identity(subject, told, info)),
+                format,
+                deflate: None,
+            },
             Some(known),
         )
     }
@@ -189,7 +209,8 @@ impl World {
                     known.ends.push(end);
                 }
                 let permissions = Arc::new(rights.permissions());
-                Ok(Credentials { permissions, identity: identity(subject, end) })
+                let info = Some(Arc::from(r#""fresh""#));
+                Ok(Credentials { permissions, identity: identity(subject, end, info) })
             }
         };
         self.shards[conn.shard.index()].end_refresh(conn, refresh, verdict);

@@ -3,12 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
 use corecast_shards::{SlowPolicy, Time, Window};
 
 use crate::count::{Count, Happened};
 use crate::history::Keeps;
 use crate::model::{EVERYBODY, Model, NO_ROOM};
+use crate::presence::Watch;
 use crate::stream::Stream;
 use crate::totals::Places;
 use crate::wire::{self, member, read_frame};
@@ -42,12 +44,16 @@ pub(crate) enum Awaited {
         /// How many of the newest messages it asked for, and when it asked.
         last: Option<u64>,
         asked: Time,
+        /// It asked who is there, when it was so late at the room's home.
+        presence: Option<Time>,
         may_refuse: bool,
         must_refuse: bool,
         /// The step in which it was asked for.
         said_at: u64,
     },
     Left,
+    /// Who is in the room.
+    Presence,
     Ack(usize),
     Pong,
     Error(&'static str),
@@ -104,6 +110,10 @@ pub(crate) struct View {
     pub(crate) ids: BTreeMap<String, Line>,
     /// How many messages and control frames it has said.
     pub(crate) serial: u64,
+    /// The rooms whose presence it watches.
+    pub(crate) watches: BTreeMap<usize, Watch>,
+    /// How presence shows it.
+    pub(crate) shown_as: Option<String>,
     /// How often it became a member of a room.
     pub(crate) stays: usize,
     /// Where each room was left, to come back to.
@@ -166,6 +176,9 @@ pub(crate) struct Court<'a> {
     pub(crate) unread_in: u64,
     /// See `World::members`.
     pub(crate) members: &'a mut BTreeMap<(usize, usize), VecDeque<u64>>,
+    /// How late it is at each home.
+    pub(crate) home_times: &'a [Time],
+    pub(crate) presence_interval: Duration,
 }
 
 impl View {
@@ -182,6 +195,8 @@ impl View {
             known_first: BTreeMap::new(),
             ids: BTreeMap::new(),
             serial: 0,
+            watches: BTreeMap::new(),
+            shown_as: None,
             stays: 0,
             left: BTreeMap::new(),
             excluded: BTreeSet::new(),
@@ -295,6 +310,12 @@ impl View {
         match event {
             r#""cast:welcome""# => self.welcome(data, court),
             r#""cast:joined""# => self.joined(room.expect("a room"), id, data, court),
+            r#""cast:presence""# => {
+                self.presence_answer(room.expect("a room"), id, data, court);
+            }
+            r#""cast:presence_change""# => {
+                self.presence_change(room.expect("a room"), data, court);
+            }
             r#""cast:left""# => self.left(room.expect("a room"), id, data, court),
             r#""cast:ack""# => self.ack(id.expect("an ack has an id"), data, court),
             r#""cast:refreshed""# => {
@@ -351,7 +372,7 @@ impl View {
     }
 
     /// Takes the next answer of a line out of it.
-    fn answer(&mut self, line: Line, id: Option<&str>) -> Awaited {
+    pub(crate) fn answer(&mut self, line: Line, id: Option<&str>) -> Awaited {
         if let Line::Room(room) = line
             && !self.rooms.contains_key(&room)
         {
@@ -388,11 +409,11 @@ impl View {
 
     fn joined(&mut self, room: usize, id: Option<&str>, data: &str, court: &mut Court<'_>) {
         let guided = self.guide(room, id, true, number(data, "offset"));
-        let (since, last, asked, must_refuse) = match guided {
-            true => (None, None, Time::default(), false),
+        let (since, last, asked, presence, must_refuse) = match guided {
+            true => (None, None, Time::default(), None, false),
             false => match self.answer(Line::Room(room), id) {
-                Awaited::Joined { since, last, asked, must_refuse, .. } => {
-                    (since, last, asked, must_refuse)
+                Awaited::Joined { since, last, asked, presence, must_refuse, .. } => {
+                    (since, last, asked, presence, must_refuse)
                 }
                 answer => panic!("{answer:?} answered with joined"),
             },
@@ -401,8 +422,14 @@ impl View {
         let offset: u64 = number(data, "offset");
         let members = number(data, "members");
         assert!(members >= 1, "the joiner counts");
-        let counted = court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
-        if let Some(counted) = counted {
+        let is_again = self.rooms.contains_key(&room);
+        if !is_again {
+            self.begin_watch(room, presence, member(data, "presence"), court);
+        }
+        // Of a join that asks for presence it is not seen when it is counted.
+        let counted = court.members.get_mut(&(self.client, room));
+        let counted = counted.filter(|_| presence.is_none() || is_again);
+        if let Some(counted) = counted.and_then(VecDeque::pop_front) {
             assert_eq!(
                 members, counted,
                 "members of room {room} when client {} joined",
@@ -467,6 +494,7 @@ impl View {
         }
         self.advance(room, offset + 1);
         let stay = self.rooms.remove(&room).expect("advance found it");
+        self.watches.remove(&room);
         self.left.insert(room, (stay.epoch, offset));
         court.count.add(Happened::LeaveAnswered);
     }
@@ -509,17 +537,31 @@ impl View {
                 court.count.add_if(code == "bad_token", Happened::BadToken);
                 court.count.add_if(code == "rate_limited", Happened::RateLimited);
             }
-            Awaited::Joined { said_at, .. } if code == "overloaded" => {
+            Awaited::Joined { said_at, presence, .. } if code == "overloaded" => {
                 let message = member(data, "message").expect("a message");
                 let room = room.expect("a join has a room");
                 assert!(!self.rooms.contains_key(&room), "it is in the room");
-                self.refused_for_memory(room, message, said_at, court);
+                self.refused_for_memory(room, message, (said_at, presence.is_some()), court);
             }
-            Awaited::Joined { may_refuse, said_at, .. } => {
+            Awaited::Presence => {
+                let is_member = room.is_some_and(|room| self.rooms.contains_key(&room));
+                match code {
+                    "overloaded" => {
+                        assert!(court.was_short && is_member, "there was memory enough");
+                        court.count.add(Happened::PresenceRefused);
+                    }
+                    _ => {
+                        assert_eq!(code, "not_a_member");
+                        assert!(!is_member, "it was a member");
+                    }
+                }
+            }
+            Awaited::Joined { may_refuse, said_at, presence, .. } => {
                 assert_eq!(code, "too_many_rooms");
                 let message = member(data, "message").expect("a message");
                 let room = room.expect("a join has a room");
-                self.too_many_rooms(room, message, may_refuse, said_at, court);
+                let counted = presence.is_none();
+                self.too_many_rooms(room, message, (may_refuse, counted), said_at, court);
             }
             Awaited::Refreshed { may_refuse, .. } => {
                 assert_eq!(code, "bad_token");
@@ -537,14 +579,25 @@ impl View {
 
     /// A join is refused by a home because it would make a room, or by the client's shard because memory
     /// was too short for any.
-    fn refused_for_memory(&self, room: usize, message: &str, said_at: u64, court: &mut Court<'_>) {
+    fn refused_for_memory(
+        &self,
+        room: usize,
+        message: &str,
+        (said_at, watches): (u64, bool),
+        court: &mut Court<'_>,
+    ) {
         if message.contains("memberships") {
             assert!(court.unread_in >= said_at, "joins were accepted");
             return court.count.add(Happened::MemoryRefusedJoin);
         }
         assert!(court.was_short, "there was memory enough");
+        if message.contains("presence") {
+            assert!(watches, "it did not ask for presence");
+            return court.count.add(Happened::PresenceRefused);
+        }
         // Its home had counted it.
-        court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
+        let counted = court.members.get_mut(&(self.client, room)).filter(|_| !watches);
+        counted.and_then(VecDeque::pop_front);
         court.count.add(Happened::MemoryRefusedRoom);
     }
 
@@ -553,7 +606,7 @@ impl View {
         &self,
         room: usize,
         message: &str,
-        may_refuse: bool,
+        (may_refuse, counted): (bool, bool),
         said_at: u64,
         court: &mut Court<'_>,
     ) {
@@ -569,7 +622,8 @@ impl View {
             assert!(message.contains("(max_total_rooms)"), "{message} names no limit");
             assert!(court.places.lacked_room(court.homes[room], said_at), "there was a room");
             // Its home had counted it.
-            court.members.get_mut(&(self.client, room)).and_then(VecDeque::pop_front);
+            let counts = court.members.get_mut(&(self.client, room)).filter(|_| counted);
+            counts.and_then(VecDeque::pop_front);
             Happened::TooManyRoomsInAll
         };
         court.count.add(happened);

@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) watching: Watching,
     /// Draws which publishes have a key, and which.
     pub(crate) key_chance: Chance,
+    /// What decides about presence.
+    pub(crate) presence_chance: Chance,
     /// What decides about streams of several rooms.
     pub(crate) stream_chance: Chance,
     pub(crate) draining: bool,
@@ -160,6 +162,7 @@ impl World {
             asking: Asking::default(),
             watching: Watching::default(),
             key_chance: Chance::new(setup.config.seed as u64 ^ 1),
+            presence_chance: Chance::new(setup.config.seed as u64 ^ 3),
             stream_chance: Chance::new(setup.config.seed as u64 ^ 2),
             draining: false,
             closing: vec![None; shards],
@@ -331,6 +334,7 @@ impl World {
         let several = several.is_some_and(|stream| stream.has_positions());
         let format = if several { Format::SseOfRooms } else { format };
         (new.format, new.known) = (format, known);
+        new.view.shown_as = Some(new.name());
         new.meter = Meter::new(&self.setup.config.limits);
         new.sealed = self.setup.sealed > 0.0 && self.chance.happens(self.setup.sealed);
         new.commented_at = self.time_at[shard];
@@ -411,6 +415,8 @@ impl World {
             was_short: self.was_short,
             unread_in: if is_unread { u64::MAX } else { self.unread_in[shard] },
             members: &mut self.members,
+            home_times: &self.time_at,
+            presence_interval: self.setup.config.limits.presence_interval,
         };
         let player = &mut self.clients[client];
         player.view.slow = self.slow[player.shard].contains(&client);

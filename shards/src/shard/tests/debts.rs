@@ -32,6 +32,7 @@ fn member(shard: &mut Shard, room: &RoomName) -> ConnId {
         change_id,
         requester,
         joined,
+        presence: None,
         replay: Parts::default(),
     });
     send(shard, None);

@@ -259,7 +259,7 @@ fn begin_id() -> String {
 #[test]
 fn where_a_stream_is_follows_a_send_that_has_no_place_for_it() {
     let mut tuning = Tuning::DEFAULT;
-    tuning.send_iovecs = 3;
+    tuning.send_iovecs = 4;
     let mut shard = keeping(|config| config.tuning = tuning);
     let rooms = names(&["a", "b", "c"]);
     stream(&mut shard, &rooms, None);

@@ -60,9 +60,17 @@ fn a_member_that_ends_while_its_leave_is_under_way_is_said_to_have_left_once() {
         members: 1,
         recovery: None,
     };
-    let replay = Parts::default();
-    let answer =
-        FromHome::Joined { room: room.clone(), conn, change_id, requester, joined, replay };
+    let (presence, replay) = (None, Parts::default());
+    let (room_joined, was) = (room.clone(), joined);
+    let answer = FromHome::Joined {
+        room: room_joined,
+        conn,
+        change_id,
+        requester,
+        joined: was,
+        presence,
+        replay,
+    };
     assert_eq!(events(&mut shard), [], "it is no member before the home says so");
     shard.on_from_home(answer);
     assert_eq!(events(&mut shard), [Joined(conn, room.clone())]);

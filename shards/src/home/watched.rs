@@ -1,0 +1,345 @@
+//! What a home keeps of the presence of one room, and which requests wait for what.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::format::{Encoding, presence_change, user_list};
+use crate::id::{ConnId, ShardId};
+use crate::identity::Identity;
+use crate::limits::Limits;
+use crate::memory::{HeapBytes, shared_bytes, tree_bytes, vec_bytes};
+use crate::mesh::{AnswerToken, Requester};
+use crate::presence::{Census, People, Presence};
+use crate::recovery::JoinOptions;
+use crate::room_name::RoomName;
+use crate::time::Time;
+
+/// A join on its way through its home.
+#[derive(Debug)]
+pub(super) struct JoinRequest {
+    pub(super) conn: ConnId,
+    pub(super) encoding: Encoding,
+    pub(super) change_id: u32,
+    pub(super) requester: Requester,
+    pub(super) options: JoinOptions,
+    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) again: bool,
+}
+
+/// What asks who is in a room.
+#[derive(Debug)]
+pub(super) enum Asker {
+    Member { conn: ConnId, change_id: u32, id: Option<Box<str>> },
+    Caller { shard: ShardId, token: AnswerToken },
+}
+
+/// How presence is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PresenceRules {
+    pub(super) users_max: usize,
+    pub(super) list_bytes_max: usize,
+    pub(super) interval: Duration,
+    pub(super) linger: Duration,
+    /// Clients that begin to watch with one version.
+    pub(super) joins: usize,
+    /// Users that go in one turn.
+    pub(super) ends: usize,
+}
+
+/// How long it is known who is in a room, after the last that asked or watched: those that ask again and
+/// again cause one census.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+
+impl PresenceRules {
+    pub(super) fn new(limits: &Limits, joins: usize, ends: usize) -> PresenceRules {
+        PresenceRules {
+            users_max: limits.presence_max,
+            list_bytes_max: limits.own_bytes / 2,
+            interval: limits.presence_interval,
+            linger: limits.presence_linger,
+            joins,
+            ends,
+        }
+    }
+}
+
+/// Who is in a room that is watched, or of which somebody asked that.
+#[derive(Debug)]
+pub(super) struct Watched {
+    people: People,
+    /// While it runs nobody is told anything.
+    census: Option<Census>,
+    version: u64,
+    /// When the version began, and with what: how many users, and whether they were too many, or
+    /// somebody was told since that they are.
+    told_at: Time,
+    told: (usize, bool),
+    /// When the next one is to begin, if anything has changed.
+    tell_at: Option<Time>,
+    /// Somebody was given a state since the version began: what changed and changed back is told, too.
+    is_shown: bool,
+    /// The last that was given, if it is still the state.
+    shown: Option<Arc<Presence>>,
+    watching: BTreeSet<ConnId>,
+    /// Joins that wait for the census or for the next version, but for those whose connection has gone.
+    parked: VecDeque<JoinRequest>,
+    parked_conns: BTreeSet<ConnId>,
+    /// Questions that wait for the census.
+    asking: Vec<Asker>,
+    kept_until: Time,
+}
+
+/// What the watchers of some shards are sent.
+pub(super) struct Told {
+    pub(super) version: u64,
+    pub(super) frame: Arc<[u8]>,
+    pub(super) shards: Vec<ShardId>,
+}
+
+impl Watched {
+    /// Nothing is known before the census.
+    pub(super) fn new(census: Option<Census>, now: Time) -> Watched {
+        Watched {
+            people: People::default(),
+            census,
+            version: 1,
+            told_at: now,
+            told: (0, false),
+            tell_at: None,
+            is_shown: false,
+            shown: None,
+            watching: BTreeSet::new(),
+            parked: VecDeque::new(),
+            parked_conns: BTreeSet::new(),
+            asking: Vec::new(),
+            kept_until: now + KEPT_FOR,
+        }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.census.is_none()
+    }
+
+    pub(super) fn watchers(&self) -> usize {
+        self.watching.len()
+    }
+
+    pub(super) fn users(&self) -> usize {
+        self.people.count()
+    }
+
+    /// A connection has become a member.
+    pub(super) fn join(&mut self, conn: ConnId, identity: Option<&Identity>) {
+        self.people.join(conn, identity);
+        self.shown = None;
+    }
+
+    /// A connection is a member no longer, or waits to be one no longer. Returns whether it was one.
+    pub(super) fn leave(&mut self, conn: ConnId, rules: &PresenceRules, now: Time) -> bool {
+        if self.parked_conns.remove(&conn) {
+            if self.parked_conns.is_empty() {
+                self.parked.clear();
+            }
+            return false;
+        }
+        // Whom nobody was told of goes at once.
+        let linger = if self.is_known() { rules.linger } else { Duration::ZERO };
+        self.people.leave(conn, linger, now);
+        self.shown = None;
+        if self.watching.remove(&conn) && self.watching.is_empty() {
+            self.kept_until = now + KEPT_FOR;
+        }
+        true
+    }
+
+    /// A join waits.
+    pub(super) fn park(&mut self, request: JoinRequest) {
+        self.parked_conns.insert(request.conn);
+        self.parked.push_back(request);
+    }
+
+    /// The next joins that need not wait any more; none while what they would be given is to be told to
+    /// others first, and it is too early for that.
+    pub(super) fn next_parked(&mut self, rules: &PresenceRules, now: Time) -> Vec<JoinRequest> {
+        let is_due = self.watching.is_empty() || now >= self.told_at + rules.interval;
+        let mut next = Vec::new();
+        while self.is_known() && next.len() < rules.joins {
+            let Some(first) = self.parked.front() else { break };
+            let is_there = self.parked_conns.contains(&first.conn);
+            let changes = || {
+                let identity = first.identity.as_deref();
+                self.people.has_changed() || self.people.would_change(first.conn, identity)
+            };
+            if is_there && !is_due && changes() {
+                break;
+            }
+            let request = self.parked.pop_front().expect("it was looked at");
+            if self.parked_conns.remove(&request.conn) {
+                next.push(request);
+            }
+        }
+        next
+    }
+
+    /// A connection begins to watch, with the state that it is given now.
+    pub(super) fn watch(&mut self, conn: ConnId) {
+        self.watching.insert(conn);
+    }
+
+    /// A question waits.
+    pub(super) fn ask(&mut self, asker: Asker, now: Time) {
+        self.kept_until = now + KEPT_FOR;
+        self.asking.push(asker);
+    }
+
+    /// The questions that can be answered now.
+    pub(super) fn take_asking(&mut self) -> Vec<Asker> {
+        if self.is_known() { std::mem::take(&mut self.asking) } else { Vec::new() }
+    }
+
+    /// Some members of a shard, as this census brings them.
+    pub(super) fn count(
+        &mut self,
+        census: u64,
+        members: &[(ConnId, Option<Arc<Identity>>)],
+        last_of: Option<ShardId>,
+        rules: &PresenceRules,
+    ) {
+        let Some(running) = self.census.as_mut().filter(|running| running.id == census) else {
+            return;
+        };
+        for (conn, identity) in members {
+            self.people.join(*conn, identity.as_deref());
+        }
+        running.left.retain(|shard| Some(*shard) != last_of);
+        if running.left.is_empty() {
+            self.census = None;
+            self.people.forget_changes();
+            self.told = (self.people.count(), self.is_more(rules));
+        }
+    }
+
+    /// Begins the next version if anything has changed. Returns what watchers are sent, if there are
+    /// any.
+    pub(super) fn tell(
+        &mut self,
+        room: &RoomName,
+        rules: &PresenceRules,
+        now: Time,
+    ) -> Option<Told> {
+        self.tell_at = None;
+        if !self.people.has_changed() {
+            return None;
+        }
+        let (before, now_told) = (self.told, (self.people.count(), self.is_more(rules)));
+        let (count, more) = now_told;
+        let is_same = before == now_told && self.people.changes(false).next().is_none();
+        if is_same && !self.is_shown {
+            self.people.forget_changes();
+            return None;
+        }
+        self.version += 1;
+        (self.told_at, self.told, self.shown) = (now, now_told, None);
+        let frame = (!self.watching.is_empty()).then(|| match (before.1, more) {
+            (_, true) => presence_change(room, self.version, count, NO_CHANGES),
+            // Whoever was told only how many there are knows nobody; others know who has gone.
+            (true, false) => presence_change(room, self.version, count, Some(self.people.all())),
+            (false, false) => {
+                let changes = self.people.changes(self.is_shown);
+                presence_change(room, self.version, count, Some(changes))
+            }
+        });
+        self.people.forget_changes();
+        self.is_shown = false;
+        let (version, shards) = (self.version, self.shards());
+        frame.map(|frame| Told { version, frame, shards })
+    }
+
+    /// The shards with watchers.
+    fn shards(&self) -> Vec<ShardId> {
+        let first_of = |index: usize| {
+            let shard = u16::try_from(index).ok().map(ShardId::new)?;
+            self.watching.range(ConnId { shard, slot: 0, generation: 0 }..).next()
+        };
+        let first = first_of(0).map(|conn| conn.shard);
+        let next = |shard: &ShardId| first_of(shard.index() + 1).map(|conn| conn.shard);
+        std::iter::successors(first, next).collect()
+    }
+
+    fn is_more(&self, rules: &PresenceRules) -> bool {
+        self.people.count() > rules.users_max || self.people.list_bytes() > rules.list_bytes_max
+    }
+
+    /// Who is there now.
+    pub(super) fn presence(&mut self, rules: &PresenceRules) -> Arc<Presence> {
+        self.is_shown |= self.people.has_changed();
+        let more = self.is_more(rules);
+        self.told.1 |= more;
+        let Watched { people, version, shown, .. } = self;
+        let presence = shown.get_or_insert_with(|| {
+            let users = if more { "[]".into() } else { user_list(people.users()) };
+            Arc::new(Presence { version: *version, count: people.count(), users, more })
+        });
+        Arc::clone(presence)
+    }
+
+    /// Time passes. Returns whether it need be kept no longer.
+    pub(super) fn on_time(&mut self, rules: &PresenceRules, now: Time) -> bool {
+        let before = self.people.count();
+        self.people.on_time(now, rules.ends);
+        if self.people.count() != before {
+            self.shown = None;
+        }
+        self.is_unneeded() && self.kept_until <= now
+    }
+
+    fn is_unneeded(&self) -> bool {
+        let nobody_waits = self.parked_conns.is_empty() && self.asking.is_empty();
+        self.watching.is_empty() && nobody_waits && self.is_known()
+    }
+
+    /// Whether a version is due.
+    pub(super) fn is_due(&self, now: Time) -> bool {
+        self.tell_at.is_some_and(|at| at <= now)
+    }
+
+    /// When [`on_time`](Watched::on_time) has something to do, or a version is due. To be asked after
+    /// every change.
+    pub(super) fn next_deadline(&mut self, rules: &PresenceRules, now: Time) -> Option<Time> {
+        if !self.is_known() {
+            return None;
+        }
+        let tells = !self.watching.is_empty() && self.people.has_changed();
+        let gathers = tells.then(|| self.tell_at.unwrap_or(now + rules.interval));
+        let waits = !self.parked_conns.is_empty();
+        let waits = waits.then_some(self.told_at + rules.interval);
+        self.tell_at = [gathers, waits].into_iter().flatten().min();
+        let unneeded = self.is_unneeded().then_some(self.kept_until);
+        [self.tell_at, self.people.next_deadline(), unneeded].into_iter().flatten().min()
+    }
+
+    /// Asserts what holds between any two messages.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn check(&self) {
+        self.people.check();
+        assert!(self.is_known() || self.watching.is_empty(), "who watches was told who is there");
+        let parked = self.parked.iter().filter(|one| self.parked_conns.contains(&one.conn));
+        assert_eq!(parked.count(), self.parked_conns.len(), "joins that wait");
+        assert!(self.asking.is_empty() || !self.is_known(), "what is known is answered");
+    }
+}
+
+/// Too many users to name any.
+const NO_CHANGES: Option<std::iter::Empty<crate::presence::Changed<'_>>> = None;
+
+impl HeapBytes for Watched {
+    fn heap_bytes(&self) -> usize {
+        let shown = self.shown.as_ref().map_or(0, |shown| shared_bytes(shown.len()));
+        self.people.heap_bytes()
+            + shown
+            + tree_bytes::<ConnId, ()>(self.watching.len() + self.parked_conns.len())
+            + vec_bytes::<JoinRequest>(self.parked.capacity())
+            + vec_bytes::<Asker>(self.asking.capacity())
+    }
+}
