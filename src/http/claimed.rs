@@ -122,7 +122,7 @@ impl Grants {
     /// What the claim `cast` permits: `{"join": [patterns], "publish": [patterns], "broadcast":
     /// bool}`, and nothing that it does not name. Members that are not known mean nothing.
     pub(crate) fn of_cast(&mut self, cast: &Value) -> Result<Arc<Permissions>, String> {
-        let written = cast.to_string();
+        let written = written_permissions(cast);
         if let Some(known) = self.by_claim.get(&written).and_then(Weak::upgrade) {
             return Ok(known);
         }
@@ -146,6 +146,35 @@ impl Grants {
             Some(_) => return Err("the claim cast.broadcast must be true or false".to_owned()),
         }
         Ok(permissions)
+    }
+}
+
+/// The claim `cast` without what each client has of its own.
+fn written_permissions(cast: &Value) -> String {
+    match cast.as_object().filter(|cast| cast.contains_key(INFO)) {
+        None => cast.to_string(),
+        Some(cast) => {
+            let mut permissions = cast.clone();
+            permissions.remove(INFO);
+            Value::Object(permissions).to_string()
+        }
+    }
+}
+
+/// The member of the claim `cast` that the presence of rooms shows, and its bytes as JSON.
+const INFO: &str = "info";
+const INFO_BYTES_MAX: usize = 1 << 10;
+
+/// What presence shows of a client besides its name: the member `info` of the claim `cast`.
+fn info(claims: &Claims) -> Result<Option<Arc<str>>, String> {
+    let info = claims.get("cast").and_then(|cast| cast.get(INFO)).filter(|info| !info.is_null());
+    let Some(info) = info.map(Value::to_string) else { return Ok(None) };
+    match info.len() <= INFO_BYTES_MAX {
+        true => Ok(Some(info.into())),
+        false => Err(format!(
+            "the claim cast.info has {} bytes as JSON; at most {INFO_BYTES_MAX} are allowed",
+            info.len()
+        )),
     }
 }
 
@@ -179,7 +208,7 @@ fn names(cast: &Map<String, Value>, action: &str) -> Result<NameSet, String> {
 /// integer that JSON carries exactly.
 const NEVER: f64 = (1_u64 << 43) as f64;
 
-/// Whose claims these are: `sub`, `jti` and `exp`.
+/// Whose claims these are: `sub`, `jti`, `exp` and `cast.info`.
 ///
 /// # Errors
 ///
@@ -198,7 +227,7 @@ pub(crate) fn identity(claims: &Claims, now: Time) -> Result<Identity, String> {
         Some(Some(exp)) => Some(expiry(exp, now, since_1970())),
         Some(None) => return Err("the claim exp must be a number of seconds".to_owned()),
     };
-    Ok(Identity::new(name("sub")?, name("jti")?, expires))
+    Ok(Identity::new(name("sub")?, name("jti")?, expires).with_info(info(claims)?))
 }
 
 pub(crate) fn since_1970() -> Duration {

@@ -21,6 +21,7 @@ pub(crate) mod last_words;
 mod origin;
 mod path;
 mod prepaid;
+mod presence;
 mod proxies;
 mod response;
 mod rooms;

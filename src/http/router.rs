@@ -41,6 +41,7 @@ pub(crate) enum Own {
     Publish,
     /// What is kept of the room's messages.
     History,
+    Presence,
     /// The room's messages, as they come.
     Events,
     /// Those of several rooms.
@@ -70,7 +71,7 @@ const PUBLISH: Option<Right> = Some(Right::Publish);
 const ADMIN: Option<Right> = Some(Right::Admin);
 
 /// The server's own paths. Those without methods are answered with 404 to all who may ask.
-const OWN: [OwnPath; 20] = [
+const OWN: [OwnPath; 21] = [
     own("/", Access::Everybody, &[("GET", Own::Home, None)]),
     own("/healthz", Access::Everybody, &[("GET", Own::Health, None)]),
     own("/readyz", Access::Everybody, &[("GET", Own::Readiness, None)]),
@@ -83,6 +84,7 @@ const OWN: [OwnPath; 20] = [
     own("/v1/rooms/{room}", Access::Api, &[("GET", Own::Room, READ)]),
     own("/v1/rooms/{room}/publish", Access::Api, &[("POST", Own::Publish, PUBLISH)]),
     own("/v1/rooms/{room}/history", Access::Api, &[("GET", Own::History, READ)]),
+    own("/v1/rooms/{room}/presence", Access::Api, &[("GET", Own::Presence, READ)]),
     own("/v1/rooms/{room}/events", Access::Events, &[("GET", Own::Events, READ)]),
     own("/v1/events", Access::Events, &[("GET", Own::EventsOfRooms, READ)]),
     own("/v1/broadcast", Access::Api, &[("POST", Own::Broadcast, PUBLISH)]),
@@ -332,6 +334,7 @@ mod tests {
             (Method::GET, "/v1/stats", "read"),
             (Method::GET, "/v1/rooms/r", "read"),
             (Method::GET, "/v1/rooms/r/history", "read"),
+            (Method::GET, "/v1/rooms/r/presence", "read"),
             (Method::HEAD, "/v1/rooms/r/events", "read"),
             (Method::POST, "/v1/rooms/r/publish", "publish"),
             (Method::POST, "/v1/broadcast", "publish"),

@@ -17,7 +17,7 @@ use super::admission::{self, Access};
 use super::response::{Answered, accepted, close_behind, ok};
 use super::router::{Endpoint, Found, Own};
 use super::{
-    Backend, EventStream, HttpError, Prepaid, Service, history, path, rooms, stats, users,
+    Backend, EventStream, HttpError, Prepaid, Service, history, path, presence, rooms, stats, users,
 };
 use crate::program::{
     ApiAccess, ApiRequest, Caller, Handshake, RouteHandler, RouteRequest, finish,
@@ -103,6 +103,7 @@ async fn route<B: Backend>(
         Own::Rooms => rooms::list(shard, request.uri().query()).await,
         Own::Room => rooms::one(shard, &named()?).await,
         Own::History => history::page(shard, &named()?, request.uri().query()).await,
+        Own::Presence => presence::one(shard, &named()?).await,
         Own::Publish => publish(shard, &named()?, request).await,
         Own::Events | Own::EventsOfRooms => {
             let rooms = match own {

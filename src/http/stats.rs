@@ -71,6 +71,7 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "rest_bytes_copied": counters.rest_bytes_copied,
         "deflate": deflate(counters),
         "history": history(stats),
+        "presence": presence(stats),
         "memory": memory(stats),
         "latency_us": latencies(&counters.latencies),
         "runtime": runtime(&thread),
@@ -99,6 +100,7 @@ fn memory(stats: &ShardStats) -> Value {
         "rooms": held.rooms,
         "logs": held.logs,
         "history": held.history,
+        "presence": held.presence,
         "mesh": held.mesh,
         "outside": held.outside,
         "rooms_refused": shed.rooms_refused,
@@ -106,6 +108,20 @@ fn memory(stats: &ShardStats) -> Value {
         "members_struck": shed.members_struck,
         "connections_struck": shed.connections_struck,
         "publishes_paused": shed.publishes_paused,
+    })
+}
+
+/// Of how many rooms it is known who is there, and who was told that.
+fn presence(stats: &ShardStats) -> Value {
+    let presence = &stats.counters.presence;
+    json!({
+        "rooms": stats.presence_rooms,
+        "users": stats.presence_users,
+        "watchers": stats.presence_watchers,
+        "censuses": presence.censuses,
+        "states": presence.states,
+        "changes": presence.changes,
+        "refused": presence.refused,
     })
 }
 

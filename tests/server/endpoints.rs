@@ -15,7 +15,7 @@ const PUBLIC: [(&str, &str, u16); 4] =
     [("GET", "/", 200), ("GET", "/healthz", 200), ("GET", "/readyz", 200), ("GET", "/ws", 400)];
 
 /// What asks for a key: method, path and body.
-const CLOSED: [(&str, &str, &str); 18] = [
+const CLOSED: [(&str, &str, &str); 19] = [
     ("GET", "/v1", ""),
     ("GET", "/v1/", ""),
     ("GET", "/v1/{*rest}", ""),
@@ -24,6 +24,7 @@ const CLOSED: [(&str, &str, &str); 18] = [
     ("GET", "/v1/rooms/{room}", ""),
     ("POST", "/v1/rooms/{room}/publish", MESSAGE),
     ("GET", "/v1/rooms/{room}/history", ""),
+    ("GET", "/v1/rooms/{room}/presence", ""),
     ("GET", "/v1/rooms/{room}/events", ""),
     ("GET", "/v1/events", ""),
     ("POST", "/v1/broadcast", MESSAGE),

@@ -23,6 +23,7 @@ mod leave;
 mod order;
 mod ping;
 mod pipelining;
+mod presence;
 mod publish;
 mod publish_keys;
 mod rates;

@@ -129,8 +129,9 @@ fn judge_name(claim: Option<&Value>, name: &str) -> Result<(), BadToken> {
 
 /// Patterns are kept for as long as a connection lives, and each costs a look per command.
 fn judge_size(cast: Option<&Value>) -> Result<(), BadToken> {
-    let lists = cast.and_then(Value::as_object).into_iter().flat_map(Map::values);
-    let patterns: usize = lists.filter_map(Value::as_array).map(Vec::len).sum();
+    let lists = cast.and_then(Value::as_object).into_iter().flatten();
+    let lists = lists.filter(|(name, _)| *name != "info").filter_map(|(_, list)| list.as_array());
+    let patterns: usize = lists.map(Vec::len).sum();
     match patterns <= PATTERNS_MAX {
         true => Ok(()),
         false => Err(claim_error(format!(
