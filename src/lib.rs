@@ -54,6 +54,8 @@
 //! - [`Broadcaster`]: publishes from any thread and any runtime.
 //! - [`RoomPolicy`]: what holds in rooms of certain names, above all which messages they keep.
 //!   [`Join`] brings a client that comes back what it missed, [`History`] is for the program itself.
+//! - [`Presence`]: who is in a room, for the program ([`Target::presence`]) or for a client that it
+//!   joins ([`Join::presence`]).
 //! - [`HttpRequest`] and [`HttpResponse`]: routes of the program beside `/ws`.
 //! - [`Server`]: the running whole, until [`Server::shutdown`].
 //!
@@ -161,8 +163,8 @@ pub use builder::Builder;
 #[doc(inline)]
 pub use corecast_shards::{
     BadCloseCode, BadKey, BadName, BadRoomName, Close, CloseCode, ConnId, Disconnect, Epoch,
-    Joined, Kept, Limits, Parts, Position, Recovery, RoomHistory, RoomInfo, RoomName, RoomPolicy,
-    SlowPolicy, Unrecovered,
+    Joined, Kept, Limits, Parts, Position, Presence, Recovery, RoomHistory, RoomInfo, RoomName,
+    RoomPolicy, SlowPolicy, Unrecovered,
 };
 pub use handles::{Broadcaster, Client, History, HttpRequest, Join, Spawned, sleep, spawn};
 #[doc(hidden)]

@@ -11,7 +11,8 @@ use crate::values::JoinError;
 
 /// A join of the program: [`Client::join`](crate::Client::join). It is made when this is awaited.
 ///
-/// The one or the other brings the client messages of before, from a room that keeps some
+/// [`since`](Join::since) or [`last`](Join::last) brings the client messages of before, from a room
+/// that keeps some
 /// ([`RoomPolicy::history`](crate::RoomPolicy::history)): all that it missed or the newest; the later
 /// call holds. They are sent behind its `cast:joined`, and live ones follow without hole or repeat. This
 /// does not wait until they are sent. A client that is a member already gets none.
@@ -54,6 +55,12 @@ impl<'a> Join<'a> {
     /// position is a pair of an epoch, as [`Joined::epoch`] or as text, and an offset.
     pub fn since(mut self, position: impl Into<Position>) -> Join<'a> {
         self.options.start = Start::Since(position.into());
+        self
+    }
+
+    /// With who is in the room, and then with every change of that, as if the client had asked for it.
+    pub fn presence(mut self) -> Join<'a> {
+        self.options.presence = true;
         self
     }
 

@@ -5,6 +5,7 @@ mod client;
 mod history;
 mod http_request;
 mod join;
+mod presence;
 mod shard_program;
 mod task;
 

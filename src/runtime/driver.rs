@@ -465,9 +465,13 @@ impl ShardDriver {
             self.queue_read(id);
         }
         while let Some((token, answer)) = self.shard.outputs().next_answer() {
-            if let Some(sender) = self.waiting.remove(&token) {
-                sender.send(answer);
-            }
+            self.give_answer(token, answer);
+        }
+    }
+
+    pub(super) fn give_answer(&mut self, token: AnswerToken, answer: Answer) {
+        if let Some(sender) = self.waiting.remove(&token) {
+            sender.send(answer);
         }
     }
 

@@ -38,6 +38,9 @@ impl ShardDriver {
             External::Publish { room, message, except, reply } => {
                 self.publish_external(room, message, except, reply);
             }
+            External::Ask { query: query @ Query::Presence(_), reply } => {
+                self.ask_external(query, reply);
+            }
             External::Ask { query, reply } => reply.send(self.shard.answer(query)),
             External::Emit { connection, frame, reply } => {
                 self.emit_external(connection, frame, reply);
@@ -51,6 +54,14 @@ impl ShardDriver {
                 self.reading = false;
             }
             External::Stop => self.stopped = true,
+        }
+    }
+
+    /// Asks for an external thread what other shards may have to be asked for.
+    fn ask_external(&mut self, query: Query, reply: OneshotSender<Answer>) {
+        let token = self.expect_answer(reply);
+        if self.shard.query(self.shard.id(), token, query).is_err() {
+            self.give_answer(token, Answer::Short);
         }
     }
 

@@ -182,6 +182,8 @@ pub enum ControlError {
     Room(BadRoomName),
     /// Only a room has what was asked for: all connections, a user and one connection have not.
     NotARoom,
+    /// Memory is short, and for the answer some would be needed.
+    Short,
     /// The name of the user or token is not allowed.
     User(BadName),
     /// As many users and tokens are revoked as may be ([`revocations`](crate::Limits::revocations)).
@@ -201,6 +203,9 @@ impl fmt::Display for ControlError {
             ControlError::Room(error) => write!(f, "{error}; choose another name"),
             ControlError::NotARoom => {
                 f.write_str("only a room has what was asked for; ask what to_room returns")
+            }
+            ControlError::Short => {
+                f.write_str("memory is short, and for the answer some would be needed; ask later")
             }
             ControlError::User(error) => write!(f, "{error}; no client has this one"),
             ControlError::TooManyRevocations { limit } => write!(
