@@ -161,20 +161,38 @@ fn written_permissions(cast: &Value) -> String {
     }
 }
 
-/// The member of the claim `cast` that the presence of rooms shows, and its bytes as JSON.
+/// The member of the claim `cast` that the presence of rooms shows, its bytes as JSON, and how many
+/// arrays and objects may be within each other: readers of JSON give up at some depth of a message.
 const INFO: &str = "info";
 const INFO_BYTES_MAX: usize = 1 << 10;
+const INFO_DEPTH_MAX: usize = 16;
 
 /// What presence shows of a client besides its name: the member `info` of the claim `cast`.
 fn info(claims: &Claims) -> Result<Option<Arc<str>>, String> {
     let info = claims.get("cast").and_then(|cast| cast.get(INFO)).filter(|info| !info.is_null());
-    let Some(info) = info.map(Value::to_string) else { return Ok(None) };
+    let Some(info) = info else { return Ok(None) };
+    if !is_within(info, INFO_DEPTH_MAX) {
+        return Err(format!(
+            "the claim cast.info has arrays and objects within each other deeper than {INFO_DEPTH_MAX}"
+        ));
+    }
+    let info = info.to_string();
     match info.len() <= INFO_BYTES_MAX {
         true => Ok(Some(info.into())),
         false => Err(format!(
             "the claim cast.info has {} bytes as JSON; at most {INFO_BYTES_MAX} are allowed",
             info.len()
         )),
+    }
+}
+
+/// Whether no more arrays and objects than this are within each other.
+fn is_within(value: &Value, depth: usize) -> bool {
+    let is_inner = |inner: &Value| depth > 0 && is_within(inner, depth - 1);
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(is_inner),
+        Value::Object(members) => depth > 0 && members.values().all(is_inner),
+        _ => true,
     }
 }
 
@@ -274,6 +292,22 @@ mod tests {
         assert_eq!(permissions.broadcast, Permission::Forbidden);
         let permissions = grants().of_cast(&json!({"broadcast": true})).unwrap();
         assert_eq!(permissions.broadcast, Permission::Allowed);
+    }
+
+    #[test]
+    fn an_info_is_small_and_not_deep() {
+        let read = |info: &Value| super::info(&claims(&json!({"cast": {"info": info}})));
+        let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        let mixed = |depth| (0..depth / 2).fold(json!(1), |inner, _| json!({"a": [inner]}));
+        assert_eq!(read(&Value::Null), Ok(None));
+        for info in [nested(16), mixed(16), json!("x".repeat(1_022))] {
+            assert_eq!(read(&info), Ok(Some(info.to_string().into())));
+        }
+        for info in [nested(17), mixed(18)] {
+            assert!(read(&info).unwrap_err().contains("deeper than 16"), "{info}");
+        }
+        let error = read(&json!("x".repeat(1_023))).unwrap_err();
+        assert!(error.contains("1025 bytes") && error.contains("1024"), "{error}");
     }
 
     #[test]

@@ -469,11 +469,11 @@ impl Weigh for FromHome {
             + match self {
                 FromHome::Deliver { room, frames, .. } => room.as_str().len() + frames.len(),
                 FromHome::Joined { room, requester, replay, presence, .. } => {
-                    let presence = presence.as_ref().map_or(0, |presence| presence.len());
+                    let presence = Presence::weight(presence.as_ref());
                     room.as_str().len() + requester.len() + replay.len() + presence
                 }
                 FromHome::Presence { room, id, presence, .. } => {
-                    let presence = presence.as_ref().map_or(0, |presence| presence.len());
+                    let presence = Presence::weight(presence.as_ref());
                     room.as_str().len() + id.as_ref().map_or(0, |id| id.len()) + presence
                 }
                 FromHome::PresenceChange { room, frame, .. } => room.as_str().len() + frame.len(),
@@ -540,7 +540,7 @@ impl Answer {
                 let bytes = |history: &RoomHistory| history.messages.len();
                 size_of::<RoomHistory>() + history.as_deref().map_or(0, bytes)
             }
-            Answer::Presence(presence) => presence.as_ref().map_or(0, |presence| presence.len()),
+            Answer::Presence(presence) => Presence::weight(presence.as_ref()),
             Answer::User { connections: ids, .. } | Answer::UserSent { full: ids, .. } => {
                 size_of_val(&ids[..])
             }
@@ -605,6 +605,17 @@ mod tests {
         assert!(deliver.weight() >= 200 + 1000);
         let left = FromHome::Left { room: room.clone(), conn, request: request(), offset: 0 };
         assert!(left.weight() >= 200 + 384);
+        let users: Arc<str> = "u".repeat(200_000).into();
+        let presence = Arc::new(Presence { version: 1, count: 9, users, more: false });
+        let presence = FromHome::Presence {
+            room: room.clone(),
+            conn,
+            change_id,
+            id: Some(id),
+            presence: Some(presence),
+        };
+        let weight = presence.weight();
+        assert!((200 + 384..1_000).contains(&weight), "{weight}: all answers share one list");
         let info = RoomInfo {
             room,
             members: 1,

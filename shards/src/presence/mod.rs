@@ -32,9 +32,15 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// Bytes that it refers to.
+    /// Bytes of it and of the list that it refers to.
     pub(crate) fn len(&self) -> usize {
         size_of::<Presence>() + self.users.len()
+    }
+
+    /// Bytes that a message with it counts for. All that are given one state share it, and its home
+    /// counts it: as many answers as wait for it must not fill a ring.
+    pub(crate) fn weight(presence: Option<&Arc<Presence>>) -> usize {
+        presence.map_or(0, |_| size_of::<Presence>())
     }
 }
 

@@ -162,8 +162,11 @@ impl Host {
         let membership = &mut self.directory[slot].memberships[at];
         membership.end_leave();
         let (key, index) = (membership.room, membership.listed().expect("it was joined"));
+        let watches = membership.watches;
         self.directory[slot].departing += 1;
-        self.directory.watchers.forget(key, slot);
+        if watches {
+            self.directory.watchers.forget(key, slot);
+        }
         self.note_member(slot, || RoomEvent::Left(conn, name.clone()));
         let is_forbidden = request.requester == Requester::Permissions;
         let id = request.requester.id().map(Into::into);
