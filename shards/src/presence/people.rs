@@ -1,13 +1,13 @@
 //! The users of one room: who is there, who may come back in a moment, and who has come or gone since
 //! the last version.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Info, User};
 use crate::id::ConnId;
 use crate::identity::Identity;
-use crate::memory::{HeapBytes, shared_bytes, tree_bytes, vec_bytes};
+use crate::memory::{HeapBytes, shared_bytes, tree_bytes};
 use crate::time::Time;
 
 /// The users of one room.
@@ -18,8 +18,8 @@ use crate::time::Time;
 pub(crate) struct People {
     connections: BTreeMap<ConnId, User>,
     users: BTreeMap<User, Standing>,
-    /// When users go whose last connection has gone, unless they have come back: in this order.
-    lingering: VecDeque<(Time, User)>,
+    /// When users go whose last connection has gone, unless they have come back: each once.
+    lingering: BTreeSet<(Time, User)>,
     /// Users that have come, gone or changed since the last version, with what that says of them.
     touched: BTreeMap<User, Before>,
     /// Bytes of names and infos, of those that are listed.
@@ -74,6 +74,9 @@ impl People {
         self.connections.insert(conn, user.clone());
         match self.users.remove(&user) {
             Some(standing) => {
+                if let Some(until) = standing.lingers_until {
+                    self.lingering.remove(&(until, user.clone()));
+                }
                 if standing.info != info {
                     self.touch(&user, Before::Listed(standing.info.clone()));
                 }
@@ -122,24 +125,19 @@ impl People {
             return self.unlist(&user);
         }
         standing.lingers_until = Some(now + linger);
-        self.lingering.push_back((now + linger, user));
+        self.lingering.insert((now + linger, user));
     }
 
-    /// Users go that have lingered for long enough, so many at most.
-    pub(crate) fn on_time(&mut self, now: Time, most: usize) {
-        for _ in 0..most {
-            let Some((until, user)) = self.lingering.pop_front_if(|(until, _)| *until <= now)
-            else {
-                break;
-            };
-            let standing = self.users.get(&user);
-            if standing.is_some_and(|standing| standing.lingers_until == Some(until)) {
-                self.unlist(&user);
+    /// Users go that have lingered for long enough, so many at most. Returns how many.
+    pub(crate) fn on_time(&mut self, now: Time, most: usize) -> usize {
+        for ended in 0..most {
+            if self.next_deadline().is_none_or(|until| until > now) {
+                return ended;
             }
+            let (_, user) = self.lingering.pop_first().expect("one lingers");
+            self.unlist(&user);
         }
-        if self.lingering.is_empty() && self.lingering.capacity() > SPARE {
-            self.lingering = VecDeque::new();
-        }
+        most
     }
 
     fn unlist(&mut self, user: &User) {
@@ -148,9 +146,9 @@ impl People {
         self.touch(user, Before::Listed(standing.info));
     }
 
-    /// When the next user may have lingered for long enough.
+    /// When the next user will have lingered for long enough.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.lingering.front().map(|(until, _)| *until)
+        self.lingering.first().map(|(until, _)| *until)
     }
 
     /// How many users are listed.
@@ -213,7 +211,11 @@ impl People {
         for (user, standing) in &self.users {
             let lingers = standing.lingers_until.is_some();
             assert_eq!(standing.connections == 0, lingers, "{user:?} lingers or is there");
+            let queued = standing.lingers_until.map(|until| (until, user.clone()));
+            assert!(queued.is_none_or(|one| self.lingering.contains(&one)), "{user:?} goes");
         }
+        let lingering = self.users.values().filter(|one| one.lingers_until.is_some()).count();
+        assert_eq!(self.lingering.len(), lingering, "each lingers once");
         let sizes = |(owned, listed): (usize, usize), (user, standing): (&User, &Standing)| {
             let (more, longer) = sizes(user, &standing.info);
             (owned + more, listed + longer)
@@ -222,9 +224,6 @@ impl People {
         assert_eq!((self.owned, self.list_bytes), counted, "bytes of users");
     }
 }
-
-/// A queue of up to this many entries keeps its memory.
-const SPARE: usize = 64;
 
 /// Bytes of what a user is shown with, and of its entry in a list.
 fn sizes(user: &User, info: &Info) -> (usize, usize) {
@@ -255,7 +254,7 @@ impl HeapBytes for People {
         tree_bytes::<ConnId, User>(self.connections.len())
             + tree_bytes::<User, Standing>(self.users.len())
             + tree_bytes::<User, Before>(self.touched.len())
-            + vec_bytes::<(Time, User)>(self.lingering.capacity())
+            + tree_bytes::<(Time, User), ()>(self.lingering.len())
             + self.owned
     }
 }
@@ -343,7 +342,20 @@ mod tests {
         people.on_time(at(8), 9);
         assert_eq!(changes(&mut people), ["-ann"]);
         assert!(shown(&people).is_empty() && people.next_deadline().is_none());
-        assert_eq!(people.heap_bytes(), vec_bytes::<(Time, User)>(people.lingering.capacity()));
+        assert_eq!(people.heap_bytes(), 0);
+    }
+
+    #[test]
+    fn one_that_comes_and_goes_again_and_again_lingers_once() {
+        let mut people = People::default();
+        for n in 0..100 {
+            people.join(conn(n), Some(&known("ann", "")));
+            people.leave(conn(n), LINGER, at(u64::from(n)));
+        }
+        people.check();
+        assert_eq!(people.lingering.len(), 1);
+        assert_eq!((people.on_time(at(101), 1), people.on_time(at(102), 1)), (0, 1));
+        assert!(shown(&people).is_empty());
     }
 
     #[test]

@@ -198,8 +198,9 @@ impl World {
         let (long, short) = (limits.presence_interval, Duration::from_millis(2));
         let lingers = limits.presence_linger.as_millis() / long.as_millis();
         let waves = self.open.len() / self.setup.config.tuning.presence_joins;
-        // What is due at once is done in several turns.
-        let turns = self.names.len() + self.clients.len();
+        // What is due at once is done in several turns: in each room everybody may go, and is told.
+        let ends = (self.clients.len() + 3) * self.names.len();
+        let turns = ends / self.setup.config.tuning.ends_per_turn + 2;
         for _ in 0..ENDS_MAX {
             let living = self.living();
             self.let_pass(long, lingers as usize + 2);
