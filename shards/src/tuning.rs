@@ -62,8 +62,7 @@ pub struct Tuning {
     /// Members that one message of a census names, and watchers that are told of changes in one turn:
     /// 256 of each take some 50 µs. At least 1.
     pub presence_members: usize,
-    /// Clients that begin to watch a room with one version of its presence. Further ones wait for the
-    /// next. At least 1.
+    /// Clients that begin to watch rooms in one turn. At least 1.
     pub presence_joins: usize,
     /// Bytes of unused chunks of each size that a shard keeps.
     pub pool_bytes: usize,
@@ -104,7 +103,7 @@ impl Tuning {
         events_ahead_bytes: 16 << 10,
         ends_per_turn: 256,
         presence_members: 256,
-        presence_joins: 1_024,
+        presence_joins: 128,
         pool_bytes: 1 << 20,
         log_messages: 4,
     };

@@ -5,15 +5,15 @@
 //! themselves say who comes and goes, in the order of the same rings: so the census and what happens
 //! meanwhile are together exact.
 //!
-//! A client that begins to watch is given a state with which a version begins, so that all watchers
-//! know the same at each version, and all are sent the same frame. Where changes are to be told first
-//! and it is too early for that, its join waits.
+//! A client that begins to watch is given the state of the moment, which may have changes that are to be
+//! told with the next version: then that tells whatever was changed since the last one, also what is
+//! again as it was, so that all watchers know the same at each version, and all are sent the same frame.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::Home;
-use super::watched::{Asker, JoinRequest, PresenceRules, Told, Watched};
+use super::watched::{Asker, JoinRequest, PAUSE, PresenceRules, Told, Watched};
 use crate::config::Config;
 use crate::format::Joined;
 use crate::history::Parts;
@@ -21,11 +21,10 @@ use crate::id::{ConnId, ShardId};
 use crate::identity::Identity;
 use crate::memory::{HeapBytes, Sum, map_bytes, shared_bytes, tree_bytes, vec_bytes};
 use crate::mesh::{Answer, FromHome, Outboxes, Requester, ToHome, Unjoined};
-use crate::presence::{Census, Presence};
+use crate::presence::{Census, People, Presence};
 use crate::room_name::{RoomName, SecretHash};
 use crate::shard_stats::PresenceCounters;
 use crate::time::Time;
-use std::sync::Arc;
 
 /// The rooms of a home of which it is known who is there, or is to be.
 #[derive(Debug)]
@@ -36,8 +35,14 @@ pub(super) struct Presences {
     /// When more of what is due is done, if that was too much for one turn.
     goes_on_at: Time,
     rules: PresenceRules,
-    /// Rooms that are looked at in one turn.
+    /// Rooms that are looked at in one turn, and users that go.
     per_turn: usize,
+    /// Joins that are done in one turn.
+    joins: usize,
+    /// What was known of rooms, and is forgotten some at a time.
+    ended: VecDeque<People>,
+    /// The greatest version of all rooms that have ended: those of a home never repeat.
+    last_version: u64,
     censuses: u64,
     /// Users and watchers of all rooms.
     users: usize,
@@ -53,9 +58,6 @@ struct Entry {
     due: Option<Time>,
 }
 
-/// After so long the next turn goes on with what was too much for one.
-const PAUSE: Duration = Duration::from_millis(1);
-
 /// Bytes of changes that are written in one turn, give or take one.
 const TOLD_BYTES: usize = 1 << 20;
 
@@ -69,8 +71,11 @@ impl Presences {
             rooms: HashMap::with_hasher(hash),
             due: BTreeSet::new(),
             goes_on_at: Time::default(),
-            rules: PresenceRules::new(&config.limits, tuning.presence_joins, tuning.ends_per_turn),
+            rules: PresenceRules::new(&config.limits),
             per_turn: tuning.ends_per_turn,
+            joins: tuning.presence_joins,
+            ended: VecDeque::new(),
+            last_version: 0,
             censuses: 0,
             users: 0,
             watchers: 0,
@@ -84,7 +89,8 @@ impl Presences {
             self.censuses += 1;
             self.censuses
         });
-        let watched = Watched::new(id.map(|id| Census { id, left: shards }), now);
+        let census = id.map(|id| Census { id, left: shards });
+        let watched = Watched::new(census, self.last_version + 1, now);
         self.owned.add(shared_bytes(room.as_str().len()) + watched.heap_bytes());
         self.rooms.insert(room.clone(), Box::new(Entry { watched, due: None }));
         id
@@ -94,11 +100,34 @@ impl Presences {
         let entry = self.rooms.remove(room).expect("what ends was there");
         self.owned.take_off(shared_bytes(room.as_str().len()) + entry.watched.heap_bytes());
         self.users -= entry.watched.users();
+        self.last_version = self.last_version.max(entry.watched.version());
         if let Some(due) = entry.due {
             self.due.remove(&(due, room.clone()));
         }
+        let people = entry.watched.into_people();
+        self.owned.add(people.heap_bytes());
+        self.ended.push_back(people);
         if self.rooms.len() < self.rooms.capacity() / 8 {
             self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
+        }
+    }
+
+    /// Forgets some of what was known of rooms that have ended.
+    fn forget_some(&mut self, now: Time) {
+        let mut left = self.per_turn;
+        while left > 0
+            && let Some(people) = self.ended.front_mut()
+        {
+            let before = people.heap_bytes();
+            left -= people.forget_some(left);
+            self.owned.change(before, people.heap_bytes());
+            if people.heap_bytes() == 0 {
+                self.ended.pop_front();
+            }
+        }
+        match self.ended.is_empty() {
+            true => self.ended = VecDeque::new(),
+            false => self.goes_on_at = now + PAUSE,
         }
     }
 
@@ -158,7 +187,8 @@ impl Presences {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        self.first_due().map(|due| due.max(self.goes_on_at))
+        let due = self.first_due().map(|due| due.max(self.goes_on_at));
+        if self.ended.is_empty() { due } else { Some(self.goes_on_at) }
     }
 
     /// Rooms, users and watchers.
@@ -170,6 +200,7 @@ impl Presences {
         map_bytes::<RoomName, Box<Entry>>(self.rooms.capacity())
             + self.rooms.len() * vec_bytes::<Entry>(1)
             + tree_bytes::<(Time, RoomName), ()>(self.due.len())
+            + vec_bytes::<People>(self.ended.capacity())
             + self.owned.get()
     }
 
@@ -183,6 +214,7 @@ impl Presences {
             (users, watchers) = (users + watched.users(), watchers + watched.watchers());
             due += usize::from(at.is_some_and(|at| self.due.contains(&(at, room.clone()))));
         }
+        owned += self.ended.iter().map(HeapBytes::heap_bytes).sum::<usize>();
         assert_eq!(self.owned.get(), owned, "bytes of presence");
         assert_eq!((self.users, self.watchers), (users, watchers), "users and watchers");
         assert_eq!(self.due.len(), due, "each room is due once");
@@ -266,12 +298,10 @@ impl Home {
         self.settle_presence(&room, now, outboxes);
     }
 
-    /// Does what waits for nothing any more: answers who asked, and lets those join who are to watch.
+    /// Answers who asked, and lets those join who are to watch, as many as one turn may.
     fn settle_presence(&mut self, room: &RoomName, now: Time, outboxes: &mut Outboxes) {
-        let next = self.presences.change(room, now, |watched, rules| {
-            (watched.take_asking(), watched.next_parked(rules, now))
-        });
-        let Some((asking, joining)) = next else { return };
+        let asking = self.presences.change(room, now, |watched, _| watched.take_asking());
+        let asking = asking.unwrap_or_default();
         if !asking.is_empty() {
             let presence = self.present(room, now, outboxes);
             for asker in asking {
@@ -279,9 +309,7 @@ impl Home {
                 answer(asker, room, Answer::Presence(presence), outboxes);
             }
         }
-        if !joining.is_empty() {
-            self.admit(room, joining, now, outboxes);
-        }
+        self.admit(room, self.presences.joins, now, outboxes);
     }
 
     /// Who is in a room of which that is known. Where nobody watches each state that is asked for has
@@ -296,14 +324,11 @@ impl Home {
         presence.expect("it is known who is in the room")
     }
 
-    /// These become members, and with them all a version begins.
-    fn admit(
-        &mut self,
-        room: &RoomName,
-        joining: Vec<JoinRequest>,
-        now: Time,
-        outboxes: &mut Outboxes,
-    ) {
+    /// Some that are to watch become members, and are given one state. Returns how many.
+    fn admit(&mut self, room: &RoomName, most: usize, now: Time, outboxes: &mut Outboxes) -> usize {
+        let joining = self.presences.change(room, now, |watched, _| watched.next_parked(most, now));
+        let joining = joining.unwrap_or_default();
+        let count = joining.len();
         let mut joined = Vec::new();
         for request in joining {
             match self.count_join(room, &request, now) {
@@ -311,18 +336,17 @@ impl Home {
                 Err(why) => push_unjoined(room, request, why, outboxes),
             }
         }
-        self.tell(room, now, outboxes);
-        for (request, (entered, replay)) in joined {
+        for (request, entered) in joined {
             let presence = self.present(room, now, outboxes);
             self.presences.change(room, now, |watched, _| watched.watch(request.conn));
-            push_joined(room, request, (entered, replay), Some(presence), outboxes);
+            push_joined(room, request, entered, Some(presence), outboxes);
         }
+        count
     }
 
     /// Begins the next version of a room's presence, if anything has changed.
     fn tell(&mut self, room: &RoomName, now: Time, outboxes: &mut Outboxes) -> usize {
-        let told =
-            self.presences.change(room, now, |watched, rules| watched.tell(room, rules, now));
+        let told = self.presences.change(room, now, |watched, rules| watched.tell(room, rules));
         let Some(Told { version, frame, shards }) = told.flatten() else { return 0 };
         self.presences.counters.changes += 1;
         for shard in shards {
@@ -332,37 +356,39 @@ impl Home {
         frame.len()
     }
 
-    /// Users go that have lingered, versions begin, and what nobody needs is forgotten, as far as one
-    /// turn may.
+    /// Users go that have lingered, versions begin, those join that are to watch, and what nobody needs
+    /// is forgotten, as far as one turn may: so much of all rooms together.
     pub(super) fn presence_on_time(&mut self, now: Time, outboxes: &mut Outboxes) {
         if self.presences.next_deadline().is_none_or(|due| due > now) {
             return;
         }
-        let mut bytes_left = TOLD_BYTES;
+        let (mut ends, mut joins) = (self.presences.per_turn, self.presences.joins);
+        let mut bytes = TOLD_BYTES;
         for _ in 0..self.presences.per_turn {
-            let Some(room) = self.presences.due.first().filter(|(due, _)| *due <= now) else {
-                return;
-            };
-            let room = room.1.clone();
-            let ends = self.presences.change(&room, now, |watched, rules| {
-                (watched.on_time(rules, now), watched.is_due(now))
+            let is_due = |(due, _): &&(Time, RoomName)| *due <= now;
+            let Some((_, room)) = self.presences.due.first().filter(is_due) else { break };
+            let room = room.clone();
+            let state = self.presences.change(&room, now, |watched, _| {
+                ends -= watched.on_time(ends, now);
+                (watched.is_over(now), watched.is_due(now))
             });
-            match ends {
+            match state {
                 Some((true, _)) => self.presences.end(&room),
-                Some((false, true)) => {
-                    self.settle_presence(&room, now, outboxes);
-                    let bytes = self.tell(&room, now, outboxes);
-                    bytes_left = bytes_left.saturating_sub(bytes);
+                Some((false, tells)) => {
+                    let told = if tells { self.tell(&room, now, outboxes) } else { 0 };
+                    bytes = bytes.saturating_sub(told);
+                    joins -= self.admit(&room, joins, now, outboxes);
                 }
-                _ => {}
+                None => {}
             }
-            if bytes_left == 0 {
+            if ends == 0 || joins == 0 || bytes == 0 {
                 break;
             }
         }
         if self.presences.first_due().is_some_and(|due| due <= now) {
             self.presences.goes_on_at = now + PAUSE;
         }
+        self.presences.forget_some(now);
     }
 }
 

@@ -41,25 +41,25 @@ pub(super) struct PresenceRules {
     pub(super) list_bytes_max: usize,
     pub(super) interval: Duration,
     pub(super) linger: Duration,
-    /// Clients that begin to watch with one version.
-    pub(super) joins: usize,
-    /// Users that go in one turn.
-    pub(super) ends: usize,
 }
 
 /// How long it is known who is in a room, after the last that asked or watched: those that ask again and
 /// again cause one census.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
+/// How long joins with presence are gathered, so that one list is made for all of them.
+const GATHERED_FOR: Duration = Duration::from_millis(20);
+
+/// After so long the next turn goes on with what was too much for one.
+pub(super) const PAUSE: Duration = Duration::from_millis(1);
+
 impl PresenceRules {
-    pub(super) fn new(limits: &Limits, joins: usize, ends: usize) -> PresenceRules {
+    pub(super) fn new(limits: &Limits) -> PresenceRules {
         PresenceRules {
             users_max: limits.presence_max,
             list_bytes_max: limits.own_bytes / 2,
             interval: limits.presence_interval,
             linger: limits.presence_linger,
-            joins,
-            ends,
         }
     }
 }
@@ -71,20 +71,24 @@ pub(super) struct Watched {
     /// While it runs nobody is told anything.
     census: Option<Census>,
     version: u64,
-    /// When the version began, and with what: how many users, and whether they were too many, or
-    /// somebody was told since that they are.
-    told_at: Time,
+    /// With what the version began: how many users, and whether they were too many, or somebody was
+    /// told since that they are.
     told: (usize, bool),
     /// When the next one is to begin, if anything has changed.
     tell_at: Option<Time>,
+    /// There are too many users to name them: from where they are more than may be until they are
+    /// clearly fewer, lest one that comes and goes has all named again and again.
+    more: bool,
     /// Somebody was given a state since the version began: what changed and changed back is told, too.
     is_shown: bool,
     /// The last that was given, if it is still the state.
     shown: Option<Arc<Presence>>,
     watching: BTreeSet<ConnId>,
-    /// Joins that wait for the census or for the next version, but for those whose connection has gone.
+    /// Joins that wait for the census or for others, but for those whose connection has gone.
     parked: VecDeque<JoinRequest>,
     parked_conns: BTreeSet<ConnId>,
+    /// When the next of them need not wait any more.
+    admits_at: Time,
     /// Questions that wait for the census.
     asking: Vec<Asker>,
     kept_until: Time,
@@ -99,22 +103,36 @@ pub(super) struct Told {
 
 impl Watched {
     /// Nothing is known before the census.
-    pub(super) fn new(census: Option<Census>, now: Time) -> Watched {
+    pub(super) fn new(census: Option<Census>, version: u64, now: Time) -> Watched {
+        let mut people = People::default();
+        if census.is_none() {
+            people.begin_version();
+        }
         Watched {
-            people: People::default(),
+            people,
             census,
-            version: 1,
-            told_at: now,
+            version,
             told: (0, false),
             tell_at: None,
+            more: false,
             is_shown: false,
             shown: None,
             watching: BTreeSet::new(),
             parked: VecDeque::new(),
             parked_conns: BTreeSet::new(),
+            admits_at: now,
             asking: Vec::new(),
             kept_until: now + KEPT_FOR,
         }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All that is left of it when it is over.
+    pub(super) fn into_people(self) -> People {
+        self.people
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -159,26 +177,25 @@ impl Watched {
         self.parked.push_back(request);
     }
 
-    /// The next joins that need not wait any more; none while what they would be given is to be told to
-    /// others first, and it is too early for that.
-    pub(super) fn next_parked(&mut self, rules: &PresenceRules, now: Time) -> Vec<JoinRequest> {
-        let is_due = self.watching.is_empty() || now >= self.told_at + rules.interval;
+    /// The next joins that need not wait any more, so many at most. They are gathered, and a wave of
+    /// them goes on in later turns.
+    pub(super) fn next_parked(&mut self, most: usize, now: Time) -> Vec<JoinRequest> {
         let mut next = Vec::new();
-        while self.is_known() && next.len() < rules.joins {
-            let Some(first) = self.parked.front() else { break };
-            let is_there = self.parked_conns.contains(&first.conn);
-            let changes = || {
-                let identity = first.identity.as_deref();
-                self.people.has_changed() || self.people.would_change(first.conn, identity)
-            };
-            if is_there && !is_due && changes() {
-                break;
-            }
-            let request = self.parked.pop_front().expect("it was looked at");
+        if !self.is_known() || self.parked_conns.is_empty() || now < self.admits_at {
+            return next;
+        }
+        while next.len() < most
+            && let Some(request) = self.parked.pop_front()
+        {
             if self.parked_conns.remove(&request.conn) {
                 next.push(request);
             }
         }
+        if self.parked_conns.is_empty() {
+            self.parked = VecDeque::new();
+        }
+        let is_wave = !self.parked_conns.is_empty();
+        self.admits_at = now + if is_wave { PAUSE } else { GATHERED_FOR };
         next
     }
 
@@ -210,37 +227,32 @@ impl Watched {
             return;
         };
         for (conn, identity) in members {
-            self.people.join(*conn, identity.as_deref());
+            self.people.count_in(*conn, identity.as_deref());
         }
         running.left.retain(|shard| Some(*shard) != last_of);
         if running.left.is_empty() {
             self.census = None;
-            self.people.forget_changes();
-            self.told = (self.people.count(), self.is_more(rules));
+            self.people.begin_version();
+            self.told = (self.people.count(), self.find_more(rules));
         }
     }
 
     /// Begins the next version if anything has changed. Returns what watchers are sent, if there are
     /// any.
-    pub(super) fn tell(
-        &mut self,
-        room: &RoomName,
-        rules: &PresenceRules,
-        now: Time,
-    ) -> Option<Told> {
+    pub(super) fn tell(&mut self, room: &RoomName, rules: &PresenceRules) -> Option<Told> {
         self.tell_at = None;
         if !self.people.has_changed() {
             return None;
         }
-        let (before, now_told) = (self.told, (self.people.count(), self.is_more(rules)));
+        let (before, now_told) = (self.told, (self.people.count(), self.find_more(rules)));
         let (count, more) = now_told;
         let is_same = before == now_told && self.people.changes(false).next().is_none();
         if is_same && !self.is_shown {
-            self.people.forget_changes();
+            self.people.begin_version();
             return None;
         }
         self.version += 1;
-        (self.told_at, self.told, self.shown) = (now, now_told, None);
+        (self.told, self.shown) = (now_told, None);
         let frame = (!self.watching.is_empty()).then(|| match (before.1, more) {
             (_, true) => presence_change(room, self.version, count, NO_CHANGES),
             // Whoever was told only how many there are knows nobody; others know who has gone.
@@ -250,7 +262,7 @@ impl Watched {
                 presence_change(room, self.version, count, Some(changes))
             }
         });
-        self.people.forget_changes();
+        self.people.begin_version();
         self.is_shown = false;
         let (version, shards) = (self.version, self.shards());
         frame.map(|frame| Told { version, frame, shards })
@@ -267,14 +279,20 @@ impl Watched {
         std::iter::successors(first, next).collect()
     }
 
-    fn is_more(&self, rules: &PresenceRules) -> bool {
-        self.people.count() > rules.users_max || self.people.list_bytes() > rules.list_bytes_max
+    /// Whether there are too many users to name them.
+    fn find_more(&mut self, rules: &PresenceRules) -> bool {
+        let PresenceRules { users_max, list_bytes_max, .. } = *rules;
+        let was_told = self.more && !self.watching.is_empty();
+        let most = |max: usize| if was_told { max - max.div_ceil(10) } else { max };
+        self.more = self.people.count() > most(users_max)
+            || self.people.list_bytes() > most(list_bytes_max);
+        self.more
     }
 
     /// Who is there now.
     pub(super) fn presence(&mut self, rules: &PresenceRules) -> Arc<Presence> {
         self.is_shown |= self.people.has_changed();
-        let more = self.is_more(rules);
+        let more = self.find_more(rules);
         self.told.1 |= more;
         let Watched { people, version, shown, .. } = self;
         let presence = shown.get_or_insert_with(|| {
@@ -284,13 +302,17 @@ impl Watched {
         Arc::clone(presence)
     }
 
-    /// Time passes. Returns whether it need be kept no longer.
-    pub(super) fn on_time(&mut self, rules: &PresenceRules, now: Time) -> bool {
-        let before = self.people.count();
-        self.people.on_time(now, rules.ends);
-        if self.people.count() != before {
+    /// Time passes: users go, so many at most. Returns how many.
+    pub(super) fn on_time(&mut self, most: usize, now: Time) -> usize {
+        let ended = self.people.on_time(now, most);
+        if ended > 0 {
             self.shown = None;
         }
+        ended
+    }
+
+    /// Whether it need be kept no longer.
+    pub(super) fn is_over(&self, now: Time) -> bool {
         self.is_unneeded() && self.kept_until <= now
     }
 
@@ -311,12 +333,11 @@ impl Watched {
             return None;
         }
         let tells = !self.watching.is_empty() && self.people.has_changed();
-        let gathers = tells.then(|| self.tell_at.unwrap_or(now + rules.interval));
-        let waits = !self.parked_conns.is_empty();
-        let waits = waits.then_some(self.told_at + rules.interval);
-        self.tell_at = [gathers, waits].into_iter().flatten().min();
+        self.tell_at = tells.then(|| self.tell_at.unwrap_or(now + rules.interval));
+        let admits = (!self.parked_conns.is_empty()).then_some(self.admits_at);
         let unneeded = self.is_unneeded().then_some(self.kept_until);
-        [self.tell_at, self.people.next_deadline(), unneeded].into_iter().flatten().min()
+        let goes = self.people.next_deadline();
+        [self.tell_at, goes, admits, unneeded].into_iter().flatten().min()
     }
 
     /// Asserts what holds between any two messages.

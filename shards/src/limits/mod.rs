@@ -399,7 +399,8 @@ limits! {
         bounds: 0 => 100_000,
         what: "Users of a room that its presence names",
         beyond: "it says only how many there are, with `more`",
-        more: "The same holds where their list would be longer than half of `--own-bytes`.",
+        more: "The same holds where their list would be longer than half of `--own-bytes`. While \
+               somebody watches they are named again when they are a tenth below that.",
     }
     presence_interval: Time {
         flag: "presence-interval",
@@ -407,7 +408,7 @@ limits! {
         bounds: Duration::from_millis(10) => Duration::from_secs(60),
         what: "How long changes of a room's presence are gathered",
         beyond: "they are told together, as one change",
-        more: "A client that begins to watch a room waits for as long where changes are under way.",
+        more: "A client that begins to watch a room does not wait for them.",
     }
     presence_linger: Time {
         flag: "presence-linger",

@@ -21,7 +21,8 @@ pub(crate) use people::{Changed, Listed, People};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Presence {
-    /// Which state this is: changes with greater numbers lead from it to later ones.
+    /// Which state this is: changes with greater numbers lead from it to later ones. Where nobody
+    /// watches, any greater number may follow; none comes twice while the server runs.
     pub version: u64,
     /// How many users there are.
     pub count: usize,

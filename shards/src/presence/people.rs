@@ -22,6 +22,8 @@ pub(crate) struct People {
     lingering: BTreeSet<(Time, User)>,
     /// Users that have come, gone or changed since the last version, with what that says of them.
     touched: BTreeMap<User, Before>,
+    /// There is a version: before it no change need be known.
+    notes_changes: bool,
     /// Bytes of names and infos, of those that are listed.
     owned: usize,
     /// How long the list of all users is as JSON, at most.
@@ -102,14 +104,24 @@ impl People {
     }
 
     fn touch(&mut self, user: &User, before: Before) {
+        if !self.notes_changes {
+            return;
+        }
         self.touched.entry(user.clone()).or_insert(before);
     }
 
-    /// Whether a join of this connection would change what is shown.
-    pub(crate) fn would_change(&self, conn: ConnId, identity: Option<&Identity>) -> bool {
-        let info = identity.and_then(|identity| identity.info.as_ref());
-        let standing = self.users.get(&User::of(conn, identity));
-        standing.is_none_or(|standing| standing.info.as_ref() != info)
+    /// A connection was there before anybody asked. What a user is shown with stays as it is: joins
+    /// that came meanwhile are newer.
+    pub(crate) fn count_in(&mut self, conn: ConnId, identity: Option<&Identity>) {
+        if self.connections.contains_key(&conn) {
+            return;
+        }
+        let user = User::of(conn, identity);
+        self.connections.insert(conn, user.clone());
+        match self.users.get_mut(&user) {
+            Some(standing) => standing.connections += 1,
+            None => self.list(user, 1, identity.and_then(|identity| identity.info.clone())),
+        }
     }
 
     /// A connection has gone, if it was there. Its user goes with the last one: after so long, if it has
@@ -199,8 +211,24 @@ impl People {
     }
 
     /// A version begins.
-    pub(crate) fn forget_changes(&mut self) {
+    pub(crate) fn begin_version(&mut self) {
         self.touched = BTreeMap::new();
+        self.notes_changes = true;
+    }
+
+    /// Forgets so many connections and users, of which nobody asks any more. Returns how many it took,
+    /// one at least.
+    pub(crate) fn forget_some(&mut self, most: usize) -> usize {
+        let left = [self.connections.len(), self.users.len(), self.touched.len()];
+        let some = left.into_iter().fold(1, usize::max).min(most);
+        for _ in 0..some {
+            self.connections.pop_first();
+            self.lingering.pop_first();
+            self.touched.pop_first();
+            let Some((user, standing)) = self.users.pop_first() else { continue };
+            self.take_off(&user, &standing.info);
+        }
+        some
     }
 
     /// Asserts the invariant.
@@ -282,6 +310,10 @@ mod tests {
         Identity::new(Name::new(name).ok(), None, None).with_info(info)
     }
 
+    fn versioned() -> People {
+        People { notes_changes: true, ..People::default() }
+    }
+
     fn shown(people: &People) -> Vec<String> {
         people.check();
         let show = |listed: Listed<'_>| match listed.user {
@@ -303,13 +335,13 @@ mod tests {
             Changed::Left(user) => format!("-{}", name(user)),
         };
         let changes = people.changes(false).map(show).collect();
-        people.forget_changes();
+        people.begin_version();
         changes
     }
 
     #[test]
     fn users_are_named_once_in_order_with_what_their_newest_connection_says() {
-        let mut people = People::default();
+        let mut people = versioned();
         people.join(conn(3), None);
         people.join(conn(1), Some(&known("ben", "1")));
         people.join(conn(2), Some(&known("ann", "")));
@@ -326,10 +358,34 @@ mod tests {
     }
 
     #[test]
-    fn a_user_that_comes_back_while_it_lingers_was_never_away() {
+    fn who_was_there_before_anybody_asked_is_no_change_and_replaces_nothing() {
         let mut people = People::default();
+        people.join(conn(2), Some(&known("ann", "new")));
+        people.count_in(conn(1), Some(&known("ann", "old")));
+        people.count_in(conn(2), Some(&known("ann", "old")));
+        people.count_in(conn(3), Some(&known("ben", "1")));
+        assert_eq!(shown(&people), ["ann 2 new", "ben 1 1"]);
+        assert!(!people.has_changed());
+        people.begin_version();
+        people.leave(conn(3), Duration::ZERO, at(1));
+        assert_eq!(changes(&mut people), ["-ben"]);
+    }
+
+    #[test]
+    fn what_nobody_needs_is_forgotten_in_slices() {
+        let mut people = versioned();
+        (0..10).for_each(|n| people.join(conn(n), Some(&known(&format!("user-{n}"), "1"))));
+        people.leave(conn(1), LINGER, at(1));
+        people.leave(conn(2), Duration::ZERO, at(1));
+        let slices = [4, 4, 4].map(|most| people.forget_some(most));
+        assert_eq!((slices, people.heap_bytes(), people.list_bytes()), ([4, 4, 2], 0, 0));
+    }
+
+    #[test]
+    fn a_user_that_comes_back_while_it_lingers_was_never_away() {
+        let mut people = versioned();
         people.join(conn(1), Some(&known("ann", "1")));
-        people.forget_changes();
+        people.begin_version();
         people.leave(conn(1), LINGER, at(1));
         assert_eq!(shown(&people), ["ann 0 1"]);
         people.on_time(at(3), 9);
@@ -347,7 +403,7 @@ mod tests {
 
     #[test]
     fn one_that_comes_and_goes_again_and_again_lingers_once() {
-        let mut people = People::default();
+        let mut people = versioned();
         for n in 0..100 {
             people.join(conn(n), Some(&known("ann", "")));
             people.leave(conn(n), LINGER, at(u64::from(n)));
@@ -360,7 +416,7 @@ mod tests {
 
     #[test]
     fn who_came_and_went_between_two_versions_is_no_change_unless_it_was_shown() {
-        let mut people = People::default();
+        let mut people = versioned();
         people.join(conn(1), None);
         people.leave(conn(1), Duration::ZERO, at(1));
         assert!(people.has_changed());

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use corecast_shards::{
     ConnId, Disconnect, Encoding, FromHome, JoinOptions, Joined, LeaveRequest, Parts, PublishKey,
     Requester, RoomName, SendEnd, ShardId, ToHome,
 };
+use serde_json::Value;
 
 use crate::client::Client;
 use crate::history::offset_of_message;
+use crate::presence::Watch;
 use crate::view::{Awaited, Line, View};
 use crate::wire;
 use crate::world::{World, trace};
@@ -68,6 +71,8 @@ pub(crate) enum Lie {
     LoseIdentity,
     /// Watchers are not told who has come or gone.
     LosePresenceChange,
+    /// Or not that somebody has gone whom they know, as if it were only one that came.
+    LosePresenceLeave,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -116,6 +121,16 @@ impl World {
             let client = &self.clients[*client];
             client.shard == shard && client.resident && client.view.watches.contains_key(&0)
         })
+    }
+
+    /// Whom clients know that watch the first room and stay.
+    fn known_by_residents(&self, shard: usize) -> BTreeSet<String> {
+        if self.lying.lie != Lie::LosePresenceLeave {
+            return BTreeSet::new();
+        }
+        let here = self.open.iter().map(|client| &self.clients[*client]);
+        let stay = here.filter(|client| client.shard == shard && client.resident);
+        stay.filter_map(|client| client.view.watches.get(&0)).flat_map(Watch::names).collect()
     }
 
     /// Who is in a room, or joins it, may not be what its home hears.
@@ -210,6 +225,7 @@ impl World {
         }
         let heard = self.has_resident(to);
         let watched = self.has_watching_resident(to);
+        let known = self.known_by_residents(to);
         let room = self.names[0].clone();
         let queue = &mut self.mesh.outcomes[from][to].queue;
         let len = queue.len();
@@ -265,6 +281,15 @@ impl World {
         {
             trace!(self, "LIE: lost {:.100?}", queue.back());
             queue.pop_back();
+            return;
+        }
+        if let Some(FromHome::PresenceChange { room: other, frame, .. }) = queue.back_mut()
+            && (watched && *other == room)
+            && let Some(without) = without_leaves(frame, &known)
+            && self.lying.now(Lie::LosePresenceLeave)
+        {
+            *frame = without;
+            trace!(self, "LIE: nobody leaves in {:.100?}", queue.back());
             return;
         }
         let delivers = |outcome: &FromHome| match outcome {
@@ -539,6 +564,15 @@ impl World {
     }
 }
 
+/// A change of presence that says of nobody that it has left, if it says so of one that is known.
+fn without_leaves(frame: &[u8], known: &BTreeSet<String>) -> Option<Arc<[u8]>> {
+    let json = wire::read_frame(frame).expect("it is whole").0.payload;
+    let mut change: Value = serde_json::from_slice(&json).expect("it is JSON");
+    let left = std::mem::take(change["data"]["leave"].as_array_mut()?);
+    let is_known = |user: &Value| user["user"].as_str().is_some_and(|name| known.contains(name));
+    left.iter().any(is_known).then(|| text_frame(&change.to_string()).into())
+}
+
 /// The frame of a gap in place of this message.
 fn gap_for(message: &[u8]) -> Vec<u8> {
     let frame = wire::read_frame(message).expect("it is whole").0;
@@ -548,12 +582,17 @@ fn gap_for(message: &[u8]) -> Vec<u8> {
     let gap = format!(
         r#"{{"event":"cast:gap","room":{room},"data":{{"from":{offset},"to":{offset},"reason":"slow"}}}}"#
     );
+    text_frame(&gap)
+}
+
+/// A text of less than 64 KiB as a server sends it.
+fn text_frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81, 126];
-    frame.extend_from_slice(&(gap.len() as u16).to_be_bytes());
-    if gap.len() < 126 {
-        frame = vec![0x81, gap.len() as u8];
+    frame.extend_from_slice(&(text.len() as u16).to_be_bytes());
+    if text.len() < 126 {
+        frame = vec![0x81, text.len() as u8];
     }
-    frame.extend_from_slice(gap.as_bytes());
+    frame.extend_from_slice(text.as_bytes());
     frame
 }
 

@@ -203,7 +203,7 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
         QUIET.set(false);
         if lying.lying.done {
             lies += 1;
-            let what = noticed.expect_err("a lie was not noticed");
+            let Err(what) = noticed else { panic!("{lie:?} in seed {seed} was not noticed") };
             println!("{lie:?} in seed {seed}: {what}");
             assert_eq!(judge(&mut world(Lie::None)), Ok(()), "the truth in seed {seed}");
         } else {
@@ -371,4 +371,13 @@ fn a_user_that_is_missing_or_somebody_else_is_noticed() {
 #[test]
 fn a_change_of_presence_that_does_not_come_is_noticed() {
     check_noticed(Lie::LosePresenceChange, watch);
+}
+
+#[test]
+fn one_that_has_left_and_is_still_shown_is_noticed() {
+    check_noticed(Lie::LosePresenceLeave, |setup| {
+        watch(setup);
+        // So that all are named again when they are fewer.
+        setup.config.limits.presence_max = 6;
+    });
 }

@@ -166,21 +166,90 @@ fn changes_are_gathered_and_who_begins_to_watch_knows_them() {
     let (ben, _) = enter(&mut shard, known("ben", None), JOIN);
     receive(&mut shard, ben, Opcode::Text, LEAVE);
     enter(&mut shard, known("cat", None), JOIN);
+    // Joins that watch are gathered, and wait for no version.
+    at(&mut shard, 1_019);
     let (_, said) = enter(&mut shard, known("dan", None), WATCH);
-    assert!(said.is_empty(), "ann is to be told of it first: {said:?}");
-    let said = at(&mut shard, 1_500);
-    assert_eq!(changes(&said), ["3 3 [+cat +dan]"], "ben has come and gone");
-    let joined = said.iter().find(|said| said["event"] == "cast:joined").unwrap();
-    assert_eq!(state(&joined["data"]["presence"]), "3 3 [ann*1null cat*1null dan*1null]");
+    assert!(said.is_empty(), "{said:?}");
+    let said = at(&mut shard, 1_020);
+    let now = "2 3 [ann*1null cat*1null dan*1null]";
+    assert_eq!((said.len(), state(&said[0]["data"]["presence"])), (1, now.to_owned()));
     // From here on both are sent the same.
+    let all = "3 3 [+cat +dan -ben]";
+    assert_eq!(changes(&at(&mut shard, 1_500)), [all, all], "dan was given what is to be told");
     enter(&mut shard, known("eve", None), JOIN);
     assert_eq!(changes(&at(&mut shard, 2_000)), ["4 4 [+eve]", "4 4 [+eve]"]);
-    // When nothing was told for long, nobody waits.
-    at(&mut shard, 9_000);
     let (_, said) = enter(&mut shard, known("fay", None), WATCH);
-    assert_eq!(changes(&said), ["5 5 [+fay]", "5 5 [+fay]"]);
-    let joined = said.iter().find(|said| said["event"] == "cast:joined").unwrap();
-    assert_eq!(joined["data"]["presence"]["version"], 5);
+    assert_eq!(said[0]["data"]["presence"]["version"], 4);
+    assert_eq!(changes(&at(&mut shard, 2_500)), ["5 5 [+fay]"; 3]);
+}
+
+#[test]
+fn a_wave_that_watches_is_let_in_some_in_each_turn() {
+    let mut shard = presence_shard(|config| config.tuning.presence_joins = 2);
+    enter(&mut shard, known("ann", None), WATCH);
+    for user in 0..5 {
+        assert!(enter(&mut shard, known(&format!("user-{user}"), None), WATCH).1.is_empty());
+    }
+    let joined = [1_019, 1_020, 1_021, 1_022, 1_023].map(|millis| {
+        let said = at(&mut shard, millis);
+        said.iter().filter(|said| said["event"] == "cast:joined").count()
+    });
+    assert_eq!(joined, [0, 2, 2, 1, 0]);
+    assert_eq!(changes(&at(&mut shard, 1_520)).len(), 6);
+}
+
+#[test]
+fn one_that_asked_while_there_were_too_many_leaves_no_ghost() {
+    let mut shard = presence_shard(|config| {
+        config.limits.presence_linger = Duration::ZERO;
+        config.limits.presence_max = 10;
+    });
+    enter(&mut shard, known("ann", None), WATCH);
+    let rest: Vec<ConnId> = (0..9)
+        .map(|user| enter(&mut shard, known(&format!("user-{user}"), None), JOIN).0)
+        .collect();
+    assert_eq!(changes(&at(&mut shard, 1_500)).len(), 1);
+    let last = enter(&mut shard, known("zoe", None), JOIN).0;
+    assert_eq!(asked(&mut shard).unwrap(), "3 11 [] more");
+    for conn in [last, rest[0], rest[1]] {
+        shard.close(conn, Disconnect::Kicked);
+    }
+    let all: Vec<String> = (2..9).map(|user| format!("+user-{user}")).collect();
+    let all = format!("4 8 [+ann {} -user-0 -user-1 -zoe]", all.join(" "));
+    told(&mut shard);
+    assert_eq!(changes(&at(&mut shard, 2_000)), [all]);
+}
+
+#[test]
+fn one_that_comes_and_goes_where_they_are_nearly_too_many_has_none_named_again() {
+    let mut shard = presence_shard(|config| {
+        config.limits.presence_linger = Duration::ZERO;
+        config.limits.presence_max = 10;
+    });
+    enter(&mut shard, known("ann", None), WATCH);
+    let mut rest: Vec<ConnId> = (0..10)
+        .map(|user| enter(&mut shard, known(&format!("user-{user}"), None), JOIN).0)
+        .collect();
+    assert_eq!(changes(&at(&mut shard, 1_500)), ["3 11 [] more"]);
+    for (millis, told_then) in [(2_000, "4 10 [] more"), (2_500, "5 9 [+ann")] {
+        shard.close(rest.pop().unwrap(), Disconnect::Kicked);
+        told(&mut shard);
+        let said = changes(&at(&mut shard, millis));
+        assert!(said[0].starts_with(told_then), "{said:?}");
+    }
+}
+
+#[test]
+fn versions_of_a_home_do_not_come_twice() {
+    let mut shard = presence_shard(|_| ());
+    enter(&mut shard, known("ann", None), JOIN);
+    assert_eq!(asked(&mut shard).unwrap(), "1 1 [ann*1null]");
+    at(&mut shard, 11_000);
+    assert_eq!(shard.stats().presence_rooms, 0);
+    assert_eq!(asked(&mut shard).unwrap(), "2 1 [ann*1null]");
+    let forgotten = shard.memory().presence;
+    at(&mut shard, 21_000);
+    assert!(shard.memory().presence < forgotten);
 }
 
 #[test]
@@ -204,26 +273,23 @@ fn too_many_are_counted_until_they_are_fewer() {
         config.limits.presence_max = 2;
     });
     enter(&mut shard, known("ann", None), WATCH);
-    enter(&mut shard, known("ben", None), JOIN);
+    let (ben, _) = enter(&mut shard, known("ben", None), JOIN);
     assert_eq!(changes(&at(&mut shard, 1_500)), ["3 2 [+ben]"]);
     let (cat, _) = enter(&mut shard, known("cat", None), JOIN);
     assert_eq!(changes(&at(&mut shard, 2_000)), ["4 3 [] more"]);
     assert_eq!(asked(&mut shard).unwrap(), "4 3 [] more");
-    let (_, said) = enter(&mut shard, known("dan", None), WATCH);
-    assert!(said.is_empty());
-    let said = at(&mut shard, 2_500);
-    let joined = said.iter().find(|said| said["event"] == "cast:joined").unwrap();
-    assert_eq!(state(&joined["data"]["presence"]), "5 4 [] more");
-    assert_eq!(changes(&said), ["5 4 [] more"]);
+    let (dan, said) = enter(&mut shard, known("dan", None), WATCH);
+    assert_eq!(state(&said[0]["data"]["presence"]), "4 4 [] more");
+    assert_eq!(changes(&at(&mut shard, 2_500)), ["5 4 [] more"; 2]);
     receive(&mut shard, cat, Opcode::Text, LEAVE);
     told(&mut shard);
     assert_eq!(changes(&at(&mut shard, 3_000)), ["6 3 [] more", "6 3 [] more"]);
-    let ben = shard.host.directory.connections.slots().nth(1).unwrap();
-    let ben = shard.host.directory.id(ben);
     shard.close(ben, Disconnect::Kicked);
     told(&mut shard);
-    let all = "7 2 [+ann +dan -ben]";
-    assert_eq!(changes(&at(&mut shard, 3_500)), [all, all], "nobody knew who was there");
+    assert_eq!(changes(&at(&mut shard, 3_500)), ["7 2 [] more"; 2], "clearly fewer are named");
+    shard.close(dan, Disconnect::Kicked);
+    told(&mut shard);
+    assert_eq!(changes(&at(&mut shard, 4_000)), ["8 1 [+ann -dan]"], "it knew nobody");
 }
 
 #[test]
@@ -274,7 +340,7 @@ fn a_connection_that_goes_while_it_waits_was_never_there() {
     enter(&mut shard, known("ann", None), WATCH);
     enter(&mut shard, known("ben", None), JOIN);
     let (cat, said) = enter(&mut shard, known("cat", None), WATCH);
-    assert!(said.is_empty());
+    assert!(said.is_empty(), "joins are gathered");
     shard.close(cat, Disconnect::Kicked);
     told(&mut shard);
     assert_eq!(changes(&at(&mut shard, 1_500)), ["3 2 [+ben]"]);
