@@ -381,7 +381,9 @@ impl Home {
                 }
                 None => {}
             }
-            if ends == 0 || joins == 0 || bytes == 0 {
+            let is_spent = ends == 0 || joins == 0 || bytes == 0;
+            // What shards have not taken yet is not added to.
+            if is_spent || !outboxes.takes_to_home() {
                 break;
             }
         }

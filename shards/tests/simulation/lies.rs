@@ -283,13 +283,15 @@ impl World {
             queue.pop_back();
             return;
         }
-        if let Some(FromHome::PresenceChange { room: other, frame, .. }) = queue.back_mut()
+        if let FromHome::PresenceChange { room: other, frame, .. } = last
             && (watched && *other == room)
             && let Some(without) = without_leaves(frame, &known)
             && self.lying.now(Lie::LosePresenceLeave)
         {
-            *frame = without;
-            trace!(self, "LIE: nobody leaves in {:.100?}", queue.back());
+            trace!(self, "LIE: nobody leaves in {last:.100?}");
+            if let Some(FromHome::PresenceChange { frame, .. }) = queue.back_mut() {
+                *frame = without;
+            }
             return;
         }
         let delivers = |outcome: &FromHome| match outcome {

@@ -240,6 +240,27 @@ fn one_that_comes_and_goes_where_they_are_nearly_too_many_has_none_named_again()
 }
 
 #[test]
+fn as_many_users_go_in_a_turn_as_may_whatever_the_number_of_rooms() {
+    let mut shard = presence_shard(|config| config.tuning.ends_per_turn = 3);
+    let (ann, _) = enter(&mut shard, known("ann", None), WATCH);
+    receive(&mut shard, ann, Opcode::Text, &WATCH.replace(r#""r""#, r#""s""#));
+    told(&mut shard);
+    for user in 0..4 {
+        let (conn, _) = enter(&mut shard, known(&format!("user-{user}"), None), JOIN);
+        receive(&mut shard, conn, Opcode::Text, &JOIN.replace(r#""r""#, r#""s""#));
+        told(&mut shard);
+        shard.close(conn, Disconnect::Kicked);
+        told(&mut shard);
+    }
+    at(&mut shard, 3_999);
+    let left = [4_000, 4_001, 4_002].map(|millis| {
+        at(&mut shard, millis);
+        shard.stats().presence_users
+    });
+    assert_eq!(left, [7, 4, 2]);
+}
+
+#[test]
 fn versions_of_a_home_do_not_come_twice() {
     let mut shard = presence_shard(|_| ());
     enter(&mut shard, known("ann", None), JOIN);
