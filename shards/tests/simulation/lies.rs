@@ -140,7 +140,7 @@ impl World {
             let mut asked = client.view.line(Line::Room(0));
             let watches =
                 |awaited: &Awaited| matches!(awaited, Awaited::Joined { presence: Some(_), .. });
-            client.resident && asked.any(|asked| watches(&asked.answer))
+            client.stays() && asked.any(|asked| watches(&asked.answer))
         });
         match self.mesh.requests[from][to].queue.back_mut() {
             Some(ToHome::Census { room, members, .. }) if *room == self.names[0] => {
@@ -269,7 +269,7 @@ impl World {
         }
         if matches!(last, FromHome::Census { room: other, .. } if *other == room) {
             let stays = |client: &&Client| {
-                client.lives() && client.resident && client.view.rooms.contains_key(&0)
+                client.lives() && client.stays() && client.view.rooms.contains_key(&0)
             };
             let stay = self.clients.iter().filter(stays).map(|client| client.conn);
             self.lying.counted = stay.collect();

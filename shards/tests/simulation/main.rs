@@ -364,7 +364,11 @@ fn watch(setup: &mut Setup) {
 
 #[test]
 fn a_user_that_is_missing_or_somebody_else_is_noticed() {
-    check_noticed(Lie::LoseCensus, watch);
+    check_noticed(Lie::LoseCensus, |setup| {
+        watch(setup);
+        // Those without a token stay.
+        setup.known = 0.3;
+    });
     check_noticed(Lie::LoseIdentity, watch);
 }
 

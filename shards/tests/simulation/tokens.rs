@@ -74,6 +74,11 @@ impl Client {
         let subject = self.known.as_ref().and_then(|known| known.subject);
         subject.map_or(self.conn.to_string(), name_of)
     }
+
+    /// Whether it is in the first room to the end: no token of its ends, and nobody revokes one.
+    pub(crate) fn stays(&self) -> bool {
+        self.resident && self.known.is_none()
+    }
 }
 
 impl World {
