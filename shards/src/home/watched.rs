@@ -283,7 +283,7 @@ impl Watched {
     fn find_more(&mut self, rules: &PresenceRules) -> bool {
         let PresenceRules { users_max, list_bytes_max, .. } = *rules;
         let was_told = self.more && !self.watching.is_empty();
-        let most = |max: usize| if was_told { max - max.div_ceil(10) } else { max };
+        let most = |max: usize| if was_told { max - max / 10 } else { max };
         self.more = self.people.count() > most(users_max)
             || self.people.list_bytes() > most(list_bytes_max);
         self.more

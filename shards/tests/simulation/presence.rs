@@ -300,7 +300,7 @@ impl World {
         let state = State::read(&data);
         assert_eq!(state.count, model.len(), "users of room {room}");
         // Where they were too many, they are named again when they are clearly fewer.
-        let least = |max: usize| max - max.div_ceil(10);
+        let least = |max: usize| max - max / 10;
         let is_long = 200 * state.count > least(limits.own_bytes / 2);
         let are_many = state.count > least(limits.presence_max);
         assert!(!more || are_many || is_long, "they could be listed");
