@@ -279,20 +279,28 @@ impl Watched {
         std::iter::successors(first, next).collect()
     }
 
-    /// Whether there are too many users to name them.
+    /// Whether changes name no users: from where there are too many until there are clearly fewer.
     fn find_more(&mut self, rules: &PresenceRules) -> bool {
-        let PresenceRules { users_max, list_bytes_max, .. } = *rules;
+        let is_clear = self.is_within(rules, |max| max - max / 10);
         let was_told = self.more && !self.watching.is_empty();
-        let most = |max: usize| if was_told { max - max / 10 } else { max };
-        self.more = self.people.count() > most(users_max)
-            || self.people.list_bytes() > most(list_bytes_max);
+        self.more = self.is_more(rules) || was_told && !is_clear;
         self.more
+    }
+
+    /// Whether there are too many users to name them.
+    fn is_more(&self, rules: &PresenceRules) -> bool {
+        !self.is_within(rules, |max| max)
+    }
+
+    fn is_within(&self, rules: &PresenceRules, most: impl Fn(usize) -> usize) -> bool {
+        let users = self.people.count() <= most(rules.users_max);
+        users && self.people.list_bytes() <= most(rules.list_bytes_max)
     }
 
     /// Who is there now.
     pub(super) fn presence(&mut self, rules: &PresenceRules) -> Arc<Presence> {
         self.is_shown |= self.people.has_changed();
-        let more = self.find_more(rules);
+        let more = self.is_more(rules);
         self.told.1 |= more;
         let Watched { people, version, shown, .. } = self;
         let presence = shown.get_or_insert_with(|| {

@@ -400,7 +400,7 @@ limits! {
         what: "Users of a room that its presence names",
         beyond: "it says only how many there are, with `more`",
         more: "The same holds where their list would be longer than half of `--own-bytes`. While \
-               somebody watches they are named again when they are a tenth below that.",
+               somebody watches, changes name them again when they are a tenth below that.",
     }
     presence_interval: Time {
         flag: "presence-interval",

@@ -299,10 +299,8 @@ impl World {
             format!(r#"{{"version":{version},"count":{count},"users":{users},"more":{more}}}"#);
         let state = State::read(&data);
         assert_eq!(state.count, model.len(), "users of room {room}");
-        // Where they were too many, they are named again when they are clearly fewer.
-        let least = |max: usize| max - max / 10;
-        let is_long = 200 * state.count > least(limits.own_bytes / 2);
-        let are_many = state.count > least(limits.presence_max);
+        let is_long = 200 * state.count > limits.own_bytes / 2;
+        let are_many = state.count > limits.presence_max;
         assert!(!more || are_many || is_long, "they could be listed");
         assert!(*more || state.count <= limits.presence_max, "they are too many");
         if state.users.is_some() {

@@ -288,6 +288,28 @@ fn what_was_shown_in_between_is_told_too() {
 }
 
 #[test]
+fn changes_name_users_again_when_they_are_a_tenth_fewer_and_a_state_does_so_at_once() {
+    let mut shard = presence_shard(|config| {
+        config.limits.presence_linger = Duration::ZERO;
+        config.limits.presence_max = 10;
+    });
+    enter(&mut shard, known("ann", None), WATCH);
+    let users: Vec<ConnId> =
+        (0..10).map(|n| enter(&mut shard, known(&format!("u{n}"), None), JOIN).0).collect();
+    assert_eq!(changes(&at(&mut shard, 1_500)), ["3 11 [] more"]);
+    assert_eq!(asked(&mut shard).unwrap(), "3 11 [] more");
+    shard.close(users[0], Disconnect::Kicked);
+    told(&mut shard);
+    assert_eq!(changes(&at(&mut shard, 2_000)), ["4 10 [] more"], "one may come back");
+    let all = asked(&mut shard).unwrap();
+    assert!(all.starts_with("4 10 [ann*1null u1*1null ") && !all.contains("more"), "{all}");
+    shard.close(users[1], Disconnect::Kicked);
+    told(&mut shard);
+    let said = changes(&at(&mut shard, 2_500));
+    assert!(said[0].starts_with("5 9 [+ann +u2 +u3 ") && said[0].ends_with(" -u1]"), "{said:?}");
+}
+
+#[test]
 fn too_many_are_counted_until_they_are_fewer() {
     let mut shard = presence_shard(|config| {
         config.limits.presence_linger = Duration::ZERO;
