@@ -183,7 +183,7 @@ impl World {
     /// A client that takes bytes is sent its history within so many turns, however many others have
     /// frames of their own: of four sends one is for histories, each has its turn, and a turn of the shard
     /// has one send at least. The turn of an event stream may go to its own frames, which go first: the
-    /// rest of one that was cut, a gap or a comment; that of one that watches, to changes of presence. And one that was not sent its head may not be in all
+    /// rest of one that was cut, a gap or a comment. And one that was not sent its head may not be in all
     /// of its rooms, so that it waits for their homes.
     pub(crate) fn check_turns_of_histories(&mut self, shard: usize) {
         let replaying = self.shards[shard].stats().replaying as usize;
@@ -198,6 +198,8 @@ impl World {
             let takes = !player.refusing && !player.dead;
             let ends = engine.close_reason(player.conn).is_some();
             let begun = player.view.welcomed_at.is_some();
+            // Who is in rooms, and comes and goes, is said in any number of frames that go first.
+            let takes = takes && !player.view.hears_of_presence();
             let (before, turns, most) = player.owed;
             if owed == 0 || !takes || !begun || ends || owed != before {
                 player.owed = (owed, 0, replaying);
@@ -207,8 +209,7 @@ impl World {
             self.count.add(Happened::HistoryWaited);
             let player = &self.clients[client];
             let (_, turns, most) = player.owed;
-            let has_more = player.view.stream.is_some() || player.view.hears_of_presence();
-            let rounds = if has_more { 2 } else { 1 };
+            let rounds = if player.view.stream.is_some() { 2 } else { 1 };
             let bound = rounds * 4 * (most + 1);
             assert!(turns <= bound, "client {client} has waited for {turns} turns");
         }

@@ -123,14 +123,15 @@ impl World {
         })
     }
 
-    /// Whom clients know that watch the first room and stay.
-    fn known_by_residents(&self, shard: usize) -> BTreeSet<String> {
+    /// Whom clients know that watch the first room and stay, and are told of the next version now.
+    fn known_by_residents(&self, shard: usize, next: Option<u64>) -> BTreeSet<String> {
         if self.lying.lie != Lie::LosePresenceLeave {
             return BTreeSet::new();
         }
         let here = self.open.iter().map(|client| &self.clients[*client]);
-        let stay = here.filter(|client| client.shard == shard && client.resident);
-        stay.filter_map(|client| client.view.watches.get(&0)).flat_map(Watch::names).collect()
+        let stay = here.filter(|client| client.shard == shard && client.stays());
+        let watches = stay.filter_map(|client| client.view.watches.get(&0));
+        watches.filter(|watch| next == Some(watch.version + 1)).flat_map(Watch::names).collect()
     }
 
     /// Who is in a room, or joins it, may not be what its home hears.
@@ -150,9 +151,12 @@ impl World {
                     members.clear();
                 }
             }
-            Some(ToHome::Join { options, identity, again: false, .. }) => {
+            Some(ToHome::Join { conn, options, identity, again: false, .. }) => {
                 let named = identity.as_ref().is_some_and(|identity| identity.subject.is_some());
-                if options.presence && named && self.lying.now(Lie::LoseIdentity) {
+                let here = self.open.iter().map(|client| &self.clients[*client]);
+                let of_conn = here.clone().find(|client| client.conn == *conn).map(Client::name);
+                let alone = here.filter(|client| of_conn == Some(client.name())).count() == 1;
+                if options.presence && named && alone && self.lying.now(Lie::LoseIdentity) {
                     *identity = None;
                 }
             }
@@ -225,7 +229,11 @@ impl World {
         }
         let heard = self.has_resident(to);
         let watched = self.has_watching_resident(to);
-        let known = self.known_by_residents(to);
+        let next = match self.mesh.outcomes[from][to].queue.back() {
+            Some(FromHome::PresenceChange { version, .. }) => Some(*version),
+            _ => None,
+        };
+        let known = self.known_by_residents(to, next);
         let room = self.names[0].clone();
         let queue = &mut self.mesh.outcomes[from][to].queue;
         let len = queue.len();

@@ -17,7 +17,7 @@ use crate::world::World;
 /// What a client knows of a room whose presence it watches.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    version: u64,
+    pub(crate) version: u64,
     /// Users with what is shown of them; none while there are too many.
     users: Option<BTreeMap<String, Value>>,
     count: usize,
