@@ -193,10 +193,12 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
             let mut chance = Chance::new(seed);
             let mut setup = Setup::honest(&mut chance);
             prepare(&mut setup);
-            // There are few slots whose new owner asks for the same room, and few rooms whose members
-            // are named, or fewer than too many.
-            let is_rare =
-                matches!(lie, Lie::ReplayJoined | Lie::LoseCensus | Lie::LosePresenceLeave);
+            // There are few slots whose new owner asks for the same room, few members that are named in
+            // a census, and few that have a name or a watcher of their own.
+            let is_rare = matches!(
+                lie,
+                Lie::ReplayJoined | Lie::LoseCensus | Lie::LoseIdentity | Lie::LosePresenceLeave
+            );
             let patience = if is_rare { 0 } else { chance.below(20) };
             World::new(setup, chance, Lying::new(lie, patience), false)
         };
@@ -389,6 +391,6 @@ fn one_that_has_left_and_is_still_shown_is_noticed() {
     check_noticed(Lie::LosePresenceLeave, |setup| {
         watch(setup);
         // So that all are named again when they are fewer.
-        (setup.config.limits.presence_max, setup.known) = (6, 0.1);
+        (setup.config.limits.presence_max, setup.known) = (30, 0.1);
     });
 }
