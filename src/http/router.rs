@@ -353,7 +353,7 @@ mod tests {
             }
         }
         let refused = refusals.counts().find(|(name, _)| *name == "right");
-        assert_eq!(refused, Some(("right", 9)));
+        assert_eq!(refused, Some(("right", 10)));
     }
 
     #[test]
