@@ -1,4 +1,4 @@
-//! The comparison and the soak run from end to end, for a moment.
+//! The comparison, the soak and the histories run from end to end, for a moment.
 //!
 //! They need `corecast` beside them, which `cargo test --workspace` builds and
 //! `cargo test -p corecast-benches` does not.
@@ -43,4 +43,12 @@ fn soak_finds_no_fault() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("cycle 3"), "{}", said(&output));
     assert!(said(&output).contains("\npassed: 3 cycles"), "{}", said(&output));
+}
+
+/// So little memory proves nothing of what is counted: whether it is near decides the exit code only.
+#[test]
+fn histories_fills_its_rooms() {
+    let args = ["--rooms", "200", "--kept", "20", "--rounds", "30", "--shards", "1"];
+    let output = Command::new(env!("CARGO_BIN_EXE_histories")).args(args).output().unwrap();
+    assert!(said(&output).contains("\nkept: 20.0 messages per room"), "{}", said(&output));
 }

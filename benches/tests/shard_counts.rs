@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use allocation_counter::measure;
 use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
     Capacity, Codecs, Config, ConnId, DeflateCounters, Deflater, Inflater, NotInflated, Opening,
-    Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId, Window,
+    Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId, Time, Window,
 };
 
 /// Rounds after which buffers have the size that they keep.
@@ -113,14 +115,20 @@ impl Mesh {
     }
 
     fn join(&mut self, shard: usize, members: usize, deflate: Option<Window>) {
-        let text = format!(r#"{{"event":"cast:join","room":"{}"}}"#, self.room.as_str());
-        for _ in 0..members {
-            let mut frame = Vec::new();
-            push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
-            let member = self.shards[shard].open(Opening { deflate, ..Opening::default() });
-            self.shards[shard].receive(member, &mut frame);
-        }
+        let opening = Opening { deflate, ..Opening::default() };
+        (0..members).for_each(|_| drop(self.enter(shard, opening.clone(), "{}")));
         self.settle();
+    }
+
+    /// One member more, which asks for this.
+    fn enter(&mut self, shard: usize, opening: Opening, data: &str) -> ConnId {
+        let room = self.room.as_str();
+        let text = format!(r#"{{"event":"cast:join","room":"{room}","data":{data}}}"#);
+        let mut frame = Vec::new();
+        push_client_frame(&mut frame, Opcode::Text, true, [0; 4], text.as_bytes());
+        let member = self.shards[shard].open(opening);
+        self.shards[shard].receive(member, &mut frame);
+        member
     }
 
     /// One publish on the first shard, up to the last member; the items that crossed.
@@ -138,6 +146,10 @@ impl Mesh {
     /// What all shards compressed.
     fn deflated(&self) -> Vec<DeflateCounters> {
         self.shards.iter().map(|shard| shard.counters().deflated).collect()
+    }
+
+    fn sends(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.counters().sends).sum()
     }
 
     fn delivered(&self) -> u64 {
@@ -205,6 +217,35 @@ fn a_publish_crosses_once_to_its_home_and_once_to_each_interested_shard() {
             assert_eq!(mesh.delivered() - before, (interested * members) as u64);
         }
     }
+}
+
+/// A member that comes and goes is two requests and one answer, somebody that watches who is there
+/// or not; what is told of it crosses to those that watch.
+#[test]
+fn who_did_not_ask_who_is_there_is_sent_nothing_of_it() {
+    const WATCHING: &str = r#"{"presence":true}"#;
+    let time = |seconds| Time::default() + Duration::from_secs(seconds);
+    let mut mesh = Mesh::new(5, 3, 10);
+    let come_and_go = |mesh: &mut Mesh| {
+        let before = mesh.sends();
+        let member = mesh.enter(1, Opening::default(), "{}");
+        let crossed = mesh.settle();
+        mesh.shards[1].on_hang_up(member);
+        (crossed, mesh.settle(), mesh.sends() - before)
+    };
+    let unwatched = come_and_go(&mut mesh);
+    mesh.enter(0, Opening::default(), WATCHING);
+    for seconds in 1..5 {
+        mesh.shards.iter_mut().for_each(|shard| shard.on_time(time(seconds)));
+        mesh.settle();
+    }
+    assert_eq!(come_and_go(&mut mesh), unwatched);
+    let sends: Vec<u64> = mesh.shards.iter().map(|shard| shard.counters().sends).collect();
+    mesh.shards.iter_mut().for_each(|shard| shard.on_time(time(10)));
+    assert_eq!(mesh.settle(), 1, "one change for the one shard that watches");
+    let told = mesh.shards.iter().zip(sends).map(|(shard, sends)| shard.counters().sends - sends);
+    assert_eq!(told.collect::<Vec<_>>(), [1, 0, 0, 0, 0]);
+    assert_eq!(mesh.publish(), 1 + 3, "a publish crosses as it does without");
 }
 
 /// Compresses every message to one byte in eight: here it counts how often.

@@ -357,13 +357,7 @@ pub struct Kept<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::push_frame;
-
-    fn frame(text: &str) -> Vec<u8> {
-        let mut frame = Vec::new();
-        push_frame(&mut frame, Opcode::Text, text.as_bytes());
-        frame
-    }
+    use crate::history::text_frame as frame;
 
     fn block() -> Block {
         let mut block = Block::new(7, 128, &[]);

@@ -269,11 +269,11 @@ mod tests {
 
     use super::*;
     use crate::history::Frame;
+    use crate::history::text_frame as frame;
     use crate::journal::{JOURNAL_HEAD_BYTES, JournalFile, JournalRefusal};
     use crate::policy::HistoryPolicy;
     use crate::rng::Rng;
     use crate::tuning::Tuning;
-    use crate::wire::{Opcode, push_frame};
 
     /// Where something was written, and what.
     type Write = (usize, Vec<u8>);
@@ -315,12 +315,6 @@ mod tests {
         let file = JournalFile::read(bytes, bytes.len() as u64, tag)?;
         let places = file.places().map(|(at, len)| &bytes[at as usize..at as usize + len]);
         file.rooms(&places.concat())
-    }
-
-    fn frame(text: &str) -> Vec<u8> {
-        let mut frame = Vec::new();
-        push_frame(&mut frame, Opcode::Text, text.as_bytes());
-        frame
     }
 
     /// Rooms that are opened, published to and forgotten at random, and the frames of each.

@@ -24,3 +24,11 @@ pub(crate) use parts::Part;
 pub use parts::Parts;
 pub(crate) use room::Deadline;
 pub(crate) use table::Histories;
+
+/// A text message as rooms keep it.
+#[cfg(test)]
+fn text_frame(text: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    crate::wire::push_frame(&mut frame, crate::wire::Opcode::Text, text.as_bytes());
+    frame
+}

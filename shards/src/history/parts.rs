@@ -87,13 +87,7 @@ mod tests {
 
     use super::super::block::Frame;
     use super::*;
-    use crate::wire::{Opcode, push_frame};
-
-    fn frame(text: &str) -> Vec<u8> {
-        let mut frame = Vec::new();
-        push_frame(&mut frame, Opcode::Text, text.as_bytes());
-        frame
-    }
+    use crate::history::text_frame as frame;
 
     #[test]
     fn a_part_ends_between_or_inside_frames() {

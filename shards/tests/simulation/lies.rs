@@ -1,19 +1,16 @@
 //! The harness lies, so that the judge can show that it would notice.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod presence;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
 
 use corecast_shards::{
     ConnId, Disconnect, Encoding, FromHome, JoinOptions, Joined, LeaveRequest, Parts, PublishKey,
     Requester, RoomName, SendEnd, ShardId, ToHome,
 };
-use serde_json::Value;
 
-use crate::client::Client;
 use crate::history::offset_of_message;
-use crate::presence::Watch;
 use crate::view::{Awaited, Line, View};
 use crate::wire;
 use crate::world::{World, trace};
@@ -73,6 +70,8 @@ pub(crate) enum Lie {
     LosePresenceChange,
     /// Or not that somebody has gone whom they know, as if it were only one that came.
     LosePresenceLeave,
+    /// Or they are shown somebody else's information.
+    OtherInfo,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -113,55 +112,6 @@ impl World {
             let client = &self.clients[*client];
             client.shard == shard && client.resident && client.view.rooms.contains_key(&0)
         })
-    }
-
-    /// The same of one that watches who is there.
-    fn has_watching_resident(&self, shard: usize) -> bool {
-        self.open.iter().any(|client| {
-            let client = &self.clients[*client];
-            client.shard == shard && client.resident && client.view.watches.contains_key(&0)
-        })
-    }
-
-    /// Whom clients know that watch the first room and stay, and are told of the next version now.
-    fn known_by_residents(&self, shard: usize, next: Option<u64>) -> BTreeSet<String> {
-        if self.lying.lie != Lie::LosePresenceLeave {
-            return BTreeSet::new();
-        }
-        let here = self.open.iter().map(|client| &self.clients[*client]);
-        let stay = here.filter(|client| client.shard == shard && client.stays());
-        let watches = stay.filter_map(|client| client.view.watches.get(&0));
-        watches.filter(|watch| next == Some(watch.version + 1)).flat_map(Watch::names).collect()
-    }
-
-    /// Who is in a room, or joins it, may not be what its home hears.
-    fn lie_about_users(&mut self, from: usize, to: usize) {
-        let is_awaited = self.open.iter().any(|client| {
-            let client = &self.clients[*client];
-            let mut asked = client.view.line(Line::Room(0));
-            let watches =
-                |awaited: &Awaited| matches!(awaited, Awaited::Joined { presence: Some(_), .. });
-            client.stays() && asked.any(|asked| watches(&asked.answer))
-        });
-        match self.mesh.requests[from][to].queue.back_mut() {
-            Some(ToHome::Census { room, members, .. }) if *room == self.names[0] => {
-                let stays =
-                    is_awaited && members.iter().any(|(conn, _)| self.lying.counted.contains(conn));
-                if stays && self.lying.now(Lie::LoseCensus) {
-                    members.clear();
-                }
-            }
-            Some(ToHome::Join { conn, options, identity, again: false, .. }) => {
-                let named = identity.as_ref().is_some_and(|identity| identity.subject.is_some());
-                let here = self.open.iter().map(|client| &self.clients[*client]);
-                let of_conn = here.clone().find(|client| client.conn == *conn).map(Client::name);
-                let alone = here.filter(|client| of_conn == Some(client.name())).count() == 1;
-                if options.presence && named && alone && self.lying.now(Lie::LoseIdentity) {
-                    *identity = None;
-                }
-            }
-            _ => {}
-        }
     }
 
     /// What just went onto this ring may not be what was sent.
@@ -227,13 +177,10 @@ impl World {
         if self.lying.lie == Lie::None {
             return;
         }
+        if self.lie_about_presence(from, to) {
+            return;
+        }
         let heard = self.has_resident(to);
-        let watched = self.has_watching_resident(to);
-        let next = match self.mesh.outcomes[from][to].queue.back() {
-            Some(FromHome::PresenceChange { version, .. }) => Some(*version),
-            _ => None,
-        };
-        let known = self.known_by_residents(to, next);
         let room = self.names[0].clone();
         let queue = &mut self.mesh.outcomes[from][to].queue;
         let len = queue.len();
@@ -273,33 +220,6 @@ impl World {
                 joined.epoch = other;
             }
             trace!(self, "LIE: another epoch in {:.100?}", queue.back());
-            return;
-        }
-        if matches!(last, FromHome::Census { room: other, .. } if *other == room) {
-            let stays = |client: &&Client| {
-                client.lives() && client.stays() && client.view.rooms.contains_key(&0)
-            };
-            let stay = self.clients.iter().filter(stays).map(|client| client.conn);
-            self.lying.counted = stay.collect();
-            return;
-        }
-        if let FromHome::PresenceChange { room: other, .. } = last
-            && (watched && *other == room)
-            && self.lying.now(Lie::LosePresenceChange)
-        {
-            trace!(self, "LIE: lost {:.100?}", queue.back());
-            queue.pop_back();
-            return;
-        }
-        if let FromHome::PresenceChange { room: other, frame, .. } = last
-            && (watched && *other == room)
-            && let Some(without) = without_leaves(frame, &known)
-            && self.lying.now(Lie::LosePresenceLeave)
-        {
-            trace!(self, "LIE: nobody leaves in {last:.100?}");
-            if let Some(FromHome::PresenceChange { frame, .. }) = queue.back_mut() {
-                *frame = without;
-            }
             return;
         }
         let delivers = |outcome: &FromHome| match outcome {
@@ -572,15 +492,6 @@ impl World {
             _ => client,
         }
     }
-}
-
-/// A change of presence that says of nobody that it has left, if it says so of one that is known.
-fn without_leaves(frame: &[u8], known: &BTreeSet<String>) -> Option<Arc<[u8]>> {
-    let json = wire::read_frame(frame).expect("it is whole").0.payload;
-    let mut change: Value = serde_json::from_slice(&json).expect("it is JSON");
-    let left = std::mem::take(change["data"]["leave"].as_array_mut()?);
-    let is_known = |user: &Value| user["user"].as_str().is_some_and(|name| known.contains(name));
-    left.iter().any(is_known).then(|| text_frame(&change.to_string()).into())
 }
 
 /// The frame of a gap in place of this message.

@@ -197,7 +197,11 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
             // a census, and few that have a name or a watcher of their own.
             let is_rare = matches!(
                 lie,
-                Lie::ReplayJoined | Lie::LoseCensus | Lie::LoseIdentity | Lie::LosePresenceLeave
+                Lie::ReplayJoined
+                    | Lie::LoseCensus
+                    | Lie::LoseIdentity
+                    | Lie::LosePresenceLeave
+                    | Lie::OtherInfo
             );
             let patience = if is_rare { 0 } else { chance.below(20) };
             World::new(setup, chance, Lying::new(lie, patience), false)
@@ -377,6 +381,15 @@ fn a_user_that_is_missing_or_somebody_else_is_noticed() {
     check_noticed(Lie::LoseIdentity, |setup| {
         watch(setup);
         // Few have the same name, which would be listed in any case.
+        setup.known = 0.1;
+    });
+}
+
+#[test]
+fn information_of_somebody_else_is_noticed() {
+    check_noticed(Lie::OtherInfo, |setup| {
+        watch(setup);
+        // Many stay.
         setup.known = 0.1;
     });
 }

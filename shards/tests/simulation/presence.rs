@@ -18,19 +18,26 @@ use crate::world::World;
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) version: u64,
-    /// Users with what is shown of them; none while there are too many.
-    users: Option<BTreeMap<String, Value>>,
-    count: usize,
+    told: Users,
+    /// What it was given since the last change when it asked.
+    given: Option<Users>,
     /// The time of its home when it asked to watch, and how many changes it has heard of.
     since: Time,
     changes: u32,
 }
 
+/// Who is there, as a client knows it.
+#[derive(Debug, PartialEq)]
+struct Users {
+    count: usize,
+    /// With what is shown of them; none while there are too many.
+    infos: Option<BTreeMap<String, Value>>,
+}
+
 /// A state, as clients are given it.
 struct State {
     version: u64,
-    count: usize,
-    users: Option<BTreeMap<String, Value>>,
+    users: Users,
     connections: BTreeMap<String, u64>,
 }
 
@@ -68,29 +75,57 @@ const ENDS_MAX: usize = 200;
 impl Watch {
     /// Whom it names.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.users.iter().flat_map(|users| users.keys().cloned())
+        self.told.infos.iter().flat_map(|infos| infos.keys().cloned())
     }
+}
+
+impl Users {
+    /// Applies a change.
+    fn change(&mut self, change: &Value) {
+        self.count = change["count"].as_u64().expect("a count") as usize;
+        let (join, leave) = (list(&change["join"]), list(&change["leave"]));
+        if change["more"] == true {
+            assert!(join.is_empty() && leave.is_empty(), "too many are not listed");
+            self.infos = None;
+            return;
+        }
+        let infos = self.infos.get_or_insert_default();
+        infos.extend(join.iter().map(|user| (name(user), user["info"].clone())));
+        leave.iter().for_each(|user| drop(infos.remove(&name(user))));
+        assert_eq!(infos.len(), self.count, "the count is that of the list");
+    }
+}
+
+fn list(users: &Value) -> &[Value] {
+    users.as_array().expect("a list")
+}
+
+fn name(user: &Value) -> String {
+    user["user"].as_str().expect("a name").to_owned()
 }
 
 impl State {
     fn read(data: &str) -> State {
         let data: Value = serde_json::from_str(data).expect("it is JSON");
-        let listed = data["users"].as_array().expect("a list");
+        let listed = list(&data["users"]);
         let more = data["more"].as_bool().expect("whether there are more");
-        let name = |user: &Value| user["user"].as_str().expect("a name").to_owned();
         let names: Vec<String> = listed.iter().map(name).collect();
         assert!(names.iter().collect::<BTreeSet<_>>().len() == names.len(), "users come once");
-        let users = listed.iter().map(|user| (name(user), user["info"].clone()));
+        let infos = listed.iter().map(|user| (name(user), user["info"].clone()));
         let count = |user: &Value| user["connections"].as_u64().expect("a number");
         let state = State {
             version: data["version"].as_u64().expect("a version"),
-            count: data["count"].as_u64().expect("a count") as usize,
             connections: listed.iter().map(|user| (name(user), count(user))).collect(),
-            users: (!more).then(|| users.collect()),
+            users: Users {
+                count: data["count"].as_u64().expect("a count") as usize,
+                infos: (!more).then(|| infos.collect()),
+            },
         };
         match &state.users {
-            Some(users) => assert_eq!(users.len(), state.count, "all are listed"),
-            None => assert!(listed.is_empty() && state.count > 0, "too many are not listed"),
+            Users { count, infos: Some(infos) } => {
+                assert_eq!(infos.len(), *count, "all are listed")
+            }
+            users => assert!(listed.is_empty() && users.count > 0, "too many are not listed"),
         }
         state
     }
@@ -111,14 +146,15 @@ impl View {
             "who asks is told who is there, and nobody else"
         );
         let (Some(since), Some(data)) = (asked, data) else { return };
-        let State { version, count, users, connections } = State::read(data);
-        assert!(count >= 1, "it is there itself");
-        if let Some(name) = self.shown_as.clone().filter(|_| users.is_some()) {
+        let State { version, users, connections } = State::read(data);
+        assert!(users.count >= 1, "it is there itself");
+        if let Some(name) = self.shown_as.clone().filter(|_| users.infos.is_some()) {
             assert!(connections[&name] >= 1, "{name} is there: {connections:?}");
         }
-        court.count.add_if(users.is_none(), Happened::PresenceOfTooMany);
+        court.count.add_if(users.infos.is_none(), Happened::PresenceOfTooMany);
         court.count.add(Happened::PresenceWatched);
-        self.watches.insert(room, Watch { version, users, count, since, changes: 0 });
+        let watch = Watch { version, told: users, given: None, since, changes: 0 };
+        self.watches.insert(room, watch);
     }
 
     pub(crate) fn presence_answer(
@@ -134,9 +170,9 @@ impl View {
         let state = State::read(data);
         court.count.add(Happened::PresenceAsked);
         let Some(watch) = self.watches.get_mut(&room) else { return };
-        // Whoever watches knows the version, and goes on from what is there now.
+        // Whoever watches knows the version; from here it may go on as well as from what it was told.
         assert_eq!(state.version, watch.version, "what is given goes with what was told");
-        (watch.users, watch.count) = (state.users, state.count);
+        watch.given = Some(state.users);
     }
 
     pub(crate) fn presence_change(&mut self, room: usize, data: &str, court: &mut Court<'_>) {
@@ -150,26 +186,18 @@ impl View {
         let home_now = court.home_times[court.homes[room]];
         let least = court.presence_interval * (watch.changes - 1);
         assert!(home_now.since(watch.since) >= least, "{} changes so soon", watch.changes);
-        watch.count = change["count"].as_u64().expect("a count") as usize;
-        let list = |key: &str| change[key].as_array().expect("a list").clone();
-        let (join, leave) = (list("join"), list("leave"));
-        let name = |user: &Value| user["user"].as_str().expect("a name").to_owned();
+        watch.told.change(&change);
+        if let Some(mut given) = watch.given.take() {
+            given.change(&change);
+            assert_eq!(given, watch.told, "room {room}: what was told is what was given");
+        }
         if change["more"] == true {
-            assert!(join.is_empty() && leave.is_empty(), "too many are not listed");
-            watch.users = None;
             return court.count.add(Happened::PresenceChangeOfTooMany);
         }
-        let users = watch.users.get_or_insert_default();
+        let (join, leave) = (list(&change["join"]), list(&change["leave"]));
         court.count.add_if(leave.len() + join.len() > 1, Happened::PresenceCoalesced);
-        for user in &join {
-            users.insert(name(user), user["info"].clone());
-            court.count.add(Happened::PresenceJoined);
-        }
-        for user in &leave {
-            users.remove(&name(user));
-            court.count.add(Happened::PresenceLeft);
-        }
-        assert_eq!(users.len(), watch.count, "room {room}: the count is that of the list");
+        join.iter().for_each(|_| court.count.add(Happened::PresenceJoined));
+        leave.iter().for_each(|_| court.count.add(Happened::PresenceLeft));
     }
 
     /// Whether it is, or may be, sent who is in a room.
@@ -250,7 +278,7 @@ impl World {
         }
         for room in 0..self.names.len() {
             let model = self.present(room);
-            self.check_watchers(room, &model);
+            let told = self.check_watchers(room, &model);
             let token = AnswerToken(u64::MAX / 2 - room as u64);
             let home = self.shards[0].home(&self.names[room]);
             let query = Query::Presence(self.names[room].clone());
@@ -259,7 +287,7 @@ impl World {
             self.asking.questions.insert((0, token.0), Question::Presence(room));
             self.settle();
             match self.asking.presence.remove(&room).expect("it is answered") {
-                Answer::Presence(Some(presence)) => self.check_state(room, &presence, &model),
+                Answer::Presence(Some(presence)) => self.check_state(room, &presence, &model, told),
                 Answer::Presence(None) => assert!(model.is_empty(), "the room has members"),
                 Answer::Short => assert!(self.was_short, "there was memory enough"),
                 other => panic!("presence is asked for, and the answer is {other:?}"),
@@ -278,33 +306,55 @@ impl World {
         users
     }
 
-    fn check_watchers(&mut self, room: usize, model: &BTreeMap<String, u64>) {
-        let mut version = None;
-        for (number, client) in self.clients.iter().enumerate().filter(|(_, one)| one.lives()) {
-            let Some(watch) = client.view.watches.get(&room) else { continue };
-            let known = *version.get_or_insert(watch.version);
-            assert_eq!(watch.version, known, "client {number}: all watchers know the same");
-            assert_eq!(watch.count, model.len(), "client {number}: users of room {room}");
-            if let Some(users) = &watch.users {
-                assert!(users.keys().eq(model.keys()), "client {number}: {users:?}, {model:?}");
-                self.count.add(Happened::PresenceExact);
-            }
-        }
+    /// What clients of this name have said of themselves.
+    fn infos_of(&self, name: &str) -> Vec<Value> {
+        let all = self.clients.iter().filter(|client| client.name() == name);
+        all.map(Client::info).collect()
     }
 
-    fn check_state(&mut self, room: usize, presence: &Presence, model: &BTreeMap<String, u64>) {
+    /// All that watch a room know the same, and the truth. Returns it, if they are told names.
+    fn check_watchers(
+        &mut self,
+        room: usize,
+        model: &BTreeMap<String, u64>,
+    ) -> Option<BTreeMap<String, Value>> {
+        let mut known = None;
+        for (number, client) in self.clients.iter().enumerate().filter(|(_, one)| one.lives()) {
+            let Some(watch) = client.view.watches.get(&room) else { continue };
+            let Users { count, infos } = &watch.told;
+            assert_eq!(*count, model.len(), "client {number}: users of room {room}");
+            let all = *known.get_or_insert((watch.version, infos));
+            assert_eq!((watch.version, infos), all, "client {number}: all are told the same");
+            let Some(infos) = infos else { continue };
+            assert!(infos.keys().eq(model.keys()), "client {number}: {infos:?}, {model:?}");
+            self.count.add(Happened::PresenceExact);
+        }
+        let infos = known.and_then(|(_, infos)| infos.clone());
+        for (name, info) in infos.iter().flatten() {
+            assert!(self.infos_of(name).contains(info), "{name} is shown with {info}");
+        }
+        infos
+    }
+
+    fn check_state(
+        &mut self,
+        room: usize,
+        presence: &Presence,
+        model: &BTreeMap<String, u64>,
+        told: Option<BTreeMap<String, Value>>,
+    ) {
         let limits = &self.setup.config.limits;
         let Presence { version, count, users, more, .. } = presence;
         let data =
             format!(r#"{{"version":{version},"count":{count},"users":{users},"more":{more}}}"#);
-        let state = State::read(&data);
-        assert_eq!(state.count, model.len(), "users of room {room}");
-        let is_long = 200 * state.count > limits.own_bytes / 2;
-        let are_many = state.count > limits.presence_max;
+        let State { users: Users { count, infos }, connections, .. } = State::read(&data);
+        assert_eq!(count, model.len(), "users of room {room}");
+        let is_long = 200 * count > limits.own_bytes / 2;
+        let are_many = count > limits.presence_max;
         assert!(!more || are_many || is_long, "they could be listed");
-        assert!(*more || state.count <= limits.presence_max, "they are too many");
-        if state.users.is_some() {
-            assert_eq!(state.connections, *model, "connections of room {room}");
-        }
+        assert!(*more || count <= limits.presence_max, "they are too many");
+        let Some(infos) = infos else { return };
+        assert_eq!(connections, *model, "connections of room {room}");
+        assert!(told.is_none_or(|told| told == infos), "room {room}: watchers know the same");
     }
 }

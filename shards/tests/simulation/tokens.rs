@@ -7,6 +7,7 @@ use corecast_shards::{
     Answer, CallKind, ConnId, Credentials, Expiry, Format, Identity, Name, Opening, Query, Refresh,
     Revocable, Time,
 };
+use serde_json::Value;
 
 use crate::bounds::SLACK;
 use crate::client::Client;
@@ -30,6 +31,8 @@ pub(crate) struct Known {
     renewed: usize,
     /// Its user was revoked.
     revoked: bool,
+    /// What is shown of it.
+    info: Option<Arc<str>>,
 }
 
 /// What the verifier says of a token that it accepts, which is drawn when its client says it.
@@ -75,6 +78,12 @@ impl Client {
         subject.map_or(self.conn.to_string(), name_of)
     }
 
+    /// What presence shows of it.
+    pub(crate) fn info(&self) -> Value {
+        let info = self.known.as_ref().and_then(|known| known.info.as_deref());
+        info.map_or(Value::Null, |info| serde_json::from_str(info).expect("it is JSON"))
+    }
+
     /// Whether it is in the first room to the end: no token of its ends, and nobody revokes one.
     pub(crate) fn stays(&self) -> bool {
         self.resident && self.known.is_none()
@@ -98,8 +107,9 @@ impl World {
         let now = self.time_at[shard];
         let until = subject.and_then(|subject| self.revoked.get(&subject));
         let revoked = until.is_some_and(|until| *until > now);
-        let known = Known { subject, ends: vec![end], refreshed: 0, renewed: 0, revoked };
         let info = presence::info(subject, &mut self.presence_chance);
+        let ends = vec![end];
+        let known = Known { subject, ends, refreshed: 0, renewed: 0, revoked, info: info.clone() };
         let (early, soon) = (self.step < self.setup.steps / 2, self.now + Duration::from_secs(3));
         let shows = early && !revoked && end.is_some_and(|end| end < soon);
         let told = match shows && self.lying.now(Lie::LongerStay) {
