@@ -116,7 +116,9 @@ impl Mesh {
 
     fn join(&mut self, shard: usize, members: usize, deflate: Option<Window>) {
         let opening = Opening { deflate, ..Opening::default() };
-        (0..members).for_each(|_| drop(self.enter(shard, opening.clone(), "{}")));
+        for _ in 0..members {
+            self.enter(shard, opening.clone(), "{}");
+        }
         self.settle();
     }
 
