@@ -79,6 +79,11 @@ pub(super) struct Watched {
     /// There are too many users to name them: from where they are more than may be until they are
     /// clearly fewer, lest one that comes and goes has all named again and again.
     more: bool,
+    /// Somebody may know users by name: the last version named them, or a state that was given since.
+    names_known: bool,
+    /// The last version named nobody only because its changes were too long: the next one, which is
+    /// due without another change, names all.
+    names_due: bool,
     /// Somebody was given a state since the version began: what changed and changed back is told, too.
     is_shown: bool,
     /// The last that was given, if it is still the state.
@@ -115,6 +120,8 @@ impl Watched {
             told: (0, false),
             tell_at: None,
             more: false,
+            names_known: false,
+            names_due: false,
             is_shown: false,
             shown: None,
             watching: BTreeSet::new(),
@@ -241,11 +248,10 @@ impl Watched {
     /// any.
     pub(super) fn tell(&mut self, room: &RoomName, rules: &PresenceRules) -> Option<Told> {
         self.tell_at = None;
-        if !self.people.has_changed() {
+        if !self.people.has_changed() && !self.names_due {
             return None;
         }
         let (before, now_told) = (self.told, (self.people.count(), self.find_more(rules)));
-        let (count, more) = now_told;
         let is_same = before == now_told && self.people.changes(false).next().is_none();
         if is_same && !self.is_shown {
             self.people.begin_version();
@@ -253,19 +259,40 @@ impl Watched {
         }
         self.version += 1;
         (self.told, self.shown) = (now_told, None);
-        let frame = (!self.watching.is_empty()).then(|| match (before.1, more) {
-            (_, true) => presence_change(room, self.version, count, NO_CHANGES),
-            // Whoever was told only how many there are knows nobody; others know who has gone.
-            (true, false) => presence_change(room, self.version, count, Some(self.people.all())),
-            (false, false) => {
-                let changes = self.people.changes(self.is_shown);
-                presence_change(room, self.version, count, Some(changes))
-            }
-        });
+        let frame = (!self.watching.is_empty()).then(|| self.change(room, before.1, rules));
         self.people.begin_version();
         self.is_shown = false;
         let (version, shards) = (self.version, self.shards());
         frame.map(|frame| Told { version, frame, shards })
+    }
+
+    /// What leads watchers to the version that has begun. They are told how many users there are and no
+    /// names where these are too many, or where the names of those that have come and gone are longer
+    /// than a list may be.
+    fn change(&mut self, room: &RoomName, were_more: bool, rules: &PresenceRules) -> Arc<[u8]> {
+        let (count, more) = self.told;
+        self.names_due = false;
+        let fits = self.people.changed() <= rules.list_bytes_max / LEAST_LEAVE_BYTES;
+        let named = (!more && (fits || !self.names_known)).then(|| {
+            let Watched { people, version, .. } = &*self;
+            match (were_more, self.names_known) {
+                (false, _) => {
+                    let changes = people.changes(self.is_shown);
+                    presence_change(room, *version, count, Some(changes))
+                }
+                // Who was told that there were too many knows all that have come since and none that
+                // have gone, but for those that were given a state.
+                (true, true) => presence_change(room, *version, count, Some(people.all())),
+                (true, false) => presence_change(room, *version, count, Some(people.joined())),
+            }
+        });
+        let named = named.filter(|frame| frame.len() <= rules.list_bytes_max + OPENING_BYTES);
+        self.names_known = named.is_some();
+        named.unwrap_or_else(|| {
+            self.names_due = !more;
+            self.told.1 = true;
+            presence_change(room, self.version, count, NO_CHANGES)
+        })
     }
 
     /// The shards with watchers.
@@ -302,6 +329,7 @@ impl Watched {
         self.is_shown |= self.people.has_changed();
         let more = self.is_more(rules);
         self.told.1 |= more;
+        self.names_known |= !more;
         let Watched { people, version, shown, .. } = self;
         let presence = shown.get_or_insert_with(|| {
             let users = if more { "[]".into() } else { user_list(people.users()) };
@@ -340,7 +368,8 @@ impl Watched {
         if !self.is_known() {
             return None;
         }
-        let tells = !self.watching.is_empty() && self.people.has_changed();
+        let has_news = self.people.has_changed() || self.names_due;
+        let tells = !self.watching.is_empty() && has_news;
         self.tell_at = tells.then(|| self.tell_at.unwrap_or(now + rules.interval));
         let admits = (!self.parked_conns.is_empty()).then_some(self.admits_at);
         let unneeded = self.is_unneeded().then_some(self.kept_until);
@@ -358,6 +387,12 @@ impl Watched {
         assert!(self.asking.is_empty() || !self.is_known(), "what is known is answered");
     }
 }
+
+/// What a user that has gone takes in a change, at least.
+const LEAST_LEAVE_BYTES: usize = r#"{"user":"a"}"#.len();
+
+/// What a change has besides users, at most.
+const OPENING_BYTES: usize = 512;
 
 /// Too many users to name any.
 const NO_CHANGES: Option<std::iter::Empty<crate::presence::Changed<'_>>> = None;

@@ -181,6 +181,11 @@ impl People {
         })
     }
 
+    /// How many users have come, gone or changed since the last version.
+    pub(crate) fn changed(&self) -> usize {
+        self.touched.len()
+    }
+
     /// Whether anything has changed since the last version.
     pub(crate) fn has_changed(&self) -> bool {
         !self.touched.is_empty()
@@ -203,11 +208,15 @@ impl People {
         })
     }
 
+    /// All users as if they had just come.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = Changed<'_>> {
+        self.users().map(|Listed { user, info, .. }| Changed::Joined(user, info))
+    }
+
     /// All users as if they had just come, and those that have gone.
     pub(crate) fn all(&self) -> impl Iterator<Item = Changed<'_>> {
-        let joined = self.users().map(|Listed { user, info, .. }| Changed::Joined(user, info));
         let gone = self.touched.keys().filter(|user| !self.users.contains_key(*user));
-        joined.chain(gone.map(Changed::Left))
+        self.joined().chain(gone.map(Changed::Left))
     }
 
     /// A version begins.

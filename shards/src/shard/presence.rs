@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use super::directory::Directory;
 use super::host::Host;
 use super::intake::Intake;
-use crate::connection::{MembershipState, Wait};
+use crate::connection::{MembershipState, Wait, WriteState};
 use crate::envelope::ErrorCode;
 use crate::format::{Fact, Refusal};
 use crate::id::{ConnId, ShardId};
@@ -90,11 +91,22 @@ impl Host {
     }
 
     /// Tells watchers of changes, as many as one turn may: more where changes come faster than they
-    /// are told.
+    /// are told. One for which much waits, and whose socket takes bytes, is sent that first.
     pub(super) fn tell_watchers(&mut self) {
+        use WriteState::{Begun, Idle};
+        // Beside that, answers of as many bytes may come at any time.
+        let most = self.config.limits.own_bytes / 2;
         let waiting = self.directory.watchers.changes();
         for _ in 0..self.config.tuning.presence_members.max(waiting) {
-            let Some((slot, frame)) = self.directory.watchers.next_told() else { return };
+            let Directory { watchers, connections, .. } = &mut self.directory;
+            let told = watchers.next_told(|slot, bytes| {
+                let connection = &connections[slot];
+                let is_sent_to = matches!(connection.write_state(), Idle | Begun);
+                let goes_out = is_sent_to && connection.is_open();
+                let waiting = connection.direct_bytes();
+                !goes_out || waiting == 0 || waiting + bytes <= most
+            });
+            let Some((slot, frame)) = told else { return };
             self.push_shared(slot, &frame);
         }
     }

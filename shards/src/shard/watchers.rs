@@ -75,8 +75,12 @@ impl Watchers {
         self.changes.push_back(Change { room, begun, version, frame, after: None });
     }
 
-    /// The next watcher that is to be told of a change, and what it is sent.
-    pub(super) fn next_told(&mut self) -> Option<(Slot, Arc<[u8]>)> {
+    /// The next watcher that is to be told of a change, and what it is sent; none while it has no
+    /// place for that.
+    pub(super) fn next_told(
+        &mut self,
+        has_place: impl Fn(Slot, usize) -> bool,
+    ) -> Option<(Slot, Arc<[u8]>)> {
         loop {
             let change = self.changes.front_mut()?;
             let of_room = self.rooms.get_mut(&change.room);
@@ -88,6 +92,9 @@ impl Watchers {
                 .flatten();
             let next = rest.find(|(_, told)| **told < change.version);
             if let Some((slot, told)) = next {
+                if !has_place(*slot, change.frame.len()) {
+                    return None;
+                }
                 debug_assert_eq!(*told + 1, change.version, "versions have no hole");
                 (*told, change.after) = (change.version, Some(*slot));
                 return Some((*slot, Arc::clone(&change.frame)));

@@ -205,6 +205,10 @@ impl World {
             self.slow[player.shard].contains(&client),
             "client {client} is slow, and its socket refused nothing"
         );
+        if player.view.hears_of_presence() {
+            // Who is in a room is as long as names are, and changes come as often as it does.
+            return Happened::EndedSlowOwnBytes;
+        }
         if self.time_at[player.shard].since(player.refused_since) >= limits.slow_timeout {
             return Happened::EndedSlowTimer;
         }
@@ -236,14 +240,10 @@ impl World {
         encodings * chunk
     }
 
-    /// The most direct bytes that a connection can have: what was emitted to it and it has not read,
+    /// The most direct bytes that a connection can have beside who is in rooms: what was emitted to it and it has not read,
     /// all answers that it may wait for, and a gap or the refusal of a recovery for each of its rooms.
     fn own_bytes_at_most(&self, player: &Client) -> usize {
         let view = &player.view;
-        if view.hears_of_presence() {
-            // Who is in a room is as long as names are, and changes come as often as it does.
-            return usize::MAX;
-        }
         let unread = player.emits.iter().filter(|said| !view.emitted.contains(said));
         let emitted: usize = unread.map(|said| self.model.frame_bytes(*said)).sum();
         let guided = view.guided.iter().flatten().map(|(_, asked)| asked.len());

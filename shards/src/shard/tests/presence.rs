@@ -329,8 +329,71 @@ fn too_many_are_counted_until_they_are_fewer() {
     assert_eq!(changes(&at(&mut shard, 3_000)), ["6 3 [] more", "6 3 [] more"]);
     shard.close(ben, Disconnect::Kicked);
     told(&mut shard);
-    let all = "7 2 [+ann +dan -ben]";
+    let all = "7 2 [+ann +dan]";
     assert_eq!(changes(&at(&mut shard, 3_500)), [all, all], "nobody knew who was there");
+}
+
+#[test]
+fn very_many_that_go_at_once_are_not_named() {
+    let mut shard = presence_shard(|config| {
+        config.limits.presence_linger = Duration::ZERO;
+        config.limits.own_bytes = 4 << 10;
+    });
+    let (ann, _) = enter(&mut shard, known("ann", None), WATCH);
+    let others: Vec<ConnId> = (0..1_001)
+        .map(|user| enter(&mut shard, known(&format!("user-{user}"), None), JOIN).0)
+        .collect();
+    assert_eq!(changes(&at(&mut shard, 1_500)), ["3 1002 [] more"]);
+    others.iter().for_each(|conn| assert!(shard.close(*conn, Disconnect::Kicked)));
+    told(&mut shard);
+    assert_eq!(changes(&at(&mut shard, 2_000)), ["4 1 [+ann]"], "nobody knows of them");
+    assert_eq!(shard.close_reason(ann), None);
+}
+
+#[test]
+fn a_change_that_is_too_long_names_nobody_and_the_next_all() {
+    let mut shard = presence_shard(|config| {
+        config.limits.presence_linger = Duration::ZERO;
+        config.limits.own_bytes = 4 << 10;
+    });
+    enter(&mut shard, known("ann", None), WATCH);
+    let come = |shard: &mut Shard, from: usize| -> Vec<ConnId> {
+        let name = |user: usize| known(&format!("user-{user:0100}"), None);
+        (from..from + 12).map(|user| enter(shard, name(user), JOIN).0).collect()
+    };
+    let first = come(&mut shard, 100);
+    let said = changes(&at(&mut shard, 1_500));
+    assert!(said[0].starts_with("3 13 [+user-0"), "{said:?}");
+    come(&mut shard, 200);
+    first.iter().for_each(|conn| assert!(shard.close(*conn, Disconnect::Kicked)));
+    told(&mut shard);
+    assert_eq!(changes(&at(&mut shard, 2_000)), ["4 13 [] more"], "12 names come, and 12 go");
+    let said = changes(&at(&mut shard, 2_500));
+    assert!(said[0].starts_with("5 13 [+ann +user-0") && !said[0].contains(" -"), "{said:?}");
+    assert!(changes(&at(&mut shard, 3_500)).is_empty());
+}
+
+/// Changes of many rooms are each much less than what may wait for a connection, and more together.
+#[test]
+fn who_watches_many_rooms_and_reads_is_not_slow() {
+    let mut shard = presence_shard(|config| config.limits.own_bytes = 4 << 10);
+    let watcher = shard.open(known("ann", None));
+    for room in 0..10 {
+        let room_name = format!("r{room}");
+        let watch = WATCH.replace("\"r\"", &format!("{room_name:?}"));
+        receive(&mut shard, watcher, Opcode::Text, &watch);
+        at(&mut shard, 1_100 + 30 * room);
+    }
+    for room in 0..10 {
+        for user in 0..20 {
+            let join = JOIN.replace("\"r\"", &format!("\"r{room}\""));
+            enter(&mut shard, known(&format!("user-{user:020}"), Some("1234567890")), &join);
+        }
+    }
+    let said = at(&mut shard, 5_000);
+    let changes = said.iter().filter(|said| said["event"] == "cast:presence_change");
+    assert_eq!(changes.count(), 10);
+    assert_eq!(shard.close_reason(watcher), None);
 }
 
 #[test]
