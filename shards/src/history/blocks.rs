@@ -76,7 +76,7 @@ impl Blocks {
     }
 
     /// Those from the one with this message on.
-    pub(super) fn from(&self, offset: u64) -> impl Iterator<Item = &Block> {
+    pub(super) fn from(&self, offset: u64) -> impl Iterator<Item = &Block> + Clone {
         let from = self.full.partition_point(|block| block.end() <= offset);
         let open = self.open.iter().filter(move |block| block.end() > offset);
         self.full.range(from..).chain(open)

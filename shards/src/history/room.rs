@@ -171,8 +171,9 @@ impl History {
         }
         self.blocks.join_short(self.block_bytes(sizes));
         let end = self.next.min(offset.saturating_add(limit as u64));
-        let mut parts = Vec::with_capacity(self.blocks.count());
         let blocks = self.blocks.from(offset).take_while(|block| block.first() < end);
+        // It may wait for a client for long.
+        let mut parts = Vec::with_capacity(blocks.clone().count());
         parts.extend(blocks.map(|block| {
             let messages = offset.max(block.first()) - block.first();
             let end = end.min(block.end()) - block.first();
@@ -410,6 +411,28 @@ mod tests {
             parts.clone().into_parts().iter().map(|part| part.frames().as_ptr()).collect()
         };
         assert!(parts.iter().all(|other| blocks(other) == blocks(&parts[0])), "the same blocks");
+    }
+
+    #[test]
+    fn what_a_reader_is_given_takes_the_memory_of_what_it_reads() {
+        let mut history = history(MANY);
+        (1..=200).for_each(|_| append(&mut history, 1, 100));
+        assert!(history.blocks.count() > 50, "{} blocks", history.blocks.count());
+        for (offset, limit) in [(1, 1), (100, 1), (200, 1), (200, 1_000), (1, 20), (201, 10)] {
+            let parts = history.from(offset, limit, SIZES).expect("all are kept").into_parts();
+            assert_eq!(parts.capacity(), parts.len(), "{limit} messages from {offset} on");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_leaves_nothing_before_it() {
+        let mut history = history(HistoryPolicy { bytes: 1_000, ..MANY });
+        (1..=5).for_each(|_| append(&mut history, 1, 100));
+        append(&mut history, 1, 1_000);
+        assert_eq!((history.first, history.next, history.heap_bytes()), (7, 7, 0));
+        assert!(history.from(6, 1, SIZES).is_none(), "who missed it is refused");
+        append(&mut history, 1, 100);
+        assert_eq!(offsets(&history.newest(10, SIZES)), [7]);
     }
 
     #[test]
