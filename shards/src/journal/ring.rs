@@ -31,6 +31,9 @@ const LEAST: u64 = 1 << 20;
 /// Bytes that are written at once, give or take a record, where much is to be written.
 const BATCH: usize = 1 << 20;
 
+/// A table of this many records keeps its memory.
+const FEW_PLACES: usize = 1 << 10;
+
 /// One record of the ring: what it is of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -112,6 +115,10 @@ impl Journal {
     pub(crate) fn drop_oldest(&mut self) {
         if let Some(place) = self.places.pop_front() {
             self.ends.tail += u64::from(place.len);
+            if self.places.capacity() > FEW_PLACES && self.places.len() < self.places.capacity() / 4
+            {
+                self.places.shrink_to(2 * self.places.len());
+            }
         }
     }
 
@@ -194,5 +201,50 @@ impl Journal {
         assert!(self.used() <= self.capacity, "a journal stays within its file");
         let unsettled = self.ends.head - self.settled;
         assert!(unsettled <= self.capacity, "what counts in a journal is not overwritten");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epoch::Epoch;
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    impl JournalStore for Nowhere {
+        fn write(&mut self, _: u64, _: &[u8]) -> bool {
+            true
+        }
+
+        fn give_up(&mut self) {}
+    }
+
+    #[test]
+    fn the_table_shrinks_with_the_records() {
+        assert_eq!(size_of::<Place>(), 24, "as README.md says");
+        let tag = JournalTag {
+            boot: [1; 16],
+            set: 2,
+            shard: 0,
+            shards: 1,
+            file: [3; 3],
+            capacity: 1 << 20,
+        };
+        let mut journal = Journal::new(&tag, Box::new(Nowhere));
+        let record = Record::Room { epoch: Epoch::from_bits(1), offset: 0, name: "r" };
+        for _ in 0..20_000 {
+            journal.push((0, 1), &record);
+        }
+        let most = journal.places.capacity();
+        assert!((20_000..=40_000).contains(&most), "{most} places");
+        for left in (0..20_000).rev() {
+            journal.drop_oldest();
+            let most = (4 * left + 4).max(FEW_PLACES);
+            let capacity = journal.places.capacity();
+            assert!(capacity <= most, "{capacity} places for {left}");
+        }
+        journal.check();
+        assert_eq!(journal.used(), 0);
     }
 }
