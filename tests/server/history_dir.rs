@@ -427,6 +427,33 @@ fn a_start_that_fails_deletes_nothing_of_what_it_could_not_read() {
     assert_eq!(going_on(&start(2, &dir), &rooms), [true, true]);
 }
 
+/// What the log says before journals go that nothing names.
+const UNNAMED: &str = "no `current` file";
+
+#[test]
+fn journals_that_no_file_names_are_deleted_and_the_log_says_so() {
+    let folder = Folder::new();
+    let dir = folder.path("histories");
+    // A start that fails takes its own files along.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(serve(&["--listen", &address, "--history-dir", &dir])).assert_readable(&[&address]);
+    let first = start(2, &dir);
+    assert!(!first.log().contains(UNNAMED), "{}", first.log());
+    kill(first);
+    let rooms = killed(&dir);
+    let before = journals(&dir);
+    fs::remove_file(Path::new(&dir).join("current")).unwrap();
+    let server = start(2, &dir);
+    assert_eq!(going_on(&server, &rooms), [false, false]);
+    let log = server.log();
+    assert_eq!(log.matches(UNNAMED).count(), 1, "{log}");
+    let line = log.lines().find(|line| line.contains(UNNAMED)).unwrap();
+    let words = [dir.as_str(), "(2)", "deleted", "their rooms begin new epochs"];
+    words.iter().for_each(|word| assert!(line.contains(word), "{word} in {line}"));
+    assert!(before.iter().all(|path| !path.exists()), "{before:?}");
+}
+
 /// How a start with this directory was refused.
 fn refused_in(dir: &str) -> Outcome {
     refused(serve(&["--listen", "127.0.0.1:0", "--history-dir", dir]))

@@ -1,5 +1,6 @@
 //! One directory for the journals of one server, and what an earlier one has left there.
 
+use std::ffi::CString;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
@@ -193,27 +194,42 @@ impl JournalDir {
         let file = File::from(open_private(&self.fd, NEXT, flags)?);
         file.write_all_at(name.text().as_bytes(), 0)?;
         rustix::fs::renameat(&self.fd, NEXT, &self.fd, CURRENT)?;
-        self.delete_others(Some(name));
+        self.delete(&self.others(Some(name)));
         Ok(())
     }
 
     /// Deletes what an earlier start has left that did not get as far as to count. Where it cannot be
-    /// read which journals count, all stay until others do.
+    /// read which journals count, all stay until others do; where no file says it, that is logged: they
+    /// are those of a first start that was killed, or what says it was lost.
     pub(super) fn delete_leftovers(&self) {
-        if let Ok(current) = self.current() {
-            self.delete_others(current);
+        let Ok(current) = self.current() else { return };
+        let journals = self.others(current);
+        if current.is_none() && !journals.is_empty() {
+            tracing::warn!(
+                "--history-dir {}: no `{CURRENT}` file says which journals count: those there ({}) are \
+                 deleted and not taken up; their rooms begin new epochs",
+                self.path.display(),
+                journals.len()
+            );
         }
+        self.delete(&journals);
     }
 
-    /// Deletes all journals but these. What cannot be deleted takes space and is not read.
-    fn delete_others(&self, kept: Option<SetName>) {
+    /// All journals but these.
+    fn others(&self, kept: Option<SetName>) -> Vec<CString> {
         let kept = kept.map(|name| format!("{:016x}-", name.set));
-        let Ok(entries) = Dir::read_from(&self.fd) else { return };
-        for entry in entries.flatten() {
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if is_journal(name) && kept.as_ref().is_none_or(|kept| !name.starts_with(kept)) {
-                let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
-            }
+        let is_other = |name: &str| {
+            is_journal(name) && kept.as_ref().is_none_or(|kept| !name.starts_with(kept))
+        };
+        let entries = Dir::read_from(&self.fd).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_owned());
+        names.filter(|name| name.to_str().is_ok_and(is_other)).collect()
+    }
+
+    /// What cannot be deleted takes space and is not read.
+    fn delete(&self, journals: &[CString]) {
+        for name in journals {
+            let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
         }
     }
 }
