@@ -82,6 +82,24 @@ fn a_client_that_goes_before_it_is_answered_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_stream_whose_id_presence_shows_is_ended_by_it_and_hears_no_emit() {
+    let server = Server::start(&[]);
+    let mut stream = Events::join(server.address(), "r");
+    let mut other = Events::join(server.address(), "other");
+    let presence = server.get("/v1/rooms/r/presence").json();
+    assert_eq!(presence["count"], json!(1), "{presence}");
+    let id = presence["users"][0]["user"].as_str().expect("its connection id");
+    server.post(&format!("/v1/connections/{id}/emit"), r#"{"event":"e"}"#).assert_error(404);
+    assert_eq!(server.delete(&format!("/v1/connections/{id}")).status, 202);
+    assert_eq!(stream.event_or_close().expect_err("the end, and no emit before"), "kicked");
+    wait_until("it is gone", || {
+        server.delete(&format!("/v1/connections/{id}")).status == 404 && server.members("r") == 0
+    });
+    server.post("/v1/rooms/other/publish", r#"{"event":"e"}"#);
+    assert_eq!(other.envelope().offset(), 1, "no other has ended");
+}
+
+#[test]
 fn a_server_that_ends_sends_what_it_acknowledged_and_says_so() {
     let mut server = Server::start(&["--drain-timeout", "60s"]);
     let mut streams: Vec<Events> = (0..20).map(|_| Events::join(server.address(), "r")).collect();
