@@ -71,6 +71,7 @@ impl Blocks {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.full.len() + usize::from(self.open.is_some())
     }
