@@ -22,6 +22,8 @@ pub(crate) struct DirectOutbox {
     rest: Vec<u8>,
     shared_rest: Option<Arc<[u8]>>,
     rest_taken: usize,
+    /// The rest is whole events of a history, of which the first may have begun.
+    rest_is_events: bool,
     sending: Vec<u8>,
     start: usize,
     sent: usize,
@@ -75,6 +77,26 @@ impl DirectOutbox {
                 (self.shared_rest, self.rest_taken) = (Some(frame), taken);
             }
         }
+    }
+
+    /// Queues events that a stream's client missed, in front of everything else: they are the room's, as
+    /// the rest of a frame is.
+    pub(crate) fn push_events(&mut self, events: Vec<u8>) {
+        self.push_rest(Rest::Copied(events));
+        self.rest_is_events = true;
+    }
+
+    /// Whether there is an event of a history of which nothing was taken.
+    pub(crate) fn owes_events(&self, encoding: Encoding) -> bool {
+        let mut end = 0;
+        while self.rest_is_events && end < self.rest.len() {
+            if self.rest_taken <= end {
+                return true;
+            }
+            let event = encoding.frame_len(&self.rest[end..]);
+            end += event.expect("whole events are queued");
+        }
+        false
     }
 
     /// Bytes of direct frames, for their limit. The rest of a cut frame is the room's.
@@ -140,6 +162,7 @@ impl DirectOutbox {
         self.rest_taken += rest;
         if self.rest_bytes().is_empty() {
             (self.rest, self.shared_rest, self.rest_taken) = (Vec::new(), None, 0);
+            self.rest_is_events = false;
         }
         let direct = (taken - rest).min(self.sending.len() - self.sent);
         self.sent += direct;
@@ -269,6 +292,26 @@ mod tests {
         assert_eq!((direct.len(), pending(&direct)), (0, vec![7, 7]));
         assert_eq!(direct.consume(2, WS), 0);
         assert_eq!(Arc::strong_count(&large), 1);
+    }
+
+    #[test]
+    fn events_are_owed_until_the_last_has_begun() {
+        let (one, two) = ("3\r\none\r\n", "a\r\n0123456789\r\n");
+        let events = [one, two].concat();
+        for taken in 0..=events.len() {
+            let mut direct = DirectOutbox::default();
+            direct.push_events(events.clone().into_bytes());
+            direct.consume(taken, Encoding::Sse);
+            assert_eq!(
+                direct.owes_events(Encoding::Sse),
+                taken <= one.len(),
+                "{taken} bytes taken"
+            );
+            assert_eq!(pending(&direct), &events.as_bytes()[taken..]);
+        }
+        let mut direct = DirectOutbox::default();
+        direct.push_rest(Rest::Copied(two.into()));
+        assert!(!direct.owes_events(Encoding::Sse), "the rest of an event is owed in any case");
     }
 
     #[test]

@@ -391,6 +391,13 @@ impl Connection {
         self.direct.as_ref().map_or(0, |direct| direct.len())
     }
 
+    /// Whether there is a message that its client missed and of which nothing was taken.
+    pub(crate) fn owes_history(&self) -> bool {
+        let encoding = self.format.encoding(None);
+        let direct = self.direct.as_ref();
+        self.replays.is_some() || direct.is_some_and(|direct| direct.owes_events(encoding))
+    }
+
     pub(crate) fn has_direct(&self) -> bool {
         self.direct.as_ref().is_some_and(|direct| !direct.is_empty())
     }

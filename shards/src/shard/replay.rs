@@ -17,7 +17,7 @@ use crate::connection::WriteState;
 use crate::connection::replays::Replays;
 use crate::epoch::Epoch;
 use crate::history::Parts;
-use crate::log::{Rest, Space};
+use crate::log::Space;
 use crate::place::Slot;
 use crate::room::table::RoomKey;
 use crate::time::Time;
@@ -205,7 +205,7 @@ impl Sending<'_> {
         self.0.counters.history.replayed_bytes += events.len() as u64;
         self.use_up_replay_bytes(events.len());
         self.0.directory.change_direct(slot, |direct| {
-            direct.get_or_insert_default().push_rest(Rest::Copied(events));
+            direct.get_or_insert_default().push_events(events);
         });
     }
 }

@@ -183,7 +183,7 @@ impl Host {
             // It was to end when everything was sent, and has had the time for that. Its rooms'
             // messages are given up by the policy; its direct frames cannot be skipped.
             let connection = &self.directory[slot];
-            let owes = connection.direct_bytes() > 0 || connection.replays.is_some();
+            let owes = connection.direct_bytes() > 0 || connection.owes_history();
             self.schedule_close(slot, if owes { Disconnect::Slow } else { reason });
         }
     }
@@ -191,7 +191,7 @@ impl Host {
     /// The socket was blocked for too long: each room that has messages for the member applies its
     /// policy.
     fn apply_slow_policy(&mut self, slot: Slot) {
-        if self.directory[slot].replays.is_some() {
+        if self.directory[slot].owes_history() {
             // It was promised everything that it missed.
             return self.schedule_close(slot, Disconnect::Slow);
         }

@@ -164,10 +164,13 @@ impl World {
         self.clients[client].misses_history = self.shards[shard].history_owed(send.conn) > 0;
     }
 
-    /// A client that takes so many bytes while it is sent a history counts as heard.
+    /// A client that takes so many bytes while it is sent a history counts as heard, unless its end is
+    /// decided.
     fn note_progress(&mut self, client: usize, taken: usize) {
         let player = &mut self.clients[client];
-        if taken > 0 && self.shards[player.shard].history_owed(player.conn) > 0 {
+        let shard = &self.shards[player.shard];
+        let ends = shard.close_reason(player.conn).is_some();
+        if taken > 0 && !ends && shard.history_owed(player.conn) > 0 {
             player.heard = self.time_at[player.shard];
             (player.pings_when_heard, player.pinged_by) = (player.view.pings_seen, None);
         }
