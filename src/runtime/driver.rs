@@ -20,7 +20,7 @@ use super::kernel::Syscall;
 use super::mesh::Mesh;
 use super::oneshot::OneshotSender;
 use super::poller::{IoEvent, Polled, Poller};
-use super::process_memory::Statm;
+use super::process_memory::{ShardHeld, Statm};
 use super::reception::{HttpConnection, Reception, ReceptionCounts};
 use super::sealed_sockets::SealedSockets;
 use super::sender::BatchSender;
@@ -241,7 +241,11 @@ impl ShardDriver {
         let sealed = self.sealed.as_ref().map_or(0, |sealed| sealed.kept() as usize);
         let buffers = self.buffer.len() + self.reception.buffer.len();
         self.shard.on_outside_memory(buffers + self.reception.held() + sealed);
-        let held = (self.shard.memory().total(), self.shard.log_bytes());
+        let held = ShardHeld {
+            bytes: self.shard.memory().total(),
+            logs: self.shard.log_bytes(),
+            given_way: self.shard.given_way(),
+        };
         let (memory, statm) = (self.state.memory(), self.statm.as_ref());
         let others = memory.exchange(self.shard.id(), held, statm, self.turn_began);
         self.shard.on_others_memory(others);

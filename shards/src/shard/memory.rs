@@ -29,6 +29,13 @@ impl Shard {
         self.host.pressure.budget.others = others;
     }
 
+    /// Bytes that histories have ever given way with. The allocator may still hold what it was given
+    /// lately: the caller should say of the process that it holds less by that, or else histories give
+    /// way again for the same bytes.
+    pub fn given_way(&self) -> usize {
+        self.host.pressure.given_way
+    }
+
     /// How short memory is.
     pub fn memory_stage(&self) -> MemoryStage {
         self.host.pressure.budget.stage()
@@ -40,7 +47,9 @@ impl Shard {
         let own = self.memory().total();
         let excess = self.host.pressure.budget.excess(MemoryStage::Refusing, own);
         let part = excess.div_ceil(usize::from(self.host.config.shards.max(1)));
-        let own = own - self.home.give_way(part, self.host.now);
+        let freed = self.home.give_way(part, self.host.now);
+        self.host.pressure.given_way += freed;
+        let own = own - freed;
         Relief(&mut self.host).judge(own);
         self.home.set_short(self.host.pressure.is_short(MemoryStage::Refusing));
     }

@@ -16,6 +16,8 @@ pub(super) struct Pressure {
     pub(super) budget: Budget,
     /// Bytes that the shard's thread holds beside the engine.
     pub(super) outside_bytes: usize,
+    /// Bytes that histories have ever given way with.
+    pub(super) given_way: usize,
     /// Since when memory is short, if it is.
     pub(super) short_since: Option<Time>,
     /// When to look again, if anything is left to do.
@@ -43,6 +45,7 @@ impl Pressure {
         Pressure {
             budget: Budget::new(memory_bytes),
             outside_bytes: 0,
+            given_way: 0,
             short_since: None,
             due: None,
             next_slot: 0,

@@ -141,6 +141,8 @@ fn histories_give_way_over_several_turns_and_as_far_as_it_must_be() {
     let left = shard.memory().history;
     assert!(left < full * 6 / 10 && left > full * 4 / 10, "{left} of {full} bytes are left");
     assert!((4..=40).contains(&turns), "{turns} turns");
+    let given_way = shard.given_way();
+    assert!(given_way.abs_diff(full - left) < full / 10, "{given_way} bytes of {full} less {left}");
     assert_eq!(shard.memory_stage(), MemoryStage::Plenty);
 }
 
