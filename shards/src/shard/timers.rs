@@ -69,7 +69,12 @@ impl Host {
             return self.timers.set(self.now + (timeout - interval), Timer::Pong, id);
         }
         if self.events_until < due {
-            return self.timers.set(due, timer, id);
+            // One that was pinged and not read since may be heard at any time, and its next ping is due
+            // an interval later.
+            let next_ping = connection.last_received + interval;
+            let is_before_it = pinged && timer == Timer::Ping && self.now < next_ping;
+            let next = if is_before_it { next_ping } else { due };
+            return self.timers.set(next, timer, id);
         }
         if pinged {
             return self.schedule_close(slot, Disconnect::Idle);
