@@ -36,6 +36,9 @@ pub(crate) struct AccessRules {
     pub(crate) tls: bool,
     /// Messages are compressed for clients that offer it.
     pub(crate) deflate: bool,
+    /// Rooms that a handshake may name, to be joined at once; none where the program speaks a format
+    /// of its own, and such a parameter is its own as well.
+    pub(crate) rooms_named: Option<usize>,
     /// The program decides about each handshake, and about its token.
     pub(crate) program_authorizes: bool,
     pub(crate) api: ApiAccess,

@@ -75,6 +75,11 @@ impl HttpError {
         HttpError::new(StatusCode::BAD_REQUEST, "too_many_rooms", message)
     }
 
+    pub(crate) fn too_many_named_rooms(most: usize) -> HttpError {
+        let message = format!("rooms that a handshake names (max_rooms) are limited to {most}");
+        HttpError::new(StatusCode::BAD_REQUEST, "too_many_rooms", message)
+    }
+
     /// An answer without end, asked for in a version of HTTP that cannot mark its parts.
     pub(crate) fn http_11_required() -> HttpError {
         let message = "an event stream needs HTTP/1.1; a proxy in front must speak it to its \

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use corecast_shards::RoomName;
+
 use super::extensions::Agreement;
 use super::fields::{Accept, Body, Fields};
-use super::{AccessRules, Credential, Host, HttpError, path};
+use super::{AccessRules, Credential, Host, HttpError, named_rooms, path};
 use crate::program::HEADERS_MAX;
 
 /// What the first bytes of a request turned out to be.
@@ -62,6 +64,8 @@ pub(crate) struct Upgrade {
     pub(crate) credential: Credential,
     /// Where it came from.
     pub(crate) client_addr: IpAddr,
+    /// The rooms that it names, which the connection joins.
+    pub(crate) rooms: Vec<RoomName>,
 }
 
 /// The subprotocol of the wire protocol, version 1.
@@ -147,6 +151,10 @@ fn judge(
     if body != Body::Sized(0) {
         return Err(HttpError::bad_handshake("a handshake has no body"));
     }
+    let rooms = match rules.rooms_named {
+        Some(most) => named_rooms::read(target.query, most)?,
+        None => Vec::new(),
+    };
     let host = host.ok_or_else(HttpError::bad_host)?;
     rules.admit_host(Some(host))?;
     rules.admit_origin(&fields.origins, host)?;
@@ -161,7 +169,15 @@ fn judge(
         ));
     }
     let agreement = Agreement::first(&fields.extensions).filter(|_| rules.deflate);
-    Ok(Head::Upgrade(Upgrade { len, accept, selects_protocol, agreement, credential, client_addr }))
+    Ok(Head::Upgrade(Upgrade {
+        len,
+        accept,
+        selects_protocol,
+        agreement,
+        credential,
+        client_addr,
+        rooms,
+    }))
 }
 
 fn bad_target() -> HttpError {
@@ -247,6 +263,7 @@ mod tests {
             agreement: None,
             credential: Credential::None,
             client_addr: CLIENT,
+            rooms: Vec::new(),
         };
         assert_eq!(parse(&format!("{HANDSHAKE}frame")), Head::Upgrade(upgrade));
         for cut in 1..HANDSHAKE.len() {
@@ -301,6 +318,17 @@ mod tests {
                          client_no_context_takeover\r\n";
             assert_eq!(response.contains(field), said, "{response}");
             assert!(response.ends_with("\r\n\r\n") && !response.contains("max_window"));
+        }
+    }
+
+    #[test]
+    fn rooms_are_read_where_the_program_does_not_read_them_itself() {
+        let head = HANDSHAKE.replacen("/ws ", "/ws?room=a%2Fb&x=%&room=c ", 1);
+        for (rooms_named, names) in [(None, &[][..]), (Some(2), &["a/b", "c"])] {
+            let rules = AccessRules { rooms_named, ..AccessRules::default() };
+            let parsed = Head::parse(head.as_bytes(), 16 << 10, &rules, Door::open(CLIENT));
+            let Head::Upgrade(upgrade) = parsed else { panic!("{parsed:?}") };
+            assert!(upgrade.rooms.iter().map(RoomName::as_str).eq(names.iter().copied()));
         }
     }
 

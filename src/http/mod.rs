@@ -18,6 +18,7 @@ mod host;
 mod intake;
 mod key_files;
 pub(crate) mod last_words;
+mod named_rooms;
 mod origin;
 mod path;
 mod prepaid;

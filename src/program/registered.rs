@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_shards::{
-    AskedCommand, CallKind, ConnId, Disconnect, Format, Hooks, Message, Permissions, RoomEvent,
+    AskedCommand, CallKind, ConnId, Disconnect, Format, Hooks, Limits, Message, Permissions,
+    RoomEvent,
 };
 
 use super::command_hooks::{CommandHooks, CommandJudge, Judging};
@@ -68,6 +69,13 @@ pub(crate) enum SessionPolicy {
     Sessions,
     /// The same, and it decides who may connect.
     Verdicts,
+}
+
+impl Needs {
+    /// Rooms that a handshake may name. Clients that read no answers of ours name none.
+    pub(crate) fn rooms_named(&self, limits: &Limits) -> Option<usize> {
+        (self.format == Format::Native).then_some(limits.rooms_per_connection)
+    }
 }
 
 impl<C, R, B> Program<C, R, B> {

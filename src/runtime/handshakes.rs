@@ -314,7 +314,7 @@ impl Reception {
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
         let PendingHandshake { mut link, address_place, .. } = waiting;
         let deflate = upgrade.agreement.map(|agreement| agreement.window);
-        let opening = Opening { deflate, ..opening };
+        let opening = Opening { deflate, rooms: upgrade.rooms.clone(), ..opening };
         let response = upgrade.response();
         // The socket's buffer is empty, so that it takes these bytes or is dead.
         if !link.send_all(&response) {

@@ -138,7 +138,8 @@ fn start_on(
         None => (None, cores.iter().map(|_| None).collect()),
     };
     let (address, listeners) = listen(&settings.listen, settings.send_buffer, cores.len())?;
-    let rules = settings.rules(address);
+    let mut rules = settings.rules(address);
+    rules.rooms_named = program.needs.rooms_named(limits);
     let watch = tls.clone().map(Watch::start).transpose().map_err(StartError::System)?;
     let state = ServerState::new(
         config.clone(),

@@ -27,7 +27,7 @@ pub use event::Event;
 pub use executor_choice::{Executor, ExecutorChoice, Obstacle};
 pub use message::{Message, MessageError};
 pub use publication::Publication;
-pub(crate) use query::{parameter, parameters};
+pub(crate) use query::{parameter, parameters, strict_parameters};
 pub use receipt::Receipt;
 pub(crate) use refusals::{RefusalReason, Refusals};
 pub(crate) use rights::Right;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use corecast::{Claims, Client, ClientError, HandlerResult, Handshake, Publication, Server};
+use corecast::{
+    Claims, Client, ClientError, HandlerResult, Handshake, Message, Publication, Server,
+};
 use serde_json::{Value, json};
 
 use crate::socket::{Gate, PATIENCE, Socket, builder};
@@ -50,6 +52,44 @@ fn connect(server: &Server, name: &str) -> Socket {
     assert_eq!(socket.recv()["event"], "cast:welcome");
     assert_eq!(socket.recv()["room"], "home", "the program itself is not asked");
     socket
+}
+
+/// The rooms of a handshake are asked about as commands are, one after the other, behind the connect
+/// handler.
+#[test]
+fn a_program_is_asked_about_the_rooms_of_a_handshake() {
+    let server = start();
+    let target = "/ws?name=ada&room=bob&room=ada&room=panic&room=open";
+    let mut ada = Socket::open(server.local_addr(), target, &[]).unwrap();
+    assert_eq!(ada.recv()["event"], "cast:welcome");
+    let answers = [("home", None), ("bob", Some("forbidden")), ("ada", None)];
+    let more = [("panic", Some("handler_failed")), ("open", None)];
+    for (room, refused) in answers.into_iter().chain(more) {
+        let answer = ada.recv();
+        assert_eq!(answer["room"], room, "{answer:?}");
+        match refused {
+            Some(code) => assert_eq!(answer["data"]["code"], code),
+            None => assert_eq!(answer["event"], "cast:joined"),
+        }
+    }
+    ada.assert_nothing_pending();
+    server.shutdown(PATIENCE);
+}
+
+/// A program that reads the texts of its clients itself may have a parameter of this name.
+#[test]
+fn where_a_program_has_a_format_of_its_own_the_query_is_its_own() {
+    let server = builder()
+        .on_connect(async |client: Client| {
+            let query = client.handshake().query().map(str::to_owned);
+            Ok(client.try_publish(Message::text(query.unwrap_or_default()))?)
+        })
+        .on_text(async |_: Client, _: String| Ok(()))
+        .start()
+        .unwrap();
+    let mut socket = Socket::open(server.local_addr(), "/ws?room=%00&room=", &[]).unwrap();
+    assert_eq!(socket.next_message().to_text().unwrap(), "room=%00&room=");
+    server.shutdown(PATIENCE);
 }
 
 #[test]

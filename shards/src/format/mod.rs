@@ -34,6 +34,7 @@ pub use frames::Frames;
 pub(crate) use frames::{EncodingCounts, Encodings};
 pub(crate) use message::Placed;
 pub use message::RoomMessage;
+pub(crate) use native::push_join;
 pub use native::{event_frame, reply_frame};
 pub(crate) use presence::{presence_change, user_list};
 

@@ -4,6 +4,7 @@ use super::fact::Fact;
 use super::message::Content;
 use super::{Placed, RoomMessage, json};
 use crate::envelope::Publication;
+use crate::room_name::RoomName;
 use crate::wire::{FRAME_HEADER_MAX, Opcode, frame_header, push_close, push_frame};
 
 /// See [`Format::push_reply`](super::Format::push_reply).
@@ -58,6 +59,12 @@ pub fn reply_frame(publication: &Publication<'_>, id: Option<&str>) -> Vec<u8> {
     let mut frame = Vec::with_capacity(FRAME_HEADER_MAX + text.len());
     push_frame(&mut frame, Opcode::Text, &text);
     frame
+}
+
+/// The text with which a client joins a room, without an id and from now on.
+pub(crate) fn push_join(text: &mut Vec<u8>, room: &RoomName) {
+    json::push_opening(text, "cast:join", None, Some(room));
+    text.push(b'}');
 }
 
 #[cfg(test)]

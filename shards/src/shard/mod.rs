@@ -21,6 +21,7 @@ mod intake;
 mod listening;
 mod membership;
 mod memory;
+mod named_rooms;
 mod next_send;
 mod not_taken;
 mod open;

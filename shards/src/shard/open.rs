@@ -23,14 +23,19 @@ impl Shard {
     /// Its welcome is queued, and in the same step it becomes a member of the room of everybody: a
     /// client that has received the one gets every broadcast that is sent afterwards. One whose time
     /// is over, or that is revoked, is closed at once: it has no welcome, and nothing that it sends is
-    /// handled.
+    /// handled. The joins of the rooms that its handshake names come before anything that it sends.
     ///
     /// # Panics
     ///
     /// With [`Format::Sse`]: that is what [`open_event_stream`](Shard::open_event_stream) is for. With a
-    /// window, where the shard has no codecs.
-    pub fn open(&mut self, opening: Opening) -> ConnId {
-        self.host.open(opening)
+    /// window, where the shard has no codecs. With rooms, where the client reads no envelopes.
+    pub fn open(&mut self, mut opening: Opening) -> ConnId {
+        let rooms = std::mem::take(&mut opening.rooms);
+        let reads_answers = rooms.is_empty() || opening.format.has_envelopes();
+        assert!(reads_answers, "a client that joins rooms reads the answers");
+        let slot = self.host.open(opening);
+        Intake(&mut self.host).join_named(slot, &rooms);
+        self.host.directory.id(slot)
     }
 
     /// Event: a request for the events of some rooms is granted, and is to be answered with this head:
@@ -61,9 +66,9 @@ impl Shard {
 }
 
 impl Host {
-    /// The handshake of a WebSocket connection is done.
-    pub(super) fn open(&mut self, opening: Opening) -> ConnId {
-        let Opening { permissions, identity, format, deflate } = opening;
+    /// The handshake of a WebSocket connection is done. The caller has it join its rooms.
+    pub(super) fn open(&mut self, opening: Opening) -> Slot {
+        let Opening { permissions, identity, format, deflate, rooms: _ } = opening;
         assert!(!format.has_head(), "an event stream has a room and a head");
         assert!(
             deflate.is_none() || self.inflation.is_there(),
@@ -82,7 +87,7 @@ impl Host {
             self.directory.set_wait(slot, Some(Wait::Handler));
             self.outputs.calls.push_back(Call { conn: id, kind: CallKind::Connect });
         }
-        id
+        slot
     }
 
     /// An event stream is granted, which begins with this head. The caller has it join its rooms.

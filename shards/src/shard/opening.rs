@@ -6,6 +6,7 @@ use crate::deflate::Window;
 use crate::format::Format;
 use crate::identity::Identity;
 use crate::permissions::Permissions;
+use crate::room_name::RoomName;
 
 /// What is known of a WebSocket connection when its handshake is done.
 ///
@@ -21,6 +22,10 @@ pub struct Opening {
     /// The window of its client, if that agreed to compression (RFC 7692). A shard without
     /// [`codecs`](crate::Config::codecs) takes none.
     pub deflate: Option<Window>,
+    /// Rooms that its handshake names. It joins them behind its welcome, in this order, as if its
+    /// client had said `cast:join` without an id for each before anything else. For clients that
+    /// read our envelopes alone.
+    pub rooms: Vec<RoomName>,
 }
 
 impl Default for Opening {
@@ -30,6 +35,7 @@ impl Default for Opening {
             identity: None,
             format: Format::Native,
             deflate: None,
+            rooms: Vec::new(),
         }
     }
 }

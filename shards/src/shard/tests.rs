@@ -14,6 +14,7 @@ mod history_bounds;
 mod journal;
 mod latest;
 mod memory;
+mod named_rooms;
 mod paused_publishers;
 mod presence;
 mod rates;

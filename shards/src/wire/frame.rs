@@ -80,8 +80,8 @@ pub fn frame_header(opcode: Opcode, payload_len: usize) -> ([u8; FRAME_HEADER_MA
 /// The longest header of an unmasked frame: two bytes and a 64-bit length (RFC 6455 section 5.2).
 pub const FRAME_HEADER_MAX: usize = 10;
 
-/// Appends one masked client frame, legal or not: for tests and load generators (RFC 6455
-/// section 5.3).
+/// Appends one masked client frame, legal or not: for tests, load generators, and what is done as if
+/// a client had asked for it (RFC 6455 section 5.3).
 pub fn push_client_frame(
     out: &mut Vec<u8>,
     opcode: Opcode,

@@ -7,6 +7,7 @@ use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 use crate::chance::Chance;
 use crate::history::Keeps;
 use crate::keys;
+use crate::named;
 use crate::policies::{self, Rule};
 use crate::presence;
 use crate::rates;
@@ -101,6 +102,8 @@ pub(crate) struct Setup {
     pub(crate) keys: f64,
     /// How many of the joins ask who is there.
     pub(crate) presence: f64,
+    /// How many of the handshakes name rooms.
+    pub(crate) named: f64,
     /// How many of the connections are sealed below the shard.
     pub(crate) sealed: f64,
     pub(crate) faults: Faults,
@@ -195,6 +198,7 @@ impl Setup {
             known: [0.0, 0.3, 0.8][bits / 15 % 3],
             keys,
             presence,
+            named: named::drawn(seed),
             sealed,
             faults,
             pace,
@@ -216,7 +220,7 @@ impl Setup {
         setup.config.rooms = policies::of_config(&setup.rules);
         (setup.config.hooks.connect, setup.own_format, setup.streams) = (false, 0.0, 0.0);
         (setup.drains, setup.known, setup.deflate) = (false, 0.0, 0.0);
-        (setup.sealed, setup.presence) = (0.0, 0.0);
+        (setup.sealed, setup.presence, setup.named) = (0.0, 0.0, 0.0);
         let limits = &mut setup.config.limits;
         let never = Duration::from_secs(1 << 30);
         (limits.slow_timeout, limits.ping_interval, limits.room_linger) = (never, never, never);

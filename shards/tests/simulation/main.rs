@@ -27,9 +27,10 @@
 //! 12. In some worlds the program watches rooms and members (`watching`), and must know them exactly.
 //! 13. Some rooms keep messages (`history`): who comes back gets what must be kept, and nothing twice.
 //! 14. Some clients ask who is in a room, or watch that (`presence`): when all is quiet they know it exactly.
-//! 15. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 15. Some handshakes name rooms (`named`), which is as if their clients had asked to join them.
+//! 16. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 16. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 17. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -53,6 +54,7 @@ mod lies;
 mod memory;
 mod mesh;
 mod model;
+mod named;
 mod policies;
 mod presence;
 mod program;

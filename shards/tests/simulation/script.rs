@@ -149,7 +149,7 @@ impl World {
 
     /// What comes instead of an answer to a command that is not allowed. What the program will say
     /// where it is asked is drawn when the command is said.
-    fn refusal(&mut self, ruling: Ruling) -> Option<&'static str> {
+    pub(crate) fn refusal(&mut self, ruling: Ruling) -> Option<&'static str> {
         match (ruling, self.chance.below(5)) {
             (Ruling::Forbidden, _) | (Ruling::Asked, 0) => Some("forbidden"),
             (Ruling::Asked, 1) => Some("handler_failed"),
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// Takes note of what the program will be asked, and of what it will say.
-    fn will_ask(
+    pub(crate) fn will_ask(
         &mut self,
         client: usize,
         ruling: Ruling,
@@ -286,7 +286,7 @@ impl World {
     }
 
     /// Whether joining this room may, and whether it must, be refused.
-    fn is_one_too_many(&self, client: usize, room: usize) -> (bool, bool) {
+    pub(crate) fn is_one_too_many(&self, client: usize, room: usize) -> (bool, bool) {
         let view = &self.clients[client].view;
         if view.guided.is_some() {
             return (true, false);

@@ -100,7 +100,7 @@ impl World {
     ) -> (Opening, Option<Known>) {
         let permissions = Arc::new(rights.permissions());
         if !self.chance.happens(self.setup.known) {
-            return (Opening { permissions, identity: None, format, deflate: None }, None);
+            return (Opening { permissions, format, ..Opening::default() }, None);
         }
         let subject = self.some_subject();
         let end = self.some_end();
@@ -121,7 +121,7 @@ impl World {
                 permissions,
                 identity: Some(identity(subject, told, info)),
                 format,
-                deflate: None,
+                ..Opening::default()
             },
             Some(known),
         )

@@ -75,6 +75,8 @@ pub(crate) struct World {
     pub(crate) presence_chance: Chance,
     /// What decides about streams of several rooms.
     pub(crate) stream_chance: Chance,
+    /// What decides about the rooms that handshakes name.
+    pub(crate) named_chance: Chance,
     pub(crate) draining: bool,
     /// Which shards drain, and since when.
     pub(crate) closing: Vec<Option<Time>>,
@@ -164,6 +166,7 @@ impl World {
             key_chance: Chance::new(setup.config.seed as u64 ^ 1),
             presence_chance: Chance::new(setup.config.seed as u64 ^ 3),
             stream_chance: Chance::new(setup.config.seed as u64 ^ 2),
+            named_chance: Chance::new(setup.config.seed as u64 ^ 4),
             draining: false,
             closing: vec![None; shards],
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
@@ -310,6 +313,7 @@ impl World {
         let format = self.format();
         let client = self.clients.len();
         let deflate = self.window(format);
+        let named = self.named_rooms(format);
         let (conn, stream, known) = match format {
             Format::Sse => {
                 let (conn, stream) = self.open_stream(shard);
@@ -317,7 +321,8 @@ impl World {
             }
             _ => {
                 let (opening, known) = self.opening(shard, &rights, format);
-                (self.shards[shard].open(Opening { deflate, ..opening }), None, known)
+                let rooms = named.iter().map(|room| self.names[*room].clone()).collect();
+                (self.shards[shard].open(Opening { deflate, rooms, ..opening }), None, known)
             }
         };
         let reused = self.by_conn.keys().any(|id| id.shard == conn.shard && id.slot == conn.slot);
@@ -339,6 +344,10 @@ impl World {
         new.sealed = self.setup.sealed > 0.0 && self.chance.happens(self.setup.sealed);
         new.commented_at = self.time_at[shard];
         new.view.deflate = deflate;
+        if !named.is_empty() {
+            // Answers without an id would be taken for those to joins of the program.
+            new.view.guided = None;
+        }
         if let Some(view) = stream {
             (new.resident, new.view) = (false, view);
         }
@@ -353,6 +362,8 @@ impl World {
         self.clients.push(new);
         self.open.push(client);
         self.hold_stream(client);
+        named.into_iter().for_each(|room| self.note_named(client, room));
+        self.check_totals(shard);
         assert!(self.by_conn.insert(conn, client).is_none(), "an id is used once");
         trace!(self, "client {client} opens as {conn} on descriptor {descriptor}");
     }
