@@ -19,6 +19,7 @@ mod name_set;
 mod pattern;
 mod permissions;
 mod place;
+mod placement;
 mod policy;
 mod publish_key;
 mod rng;
@@ -73,12 +74,13 @@ pub use limits::{
 };
 pub use memory::{MemoryStage, MemoryUse, OthersMemory};
 pub use mesh::{
-    Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Query, Requester, RoomHistory,
-    RoomInfo, ToHome, Unjoined,
+    Answer, AnswerToken, Capacity, FromHome, LeaveRequest, Origin, Parcel, Query, Requester,
+    RoomHistory, RoomInfo, ToHome, Unjoined,
 };
 pub use name_set::NameSet;
 pub use pattern::Pattern;
 pub use permissions::{Permission, Permissions};
+pub use placement::{Placement, Stay};
 pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use presence::Presence;
 pub use publish_key::{BadKey, PublishKey};
@@ -87,7 +89,7 @@ pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Listening, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{
     Counters, DeflateCounters, HistoryCounters, InflateCounters, JournalCounters, MemoryCounters,
-    PresenceCounters, ShardStats, Totals,
+    PlacementCounters, PresenceCounters, ShardStats, Totals,
 };
 pub use time::Time;
 #[doc(hidden)]

@@ -6,6 +6,7 @@ use crate::disconnect::Disconnect;
 use crate::id::ShardId;
 use crate::latencies::Latencies;
 use crate::memory::{MemoryStage, MemoryUse};
+use crate::placement::Stay;
 use crate::recovery::{Recovery, Unrecovered};
 
 /// What a shard has and what it has done since it started.
@@ -167,6 +168,18 @@ pub struct PublishKeyCounters {
     pub forgotten: u64,
 }
 
+/// What became of connections whose first room was known before they began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PlacementCounters {
+    /// Handed to the homes of their rooms.
+    pub handed_over: u64,
+    /// Taken from other shards, as the home of their rooms.
+    pub taken_over: u64,
+    /// That stayed where they were accepted, by [`Stay::index`].
+    pub stayed: [u64; Stay::COUNT],
+}
+
 /// What was inflated of what clients sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -233,6 +246,8 @@ pub struct Counters {
     pub publish_keys: PublishKeyCounters,
     /// What was told of who is in rooms.
     pub presence: PresenceCounters,
+    /// Which connections began elsewhere, or came from there.
+    pub placement: PlacementCounters,
     /// What was inflated here.
     pub inflated: InflateCounters,
     /// Connections whose client agreed to compression.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use corecast_shards::{
-    Amount, Answer, Counters, Disconnect, Latencies, Limits, ShardStats, Unrecovered,
+    Amount, Answer, Counters, Disconnect, Latencies, Limits, ShardStats, Stay, Unrecovered,
 };
 use serde_json::{Map, Value, json};
 
@@ -60,6 +60,9 @@ fn describe(stats: &ShardStats, thread: ThreadStats) -> Value {
         "gaps": counters.gaps,
         "rate_limited": counters.rate_limited,
         "too_many_rooms": counters.too_many_rooms,
+        "placed": counters.placement.taken_over,
+        "handed_over": counters.placement.handed_over,
+        "placement_refused": placement_refused(counters),
         "opened": counters.opened,
         "closed": closed(&counters.closed),
         "forbidden": counters.forbidden,
@@ -164,6 +167,13 @@ fn deflate(counters: &Counters) -> Value {
         "inflated_bytes_after": inflated.bytes_after,
         "inflate_refused": inflated.refused,
     })
+}
+
+/// Connections that stayed where they were accepted, though their room's home is elsewhere.
+fn placement_refused(counters: &Counters) -> Value {
+    let refused = Stay::ALL.into_iter().filter(|stay| *stay != Stay::AtHome);
+    let stayed = refused.map(|stay| (stay.name(), counters.placement.stayed[stay.index()]));
+    json!(stayed.collect::<BTreeMap<_, _>>())
 }
 
 /// Bucket by its end.

@@ -23,5 +23,5 @@ pub use http_api::{ApiRequest, HttpApi};
 pub(crate) use registered::{HandlerWork, Handlers, Needs, Program, SessionPolicy, ShardProgram};
 pub use route::{HttpResponse, RouteResult};
 pub(crate) use route::{Route, RouteHandler, RouteRequest, ShardRoute};
-pub(crate) use session::Session;
+pub(crate) use session::{Session, SessionSeed};
 pub(crate) use shard_state::{ShardState, ShardStates};

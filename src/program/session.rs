@@ -32,6 +32,26 @@ struct Kept {
     last_rooms: RefCell<Vec<RoomName>>,
 }
 
+/// What a session is made of, before its connection has a shard.
+#[derive(Debug)]
+pub(crate) struct SessionSeed {
+    handshake: Handshake,
+    claims: Claims,
+    by_program: bool,
+}
+
+impl SessionSeed {
+    /// A connection with the claims of its token.
+    pub(crate) fn of_token(handshake: Handshake, claims: Claims) -> SessionSeed {
+        SessionSeed { handshake, claims, by_program: false }
+    }
+
+    /// A connection with the claims that the program's `authorize` returned.
+    pub(crate) fn of_program(handshake: Handshake, claims: Claims) -> SessionSeed {
+        SessionSeed { handshake, claims, by_program: true }
+    }
+}
+
 /// Values of the program's own, one of each type.
 #[derive(Default)]
 pub(crate) struct States(HashMap<TypeId, Rc<dyn Any>>);
@@ -48,17 +68,9 @@ impl States {
 }
 
 impl Session {
-    /// A connection with the claims of its token.
-    pub(crate) fn of_token(handshake: Handshake, claims: Claims) -> Session {
-        Session::new(handshake, claims, false)
-    }
-
-    /// A connection with the claims that the program's `authorize` returned.
-    pub(crate) fn of_program(handshake: Handshake, claims: Claims) -> Session {
-        Session::new(handshake, claims, true)
-    }
-
-    fn new(handshake: Handshake, claims: Claims, by_program: bool) -> Session {
+    /// The session of a connection that begins.
+    pub(crate) fn new(seed: SessionSeed) -> Session {
+        let SessionSeed { handshake, claims, by_program } = seed;
         let (state, last_rooms) = (RefCell::default(), RefCell::default());
         let kept = Kept { handshake, by_program, state, closed: Event::new(), last_rooms };
         Session { claims, kept: Rc::new(kept) }

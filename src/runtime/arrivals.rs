@@ -9,6 +9,7 @@ use corecast_shards::{ConnId, Credentials, Opening, Refresh};
 use super::addresses::AddressPlace;
 use super::driver::{ShardDriver, SpawnRequest};
 use super::kernel::Syscall;
+use super::newcomer::{Accepted, Begins, Newcomer};
 use super::reception::{Arrival, HttpConnection};
 use super::tls::Link;
 use super::tokens;
@@ -29,9 +30,7 @@ impl ShardDriver {
     pub(super) fn admit_arrivals(&mut self) {
         for arrival in std::mem::take(&mut self.reception.arrivals) {
             match arrival {
-                Arrival::WebSocket { link, address_place, rest, session, opening } => {
-                    self.open((link, address_place), rest, session, opening);
-                }
+                Arrival::Begins(newcomer) => self.open(*newcomer),
                 Arrival::Http { connection, registration, head } => {
                     let request = SpawnRequest::Http { connection, registration, head };
                     self.spawn_requests.push(request);
@@ -43,31 +42,31 @@ impl ShardDriver {
         }
     }
 
-    /// Opens a WebSocket connection, whose first frames begin with `rest`.
-    fn open(
-        &mut self,
-        socket: PlacedSocket,
-        mut rest: Vec<u8>,
-        session: Option<Session>,
-        opening: Opening,
-    ) {
+    /// Opens a connection.
+    fn open(&mut self, newcomer: Newcomer) {
         // A slot may be vacant in the engine whose descriptor is not closed yet.
         self.take_outputs();
+        let Newcomer { link, address_place, place, begins, .. } = newcomer;
+        place.keep();
+        match begins {
+            Begins::WebSocket(accepted) => self.open_websocket((link, address_place), *accepted),
+            Begins::Events(events) => {
+                let EventStream { listening, identity, begin, .. } = *events;
+                let id = self.shard.open_event_stream(listening, &begin, identity);
+                self.keep_socket(id, (link, address_place));
+            }
+        }
+    }
+
+    fn open_websocket(&mut self, socket: PlacedSocket, accepted: Accepted) {
+        let Accepted { mut rest, session, opening, .. } = accepted;
         let id = self.shard.open(Opening { format: self.format, ..opening });
         if let Some(session) = session {
-            self.sessions.insert(id, Rc::new(session));
+            self.sessions.insert(id, Rc::new(Session::new(session)));
         }
         if self.keep_socket(id, socket) && !rest.is_empty() {
             self.shard.receive(id, &mut rest);
         }
-    }
-
-    /// Makes a connection on which the messages of a room are asked for a member of it.
-    pub(super) fn open_event_stream(&mut self, socket: PlacedSocket, events: EventStream) {
-        self.take_outputs();
-        let EventStream { listening, identity, begin, .. } = events;
-        let id = self.shard.open_event_stream(listening, &begin, identity);
-        self.keep_socket(id, socket);
     }
 
     /// Keeps the descriptor of a new connection, and has it watched from now on. False when that is

@@ -212,6 +212,7 @@ impl ShardDriver {
         });
         self.shard.on_totals_of_others(self.state.totals_of_others(self.shard.id()));
         self.mesh.take(&mut self.shard);
+        self.take_parcels();
         self.take_external();
         self.read_sockets();
         if accepts {
@@ -461,7 +462,7 @@ impl ShardDriver {
                 CloseStep::ShutdownWrite(id) => self.end_our_side(id),
                 CloseStep::Close(id) => {
                     self.close_socket(id);
-                    self.state.release_connection();
+                    self.state.release_connection(self.shard.id());
                 }
             }
         }

@@ -12,7 +12,6 @@ use corecast_shards::{
 };
 use futures_lite::future;
 
-use super::arrivals::PlacedSocket;
 use super::driver::{ShardDriver, UserEmit};
 use super::driver_ref::DriverRef;
 use super::inbox::Inboxes;
@@ -336,8 +335,8 @@ impl ShardHandle {
     }
 
     /// Makes a connection of HTTP's, for which one was claimed, an event stream.
-    pub(super) fn open_event_stream(&self, socket: PlacedSocket, events: EventStream) {
-        self.0.driver.with(|driver| driver.open_event_stream(socket, events));
+    pub(super) fn open_event_stream(&self, connection: HttpConnection, events: EventStream) {
+        self.0.driver.with(|driver| driver.open_event_stream(connection, events));
         self.notify();
     }
 }

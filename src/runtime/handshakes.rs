@@ -6,13 +6,14 @@ use std::time::Instant;
 use corecast_shards::{MemoryStage, Opening, Shard};
 
 use super::kernel::Syscall;
+use super::newcomer::{Accepted, Begins};
 use super::pending::{AwaitingAuthorization, PendingHandshake, Preface};
 use super::reception::{Arrival, HttpConnection, Reception, admit_tls, claim_address, claim_peer};
 use super::tls::Received;
 use super::tokens::{PENDING, REGISTRATION};
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{Credential, Door, Head, ProxyHeader, Upgrade, last_words};
-use crate::program::{Caller, Handshake, Refusal, Session, SessionPolicy};
+use crate::program::{Caller, Handshake, Refusal, SessionPolicy, SessionSeed};
 use crate::values::{Claims, RefusalReason};
 
 /// Reads from connections before their handshake in one turn, half of which find nothing; and bytes,
@@ -228,15 +229,17 @@ impl Reception {
             return self.answer(key, &last_words::revoked());
         }
         if self.session_policy == SessionPolicy::Nothing {
-            return self.upgrade(key, &upgrade, rest.to_vec(), None, opening);
+            let accepted = Accepted::new(&upgrade, rest.to_vec(), None, opening);
+            return self.upgrade(key, &upgrade, accepted, shard);
         }
         let Some(waiting) = self.pending.get_mut(key) else { return };
         let caller = Caller { client_addr: upgrade.client_addr, ..waiting.caller };
         let handshake = Handshake::read(head, caller).expect("this head was read as a handshake");
         let claims = upgrade.credential.claims();
         if self.session_policy == SessionPolicy::Sessions {
-            let session = Session::of_token(handshake, claims.unwrap_or_default());
-            return self.upgrade(key, &upgrade, rest.to_vec(), Some(session), opening);
+            let session = SessionSeed::of_token(handshake, claims.unwrap_or_default());
+            let accepted = Accepted::new(&upgrade, rest.to_vec(), Some(session), opening);
+            return self.upgrade(key, &upgrade, accepted, shard);
         }
         let handshake = handshake.with_token_claims(claims);
         waiting.awaiting = Some(AwaitingAuthorization { upgrade, rest: rest.to_vec(), opening });
@@ -260,22 +263,26 @@ impl Reception {
             Ok(claims) => claims,
             Err(refusal) => return self.answer(key, &last_words::refused(refusal)),
         };
+        let room = claims.room().cloned();
         // What the program says takes the place of what the handshake brought.
         let (opening, session) = match claims.is_anonymous() {
             true => {
                 let claims = upgrade.credential.claims().unwrap_or_default();
-                (Ok(opening), Session::of_token(handshake, claims))
+                (Ok(opening), SessionSeed::of_token(handshake, claims))
             }
             false => {
                 let opening = self.grants.of_program(&claims, self.state.now());
-                (opening, Session::of_program(handshake, claims))
+                (opening, SessionSeed::of_program(handshake, claims))
             }
         };
         match opening {
             Ok(Opening { identity: Some(identity), .. }) if shard.refuses(&identity) => {
                 self.answer(key, &last_words::revoked());
             }
-            Ok(opening) => self.upgrade(key, &upgrade, rest, Some(session), opening),
+            Ok(opening) => {
+                let accepted = Accepted::new(&upgrade, rest, Some(session), opening);
+                self.upgrade(key, &upgrade, accepted.placed_with(room), shard);
+            }
             Err(words) => {
                 tracing::error!("authorize returned claims that mean nothing: {words}");
                 self.answer(key, &last_words::refused(Refusal::unknown_client()));
@@ -283,15 +290,8 @@ impl Reception {
         }
     }
 
-    /// Answers a handshake. What follows its head is the first frame's.
-    fn upgrade(
-        &mut self,
-        key: u64,
-        upgrade: &Upgrade,
-        rest: Vec<u8>,
-        session: Option<Session>,
-        opening: Opening,
-    ) {
+    /// Lets a handshake in, if there is a place for it, to be answered where it is to live.
+    fn upgrade(&mut self, key: u64, upgrade: &Upgrade, accepted: Accepted, shard: &mut Shard) {
         if self.state.is_draining() {
             return self.answer(key, &last_words::draining());
         }
@@ -312,16 +312,9 @@ impl Reception {
         }
         let Some(waiting) = self.pending.remove(key) else { return };
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
-        let PendingHandshake { mut link, address_place, .. } = waiting;
-        let deflate = upgrade.agreement.map(|agreement| agreement.window);
-        let opening = Opening { deflate, rooms: upgrade.rooms.clone(), ..opening };
-        let response = upgrade.response();
-        // The socket's buffer is empty, so that it takes these bytes or is dead.
-        if !link.send_all(&response) {
-            return self.state.release_connection();
-        }
-        let arrival = Arrival::WebSocket { link, address_place, rest, session, opening };
-        self.arrivals.push(arrival);
+        let PendingHandshake { link, caller, address_place, .. } = waiting;
+        let begins = Begins::WebSocket(Box::new(accepted));
+        self.place_connection((link, caller, address_place), begins, shard);
     }
 
     /// How many of all connections this client leaves to others.

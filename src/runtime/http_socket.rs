@@ -176,8 +176,7 @@ impl Transport for HttpSocket {
 
     fn open_event_stream(self, events: EventStream) {
         drop(self.registration);
-        let HttpConnection { link, address_place, .. } = self.connection.into_inner();
-        self.handle.open_event_stream((link, address_place), events);
+        self.handle.open_event_stream(self.connection.into_inner(), events);
     }
 }
 

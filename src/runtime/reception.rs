@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_shards::{Opening, Pace, Paced, ShardId, Time};
+use corecast_shards::{Pace, Paced, ShardId, Time};
 
 use super::addresses::{AddressPlace, Claim};
 use super::kernel::Syscall;
+use super::newcomer::Newcomer;
 use super::pending::{PendingHandshake, PendingHandshakes, Preface};
 use super::poller::Epoll;
 use super::registrations::Registrations;
@@ -21,7 +22,7 @@ use super::tls::{self, Link};
 use super::tokens::{LISTENER, PENDING};
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{Grants, Prepaid, last_words};
-use crate::program::{Caller, Handshake, Needs, Session, SessionPolicy};
+use crate::program::{Caller, Handshake, Needs, SessionPolicy};
 use crate::values::RefusalReason;
 
 /// What accepts connections and reads what they say first, up to where it is known what they are.
@@ -96,14 +97,8 @@ pub(super) fn admit_tls(state: &ServerState, peer: IpAddr) -> Option<Prepaid> {
 /// What a connection turned out to be.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// A WebSocket whose handshake was answered, with the bytes that came behind it.
-    WebSocket {
-        link: Link,
-        address_place: Option<AddressPlace>,
-        rest: Vec<u8>,
-        session: Option<Session>,
-        opening: Opening,
-    },
+    /// A connection that begins here: a WebSocket whose handshake was answered, or an event stream.
+    Begins(Box<Newcomer>),
     /// A connection that speaks plain HTTP, and what it has said so far. The poller knows it by
     /// this registration.
     Http { connection: HttpConnection, registration: u64, head: Vec<u8> },
@@ -344,7 +339,7 @@ impl Reception {
     }
 
     /// Closes the connection that is missed least, if there is one.
-    fn evict(&mut self) -> bool {
+    pub(super) fn evict(&mut self) -> bool {
         let Some(key) = self.pending.most_idle().filter(|key| !self.reserve.is_lent_to(*key))
         else {
             return false;

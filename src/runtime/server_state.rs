@@ -36,6 +36,8 @@ pub(crate) struct ServerState {
     draining: AtomicBool,
     /// Connections between their handshake and the close of their descriptor.
     claimed: AtomicUsize,
+    /// The same by the shard that they live on, or are on their way to.
+    held: Vec<Held>,
     /// HTTP requests that are being answered.
     requests: AtomicUsize,
     /// Connections that speak plain HTTP, and those before their handshake.
@@ -126,6 +128,7 @@ impl ServerState {
         cores: Vec<Option<usize>>,
         executor: ExecutorChoice,
     ) -> ServerState {
+        let shards = cores.len();
         ServerState {
             memory: ProcessMemory::new(config.limits.memory_bytes, cores.len()),
             config,
@@ -140,6 +143,7 @@ impl ServerState {
             started_at: Duration::ZERO,
             draining: AtomicBool::new(false),
             claimed: AtomicUsize::new(0),
+            held: (0..shards).map(|_| Held::default()).collect(),
             requests: AtomicUsize::new(0),
             http: AtomicUsize::new(0),
             handing_over: AtomicUsize::new(0),
@@ -319,8 +323,50 @@ impl ServerState {
         self.claimed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn release_connection(&self) {
+    /// Gives a connection that was claimed a place on this shard.
+    pub(crate) fn place_connection(state: &Arc<ServerState>, shard: ShardId) -> ConnectionPlace {
+        state.held[shard.index()].0.fetch_add(1, Ordering::Relaxed);
+        ConnectionPlace { state: Arc::clone(state), shard, is_kept: false }
+    }
+
+    /// Connections that live on a shard, or are on their way to it.
+    pub(crate) fn held(&self, shard: ShardId) -> u64 {
+        self.held[shard.index()].0.load(Ordering::Relaxed) as u64
+    }
+
+    /// A connection of this shard is closed.
+    pub(crate) fn release_connection(&self, shard: ShardId) {
         self.claimed.fetch_sub(1, Ordering::Relaxed);
+        self.held[shard.index()].0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A number of connections on cache lines of its own, since they come and go on every shard.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Held(AtomicUsize);
+
+/// The place of a connection on the shard where it is to begin. It is free again when this is dropped
+/// before that.
+#[derive(Debug)]
+pub(crate) struct ConnectionPlace {
+    state: Arc<ServerState>,
+    shard: ShardId,
+    is_kept: bool,
+}
+
+impl ConnectionPlace {
+    /// The connection begins: its place is free when it is [closed](ServerState::release_connection).
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.state.release_connection(self.shard);
+        }
     }
 }
 

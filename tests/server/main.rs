@@ -102,6 +102,7 @@ mod many_runs;
 mod memory;
 mod orphans;
 mod paused;
+mod placement;
 mod refused_calls;
 mod slow_broadcasts;
 mod slow_readers;

@@ -149,6 +149,7 @@ impl Home {
                 self.announce_pause(&room, changed, outboxes);
             }
             ToHome::Query { token, query } => return Some((token, query)),
+            ToHome::HandOver { .. } => unreachable!("the host has what is handed over"),
         }
         None
     }

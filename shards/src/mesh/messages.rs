@@ -8,6 +8,7 @@ use crate::format::{Encoding, Frames, Joined, Reply, RoomMessage};
 use crate::history::Parts;
 use crate::id::ConnId;
 use crate::identity::{Identity, Name, Revocable};
+use crate::mesh::Parcel;
 use crate::presence::Presence;
 use crate::recovery::{JoinOptions, Recovery};
 use crate::room_name::RoomName;
@@ -96,6 +97,11 @@ pub enum ToHome {
         room: RoomName,
         /// Whether the log is over half its limit, or below a quarter again.
         paused: bool,
+    },
+    /// Have this connection, which has not begun.
+    HandOver {
+        /// What its driver needs for that.
+        parcel: Parcel,
     },
     /// A question of a caller.
     Query {
@@ -458,6 +464,7 @@ impl Weigh for ToHome {
                 }
                 ToHome::Relay { reply, .. } => reply.len(),
                 ToHome::Pause { room, .. } => room.as_str().len(),
+                ToHome::HandOver { parcel } => parcel.len(),
                 ToHome::Query { query, .. } => query.len(),
             }
     }
@@ -599,6 +606,8 @@ mod tests {
         let leave = ToHome::Leave { room: room.clone(), conn, encoding, request: Some(request()) };
         assert!(leave.weight() >= 200 + 384);
         assert!(ToHome::Pause { room: room.clone(), paused: true }.weight() >= 200);
+        let parcel = crate::mesh::Parcel::new((), 1000);
+        assert!(ToHome::HandOver { parcel }.weight() >= 1000);
         let frames = Frames::one(Encoding::WebSocket, &[0; 600]).and(encoding, &[0; 400]);
         let deliver =
             FromHome::Deliver { room: room.clone(), offset: 1, frames, exclude, accepted: time };

@@ -3,6 +3,7 @@
 mod messages;
 mod outbox;
 mod outboxes;
+mod parcel;
 
 pub(crate) use messages::Weigh;
 pub use messages::{
@@ -12,3 +13,4 @@ pub use messages::{
 pub use outbox::Capacity;
 pub(crate) use outbox::Outbox;
 pub(crate) use outboxes::{Loopback, Outboxes};
+pub use parcel::Parcel;

@@ -141,11 +141,17 @@ impl Outboxes {
     /// Whether a caller may send one message to `home`: it fits, and no connection waits for that. A
     /// caller that is refused tries again later, so the shard wants capacity from then on.
     pub(crate) fn admit_caller(&mut self, home: ShardId) -> bool {
-        let peer = &mut self.peers[home.index()];
-        let admitted = peer.to_home.has_capacity() && peer.waiting.is_empty();
+        let admitted = self.has_capacity_for_caller(home);
         // What waits for the loopback is handled by this shard, which does not sleep before.
-        peer.refused |= !admitted && home != self.shard;
+        self.peers[home.index()].refused |= !admitted && home != self.shard;
         admitted
+    }
+
+    /// Whether a caller could send one message to `home` now. One that does something else instead does
+    /// not try again later.
+    pub(crate) fn has_capacity_for_caller(&self, home: ShardId) -> bool {
+        let peer = &self.peers[home.index()];
+        peer.to_home.has_capacity() && peer.waiting.is_empty()
     }
 
     /// How many messages wait for `home` above the capacity of its ring.

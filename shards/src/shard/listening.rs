@@ -49,6 +49,11 @@ impl Listening {
         Listening { rooms: rooms.into_iter().zip(starts).collect() }
     }
 
+    /// The first of the rooms.
+    pub fn first_room(&self) -> &RoomName {
+        &self.rooms[0].0
+    }
+
     pub(super) fn format(&self) -> Format {
         Format::of_stream(self.rooms.len())
     }

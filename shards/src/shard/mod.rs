@@ -28,6 +28,7 @@ mod open;
 mod opening;
 mod outputs;
 mod pace;
+mod placing;
 mod positions;
 mod presence;
 mod pressure;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::disconnect::Disconnect;
 use crate::handler::{Call, RoomEvent};
 use crate::id::ConnId;
-use crate::mesh::{Answer, AnswerToken, Requester};
+use crate::mesh::{Answer, AnswerToken, Parcel, Requester};
 use crate::room_name::RoomName;
 
 /// A step of a connection's end.
@@ -30,6 +30,7 @@ pub struct Outputs {
     pub(super) renewed: VecDeque<ConnId>,
     pub(super) ended: VecDeque<(ConnId, Vec<RoomName>)>,
     pub(super) room_events: VecDeque<RoomEvent>,
+    pub(super) parcels: VecDeque<Parcel>,
     pub(super) answers: VecDeque<(AnswerToken, Answer)>,
 }
 
@@ -71,6 +72,11 @@ impl Outputs {
     /// connection comes before its [`CloseStep::LeftRooms`].
     pub fn next_room_event(&mut self) -> Option<RoomEvent> {
         self.room_events.pop_front()
+    }
+
+    /// The next connection that another shard has handed over.
+    pub fn next_parcel(&mut self) -> Option<Parcel> {
+        self.parcels.pop_front()
     }
 
     /// The next answer to a caller.

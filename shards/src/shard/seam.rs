@@ -226,6 +226,10 @@ impl Shard {
     pub fn on_to_home(&mut self, from: ShardId, message: ToHome) {
         debug_assert!(self.takes_to_home(), "messages to homes wait for those from homes");
         self.host.counters.mesh_handled += 1;
+        let message = match message {
+            ToHome::HandOver { parcel } => return self.take_parcel(parcel),
+            message => message,
+        };
         let question = self.home.handle(from, message, self.host.now, &mut self.host.outboxes);
         self.host.outputs.room_events.extend(self.home.take_events());
         if let Some((token, query)) = question {

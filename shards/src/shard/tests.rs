@@ -16,6 +16,7 @@ mod latest;
 mod memory;
 mod named_rooms;
 mod paused_publishers;
+mod placing;
 mod presence;
 mod rates;
 mod replays;

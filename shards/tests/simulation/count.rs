@@ -28,7 +28,8 @@ happenings! {
     // What clients and callers ask for, and get.
     GuidedIn GuidedOut GuidedButEnded ProgramRefused ExcludedByProgram
     Recovered TooOld Replayed RoomWentOn HistoryWaited RoomPausedForHistory
-    NamedRoom JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
+    NamedRoom HandedOver StayedAtHome StayedForLoad StayedForRing HandedIntoDrain EndedOnTheWay
+    JoinAgain JoinRecovered JoinNotRecovered LeaveAnswered EchoFalsePublish NotAMember TooManyRooms
     TooManyRoomsInAll TooManyMemberships RateLimited TooManyFrames
     BadEnvelope UnknownEvent HandlerCalled HandlerFailed CallerAnswered Emitted EmitNotFound EmitDidNotFit
     Forbidden Decided Rewritten Refreshed BadToken EvictedByToken Revoked

@@ -72,6 +72,10 @@ pub(crate) enum Lie {
     LosePresenceLeave,
     /// Or they are shown somebody else's information.
     OtherInfo,
+    /// A connection does not come to the shard that it is handed to.
+    LoseParcel,
+    /// The descriptor of one stays open that has come.
+    KeepDescriptor,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -126,6 +130,11 @@ impl World {
         let queue = &mut self.mesh.requests[from][to].queue;
         let len = queue.len();
         let Some(last) = queue.back() else { return };
+        if matches!(last, ToHome::HandOver { .. }) && self.lying.now(Lie::LoseParcel) {
+            trace!(self, "LIE: lost a connection on its way to {to}");
+            queue.pop_back();
+            return;
+        }
         let counts = matches!(last, ToHome::Join { again: false, .. })
             || matches!(last, ToHome::Leave { request: Some(_), .. })
             || matches!(

@@ -27,7 +27,9 @@
 //! 12. In some worlds the program watches rooms and members (`watching`), and must know them exactly.
 //! 13. Some rooms keep messages (`history`): who comes back gets what must be kept, and nothing twice.
 //! 14. Some clients ask who is in a room, or watch that (`presence`): when all is quiet they know it exactly.
-//! 15. Some handshakes name rooms (`named`), which is as if their clients had asked to join them.
+//! 15. Some handshakes name rooms (`named`), which is as if their clients had asked to join them; and
+//!     connections are handed to the homes of those (`placing`): each begins once, and where a server
+//!     ends, those on their way end with it.
 //! 16. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
 //! 17. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
@@ -55,6 +57,7 @@ mod memory;
 mod mesh;
 mod model;
 mod named;
+mod placing;
 mod policies;
 mod presence;
 mod program;
@@ -408,4 +411,15 @@ fn one_that_has_left_and_is_still_shown_is_noticed() {
         // So that all are named again when they are fewer.
         (setup.config.limits.presence_max, setup.known) = (30, 0.1);
     });
+}
+
+/// Connections are handed to the homes of their rooms.
+fn place(setup: &mut Setup) {
+    (setup.named, setup.pace.connect) = (1.0, 20);
+}
+
+#[test]
+fn a_connection_that_is_lost_or_leaked_on_its_way_is_noticed() {
+    check_noticed(Lie::LoseParcel, place);
+    check_noticed(Lie::KeepDescriptor, place);
 }

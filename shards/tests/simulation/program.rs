@@ -378,6 +378,7 @@ impl World {
 
     /// Pulls all outputs of a shard.
     pub(crate) fn pull(&mut self, shard: usize) {
+        self.take_parcels(shard);
         self.watch(shard);
         while let Some(goodbye) = self.shards[shard].outputs().next_close_step() {
             match goodbye {

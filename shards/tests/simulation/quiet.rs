@@ -18,6 +18,9 @@ use crate::world::{World, trace};
 /// messages in each send, one seed of 15,000 needed more than 20,000.
 const ROUNDS_MAX: usize = 400_000;
 
+/// What the socket of a client holds that reads everything.
+pub(crate) const PEACEFUL: usize = usize::MAX / 2;
+
 impl World {
     pub(crate) fn end_in_peace(&mut self) {
         self.make_peace();
@@ -51,6 +54,7 @@ impl World {
         } else {
             self.count.add(Happened::DrainUnderFaults);
         }
+        self.accept_some();
         (self.draining, self.setup.connections) = (true, 0);
         trace!(self, "the drain begins");
         for shard in 0..self.shards.len() {
@@ -153,8 +157,9 @@ impl World {
     fn make_peace(&mut self) {
         trace!(self, "peace");
         self.setup.faults = Faults::none();
+        self.peace = true;
         for client in &mut self.clients {
-            client.capacity = usize::MAX / 2;
+            client.capacity = PEACEFUL;
             client.stalled_until = 0;
             client.silent = false;
         }
@@ -204,6 +209,7 @@ impl World {
             while self.end_one(shard) {
                 moved = true;
             }
+            moved |= self.take_parcels(shard);
             self.pull(shard);
         }
         moved

@@ -556,19 +556,25 @@ impl View {
 
 impl World {
     /// A client asks for the events of a room, or of several.
-    pub(crate) fn open_stream(&mut self, shard: usize) -> (ConnId, Stream) {
+    /// The rooms of a new stream; some of several are named twice.
+    pub(crate) fn rooms_of_stream(&mut self) -> Vec<usize> {
         let room = match self.chance.happens(0.4) {
             true => 0,
             false => self.chance.below(self.names.len()),
         };
-        let since = self.chance.happens(0.6).then(|| self.some_event_id(room));
-        let since = since.as_deref();
         let mut rooms = vec![room];
         if self.stream_chance.happens(0.4) {
             let most = self.setup.config.limits.rooms_per_connection;
             let more = self.stream_chance.within(1, 4).min(most - 1);
             rooms.extend((0..more).map(|_| self.stream_chance.below(self.names.len())));
         }
+        rooms
+    }
+
+    pub(crate) fn open_stream(&mut self, shard: usize, mut rooms: Vec<usize>) -> (ConnId, Stream) {
+        let room = rooms[0];
+        let since = self.chance.happens(0.6).then(|| self.some_event_id(room));
+        let since = since.as_deref();
         let names = rooms.iter().map(|room| self.names[*room].clone());
         let listening = Listening::to_rooms(names, since).expect("one room or several");
         let mut known = BTreeSet::new();

@@ -253,6 +253,8 @@ impl World {
                 engine.outputs().next_answer().map(|(token, _)| token),
             );
             assert_eq!(outputs, (None, None), "shard {shard} sleeps with outputs");
+            let parcel = engine.outputs().next_parcel();
+            assert!(parcel.is_none(), "shard {shard} sleeps with a connection that has not begun");
             assert_eq!(engine.outputs().next_call(), None, "shard {shard} sleeps with a message");
             for peer in (0..self.shards.len()).filter(|peer| *peer != shard) {
                 let id = ShardId::new(peer as u16);

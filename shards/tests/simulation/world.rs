@@ -17,10 +17,11 @@ use crate::history::{Ended, Keeps};
 use crate::lies::Lying;
 use crate::mesh::Mesh;
 use crate::model::Model;
+use crate::placing::{Newcomer, Travel};
 use crate::policies;
 use crate::program::Asking;
+use crate::quiet::PEACEFUL;
 use crate::rates::Meter;
-use crate::rights::Rights;
 use crate::sends::Begun;
 use crate::totals::Places;
 use crate::turns::Sleeper;
@@ -77,6 +78,10 @@ pub(crate) struct World {
     pub(crate) stream_chance: Chance,
     /// What decides about the rooms that handshakes name.
     pub(crate) named_chance: Chance,
+    /// Connections on their way from shard to shard.
+    pub(crate) travel: Travel,
+    /// Nothing goes wrong any more, and everybody reads.
+    pub(crate) peace: bool,
     pub(crate) draining: bool,
     /// Which shards drain, and since when.
     pub(crate) closing: Vec<Option<Time>>,
@@ -167,6 +172,8 @@ impl World {
             presence_chance: Chance::new(setup.config.seed as u64 ^ 3),
             stream_chance: Chance::new(setup.config.seed as u64 ^ 2),
             named_chance: Chance::new(setup.config.seed as u64 ^ 4),
+            travel: Travel::new(shards),
+            peace: false,
             draining: false,
             closing: vec![None; shards],
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
@@ -209,6 +216,8 @@ impl World {
             false => self.end_in_peace(),
         }
         self.count_shed();
+        self.check_travel();
+        self.end_in_midst();
     }
 
     pub(crate) fn step(&mut self) {
@@ -301,22 +310,20 @@ impl World {
             return self.count.add(Happened::MemoryRefusedConnection);
         }
         for _ in 0..3 {
-            if self.open.len() < self.setup.connections {
-                self.open_one(shard);
+            if self.open.len() + self.travel.count() < self.setup.connections {
+                self.accept(shard);
             }
         }
     }
 
-    fn open_one(&mut self, shard: usize) {
-        let restrict = self.setup.faults.restrict;
-        let rights = Rights::drawn(restrict, self.names.len(), &mut self.chance);
-        let format = self.format();
+    pub(crate) fn open_one(&mut self, shard: usize, newcomer: Newcomer) {
+        let Newcomer { format, rights, deflate, rooms, .. } = newcomer;
         let client = self.clients.len();
-        let deflate = self.window(format);
-        let named = self.named_rooms(format);
+        let is_stream = format == Format::Sse;
+        let named = if is_stream { Vec::new() } else { rooms.clone() };
         let (conn, stream, known) = match format {
             Format::Sse => {
-                let (conn, stream) = self.open_stream(shard);
+                let (conn, stream) = self.open_stream(shard, rooms);
                 (conn, Some(View::of_stream(client, conn, stream)), None)
             }
             _ => {
@@ -356,6 +363,9 @@ impl World {
             new.view.welcomed_at = Some(self.step);
             new.view.guided.get_or_insert_default();
         }
+        if self.peace {
+            new.capacity = PEACEFUL;
+        }
         (new.heard, new.silent_since) = (self.time_at[shard], self.time_at[shard]);
         self.count.add_if(new.silent, Happened::SilentClient);
         self.count.add_if(new.stubborn, Happened::StubbornClient);
@@ -369,7 +379,7 @@ impl World {
     }
 
     /// What the client of a new connection reads.
-    fn format(&mut self) -> Format {
+    pub(crate) fn format(&mut self) -> Format {
         let mut happens = |part: f64| part > 0.0 && self.chance.happens(part);
         match happens(self.setup.streams) {
             true => Format::Sse,
@@ -379,7 +389,7 @@ impl World {
     }
 
     /// The window of a new connection, if its client agrees to compression.
-    fn window(&mut self, format: Format) -> Option<Window> {
+    pub(crate) fn window(&mut self, format: Format) -> Option<Window> {
         let part = self.setup.deflate;
         let agrees = format != Format::Sse && part > 0.0 && self.chance.happens(part);
         agrees.then(|| deflate::some_window(&mut self.chance))

@@ -1,0 +1,62 @@
+//! Where connections begin whose first room is known, and how they are handed from shard to shard.
+
+use super::Shard;
+use crate::id::ShardId;
+use crate::mesh::{Parcel, ToHome};
+use crate::placement::{Placement, Stay, has_place};
+use crate::room_name::RoomName;
+
+impl Shard {
+    /// Command: decides where a connection that has not begun is to live, whose first room is this. `held` says
+    /// how many connections a shard has, those included that are on their way to it.
+    ///
+    /// A driver that is told [`Placement::There`] hands it over with [`hand_over`](Shard::hand_over)
+    /// before anything else happens to the shard, or has it begin here after all.
+    pub fn placement(&mut self, room: &RoomName, held: impl Fn(ShardId) -> u64) -> Placement {
+        let home = self.home(room);
+        let placement = match self.why_stay(home, held) {
+            Some(stay) => Placement::Here(stay),
+            None => Placement::There(home),
+        };
+        if let Placement::Here(stay) = placement {
+            self.host.counters.placement.stayed[stay.index()] += 1;
+        }
+        placement
+    }
+
+    /// Command: hands a connection to the shard where it is to live. It comes out of
+    /// [`Outputs::next_parcel`](super::Outputs::next_parcel) of that one.
+    pub fn hand_over(&mut self, to: ShardId, parcel: Parcel) {
+        self.host.counters.placement.handed_over += 1;
+        self.host.outboxes.push_to_home(to, ToHome::HandOver { parcel });
+    }
+
+    /// Whether connections begin here: not once it has stopped reading. One that was handed over
+    /// before that is to be answered as it would have been by any shard.
+    pub fn takes_connections(&self) -> bool {
+        self.host.reading
+    }
+
+    /// Why a connection stays here and does not go to this home.
+    fn why_stay(&self, home: ShardId, held: impl Fn(ShardId) -> u64) -> Option<Stay> {
+        let outboxes = &self.host.outboxes;
+        let total = || outboxes.shards().map(&held).sum();
+        if home == self.id {
+            Some(Stay::AtHome)
+        } else if !self.host.reading {
+            Some(Stay::Draining)
+        } else if !has_place(held(home), total(), u64::from(self.host.config.shards)) {
+            Some(Stay::Loaded)
+        } else if !outboxes.has_capacity_for_caller(home) {
+            Some(Stay::RingFull)
+        } else {
+            None
+        }
+    }
+
+    /// A connection is handed over to this shard.
+    pub(super) fn take_parcel(&mut self, parcel: Parcel) {
+        self.host.counters.placement.taken_over += 1;
+        self.host.outputs.parcels.push_back(parcel);
+    }
+}

@@ -1,0 +1,116 @@
+//! On which shard a connection begins, and how it comes there.
+
+use corecast_shards::{Parcel, Placement, Shard, ShardId};
+
+use super::addresses::AddressPlace;
+use super::driver::ShardDriver;
+use super::kernel::Syscall;
+use super::newcomer::{Begins, Newcomer};
+use super::pending::PendingHandshake;
+use super::reception::{Arrival, HttpConnection, Reception};
+use super::server_state::{RequestGuard, ServerState};
+use super::tls::Link;
+use super::tokens::PENDING;
+use crate::http::{EventStream, last_words};
+use crate::program::Caller;
+
+/// A connection on its way to another shard.
+struct HandedOver {
+    newcomer: Newcomer,
+    /// A shutdown that begins meanwhile waits until it is answered.
+    _answering: RequestGuard,
+}
+
+impl Reception {
+    /// Has a connection begin that was claimed, here or on the shard that its first room says.
+    pub(super) fn place_connection(
+        &mut self,
+        (link, caller, address_place): (Link, Caller, Option<AddressPlace>),
+        begins: Begins,
+        shard: &mut Shard,
+    ) {
+        let held = |shard| self.state.held(shard);
+        let placement = begins.room().map(|room| shard.placement(room, held));
+        let to = match placement {
+            Some(Placement::There(home)) if self.lets_go(&link) => home,
+            _ => self.shard,
+        };
+        let place = ServerState::place_connection(&self.state, to);
+        let newcomer = Newcomer { link, caller, address_place, place, begins };
+        match to == self.shard {
+            true => self.begin(newcomer),
+            false => self.hand_over(newcomer, to, shard),
+        }
+    }
+
+    /// Looks after a socket no longer. False when that is not possible.
+    fn lets_go(&self, link: &Link) -> bool {
+        let removed = self.epoll.remove(link);
+        removed.inspect_err(|error| self.note_failure(Syscall::EpollCtl, error)).is_ok()
+    }
+
+    fn hand_over(&mut self, newcomer: Newcomer, to: ShardId, shard: &mut Shard) {
+        let bytes = newcomer.bytes();
+        let _answering = ServerState::answering(&self.state);
+        shard.hand_over(to, Parcel::new(HandedOver { newcomer, _answering }, bytes));
+    }
+
+    /// Has a connection begin that another shard has handed over, unless it may not any more.
+    fn take_over(&mut self, newcomer: Newcomer, shard: &mut Shard) {
+        let token = PENDING | self.pending.next_key();
+        let watched = self.epoll.add_socket(&newcomer.link, token).or_else(|error| {
+            self.note_failure(Syscall::EpollCtl, &error);
+            // The place of an idle one may be what is missing.
+            if self.evict() { self.epoll.add_socket(&newcomer.link, token) } else { Err(error) }
+        });
+        if watched.is_err() {
+            self.counts.refused += 1;
+        } else if self.state.is_draining() || !shard.takes_connections() {
+            let answer = newcomer.begins.draining();
+            self.refuse(newcomer, &answer);
+        } else if newcomer.begins.is_refused_by(shard) {
+            self.refuse(newcomer, &last_words::revoked());
+        } else {
+            self.begin(newcomer);
+        }
+    }
+
+    /// Answers a connection that was handed over with its end.
+    fn refuse(&mut self, newcomer: Newcomer, answer: &[u8]) {
+        let Newcomer { link, caller, address_place, .. } = newcomer;
+        let mut refused = PendingHandshake::new(link, caller);
+        refused.address_place = address_place;
+        let deadline = self.state.now() + self.state.limits().handshake_timeout;
+        let key = self.pending.insert(refused, deadline);
+        self.answer(key, answer);
+    }
+
+    fn begin(&mut self, mut newcomer: Newcomer) {
+        // The socket's buffer is empty, so that it takes these bytes or is dead.
+        if let Begins::WebSocket(accepted) = &newcomer.begins
+            && !newcomer.link.send_all(&accepted.response)
+        {
+            return;
+        }
+        self.arrivals.push(Arrival::Begins(Box::new(newcomer)));
+    }
+}
+
+impl ShardDriver {
+    /// Has connections begin that other shards have handed over.
+    pub(super) fn take_parcels(&mut self) {
+        while let Some(parcel) = self.shard.outputs().next_parcel() {
+            let HandedOver { newcomer, _answering } = parcel.open();
+            self.reception.take_over(newcomer, &mut self.shard);
+        }
+        self.admit_arrivals();
+    }
+
+    /// Answers a request for events, for which a connection was claimed.
+    pub(super) fn open_event_stream(&mut self, connection: HttpConnection, events: EventStream) {
+        let HttpConnection { link, caller, address_place, .. } = connection;
+        let begins = Begins::Events(Box::new(events));
+        self.reception.place_connection((link, caller, address_place), begins, &mut self.shard);
+        self.admit_arrivals();
+    }
+}
