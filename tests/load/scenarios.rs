@@ -31,6 +31,24 @@ fn broadcast_keeps_its_rate() {
 }
 
 #[test]
+fn members_join_by_their_handshake() {
+    let server = Server::start(&[]);
+    let json = load(&[
+        server.url(),
+        "--place",
+        "--members=60",
+        "--rooms=20",
+        "--rate=50",
+        "--duration=500ms",
+        "--warm-up=50ms",
+        "--json=-",
+    ])
+    .json();
+    check_all_delivered(&json);
+    assert_eq!(json["messages"]["expected"], 20 * 25 * 3);
+}
+
+#[test]
 fn broadcast_keeps_a_window_full() {
     let server = Server::start(&[]);
     for by in ["deliveries", "acks"] {

@@ -13,6 +13,7 @@ use crate::setup::plan::Plan;
 #[derive(Debug)]
 pub(crate) struct ClientHandshake {
     pub(crate) request: Vec<u8>,
+    path: String,
     accept: String,
     /// The lines of a request that is no upgrade.
     lines: String,
@@ -67,7 +68,18 @@ impl ClientHandshake {
         let host = ours.iter().filter(|line| line.starts_with("Host:"));
         let lines = host.chain(given).map(|line| format!("{line}\r\n")).collect();
         let is_root = path == "/";
-        Self { request: request.into_bytes(), accept, lines, is_root, is_compressed }
+        let (request, path) = (request.into_bytes(), path.clone());
+        Self { request, path, accept, lines, is_root, is_compressed }
+    }
+
+    /// Asks for an upgrade that joins a room.
+    pub(crate) fn placed_request(&self, room: &str) -> Vec<u8> {
+        let path_end = b"GET ".len() + self.path.len();
+        let behind = if self.path.contains('?') { '&' } else { '?' };
+        let room = utf8_percent_encode(room, NON_ALPHANUMERIC);
+        let parameter = format!("{behind}room={room}");
+        let (begin, end) = self.request.split_at(path_end);
+        [begin, parameter.as_bytes(), end].concat()
     }
 
     /// Asks for the events of a room.
@@ -172,12 +184,14 @@ mod tests {
         let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let handshake = ClientHandshake {
-            request: Vec::new(),
+            request: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            path: "/".to_owned(),
             accept,
             lines: String::new(),
             is_root: true,
             is_compressed: false,
         };
+        assert_eq!(handshake.placed_request("a/b"), b"GET /?room=a%2Fb HTTP/1.1\r\n\r\n");
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));

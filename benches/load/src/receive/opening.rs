@@ -55,6 +55,10 @@ impl Reader {
                 member.stage = MemberStage::Upgrading;
                 let handshake = self.handshake.clone();
                 match member.transport {
+                    Transport::WebSocket if self.shared.plan.common.place => {
+                        let room = self.shared.plan.room_name(member.room);
+                        self.send(nth, &handshake.placed_request(&room));
+                    }
                     Transport::WebSocket => self.send(nth, &handshake.request),
                     Transport::Events => {
                         let room = self.shared.plan.room_name(member.room);

@@ -288,6 +288,12 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) hello: Vec<MessageTemplate>,
 
+    /// Name each connection's room in its handshake, as ?room=, instead of joining it by a message
+    ///
+    /// Corecast then has the connection live on the shard that is home to the room.
+    #[arg(long, conflicts_with = "hello")]
+    pub(crate) place: bool,
+
     /// What the frame contains that says that hello was understood
     ///
     /// Without --hello it is "cast:joined"; with --hello a connection counts at once.

@@ -183,6 +183,10 @@ impl Plan {
         let sources = common.sources.take();
         let hello = std::mem::take(&mut common.hello);
         let (hello, ready) = greeting(hello, common.ready.take(), crowd.joins)?;
+        if common.place && !crowd.joins {
+            return Err("--place needs rooms; give --rooms".to_owned());
+        }
+        let hello = if common.place { Vec::new() } else { hello };
         Ok(Self {
             scenario,
             address,
