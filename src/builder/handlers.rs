@@ -55,6 +55,9 @@ impl Builder {
     /// ([`Handshake::token_claims`]), now and at each refresh; other claims hold until
     /// [`Builder::authorize_refresh`] returns new ones.
     ///
+    /// [`Claims::place_with`] says in which room the client will be with few others, so that it lives on
+    /// the shard that is home to it.
+    ///
     /// A request for the events of a room is no handshake, and this is not asked about it. So no token
     /// opens an event stream where there is this hook, but only an API key or the consent of
     /// [`HttpApi::rule`](crate::HttpApi::rule), which is asked about clients with tokens as well.

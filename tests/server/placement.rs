@@ -3,8 +3,8 @@
 //! its way there.
 
 use crate::support::tls::{Tunnel, start as start_tls};
-use crate::support::wait_until;
 use crate::support::{Client, Envelope, Events, PATIENCE, Raw, Server, frames, upgrade_head};
+use crate::support::{http, wait_until};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -40,16 +40,20 @@ fn refused(server: &Server, cause: &str) -> u64 {
     shards.iter().map(|shard| shard["placement_refused"][cause].as_u64().unwrap()).sum()
 }
 
-fn check_together(server: &Server, clients: &[(usize, Client)]) {
+fn check_together(address: SocketAddr, clients: &[(usize, Client)]) {
     let (by_shard, together) = spread(clients);
     let (count, shards) = (clients.len(), by_shard.len());
     assert!(together * 10 >= count * 7, "{together} of {count} live with their room");
     // What comes in at its home stays there, and that may be a few more.
     let most = (count * 5).div_ceil(4 * shards) + count / 20;
     assert!(by_shard.iter().all(|held| *held <= most), "{by_shard:?} and not {most} at most");
-    let placed = server.total("placed");
-    assert!(placed > 0 && placed == server.total("handed_over"), "{placed}");
-    assert_eq!(server.total("connections"), count as u64);
+    let stats = http(address, "GET", "/v1/stats", &[], "").json();
+    let sum = |figure: &str| {
+        let of_shards = stats["shards"].as_array().unwrap().iter();
+        of_shards.map(|shard| shard[figure].as_u64().unwrap()).sum::<u64>()
+    };
+    assert!(sum("placed") > 0 && sum("placed") == sum("handed_over"), "{stats}");
+    assert_eq!(sum("connections"), count as u64);
 }
 
 #[test]
@@ -59,7 +63,7 @@ fn members_of_a_small_room_live_on_one_shard() {
         let mut clients = connect(server.address(), 100, 3);
         match shards {
             1 => assert_eq!(server.total("handed_over"), 0, "there is nowhere to go"),
-            _ => check_together(&server, &clients),
+            _ => check_together(server.address(), &clients),
         }
         for (room, client) in &mut clients {
             let joined = [client.recv_event("cast:joined"), client.recv_event("cast:joined")];
@@ -145,7 +149,7 @@ fn a_sealed_connection_travels_with_its_session() {
     let (server, pair, _folder) = start_tls(&[]);
     let tunnel = Tunnel::to(&server, &pair.client());
     let mut clients = connect(tunnel.address(), 100, 3);
-    check_together(&server, &clients);
+    check_together(tunnel.address(), &clients);
     for (room, client) in &mut clients {
         client.recv_event("cast:joined");
         client.recv_event("cast:joined");
@@ -159,7 +163,7 @@ fn places_are_counted_once_and_given_back() {
     let server = Server::start_with_shards(2, &["--max-connections", "30"]);
     for round in 0..4 {
         let clients = connect(server.address(), 10, 3);
-        let beyond = Client::open(&server, &target(3), &[]).err().expect("it is one too many");
+        let beyond = Client::open(&server, &target(3), &[]).expect_err("it is one too many");
         assert_eq!(beyond.status().as_u16(), 503, "round {round}");
         drop(clients);
         server.wait_for_total("connections", 0);
