@@ -10,7 +10,7 @@ use corecast_benches::micro::{EngineRoom, Room};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
     Capacity, Codecs, Config, ConnId, DeflateCounters, Deflater, Inflater, NotInflated, Opening,
-    Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId, Time, Window,
+    Publication, RoomMessage, RoomName, RoomPolicy, SendEnd, Shard, ShardId, Time, Window,
 };
 
 /// Rounds after which buffers have the size that they keep.
@@ -399,4 +399,82 @@ fn many_rooms_with_news_share_few_sends() {
     let after = reader.shard.counters();
     assert_eq!(after.delivered - before.delivered, ROOMS as u64);
     assert_eq!(after.sends - before.sends, 5, "each takes some thirty rooms along");
+}
+
+/// A shard with members of one room, where this holds.
+fn members_under(policies: &[(&str, RoomPolicy)], members: usize) -> (Shard, RoomName) {
+    let mut config = Config { shards: 1, ..Config::default() };
+    for (pattern, policy) in policies {
+        config.rooms.add(pattern, policy.clone()).unwrap();
+    }
+    let mut shard = Shard::new(ShardId::new(0), config);
+    let room = RoomName::new("r").unwrap();
+    for _ in 0..members {
+        let mut join = Vec::new();
+        let text = br#"{"event":"cast:join","room":"r"}"#;
+        push_client_frame(&mut join, Opcode::Text, true, [0; 4], text);
+        let member = shard.open(Opening::default());
+        shard.receive(member, &mut join);
+        shard.take_loopback(16);
+    }
+    flush(&mut shard);
+    (shard, room)
+}
+
+fn publish_to(shard: &mut Shard, room: &RoomName) {
+    let publication = Publication { event: "m".into(), data: "1", echo: true, key: None };
+    shard.publish(room, RoomMessage::event(&publication), None, None).unwrap();
+    shard.take_loopback(16);
+}
+
+/// Allocations, sends, looks and messages of some publishes, each with the sends that follow.
+fn costs_under(policies: &[(&str, RoomPolicy)]) -> [u64; 4] {
+    let (mut shard, room) = members_under(policies, 100);
+    (0..WARM_UP).for_each(|_| {
+        publish_to(&mut shard, &room);
+        flush(&mut shard);
+    });
+    let before = shard.counters().clone();
+    let allocations = measure(|| {
+        (0..ROUNDS).for_each(|_| {
+            publish_to(&mut shard, &room);
+            flush(&mut shard);
+        });
+    });
+    let after = shard.counters();
+    let [sends, looks] = [after.sends - before.sends, after.looks - before.looks];
+    [allocations.count_total, sends, looks, after.delivered - before.delivered]
+}
+
+#[test]
+fn a_linger_elsewhere_costs_a_publish_and_its_sends_nothing() {
+    let linger = RoomPolicy::default().linger(Duration::from_millis(5));
+    let (without, elsewhere) = (costs_under(&[]), costs_under(&[("other", linger)]));
+    assert_eq!(without, elsewhere);
+    assert_eq!(without[1..], [ROUNDS * 100; 3], "a send and a look for each message and member");
+}
+
+#[test]
+fn messages_that_linger_share_a_send_and_allocate_nothing_more() {
+    const MEMBERS: u64 = 100;
+    const TOGETHER: u64 = 10;
+    let linger = RoomPolicy::default().linger(Duration::from_millis(5));
+    let (mut shard, room) = members_under(&[("*", linger)], MEMBERS as usize);
+    let mut now = Time::from_nanos(0);
+    let mut round = |shard: &mut Shard| {
+        (0..TOGETHER).for_each(|_| publish_to(shard, &room));
+        assert!(!shard.has_sends(), "they linger");
+        now = now + Duration::from_millis(5);
+        shard.on_time(now);
+        flush(shard);
+    };
+    (0..WARM_UP).for_each(|_| round(&mut shard));
+    let before = shard.counters().clone();
+    let allocations = measure(|| (0..ROUNDS).for_each(|_| round(&mut shard))).count_total;
+    let after = shard.counters();
+    assert_eq!(after.sends - before.sends, ROUNDS * MEMBERS);
+    assert_eq!(after.delivered - before.delivered, ROUNDS * MEMBERS * TOGETHER);
+    // The entry in the calendar of lingers is one for all of them.
+    let most = ROUNDS * (TOGETHER * PER_PUBLISH + 1);
+    assert!(allocations <= most, "{allocations} in {ROUNDS} rounds");
 }

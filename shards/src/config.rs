@@ -36,7 +36,8 @@ impl Config {
     /// What holds in each room.
     pub(crate) fn policies(&self) -> Policies {
         let log_bytes = self.limits.room_log_bytes;
-        let otherwise = Policy { slow: self.slow, log_bytes, deflate: true, history: None };
+        let (history, linger) = (None, None);
+        let otherwise = Policy { slow: self.slow, log_bytes, deflate: true, history, linger };
         Policies::new(self.rooms.clone(), otherwise)
     }
 

@@ -1,5 +1,6 @@
 //! What holds in rooms, by their names.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::limits::{Amount, Limits};
@@ -46,11 +47,34 @@ pub struct RoomPolicy {
     pub history_bytes: Option<usize>,
     /// How long they are kept at most, in whole seconds, 10 minutes by default.
     pub history_for: Option<Duration>,
+    /// How long a message may wait on a shard for others of its room, so that one send carries them
+    /// all; by default none waits. It begins with the first message that waits.
+    ///
+    /// Order, offsets, receipts and what happens to slow members are as without it, and what a
+    /// connection is sent alone waits for nothing: answers, acks, pings, what the program emits. A
+    /// client that leaves the room is sent what waits at once, and a server that drains lets
+    /// nothing wait.
+    pub linger: Option<Duration>,
+    /// At so many waiting bytes they are sent at once, 16 KiB by default; at a quarter of the room's
+    /// log in any case.
+    pub linger_bytes: Option<usize>,
 }
 
 /// What a history keeps unless its policy says something else.
 const HISTORY_BYTES: usize = 256 << 10;
 const HISTORY_FOR: Duration = Duration::from_secs(600);
+
+/// How many bytes end a linger unless its policy says something else.
+const LINGER_BYTES: usize = 16 << 10;
+
+/// A shorter linger would be no longer than a turn; with a longer one clients would take their
+/// connection for dead.
+const LINGER_MIN: Duration = Duration::from_millis(1);
+const LINGER_MAX: Duration = Duration::from_secs(10);
+const LINGER_BYTES_MAX: usize = 1 << 30;
+
+/// Of a room's log at most this part lingers: publishers pause at half of it.
+const LINGER_PART: usize = 4;
 
 /// The most that a history may keep.
 const HISTORY_MESSAGES_MAX: usize = 1_000_000;
@@ -92,6 +116,24 @@ impl RoomPolicy {
         RoomPolicy { history_for: Some(duration), ..self }
     }
 
+    /// This, and how long a message may wait for others.
+    pub fn linger(self, duration: Duration) -> RoomPolicy {
+        RoomPolicy { linger: Some(duration), ..self }
+    }
+
+    /// This, and the bytes at which waiting messages are sent at once.
+    pub fn linger_bytes(self, bytes: usize) -> RoomPolicy {
+        RoomPolicy { linger_bytes: Some(bytes), ..self }
+    }
+
+    /// How long messages linger in a room whose log has so many bytes, if they do.
+    fn lingers(&self, log_bytes: usize) -> Option<LingerPolicy> {
+        let micros = self.linger?.as_nanos().div_ceil(1_000);
+        let bytes = self.linger_bytes.unwrap_or(LINGER_BYTES).min(log_bytes / LINGER_PART);
+        let micros = NonZeroU32::new(u32::try_from(micros).unwrap_or(u32::MAX))?;
+        Some(LingerPolicy { micros, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) })
+    }
+
     /// What a room keeps, if it keeps anything.
     fn kept(&self) -> Option<HistoryPolicy> {
         let messages = self.history.filter(|messages| *messages > 0)?;
@@ -124,8 +166,30 @@ impl RoomPolicy {
         Ok(())
     }
 
+    fn check_linger(&self) -> Result<(), String> {
+        if self.linger.is_none() && self.linger_bytes.is_some() {
+            return Err(
+                "linger-bytes delays nothing by itself; write linger=5ms, or as long as a \
+                        message may wait"
+                    .to_owned(),
+            );
+        }
+        let bounds = LINGER_MIN..=LINGER_MAX;
+        if self.linger.is_some_and(|duration| !bounds.contains(&duration)) {
+            return Err("linger must be from 1 millisecond to 10 seconds; leave it out where no \
+                        message is to wait"
+                .to_owned());
+        }
+        let bounds = 1..=LINGER_BYTES_MAX;
+        if self.linger_bytes.is_some_and(|bytes| !bounds.contains(&bytes)) {
+            return Err("linger-bytes must be from 1 byte to 1 GiB".to_owned());
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), String> {
         self.check_history()?;
+        self.check_linger()?;
         let row = Limits::TABLE.iter().find(|limit| limit.flag == ROOM_LOG);
         match (row, self.log_bytes) {
             (Some(row), Some(bytes)) => {
@@ -209,6 +273,26 @@ pub(crate) struct Policy {
     /// Messages are compressed for members that agreed to it.
     pub(crate) deflate: bool,
     pub(crate) history: Option<HistoryPolicy>,
+    pub(crate) linger: Option<LingerPolicy>,
+}
+
+/// How long messages wait for others, and how many bytes of them. Each room holds it, and there may be
+/// very many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LingerPolicy {
+    micros: NonZeroU32,
+    bytes: u32,
+}
+
+impl LingerPolicy {
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_micros(u64::from(self.micros.get()))
+    }
+
+    /// At so many bytes they wait no longer.
+    pub(crate) fn bytes(self) -> u64 {
+        u64::from(self.bytes)
+    }
 }
 
 /// How much of a room is kept at its home.
@@ -235,16 +319,19 @@ impl Policies {
     pub(crate) fn of(&self, room: &RoomName) -> Policy {
         let otherwise = self.otherwise;
         if room.is_everybody() {
-            // Broadcasts are never skipped, and are not compressed: no home counts who needs it.
+            // Broadcasts are never skipped, and are not compressed: no home counts who needs it. They
+            // wait for nothing.
             let slow = SlowPolicy::Disconnect;
-            return Policy { slow, deflate: false, history: None, ..otherwise };
+            return Policy { slow, deflate: false, history: None, linger: None, ..otherwise };
         }
         let Some(rule) = self.rules.of(room.as_str()) else { return otherwise };
+        let log_bytes = rule.log_bytes.unwrap_or(otherwise.log_bytes);
         Policy {
             slow: rule.slow.unwrap_or(otherwise.slow),
-            log_bytes: rule.log_bytes.unwrap_or(otherwise.log_bytes),
+            log_bytes,
             deflate: rule.deflate.unwrap_or(otherwise.deflate),
             history: rule.kept().or(otherwise.history),
+            linger: rule.lingers(log_bytes).or(otherwise.linger),
         }
     }
 
@@ -258,6 +345,11 @@ impl Policies {
 mod tests {
     use super::*;
 
+    fn otherwise() -> Policy {
+        let (slow, log_bytes) = (SlowPolicy::Skip, 4 << 20);
+        Policy { slow, log_bytes, deflate: true, history: None, linger: None }
+    }
+
     #[test]
     fn the_first_pattern_that_stands_for_a_room_decides_alone() {
         let mut rules = RoomPolicies::default();
@@ -270,8 +362,7 @@ mod tests {
         for (pattern, policy) in rows {
             rules.add(pattern, policy).unwrap();
         }
-        let otherwise =
-            Policy { slow: SlowPolicy::Skip, log_bytes: 4 << 20, deflate: true, history: None };
+        let otherwise = otherwise();
         let policies = Policies::new(rules, otherwise);
         let of = |name: &str| {
             let policy = policies.of(&RoomName::new(name).unwrap());
@@ -353,5 +444,36 @@ mod tests {
             let refused = kept(illegal).unwrap_err();
             assert!(refused.contains(words), "{refused}");
         }
+    }
+    #[test]
+    fn a_linger_has_bounds_and_a_part_of_the_log() {
+        let linger = |millis| RoomPolicy::default().linger(Duration::from_millis(millis));
+        let rows = [
+            (linger(1), RoomPolicy::default().linger(Duration::from_micros(999)), "1 millisecond"),
+            (linger(10_000), linger(10_001), "10 seconds"),
+            (linger(5).linger_bytes(1), linger(5).linger_bytes(0), "1 byte"),
+            (linger(5).linger_bytes(1 << 30), linger(5).linger_bytes((1 << 30) + 1), "1 GiB"),
+            (linger(5), RoomPolicy::default().linger_bytes(1 << 10), "linger=5ms"),
+        ];
+        for (legal, illegal, words) in rows {
+            assert_eq!(legal.check(), Ok(()));
+            let refused = illegal.check().unwrap_err();
+            assert!(refused.contains(words), "{refused}");
+        }
+        let mut rules = RoomPolicies::default();
+        rules.add("small", linger(5).log_bytes(8 << 10)).unwrap();
+        rules.add("large", linger(5).linger_bytes(3 << 20)).unwrap();
+        rules.add("*", linger(20)).unwrap();
+        let policies = Policies::new(rules, otherwise());
+        let of = |room: &RoomName| {
+            policies.of(room).linger.map(|linger| (linger.duration(), linger.bytes()))
+        };
+        let named = |name: &str| of(&RoomName::new(name).unwrap());
+        let millis = Duration::from_millis;
+        assert_eq!(named("small"), Some((millis(5), 2 << 10)), "a quarter of its log");
+        assert_eq!(named("large"), Some((millis(5), 1 << 20)));
+        assert_eq!(named("other"), Some((millis(20), 16 << 10)));
+        assert_eq!(of(&RoomName::everybody()), None, "broadcasts wait for nothing");
+        assert_eq!(size_of::<Option<LingerPolicy>>(), 8, "each room holds one");
     }
 }

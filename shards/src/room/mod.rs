@@ -4,6 +4,7 @@ mod back_pressure;
 #[cfg(any(test, debug_assertions))]
 mod check;
 pub(crate) mod gaps;
+pub(crate) mod linger;
 mod member;
 mod passes;
 mod sends;
@@ -51,6 +52,8 @@ pub(crate) struct Room {
     /// Of the messages that came since the latest pass began (it may still run): when the oldest was
     /// accepted.
     accepted: Option<Time>,
+    /// Until when the messages linger that came since the latest pass began, if they do.
+    pub(crate) linger_until: Option<Time>,
     /// Whether the room is in the queue of rooms that need a pass.
     pub(crate) dirty: bool,
     pub(crate) back_pressure: BackPressure,
@@ -98,6 +101,7 @@ impl Room {
             low_water: 1,
             low_water_bytes: 0,
             accepted: None,
+            linger_until: None,
             dirty: false,
             back_pressure: BackPressure { wanted: false, announced: Some(false), queued: false },
         }
@@ -296,8 +300,8 @@ mod tests {
     use crate::tuning::Tuning;
 
     pub(super) fn room(members: u32) -> (Room, ChunkPool) {
-        let policy =
-            Policy { slow: SlowPolicy::Skip, log_bytes: 100, deflate: true, history: None };
+        let (slow, log_bytes) = (SlowPolicy::Skip, 100);
+        let policy = Policy { slow, log_bytes, deflate: true, history: None, linger: None };
         let name = RoomName::new("r").expect("legal");
         let mut room = Room::new(name, ShardId::new(0), policy, Log::new(1, 16 << 10));
         let mut pool = ChunkPool::new(1 << 20, Tuning::DEFAULT);

@@ -14,6 +14,7 @@ use crate::log::{ChunkPool, Log};
 use crate::memory::{Sum, map_bytes, shared_bytes, vec_bytes};
 use crate::policy::Policies;
 use crate::room::Room;
+use crate::room::linger::Lingering;
 use crate::room_name::{RoomName, SecretHash};
 
 /// Which entry of its shard's table a room has, for as long as it is there.
@@ -38,6 +39,7 @@ pub(crate) struct Rooms {
     /// Bytes of the rooms' names.
     names: Sum,
     pub(crate) pool: ChunkPool,
+    pub(crate) lingering: Lingering,
 }
 
 /// A table of up to this many unused entries keeps them.
@@ -57,6 +59,7 @@ impl Rooms {
             free: Vec::new(),
             names: Sum::default(),
             pool: ChunkPool::new(config.limits.room_log_bytes, config.tuning),
+            lingering: Lingering::default(),
         };
         let everybody = rooms.refer(&RoomName::everybody());
         assert_eq!(everybody, EVERYBODY);
@@ -89,6 +92,9 @@ impl Rooms {
         let entry = &mut self.entries[key.0 as usize];
         let room = entry.take().expect("it was just there");
         debug_assert!(room.log.is_empty(), "a log is kept for members only");
+        if let Some(until) = room.linger_until {
+            self.lingering.remove(until, key);
+        }
         self.index.remove(&room.name);
         self.names.take_off(shared_bytes(room.name.as_str().len()));
         self.free.push(key);
@@ -110,6 +116,7 @@ impl Rooms {
             + self.pool.totals.heap_bytes()
             + self.names.get()
             + self.pool.lists.get()
+            + self.lingering.bytes()
     }
 
     /// Asserts that the sums are those of all rooms, `rests` being large frames that connections refer

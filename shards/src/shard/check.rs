@@ -62,12 +62,46 @@ impl Shard {
         rooms.find(room.as_str()).is_some_and(|key| rooms[key].is_paused_for_replays())
     }
 
+    /// What a room's messages wait for, for tests that judge when they are sent; none of a room that
+    /// nobody here is in.
+    #[doc(hidden)]
+    pub fn passes(&self, room: &RoomName) -> Option<Passes> {
+        let rooms = &self.host.directory.rooms;
+        let room = &rooms[rooms.find(room.as_str())?];
+        let (bytes, lingering) = (room.log.appended_bytes(), room.bytes_uncarried());
+        Some(Passes {
+            newest: room.next_offset().wrapping_sub(1),
+            appended: room.log.next() - 1,
+            carried: room.carried_to() - 1,
+            appended_bytes: bytes,
+            carried_bytes: bytes - lingering,
+            is_queued: room.dirty,
+        })
+    }
+
     /// Whether a pass over this room's members is under way, for tests that count such moments.
     #[doc(hidden)]
     pub fn is_in_pass(&self, room: &RoomName) -> bool {
         let rooms = &self.host.directory.rooms;
         rooms.find(room.as_str()).is_some_and(|key| rooms[key].pass_is_under_way())
     }
+}
+
+/// How far a room's messages have come on a shard.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Passes {
+    /// The offset of the newest message.
+    pub newest: u64,
+    /// How many messages were appended to the log, and how many of them the latest pass carries, has
+    /// carried or had nobody to carry to.
+    pub appended: u64,
+    pub carried: u64,
+    /// The bytes of these.
+    pub appended_bytes: u64,
+    pub carried_bytes: u64,
+    /// A pass is under way, or begins without any further event.
+    pub is_queued: bool,
 }
 
 impl Directory {
@@ -169,7 +203,7 @@ impl Directory {
         if !membership.maybe_behind {
             let is_idle = member.in_flight == 0 && member.pin.is_none();
             assert!(is_idle, "{slot}: no send looks at it: {member:?}");
-            assert!(room.dirty || !room.is_behind(member), "{slot}: no pass comes: {member:?}");
+            assert!(room.dirty || !room.is_due(member), "{slot}: no pass comes: {member:?}");
         } else if !begun {
             let waits = self.is_replayed(slot, membership.room) && !connection.is_blocked();
             let pins: &[Pin] = match (connection.slow, waits) {
@@ -199,6 +233,7 @@ fn check_host(host: &Host) {
         check_no_message_waits_in_vain(host, slot, connection);
     }
     check_sums(host);
+    check_lingering(host);
     check_expiries(host);
     check_users(host);
     for (key, room) in host.directory.rooms.by_key() {
@@ -206,6 +241,16 @@ fn check_host(host: &Host) {
         let queued = host.outboxes.has_deferred_update(room.home, key);
         assert!(queued || !room.back_pressure.queued, "{key}: its update is in the queue");
     }
+}
+
+/// The rooms whose messages linger end to do so, and no others.
+fn check_lingering(host: &Host) {
+    let rooms = &host.directory.rooms;
+    let lingers = |(key, room): (RoomKey, &crate::room::Room)| {
+        Some((room.linger_until.filter(|_| !room.dirty)?, key))
+    };
+    let expected: BTreeSet<_> = rooms.by_key().filter_map(lingers).collect();
+    assert!(rooms.lingering.iter().eq(expected), "{:?}", rooms.lingering);
 }
 
 fn check_connection(host: &Host, slot: Slot, connection: &Connection) {
@@ -318,8 +363,12 @@ fn check_no_message_waits_in_vain(host: &Host, slot: Slot, connection: &Connecti
     for membership in connection.memberships.iter() {
         let Some(index) = membership.listed() else { continue };
         let room = &host.directory[membership.room];
-        let behind = room.is_behind(&room.members[index])
-            && !host.directory.is_replayed(slot, membership.room);
-        assert!(room.dirty || !behind, "{slot}: messages wait for nothing");
+        let member = &room.members[index];
+        let is_replayed = host.directory.is_replayed(slot, membership.room);
+        let waits = room.dirty || room.linger_until.is_some() && !room.is_due(member);
+        assert!(
+            waits || is_replayed || !room.is_behind(member),
+            "{slot}: messages wait for nothing"
+        );
     }
 }

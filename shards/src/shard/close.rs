@@ -14,6 +14,7 @@ impl Host {
     /// Reads no more commands. What was received and not begun is not handled any more.
     pub(super) fn stop_reading(&mut self) {
         self.reading = false;
+        self.end_lingers();
         for slot in self.directory.connections.slots() {
             let connection = &self.directory[slot];
             if connection.input_ended || connection.write_state() == WriteState::Dead {

@@ -99,6 +99,6 @@ impl Host {
         let (room, pool) = self.directory.rooms.with_pool(key);
         room.trim(pool);
         self.judge_back_pressure(key);
-        self.fanout.mark_dirty(key, &mut self.directory[key]);
+        self.await_pass(key);
     }
 }

@@ -172,6 +172,7 @@ impl Host {
         let id = request.requester.id().map(Into::into);
         let (room, pool) = self.directory.rooms.with_pool(key);
         room.depart(index, offset, id, is_forbidden, pool);
+        self.send_what_lingers(slot, at);
         self.finish_departures(slot);
         true
     }

@@ -18,6 +18,7 @@ mod hang_up;
 mod host;
 mod inflate;
 mod intake;
+mod linger;
 mod listening;
 mod membership;
 mod memory;

@@ -65,7 +65,7 @@ impl Sending<'_> {
         match self.0.directory[slot].write_state() {
             WriteState::Idle => {
                 // One that is sent a history first has its next send when it is its turn.
-                if !room.is_behind(member) || member.pin == Some(Pin::Replay) {
+                if !room.is_due(member) || member.pin == Some(Pin::Replay) {
                     return false;
                 }
                 let membership = member.membership;
@@ -90,9 +90,7 @@ impl Sending<'_> {
         let (accepted, again) = room.end_pass(pool);
         room.trim(pool);
         self.0.judge_back_pressure(key);
-        let room = &mut self.0.directory[key];
-        room.dirty = again || room.is_paused_for_replays();
-        let again = room.dirty;
+        let again = self.0.needs_next_pass(key, again);
         self.0.fanout.end_pass(key, accepted, again);
         send_deferred(&mut self.0.outboxes, &mut self.0.directory);
     }

@@ -94,7 +94,7 @@ impl Host {
             self.judge_back_pressure(key);
             if self.directory[key].is_paused_for_replays() {
                 // A pass finds out when they may go on.
-                self.fanout.mark_dirty(key, &mut self.directory[key]);
+                self.need_pass(key);
             }
         }
     }

@@ -83,9 +83,10 @@ impl Shard {
 
     /// When [`on_time`](Shard::on_time) has something to do, if nothing else happens.
     pub fn next_deadline(&self) -> Option<Time> {
-        let Host { timers, clients, pressure, .. } = &self.host;
+        let Host { timers, clients, pressure, directory, .. } = &self.host;
         let expires = clients.expiries.next_deadline();
-        let of_host = [timers.next_deadline(), expires, pressure.next_deadline()];
+        let lingers = directory.rooms.lingering.next_deadline();
+        let of_host = [timers.next_deadline(), expires, lingers, pressure.next_deadline()];
         of_host.into_iter().chain([self.home.next_deadline()]).flatten().min()
     }
 

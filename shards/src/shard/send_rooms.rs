@@ -52,7 +52,10 @@ impl Directory {
             if replays && self.is_replayed(slot, membership.room) {
                 continue;
             }
-            carries |= self.rooms[membership.room].begin_send(index, space);
+            let room = &mut self.rooms[membership.room];
+            if room.is_due(&room.members[index]) {
+                carries |= room.begin_send(index, space);
+            }
         }
         carries
     }
@@ -72,7 +75,7 @@ impl Directory {
                 continue;
             };
             let room = &self.rooms[membership.room];
-            if room.dirty && room.is_behind(&room.members[index]) {
+            if room.dirty && room.is_due(&room.members[index]) {
                 connection.mark_behind(MembershipIndex::new(at));
             }
         }
@@ -114,7 +117,7 @@ impl Directory {
                 }
             }
             let member = &room.members[index];
-            account.caught_up &= member.pin.is_none() && !room.is_behind(member);
+            account.caught_up &= member.pin.is_none() && !room.is_due(member);
         }
         if self.connections[slot].format.has_positions() {
             let (complete, rest) = self.end_positions(slot, &mut rooms_taken);
@@ -153,12 +156,12 @@ impl Directory {
         self.connections[slot].retain_behind(|membership| {
             let index = membership.listed().expect(LISTED);
             let (room, pool) = rooms.with_pool(membership.room);
-            let is_behind = room.is_behind(&room.members[index]);
-            if !is_behind {
+            let is_due = room.is_due(&room.members[index]);
+            if !is_due {
                 room.unpin(index);
                 room.free_log(pool);
             }
-            is_behind
+            is_due
         });
     }
 
@@ -209,7 +212,7 @@ impl Directory {
     pub(super) fn leave_behind(&mut self, key: RoomKey, index: MemberIndex, pin: Pin) {
         let room = &mut self.rooms[key];
         let member = &room.members[index];
-        if room.is_behind(member) && member.pin.is_none() {
+        if room.is_due(member) && member.pin.is_none() {
             self.connections[member.slot].mark_behind(member.membership);
             room.pin(index, pin);
         }

@@ -13,6 +13,7 @@ mod history;
 mod history_bounds;
 mod journal;
 mod latest;
+mod lingering;
 mod memory;
 mod named_rooms;
 mod paused_publishers;

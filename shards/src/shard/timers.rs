@@ -28,6 +28,7 @@ impl Host {
         while let Some(due) = self.timers.take_due(events_until) {
             due.into_iter().for_each(|(timer, id)| self.on_timer(timer, id));
         }
+        self.end_lingers();
         self.clients.revocations.drop_ended(now);
         while let Some(id) = self.clients.expiries.take_due(events_until) {
             let slot = self.directory.find(id).expect("an expiry ends with its connection");

@@ -38,6 +38,7 @@ happenings! {
     KeyRepeated KeyAnew KeyForgotten KeyOutlivedRoom
     PresenceAsked PresenceWatched PresenceJoined PresenceLeft PresenceCoalesced PresenceExact PresenceOfTooMany
     PresenceChangeOfTooMany PresenceParked PresenceParkedAndLeft PresenceRefused
+    LingerEnded LingerFull LingerEndedByDrain LingeredTogether LingeredBehindPass LeftWhileLingering
     RoomLivedAgain RoomEnded MessagesCounted MembersCounted PublishedCounted
     // What happens to event streams, and to rooms with members of several formats.
     StreamEvent StreamPositions StreamRecovered StreamNotRecovered StreamLineBreaks StreamBinary StreamGap StreamCommented StreamCutMidFrame StreamToldItsEnd

@@ -7,6 +7,7 @@ use corecast_shards::{Config, Limits, SlowPolicy, Tuning};
 use crate::chance::Chance;
 use crate::history::Keeps;
 use crate::keys;
+use crate::linger;
 use crate::named;
 use crate::policies::{self, Rule};
 use crate::presence;
@@ -176,6 +177,7 @@ impl Setup {
             (config.tuning.small_block_bytes, config.tuning.large_block_bytes) = (1, 1);
             config.limits.room_log_bytes = 1 << 10;
         }
+        linger::draw(&mut rules, seed);
         config.tuning.ends_per_turn = [1, 3, 256, 256][(seed >> 96) as usize % 4];
         config.rooms = policies::of_config(&rules);
         let keys = keys::drawn(&mut config.limits, &mut others);

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use corecast_shards::{
     ConnId, Disconnect, Encoding, FromHome, JoinOptions, Joined, LeaveRequest, Parts, PublishKey,
-    Requester, RoomName, SendEnd, ShardId, ToHome,
+    Requester, RoomName, SendEnd, ShardId, Time, ToHome,
 };
 
 use crate::history::offset_of_message;
@@ -76,6 +76,12 @@ pub(crate) enum Lie {
     LoseParcel,
     /// The descriptor of one stays open that has come.
     KeepDescriptor,
+    /// A shard is told that it is so late that a room's messages have lingered.
+    LingerTooShort,
+    /// Or is not told that it is.
+    LingerTooLong,
+    /// Rooms let more bytes linger than they may.
+    MoreBytesLinger,
 }
 
 /// A lie, and whether it was done: once in a seed.
@@ -88,11 +94,14 @@ pub(crate) struct Lying {
     joined: BTreeMap<(ShardId, u32, RoomName), (ConnId, FromHome)>,
     /// Members of the first room that were there before its last census began, and stay.
     counted: BTreeSet<ConnId>,
+    /// Which shard is told a later time than it is, up to then.
+    pub(crate) ahead: Option<(usize, Time)>,
 }
 
 impl Lying {
     pub(crate) fn new(lie: Lie, patience: usize) -> Lying {
-        Lying { lie, done: false, patience, joined: BTreeMap::new(), counted: BTreeSet::new() }
+        let (joined, counted) = (BTreeMap::new(), BTreeSet::new());
+        Lying { lie, done: false, patience, joined, counted, ahead: None }
     }
 
     /// Whether this occasion is the one.

@@ -30,9 +30,10 @@
 //! 15. Some handshakes name rooms (`named`), which is as if their clients had asked to join them; and
 //!     connections are handed to the homes of those (`placing`): each begins once, and where a server
 //!     ends, those on their way end with it.
-//! 16. Everything that the run is for is counted (`count`); a run in which something happened too
+//! 16. In some rooms messages wait for others (`linger`): they are sent when that is over, and not before.
+//! 17. Everything that the run is for is counted (`count`); a run in which something happened too
 //!     rarely has shown nothing and fails.
-//! 17. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
+//! 18. The harness can also lie (`lies`): then the judge, or an assertion of the engine, must notice.
 //!
 //! In some seeds a shard is driven as the runtime drives it (`turns`): in turns, and only while it
 //! asks for them. A shard that sleeps must have nothing to do.
@@ -53,6 +54,7 @@ mod goodbye;
 mod history;
 mod keys;
 mod lies;
+mod linger;
 mod memory;
 mod mesh;
 mod model;
@@ -88,6 +90,8 @@ use corecast_shards::{Codecs, Deflater, Inflater, NotInflated, SlowPolicy, Windo
 use count::Count;
 use faults::Setup;
 use lies::{Lie, Lying};
+use linger::Lingers;
+use policies::Rule;
 use world::World;
 
 /// Seeds of an ordinary run: about a minute on two cores that have nothing else to do.
@@ -207,6 +211,7 @@ fn check_noticed(lie: Lie, prepare: impl Fn(&mut Setup)) {
                     | Lie::LoseIdentity
                     | Lie::LosePresenceLeave
                     | Lie::OtherInfo
+                    | Lie::MoreBytesLinger
             );
             let patience = if is_rare { 0 } else { chance.below(20) };
             World::new(setup, chance, Lying::new(lie, patience), false)
@@ -422,4 +427,25 @@ fn place(setup: &mut Setup) {
 fn a_connection_that_is_lost_or_leaked_on_its_way_is_noticed() {
     check_noticed(Lie::LoseParcel, place);
     check_noticed(Lie::KeepDescriptor, place);
+}
+
+/// Messages of every room wait for others.
+fn linger(setup: &mut Setup, millis: u64, bytes: usize) {
+    let duration = Duration::from_millis(millis);
+    setup.rules = vec![Rule::lingering(Lingers { duration, bytes })];
+    setup.config.rooms = policies::of_config(&setup.rules);
+}
+
+#[test]
+fn messages_that_are_sent_before_their_time_are_noticed() {
+    check_noticed(Lie::LingerTooShort, |setup| {
+        linger(setup, 1_000, 1 << 20);
+        (setup.rooms, setup.pace.time, setup.verbatim) = (1, 2, false);
+    });
+}
+
+#[test]
+fn messages_that_linger_for_too_long_are_noticed() {
+    check_noticed(Lie::LingerTooLong, |setup| linger(setup, 100, 1 << 20));
+    check_noticed(Lie::MoreBytesLinger, |setup| linger(setup, 1_000, 300));
 }

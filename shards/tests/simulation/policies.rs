@@ -4,6 +4,7 @@ use corecast_shards::{RoomPolicies, RoomPolicy, SlowPolicy};
 
 use crate::chance::Chance;
 use crate::history::Keeps;
+use crate::linger::Lingers;
 
 /// Rooms by their names, of which most are `room-` and a number.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Rule {
     log_bytes: Option<usize>,
     deflate: Option<bool>,
     keeps: Option<Keeps>,
+    pub(crate) lingers: Option<Lingers>,
 }
 
 impl Named {
@@ -56,13 +58,22 @@ impl Rule {
         let named = chance.pick(&[Named::Every, Named::Numbered, Named::Tens, one, one, one]);
         let deflate = chance.happens(0.3).then_some(false);
         let keeps = chance.happens(0.5).then(|| Keeps::drawn(chance));
-        Rule { named, slow, log_bytes, deflate, keeps }
+        Rule { named, slow, log_bytes, deflate, keeps, lingers: None }
     }
 
     /// Every room keeps so much.
     pub(crate) fn keeping(keeps: Keeps) -> Rule {
-        let (slow, log_bytes, deflate) = (None, None, None);
-        Rule { named: Named::Every, slow, log_bytes, deflate, keeps: Some(keeps) }
+        Rule { keeps: Some(keeps), ..Rule::every() }
+    }
+
+    /// Messages of every room linger so.
+    pub(crate) fn lingering(lingers: Lingers) -> Rule {
+        Rule { lingers: Some(lingers), ..Rule::every() }
+    }
+
+    fn every() -> Rule {
+        let (slow, log_bytes, deflate, keeps) = (None, None, None, None);
+        Rule { named: Named::Every, slow, log_bytes, deflate, keeps, lingers: None }
     }
 }
 
@@ -74,9 +85,17 @@ pub(crate) fn of_config(rules: &[Rule]) -> RoomPolicies {
         (policy.slow, policy.log_bytes) = (rule.slow, rule.log_bytes);
         policy.deflate = rule.deflate;
         let policy = rule.keeps.map_or(policy.clone(), |keeps| keeps.policy(policy));
+        let policy = rule.lingers.map_or(policy.clone(), |lingers| lingers.policy(policy));
         policies.add(&rule.named.pattern(), policy).expect("legal");
     }
     policies
+}
+
+/// These rules, with more bytes that linger.
+pub(crate) fn with_more_bytes(rules: &[Rule]) -> Vec<Rule> {
+    let more = |lingers: Lingers| Lingers { bytes: 2 * lingers.bytes, ..lingers };
+    let rule = |rule: &Rule| Rule { lingers: rule.lingers.map(more), ..rule.clone() };
+    rules.iter().map(rule).collect()
 }
 
 /// Whether messages of a room are compressed.
@@ -88,6 +107,11 @@ pub(crate) fn deflates(rules: &[Rule], room: usize) -> bool {
 /// What a room keeps, if it keeps anything.
 pub(crate) fn keeps(rules: &[Rule], room: usize) -> Option<Keeps> {
     rules.iter().find(|rule| rule.named.stands_for(room))?.keeps
+}
+
+/// How long messages of a room linger, if they do.
+pub(crate) fn lingers(rules: &[Rule], room: usize) -> Option<Lingers> {
+    rules.iter().find(|rule| rule.named.stands_for(room))?.lingers
 }
 
 /// What happens to slow members of a room, and the bytes of its log.

@@ -27,6 +27,7 @@ impl World {
         self.settle();
         self.wait_for_memory();
         self.wait_for_presence();
+        self.wait_for_lingers();
         // Each client that is still there sees this one, and with it all broadcasts before.
         let last = self.model.sayings.len();
         assert!(self.say_from_program(0, EVERYBODY, None), "nothing stands in the way");
@@ -59,7 +60,9 @@ impl World {
         trace!(self, "the drain begins");
         for shard in 0..self.shards.len() {
             self.note_waiting(shard);
+            self.note_lingers(shard);
             self.shards[shard].stop_reading();
+            self.stopped[shard] = true;
             self.ring(shard);
             self.some_steps(30);
         }

@@ -82,6 +82,7 @@ impl World {
             "client {client}: send begins: {:.3000}",
             String::from_utf8_lossy(&bytes).escape_debug()
         );
+        self.check_lingered(client, &bytes);
         let descriptor = self.clients[client].descriptor;
         self.begun.push(Begun { client, conn, descriptor, bytes, places, close_counted: false });
     }

@@ -14,7 +14,8 @@ use crate::count::{Count, Happened};
 use crate::deflate;
 use crate::faults::Setup;
 use crate::history::{Ended, Keeps};
-use crate::lies::Lying;
+use crate::lies::{Lie, Lying};
+use crate::linger::{Batch, Lingers};
 use crate::mesh::Mesh;
 use crate::model::Model;
 use crate::placing::{Newcomer, Travel};
@@ -85,6 +86,8 @@ pub(crate) struct World {
     pub(crate) draining: bool,
     /// Which shards drain, and since when.
     pub(crate) closing: Vec<Option<Time>>,
+    /// Which of them read no more.
+    pub(crate) stopped: Vec<bool>,
     /// The home of each room, how it was shown last, and which homes handled requests since.
     pub(crate) homes: Vec<usize>,
     pub(crate) touched: Vec<Option<Touched>>,
@@ -107,6 +110,9 @@ pub(crate) struct World {
     /// What is kept of it, and how it was when it ended last, by room.
     pub(crate) keeps: Vec<Option<Keeps>>,
     pub(crate) ended: Vec<Option<Ended>>,
+    /// How long its messages linger, by room, and what lingers, by shard and room.
+    pub(crate) lingers: Vec<Option<Lingers>>,
+    pub(crate) batches: Vec<Vec<Batch>>,
     /// Names of rooms, and the same as JSON.
     pub(crate) names: Vec<RoomName>,
     pub(crate) written: Vec<String>,
@@ -134,6 +140,10 @@ impl World {
         };
         let name = |room| RoomName::new(&name(room)).expect("legal");
         let names: Vec<RoomName> = (0..setup.rooms).map(name).collect();
+        let mut config = setup.config.clone();
+        if lying.lie == Lie::MoreBytesLinger {
+            config.rooms = policies::of_config(&policies::with_more_bytes(&setup.rules));
+        }
         let limits = &setup.config.limits;
         let otherwise = (setup.config.slow, limits.room_log_bytes);
         let policy = |room| policies::of_room(&setup.rules, room, otherwise);
@@ -144,7 +154,7 @@ impl World {
             now: Time::default(),
             time_at: vec![Time::default(); shards],
             shards: (0..setup.config.shards)
-                .map(|shard| Shard::new(ShardId::new(shard), setup.config.clone()))
+                .map(|shard| Shard::new(ShardId::new(shard), config.clone()))
                 .collect(),
             mesh: Mesh::new(shards, limits.mesh_items, limits.mesh_bytes),
             sleepers: (0..shards).map(|_| Sleeper::default()).collect(),
@@ -176,6 +186,7 @@ impl World {
             peace: false,
             draining: false,
             closing: vec![None; shards],
+            stopped: vec![false; shards],
             homes: names.iter().map(|name| setup.config.home(name).index()).collect(),
             touched: vec![None; names.len()],
             handled: vec![false; shards],
@@ -192,6 +203,8 @@ impl World {
             slow_policies: policies.iter().map(|(slow, _)| *slow).collect(),
             keeps: World::keeps(&setup),
             ended: vec![None; names.len()],
+            lingers: (0..setup.rooms).map(|room| policies::lingers(&setup.rules, room)).collect(),
+            batches: vec![vec![Batch::default(); names.len()]; shards],
             deflates: (0..setup.rooms).map(|room| policies::deflates(&setup.rules, room)).collect(),
             log_bytes: policies.iter().map(|(_, log_bytes)| *log_bytes).collect(),
             names,
@@ -264,6 +277,7 @@ impl World {
         self.check_totals(shard);
         self.note_members(shard);
         self.note_histories(shard);
+        self.note_lingers(shard);
         #[cfg(debug_assertions)]
         self.shards[shard].check();
     }
@@ -280,12 +294,17 @@ impl World {
         self.note_ends(shard);
         self.pass_time_of_rates(shard);
         self.pass_time_of_messages(shard);
+        self.note_lingers(shard);
+        let told = self.lie_about_time(shard);
         self.time_at[shard] = self.now;
         self.note_unread(shard);
         self.tell_memory(shard);
         self.tell_totals(shard);
         let (gives_way, evicted) = (self.histories_give_way(), self.evicted(shard));
-        self.shards[shard].on_time(self.now);
+        if let Some(told) = told {
+            self.shards[shard].on_time(told);
+        }
+        self.note_lingers(shard);
         let gave_way = if gives_way { self.evicted(shard) - evicted } else { 0 };
         self.count.add_many(gave_way, Happened::HistoryGaveWay);
         self.note_memory(shard);
