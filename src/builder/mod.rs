@@ -84,9 +84,14 @@ impl Builder {
     ///     .history(100)
     ///     .history_bytes(256 << 10)
     ///     .history_for(Duration::from_secs(600));
+    /// // Each send carries what came within 5 ms.
+    /// let ticker = RoomPolicy::default()
+    ///     .slow(SlowPolicy::Latest)
+    ///     .log_bytes(256 << 10)
+    ///     .linger(Duration::from_millis(5));
     /// let server = Server::builder()
     ///     .listen("127.0.0.1:0")
-    ///     .room("ticker.*", RoomPolicy::default().slow(SlowPolicy::Latest).log_bytes(256 << 10))
+    ///     .room("ticker.*", ticker)
     ///     .room("chat.*", chat)
     ///     .start()?;
     /// # Ok::<(), corecast::StartError>(())

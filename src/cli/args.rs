@@ -82,9 +82,11 @@ pub(super) struct ServeArgs {
     /// several times
     ///
     /// A pattern of names, in which * stands for one or more characters; a colon; and keys: slow is
-    /// as --slow, log as --room-log, deflate as --deflate. In a room holds the first flag whose
-    /// pattern stands for its whole name, and no other; what that leaves open holds there as
-    /// everywhere. The environment variable has one per line.
+    /// as --slow, log as --room-log, deflate as --deflate; history messages are kept, in
+    /// history-bytes and for history-for; messages wait for linger, or until linger-bytes wait, so
+    /// that one send carries several. In a room holds the first flag whose pattern stands for its
+    /// whole name, and no other; what that leaves open holds there as everywhere. The environment
+    /// variable has one per line.
     #[arg(
         long = "room",
         env = "CORECAST_ROOM",

@@ -75,6 +75,16 @@ const KEYS: &[Key] = &[
         values: "a time, such as 10m",
         read: |policy, value| Ok(policy.history_for(duration(value)?)),
     },
+    Key {
+        name: "linger",
+        values: "how long messages may wait for others, such as 5ms",
+        read: |policy, value| Ok(policy.linger(duration(value)?)),
+    },
+    Key {
+        name: "linger-bytes",
+        values: "a size, such as 16KiB",
+        read: |policy, value| Ok(policy.linger_bytes(size(value)?)),
+    },
 ];
 
 /// Reads `PATTERN:KEY=VALUE,KEY=VALUE`. The last colon ends the pattern, which may contain others.
@@ -117,13 +127,17 @@ mod tests {
         let latest = policy().slow(SlowPolicy::Latest);
         let rows = [
             ("ticker.*:slow=latest", "ticker.*", latest.clone()),
-            ("ticker.*:slow=latest,log=256KiB", "ticker.*", latest.log_bytes(256 << 10)),
+            ("ticker.*:slow=latest,log=256KiB", "ticker.*", latest.clone().log_bytes(256 << 10)),
             ("secret.*:deflate=off", "secret.*", policy().deflate(false)),
             ("*:deflate=on", "*", policy().deflate(true)),
             ("chat.*:history=100", "chat.*", policy().history(100)),
             ("chat.*:history=5,history-bytes=64KiB,history-for=10m", "chat.*", {
                 let policy = policy().history(5).history_bytes(64 << 10);
                 policy.history_for(Duration::from_secs(600))
+            }),
+            ("ticker.*:linger=5ms", "ticker.*", policy().linger(Duration::from_millis(5))),
+            ("ticker.*:slow=latest,linger=0.25,linger-bytes=4k", "ticker.*", {
+                latest.linger(Duration::from_millis(250)).linger_bytes(4 << 10)
             }),
             ("a:b,c=d:slow=skip", "a:b,c=d", policy().slow(SlowPolicy::Skip)),
             ("*:log=8k,slow=disconnect", "*", {
@@ -149,6 +163,8 @@ mod tests {
             ("chat.*:history=many", "how many messages"),
             ("chat.*:history=1,history-bytes=all", "a size"),
             ("chat.*:history=1,history-for=ever", "a time"),
+            ("ticker.*:linger=soon", "such as 5ms"),
+            ("ticker.*:linger=5ms,linger-bytes=few", "a size"),
             ("ticker.*:log=8k,log=9k", "log stands twice"),
             ("ticker.*:slow=skip,", "\"\" is no key"),
         ] {

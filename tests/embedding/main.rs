@@ -15,6 +15,7 @@ mod gone;
 mod handlers;
 mod history;
 mod http_api;
+mod lingering;
 mod placement;
 mod presence;
 mod publishing;

@@ -20,6 +20,7 @@ mod history_dir;
 mod ids;
 mod join;
 mod leave;
+mod linger;
 mod named_rooms;
 mod order;
 mod ping;

@@ -113,6 +113,11 @@ fn what_is_no_policy_is_refused_with_what_would_be() {
         ("ticker.*:fast=1", "keys are slow (disconnect, skip or latest), log (a size"),
         ("ticker.*:slow=never", "disconnect, skip or latest"),
         ("ticker.*:log=1KiB", "at least 4096"),
+        ("ticker.*:linger=999us", "such as 5ms"),
+        ("ticker.*:linger=0", "from 1 millisecond to 10 seconds"),
+        ("ticker.*:linger=11s", "from 1 millisecond to 10 seconds"),
+        ("ticker.*:linger=5ms,linger-bytes=0", "from 1 byte"),
+        ("ticker.*:linger-bytes=1KiB", "write linger=5ms"),
         (":log=1MiB", "a pattern is empty"),
         ("*********:log=1MiB", "at most 8"),
     ] {

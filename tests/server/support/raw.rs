@@ -203,6 +203,11 @@ impl Raw {
         }
     }
 
+    /// Whether the next frame was read together with the last one.
+    pub(crate) fn has_frame(&self) -> bool {
+        frames::decode(&self.inbox).is_some()
+    }
+
     /// The next text message.
     pub(crate) fn envelope(&mut self) -> Envelope {
         Envelope::parse(&self.text())
