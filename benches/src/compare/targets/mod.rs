@@ -2,8 +2,8 @@
 //!
 //! A [`Row`] is a name, the goals that it has, and a function that takes one round's figures. Rows
 //! stand in the files that are named after what they load: `fanout`, `curve`, `overload`,
-//! `event_streams`, `deflate`, `tls`, `idle`, `churn`, `rooms`, `cores`. They measure on a [`Site`], which
-//! starts the servers in turn and refuses every run in which a message was lost.
+//! `event_streams`, `deflate`, `linger`, `tls`, `idle`, `churn`, `rooms`, `cores`. They measure on a
+//! [`Site`], which starts the servers in turn and refuses every run in which a message was lost.
 
 mod churn;
 mod cores;
@@ -13,6 +13,7 @@ mod event_streams;
 mod fanout;
 mod goal;
 mod idle;
+mod linger;
 mod outcome;
 mod overload;
 mod page;
@@ -35,7 +36,7 @@ use scale::Scale;
 use site::Site;
 
 /// All rows, in the order in which they are measured.
-const ROWS: [&Row; 22] = [
+const ROWS: [&Row; 26] = [
     &fanout::SATURATED,
     &curve::CURVE,
     &overload::OVERLOAD,
@@ -47,6 +48,10 @@ const ROWS: [&Row; 22] = [
     &event_streams::BUSY,
     &deflate::SINGLE,
     &deflate::BUSY,
+    &linger::FEW,
+    &linger::SOME,
+    &linger::MANY,
+    &linger::BUSY,
     &tls::WSS,
     &tls::IDLE,
     &idle::IDLE,
