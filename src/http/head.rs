@@ -68,6 +68,19 @@ pub(crate) struct Upgrade {
     pub(crate) rooms: Vec<RoomName>,
 }
 
+impl Upgrade {
+    /// Bytes of the rooms that it names.
+    pub(crate) fn rooms_bytes(&self) -> usize {
+        rooms_bytes(&self.rooms)
+    }
+}
+
+/// Bytes of these rooms.
+pub(crate) fn rooms_bytes(rooms: &[RoomName]) -> usize {
+    let names: usize = rooms.iter().map(|room| room.as_str().len()).sum();
+    names + size_of_val(rooms)
+}
+
 /// The subprotocol of the wire protocol, version 1.
 const SUBPROTOCOL: &str = "corecast.v1";
 

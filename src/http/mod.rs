@@ -45,7 +45,7 @@ pub(crate) use credentials::Offered;
 pub(crate) use error::HttpError;
 pub(crate) use event_stream::EventStream;
 pub(crate) use fields::{Body, is_token};
-pub(crate) use head::{Door, Head, Upgrade};
+pub(crate) use head::{Door, Head, Upgrade, rooms_bytes};
 pub(crate) use host::Host;
 pub(crate) use intake::Intake;
 pub use key_files::read_token_secret;

@@ -291,6 +291,7 @@ impl ShardDriver {
     fn has_local_work(&self) -> bool {
         self.shard.has_loopback()
             || self.shard.has_sends()
+            || self.shard.has_parcels()
             || !self.readable.is_empty()
             || !self.refreshes.is_empty()
             || self.reception.pending.has_readable()

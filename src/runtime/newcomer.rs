@@ -5,7 +5,7 @@ use corecast_shards::{Opening, RoomName, Shard};
 use super::addresses::AddressPlace;
 use super::server_state::ConnectionPlace;
 use super::tls::{Link, TlsSession};
-use crate::http::{EventStream, Upgrade, last_words};
+use crate::http::{EventStream, Upgrade, last_words, rooms_bytes};
 use crate::program::{Caller, SessionSeed};
 
 /// A connection that is let in and has not begun. Where this is dropped it is closed, and its places
@@ -99,7 +99,8 @@ impl Begins {
     fn bytes(&self) -> usize {
         match self {
             Begins::WebSocket(accepted) => {
-                accepted.head + accepted.response.len() + accepted.rest.len()
+                let rooms = rooms_bytes(&accepted.opening.rooms);
+                accepted.head + accepted.response.len() + accepted.rest.len() + rooms
             }
             Begins::Events(events) => events.begin.len(),
         }

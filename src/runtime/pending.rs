@@ -114,7 +114,10 @@ impl PendingHandshake {
 
     /// Bytes of what it has said and is still to be looked at, and of what TLS keeps for it.
     fn bytes(&self) -> usize {
-        let rest = self.awaiting.as_ref().map_or(0, |awaiting| awaiting.rest.capacity());
+        let rest = self
+            .awaiting
+            .as_ref()
+            .map_or(0, |awaiting| awaiting.rest.capacity() + awaiting.upgrade.rooms_bytes());
         let sealed = self.link.session().map_or(0, TlsSession::kept);
         self.head.capacity() + rest + sealed
     }

@@ -1,5 +1,7 @@
 //! On which shard a connection begins, and how it comes there.
 
+use std::time::Instant;
+
 use corecast_shards::{Parcel, Placement, Shard, ShardId};
 
 use super::addresses::AddressPlace;
@@ -11,6 +13,7 @@ use super::reception::{Arrival, HttpConnection, Reception};
 use super::server_state::{RequestGuard, ServerState};
 use super::tls::Link;
 use super::tokens::PENDING;
+use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{EventStream, last_words};
 use crate::program::Caller;
 
@@ -56,7 +59,7 @@ impl Reception {
     }
 
     /// Has a connection begin that another shard has handed over, unless it may not any more.
-    fn take_over(&mut self, newcomer: Newcomer, shard: &mut Shard) {
+    fn take_over(&mut self, mut newcomer: Newcomer, shard: &mut Shard) {
         let token = PENDING | self.pending.next_key();
         let watched = self.epoll.add_socket(&newcomer.link, token).or_else(|error| {
             self.note_failure(Syscall::EpollCtl, &error);
@@ -65,6 +68,7 @@ impl Reception {
         });
         if watched.is_err() {
             self.counts.refused += 1;
+            let _ = newcomer.link.send_all(&last_words::crowded());
         } else if self.state.is_draining() || !shard.takes_connections() {
             let answer = newcomer.begins.draining();
             self.refuse(newcomer, &answer);
@@ -97,11 +101,15 @@ impl Reception {
 }
 
 impl ShardDriver {
-    /// Has connections begin that other shards have handed over.
+    /// Has connections begin that other shards have handed over, but not longer than a quantum lasts.
     pub(super) fn take_parcels(&mut self) {
+        let begin = Instant::now();
         while let Some(parcel) = self.shard.outputs().next_parcel() {
             let HandedOver { newcomer, _answering } = parcel.open();
             self.reception.take_over(newcomer, &mut self.shard);
+            if begin.elapsed() > QUANTUM_TIME_MAX {
+                break;
+            }
         }
         self.admit_arrivals();
     }

@@ -39,10 +39,13 @@ impl Room {
         self.move_cursor(index, to, pool);
     }
 
-    /// Skips the messages before the newest one that is for this member.
+    /// Skips the messages before the newest one that is for this member and does not linger.
     pub(crate) fn skip_to_newest(&mut self, index: MemberIndex, pool: &mut ChunkPool) {
         let member = &self.members[index];
-        let newest = member.runs(self.end_for(member)).last().map(|run| run.end - 1);
+        let lingers = self.policy.linger.is_some() && member.departure().is_none();
+        let due_to = if lingers { self.due_to().max(member.cursor) } else { u64::MAX };
+        let end = self.end_for(member).min(due_to);
+        let newest = member.runs(end).last().map(|run| run.end - 1);
         if let Some(newest) = newest.filter(|newest| *newest > member.cursor) {
             self.skip(index, newest, pool);
         }

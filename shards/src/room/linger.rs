@@ -72,7 +72,7 @@ impl Room {
     }
 
     /// The position after the messages that do not linger.
-    fn due_to(&self) -> u64 {
+    pub(super) fn due_to(&self) -> u64 {
         match self.dirty && self.pass.is_none() {
             true => self.log.next(),
             false => self.carried_to(),

@@ -262,9 +262,11 @@ impl Room {
     pub(crate) fn free_log(&mut self, pool: &mut ChunkPool) {
         if self.members.is_empty() {
             (self.low_water, self.low_water_bytes) = (self.log.next(), self.log.appended_bytes());
-            if let Some(pass) = &mut self.pass {
+            match &mut self.pass {
                 // Or the low-water mark would fall again when the pass ends.
-                (pass.end, pass.end_bytes) = (self.low_water, self.low_water_bytes);
+                Some(pass) => (pass.end, pass.end_bytes) = (self.low_water, self.low_water_bytes),
+                // The pass that it waits for would carry what comes later and is to linger.
+                None => self.dirty &= self.policy.linger.is_none() || self.back_pressure.wanted,
             }
         }
         #[cfg(debug_assertions)]

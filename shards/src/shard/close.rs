@@ -34,8 +34,10 @@ impl Host {
         open
     }
 
-    /// Closes every connection, each as soon as everything that waits for it is sent.
+    /// Closes every connection, each as soon as everything that waits for it is sent. What lingers is
+    /// sent at once; what comes later and is to linger is not waited for.
     pub(super) fn close_all_when_flushed(&mut self, close: &Close) {
+        self.end_all_lingers();
         for slot in self.directory.connections.slots() {
             if !self.directory[slot].is_open() {
                 continue;
@@ -146,7 +148,7 @@ impl Host {
             return;
         }
         match connection.phase() {
-            Phase::Finishing(reason) if !self.directory.is_behind_anywhere(slot) => {
+            Phase::Finishing(reason) if !self.directory.is_owed_messages(slot) => {
                 self.schedule_close(slot, reason);
             }
             Phase::Closing

@@ -67,7 +67,15 @@ impl Host {
 
     /// Rooms need their pass whose messages have lingered.
     pub(super) fn end_lingers(&mut self) {
-        let is_any_due = !self.lets_linger();
+        self.end_lingers_of(!self.lets_linger());
+    }
+
+    /// Rooms need their pass whose messages linger.
+    pub(super) fn end_all_lingers(&mut self) {
+        self.end_lingers_of(true);
+    }
+
+    fn end_lingers_of(&mut self, is_any_due: bool) {
         while let Some(key) = self.directory.rooms.lingering.take_due(self.now, is_any_due) {
             let room = &mut self.directory.rooms[key];
             room.linger_until = None;

@@ -37,6 +37,11 @@ impl Shard {
         self.host.reading
     }
 
+    /// Whether connections are here that another shard has handed over and that have not begun.
+    pub fn has_parcels(&self) -> bool {
+        !self.host.outputs.parcels.is_empty()
+    }
+
     /// Why a connection stays here and does not go to this home.
     fn why_stay(&self, home: ShardId, held: impl Fn(ShardId) -> u64) -> Option<Stay> {
         let outboxes = &self.host.outboxes;

@@ -35,10 +35,10 @@ impl Directory {
         (membership, membership.listed().expect(LISTED))
     }
 
-    pub(super) fn is_behind_anywhere(&self, slot: Slot) -> bool {
+    pub(super) fn is_owed_messages(&self, slot: Slot) -> bool {
         self.connections[slot].memberships.iter().any(|membership| {
             let room = &self.rooms[membership.room];
-            membership.listed().is_some_and(|index| room.is_behind(&room.members[index]))
+            membership.listed().is_some_and(|index| room.is_due(&room.members[index]))
         })
     }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{close_steps, publish, publish_data, say, send};
+use super::{Opcode, close_steps, publish, publish_data, receive, say, send};
 use crate::config::Config;
 use crate::disconnect::Disconnect;
 use crate::id::{ConnId, ShardId};
 use crate::memory::OthersMemory;
-use crate::policy::RoomPolicy;
+use crate::policy::{RoomPolicy, SlowPolicy};
 use crate::room_name::RoomName;
 use crate::shard::{CloseStep, Opening, SendEnd, Shard};
 use crate::time::Time;
@@ -194,6 +194,76 @@ fn a_drain_waits_for_no_linger() {
     assert!(messages(&sent) == 1 && sent.contains("shutdown"), "{sent}");
     let left = CloseStep::LeftRooms(conns[0], Disconnect::Shutdown);
     assert_eq!(close_steps(&mut shard), [left, CloseStep::ShutdownWrite(conns[0])]);
+}
+
+#[test]
+fn a_program_that_closes_all_waits_for_no_linger() {
+    let (mut shard, conns) = members(1, policy().linger(Duration::from_secs(10)));
+    publish(&mut shard, &room());
+    shard.close_all_when_flushed(Disconnect::Kicked);
+    publish(&mut shard, &room());
+    let sent = send(&mut shard, None);
+    assert!(messages(&sent) >= 1 && sent.contains("kicked"), "{sent}");
+    let left = CloseStep::LeftRooms(conns[0], Disconnect::Kicked);
+    assert_eq!(close_steps(&mut shard), [left, CloseStep::ShutdownWrite(conns[0])]);
+}
+
+#[test]
+fn what_comes_while_one_is_flushed_and_lingers_is_not_waited_for() {
+    let (mut shard, conns) = members(1, policy().linger(Duration::from_secs(10)));
+    say(&mut shard, conns[0], r#"{"event":"cast:ping","id":8}"#);
+    assert!(send(&mut shard, Some(SendEnd::Blocked)).contains("cast:pong"));
+    shard.close_all_when_flushed(Disconnect::Kicked);
+    publish(&mut shard, &room());
+    shard.on_writable(conns[0]);
+    let sent = send(&mut shard, None);
+    assert!(sent.contains("cast:pong") && sent.contains("kicked"), "{sent}");
+}
+
+#[test]
+fn of_the_newest_message_alone_what_is_due_is_sent_with_the_gap() {
+    let (mut shard, conns) = members(1, policy().slow(SlowPolicy::Latest));
+    for _ in 0..3 {
+        publish(&mut shard, &room());
+    }
+    shard.on_time(at(5));
+    assert_eq!(messages(&send(&mut shard, Some(SendEnd::Blocked))), 3);
+    for _ in 0..2 {
+        publish(&mut shard, &room());
+    }
+    shard.on_time(at(10));
+    send(&mut shard, None);
+    publish(&mut shard, &room());
+    shard.on_writable(conns[0]);
+    let sent = send(&mut shard, None);
+    assert!(sent.contains(r#""from":1,"to":4"#), "{sent}");
+    assert!(sent.contains(r#""offset":5"#), "the newest that has lingered: {sent}");
+    shard.on_time(at(15));
+    assert!(sent.contains(r#""offset":6"#) || send(&mut shard, None).contains(r#""offset":6"#));
+    shard.check();
+}
+
+/// All members leave a room that needs a pass, and another one comes before that has its turn.
+#[test]
+fn a_pass_for_members_that_have_gone_carries_nothing_of_what_lingers() {
+    let (mut shard, conns) = members(1, policy());
+    let other = shard.open(Opening::default());
+    send(&mut shard, None);
+    publish(&mut shard, &room());
+    shard.on_time(at(5));
+    assert!(shard.has_sends());
+    receive(&mut shard, other, Opcode::Text, r#"{"event":"cast:join","room":"r"}"#);
+    shard.close(conns[0], Disconnect::Kicked);
+    while let Some(conn) = shard.next_direct_send() {
+        let mut bytes = 0;
+        shard.for_each_iovec(conn, |iovec| bytes += iovec.len());
+        shard.end_send(conn, SendEnd::Taken(bytes));
+    }
+    publish(&mut shard, &room());
+    assert_eq!(messages(&send(&mut shard, None)), 0, "it lingers");
+    shard.check();
+    shard.on_time(at(10));
+    assert_eq!(messages(&send(&mut shard, None)), 1);
 }
 
 #[test]
