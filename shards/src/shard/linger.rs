@@ -79,7 +79,10 @@ impl Host {
         while let Some(key) = self.directory.rooms.lingering.take_due(self.now, is_any_due) {
             let room = &mut self.directory.rooms[key];
             room.linger_until = None;
-            self.fanout.mark_dirty(key, room);
+            // Those whom they were for may have gone.
+            if room.bytes_uncarried() > 0 {
+                self.fanout.mark_dirty(key, room);
+            }
         }
     }
 
