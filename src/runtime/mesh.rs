@@ -265,6 +265,9 @@ mod memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use corecast_shards::{
         Config, ConnId, JoinOptions, Origin, Requester, RoomMessage, RoomName, Time,
     };
@@ -292,32 +295,79 @@ mod tests {
         taken
     }
 
+    fn room_of(home: ShardId, config: &Config) -> RoomName {
+        let name = |n: u32| RoomName::new(&n.to_string()).unwrap();
+        (0..).map(name).find(|room| config.home(room) == home).unwrap()
+    }
+
+    /// A connection of the second shard.
+    const CONN: ConnId = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
+
+    fn join(room: &RoomName) -> ToHome {
+        ToHome::Join {
+            room: room.clone(),
+            conn: CONN,
+            encoding: corecast_shards::Encoding::WebSocket,
+            change_id: 1,
+            requester: Requester::Client(None),
+            options: JoinOptions::default(),
+            identity: None,
+            again: false,
+        }
+    }
+
+    #[test]
+    fn what_a_turn_has_for_a_shard_wakes_it_once_and_only_if_it_sleeps() {
+        let config = Config { shards: 2, ..Config::default() };
+        let home = ShardId::new(0);
+        let (room, elsewhere) = (room_of(home, &config), room_of(CONN.shard, &config));
+        let rung = Arc::new(AtomicU32::new(0));
+        let bell = Arc::clone(&rung);
+        let ring = move || {
+            bell.fetch_add(1, Ordering::Relaxed);
+        };
+        let (own, sleeper) = (ShardWaker::new(|| {}), ShardWaker::new(ring));
+        let mut meshes = Mesh::all(&[own, sleeper.clone()], &config.limits);
+        let mut shard = Shard::new(home, config);
+        let (mesh, peers) = meshes.split_first_mut().unwrap();
+        let peer = &mut peers[0].peers[0];
+        for (sleeps, wakes) in [(true, 1), (false, 1), (true, 2)] {
+            if sleeps {
+                sleeper.announce_park();
+            }
+            let origin = Origin::Connection { conn: CONN, id: "1".into() };
+            let (message, accepted) = (RoomMessage::text("m"), Time::default());
+            let publish =
+                ToHome::Publish { room: room.clone(), message, exclude: None, origin, accepted };
+            for request in [join(&room), publish] {
+                assert!(peer.to_home_out.push(request, 1).is_ok());
+            }
+            mesh.take(&mut shard);
+            shard.publish(&elsewhere, RoomMessage::text("m"), None, None).unwrap();
+            mesh.give(&mut shard);
+            let outcomes: Vec<FromHome> = std::iter::from_fn(|| peer.from_home_in.pop()).collect();
+            let [FromHome::Joined { .. }, FromHome::Reply { .. }, FromHome::Deliver { .. }] =
+                &outcomes[..]
+            else {
+                panic!("{outcomes:?}");
+            };
+            assert!(peer.to_home_in.pop().is_some(), "a request goes to the same shard");
+            assert_eq!(rung.load(Ordering::Relaxed), wakes);
+            sleeper.end_park();
+        }
+    }
+
     #[test]
     fn peers_are_served_in_turn_when_outcomes_fill_a_ring() {
         let mut limits = Limits::default();
         limits.mesh_items = 2;
         let mut config = Config { shards: 3, ..Config::default() };
         config.limits = limits.clone();
-        let name = |n: u32| RoomName::new(&n.to_string()).unwrap();
-        let room = (0..).map(name).find(|room| config.home(room) == ShardId::new(0)).unwrap();
+        let room = room_of(ShardId::new(0), &config);
         let mut shard = Shard::new(ShardId::new(0), config);
         let mut meshes = Mesh::all(&[(); 3].map(|()| ShardWaker::new(|| {})), &limits);
         let (mesh, peers) = meshes.split_first_mut().unwrap();
-        let conn = ConnId { shard: ShardId::new(1), slot: 0, generation: 0 };
-        let (room_joined, requester) = (room.clone(), Requester::Client(None));
-        let (change_id, options, again) = (1, JoinOptions::default(), false);
-        let encoding = corecast_shards::Encoding::WebSocket;
-        let join = ToHome::Join {
-            room: room_joined,
-            conn,
-            encoding,
-            change_id,
-            requester,
-            options,
-            identity: None,
-            again,
-        };
-        assert!(peers[0].peers[0].to_home_out.push(join, 1).is_ok());
+        assert!(peers[0].peers[0].to_home_out.push(join(&room), 1).is_ok());
         let mut served = [0_usize; 2];
         for _ in 0..300 {
             refill(peers, &room).into_iter().for_each(|peer| served[peer] += 1);
