@@ -326,8 +326,7 @@ impl Counted {
 /// Messages that are counted, one at a time.
 const MESSAGES: u64 = 50;
 
-/// Reading the figures takes turns, too; and a wake-up that comes when the shard has just seen by
-/// itself what there is makes a turn that finds nothing.
+/// Reading the figures takes turns, too.
 const MARGIN: u64 = MESSAGES / 2;
 
 /// Reading the figures asks each shard, which answers: on a ring or a loopback.
@@ -394,8 +393,10 @@ fn check(before: Counted, after: Counted, costs: Costs, what: &str) {
         let most = MESSAGES * each + MARGIN;
         assert!(counted <= most, "{what}: {counted} {of}, more than {most}");
     };
-    at_most(after.turns - before.turns, costs.turns, "turns");
-    at_most(after.polls - before.polls, costs.turns, "polls, one for each turn");
+    // A shard that sees what there is just before it is woken has a turn more, which finds nothing.
+    let turns = costs.turns + costs.wake_ups;
+    at_most(after.turns - before.turns, turns, "turns");
+    at_most(after.polls - before.polls, turns, "polls, one for each turn");
     at_most(after.wake_ups - before.wake_ups, costs.wake_ups, "wake-ups");
     at_most(after.timer_sets - before.timer_sets, 0, "timers set");
     let items = after.items - before.items;
@@ -403,5 +404,8 @@ fn check(before: Counted, after: Counted, costs: Costs, what: &str) {
     let expected = least..=least + ITEMS_OF_READING;
     assert!(expected.contains(&items), "{what}: {items} items, not {expected:?}");
     assert_eq!(after.reads - before.reads, MESSAGES, "{what}: reads of the publisher's socket");
-    assert_eq!(after.sends - before.sends, MESSAGES * costs.sends, "{what}: sends");
+    // An ack is seen alone by a shard that is awake just then.
+    let (sends, least) = (after.sends - before.sends, MESSAGES * costs.sends);
+    let expected = least..=least + MARGIN;
+    assert!(expected.contains(&sends), "{what}: {sends} sends, not {expected:?}");
 }

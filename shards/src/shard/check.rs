@@ -79,6 +79,14 @@ impl Shard {
         })
     }
 
+    /// Whether publishers of this room are to pause for its members here, for tests that judge what
+    /// lingers.
+    #[doc(hidden)]
+    pub fn wants_pause(&self, room: &RoomName) -> bool {
+        let rooms = &self.host.directory.rooms;
+        rooms.find(room.as_str()).is_some_and(|key| rooms[key].back_pressure.wanted)
+    }
+
     /// Whether a pass over this room's members is under way, for tests that count such moments.
     #[doc(hidden)]
     pub fn is_in_pass(&self, room: &RoomName) -> bool {

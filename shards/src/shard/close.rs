@@ -148,7 +148,7 @@ impl Host {
             return;
         }
         match connection.phase() {
-            Phase::Finishing(reason) if !self.directory.is_owed_messages(slot) => {
+            Phase::Finishing(reason) if !self.is_owed_messages(slot) => {
                 self.schedule_close(slot, reason);
             }
             Phase::Closing

@@ -86,6 +86,18 @@ impl Host {
         }
     }
 
+    /// Whether a connection is behind in a room by more than what lingers there.
+    pub(super) fn is_owed_messages(&self, slot: Slot) -> bool {
+        let lets_linger = self.lets_linger();
+        self.directory[slot].memberships.iter().any(|membership| {
+            let Some(index) = membership.listed() else { return false };
+            let room = &self.directory[membership.room];
+            let member = &room.members[index];
+            let lingers = lets_linger && room.linger_until.is_some() && !room.is_due(member);
+            room.is_behind(member) && !lingers
+        })
+    }
+
     /// Nothing lingers while memory is short, nor in a drain.
     fn lets_linger(&self) -> bool {
         self.reading && !self.pressure.is_short(MemoryStage::Refusing)

@@ -35,13 +35,6 @@ impl Directory {
         (membership, membership.listed().expect(LISTED))
     }
 
-    pub(super) fn is_owed_messages(&self, slot: Slot) -> bool {
-        self.connections[slot].memberships.iter().any(|membership| {
-            let room = &self.rooms[membership.room];
-            membership.listed().is_some_and(|index| room.is_due(&room.members[index]))
-        })
-    }
-
     /// Begins to send a connection as many of its rooms' messages as there is space for. Returns
     /// whether there are any.
     pub(super) fn begin_rooms(&mut self, slot: Slot, space: &mut Space) -> bool {

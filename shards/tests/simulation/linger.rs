@@ -71,6 +71,8 @@ pub(crate) struct Batch {
     is_early: bool,
     /// Whether that is known.
     is_judged: bool,
+    /// Publishers were to pause when it was looked at last: then messages do not linger.
+    was_paused: bool,
     /// The messages, by offset, with which a pass has begun too early.
     early: Option<(u64, u64)>,
 }
@@ -107,7 +109,9 @@ impl World {
         if !is_judged {
             self.judge_batch(shard, room, lingers);
         }
+        let is_paused = self.shards[shard].wants_pause(&self.names[room]);
         let batch = &mut self.batches[shard][room];
+        batch.was_paused = is_paused;
         if passes.carried > batch.carried {
             let offset = |at: u64| (passes.newest + at).saturating_sub(passes.appended);
             let early = (offset(batch.carried + 1), offset(passes.carried));
@@ -131,7 +135,7 @@ impl World {
         let is_full = bytes >= lingers.bytes_max(self.log_bytes[room]);
         let is_many = batch.arrivals.len() > 1;
         let stage = self.shards[shard].memory_stage().max(self.stage_before[shard]);
-        let is_paused = self.shards[shard].is_paused_for_histories(&self.names[room]);
+        let is_paused = batch.was_paused || self.shards[shard].wants_pause(&self.names[room]);
         let may_begin = has_lingered
             || is_full
             || is_paused
