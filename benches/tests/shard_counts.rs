@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use allocation_counter::measure;
-use corecast_benches::micro::{EngineRoom, Room};
+use corecast_benches::micro::{EngineRoom, Room, take_send};
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
     Capacity, Codecs, Config, ConnId, DeflateCounters, Deflater, Inflater, NotInflated, Opening,
@@ -193,19 +193,13 @@ impl Mesh {
 fn flush(shard: &mut Shard) {
     while shard.has_sends() {
         while let Some(id) = shard.next_direct_send() {
-            send(shard, id);
+            take_send(shard, id);
         }
         shard.begin_quantum();
         while let Some(id) = shard.next_room_send() {
-            send(shard, id);
+            take_send(shard, id);
         }
     }
-}
-
-fn send(shard: &mut Shard, id: ConnId) {
-    let mut bytes = 0;
-    shard.for_each_iovec(id, |slice| bytes += slice.len());
-    shard.end_send(id, SendEnd::Taken(bytes));
 }
 
 /// One request to the home, and one result for each shard that has members.

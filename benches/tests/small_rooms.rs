@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
+use corecast_benches::micro::take_send;
 use corecast_benches::process::stats;
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, FromHome, Opening, RoomName, SendEnd, Shard, ShardId, ToHome,
+    Capacity, Config, ConnId, FromHome, Opening, RoomName, Shard, ShardId, ToHome,
 };
 use corecast_testkit::Client;
 use serde_json::{Value, json};
@@ -245,18 +246,12 @@ fn rings<T>() -> Vec<Vec<VecDeque<T>>> {
 /// Direct sends, then one quantum, as in a turn.
 fn flush(shard: &mut Shard) {
     while let Some(id) = shard.next_direct_send() {
-        send(shard, id);
+        take_send(shard, id);
     }
     shard.begin_quantum();
     while let Some(id) = shard.next_room_send() {
-        send(shard, id);
+        take_send(shard, id);
     }
-}
-
-fn send(shard: &mut Shard, id: ConnId) {
-    let mut bytes = 0;
-    shard.for_each_iovec(id, |slice| bytes += slice.len());
-    shard.end_send(id, SendEnd::Taken(bytes));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! A room of the engine, driven through the public interface of its shard.
 
 use corecast_shards::wire::{Opcode, push_client_frame};
-use corecast_shards::{Config, ConnId, Opening, SendEnd, Shard, ShardId, ShardStats};
+use corecast_shards::{Config, ConnId, Opening, Shard, ShardId, ShardStats};
 
 use super::room::{JOIN, LEAVE, Room, publish_text};
+use super::take_send;
 
 /// A room with members on one shard, and a connection outside it that publishes, joins and leaves.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Room for EngineRoom {
         while self.shard.has_sends() {
             self.shard.begin_quantum();
             while let Some(member) = self.shard.next_room_send() {
-                bytes += self.send(member);
+                bytes += take_send(&mut self.shard, member);
             }
         }
         bytes
@@ -74,15 +75,8 @@ impl EngineRoom {
     fn flush_own(&mut self) -> usize {
         let mut bytes = 0;
         while let Some(connection) = self.shard.next_direct_send() {
-            bytes += self.send(connection);
+            bytes += take_send(&mut self.shard, connection);
         }
-        bytes
-    }
-
-    fn send(&mut self, connection: ConnId) -> usize {
-        let mut bytes = 0;
-        self.shard.for_each_iovec(connection, |slice| bytes += slice.len());
-        self.shard.end_send(connection, SendEnd::Taken(bytes));
         bytes
     }
 }

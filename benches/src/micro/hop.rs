@@ -2,8 +2,10 @@
 
 use corecast_shards::wire::{Opcode, push_client_frame};
 use corecast_shards::{
-    Capacity, Config, ConnId, Opening, Publication, RoomMessage, RoomName, SendEnd, Shard, ShardId,
+    Capacity, Config, ConnId, Opening, Publication, RoomMessage, RoomName, Shard, ShardId,
 };
+
+use super::take_send;
 
 /// Two shards: one with a publisher and a member, the other home to their room.
 ///
@@ -56,20 +58,13 @@ impl Hop {
         let mut bytes = 0;
         while self.near.has_sends() {
             while let Some(member) = self.near.next_direct_send() {
-                bytes += self.send(member);
+                bytes += take_send(&mut self.near, member);
             }
             self.near.begin_quantum();
             while let Some(member) = self.near.next_room_send() {
-                bytes += self.send(member);
+                bytes += take_send(&mut self.near, member);
             }
         }
-        bytes
-    }
-
-    fn send(&mut self, member: ConnId) -> usize {
-        let mut bytes = 0;
-        self.near.for_each_iovec(member, |slice| bytes += slice.len());
-        self.near.end_send(member, SendEnd::Taken(bytes));
         bytes
     }
 

@@ -6,6 +6,7 @@ mod envelope;
 mod hop;
 mod plain_registry;
 mod room;
+mod send;
 mod wire;
 
 pub use dash_room::DashRoom;
@@ -14,6 +15,7 @@ pub use envelope::Encoder;
 pub use hop::Hop;
 pub use plain_registry::PlainRegistry;
 pub use room::Room;
+pub use send::take_send;
 pub use wire::Frames;
 
 /// Members of the rooms that are measured.
