@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     /// begun for it.
     pub(crate) hung_up: bool,
     pub(crate) pinged: bool,
+    /// It has not answered its ping, and was read once more since.
+    pub(crate) read_again: bool,
     /// What its client may do; none of that which needs a permission without any.
     pub(crate) permissions: Option<Arc<Permissions>>,
     /// What is known of its client.
@@ -180,6 +182,7 @@ impl Connection {
             input_ended: false,
             hung_up: false,
             pinged: false,
+            read_again: false,
             permissions: None,
             identity: None,
             close_reason: None,

@@ -294,6 +294,11 @@ impl Home {
         self.events.drain(..)
     }
 
+    /// Whether a join, or a question who is in a room, is not answered yet.
+    pub(crate) fn owes_answers(&self) -> bool {
+        self.presences.owes_answers()
+    }
+
     /// How many rooms have members.
     pub(crate) fn rooms_with_members(&self) -> u64 {
         self.rooms.admitted() as u64

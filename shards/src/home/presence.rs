@@ -47,6 +47,8 @@ pub(super) struct Presences {
     /// Users and watchers of all rooms.
     users: usize,
     watchers: usize,
+    /// Joins that are to watch and questions that are not answered yet.
+    waiting: usize,
     /// Bytes of names, and of what the rooms own.
     owned: Sum,
     pub(super) counters: PresenceCounters,
@@ -79,6 +81,7 @@ impl Presences {
             censuses: 0,
             users: 0,
             watchers: 0,
+            waiting: 0,
             owned: Sum::default(),
             counters: PresenceCounters::default(),
         }
@@ -139,7 +142,9 @@ impl Presences {
         change: impl FnOnce(&mut Watched, &PresenceRules) -> R,
     ) -> Option<R> {
         let entry = self.rooms.get_mut(room)?;
-        let sizes = |watched: &Watched| (watched.heap_bytes(), watched.users(), watched.watchers());
+        let sizes = |watched: &Watched| {
+            (watched.heap_bytes(), watched.users(), watched.watchers(), watched.waiting())
+        };
         let before = sizes(&entry.watched);
         let result = change(&mut entry.watched, &self.rules);
         let due = entry.watched.next_deadline(&self.rules, now);
@@ -147,6 +152,7 @@ impl Presences {
         self.owned.change(before.0, after.0);
         self.users = self.users + after.1 - before.1;
         self.watchers = self.watchers + after.2 - before.2;
+        self.waiting = self.waiting + after.3 - before.3;
         let was_due = std::mem::replace(&mut entry.due, due);
         if was_due != due {
             was_due.map(|due| self.due.remove(&(due, room.clone())));
@@ -191,6 +197,11 @@ impl Presences {
         if self.ended.is_empty() { due } else { Some(self.goes_on_at) }
     }
 
+    /// Whether a join that is to watch, or a question, is not answered yet.
+    pub(super) fn owes_answers(&self) -> bool {
+        self.waiting > 0
+    }
+
     /// Rooms, users and watchers.
     pub(super) fn totals(&self) -> (usize, usize, usize) {
         (self.rooms.len(), self.users, self.watchers)
@@ -208,6 +219,8 @@ impl Presences {
     #[cfg(any(test, debug_assertions))]
     pub(super) fn check(&self) {
         let (mut owned, mut users, mut watchers, mut due) = (0, 0, 0, 0);
+        let waiting = self.rooms.values().map(|entry| entry.watched.waiting());
+        assert_eq!(self.waiting, waiting.sum::<usize>(), "who is not answered yet");
         for (room, Entry { watched, due: at }) in self.rooms.iter().map(|(room, e)| (room, &**e)) {
             watched.check();
             owned += shared_bytes(room.as_str().len()) + watched.heap_bytes();

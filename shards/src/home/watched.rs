@@ -154,6 +154,11 @@ impl Watched {
         self.people.count()
     }
 
+    /// Joins and questions that are not answered yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.parked_conns.len() + self.asking.len()
+    }
+
     /// A connection has become a member.
     pub(super) fn join(&mut self, conn: ConnId, identity: Option<&Identity>) {
         self.people.join(conn, identity);

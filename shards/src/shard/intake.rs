@@ -43,7 +43,7 @@ impl Intake<'_> {
     /// These bytes arrived on a connection's socket.
     pub(super) fn receive(&mut self, slot: Slot, bytes: &mut [u8]) {
         self.0.directory[slot].last_received = self.0.now;
-        self.0.directory[slot].pinged = false;
+        (self.0.directory[slot].pinged, self.0.directory[slot].read_again) = (false, false);
         let connection = &self.0.directory[slot];
         if !connection.is_open() {
             return;

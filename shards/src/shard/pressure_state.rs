@@ -18,6 +18,8 @@ pub(super) struct Pressure {
     pub(super) outside_bytes: usize,
     /// Bytes that histories have ever given way with.
     pub(super) given_way: usize,
+    /// Whether memory is so short that some connections are not read, or was until it was judged last.
+    pub(super) was_unread: bool,
     /// Since when memory is short, if it is.
     pub(super) short_since: Option<Time>,
     /// When to look again, if anything is left to do.
@@ -46,6 +48,7 @@ impl Pressure {
             budget: Budget::new(memory_bytes),
             outside_bytes: 0,
             given_way: 0,
+            was_unread: false,
             short_since: None,
             due: None,
             next_slot: 0,

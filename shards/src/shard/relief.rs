@@ -70,7 +70,9 @@ impl Relief<'_> {
                 self.0.directory.rooms.pool.free_unused();
             }
         }
-        if self.0.pressure.is_short(MemoryStage::Unread) {
+        let is_unread = self.0.pressure.is_short(MemoryStage::Unread);
+        self.0.pressure.was_unread = is_unread || before >= MemoryStage::Unread;
+        if is_unread {
             self.0.rates.note_unread(self.0.now);
         }
         let Host { pressure, now, .. } = &mut *self.0;

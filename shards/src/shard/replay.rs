@@ -111,7 +111,7 @@ impl Host {
     pub(super) fn note_replay_progress(&mut self, slot: Slot) {
         let now = self.now;
         let connection = &mut self.directory[slot];
-        (connection.last_received, connection.pinged) = (now, false);
+        (connection.last_received, connection.pinged, connection.read_again) = (now, false, false);
     }
 
     /// A socket did not take so many bytes of histories: others may be offered as many.

@@ -95,8 +95,10 @@ impl Shard {
         !self.host.decided.is_empty()
     }
 
-    /// Whether nothing is on its way from this shard to another or to itself.
+    /// Whether nothing is on its way from this shard to another or to itself, and nothing that has come
+    /// waits here for its answer.
     pub fn is_quiet(&self) -> bool {
-        self.host.outboxes.is_quiet() && self.host.joins_after_send.is_empty()
+        let nothing_waits = self.host.joins_after_send.is_empty() && !self.home.owes_answers();
+        self.host.outboxes.is_quiet() && nothing_waits
     }
 }

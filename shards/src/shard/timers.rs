@@ -64,26 +64,41 @@ impl Host {
         };
         let (silent_until, pinged) = (connection.last_received + allowed, connection.pinged);
         let due = if pinged { silent_until } else { in_phase(slot, silent_until, interval) };
+        let next_ping = connection.last_received + interval;
+        if pinged && self.now < next_ping {
+            // It was pinged and not read since: it may be heard at any time, and its next ping is due an
+            // interval later.
+            return self.timers.set(next_ping, Timer::Ping, id);
+        }
         if pinged && timer == Timer::Ping && interval < timeout {
             // Its next ping would be due by now. It has not answered the last one, and has the rest
             // of the timeout for it.
             return self.timers.set(self.now + (timeout - interval), Timer::Pong, id);
         }
         if self.events_until < due {
-            // One that was pinged and not read since may be heard at any time, and its next ping is due
-            // an interval later.
-            let next_ping = connection.last_received + interval;
-            let is_before_it = pinged && timer == Timer::Ping && self.now < next_ping;
-            let next = if is_before_it { next_ping } else { due };
-            return self.timers.set(next, timer, id);
+            return self.timers.set(due, timer, id);
         }
-        if pinged {
+        if pinged && self.has_read_again(slot, id) {
             return self.schedule_close(slot, Disconnect::Idle);
+        } else if pinged {
+            return self.timers.set(self.now + RETRY, timer, id);
         }
         self.directory[slot].pinged = true;
         // The client has the whole timeout from here on, even if this timer was late.
         self.timers.set(self.now + timeout.min(interval), Timer::Ping, id);
         self.say(slot, &Fact::Ping);
+    }
+
+    /// While memory is short some are not read, and what a silent client has said may lie in its socket:
+    /// it is read once more before it ends. Returns whether it was, or need not be.
+    fn has_read_again(&mut self, slot: Slot, id: ConnId) -> bool {
+        let connection = &mut self.directory[slot];
+        if !self.pressure.was_unread || connection.read_again {
+            return true;
+        }
+        connection.read_again = true;
+        self.outputs.resumed.push_back(id);
+        false
     }
 
     /// An event stream is sent a comment per interval, so that no proxy on the way takes it for dead.

@@ -81,7 +81,10 @@ pub(crate) struct Client {
     pub(crate) unread: Option<Spoken>,
     /// What the verifier will say of its tokens, in the same order; none of those that it refuses.
     pub(crate) tokens: VecDeque<Option<Token>>,
+    /// When it was heard last, or would have been if it had been read.
     pub(crate) heard: Time,
+    /// When it was heard last.
+    pub(crate) read_at: Time,
     /// When a stream had something or could have nothing last.
     pub(crate) commented_at: Time,
     /// Since when nothing came of it although it was read.
@@ -185,6 +188,7 @@ impl Client {
             unread: None,
             tokens: VecDeque::new(),
             heard: Time::default(),
+            read_at: Time::default(),
             commented_at: Time::default(),
             silent_since: Time::default(),
             pinged_by: None,

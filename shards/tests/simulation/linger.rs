@@ -71,7 +71,8 @@ pub(crate) struct Batch {
     is_early: bool,
     /// Whether that is known.
     is_judged: bool,
-    /// Publishers were to pause when it was looked at last: then messages do not linger.
+    /// Publishers were to pause when it was looked at last, or when its pass was queued that has not
+    /// begun: then messages do not linger.
     was_paused: bool,
     /// The messages, by offset, with which a pass has begun too early.
     early: Option<(u64, u64)>,
@@ -111,7 +112,7 @@ impl World {
         }
         let is_paused = self.shards[shard].wants_pause(&self.names[room]);
         let batch = &mut self.batches[shard][room];
-        batch.was_paused = is_paused;
+        batch.was_paused = is_paused || batch.was_paused && passes.is_queued && !in_pass;
         if passes.carried > batch.carried {
             let offset = |at: u64| (passes.newest + at).saturating_sub(passes.appended);
             let early = (offset(batch.carried + 1), offset(passes.carried));

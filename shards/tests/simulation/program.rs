@@ -397,7 +397,9 @@ impl World {
             }
         }
         while let Some(conn) = self.shards[shard].outputs().next_resumed() {
-            self.clients[self.by_conn[&conn]].paused = false;
+            let player = &mut self.clients[self.by_conn[&conn]];
+            // From here on it is read: what it has said and is not handed in was not said in time.
+            (player.paused, player.heard) = (false, player.read_at);
             self.count.add(Happened::Resumed);
         }
         while let Some(conn) = self.shards[shard].outputs().next_hung_up() {

@@ -172,7 +172,8 @@ impl World {
         let shard = &self.shards[player.shard];
         let ends = shard.close_reason(player.conn).is_some();
         if taken > 0 && !ends && shard.history_owed(player.conn) > 0 {
-            player.heard = self.time_at[player.shard];
+            let now = self.time_at[player.shard];
+            (player.heard, player.read_at) = (now, now);
             (player.pings_when_heard, player.pinged_by) = (player.view.pings_seen, None);
         }
     }
@@ -368,8 +369,9 @@ impl World {
         let mut piece: Vec<u8> = sender.out.drain(..bytes).collect();
         sender.handed += bytes;
         if shard.close_reason(sender.conn).is_none() {
-            sender.heard = self.time_at[sender.shard];
-            sender.note_begun(self.time_at[sender.shard]);
+            let now = self.time_at[sender.shard];
+            (sender.heard, sender.read_at) = (now, now);
+            sender.note_begun(now);
             sender.pings_when_heard = sender.view.pings_seen;
             sender.pinged_by = None;
         }

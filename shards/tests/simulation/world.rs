@@ -385,7 +385,8 @@ impl World {
         if self.peace {
             new.capacity = PEACEFUL;
         }
-        (new.heard, new.silent_since) = (self.time_at[shard], self.time_at[shard]);
+        let now = self.time_at[shard];
+        (new.heard, new.read_at, new.silent_since) = (now, now, now);
         self.count.add_if(new.silent, Happened::SilentClient);
         self.count.add_if(new.stubborn, Happened::StubbornClient);
         self.clients.push(new);

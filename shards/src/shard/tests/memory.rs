@@ -343,6 +343,30 @@ fn unread_replies_keep_newcomers_out_for_no_longer_than_the_slow_timeout() {
     }
 }
 
+/// When a client ends that does not answer its ping, in milliseconds, or is heard so long before that.
+fn idle_end(percent: usize, heard_at: Option<u64>) -> Option<u64> {
+    let mut shard = shard(SlowPolicy::Disconnect);
+    let limits = &mut shard.host.config.limits;
+    (limits.ping_interval, limits.ping_timeout) = (Duration::from_secs(8), Duration::from_secs(8));
+    let conn = open(&mut shard);
+    (50..20_000).step_by(50).find(|millis| {
+        hold(&mut shard, percent, 0, *millis);
+        send(&mut shard, None);
+        if heard_at == Some(*millis) {
+            say(&mut shard, conn, r#"{"event":"cast:ping"}"#);
+        }
+        close_steps(&mut shard).contains(&CloseStep::LeftRooms(conn, Disconnect::Idle))
+    })
+}
+
+#[test]
+fn a_silent_client_is_read_once_more_before_it_ends_while_some_are_not_read() {
+    let ends = idle_end(10, None).expect("it is silent");
+    let later = idle_end(77, None).expect("it is silent whether or not it is read");
+    assert!((ends + 100..=ends + 200).contains(&later), "{ends}, {later}");
+    assert_eq!(idle_end(77, Some(ends)), None, "what lay in its socket was heard");
+}
+
 #[test]
 fn publishers_pause_until_there_is_memory_again() {
     let mut shard = shard(SlowPolicy::Disconnect);
