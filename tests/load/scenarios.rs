@@ -36,6 +36,7 @@ fn members_join_by_their_handshake() {
     let json = load(&[
         server.url(),
         "--place",
+        "--publishers=20",
         "--members=60",
         "--rooms=20",
         "--rate=50",

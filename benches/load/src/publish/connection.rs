@@ -38,8 +38,18 @@ impl PublisherConnection {
     ) -> Result<Self, String> {
         let link = ClientLink::connect_now(plan, plan.members + number);
         let mut link = link.map_err(|error| error_kind(&error))?;
-        let partial = upgrade(&mut link, handshake)?;
         let mut unsent = Vec::new();
+        let request = match plan.common.place {
+            false => handshake.request.clone(),
+            true => {
+                let room = plan.room_name(plan.streams.first_room(number));
+                // To be placed is to join; a publisher is none of the members.
+                let leave = format!(r#"{{"event":"cast:leave","room":"{room}"}}"#);
+                wire::push_message(&mut unsent, plan.common.binary, leave.as_bytes());
+                handshake.placed_request(&room)
+            }
+        };
+        let partial = upgrade(&mut link, handshake, request)?;
         for (id, hello) in (1..).zip(&traffic.hello) {
             let mut text = Vec::new();
             hello.render(&mut text, &Fill { room: "", payload: &[], id, number });
@@ -114,12 +124,16 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// Asks, and waits for the answer; what came behind it is the beginning of the first frames.
-fn upgrade(link: &mut ClientLink, handshake: &ClientHandshake) -> Result<Vec<u8>, String> {
+fn upgrade(
+    link: &mut ClientLink,
+    handshake: &ClientHandshake,
+    mut request: Vec<u8>,
+) -> Result<Vec<u8>, String> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => "the upgrade was not answered in time".to_owned(),
         _ => error_kind(&error),
     };
-    let (mut request, mut bytes) = (handshake.request.clone(), Vec::new());
+    let mut bytes = Vec::new();
     loop {
         link.write(&mut request).map_err(io)?;
         let kept = bytes.len();

@@ -290,7 +290,8 @@ pub(crate) struct CommonArgs {
 
     /// Name each connection's room in its handshake, as ?room=, instead of joining it by a message
     ///
-    /// Corecast then has the connection live on the shard that is home to the room.
+    /// Corecast then has the connection live on the shard that is home to the room. Publishers name
+    /// the first room that they publish to, and leave it at once.
     #[arg(long, conflicts_with = "hello")]
     pub(crate) place: bool,
 

@@ -27,6 +27,11 @@ impl Streams {
         first..first + each + u32::from(room < more)
     }
 
+    /// The first room of a publisher.
+    pub(crate) fn first_room(self, publisher: u32) -> u32 {
+        publisher % self.rooms
+    }
+
     /// The publisher of the nth stream of a room.
     pub(crate) fn publisher(self, room: u32, nth: u32) -> u32 {
         match self.publishers < self.rooms {
@@ -51,7 +56,9 @@ mod tests {
                 assert_eq!(of.start, next, "{streams:?}");
                 assert!(!of.is_empty(), "{streams:?} room {room}");
                 for nth in 0..of.end - of.start {
-                    busy[streams.publisher(room, nth) as usize] = true;
+                    let publisher = streams.publisher(room, nth);
+                    let is_first = !std::mem::replace(&mut busy[publisher as usize], true);
+                    assert!(!is_first || streams.first_room(publisher) == room, "{streams:?}");
                 }
                 next = of.end;
             }
