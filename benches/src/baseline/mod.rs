@@ -24,6 +24,8 @@ pub use queue::Queue;
 pub(crate) use queue::Receiver;
 pub(crate) use registry::Registry;
 pub(crate) use session::Session;
+use socket::Usual;
+pub use socket::Writer;
 
 /// What the server is told.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub struct BaselineOptions {
     pub threads: usize,
     /// The variant of the queues.
     pub queue: Queue,
+    /// The variant of the writer tasks.
+    pub writer: Writer,
 }
 
 /// Listens, says where, and serves until the process ends.
@@ -50,7 +54,8 @@ pub fn serve(options: BaselineOptions, on_listening: impl FnOnce(SocketAddr)) ->
             let _ = stream.set_nodelay(true);
         });
         let registry: &'static Registry = Box::leak(Box::new(Registry::new(options.queue)));
-        let app = Router::new().route("/ws", get(socket::upgrade)).with_state(registry);
+        let state = Usual { registry, writer: options.writer };
+        let app = Router::new().route("/ws", get(socket::upgrade)).with_state(state);
         axum::serve(listener, app).await
     })
 }

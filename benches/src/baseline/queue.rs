@@ -72,6 +72,14 @@ impl Receiver {
         }
     }
 
+    /// Waits for a message; none when there will be none any more.
+    pub(super) async fn recv(&mut self) -> Option<Utf8Bytes> {
+        match self {
+            Receiver::Unbounded(receiver) => receiver.recv().await,
+            Receiver::Bounded(receiver) => receiver.recv().await,
+        }
+    }
+
     /// Takes a message if there is one.
     pub(crate) fn try_recv(&mut self) -> Option<Utf8Bytes> {
         match self {

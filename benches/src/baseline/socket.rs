@@ -3,12 +3,29 @@
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
+use clap::ValueEnum;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 
 use super::queue::Receiver;
 use super::registry::Registry;
 use super::session::Session;
+
+/// How a writer task sends what is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Writer {
+    /// All that is there, up to 256 messages, and then one flush: few sends under load.
+    Batched,
+    /// One message after the other, each with a send of its own, as it is usually written.
+    Plain,
+}
+
+/// What every connection needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usual {
+    pub(super) registry: &'static Registry,
+    pub(super) writer: Writer,
+}
 
 /// tungstenite allocates its read buffer at once, 128 KiB unless told otherwise: nearly all of
 /// the memory that this design is known for. A command has some 200 bytes.
@@ -26,26 +43,26 @@ const BATCH: usize = 256;
 /// takes at once delivered 4.3–5.0 M messages/s, a quarter of that 2.5–3.2 M, twice that 3.8 M.
 const COMMANDS_PER_TURN: usize = BATCH;
 
-pub(super) async fn upgrade(
-    upgrade: WebSocketUpgrade,
-    State(registry): State<&'static Registry>,
-) -> Response {
+pub(super) async fn upgrade(upgrade: WebSocketUpgrade, State(usual): State<Usual>) -> Response {
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
-        .on_upgrade(|socket| serve(socket, registry))
+        .on_upgrade(move |socket| serve(socket, usual))
 }
 
-async fn serve(socket: WebSocket, registry: &'static Registry) {
+async fn serve(socket: WebSocket, Usual { registry, writer }: Usual) {
     let (mut session, queue) = Session::open(registry);
     let (sink, stream) = socket.split();
-    let writer = tokio::spawn(write(sink, queue));
+    let writer = match writer {
+        Writer::Batched => tokio::spawn(write_batches(sink, queue)),
+        Writer::Plain => tokio::spawn(write_plainly(sink, queue)),
+    };
     read(stream, &mut session).await;
     session.close();
     writer.abort();
 }
 
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: Receiver) {
+async fn write_batches(mut sink: SplitSink<WebSocket, Message>, mut queue: Receiver) {
     let mut batch: Vec<Utf8Bytes> = Vec::new();
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         for text in batch.drain(..) {
@@ -54,6 +71,14 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: Receiver) {
             }
         }
         if sink.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write_plainly(mut sink: SplitSink<WebSocket, Message>, mut queue: Receiver) {
+    while let Some(text) = queue.recv().await {
+        if sink.send(Message::Text(text)).await.is_err() {
             return;
         }
     }
