@@ -87,6 +87,7 @@ fn baseline_delivers_everything_in_order() {
     check_program(baseline, &["--queue", "bounded"]);
     check_program(baseline, &["--queue", "unbounded"]);
     check_program(baseline, &["--queue", "bounded", "--threads", "2"]);
+    check_program(baseline, &["--queue", "unbounded", "--writer", "plain"]);
 }
 
 #[test]
@@ -95,6 +96,7 @@ fn floor_delivers_everything_in_order() {
     check_program(floor, &["--means", "send"]);
     check_program(floor, &["--means", "uring"]);
     check_program(floor, &["--means", "send", "--coalesce", "1"]);
+    check_program(floor, &["--means", "send", "--sends-after", "turn"]);
 }
 
 #[test]

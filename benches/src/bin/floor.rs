@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use clap::Parser;
-use corecast_benches::floor::{self, FloorOptions, Means};
+use corecast_benches::floor::{self, FloorOptions, Means, SendsAfter};
 
 /// A server that does nothing but the sends. For `corecast load broadcast`, and for nobody else.
 #[derive(Debug, Parser)]
@@ -18,14 +18,18 @@ struct FloorArgs {
     #[arg(long, value_name = "MEANS", default_value = "send")]
     means: Means,
 
-    /// Messages of a room that are put into one send, if so many are there
-    #[arg(long, value_name = "K", default_value_t = 64)]
-    coalesce: usize,
+    /// When the messages that wait are sent
+    #[arg(long, value_name = "WHEN", default_value = "silence")]
+    sends_after: SendsAfter,
+
+    /// Send a room's messages as soon as so many wait [default: no limit]
+    #[arg(long, value_name = "K")]
+    coalesce: Option<usize>,
 }
 
 fn main() -> io::Result<()> {
-    let FloorArgs { listen, means, coalesce } = FloorArgs::parse();
-    floor::serve(FloorOptions { listen, means, coalesce }, |address| {
+    let FloorArgs { listen, means, sends_after, coalesce } = FloorArgs::parse();
+    floor::serve(FloorOptions { listen, means, sends_after, coalesce }, |address| {
         // Whoever started us waits for this line, and is gone if it cannot be written.
         let _ = writeln!(io::stdout(), "listening on {address}");
     })

@@ -2,8 +2,8 @@
 //!
 //! It accepts WebSocket handshakes and joins, takes the payload out of each `cast:publish` where
 //! it stands, writes one frame of the same length as the engine's, and sends it to every member:
-//! the same sockets, the same bytes, and, with `coalesce`, the same number of messages per send.
-//! One thread, one buffer per room, sends in the order of the members.
+//! the same sockets, the same bytes. One thread, one epoll, one buffer per room, sends in the order
+//! of the members, all that waits for a room in one send.
 //!
 //! What it leaves out: parsing JSON, checking anything, slow members (a socket that refuses bytes
 //! stops the server until it takes them), logs and cursors, leaving, pings, fairness between
@@ -34,6 +34,15 @@ pub enum Means {
     Uring,
 }
 
+/// When what waits is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SendsAfter {
+    /// When the events of one wait are handled: the fewest system calls where messages are rare.
+    Turn,
+    /// When a further look finds nothing more to read: the fullest sends.
+    Silence,
+}
+
 /// What the server is told.
 #[derive(Clone, Copy, Debug)]
 pub struct FloorOptions {
@@ -41,8 +50,10 @@ pub struct FloorOptions {
     pub listen: SocketAddr,
     /// How bytes get to the sockets.
     pub means: Means,
-    /// Messages of a room that are put into one send, if so many are there.
-    pub coalesce: usize,
+    /// When what waits is sent.
+    pub sends_after: SendsAfter,
+    /// Messages of a room that are sent at once even before that; none without a limit.
+    pub coalesce: Option<usize>,
 }
 
 /// Listens, says where, and serves until the process ends.
@@ -61,5 +72,6 @@ pub fn serve(options: FloorOptions, on_listening: impl FnOnce(SocketAddr)) -> io
         Means::Send => FloorSender::Plain,
         Means::Uring => FloorSender::Ring(Box::new(Ring::new()?)),
     };
-    FloorServer::new(listener, sender, options.coalesce.max(1))?.run()
+    let coalesce = options.coalesce.unwrap_or(usize::MAX).max(1);
+    FloorServer::new(listener, sender, options.sends_after, coalesce)?.run()
 }

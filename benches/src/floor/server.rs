@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 
+use super::SendsAfter;
 use super::client::Client;
 use super::message::{self, FloorCommand};
 use super::room::{FloorCounters, FloorRoom, FloorSender};
@@ -28,11 +29,14 @@ pub(super) struct FloorServer {
     listener: TcpListener,
     epoll: OwnedFd,
     sender: FloorSender,
+    sends_after: SendsAfter,
     coalesce: usize,
     counters: FloorCounters,
-    clients: HashMap<u64, Client>,
-    next_token: u64,
+    /// Each at its token, less one.
+    clients: Vec<Option<Client>>,
     rooms: Vec<FloorRoom>,
+    /// Rooms that have messages waiting, and perhaps some that had.
+    waiting: Vec<usize>,
     by_name: HashMap<Box<str>, usize>,
     buffer: Vec<u8>,
 }
@@ -41,6 +45,7 @@ impl FloorServer {
     pub(super) fn new(
         listener: TcpListener,
         sender: FloorSender,
+        sends_after: SendsAfter,
         coalesce: usize,
     ) -> io::Result<FloorServer> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -49,11 +54,12 @@ impl FloorServer {
             listener,
             epoll,
             sender,
+            sends_after,
             coalesce,
             counters: FloorCounters::default(),
-            clients: HashMap::new(),
-            next_token: LISTENER + 1,
+            clients: Vec::new(),
             rooms: Vec::new(),
+            waiting: Vec::new(),
             by_name: HashMap::new(),
             buffer: vec![0; READ_BYTES],
         })
@@ -64,23 +70,21 @@ impl FloorServer {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             events.clear();
-            // Whoever has messages waiting looks without sleeping, and sends when nothing more
-            // is there to be read.
-            let waiting = self.rooms.iter().any(|room| room.waiting > 0);
-            let timeout = waiting.then(Timespec::default);
+            // Whoever has messages waiting looks without sleeping.
+            let timeout = (!self.waiting.is_empty()).then(Timespec::default);
             epoll::wait(
                 &self.epoll,
                 rustix::buffer::spare_capacity(&mut events),
                 timeout.as_ref(),
             )?;
-            if events.is_empty() {
-                self.send_all()?;
-            }
             for event in &events {
                 match event.data.u64() {
                     LISTENER => self.accept()?,
                     token => self.read(token)?,
                 }
+            }
+            if events.is_empty() || self.sends_after == SendsAfter::Turn {
+                self.send_all()?;
             }
         }
     }
@@ -92,16 +96,16 @@ impl FloorServer {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let token = self.next_token;
-            self.next_token += 1;
+            let token = self.clients.len() as u64 + LISTENER + 1;
             epoll::add(&self.epoll, &stream, EventData::new_u64(token), EventFlags::IN)?;
-            self.clients.insert(token, Client::new(stream)?);
+            self.clients.push(Some(Client::new(stream)?));
         }
     }
 
     fn read(&mut self, token: u64) -> io::Result<()> {
         // It stands outside while its commands change everything else.
-        let Some(mut client) = self.clients.remove(&token) else { return Ok(()) };
+        let place = (token - LISTENER - 1) as usize;
+        let Some(mut client) = self.clients[place].take() else { return Ok(()) };
         let mut buffer = std::mem::take(&mut self.buffer);
         let stream = Arc::clone(&client.stream);
         let counters = self.counters;
@@ -113,7 +117,7 @@ impl FloorServer {
         });
         self.buffer = buffer;
         if alive && client.reply() {
-            self.clients.insert(token, client);
+            self.clients[place] = Some(client);
         } else {
             self.rooms.iter_mut().for_each(|room| room.part(token));
         }
@@ -137,8 +141,11 @@ impl FloorServer {
                 message::push_joined(replies, name, id, (room.offset, members));
             }
             FloorCommand::Publish { room, id, event, data } => {
-                let room = self.room(room);
-                let room = &mut self.rooms[room];
+                let nth = self.room(room);
+                let room = &mut self.rooms[nth];
+                if room.waiting == 0 {
+                    self.waiting.push(nth);
+                }
                 let offset = room.push(event, data);
                 if let Some(id) = id {
                     message::push_ack(replies, id, offset);
@@ -161,6 +168,9 @@ impl FloorServer {
     }
 
     fn send_all(&mut self) -> io::Result<()> {
-        self.rooms.iter_mut().try_for_each(|room| room.send(&mut self.sender, &mut self.counters))
+        for nth in self.waiting.drain(..) {
+            self.rooms[nth].send(&mut self.sender, &mut self.counters)?;
+        }
+        Ok(())
     }
 }
