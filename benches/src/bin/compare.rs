@@ -14,7 +14,7 @@ use corecast_benches::compare::{self, CompareOptions, Size};
 #[derive(Debug, Parser)]
 #[command(name = "scripts/compare", max_term_width = 100)]
 struct CompareArgs {
-    /// One table, and all targets at smaller sizes, once each: about 3 minutes
+    /// Three tables, and most targets at smaller sizes, once each: about 5 minutes
     #[arg(long)]
     quick: bool,
 
@@ -26,7 +26,7 @@ struct CompareArgs {
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
 
-    /// Measure nothing but these rows of the table of targets; may be given several times
+    /// Measure nothing but these rows of the table of targets, or `tables`; may be given several times
     #[arg(long, value_name = "ROW", value_parser = PossibleValuesParser::new(compare::rows()))]
     only: Vec<String>,
 

@@ -9,7 +9,7 @@ use corecast_load::report::Report;
 
 use super::failure::Failure;
 use super::metric::Metric;
-use super::plan::{Cores, Plan, QUIET_RATE, RoomPlan};
+use super::plan::{Cores, Plan, RoomPlan};
 use super::system::{Counters, System};
 use super::table::{Column, Table};
 use crate::load::{Broadcast, Crowd, Load, Pace, fault};
@@ -22,8 +22,6 @@ pub(super) struct Bench<'a> {
     /// Where the load generator leaves its reports.
     folder: PathBuf,
     failures: Vec<Failure>,
-    /// Messages per send that the engine needed last, which the floor sends at once, too.
-    coalesce: usize,
 }
 
 /// What is measured now.
@@ -41,20 +39,18 @@ struct Place {
     load: Load,
 }
 
+/// What is to be known of a table of large messages.
+const FULL_SENDS: &str = "One message fills a send: the floor sends each as it comes, and figures \
+                          compare however many messages a send carries.";
+
 /// How long idle connections are held.
 const HOLD: Duration = Duration::from_millis(300);
-
-/// Of the saturated rate, where latency is measured.
-const HALF: f64 = 0.5;
-
-/// Before the engine was asked.
-const COALESCE: usize = 64;
 
 impl<'a> Bench<'a> {
     pub(super) fn new(plan: &'a Plan, folder: &Path) -> io::Result<Bench<'a>> {
         fs::create_dir_all(folder)?;
         let folder = folder.to_owned();
-        Ok(Bench { plan, folder, failures: Vec::new(), coalesce: COALESCE })
+        Ok(Bench { plan, folder, failures: Vec::new() })
     }
 
     pub(super) fn into_failures(self) -> Vec<Failure> {
@@ -72,9 +68,14 @@ impl<'a> Bench<'a> {
             let suffix = format!("{shards} {}", if shards == 1 { "shard" } else { "shards" });
             for room in &plan.broadcasts {
                 let title = format!("{}, {suffix}", room.title());
-                tables.push(self.table(title, shards, &place, |bench, turn, column| {
+                let mut table = self.table(title, shards, &place, |bench, turn, column| {
                     bench.broadcast(turn, column, &place, room)
-                })?);
+                })?;
+                if room.fills_sends() {
+                    table.fills_sends = true;
+                    table.notes.push(FULL_SENDS.to_owned());
+                }
+                tables.push(table);
             }
             let title = format!("connections, {suffix}");
             tables.push(self.table(title, shards, &place, |bench, turn, column| {
@@ -113,12 +114,14 @@ impl<'a> Bench<'a> {
         Ok(table)
     }
 
-    fn start(&self, system: System, place: &Place) -> io::Result<Server> {
+    fn start(&self, system: System, place: &Place, flags: &[&str]) -> io::Result<Server> {
         let program = system.program()?;
-        Server::start(system.command(&program, &place.cores.server, self.coalesce))
+        let mut command = system.command(&program, &place.cores.server);
+        command.args(flags);
+        Server::start(command)
     }
 
-    /// As fast as the window allows, then at half of that, then, if planned, very slowly.
+    /// As fast as the window allows, then at each of the rates that it can keep.
     fn broadcast(
         &mut self,
         turn: Turn<'_>,
@@ -126,54 +129,59 @@ impl<'a> Bench<'a> {
         place: &Place,
         room: &RoomPlan,
     ) -> io::Result<()> {
-        let server = self.start(turn.system, place)?;
-        let before = Counters::read(turn.system, server.address())?;
-        let run = self.load(place, &server, room, Pace::Window(self.window(turn.system, room)))?;
-        let after = Counters::read(turn.system, server.address())?;
-        let per_send =
-            before.zip(after).and_then(|(before, after)| after.messages_per_send_since(before));
-        if let (System::Engine { .. }, Some(per_send)) = (turn.system, per_send) {
-            self.coalesce = per_send.round() as usize;
-        }
-        let most = run.messages.deliveries_per_second;
-        self.note(
-            turn,
-            column,
-            &run,
-            &[
-                (Metric::DeliveriesPerSecond, Some(most)),
-                (Metric::CpuAtSaturation, cpu_per_delivery(&run)),
-                (Metric::MessagesPerSend, per_send),
-            ],
-        );
-        column.limited += usize::from(run.generator.limited);
-        // Of each room's messages, a member of it gets all.
-        let run = self.load(place, &server, room, Pace::Rate(most * HALF / room.members as f64))?;
-        self.note(
-            turn,
-            column,
-            &run,
-            &[
-                (Metric::LatencyHalf, run.latency_us.latency.p50.map(from_micros)),
-                (Metric::LatencyHalfP99, run.latency_us.latency.p99.map(from_micros)),
-                (Metric::CpuAtHalf, cpu_per_delivery(&run)),
-            ],
-        );
-        if self.plan.quiet {
-            let run =
-                self.load(place, &server, room, Pace::Rate(QUIET_RATE / room.rooms as f64))?;
-            self.note(turn, column, &run, &[(Metric::CpuQuiet, cpu_per_delivery(&run))]);
+        let flags: &[&str] = match (turn.system, room.fills_sends()) {
+            (System::Floor { .. }, true) => &["--coalesce", "1"],
+            _ => &[],
+        };
+        let server = self.start(turn.system, place, flags)?;
+        let most = match room.window {
+            None => f64::INFINITY,
+            Some(window) => self.saturate(turn, column, (place, &server), (room, window))?,
+        };
+        for &rate in room.rates {
+            let metrics = [Metric::CpuAt(rate), Metric::MedianAt(rate), Metric::P99At(rate)];
+            // Of each room's messages, a member of it gets all.
+            let per_room = f64::from(rate) / room.rooms as f64;
+            if per_room * room.members as f64 > most {
+                column.beyond.extend(metrics);
+                continue;
+            }
+            let run = self.load(place, &server, room, Pace::Rate(per_room))?;
+            if run.messages.unsent > 0 {
+                column.beyond.extend(metrics);
+                continue;
+            }
+            let latency = &run.latency_us.latency;
+            let [p50, p99] = [latency.p50, latency.p99].map(|micros| micros.map(from_micros));
+            let figures = [cpu_per_delivery(&run), p50, p99];
+            let figures: Vec<_> = metrics.into_iter().zip(figures).collect();
+            self.note(turn, column, &run, &figures);
         }
         Ok(())
     }
 
-    /// The floor gets enough to fill its sends as the engine does. The engine needs less under way
-    /// for that: members that it comes to later in a round get what arrived in it.
-    fn window(&self, system: System, room: &RoomPlan) -> usize {
-        match system {
-            System::Floor { .. } => room.window.max(2 * self.coalesce),
-            System::Engine { .. } | System::Baseline { .. } => room.window,
-        }
+    /// Deliveries per second with so many messages of each room under way.
+    fn saturate(
+        &mut self,
+        turn: Turn<'_>,
+        column: &mut Column,
+        (place, server): (&Place, &Server),
+        (room, window): (&RoomPlan, usize),
+    ) -> io::Result<f64> {
+        let before = Counters::read(turn.system, server.address())?;
+        let run = self.load(place, server, room, Pace::Window(window))?;
+        let after = Counters::read(turn.system, server.address())?;
+        let per_send =
+            before.zip(after).and_then(|(before, after)| after.messages_per_send_since(before));
+        let most = run.messages.deliveries_per_second;
+        let figures = [
+            (Metric::DeliveriesPerSecond, Some(most)),
+            (Metric::CpuAtSaturation, cpu_per_delivery(&run)),
+            (Metric::MessagesPerSend, per_send),
+        ];
+        self.note(turn, column, &run, &figures);
+        column.limited += usize::from(run.generator.limited);
+        Ok(most)
     }
 
     fn load(
@@ -183,13 +191,14 @@ impl<'a> Bench<'a> {
         room: &RoomPlan,
         pace: Pace,
     ) -> io::Result<Report> {
-        let RoomPlan { members, rooms, payload_bytes, window: _ } = *room;
+        let RoomPlan { members, rooms, payload_bytes, .. } = *room;
         let Plan { warm_up, duration, .. } = *self.plan;
         let broadcast = Broadcast {
             members,
             rooms,
             event_streams: 0.0,
             publishers: rooms,
+            place: false,
             payload_bytes,
             is_json: false,
             pace,
@@ -209,7 +218,7 @@ impl<'a> Bench<'a> {
     ) -> io::Result<()> {
         let counts = self.plan.connections;
         let hold = |bench: &Self, count| {
-            let server = bench.start(turn.system, place)?;
+            let server = bench.start(turn.system, place, &[])?;
             place.load.hold(&server, Crowd { connections: count, rooms: 0 }, HOLD)
         };
         let few = hold(self, counts.few)?;
@@ -263,7 +272,7 @@ impl Cores {
         let list =
             |cores: &[usize]| cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let (server, load) = (list(&self.server), list(&self.load));
-        match self.server.iter().any(|core| self.load.contains(core)) {
+        match self.are_shared() {
             true => format!("server and load share cores {server}: read ratios only"),
             false => format!("server on core {server}, load on core {load}"),
         }
@@ -292,15 +301,15 @@ mod tests {
     fn a_run_with_a_lost_message_gives_no_figure() {
         let plan = Plan::new(Size::Quick);
         let folder = PathBuf::new();
-        let mut bench = Bench { plan: &plan, folder, failures: Vec::new(), coalesce: 1 };
+        let mut bench = Bench { plan: &plan, folder, failures: Vec::new() };
         let system = System::Engine { shards: 1 };
         let mut column = Column { system: system.name(), ..Column::default() };
-        let figures = [(Metric::CpuAtHalf, Some(1.0))];
+        let figures = [(Metric::CpuAt(50), Some(1.0))];
         for (round, lost) in [(1, 0), (2, 1), (3, 0)] {
             let turn = Turn { system, subject: "load", round };
             bench.note(turn, &mut column, &report_of_lost(lost), &figures);
         }
-        assert_eq!(column.figures[&Metric::CpuAtHalf], [Some(1.0), None, Some(1.0)]);
+        assert_eq!(column.figures[&Metric::CpuAt(50)], [Some(1.0), None, Some(1.0)]);
         let failures = bench.into_failures();
         assert!(column.failed && failures.len() == 1, "{failures:?}");
         assert_eq!((failures[0].round, failures[0].what.as_str()), (2, "lost: 1"));

@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn bars_stay_inside_and_axes_have_units() {
         let mut table = Table::new(String::new(), ["a<b".to_owned(), "c".into()].into_iter());
-        table.systems[0].push(Metric::CpuAtHalf, 1, Some(100e-9));
-        table.systems[1].push(Metric::CpuAtHalf, 1, Some(50e-9));
-        let svg = render(&table, Metric::CpuAtHalf);
+        table.systems[0].push(Metric::CpuAt(50), 1, Some(100e-9));
+        table.systems[1].push(Metric::CpuAt(50), 1, Some(50e-9));
+        let svg = render(&table, Metric::CpuAt(50));
         assert!(svg.contains(">a&lt;b: 100 ns") && svg.contains(">50.0 ns</text>"));
         assert!(svg.contains(r#"width="336.0""#) && svg.contains(r#"width="168.0""#));
         assert!(svg.ends_with("</svg>"));

@@ -1,25 +1,38 @@
 //! How a figure and a ratio are written on every page.
 
 use super::metric::Metric;
-use super::table::{Column, Spread};
+use super::table::{Column, NoRatio, Spread, Table};
 
 /// A rate at which the generator was the limit is a lower bound.
 pub(super) fn figure(column: &Column, metric: Metric) -> String {
-    let Some(Spread { min, median, max }) = column.spread(metric) else { return "–".to_owned() };
+    let Some(Spread { min, median, max }) = column.spread(metric) else {
+        let is_beyond = column.beyond.contains(&metric);
+        return if is_beyond { "more than it delivers" } else { "–" }.to_owned();
+    };
     let bound = metric == Metric::DeliveriesPerSecond && column.limited > 0;
     let sign = if bound { "≥ " } else { "" };
     let [min, median, max] = [min, median, max].map(|value| metric.format(value));
     format!("{sign}{median} ({min} … {max})")
 }
 
-pub(super) fn ratio(spread: Option<Spread>) -> String {
-    let Some(Spread { min, median, max }) = spread else { return "–".to_owned() };
+/// The first system's figure divided by that of another, or why there is no such figure.
+pub(super) fn ratio(table: &Table, metric: Metric, other: usize) -> String {
+    let Spread { min, median, max } = match table.ratio(metric, other) {
+        Ok(spread) => spread,
+        Err(NoRatio::NoFigure) => return "–".to_owned(),
+        Err(NoRatio::Unequal(ours, theirs)) => {
+            return format!("none: {ours:.0} and {theirs:.0} messages per send");
+        }
+        Err(NoRatio::Limited) => return "none: the generator's limit".to_owned(),
+    };
+    let is_bound = metric == Metric::DeliveriesPerSecond && table.systems[0].limited > 0;
+    let sign = if is_bound { "≥ " } else { "" };
     let format = |value: f64| match value {
         value if value >= 9.95 => format!("{value:.1}"),
         value if value >= 0.0995 => format!("{value:.2}"),
         value => format!("{value:.4}"),
     };
-    format!("**{}** ({} … {})", format(median), format(min), format(max))
+    format!("{sign}**{}** ({} … {})", format(median), format(min), format(max))
 }
 
 #[cfg(test)]
@@ -33,6 +46,29 @@ mod tests {
         assert_eq!(figure(&column, Metric::DeliveriesPerSecond), "2.00 M/s (2.00 M/s … 2.00 M/s)");
         column.limited = 1;
         assert!(figure(&column, Metric::DeliveriesPerSecond).starts_with("≥ "));
-        assert_eq!(figure(&column, Metric::CpuAtHalf), "–");
+        assert_eq!(figure(&column, Metric::CpuAt(50)), "–");
+        column.beyond.insert(Metric::CpuAt(50));
+        assert_eq!(figure(&column, Metric::CpuAt(50)), "more than it delivers");
+    }
+
+    #[test]
+    fn where_there_is_no_ratio_it_is_said_why() {
+        let mut table = Table::new(String::new(), ["a".to_owned(), "b".to_owned()].into_iter());
+        for (column, sends) in table.systems.iter_mut().zip([143.2, 98.9]) {
+            column.push(Metric::MessagesPerSend, 1, Some(sends));
+            column.push(Metric::CpuAtSaturation, 1, Some(1.0 / sends));
+        }
+        let of = |table: &Table, metric| ratio(table, metric, 1);
+        let expected = "none: 143 and 99 messages per send";
+        assert_eq!(of(&table, Metric::CpuAtSaturation), expected);
+        assert_eq!(of(&table, Metric::CpuAt(50)), "–");
+        let mut table = Table::new(String::new(), ["a".to_owned(), "b".to_owned()].into_iter());
+        for column in &mut table.systems {
+            column.push(Metric::DeliveriesPerSecond, 1, Some(1e6));
+        }
+        table.systems[0].limited = 1;
+        assert_eq!(of(&table, Metric::DeliveriesPerSecond), "≥ **1.00** (1.00 … 1.00)");
+        table.systems[1].limited = 1;
+        assert_eq!(of(&table, Metric::DeliveriesPerSecond), "none: the generator's limit");
     }
 }

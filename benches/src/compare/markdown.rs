@@ -52,7 +52,7 @@ fn push_table(text: &mut String, table: &Table) {
     let _ = writeln!(text, "|---|{}", "---|".repeat(heads.len()));
     for metric in table.metrics() {
         let figures = table.systems.iter().map(|column| figure(column, metric));
-        let ratios = (1..table.systems.len()).map(|other| ratio(table.ratio(metric, other)));
+        let ratios = (1..table.systems.len()).map(|other| ratio(table, metric, other));
         let cells: Vec<String> = figures.chain(ratios).collect();
         let _ = writeln!(text, "| {} | {} |", metric.title(), cells.join(" | "));
     }

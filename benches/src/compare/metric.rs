@@ -1,10 +1,11 @@
 //! What is measured, and how it is written.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 /// One figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Metric {
     /// Deliveries per second, as fast as the window allows.
     DeliveriesPerSecond,
@@ -12,14 +13,12 @@ pub(super) enum Metric {
     CpuAtSaturation,
     /// Messages in one send then, on average.
     MessagesPerSend,
-    /// Median latency at half of that rate, in seconds.
-    LatencyHalf,
+    /// Server CPU per delivery while so many messages per second are offered, in seconds.
+    CpuAt(u32),
+    /// Median latency then, in seconds.
+    MedianAt(u32),
     /// Its 99th percentile, in seconds.
-    LatencyHalfP99,
-    /// Server CPU per delivery at half of that rate, in seconds.
-    CpuAtHalf,
-    /// Server CPU per delivery at 50 messages per second, in seconds.
-    CpuQuiet,
+    P99At(u32),
     /// Resident bytes per idle connection.
     MemoryPerConnection,
     /// Server CPU per connection opened, in seconds.
@@ -28,18 +27,23 @@ pub(super) enum Metric {
 
 impl Metric {
     /// As a row's title.
-    pub(super) fn title(self) -> &'static str {
+    pub(super) fn title(self) -> String {
         match self {
-            Metric::DeliveriesPerSecond => "deliveries per second, saturated",
-            Metric::CpuAtSaturation => "CPU per delivery, saturated",
-            Metric::MessagesPerSend => "messages per send, saturated",
-            Metric::LatencyHalf => "latency at 50 % of its own rate, median",
-            Metric::LatencyHalfP99 => "latency at 50 % of its own rate, 99 %",
-            Metric::CpuAtHalf => "CPU per delivery at 50 % of its own rate",
-            Metric::CpuQuiet => "CPU per delivery at 50 messages/s",
-            Metric::MemoryPerConnection => "memory per idle connection",
-            Metric::CpuPerConnect => "CPU per connect",
+            Metric::DeliveriesPerSecond => "deliveries per second, saturated".to_owned(),
+            Metric::CpuAtSaturation => "CPU per delivery, saturated".to_owned(),
+            Metric::MessagesPerSend => "messages per send, saturated".to_owned(),
+            Metric::CpuAt(rate) => format!("CPU per delivery at {} messages/s", grouped(rate)),
+            Metric::MedianAt(rate) => format!("latency at {} messages/s, median", grouped(rate)),
+            Metric::P99At(rate) => format!("latency at {} messages/s, 99 %", grouped(rate)),
+            Metric::MemoryPerConnection => "memory per idle connection".to_owned(),
+            Metric::CpuPerConnect => "CPU per connect".to_owned(),
         }
+    }
+
+    /// Whether a figure depends on how many messages went into one send, so that two systems are
+    /// only comparable where those are as many.
+    pub(super) fn is_of_saturation(self) -> bool {
+        matches!(self, Metric::DeliveriesPerSecond | Metric::CpuAtSaturation)
     }
 
     /// Which way is up; none for a figure that only explains the others.
@@ -59,6 +63,36 @@ impl Metric {
             Metric::MemoryPerConnection => scaled(value, &[" B", " kB", " MB"]),
             _ => scaled(value * 1e9, &[" ns", " µs", " ms", " s"]),
         }
+    }
+}
+
+/// As in the report's JSON.
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Metric::DeliveriesPerSecond => f.write_str("deliveries_per_second"),
+            Metric::CpuAtSaturation => f.write_str("cpu_at_saturation"),
+            Metric::MessagesPerSend => f.write_str("messages_per_send"),
+            Metric::CpuAt(rate) => write!(f, "cpu_at_{rate}"),
+            Metric::MedianAt(rate) => write!(f, "median_at_{rate}"),
+            Metric::P99At(rate) => write!(f, "p99_at_{rate}"),
+            Metric::MemoryPerConnection => f.write_str("memory_per_connection"),
+            Metric::CpuPerConnect => f.write_str("cpu_per_connect"),
+        }
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// `15000` is `15,000`.
+pub(super) fn grouped(number: u32) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
     }
 }
 
@@ -84,10 +118,17 @@ mod tests {
     fn values_have_three_digits_and_a_unit() {
         assert_eq!(Metric::DeliveriesPerSecond.format(9_876_543.0), "9.88 M/s");
         assert_eq!(Metric::DeliveriesPerSecond.format(130_000.0), "130 k/s");
-        assert_eq!(Metric::CpuAtHalf.format(85.4e-9), "85.4 ns");
+        assert_eq!(Metric::CpuAt(50).format(85.4e-9), "85.4 ns");
         assert_eq!(Metric::CpuPerConnect.format(43e-6), "43.0 µs");
-        assert_eq!(Metric::LatencyHalf.format(0.0999e-3), "99.9 µs");
-        assert_eq!(Metric::LatencyHalf.format(12.0), "12.0 s");
+        assert_eq!(Metric::MedianAt(50).format(0.0999e-3), "99.9 µs");
+        assert_eq!(Metric::MedianAt(50).format(12.0), "12.0 s");
         assert_eq!(Metric::MemoryPerConnection.format(999.7), "1.00 kB");
+    }
+
+    #[test]
+    fn metrics_are_named_for_people_and_for_programs() {
+        let metric = Metric::P99At(2000);
+        assert_eq!(metric.title(), "latency at 2,000 messages/s, 99 %");
+        assert_eq!(serde_json::to_string(&metric).unwrap(), "\"p99_at_2000\"");
     }
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::size::Size;
 use super::system::System;
-use crate::baseline::Queue;
 use crate::floor::Means;
 
 /// The whole comparison.
@@ -20,8 +19,6 @@ pub(super) struct Plan {
     /// How long load is applied before and while it is measured.
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
-    /// Whether few messages are measured, too, when waking up dominates.
-    pub(super) quiet: bool,
     pub(super) shards: Vec<usize>,
 }
 
@@ -32,8 +29,11 @@ pub(super) struct RoomPlan {
     /// Of all rooms together.
     pub(super) members: usize,
     pub(super) payload_bytes: usize,
-    /// Messages of each room that may be under way at saturation.
-    pub(super) window: usize,
+    /// Messages of each room that may be under way at saturation; none where that is not measured.
+    pub(super) window: Option<usize>,
+    /// Messages per second, of all rooms together, at which every system is measured that delivers
+    /// as many.
+    pub(super) rates: &'static [u32],
 }
 
 /// Two counts of idle connections; memory per connection is the slope between them.
@@ -43,44 +43,56 @@ pub(super) struct Connections {
     pub(super) many: usize,
 }
 
-/// Messages per second of a load that leaves everybody asleep most of the time.
-pub(super) const QUIET_RATE: f64 = 50.0;
-
 /// How many members the loads have together.
 const MEMBERS: usize = 1000;
 
+/// A payload of which one fills a send.
+const FILLS_SEND: usize = 64 << 10;
+
 impl Plan {
     pub(super) fn new(size: Size) -> Plan {
-        let big =
-            |payload_bytes, window| RoomPlan { rooms: 1, members: MEMBERS, payload_bytes, window };
-        let small =
-            |payload_bytes| RoomPlan { rooms: 100, members: MEMBERS, payload_bytes, window: 16 };
+        let plan = |(rooms, members), payload_bytes, window, rates| RoomPlan {
+            rooms,
+            members,
+            payload_bytes,
+            window,
+            rates,
+        };
+        let (one, hundred) = ((1, MEMBERS), (100, MEMBERS));
         match size {
             Size::Quick => Plan {
                 rounds: 3,
-                broadcasts: vec![big(128, 256)],
+                broadcasts: vec![
+                    plan(one, 128, Some(256), &[50, 500, 2000]),
+                    plan((1000, 3000), 128, None, &[10_000]),
+                    plan((1, 100), 64 << 10, Some(16), &[]),
+                ],
                 connections: Connections { few: 500, many: 2500 },
-                warm_up: Duration::from_millis(500),
-                duration: Duration::from_secs(2),
-                quiet: false,
+                warm_up: Duration::from_millis(300),
+                duration: Duration::from_secs(1),
                 shards: vec![1],
             },
             Size::Smoke => Plan {
                 rounds: 1,
-                broadcasts: vec![RoomPlan { rooms: 2, members: 20, payload_bytes: 128, window: 4 }],
+                broadcasts: vec![plan((2, 20), 128, Some(4), &[50])],
                 connections: Connections { few: 10, many: 50 },
                 warm_up: Duration::from_millis(50),
                 duration: Duration::from_millis(200),
-                quiet: false,
                 shards: vec![1],
             },
             Size::Full => Plan {
                 rounds: 3,
-                broadcasts: vec![big(128, 256), big(4096, 64), small(128), small(4096)],
+                // Beyond these rates the bytes are more than a core copies.
+                broadcasts: vec![
+                    plan(one, 128, Some(256), &[50, 500, 2000]),
+                    plan(one, 4096, Some(64), &[50, 500]),
+                    plan((1, 100), 64 << 10, Some(16), &[50, 500]),
+                    plan(hundred, 128, Some(16), &[500, 2000]),
+                    plan(hundred, 4096, Some(16), &[2000]),
+                ],
                 connections: Connections { few: 1000, many: 8000 },
-                warm_up: Duration::from_secs(1),
+                warm_up: Duration::from_millis(500),
                 duration: Duration::from_secs(2),
-                quiet: true,
                 shards: vec![1, 2],
             },
         }
@@ -89,20 +101,24 @@ impl Plan {
     /// Who takes part. The floor has one thread, so that it is no line for two shards.
     pub(super) fn systems(&self, shards: usize) -> Vec<System> {
         let engine = System::Engine { shards };
-        let baseline = |queue| System::Baseline { queue, threads: shards };
-        let floor = |means| System::Floor { means };
-        if self.shards.len() == 1 {
-            return vec![engine, baseline(Queue::Bounded), floor(Means::Send)];
-        }
-        let mut systems = vec![engine, baseline(Queue::Bounded), baseline(Queue::Unbounded)];
+        let mut systems = vec![engine, System::baseline(shards), System::usual(shards)];
         if shards == 1 {
-            systems.extend([floor(Means::Send), floor(Means::Uring)]);
+            systems.push(System::Floor { means: Means::Send });
+            if self.shards.len() > 1 {
+                systems.push(System::Floor { means: Means::Uring });
+            }
         }
         systems
     }
 }
 
 impl RoomPlan {
+    /// Whether one message fills a send: what a delivery costs is its bytes then, however many
+    /// messages a send carries, and the floor is cheapest with one.
+    pub(super) fn fills_sends(&self) -> bool {
+        self.payload_bytes >= FILLS_SEND
+    }
+
     pub(super) fn title(&self) -> String {
         let rooms = match self.rooms {
             1 => "one room".to_owned(),
@@ -126,6 +142,11 @@ impl Cores {
         let (server, rest) = available.split_at(server.min(available.len()));
         let load = if rest.is_empty() { server } else { &rest[..1] };
         Cores { server: server.to_vec(), load: load.to_vec() }
+    }
+
+    /// Whether server and load run on the same ones.
+    pub(super) fn are_shared(&self) -> bool {
+        self.server.iter().any(|core| self.load.contains(core))
     }
 
     /// The cores that this process may use.
@@ -168,9 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn quick_is_three_systems_and_one_load() {
+    fn quick_shows_a_large_room_small_ones_and_large_messages() {
         let plan = Plan::new(Size::Quick);
-        assert_eq!((plan.broadcasts.len(), plan.shards.len(), plan.systems(1).len()), (1, 1, 3));
+        assert_eq!((plan.broadcasts.len(), plan.shards.len(), plan.systems(1).len()), (3, 1, 4));
         let plan = Plan::new(Size::Full);
         assert_eq!((plan.systems(1).len(), plan.systems(2).len()), (5, 3));
     }

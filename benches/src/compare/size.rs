@@ -3,9 +3,9 @@
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// One table and all targets, at smaller sizes: about three minutes.
+    /// Three tables and most targets, at smaller sizes: about five minutes.
     Quick,
-    /// Everything: up to 45 minutes.
+    /// Everything: about an hour.
     Full,
     /// The same programs as `Quick` for a moment each, so that a test can see that it works.
     Smoke,

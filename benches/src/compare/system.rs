@@ -8,7 +8,7 @@ use std::process::Command;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::baseline::Queue;
+use crate::baseline::{Queue, Writer};
 use crate::floor::Means;
 use crate::process::{pinned, sibling, stats};
 
@@ -16,15 +16,26 @@ use crate::process::{pinned, sibling, stats};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum System {
     Engine { shards: usize },
-    Baseline { queue: Queue, threads: usize },
+    Baseline { queue: Queue, writer: Writer, threads: usize },
     Floor { means: Means },
 }
 
 impl System {
+    /// The baseline as a server needs it in order to survive slow clients.
+    pub(super) const fn baseline(threads: usize) -> System {
+        System::Baseline { queue: Queue::Bounded, writer: Writer::Batched, threads }
+    }
+
+    /// The registry as it is usually written: queues without bounds, and a send per message.
+    pub(super) const fn usual(threads: usize) -> System {
+        System::Baseline { queue: Queue::Unbounded, writer: Writer::Plain, threads }
+    }
+
     /// How it is called in tables.
     pub(super) fn name(self) -> String {
         match self {
             System::Engine { .. } => "engine".to_owned(),
+            System::Baseline { writer: Writer::Plain, .. } => "registry as usual".to_owned(),
             System::Baseline { queue, .. } => format!("baseline {}", word(queue)),
             System::Floor { means } => format!("floor {}", word(means)),
         }
@@ -39,22 +50,21 @@ impl System {
         })
     }
 
-    /// What starts it on these cores. `coalesce` is for the floor, which sends as many messages
-    /// at once as the engine does.
-    pub(super) fn command(self, program: &Path, cores: &[usize], coalesce: usize) -> Command {
+    /// What starts it on these cores.
+    pub(super) fn command(self, program: &Path, cores: &[usize]) -> Command {
         let mut command = pinned(program, cores);
         match self {
             System::Engine { shards } => {
                 command.args(["serve", "--shards"]).arg(shards.to_string());
                 command.env("CORECAST_LOG", "warn");
             }
-            System::Baseline { queue, threads } => {
+            System::Baseline { queue, writer, threads } => {
                 command.arg("--queue").arg(word(queue));
+                command.arg("--writer").arg(word(writer));
                 command.arg("--threads").arg(threads.to_string());
             }
             System::Floor { means } => {
                 command.arg("--means").arg(word(means));
-                command.arg("--coalesce").arg(coalesce.to_string());
             }
         }
         command.args(["--listen", "127.0.0.1:0"]);
@@ -116,13 +126,11 @@ mod tests {
     #[test]
     fn every_system_has_a_name_of_its_own() {
         let floor = System::Floor { means: Means::Uring };
-        let baseline = System::Baseline { queue: Queue::Bounded, threads: 1 };
-        assert_eq!(
-            (floor.name(), baseline.name()),
-            ("floor uring".into(), "baseline bounded".into())
-        );
-        let command = floor.command(Path::new("/floor"), &[], 8);
+        let baseline = System::baseline(1);
+        let names = [floor.name(), baseline.name(), System::usual(1).name()];
+        assert_eq!(names, ["floor uring", "baseline bounded", "registry as usual"]);
+        let command = floor.command(Path::new("/floor"), &[]);
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
-        assert_eq!(args.join(" "), "--means uring --coalesce 8 --listen 127.0.0.1:0");
+        assert_eq!(args.join(" "), "--means uring --listen 127.0.0.1:0");
     }
 }

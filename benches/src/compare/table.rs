@@ -1,6 +1,6 @@
 //! Figures of all rounds, and what follows from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -11,6 +11,8 @@ use super::metric::Metric;
 pub(super) struct Table {
     pub(super) title: String,
     pub(super) notes: Vec<String>,
+    /// One message fills a send, so that systems compare however many messages theirs carry.
+    pub(super) fills_sends: bool,
     /// Column by column; the first is the one that the others are compared with.
     pub(super) systems: Vec<Column>,
 }
@@ -21,6 +23,8 @@ pub(super) struct Column {
     pub(super) system: String,
     /// By round; none where the run failed.
     pub(super) figures: BTreeMap<Metric, Vec<Option<f64>>>,
+    /// What was not measured, because more is offered there than it delivers at all.
+    pub(super) beyond: BTreeSet<Metric>,
     /// Rounds in which the load generator was the limit.
     pub(super) limited: usize,
     pub(super) failed: bool,
@@ -37,7 +41,12 @@ pub(super) struct Spread {
 impl Table {
     pub(super) fn new(title: String, systems: impl Iterator<Item = String>) -> Table {
         let column = |system| Column { system, ..Column::default() };
-        Table { title, notes: Vec::new(), systems: systems.map(column).collect() }
+        Table {
+            title,
+            notes: Vec::new(),
+            fills_sends: false,
+            systems: systems.map(column).collect(),
+        }
     }
 
     /// All metrics that somebody has a figure of, in order.
@@ -47,20 +56,65 @@ impl Table {
     }
 
     /// The first system's figure divided by that of another, of the same round each.
-    pub(super) fn ratio(&self, metric: Metric, other: usize) -> Option<Spread> {
-        let first = self.systems[0].figures.get(&metric)?;
-        let other = self.systems[other].figures.get(&metric)?;
-        let pairs = first.iter().zip(other);
-        Spread::of(pairs.filter_map(|(first, other)| Some((*first)? / (*other)?)))
+    pub(super) fn ratio(&self, metric: Metric, other: usize) -> Result<Spread, NoRatio> {
+        let (first, other) = (&self.systems[0], &self.systems[other]);
+        if metric == Metric::DeliveriesPerSecond && other.limited > 0 {
+            return Err(NoRatio::Limited);
+        }
+        let rounds = first.rounds(metric).max(other.rounds(metric));
+        let is_by_sends = metric.is_of_saturation() && !self.fills_sends;
+        let mut unequal = None;
+        let pairs = (1..=rounds).filter_map(|round| {
+            let pair = first.at(metric, round).zip(other.at(metric, round))?;
+            let sends = |column: &Column| column.at(Metric::MessagesPerSend, round);
+            match sends(first).zip(sends(other)) {
+                Some((ours, theirs)) if is_by_sends && !is_equal(ours, theirs) => {
+                    unequal = Some(NoRatio::Unequal(ours, theirs));
+                    None
+                }
+                _ => Some(pair.0 / pair.1),
+            }
+        });
+        let spread = Spread::of(pairs);
+        spread.ok_or(unequal.unwrap_or(NoRatio::NoFigure))
     }
 }
 
+/// Why there is no ratio.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum NoRatio {
+    /// One of the two has no figure.
+    NoFigure,
+    /// They put so many messages into one send, in the last such round.
+    Unequal(f64, f64),
+    /// The other one may be capable of more than the generator is.
+    Limited,
+}
+
+/// Messages per send that differ by no more leave CPU per delivery comparable.
+const UNEQUAL_FROM: f64 = 1.10;
+
+/// Whether two numbers of messages per send are near enough for what a delivery costs to be
+/// compared.
+pub(super) fn is_equal(one: f64, other: f64) -> bool {
+    one.max(other) <= UNEQUAL_FROM * one.min(other)
+}
+
 impl Column {
-    /// Notes the figure of this round, counted from 1.
+    /// Notes the figure of this round, counted from 1. All are of things that there are more of than
+    /// none: what is not positive is noise, and no figure.
     pub(super) fn push(&mut self, metric: Metric, round: usize, value: Option<f64>) {
         let values = self.figures.entry(metric).or_default();
         values.resize(round - 1, None);
-        values.push(value);
+        values.push(value.filter(|value| *value > 0.0));
+    }
+
+    fn rounds(&self, metric: Metric) -> usize {
+        self.figures.get(&metric).map_or(0, Vec::len)
+    }
+
+    fn at(&self, metric: Metric, round: usize) -> Option<f64> {
+        *self.figures.get(&metric)?.get(round - 1)?
     }
 
     pub(super) fn spread(&self, metric: Metric) -> Option<Spread> {
@@ -96,12 +150,38 @@ mod tests {
         let mut table = Table::new(String::new(), ["a".to_owned(), "b".to_owned()].into_iter());
         for (round, first, other) in [(1, Some(2.0), 1.0), (2, None, 1.0), (3, Some(9.0), 3.0)] {
             if first.is_some() {
-                table.systems[0].push(Metric::CpuAtHalf, round, first);
+                table.systems[0].push(Metric::CpuAt(50), round, first);
             }
-            table.systems[1].push(Metric::CpuAtHalf, round, Some(other));
+            table.systems[1].push(Metric::CpuAt(50), round, Some(other));
         }
         let expected = Spread { min: 2.0, median: 2.5, max: 3.0 };
-        assert_eq!(table.ratio(Metric::CpuAtHalf, 1), Some(expected));
-        assert_eq!(table.metrics(), [Metric::CpuAtHalf]);
+        assert_eq!(table.ratio(Metric::CpuAt(50), 1), Ok(expected));
+        assert_eq!(table.metrics(), [Metric::CpuAt(50)]);
+    }
+
+    #[test]
+    fn saturated_systems_are_compared_where_sends_are_as_full() {
+        let mut table = Table::new(String::new(), ["a".to_owned(), "b".to_owned()].into_iter());
+        for (round, sends) in [(1, [144.0, 96.0]), (2, [144.0, 136.0])] {
+            for (column, sends) in table.systems.iter_mut().zip(sends) {
+                column.push(Metric::MessagesPerSend, round, Some(sends));
+                column.push(Metric::CpuAtSaturation, round, Some(sends));
+            }
+            let (cpu, sends) = (Metric::CpuAtSaturation, Metric::MessagesPerSend);
+            assert_eq!(table.ratio(cpu, 1).is_ok(), round == 2, "{:?}", table.ratio(cpu, 1));
+            assert!(table.ratio(sends, 1).is_ok());
+        }
+        assert_eq!(table.ratio(Metric::CpuAtSaturation, 1).unwrap().max, 144.0 / 136.0);
+        table.fills_sends = true;
+        assert_eq!(table.ratio(Metric::CpuAtSaturation, 1).unwrap().max, 1.5);
+    }
+
+    #[test]
+    fn what_is_not_positive_is_no_figure() {
+        let mut table = Table::new(String::new(), ["a".to_owned(), "b".to_owned()].into_iter());
+        table.systems[0].push(Metric::MemoryPerConnection, 1, Some(-4.0));
+        table.systems[1].push(Metric::MemoryPerConnection, 1, Some(0.0));
+        assert_eq!(table.systems[0].spread(Metric::MemoryPerConnection), None);
+        assert_eq!(table.ratio(Metric::MemoryPerConnection, 1), Err(NoRatio::NoFigure));
     }
 }

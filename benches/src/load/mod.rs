@@ -41,6 +41,8 @@ pub struct Broadcast {
     pub event_streams: f64,
     /// Connections that publish; several rooms may share one.
     pub publishers: usize,
+    /// Whether connections name their room in the handshake, so that they live where it does.
+    pub place: bool,
     /// Bytes of each payload.
     pub payload_bytes: usize,
     /// Whether it is JSON that differs from message to message.
@@ -106,6 +108,9 @@ pub enum Pace {
     /// As fast as this number of undelivered messages allows.
     Window(usize),
 }
+
+/// Rest between joining and publishing, unless what is measured is shorter.
+const SETTLE_MAX: Duration = Duration::from_millis(200);
 
 /// Nobody's run takes longer; a generator that hangs is ended.
 const RUN_TIME_MAX: Duration = Duration::from_secs(300);
@@ -237,14 +242,24 @@ impl Load {
         load.args(["--room-name", &format!("{}-", self.name)]);
     }
 
+    /// A generator that is not content is one whose report shows a fault, or one that failed.
     fn run(&self, mut command: Command) -> io::Result<Report> {
-        let output = command.output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            return Err(io::Error::other(format!("load generator: {}: {last}", output.status)));
+        if self.report.exists() {
+            fs::remove_file(&self.report)?;
         }
-        Ok(serde_json::from_slice(&fs::read(&self.report)?)?)
+        let output = command.output()?;
+        let report = fs::read(&self.report).and_then(|json| Ok(serde_json::from_slice(&json)?));
+        let shows_why = |report: &Report| fault(report).is_some() || report.messages.unsent > 0;
+        match report {
+            report if output.status.success() => report,
+            Ok(report) if shows_why(&report) => Ok(report),
+            _ => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let last = said.lines().rev().find(|line| !line.trim().is_empty());
+                let (status, last) = (output.status, last.unwrap_or_default());
+                Err(io::Error::other(format!("load generator: {status}: {last}")))
+            }
+        }
     }
 }
 
@@ -255,12 +270,16 @@ fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
         command.args(["--event-streams", &format!("{}%", 100.0 * broadcast.event_streams)]);
     }
     command.args(["--publishers", &broadcast.publishers.to_string()]);
+    if broadcast.place {
+        command.arg("--place");
+    }
     command.args(["--size", &broadcast.payload_bytes.to_string()]);
     command.args(["--payload", if broadcast.is_json { "json" } else { "text" }]);
     match broadcast.pace {
-        Pace::Rate(rate) => command.args(["--rate", &format!("{rate:.1}")]),
+        Pace::Rate(rate) => command.args(["--rate", &format!("{rate:.3}")]),
         Pace::Window(window) => command.args(["--window", &window.to_string()]),
     };
+    command.args(["--settle", &millis(broadcast.duration.min(SETTLE_MAX))]);
     command.args(["--warm-up", &millis(broadcast.warm_up)]);
     command.args(["--duration", &millis(broadcast.duration), "--drain", "2s"]);
 }

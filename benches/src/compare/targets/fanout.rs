@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::equal::{cpu_share, rate_share};
 use super::goal::{Goal, Unit};
 use super::row::Row;
 use super::scale::Effort;
@@ -15,6 +16,9 @@ const WINDOW: usize = 256;
 const OFFERED: f64 = 15_000.0;
 /// One message per send: everybody sleeps most of the time.
 const SINGLE_RATE: f64 = 50.0;
+
+/// Flags of a floor that sends what one wait has brought, as few calls as can be.
+pub(super) const AN_EPOLL_LOOP: [&str; 2] = ["--sends-after", "turn"];
 
 pub(super) const SATURATED: Row = Row {
     name: "saturated",
@@ -30,16 +34,17 @@ pub(super) const SATURATED: Row = Row {
     ],
     effort: Effort::More,
     measure: |site| {
+        let room = |window| site.scale.room(128, Pace::Window(window));
         let sides = [Side::engine(1), Side::floor(Means::Send)];
-        let seen = saturate(site, &sides, |window| site.scale.room(128, Pace::Window(window)))?;
+        let seen = site.each(&sides, |_, running| running.broadcast(&room(WINDOW)))?;
         let (engine, floor) = (&seen[0], &seen[1]);
         let offered = site.start(&sides[0])?;
-        let offered = offered.broadcast(&site.scale.flood(OFFERED))?;
+        let offered = offered.flood(&site.scale.flood(OFFERED))?;
         Ok(vec![
             Some(engine.rate()),
             engine.cpu,
-            ratio(Some(engine.rate()), Some(floor.rate())),
-            ratio(floor.cpu, engine.cpu),
+            rate_share(site, engine, floor),
+            cpu_share(site, (engine, floor), room, WINDOW, &sides[1])?,
             Some(offered.rate()),
             engine.messages_per_send,
             floor.messages_per_send,
@@ -59,7 +64,8 @@ pub(super) const SINGLE: Row = Row {
     ],
     effort: Effort::More,
     measure: |site| {
-        let mut sides = vec![Side::engine(1), Side::floor(Means::Send), Side::floor(Means::Uring)];
+        let floor = |means| Side::floor(means).with(&AN_EPOLL_LOOP);
+        let mut sides = vec![Side::engine(1), floor(Means::Send), floor(Means::Uring)];
         if site.has_means {
             sides.push(Side::engine(1).with(&["--sends", "plain"]));
             sides.push(Side::engine(1).with(&["--sends", "ring"]));
@@ -85,7 +91,7 @@ pub(super) const SMALL: Row = Row {
     effort: Effort::More,
     measure: |site| {
         let room = Broadcast { members: 10, ..site.scale.room(128, Pace::Rate(200.0)) };
-        let sides = [Side::engine(1), Side::floor(Means::Send)];
+        let sides = [Side::engine(1), Side::floor(Means::Send).with(&AN_EPOLL_LOOP)];
         let seen = site.each(&sides, |_, running| running.broadcast(&room))?;
         Ok(vec![seen[0].cpu, ratio(seen[0].cpu, seen[1].cpu)])
     },
@@ -96,58 +102,67 @@ pub(super) const PAYLOAD_4K: Row = Row {
     title: "one room of {members}, 4 KB, as fast as it goes",
     goals: &PAYLOAD_GOALS,
     effort: Effort::Usual,
-    measure: |site| payload(site, |window| site.scale.room(4 << 10, Pace::Window(window)), 64),
+    measure: |site| {
+        let window = 64;
+        let room = |window| site.scale.room(4 << 10, Pace::Window(window));
+        let (seen, floor) = payload(site, &[], &room(window))?;
+        let pair = (&seen[0], &seen[1]);
+        let shares =
+            [rate_share(site, pair.0, pair.1), cpu_share(site, pair, room, window, &floor)?];
+        Ok(payload_figures(&seen, shares))
+    },
 };
 
+/// The floor sends each message as it comes: nothing is cheaper where the bytes are what costs, so
+/// that it does not matter how many are in a send.
 pub(super) const PAYLOAD_64K: Row = Row {
     name: "payload-64k",
     title: "one room of 100, 64 KB, as fast as it goes",
     goals: &PAYLOAD_GOALS,
     effort: Effort::Usual,
     measure: |site| {
-        let room = |window| site.scale.room(64 << 10, Pace::Window(window));
         let members = site.scale.members.min(100);
-        payload(site, |window| Broadcast { members, ..room(window) }, 16)
+        let room = Broadcast { members, ..site.scale.room(64 << 10, Pace::Window(16)) };
+        let (seen, _) = payload(site, &["--coalesce", "1"], &room)?;
+        let shares = [ratio(bytes(&seen[0]), bytes(&seen[1])), ratio(seen[1].cpu, seen[0].cpu)];
+        Ok(payload_figures(&seen, shares))
     },
 };
 
-const PAYLOAD_GOALS: [Goal; 4] = [
+const PAYLOAD_GOALS: [Goal; 9] = [
     Goal::shown("bytes per second", Unit::BytesPerSecond),
     Goal::at_least("bytes per second ÷ floor's", Unit::Ratio, 0.90),
     Goal::at_least("floor's CPU per delivery ÷ engine's", Unit::Ratio, 0.90),
+    Goal::at_least("bytes per second ÷ baseline's", Unit::Ratio, 1.0),
+    Goal::at_most("CPU per delivery ÷ baseline's", Unit::Ratio, 1.0),
+    Goal::shown("CPU per delivery", Unit::Time),
+    Goal::shown("baseline's CPU per delivery", Unit::Time),
     Goal::shown("messages per send", Unit::Ratio),
+    Goal::shown("floor's messages per send", Unit::Ratio),
 ];
 
-fn payload(
-    site: &Site<'_>,
-    room: impl Fn(usize) -> Broadcast,
-    window: usize,
-) -> io::Result<Vec<Option<f64>>> {
-    let sides = [Side::engine(1), Side::floor(Means::Send)];
-    let seen = saturate_with(site, &sides, room, window)?;
-    let bytes = |seen: &Seen| Some(seen.run.messages.bytes_per_second);
-    let (engine, floor) = (&seen[0], &seen[1]);
-    Ok(vec![
+/// What engine, floor and baseline show, and which floor it was.
+fn payload(site: &Site<'_>, flags: &[&str], room: &Broadcast) -> io::Result<(Vec<Seen>, Side)> {
+    let floor = Side::floor(Means::Send).with(flags);
+    let sides = [Side::engine(1), floor.clone(), Side::baseline_on(1)];
+    Ok((site.each(&sides, |_, running| running.broadcast(room))?, floor))
+}
+
+fn payload_figures(seen: &[Seen], [rate_share, cpu_share]: [Option<f64>; 2]) -> Vec<Option<f64>> {
+    let [engine, floor, baseline] = [&seen[0], &seen[1], &seen[2]];
+    vec![
         bytes(engine),
-        ratio(bytes(engine), bytes(floor)),
-        ratio(floor.cpu, engine.cpu),
+        rate_share,
+        cpu_share,
+        ratio(bytes(engine), bytes(baseline)),
+        ratio(engine.cpu, baseline.cpu),
+        engine.cpu,
+        baseline.cpu,
         engine.messages_per_send,
-    ])
+        floor.messages_per_send,
+    ]
 }
 
-fn saturate(
-    site: &Site<'_>,
-    sides: &[Side],
-    room: impl Fn(usize) -> Broadcast,
-) -> io::Result<Vec<Seen>> {
-    saturate_with(site, sides, room, WINDOW)
-}
-
-fn saturate_with(
-    site: &Site<'_>,
-    sides: &[Side],
-    room: impl Fn(usize) -> Broadcast,
-    window: usize,
-) -> io::Result<Vec<Seen>> {
-    site.each(sides, |_, running| running.broadcast(&room(site.window(running, window))))
+fn bytes(seen: &Seen) -> Option<f64> {
+    Some(seen.run.messages.bytes_per_second)
 }

@@ -26,7 +26,7 @@ pub(super) const IDLE: Row = Row {
     title: "{crowd} idle connections in one room, --ping-interval 0",
     goals: &[
         Goal::at_most("memory per connection", Unit::Bytes, 512.0),
-        Goal::at_most("memory locked or pinned", Unit::Bytes, 4e6),
+        Goal::at_most("memory locked or pinned", Unit::AnyBytes, 4e6),
         Goal::at_most("CPU per connect", Unit::Time, 45e-6),
         Goal::at_most("CPU of a core", Unit::Percent, 0.005),
         Goal::shown("memory with few connections", Unit::Bytes),

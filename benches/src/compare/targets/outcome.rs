@@ -12,6 +12,8 @@ pub(crate) struct Outcome {
     pub(super) title: String,
     pub(super) rounds: usize,
     pub(super) lines: Vec<Line>,
+    /// Why figures are missing.
+    pub(super) remarks: Vec<String>,
 }
 
 /// What became of one goal.
@@ -32,7 +34,7 @@ impl Goal {
                 [it.min, it.median, it.max].map(|value| self.unit.format(value));
             if figures.len() < 2 { median } else { format!("{median} ({least} … {most})") }
         });
-        let verdict = self.judge(spread.map(|spread| spread.median));
+        let verdict = self.judge(spread);
         eprintln!("    {what}: {figure}: {}", verdict.word());
         Line { what, target: self.target(), figure, spread, verdict }
     }
@@ -41,6 +43,11 @@ impl Goal {
 /// `row: goal` of everything that was missed.
 pub(crate) fn missed(outcomes: &[Outcome]) -> Vec<String> {
     named(outcomes, Verdict::Missed)
+}
+
+/// The same of everything that rounds do not agree on.
+pub(crate) fn undecided(outcomes: &[Outcome]) -> Vec<String> {
+    named(outcomes, Verdict::Undecided)
 }
 
 /// The same of everything of which there is no figure.

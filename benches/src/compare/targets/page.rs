@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::goal::Verdict;
-use super::outcome::{Outcome, missed, unmeasured};
+use super::outcome::{Outcome, missed, undecided, unmeasured};
 use crate::compare::chart::escape;
 
 /// What is missed, in one line; none when there is nothing to say.
@@ -15,12 +15,13 @@ fn summary(outcomes: &[Outcome]) -> String {
     let lines = outcomes.iter().flat_map(|outcome| &outcome.lines);
     let met = lines.filter(|line| line.verdict == Verdict::Met).count();
     let missed = list("Missed", missed(outcomes));
+    let undecided = list("Undecided", undecided(outcomes));
     let unmeasured = list("Not measured", unmeasured(outcomes));
     let rounds = outcomes.iter().map(|outcome| outcome.rounds);
     let (least, most) = (rounds.clone().min().unwrap_or(0), rounds.max().unwrap_or(0));
     let rounds = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let figures = format!("Figures are medians of {rounds} rounds (least … most), sides in turn.");
-    format!("{met} met. {missed}{unmeasured}{figures}")
+    format!("{met} met. {missed}{undecided}{unmeasured}{figures}")
 }
 
 pub(crate) fn push_markdown(text: &mut String, outcomes: &[Outcome]) {
@@ -29,7 +30,7 @@ pub(crate) fn push_markdown(text: &mut String, outcomes: &[Outcome]) {
     }
     let _ = writeln!(text, "\n## Targets\n\n{}\n", summary(outcomes));
     text.push_str("| row | what | target | figure | verdict |\n|---|---|---|---|---|\n");
-    for Outcome { name, title, lines, .. } in outcomes {
+    for Outcome { name, title, lines, remarks, .. } in outcomes {
         let _ = writeln!(text, "| **{name}** | {title} | | | |");
         for line in lines {
             let verdict = match line.verdict {
@@ -41,6 +42,9 @@ pub(crate) fn push_markdown(text: &mut String, outcomes: &[Outcome]) {
                 "| | {} | {} | {} | {verdict} |",
                 line.what, line.target, line.figure
             );
+        }
+        for remark in remarks {
+            let _ = writeln!(text, "| | *{remark}* | | | |");
         }
     }
 }
@@ -54,7 +58,7 @@ pub(crate) fn push_html(page: &mut String, outcomes: &[Outcome]) {
         "<div class=\"wide\"><table class=\"targets\"><tr><th>what</th><th>target</th>\
          <th>figure</th><th>verdict</th></tr>",
     );
-    for Outcome { name, title, lines, .. } in outcomes {
+    for Outcome { name, title, lines, remarks, .. } in outcomes {
         let title = escape(title);
         let _ = write!(page, "<tr><th colspan=\"4\">{name} <span>{title}</span></th></tr>");
         for line in lines {
@@ -67,6 +71,10 @@ pub(crate) fn push_html(page: &mut String, outcomes: &[Outcome]) {
                 line.figure
             );
         }
+        for remark in remarks {
+            let _ =
+                write!(page, "<tr><td colspan=\"4\" class=\"open\">{}</td></tr>", escape(remark));
+        }
     }
     page.push_str("</table></div>");
 }
@@ -75,7 +83,7 @@ fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Met => "met",
         Verdict::Missed => "missed",
-        Verdict::Unmeasured | Verdict::Shown => "open",
+        Verdict::Undecided | Verdict::Unmeasured | Verdict::Shown => "open",
     }
 }
 
@@ -91,8 +99,9 @@ mod tests {
         push_html(&mut page, &sample());
         let expected = "0 met. Missed: saturated: deliveries per second.";
         assert!(text.contains(expected) && page.contains(expected), "{text}{page}");
-        assert!(text.contains("| ≥ 8.00 M/s | 7.00 M/s (6.00 M/s … 9.00 M/s) | **missed** |"));
+        assert!(text.contains("| ≥ 8.00 M/s | 7.00 M/s (6.00 M/s … 7.50 M/s) | **missed** |"));
         assert!(page.contains("one &lt;room&gt;"), "{page}");
         assert!(page.contains("<td class=\"missed\">missed</td>"), "{page}");
+        assert!(text.contains("| | *round 1: a < b* |") && page.contains(">round 1: a &lt; b<"));
     }
 }

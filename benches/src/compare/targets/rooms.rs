@@ -2,16 +2,20 @@
 
 use std::io;
 
+use super::fanout::AN_EPOLL_LOOP;
 use super::goal::{Goal, Unit};
 use super::row::Row;
 use super::scale::Effort;
 use super::site::{Side, Site, ratio};
+use crate::floor::Means;
 use crate::load::{Broadcast, Crowd, Pace};
 
 /// Deliveries per second at which neither side puts two messages into one send.
 const DELIVERIES: f64 = 60_000.0;
-/// Messages per second of the one room that many are compared with.
+/// Messages per second of the large room at most.
 const ONE_RATE: f64 = 50.0;
+/// Small rooms that are published to, of all that there are.
+const BUSY_ROOMS: usize = 1000;
 /// Shards on which a room has members, on average, when three members choose between two shards.
 const PARTS: f64 = 1.75;
 /// Members of a small room.
@@ -41,25 +45,41 @@ pub(super) const SPLIT: Row = Row {
 
 pub(super) const MANY: Row = Row {
     name: "many-rooms",
-    title: "{rooms} rooms of 3, 1 message/s each, 2 shards",
+    title: "1,000 rooms of 3, 1 message/s each from 10 publishers, on the same two cores; memory of \
+            {rooms}",
     goals: &[
-        Goal::shown("CPU per delivery", Unit::Time),
-        Goal::at_most("÷ one room at 50 messages/s", Unit::Ratio, 2.0),
+        Goal::shown("CPU per delivery, 2 shards", Unit::Time),
+        Goal::shown("CPU per delivery, 1 shard", Unit::Time),
+        Goal::at_most("1 shard ÷ floor, an epoll loop", Unit::Ratio, 1.10),
+        Goal::at_most("2 shards ÷ floor, an epoll loop", Unit::Ratio, 1.10),
+        Goal::at_most("1 shard ÷ baseline, 1 thread", Unit::Ratio, 1.0),
+        Goal::at_most("2 shards ÷ baseline, 2 threads", Unit::Ratio, 1.0),
         Goal::at_most("memory per room and shard", Unit::Bytes, 512.0),
     ],
     effort: Effort::Usual,
     measure: |site| {
-        let many = Broadcast {
-            members: site.scale.rooms * FEW,
-            rooms: site.scale.rooms,
-            publishers: 10.min(site.scale.rooms),
+        let rooms = site.scale.rooms.min(BUSY_ROOMS);
+        let load = Broadcast {
+            members: rooms * FEW,
+            rooms,
+            publishers: 10.min(rooms),
             ..site.scale.room(128, Pace::Rate(1.0))
         };
-        let loads = [many, site.scale.room(128, Pace::Rate(ONE_RATE))];
-        let sides = [Side::engine(2), Side::engine(2)];
-        let seen = site.each(&sides, |index, running| running.broadcast(&loads[index]))?;
-        let memory = memory_per_part(site)?;
-        Ok(vec![seen[0].cpu, ratio(seen[0].cpu, seen[1].cpu), memory])
+        let floor = Side::floor(Means::Send).with(&AN_EPOLL_LOOP);
+        let sides =
+            [Side::engine(2), Side::engine(1), floor, Side::baseline_on(1), Side::baseline_on(2)];
+        let sides = sides.map(|side| side.on(2));
+        let seen = site.each(&sides, |_, running| running.broadcast(&load))?;
+        let [two, one, floor, thread, threads] = [0, 1, 2, 3, 4].map(|index| seen[index].cpu);
+        Ok(vec![
+            two,
+            one,
+            ratio(one, floor),
+            ratio(two, floor),
+            ratio(one, thread),
+            ratio(two, threads),
+            memory_per_part(site)?,
+        ])
     },
 };
 

@@ -37,7 +37,9 @@ impl Row {
             match (self.measure)(site) {
                 Ok(round) => {
                     debug_assert_eq!(round.len(), self.goals.len(), "{}", self.name);
-                    figures.iter_mut().zip(round).for_each(|(all, one)| all.extend(one));
+                    for ((goal, all), one) in self.goals.iter().zip(&mut figures).zip(round) {
+                        all.extend(one.filter(|one| is_possible(site, goal, *one)));
+                    }
                 }
                 Err(error) => {
                     eprintln!("    FAILED: {error}");
@@ -48,6 +50,17 @@ impl Row {
         }
         let goals = self.goals.iter().zip(figures);
         let lines = goals.map(|(goal, all)| goal.line(site.scale.fill(goal.what), &all)).collect();
-        Outcome { name: self.name, title: site.scale.fill(self.title), rounds, lines }
+        let (title, remarks) = (site.scale.fill(self.title), site.take_remarks());
+        Outcome { name: self.name, title, rounds, lines, remarks }
     }
+}
+
+/// A figure that cannot be is left out, and said to be.
+fn is_possible(site: &Site<'_>, goal: &Goal, figure: f64) -> bool {
+    let is_possible = goal.unit.is_possible(figure);
+    if !is_possible {
+        let what = site.scale.fill(goal.what);
+        site.remark(format!("{what}: {} is noise, no figure", goal.unit.format(figure)));
+    }
+    is_possible
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::compare::metric::grouped;
 use crate::compare::size::Size;
 use crate::load::{Broadcast, Pace};
 
@@ -26,6 +27,8 @@ pub(super) struct Scale {
     /// The server's `--ping-interval` where pings count. Below full size it shrinks with the
     /// crowd, so that there are as many pings per second.
     pub(super) ping_interval: Duration,
+    /// Rates that are tried at most, where one is looked for.
+    pub(super) steps: usize,
 }
 
 /// How many rounds a row needs.
@@ -49,6 +52,7 @@ impl Scale {
                 duration: Duration::from_secs(3),
                 rest: Duration::from_secs(10),
                 ping_interval: Duration::from_secs(25),
+                steps: 14,
             },
             Size::Quick => Scale {
                 repeats: false,
@@ -60,6 +64,7 @@ impl Scale {
                 duration: Duration::from_secs(1),
                 rest: Duration::from_secs(2),
                 ping_interval: Duration::from_secs(5),
+                steps: 14,
             },
             Size::Smoke => Scale {
                 repeats: false,
@@ -71,6 +76,7 @@ impl Scale {
                 duration: Duration::from_millis(100),
                 rest: Duration::from_millis(100),
                 ping_interval: Duration::from_millis(100),
+                steps: 2,
             },
         }
     }
@@ -93,6 +99,7 @@ impl Scale {
             rooms,
             event_streams,
             publishers,
+            place: false,
             payload_bytes,
             is_json: false,
             pace,
@@ -109,17 +116,12 @@ impl Scale {
 
     /// A title with the numbers that this size has.
     pub(super) fn fill(&self, title: &str) -> String {
-        [("{members}", self.members), ("{crowd}", self.crowd), ("{rooms}", self.rooms)]
-            .iter()
-            .fold(title.to_owned(), |title, (name, value)| title.replace(name, &grouped(*value)))
-    }
-}
-
-/// `15000` is `15,000`.
-fn grouped(number: usize) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
+        [("{members}", self.members), ("{crowd}", self.crowd), ("{rooms}", self.rooms)].iter().fold(
+            title.to_owned(),
+            |title, (name, value)| {
+                title.replace(name, &grouped(u32::try_from(*value).unwrap_or(u32::MAX)))
+            },
+        )
     }
 }
 

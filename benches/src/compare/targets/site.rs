@@ -1,16 +1,19 @@
 //! Where rows measure: servers started in turn, loads that prove that every message arrived.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::fmt::Display;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast_load::report::Report;
+use serde_json::Value;
 
 use super::scale::Scale;
-use crate::baseline::Queue;
+use crate::baseline::{Queue, Writer};
 use crate::certificate::OwnCertificate;
 use crate::compare::plan::Cores;
 use crate::compare::system::{Counters, System};
@@ -25,8 +28,8 @@ pub(super) struct Site<'a> {
     folder: &'a Path,
     /// Counted from 1.
     round: usize,
-    /// Messages per send that the engine needed last, which the floor sends at once, too.
-    coalesce: Cell<usize>,
+    /// Why figures of this row are missing.
+    remarks: RefCell<Vec<String>>,
     /// Whether the engine can be told how it sends.
     pub(super) has_means: bool,
 }
@@ -51,7 +54,7 @@ pub(super) struct Running<'a> {
     is_sealed: bool,
     pub(super) server: Server,
     load: Load,
-    load_cores: Vec<usize>,
+    cores: Cores,
 }
 
 /// What one run showed.
@@ -63,8 +66,6 @@ pub(super) struct Seen {
     pub(super) messages_per_send: Option<f64>,
 }
 
-/// Before the engine was asked.
-const COALESCE: usize = 64;
 /// How long many connections may take to come to be, and how often that is looked at.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -73,11 +74,23 @@ impl<'a> Site<'a> {
     pub(super) fn new(scale: Scale, folder: &'a Path) -> io::Result<Site<'a>> {
         let help = Command::new(sibling("corecast")?).args(["serve", "--help"]).output()?;
         let has_means = String::from_utf8_lossy(&help.stdout).contains("--sends");
-        Ok(Site { scale, folder, round: 1, coalesce: Cell::new(COALESCE), has_means })
+        Ok(Site { scale, folder, round: 1, remarks: RefCell::default(), has_means })
     }
 
     pub(super) fn begin(&mut self, round: usize) {
         self.round = round;
+    }
+
+    /// Says with the row's figures why one of this round is missing.
+    pub(super) fn remark(&self, remark: impl Display) {
+        let remark = format!("round {}: {remark}", self.round);
+        eprintln!("    {remark}");
+        self.remarks.borrow_mut().push(remark);
+    }
+
+    /// What was said of the row.
+    pub(super) fn take_remarks(&self) -> Vec<String> {
+        self.remarks.take()
     }
 
     /// Each side once, beginning with another one in each round; what they show, in the order in
@@ -98,7 +111,7 @@ impl<'a> Site<'a> {
     pub(super) fn start(&self, side: &Side) -> io::Result<Running<'_>> {
         let cores = Cores::split(&Cores::available(), side.cores);
         let program = side.system.program()?;
-        let mut command = side.system.command(&program, &cores.server, self.coalesce.get());
+        let mut command = side.system.command(&program, &cores.server);
         command.args(&side.flags);
         let mut load = Load::new("target", cores.load.clone(), self.folder)?;
         if side.is_compressed {
@@ -111,16 +124,7 @@ impl<'a> Site<'a> {
         }
         let server = Server::start(command)?;
         let (system, is_sealed) = (side.system, side.is_sealed);
-        Ok(Running { site: self, system, is_sealed, server, load, load_cores: cores.load })
-    }
-
-    /// The floor gets enough to fill its sends as the engine does, which needs less under way:
-    /// members that it comes to later in a pass get what arrived in it.
-    pub(super) fn window(&self, running: &Running<'_>, window: usize) -> usize {
-        match running.system {
-            System::Floor { .. } => window.max(2 * self.coalesce.get()),
-            _ => window,
-        }
+        Ok(Running { site: self, system, is_sealed, server, load, cores })
     }
 }
 
@@ -134,7 +138,17 @@ impl Side {
     }
 
     pub(super) fn baseline(queue: Queue) -> Side {
-        Side::of(System::Baseline { queue, threads: 1 }, 1)
+        Side::of(System::Baseline { queue, writer: Writer::Batched, threads: 1 }, 1)
+    }
+
+    /// The baseline with so many threads.
+    pub(super) fn baseline_on(threads: usize) -> Side {
+        Side::of(System::baseline(threads), threads)
+    }
+
+    /// The registry as it is usually written.
+    pub(super) fn usual() -> Side {
+        Side::of(System::usual(1), 1)
     }
 
     fn of(system: System, cores: usize) -> Side {
@@ -163,20 +177,53 @@ impl Side {
 }
 
 impl Running<'_> {
-    /// One load. A message that is missing, repeated, out of order or damaged is an error.
+    pub(super) fn name(&self) -> String {
+        self.system.name()
+    }
+
+    /// One load. A message that is missing, repeated, out of order or damaged is an error, and one
+    /// that was due and could not be sent: then less was offered than to others.
     pub(super) fn broadcast(&self, broadcast: &Broadcast) -> io::Result<Seen> {
         self.broadcast_by(&self.load, broadcast)
+    }
+
+    /// The same with more than the server can take, so that not everything is sent.
+    pub(super) fn flood(&self, broadcast: &Broadcast) -> io::Result<Seen> {
+        let before = self.counters()?;
+        let run = self.load.broadcast(&self.server, broadcast)?;
+        self.check(fault(&run))?;
+        self.seen(run, before)
     }
 
     fn broadcast_by(&self, load: &Load, broadcast: &Broadcast) -> io::Result<Seen> {
         let before = self.counters()?;
         let run = load.broadcast(&self.server, broadcast)?;
-        let seen = self.seen(run, before)?;
-        self.check(fault(&seen.run))?;
-        if let (System::Engine { .. }, Some(messages)) = (self.system, seen.messages_per_send) {
-            self.site.coalesce.set((messages.round() as usize).max(1));
-        }
-        Ok(seen)
+        self.check(fault(&run).or_else(|| unsent(&run)))?;
+        self.seen(run, before)
+    }
+
+    /// One load, which may be more than the server can take: then there is nothing to be seen.
+    pub(super) fn try_broadcast(&self, broadcast: &Broadcast) -> io::Result<Option<Seen>> {
+        let before = self.counters()?;
+        let run = self.load.broadcast(&self.server, broadcast)?;
+        let is_whole = fault(&run).or_else(|| unsent(&run)).is_none();
+        is_whole.then(|| self.seen(run, before)).transpose()
+    }
+
+    /// One load, and how many connections the fullest shard has, of the mean of all.
+    pub(super) fn broadcast_balanced(&self, broadcast: &Broadcast) -> io::Result<(Seen, f64)> {
+        let (address, members) = (self.server.address(), broadcast.members);
+        thread::scope(|scope| {
+            // Before anything is published, so that it costs nothing that is measured.
+            let fullest = scope.spawn(move || {
+                wait_for_members(address, members)?;
+                Ok(fullest(&stats(address)?))
+            });
+            let seen = self.broadcast(broadcast)?;
+            let fullest: io::Result<Option<f64>> =
+                fullest.join().map_err(|_| io::Error::other("panic"))?;
+            Ok((seen, fullest?.ok_or_else(|| io::Error::other("no shard has connections"))?))
+        })
     }
 
     /// The same with every tenth member not reading: what it misses has to be announced.
@@ -197,22 +244,29 @@ impl Running<'_> {
     /// Connections that sit beside what is measured, once they are all there.
     pub(super) fn hold_beside(&self, crowd: Crowd) -> io::Result<Held> {
         let held = self.beside()?.hold_beside(&self.server, crowd)?;
-        self.wait_for_members(crowd.connections)?;
+        wait_for_members(self.server.address(), crowd.connections)?;
         Ok(held)
     }
 
-    /// A load while another one goes on beside it, which has to be delivered all the same. Both
-    /// give way to the server, with which they share their cores.
+    /// A load while another one goes on beside it, which has to be delivered all the same. The
+    /// other one's generator gives way to this one's, and both to a server with which they share
+    /// their cores.
     pub(super) fn broadcast_beside(
         &self,
         broadcast: &Broadcast,
         other: &Broadcast,
     ) -> io::Result<Seen> {
         let (load, server) = (self.beside()?.yielding(), &self.server);
-        let own = Load::new("target", self.load_cores.clone(), self.site.folder)?.yielding();
+        let own = Load::new("target", self.cores.load.clone(), self.site.folder)?;
+        let own = if self.cores.are_shared() { own.yielding() } else { own };
+        let alone = server.descriptors()?;
         thread::scope(|scope| {
             let other_run = scope.spawn(move || load.broadcast(server, other));
-            self.wait_for_members(other.members)?;
+            match self.system {
+                System::Engine { .. } => wait_for_members(server.address(), other.members)?,
+                // It does not tell. Its generator rests between joining and publishing.
+                _ => wait_until(|| Ok(server.descriptors()? >= alone + other.members))?,
+            }
             let seen = self.broadcast_by(&own, broadcast)?;
             let other_run = other_run.join().map_err(|_| io::Error::other("panic"))??;
             self.check(fault(&other_run))?;
@@ -222,24 +276,7 @@ impl Running<'_> {
 
     /// Another generator on the same cores, whose rooms are others.
     fn beside(&self) -> io::Result<Load> {
-        Load::new("beside", self.load_cores.clone(), self.site.folder)
-    }
-
-    fn wait_for_members(&self, count: usize) -> io::Result<()> {
-        let begin = Instant::now();
-        while self.members()? < count as f64 {
-            if begin.elapsed() > PATIENCE {
-                return Err(io::Error::other("members do not come to be"));
-            }
-            thread::sleep(PAUSE);
-        }
-        Ok(())
-    }
-
-    fn members(&self) -> io::Result<f64> {
-        let stats = stats(self.server.address())?;
-        let shards = stats["shards"].as_array().into_iter().flatten();
-        Ok(shards.filter_map(|shard| shard["memberships"].as_f64()).sum())
+        Load::new("beside", self.cores.load.clone(), self.site.folder)
     }
 
     fn counters(&self) -> io::Result<Option<Counters>> {
@@ -269,9 +306,77 @@ impl Seen {
     pub(super) fn rate(&self) -> f64 {
         self.run.messages.deliveries_per_second
     }
+
+    /// Seconds within which half of the deliveries were.
+    pub(super) fn p50(&self) -> Option<f64> {
+        self.run.latency_us.latency.p50.map(|micros| micros / 1e6)
+    }
+
+    /// The same of 99 %.
+    pub(super) fn p99(&self) -> Option<f64> {
+        self.run.latency_us.latency.p99.map(|micros| micros / 1e6)
+    }
 }
 
-/// One figure divided by another; none when either is missing.
+fn unsent(run: &Report) -> Option<String> {
+    let unsent = run.messages.unsent;
+    (unsent > 0).then(|| format!("due and not sent: {unsent}"))
+}
+
+fn wait_for_members(address: SocketAddr, count: usize) -> io::Result<()> {
+    wait_until(|| {
+        let stats = stats(address)?;
+        let shards = stats["shards"].as_array().into_iter().flatten();
+        let members: u64 = shards.filter_map(|shard| shard["memberships"].as_u64()).sum();
+        Ok(members >= count as u64)
+    })
+}
+
+fn wait_until(is_so: impl Fn() -> io::Result<bool>) -> io::Result<()> {
+    let begin = Instant::now();
+    while !is_so()? {
+        if begin.elapsed() > PATIENCE {
+            return Err(io::Error::other("members do not come to be"));
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Connections of the shard that has the most, of the mean of all shards.
+fn fullest(stats: &Value) -> Option<f64> {
+    let shards = stats["shards"].as_array()?;
+    let counts: Vec<f64> =
+        shards.iter().filter_map(|shard| shard["connections"].as_f64()).collect();
+    let most = counts.iter().copied().reduce(f64::max);
+    ratio(most, Some(counts.iter().sum::<f64>() / counts.len() as f64))
+}
+
+/// One figure divided by another; none when either is missing or not positive.
 pub(super) fn ratio(figure: Option<f64>, by: Option<f64>) -> Option<f64> {
-    Some(figure? / by?).filter(|ratio| ratio.is_finite())
+    let is_figure = |value: &f64| value.is_finite() && *value > 0.0;
+    Some(figure.filter(is_figure)? / by.filter(is_figure)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn there_is_no_ratio_of_what_is_not_positive() {
+        assert_eq!(ratio(Some(3.0), Some(2.0)), Some(1.5));
+        for (figure, by) in [(-1.0, 2.0), (1.0, -2.0), (-1.0, -2.0), (0.0, 1.0), (1.0, 0.0)] {
+            assert_eq!(ratio(Some(figure), Some(by)), None, "{figure} ÷ {by}");
+        }
+        assert_eq!((ratio(None, Some(1.0)), ratio(Some(1.0), None)), (None, None));
+    }
+
+    #[test]
+    fn the_fullest_shard_is_compared_with_the_mean() {
+        let stats = json!({"shards": [{"connections": 3}, {"connections": 5}]});
+        assert_eq!(fullest(&stats), Some(1.25));
+        assert_eq!(fullest(&json!({"shards": [{"connections": 0}]})), None);
+    }
 }

@@ -1,0 +1,51 @@
+//! A small room beside one that takes all that a shard can give: what its clients feel of it.
+
+use std::io;
+
+use super::goal::{Goal, Unit};
+use super::row::Row;
+use super::scale::Effort;
+use super::site::{Side, Site, ratio};
+use crate::load::{Broadcast, Pace};
+
+/// Messages under way in the large room.
+const WINDOW: usize = 256;
+/// Messages per second of the small one.
+const SMALL_RATE: f64 = 100.0;
+
+pub(super) const OF_3: Row = Row {
+    name: "beside-3",
+    title: "a room of 3, 100 messages/s, beside a saturated one of {members}, one shard",
+    goals: &GOALS,
+    effort: Effort::Usual,
+    measure: |site| measure(site, 3),
+};
+
+pub(super) const OF_8: Row = Row {
+    name: "beside-8",
+    title: "a room of 8, 100 messages/s, beside a saturated one of {members}, one shard",
+    goals: &GOALS,
+    effort: Effort::Usual,
+    measure: |site| measure(site, 8),
+};
+
+const GOALS: [Goal; 6] = [
+    Goal::shown("latency, 50 %", Unit::Time),
+    Goal::shown("latency, 99 %", Unit::Time),
+    Goal::shown("baseline's latency, 50 %", Unit::Time),
+    Goal::shown("baseline's latency, 99 %", Unit::Time),
+    Goal::at_most("latency, 50 %, ÷ baseline's", Unit::Ratio, 1.0),
+    Goal::at_most("latency, 99 %, ÷ baseline's", Unit::Ratio, 1.0),
+];
+
+fn measure(site: &Site<'_>, members: usize) -> io::Result<Vec<Option<f64>>> {
+    let small = Broadcast { members, ..site.scale.room(128, Pace::Rate(SMALL_RATE)) };
+    let large = site.scale.room(128, Pace::Window(WINDOW));
+    // It goes on while the small one's generator connects, and until that has ended.
+    let large = Broadcast { duration: 2 * large.duration, ..large };
+    let sides = [Side::engine(1), Side::baseline_on(1)];
+    let seen = site.each(&sides, |_, running| running.broadcast_beside(&small, &large))?;
+    let [[p50, p99], [their_p50, their_p99]] =
+        [&seen[0], &seen[1]].map(|seen| [seen.p50(), seen.p99()]);
+    Ok(vec![p50, p99, their_p50, their_p99, ratio(p50, their_p50), ratio(p99, their_p99)])
+}
