@@ -11,6 +11,7 @@ mod exactness;
 mod handshake;
 mod interruption;
 mod other_servers;
+mod punctuality;
 mod report;
 mod scenarios;
 mod tls;

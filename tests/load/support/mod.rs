@@ -6,10 +6,12 @@ mod delivered;
 mod fake;
 mod foreign;
 mod real;
+mod running;
 
 pub(crate) use certificate::{Certificate, Fault};
-pub(crate) use command::{command, load};
+pub(crate) use command::load;
 pub(crate) use delivered::{check_all_delivered, check_clean};
 pub(crate) use fake::{Dialect, Fake, Faults};
 pub(crate) use foreign::Foreign;
 pub(crate) use real::Server;
+pub(crate) use running::{Running, signal};

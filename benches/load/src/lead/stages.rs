@@ -7,8 +7,9 @@ use super::run::Run;
 use crate::setup::plan::Traffic;
 use crate::units::print::count;
 use crate::watch::clock::{nanos, seconds};
-use crate::watch::sampler::{Snapshot, tick};
+use crate::watch::sampler::Snapshot;
 use crate::watch::shared::{Phase, Shared};
+use crate::watch::ticks::Ticks;
 
 /// How often the leading thread looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -90,13 +91,13 @@ impl Run {
 
     /// Takes snapshots from the mark to the end.
     pub(crate) fn measure(&mut self, mark: u64, end: u64, title: &str) {
-        let tick = nanos(tick(&self.shared.plan));
+        let ticks = Ticks::new(&self.shared.plan, mark, end);
         self.progress.begin(title, (end - mark) / 1_000_000);
         let first = self.snapshot();
         self.record.series.push(first);
         let mut next = mark;
         while next < end && !self.shared.is_interrupted() {
-            next = tick_end(next, tick, end);
+            next = ticks.end_of(next);
             self.show_until(next, mark);
             let snapshot = self.snapshot();
             self.record.series.push(snapshot);
@@ -182,15 +183,6 @@ impl Run {
     }
 }
 
-/// When the interval that begins now ends. A rest that is shorter than half an interval is part of
-/// the last one: rates of a few microseconds are noise, and would end every chart with a cliff.
-fn tick_end(begin: u64, tick: u64, end: u64) -> u64 {
-    match begin + tick + tick / 2 < end {
-        true => begin + tick,
-        false => end,
-    }
-}
-
 fn speed(shared: &Shared, now: u64, since: Option<&Snapshot>, dropped: u64) -> String {
     let (before, at) = since.map_or((0, now), |since| (since.received, since.at));
     let received = shared.sum(|gauges| &gauges.received) - before;
@@ -198,25 +190,4 @@ fn speed(shared: &Shared, now: u64, since: Option<&Snapshot>, dropped: u64) -> S
     let gone = dropped + shared.sum(|gauges| &gauges.closed);
     let connected = shared.sum(|gauges| &gauges.ready).saturating_sub(gone);
     format!("{connected} connections, {} messages/s received", count(rate))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_interval_is_a_sliver() {
-        let ends = |tick: u64, end: u64| {
-            let next = |&begin: &u64| (begin < end).then(|| tick_end(begin, tick, end));
-            std::iter::successors(Some(0), next).skip(1).collect::<Vec<_>>()
-        };
-        assert_eq!(ends(10, 30), [10, 20, 30]);
-        assert_eq!(ends(10, 31), [10, 20, 31]);
-        assert_eq!(ends(10, 28), [10, 20, 28]);
-        assert_eq!(ends(10, 24), [10, 24]);
-        assert_eq!(ends(10, 5), [5]);
-        // Ten seconds in sixty parts leave 40 ns.
-        let ten_seconds = ends(10_000_000_000 / 60, 10_000_000_000);
-        assert_eq!((ten_seconds.len(), ten_seconds.last()), (60, Some(&10_000_000_000)));
-    }
 }

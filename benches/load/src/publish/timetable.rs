@@ -41,6 +41,14 @@ impl Timetable {
         let interval = self.interval * f64::from(sharers);
         self.from + ((f64::from(sequence) + place) * interval) as u64
     }
+
+    /// How long nothing is due, at most until the end of the leg; none when nothing is planned any
+    /// more. Sleeping on then would delay what is due first in the next leg.
+    fn pause(&self, leg: Leg, now: u64) -> Option<Duration> {
+        let planned = self.next.peek().map(|Reverse((due, _))| *due);
+        let next = planned.or((!self.parked.is_empty()).then_some(leg.to))?;
+        Some(Duration::from_nanos(next.saturating_sub(now)))
+    }
 }
 
 impl Publisher {
@@ -61,16 +69,11 @@ impl Publisher {
         loop {
             let now = self.shared.clock.now();
             self.unpark(&mut timetable);
-            let is_over = timetable.next.is_empty() && timetable.parked.is_empty();
-            if is_over
-                || self.shared.is_interrupted()
-                || now > leg.to && !timetable.parked.is_empty()
-            {
+            if self.shared.is_interrupted() || now > leg.to && !timetable.parked.is_empty() {
                 break;
             }
             self.publish_due(&mut timetable, leg, now);
-            let next = timetable.next.peek().map_or(u64::MAX, |Reverse((due, _))| *due);
-            let pause = Duration::from_nanos(next.saturating_sub(self.shared.clock.now()));
+            let Some(pause) = timetable.pause(leg, self.shared.clock.now()) else { break };
             self.turn(IDLE.min(pause.saturating_sub(early)))?;
         }
         self.count_unsent(&timetable, leg);
@@ -124,5 +127,30 @@ impl Publisher {
             let next = timetable.due(nth, feed.sharers, feed.sequence);
             self.sent.unsent += (by.saturating_sub(next) as f64 / interval).ceil() as u64;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_sleeps_beyond_the_end_of_a_leg() {
+        let leg = Leg { from: 1_000, to: 9_000, is_warm_up: true };
+        let timetable = |next: &[u64], parked: &[u64]| Timetable {
+            from: leg.from,
+            interval: 100.0,
+            streams: 2,
+            next: next.iter().map(|&due| Reverse((due, 0))).collect(),
+            parked: parked.iter().map(|&due| (due, 1)).collect(),
+        };
+        let check = |next: &[u64], parked: &[u64], expected: Option<u64>| {
+            let pause = timetable(next, parked).pause(leg, 5_000);
+            assert_eq!(pause, expected.map(Duration::from_nanos), "{next:?} {parked:?}");
+        };
+        check(&[7_000, 6_000], &[], Some(1_000));
+        check(&[4_000], &[3_000], Some(0));
+        check(&[], &[3_000], Some(4_000));
+        check(&[], &[], None);
     }
 }

@@ -11,7 +11,6 @@ use hdrhistogram::Histogram;
 
 use super::member::{End, Member, MemberStage};
 use super::receive_path::{Notice, ReceivePath};
-use super::recorder::Ticks;
 use super::result::{ReaderCounts, ReaderResult};
 use crate::client::chunks::chunk_len;
 use crate::client::handshake::ClientHandshake;
@@ -23,8 +22,8 @@ use crate::setup::plan::Transport;
 use crate::watch::clock::nanos;
 use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
-use crate::watch::sampler::tick;
 use crate::watch::shared::{Phase, Shared};
+use crate::watch::ticks::Ticks;
 
 pub(crate) struct Reader {
     pub(crate) shared: Arc<Shared>,
@@ -132,8 +131,9 @@ impl Reader {
             return;
         }
         if self.phase == Phase::Open {
-            let mark = self.shared.milestones.mark.load(Acquire);
-            self.receive_path.recorder.start(Ticks { mark, every: nanos(tick(&self.shared.plan)) });
+            let times = &self.shared.milestones;
+            let (mark, end) = (times.mark.load(Acquire), times.end.load(Acquire));
+            self.receive_path.recorder.start(Ticks::new(&self.shared.plan, mark, end));
         }
         self.phase = phase;
         if phase == Phase::Drain {

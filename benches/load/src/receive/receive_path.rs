@@ -77,7 +77,6 @@ impl ReceivePath {
         now: u64,
         notices: &mut Vec<Notice>,
     ) -> &'a [u8] {
-        self.recorder.advance(now);
         match member.transport {
             Transport::WebSocket => self.receive_frames(member, bytes, now, notices),
             Transport::Events => self.receive_events(member, bytes, now, notices),
@@ -225,7 +224,7 @@ impl ReceivePath {
             arrival => self.on_fault(member, arrival),
         }
         if stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0 && !member.is_slow {
-            self.recorder.record(now.saturating_sub(payload::due(text)));
+            self.recorder.record(payload::due(text), now);
         }
     }
 

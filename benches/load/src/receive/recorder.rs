@@ -1,71 +1,61 @@
 //! Latencies: of the whole run, and of each interval of it.
 
+use std::ops::Range;
+
 use hdrhistogram::Histogram;
 
 use crate::watch::histogram::{add, histogram};
+use crate::watch::ticks::Ticks;
 
 /// One thread's latencies. Both histograms grow to what they hold.
+///
+/// A latency belongs to the interval in which its message was due, which is when a user who sent at
+/// that time felt it: a server that stands still for a second is late in the whole second, and not
+/// at its end.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     whole: Histogram<u64>,
     intervals: Vec<Histogram<u64>>,
-    ticks: Ticks,
+    /// None until it is known.
+    ticks: Option<Ticks>,
     current: usize,
-    current_ends: u64,
-}
-
-/// The intervals of a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticks {
-    pub(crate) mark: u64,
-    pub(crate) every: u64,
+    /// When messages of the current interval are due.
+    current_spans: Range<u64>,
 }
 
 const DIGITS: u8 = 3;
 /// For charts.
 const INTERVAL_DIGITS: u8 = 2;
-/// Enough for a day at the longest interval.
-const INTERVALS_MAX: usize = 4096;
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        let ticks = Ticks { mark: u64::MAX, every: 1 };
-        let whole = histogram(DIGITS);
-        Self { whole, intervals: Vec::new(), ticks, current: 0, current_ends: 0 }
+        let (whole, intervals) = (histogram(DIGITS), Vec::new());
+        Self { whole, intervals, ticks: None, current: 0, current_spans: 0..0 }
     }
 
     /// Says when intervals begin; what was recorded before stays in the whole alone.
     pub(crate) fn start(&mut self, ticks: Ticks) {
-        self.ticks = ticks;
-        self.current_ends = 0;
+        self.ticks = Some(ticks);
     }
 
-    /// Chooses the interval of what is recorded next.
     #[inline]
-    pub(crate) fn advance(&mut self, now: u64) {
-        if now >= self.current_ends {
-            self.enter(now);
+    pub(crate) fn record(&mut self, due: u64, now: u64) {
+        let latency = now.saturating_sub(due);
+        self.whole.saturating_record(latency);
+        if !self.current_spans.contains(&due) {
+            self.enter(due);
+        }
+        if let Some(interval) = self.intervals.get_mut(self.current) {
+            interval.saturating_record(latency);
         }
     }
 
     #[cold]
-    fn enter(&mut self, now: u64) {
-        let passed = now.saturating_sub(self.ticks.mark) / self.ticks.every;
-        self.current = usize::try_from(passed).map_or(INTERVALS_MAX, |n| n.min(INTERVALS_MAX - 1));
-        self.current_ends = match self.ticks.mark {
-            u64::MAX => u64::MAX,
-            mark => mark + (passed + 1) * self.ticks.every,
-        };
+    fn enter(&mut self, due: u64) {
+        let Some(ticks) = self.ticks else { return };
+        (self.current, self.current_spans) = ticks.interval_of(due);
         while self.intervals.len() <= self.current {
             self.intervals.push(histogram(INTERVAL_DIGITS));
-        }
-    }
-
-    #[inline]
-    pub(crate) fn record(&mut self, latency: u64) {
-        self.whole.saturating_record(latency);
-        if let Some(interval) = self.intervals.get_mut(self.current) {
-            interval.saturating_record(latency);
         }
     }
 
@@ -94,20 +84,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_count_in_their_interval_and_in_the_whole() {
+    fn latencies_count_in_the_interval_of_their_due_time_and_in_the_whole() {
         let mut recorder = Recorder::new();
-        recorder.start(Ticks { mark: 1_000, every: 100 });
-        for (now, latency) in [(1_000, 5_000), (1_099, 7_000), (1_350, 9_000)] {
-            recorder.advance(now);
-            recorder.record(latency);
+        recorder.start(Ticks::every(1_000, 1_400, 100));
+        for (due, now) in [(1_000, 6_000), (1_099, 8_099), (1_350, 10_350), (1_010, 1_020)] {
+            recorder.record(due, now);
         }
-        assert_eq!(recorder.whole().len(), 3);
-        assert_eq!(recorder.interval(0).unwrap().len(), 2);
+        assert_eq!(recorder.whole().len(), 4);
+        assert_eq!(recorder.interval(0).unwrap().len(), 3);
         assert!(recorder.interval(1).is_none());
         assert_eq!(recorder.interval(3).unwrap().max() / 100, 90);
         let mut sum = Recorder::new();
         sum.merge(&recorder);
         sum.merge(&recorder);
-        assert_eq!((sum.whole().len(), sum.interval(3).unwrap().len()), (6, 2));
+        assert_eq!((sum.whole().len(), sum.interval(3).unwrap().len()), (8, 2));
     }
 }

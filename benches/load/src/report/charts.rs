@@ -19,7 +19,8 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
     let mut charts = Vec::new();
     if figures.shared.plan.traffic.is_some() {
         charts.push(percentiles("Latency percentiles", figures.outcome.recorder.whole()));
-        charts.push(latency_over_time(&intervals));
+        let offered = figures.offered_per_second().unwrap_or_default();
+        charts.push(latency_over_time(&intervals, offered));
         charts.push(throughput(&intervals));
     } else {
         charts.push(percentiles("Handshake percentiles", &figures.outcome.handshakes));
@@ -79,29 +80,36 @@ fn over_time(
     Line { name, points: points.map(Some).collect() }
 }
 
-/// The line is interrupted where something was published and nothing arrived. Where nothing was
-/// published either there is nothing to be late.
+/// The line is interrupted where something was due and nothing of it has arrived. Where nothing was
+/// due there is nothing to be late.
 fn latency(
     name: &'static str,
     intervals: &[IntervalReport],
+    offered: f64,
     of: impl Fn(&IntervalReport) -> Option<f64>,
 ) -> Line {
-    let points = intervals.iter().filter_map(|it| match of(it) {
-        Some(micros) => Some(Some((it.at_seconds, micros * 1e3))),
-        None => (it.published_per_second > 0.0).then_some(None),
+    let mut begin = 0.0;
+    let points = intervals.iter().filter_map(|it| {
+        let due = offered * (it.at_seconds - begin);
+        begin = it.at_seconds;
+        match of(it) {
+            Some(micros) => Some(Some((it.at_seconds, micros * 1e3))),
+            None => (due >= 1.0 || it.published_per_second > 0.0).then_some(None),
+        }
     });
     Line { name, points: points.collect() }
 }
 
-fn latency_over_time(intervals: &[IntervalReport]) -> Chart {
+/// With so many messages offered per second, if they are.
+fn latency_over_time(intervals: &[IntervalReport], offered: f64) -> Chart {
     Chart {
-        title: "Latency over time",
+        title: "Latency over time, by due time",
         x: time_axis(),
         y: latency_axis(),
         lines: vec![
-            latency("p50", intervals, |it| it.p50_us),
-            latency("p99", intervals, |it| it.p99_us),
-            latency("max", intervals, |it| it.max_us),
+            latency("p50", intervals, offered, |it| it.p50_us),
+            latency("p99", intervals, offered, |it| it.p99_us),
+            latency("max", intervals, offered, |it| it.max_us),
         ],
     }
 }
@@ -155,5 +163,27 @@ fn cpu(intervals: &[IntervalReport]) -> Chart {
         x: time_axis(),
         y: Axis { label: "CPU in use (cores)", scale: Scale::Linear, write: plain },
         lines,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An interval of a second with a median or without, in which something was published or not.
+    fn interval(at_seconds: f64, p50_us: Option<f64>, published: f64) -> IntervalReport {
+        IntervalReport { at_seconds, p50_us, published_per_second: published, ..Default::default() }
+    }
+
+    #[test]
+    fn a_line_breaks_where_what_was_due_has_not_arrived() {
+        let line = |offered, middle: IntervalReport| {
+            let intervals = [interval(1.0, Some(5.0), 9.0), middle, interval(3.0, Some(6.0), 9.0)];
+            latency("p50", &intervals, offered, |it| it.p50_us).points
+        };
+        let (first, last) = (Some((1.0, 5e3)), Some((3.0, 6e3)));
+        assert_eq!(line(0.0, interval(2.0, None, 9.0)), [first, None, last], "lost");
+        assert_eq!(line(9.0, interval(2.0, None, 0.0)), [first, None, last], "not even sent");
+        assert_eq!(line(0.4, interval(2.0, None, 0.0)), [first, last], "nothing was due");
     }
 }

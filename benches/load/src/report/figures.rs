@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::json::{GeneratorReport, ServerReport, ThreadReport};
 use crate::lead::record::Figures;
+use crate::setup::plan::Pace;
 use crate::watch::clock::seconds;
 use crate::watch::sampler::Snapshot;
 use crate::watch::tally::Errors;
@@ -50,6 +51,15 @@ impl Figures {
     pub(crate) fn per_second(&self, figure: impl Fn(&Snapshot) -> u64) -> f64 {
         let (from, to) = self.span();
         to.rate(from, figure)
+    }
+
+    /// Messages that were due per second in all rooms, in the open loop.
+    pub(crate) fn offered_per_second(&self) -> Option<f64> {
+        let plan = &self.shared.plan;
+        match plan.traffic.as_ref()?.pace {
+            Pace::Rate(rate) => Some(rate * f64::from(plan.streams.rooms)),
+            Pace::Window(..) => None,
+        }
     }
 
     pub(crate) fn connect_seconds(&self) -> f64 {

@@ -7,3 +7,4 @@ pub(crate) mod process;
 pub(crate) mod sampler;
 pub(crate) mod shared;
 pub(crate) mod tally;
+pub(crate) mod ticks;

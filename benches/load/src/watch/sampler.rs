@@ -1,12 +1,10 @@
 //! Snapshots of a run while it runs, from which rates and charts are made.
 
 use std::sync::atomic::Ordering::Acquire;
-use std::time::Duration;
 
 use super::clock::seconds;
 use super::process::{Ran, ServerProcess, ran};
 use super::shared::Shared;
-use crate::setup::plan::{Plan, Scenario};
 
 /// Everything that counts up, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -31,21 +29,6 @@ pub(crate) struct Snapshot {
 pub(crate) struct Cost {
     pub(crate) cpu: u64,
     pub(crate) resident: u64,
-}
-
-/// So many points make a chart.
-const POINTS: u32 = 60;
-const TICK_MIN: Duration = Duration::from_millis(100);
-
-/// Time between two snapshots.
-pub(crate) fn tick(plan: &Plan) -> Duration {
-    let duration = match (&plan.traffic, plan.scenario) {
-        (Some(traffic), _) => traffic.duration,
-        (None, Scenario::Hold { duration }) => duration,
-        (None, Scenario::Storm { waves, stay, pause, .. }) => (stay + pause) * waves,
-        (None, _) => TICK_MIN,
-    };
-    (duration / POINTS).max(TICK_MIN)
 }
 
 impl Snapshot {
