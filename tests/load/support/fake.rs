@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use corecast_shards::wire::{Opcode, push_frame};
 use serde_json::Value;
@@ -28,6 +29,12 @@ pub(crate) struct Faults {
     pub(crate) close_at: Option<u64>,
     /// Instead of this message these bytes are sent.
     pub(crate) raw_at: Option<(u64, &'static [u8])>,
+    /// With this message the server is gone, as if it were killed.
+    pub(crate) die_at: Option<u64>,
+    /// Instead of taking this message the server closes the connection that published it.
+    pub(crate) close_publisher_at: Option<u64>,
+    /// With this message the server stops to read and to write for so long.
+    pub(crate) stall_at: Option<(u64, Duration)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,9 @@ pub(crate) struct Fake {
 struct Rooms {
     members: HashMap<String, Vec<Member>>,
     published: HashMap<String, u64>,
+    /// Of all connections there ever were.
+    streams: Vec<TcpStream>,
+    is_dead: bool,
 }
 
 struct Member {
@@ -61,8 +71,13 @@ impl Fake {
         let rooms = Arc::new(Mutex::new(Rooms::default()));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let rooms = rooms.clone();
-                thread::spawn(move || serve(stream.unwrap(), dialect, faults, &rooms));
+                let (stream, shared) = (stream.unwrap(), rooms.clone());
+                let mut rooms = rooms.lock().unwrap();
+                if rooms.is_dead {
+                    return;
+                }
+                rooms.streams.push(stream.try_clone().unwrap());
+                thread::spawn(move || serve(stream, dialect, faults, &shared));
             }
         });
         Self { address }
@@ -87,7 +102,15 @@ fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Room
                 rooms.members.entry(room).or_default().push(Member { stream, held: None });
             }
             Asked::Publish { room, message } => {
-                rooms.lock().unwrap().publish(room, message.as_bytes(), faults);
+                let mut rooms = rooms.lock().unwrap();
+                if rooms.happens(&room, faults.close_publisher_at) {
+                    let mut stream = socket.get_ref().try_clone().unwrap();
+                    return close(&mut stream, 1001, "going away");
+                }
+                if rooms.happens(&room, faults.die_at) {
+                    return rooms.die(socket.get_ref().local_addr().unwrap());
+                }
+                rooms.publish(room, message.as_bytes(), faults);
             }
         }
     }
@@ -125,7 +148,29 @@ fn understand(dialect: Dialect, text: &str) -> Asked {
 }
 
 impl Rooms {
+    /// Whether the next message of this room is the one with which something happens.
+    fn happens(&self, room: &str, at: Option<u64>) -> bool {
+        at.is_some_and(|at| self.published.get(room).copied().unwrap_or_default() == at)
+    }
+
+    /// Ends everything; nobody answers at this address any more.
+    fn die(&mut self, address: SocketAddr) {
+        self.is_dead = true;
+        for stream in &self.streams {
+            // Some have ended before.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // Whoever listens finds out with one more connection.
+        let _ = TcpStream::connect(address);
+    }
+
     fn publish(&mut self, room: String, message: &[u8], faults: Faults) {
+        if let Some((at, time)) = faults.stall_at
+            && self.happens(&room, Some(at))
+        {
+            // Whoever else has something to do waits for the lock.
+            thread::sleep(time);
+        }
         let number = self.published.entry(room.clone()).or_default();
         let members = self.members.entry(room).or_default();
         for member in members.iter_mut() {
@@ -145,11 +190,7 @@ impl Member {
             return;
         }
         if faults.close_at == Some(number) {
-            let mut close = Vec::new();
-            let payload = [&1013_u16.to_be_bytes(), "slow retry=100".as_bytes()].concat();
-            push_frame(&mut close, Opcode::Close, &payload);
-            let _ = self.stream.write_all(&close);
-            return;
+            return close(&mut self.stream, 1013, "slow retry=100");
         }
         if let Some((_, bytes)) = faults.raw_at.filter(|&(at, _)| at == number) {
             let _ = self.stream.write_all(bytes);
@@ -176,5 +217,12 @@ impl Member {
 fn send(stream: &mut TcpStream, message: &[u8]) {
     let mut frame = Vec::new();
     push_frame(&mut frame, Opcode::Text, message);
+    let _ = stream.write_all(&frame);
+}
+
+fn close(stream: &mut TcpStream, code: u16, reason: &str) {
+    let mut frame = Vec::new();
+    let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
+    push_frame(&mut frame, Opcode::Close, &payload);
     let _ = stream.write_all(&frame);
 }
