@@ -17,13 +17,13 @@ use clap::{CommandFactory, FromArgMatches};
 /// Parses, runs, and turns what went wrong into one line and exit code 1.
 pub(crate) fn run() -> ExitCode {
     let outcome = match parse().command {
-        args::Command::Serve(args) => serve::serve(&args),
-        args::Command::Token(args) => token::print_token(&args),
+        args::Command::Serve(args) => serve::serve(&args).map(|()| ExitCode::SUCCESS),
+        args::Command::Token(args) => token::print_token(&args).map(|()| ExitCode::SUCCESS),
         args::Command::Load(args) => corecast_load::load(*args),
         args::Command::TryExecutor { core } => return try_executor(core),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Standard error may be closed or full; the exit code says it all the same.
             let _ = output::print_error(format!("corecast: {error}\n"));

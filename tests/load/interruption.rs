@@ -9,7 +9,9 @@ fn an_interrupted_run_reports() {
     let mut run = Running::start(&[&args[..], &["--json=-"]].concat());
     run.wait_for("measuring");
     signal("INT", &run.pid());
-    let json = run.end().json();
+    let run = run.end();
+    assert_eq!(run.code, 130, "{}", run.errors);
+    let json = run.report();
     assert_eq!(json["interrupted"], true);
     assert_eq!(json["messages"]["lost"], 0);
     assert_eq!(json["messages"]["delivered"], json["messages"]["expected"]);

@@ -7,6 +7,7 @@ mod support;
 
 mod arguments;
 mod deflate;
+mod endings;
 mod evil;
 mod exactness;
 mod handshake;

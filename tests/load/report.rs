@@ -43,7 +43,7 @@ fn the_table_names_its_units() {
     let run = load(&[server.url(), "--members=3", "--duration=200ms", "--warm-up=0s"]);
     assert!(!run.out.contains("content compared"), "nobody asked for it: {}", run.out);
     assert_eq!(run.code, 0, "{}", run.errors);
-    for part in ["p99.9", "deliveries per second", "lost                      0", "busy"] {
+    for part in ["p99.9", "offered 100/s, published ", "lost                      0", "busy"] {
         assert!(run.out.contains(part), "{part} in {}", run.out);
     }
     // Standard error is no terminal here: plain lines.

@@ -39,6 +39,7 @@ use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -53,31 +54,35 @@ use crate::report::{page, table};
 use crate::setup::plan::Plan;
 
 /// The exit code of a program that SIGINT ended, as shells have it.
-const EXIT_INTERRUPTED: i32 = 130;
+const EXIT_INTERRUPTED: u8 = 130;
 /// As a file name: standard output.
 const STANDARD_OUTPUT: &str = "-";
 
 /// Runs a scenario, and writes what came of it where the arguments say: a table on standard output,
-/// a page, JSON. SIGINT and SIGTERM end it early, and the second one at once.
+/// a page, JSON. SIGINT and SIGTERM end it early, and the second one at once; the exit code says so.
 ///
 /// # Errors
 ///
 /// When the arguments make no sense together, no connection came to be, a file cannot be written,
-/// or `--strict` found a fault. It is a sentence for people.
-pub fn load(args: LoadArgs) -> Result<(), Box<dyn Error>> {
+/// messages were lost, everybody was let go before the end, or `--strict` found a fault. It is a
+/// sentence for people.
+pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     let plan = Plan::new(args)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second one ends at once; the first one only asks to come to an end.
-        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED, interrupted.clone())?;
+        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED.into(), interrupted.clone())?;
         flag::register(signal, interrupted.clone())?;
     }
     let figures = Run::start(plan, interrupted)?.go()?;
     write_results(&figures)?;
-    if figures.shared.plan.common.strict && !figures.is_clean() {
-        return Err("something went wrong with the messages or connections (--strict)".into());
+    if figures.shared.is_interrupted() {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
-    Ok(())
+    match figures.fault() {
+        Some(fault) => Err(fault.into()),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn write_results(figures: &Figures) -> Result<(), Box<dyn Error>> {

@@ -1,11 +1,13 @@
 //! What a report proves, or fails to prove.
 
-use corecast_load::report::{MessagesReport, Report};
+use corecast_load::report::{MessagesReport, RATE_REACHED_FROM, Report};
 
 /// What went wrong where everybody reads; none when every message arrived once and in order.
 pub fn fault(report: &Report) -> Option<String> {
     let messages = &report.messages;
+    let share = messages.published_share.unwrap_or(1.0);
     let others = [
+        ("rates not reached", u64::from(share < RATE_REACHED_FROM)),
         ("skipped", messages.skipped),
         ("cut off", messages.cut_off),
         ("connections failed", report.connections.failed),
@@ -20,8 +22,9 @@ pub fn fault_among_slow(report: &Report) -> Option<String> {
     name_faults(faults(&report.messages).into_iter())
 }
 
-fn faults(messages: &MessagesReport) -> [(&'static str, u64); 4] {
+fn faults(messages: &MessagesReport) -> [(&'static str, u64); 5] {
     [
+        ("due but not sent", messages.unsent),
         ("lost", messages.lost),
         ("repeated", messages.repeated),
         ("out of order", messages.disordered),
@@ -51,6 +54,17 @@ mod tests {
     fn one_lost_message_is_a_fault() {
         assert_eq!(fault(&report_of_lost(0)), None);
         assert_eq!(fault(&report_of_lost(1)).as_deref(), Some("lost: 1"));
+    }
+
+    #[test]
+    fn what_was_not_published_is_a_fault() {
+        let mut report = Report::default();
+        report.messages.published_share = Some(0.995);
+        assert_eq!(fault(&report), None);
+        report.messages.published_share = Some(0.36);
+        assert_eq!(fault(&report).as_deref(), Some("rates not reached: 1"));
+        report.messages.unsent = 7;
+        assert_eq!(fault_among_slow(&report).as_deref(), Some("due but not sent: 7"));
     }
 
     #[test]

@@ -32,6 +32,11 @@ impl Run {
     /// What it wrote for `--json -`.
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, 0, "{}", self.errors);
+        self.report()
+    }
+
+    /// The same, however it ended.
+    pub(crate) fn report(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {}", self.out))
     }
 }

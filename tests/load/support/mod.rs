@@ -9,7 +9,7 @@ mod real;
 mod running;
 
 pub(crate) use certificate::{Certificate, Fault};
-pub(crate) use command::load;
+pub(crate) use command::{Run, load};
 pub(crate) use delivered::{check_all_delivered, check_clean};
 pub(crate) use fake::{Dialect, Fake, Faults};
 pub(crate) use foreign::Foreign;

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use super::run::Run;
-use crate::setup::plan::Traffic;
+use crate::setup::plan::{Scenario, Traffic};
 use crate::units::print::count;
 use crate::watch::clock::{nanos, seconds};
 use crate::watch::sampler::Snapshot;
-use crate::watch::shared::{Phase, Shared};
+use crate::watch::shared::{Gone, Phase, Shared};
 use crate::watch::ticks::Ticks;
 
 /// How often the leading thread looks.
@@ -49,7 +49,7 @@ impl Run {
         let members = u64::from(self.shared.plan.members);
         let step = (members / 50).max(1);
         let mut next = step;
-        while !self.shared.is_interrupted() && !self.has_failed() {
+        while !self.shared.is_over() && !self.has_failed() {
             let failed = self.shared.sum(|gauges| &gauges.failed);
             let ready = self.shared.sum(|gauges| &gauges.ready);
             let done = (ready + failed).saturating_sub(before);
@@ -96,7 +96,7 @@ impl Run {
         let first = self.snapshot();
         self.record.series.push(first);
         let mut next = mark;
-        while next < end && !self.shared.is_interrupted() {
+        while next < end && !self.shared.is_over() {
             next = ticks.end_of(next);
             self.show_until(next, mark);
             let snapshot = self.snapshot();
@@ -104,18 +104,18 @@ impl Run {
         }
     }
 
-    /// Shows what goes on until then, or until interrupted.
+    /// Shows what goes on until then, or until it is over.
     fn show_until(&mut self, then: u64, mark: u64) {
         let shared = self.shared.clone();
         while let now = shared.clock.now()
-            && !shared.is_interrupted()
+            && !shared.is_over()
         {
             let message = speed(&shared, now, self.some_time_ago(now), self.dropped);
             self.progress.show(now.saturating_sub(mark) / 1_000_000, &message);
             if now >= then {
                 return;
             }
-            shared.clock.sleep_until(then.min(now + nanos(SHOW)));
+            self.wait_until(then.min(now + nanos(SHOW)));
         }
     }
 
@@ -134,15 +134,27 @@ impl Run {
         self.wait_until(until);
     }
 
-    /// Sleeps until then, or until interrupted.
+    /// Sleeps until then, or until it is over.
     fn wait_until(&self, then: u64) {
         let clock = self.shared.clock;
-        while !self.shared.is_interrupted() {
+        while !self.shared.is_over() {
             let now = clock.now();
             if now >= then {
                 return;
             }
             clock.sleep_until(then.min(now + nanos(LOOK)));
+            self.look_for_members();
+        }
+    }
+
+    /// With nobody left to receive, what follows is silence. Between the waves of a storm there is
+    /// nobody by intention.
+    fn look_for_members(&self) {
+        let is_storm = matches!(self.shared.plan.scenario, Scenario::Storm { .. });
+        let ready = self.shared.sum(|gauges| &gauges.ready);
+        let closed = self.shared.sum(|gauges| &gauges.closed);
+        if !is_storm && ready > 0 && closed >= ready {
+            self.shared.end_early(Gone::Members);
         }
     }
 

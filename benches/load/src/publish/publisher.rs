@@ -17,7 +17,7 @@ use crate::setup::plan::{Pace, Traffic};
 use crate::setup::template::Fill;
 use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
-use crate::watch::shared::{Phase, Shared};
+use crate::watch::shared::{Gone, Phase, Shared};
 use crate::watch::tally::Tally;
 
 pub(crate) struct Publisher {
@@ -51,8 +51,13 @@ pub(crate) struct Feed {
 pub(crate) struct Sent {
     pub(crate) tally: Tally,
     pub(crate) published: u64,
-    /// Due, but never handed to the socket.
+    /// Due, but never handed to the socket: of the whole time that was to be measured, unless
+    /// somebody interrupted it.
     pub(crate) unsent: u64,
+    /// What was due in the open loop, until the run was over.
+    pub(crate) due: u64,
+    /// Of these, what was published while it was measured.
+    pub(crate) in_time: u64,
     /// From when a message was due until it was handed over.
     pub(crate) delays: Histogram<u64>,
 }
@@ -138,7 +143,6 @@ impl Publisher {
         let feed = &mut self.feeds[nth];
         let connection = &mut self.connections[feed.connection];
         if connection.link.is_none() {
-            self.sent.unsent += u64::from(!is_warm_up);
             return;
         }
         let stream = stream_code(feed.room, feed.nth, is_warm_up);
@@ -205,6 +209,30 @@ impl Publisher {
         connection.link = None;
         connection.unsent.clear();
         (connection.unacked, connection.is_blocked) = (0, false);
+        if self.is_needed()
+            && let Some(room) = self.silent_room(nth)
+        {
+            self.shared.end_early(Gone::Publisher(room));
+        }
+    }
+
+    /// Whether there is something to publish, now or later.
+    fn is_needed(&self) -> bool {
+        match self.shared.phase() {
+            Phase::Open => true,
+            Phase::Publish => self.shared.clock.now() < self.shared.milestones.end.load(Acquire),
+            Phase::Drain | Phase::End => false,
+        }
+    }
+
+    /// A room that this connection published in and nobody does any more.
+    fn silent_room(&self, ended: usize) -> Option<u32> {
+        let is_silent = |room: u32| {
+            let feeds = self.feeds.iter().filter(|feed| feed.room == room);
+            feeds.into_iter().all(|feed| self.connections[feed.connection].link.is_none())
+        };
+        let rooms = self.feeds.iter().filter(|feed| feed.connection == ended);
+        rooms.map(|feed| feed.room).find(|&room| is_silent(room))
     }
 
     fn is_flushed(&self) -> bool {
@@ -223,7 +251,14 @@ impl Publisher {
 
 impl Sent {
     pub(crate) fn new() -> Self {
-        Self { tally: Tally::default(), published: 0, unsent: 0, delays: histogram(3) }
+        Self {
+            tally: Tally::default(),
+            published: 0,
+            unsent: 0,
+            due: 0,
+            in_time: 0,
+            delays: histogram(3),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use super::publisher::{IDLE, Leg, Publisher};
+use crate::watch::shared::Phase;
 
 /// When the messages of each stream are due.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ const EARLY_MAX: Duration = Duration::from_millis(1);
 /// What waking early may take of the time between two messages.
 const EARLY_SHARE: f64 = 0.1;
 
+/// So long after the end what was due before it still counts as published at its rate.
+const IN_TIME: u64 = 50_000_000;
 /// Messages before sockets get a turn.
 const BATCH: usize = 512;
 /// What a publisher may have waiting for a server that reads too slowly. More would be delivered
@@ -42,12 +45,30 @@ impl Timetable {
         self.from + ((f64::from(sequence) + place) * interval) as u64
     }
 
+    /// How many messages of a stream are due before a moment.
+    fn due_before(&self, stream: usize, sharers: u32, by: u64) -> u64 {
+        let interval = self.interval * f64::from(sharers);
+        let place = stream as f64 / self.streams as f64;
+        let mut count = (by.saturating_sub(self.from) as f64 / interval - place).max(0.0) as u32;
+        // What is due is rounded, and so is this.
+        while self.due(stream, sharers, count) < by {
+            count += 1;
+        }
+        while count > 0 && self.due(stream, sharers, count - 1) >= by {
+            count -= 1;
+        }
+        count.into()
+    }
+
     /// How long nothing is due, at most until the end of the leg; none when nothing is planned any
     /// more. Sleeping on then would delay what is due first in the next leg.
     fn pause(&self, leg: Leg, now: u64) -> Option<Duration> {
+        if self.next.is_empty() && self.parked.is_empty() {
+            return None;
+        }
         let planned = self.next.peek().map(|Reverse((due, _))| *due);
-        let next = planned.or((!self.parked.is_empty()).then_some(leg.to))?;
-        Some(Duration::from_nanos(next.saturating_sub(now)))
+        let until = planned.or((leg.to > now).then_some(leg.to));
+        Some(until.map_or(IDLE, |until| Duration::from_nanos(until.saturating_sub(now))))
     }
 }
 
@@ -69,15 +90,23 @@ impl Publisher {
         loop {
             let now = self.shared.clock.now();
             self.unpark(&mut timetable);
-            if self.shared.is_interrupted() || now > leg.to && !timetable.parked.is_empty() {
+            if self.shared.is_over() || self.is_too_late(leg, now) {
                 break;
             }
             self.publish_due(&mut timetable, leg, now);
             let Some(pause) = timetable.pause(leg, self.shared.clock.now()) else { break };
             self.turn(IDLE.min(pause.saturating_sub(early)))?;
         }
-        self.count_unsent(&timetable, leg);
+        if !leg.is_warm_up {
+            self.count_due(&timetable, leg);
+        }
         Ok(())
+    }
+
+    /// What is still not published then will not be: nothing of the warm-up in what is measured,
+    /// and nothing measured once nobody waits for it any more.
+    fn is_too_late(&self, leg: Leg, now: u64) -> bool {
+        if leg.is_warm_up { now >= leg.to } else { self.shared.phase() > Phase::Publish }
     }
 
     fn plan_next(&self, timetable: &mut Timetable, nth: usize, leg: Leg) {
@@ -95,13 +124,18 @@ impl Publisher {
                 return;
             }
             timetable.next.pop();
-            if self.connections[self.feeds[nth].connection].unsent.len() > UNSENT_MAX {
+            let connection = &self.connections[self.feeds[nth].connection];
+            if connection.link.is_none() {
+                continue;
+            }
+            if connection.unsent.len() > UNSENT_MAX {
                 timetable.parked.push((due, nth));
                 continue;
             }
             self.publish(nth, due, leg.is_warm_up);
             if !leg.is_warm_up {
                 self.sent.delays.saturating_record(now - due);
+                self.sent.in_time += u64::from(now <= leg.to + IN_TIME);
             }
             self.plan_next(timetable, nth, leg);
         }
@@ -116,16 +150,18 @@ impl Publisher {
         timetable.next.extend(free.map(Reverse));
     }
 
-    /// What should have been published by now and was not.
-    fn count_unsent(&mut self, timetable: &Timetable, leg: Leg) {
-        if leg.is_warm_up {
-            return;
-        }
-        let by = leg.to.min(self.shared.clock.now());
+    /// What was due, and what of it was not published.
+    fn count_due(&mut self, timetable: &Timetable, leg: Leg) {
+        let (shared, now) = (&self.shared, self.shared.clock.now());
+        let ended = shared.early_end().map(|end| end.at);
+        let interrupted = shared.is_interrupted().then_some(now);
+        let measured_to =
+            leg.to.min(ended.unwrap_or(u64::MAX)).min(interrupted.unwrap_or(u64::MAX));
+        let owed_to = leg.to.min(interrupted.unwrap_or(u64::MAX));
         for (nth, feed) in self.feeds.iter().enumerate() {
-            let interval = timetable.interval * f64::from(feed.sharers);
-            let next = timetable.due(nth, feed.sharers, feed.sequence);
-            self.sent.unsent += (by.saturating_sub(next) as f64 / interval).ceil() as u64;
+            let due = |by| timetable.due_before(nth, feed.sharers, by);
+            self.sent.due += due(measured_to);
+            self.sent.unsent += due(owed_to).saturating_sub(u64::from(feed.sequence));
         }
     }
 }
@@ -152,5 +188,23 @@ mod tests {
         check(&[4_000], &[3_000], Some(0));
         check(&[], &[3_000], Some(4_000));
         check(&[], &[], None);
+        let late = timetable(&[], &[3_000]).pause(leg, 10_000);
+        assert_eq!(late, Some(IDLE), "the socket says when it takes more");
+    }
+
+    #[test]
+    fn what_is_due_before_a_moment_is_counted_exactly() {
+        for (interval, streams, sharers) in [(100.0, 1, 1), (33.3, 7, 1), (0.7, 3, 2), (1e9, 2, 1)]
+        {
+            let (next, parked) = (BinaryHeap::new(), Vec::new());
+            let timetable = Timetable { from: 1_000, interval, streams, next, parked };
+            for stream in 0..streams {
+                for by in 990..1_600 {
+                    let due = |&nth: &u32| timetable.due(stream, sharers, nth) < by;
+                    let expected = (0..).take_while(due).count() as u64;
+                    assert_eq!(timetable.due_before(stream, sharers, by), expected, "{by}");
+                }
+            }
+        }
     }
 }

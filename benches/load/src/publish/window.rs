@@ -37,7 +37,7 @@ impl Publisher {
         let mut next = 0;
         loop {
             let now = self.shared.clock.now();
-            if now >= leg.to || self.shared.is_interrupted() || self.is_alone() {
+            if now >= leg.to || self.shared.is_over() {
                 return Ok(());
             }
             self.observe(&mut window, leg, now);
@@ -51,10 +51,6 @@ impl Publisher {
             }
             self.turn(if count == BATCH { Duration::ZERO } else { PAUSE })?;
         }
-    }
-
-    fn is_alone(&self) -> bool {
-        self.connections.iter().all(|connection| connection.link.is_none())
     }
 
     /// Looks at what has arrived; gives up on the rest when nothing has for long.

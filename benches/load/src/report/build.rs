@@ -24,6 +24,7 @@ impl Figures {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_unix: began.map(|began| began.as_secs()),
             interrupted: self.shared.is_interrupted(),
+            ended_early: self.early_end(),
             seconds: self.seconds(),
             machine: self.machine.clone(),
             settings: settings(&self.shared.plan),
@@ -113,6 +114,8 @@ fn messages(figures: &Figures) -> MessagesReport {
     MessagesReport {
         published: figures.sent.published,
         unsent: figures.sent.unsent,
+        offered_per_second: figures.offered_per_second(),
+        published_share: figures.published_share(),
         acked: figures.sent.tally.acked,
         expected: balance.expected,
         delivered: figures.delivered(),

@@ -5,8 +5,10 @@ use hdrhistogram::Histogram;
 use super::json::{GeneratorReport, ServerReport, ThreadReport};
 use crate::lead::record::Figures;
 use crate::setup::plan::Pace;
+use crate::units::print::whole;
 use crate::watch::clock::seconds;
 use crate::watch::sampler::Snapshot;
+use crate::watch::shared::{EarlyEnd, Gone};
 use crate::watch::tally::Errors;
 
 /// Latencies in nanoseconds.
@@ -53,6 +55,11 @@ impl Figures {
         to.rate(from, figure)
     }
 
+    /// Of what was due in the open loop, the share that was published meanwhile.
+    pub(crate) fn published_share(&self) -> Option<f64> {
+        (self.sent.due > 0).then(|| self.sent.in_time as f64 / self.sent.due as f64)
+    }
+
     /// Messages that were due per second in all rooms, in the open loop.
     pub(crate) fn offered_per_second(&self) -> Option<f64> {
         let plan = &self.shared.plan;
@@ -88,6 +95,41 @@ impl Figures {
         let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
         let faults = balance.lost + tally.repeated + tally.disordered + tally.damaged;
         faults == 0 && self.sent.unsent == 0 && self.errors().total() == 0
+    }
+
+    /// Why the run ended before its time though nobody interrupted it, as a sentence.
+    pub(crate) fn early_end(&self) -> Option<String> {
+        let EarlyEnd { gone, at } = self.shared.early_end()?;
+        let what = match gone {
+            Gone::Members => "the server ended the connections of all members".to_owned(),
+            Gone::Publisher(room) => {
+                let room = self.shared.plan.room_name(room);
+                format!("the server ended the connection of the last publisher of {room}")
+            }
+        };
+        let mark = self.span().0.at;
+        Some(match at > mark {
+            true => format!(
+                "{what} after {:.1} s: the rates are of the time until then",
+                seconds(at - mark)
+            ),
+            false => format!("{what} before anything was measured"),
+        })
+    }
+
+    /// What the exit code says of a run that went to its end, as a sentence.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let (common, lost) = (&self.shared.plan.common, self.outcome.balance.lost);
+        if let Some(why) = self.early_end() {
+            return Some(why);
+        }
+        if common.strict && !self.is_clean() {
+            let what = "something went wrong with the messages or connections (--strict)";
+            return Some(what.to_owned());
+        }
+        (lost > 0 && !common.lenient).then(|| {
+            format!("{} deliveries were lost (--lenient takes that for success)", whole(lost))
+        })
     }
 
     pub(crate) fn server(&self) -> Option<ServerReport> {

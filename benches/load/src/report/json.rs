@@ -10,6 +10,9 @@ use crate::watch::machine::Machine;
 /// Changes when a name does.
 pub const FORMAT: u32 = 1;
 
+/// A rate counts as reached when this share of what was due was published while it was measured.
+pub const RATE_REACHED_FROM: f64 = 0.99;
+
 /// Everything that one run showed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -25,6 +28,9 @@ pub struct Report {
     pub started_unix: Option<u64>,
     /// A signal ended it: the figures are of the time until then.
     pub interrupted: bool,
+    /// Why it ended before its time though nobody interrupted it: the server let go of whoever was
+    /// needed. Rates are of the time until then.
+    pub ended_early: Option<String>,
     /// The time that was measured.
     pub seconds: f64,
     /// Where the generator ran.
@@ -144,8 +150,13 @@ pub struct TlsReport {
 pub struct MessagesReport {
     /// Messages that publishers sent while measuring.
     pub published: u64,
-    /// Messages that were due, and never handed to a socket.
+    /// Messages that were due, and never handed to a socket; after an early end, too.
     pub unsent: u64,
+    /// Messages that were due per second, in the open loop.
+    pub offered_per_second: Option<f64>,
+    /// Of what was due in the open loop, the share that was published while it was measured; see
+    /// [`RATE_REACHED_FROM`].
+    pub published_share: Option<f64>,
     /// Messages whose publisher got an ack.
     pub acked: u64,
     /// What was published, times the members it was for.

@@ -7,12 +7,13 @@ mod figures;
 mod intervals;
 mod json;
 pub(crate) mod page;
+mod remarks;
 pub(crate) mod table;
 
 pub use json::{
     CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, GeneratorReport,
-    IntervalReport, LatencyReport, MessagesReport, Report, ServerReport, SettingsReport,
-    SlowMembersReport, ThreadReport, TlsReport, TrafficReport, WaveReport,
+    IntervalReport, LatencyReport, MessagesReport, RATE_REACHED_FROM, Report, ServerReport,
+    SettingsReport, SlowMembersReport, ThreadReport, TlsReport, TrafficReport, WaveReport,
 };
 
 pub use crate::watch::machine::Machine;

@@ -1,7 +1,8 @@
 //! The figures as one page that needs nothing else: for a screen of any width, and for paper.
 
 use super::charts::charts;
-use super::table::{Section, headline, remarks, sections};
+use super::remarks::remarks;
+use super::table::{Section, headline, sections};
 use crate::lead::record::Figures;
 use crate::setup::args::command_line;
 use crate::units::print::bytes;

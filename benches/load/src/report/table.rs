@@ -5,6 +5,7 @@ use hdrhistogram::Histogram;
 use super::build::{compression, tls};
 use super::figures::Latency;
 use super::json::{CompressionReport, ThreadReport, TlsReport};
+use super::remarks::remarks;
 use crate::lead::record::Figures;
 use crate::setup::payload::compared_one_in;
 use crate::setup::plan::{Pace, Scenario};
@@ -61,52 +62,6 @@ pub(crate) fn headline(figures: &Figures) -> String {
 /// `1 room`, `2 rooms`.
 fn counted(number: u32, noun: &str) -> String {
     format!("{} {noun}{}", whole(number.into()), if number == 1 { "" } else { "s" })
-}
-
-/// What must be known to read the figures.
-pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if figures.generator().limited {
-        remarks.push(
-            "limited by the generator: one of its threads was more than 90 % busy; use more \
-             --threads or cores, or a lower rate"
-                .to_owned(),
-        );
-    }
-    if figures.shared.is_interrupted() {
-        remarks.push("interrupted: the figures are of the time until then".to_owned());
-    }
-    if figures.outcome.balance.slow.were_not_slow() {
-        remarks.push(
-            "the slow members were not slow: what was published for one of them fits the buffers \
-             of its socket and of the server; use a larger --size, a higher --rate or a longer \
-             --duration"
-                .to_owned(),
-        );
-    }
-    if figures.outcome.balance.lost > 0 {
-        remarks.push("messages were lost: the server did not deliver what it took".to_owned());
-    }
-    remarks.extend(nothing_compressed(figures));
-    remarks
-}
-
-/// Small messages are not worth it to servers, and a run with them measures no compression.
-fn nothing_compressed(figures: &Figures) -> Option<String> {
-    let form = figures.shared.plan.traffic.as_ref()?.form;
-    let report = compression(figures)?;
-    if report.messages > 0 || report.plain_bytes == 0 {
-        return None;
-    }
-    let size = bytes(form.size as f64);
-    let (what, more) = match form.is_json {
-        true => ("JSON", "use a larger --size"),
-        false => ("text", "use --payload json or a larger --size"),
-    };
-    Some(format!(
-        "no message came compressed: payloads are {size} of {what}; {more}, or see which messages the \
-         server compresses (--deflate-min of corecast serve)"
-    ))
 }
 
 pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
@@ -191,11 +146,10 @@ fn slow_members(figures: &Figures) -> Section {
 
 fn messages(figures: &Figures) -> Section {
     let (tally, balance) = (&figures.outcome.tally, &figures.outcome.balance);
-    let per_second = count(figures.per_second(|snapshot| snapshot.received));
     let mut rows = vec![
         row("published", whole(figures.sent.published)),
         row("delivered", format!("{} of {}", whole(figures.delivered()), whole(balance.expected))),
-        row("deliveries per second", per_second),
+        row("messages per second", rates(figures)),
         row("lost", whole(balance.lost)),
         row("repeated", whole(tally.repeated)),
         row("out of order", whole(tally.disordered)),
@@ -211,6 +165,21 @@ fn messages(figures: &Figures) -> Section {
     rows.extend(compression(figures).into_iter().flat_map(|it| compression_rows(&it)));
     rows.extend(content(figures));
     Section { title: "Messages", rows }
+}
+
+/// What was asked for, what of it was published, and what that made of deliveries.
+fn rates(figures: &Figures) -> String {
+    let delivered = count(figures.per_second(|snapshot| snapshot.received));
+    let published = match (figures.offered_per_second(), figures.published_share()) {
+        (Some(offered), Some(share)) => format!(
+            "offered {}/s, published {}/s ({})",
+            count(offered),
+            count(offered * share),
+            percent(share)
+        ),
+        _ => format!("published {}/s", count(figures.per_second(|snapshot| snapshot.published))),
+    };
+    format!("{published}, delivered {delivered}/s")
 }
 
 fn compression_rows(report: &CompressionReport) -> [(String, String); 2] {

@@ -18,6 +18,7 @@ pub(crate) struct Shared {
     phase: AtomicU8,
     /// Set by Ctrl-C.
     pub(crate) interrupted: Arc<AtomicBool>,
+    early_end: OnceLock<EarlyEnd>,
     pub(crate) milestones: Milestones,
     /// Measured messages of each stream so far.
     pub(crate) published: Vec<AtomicU32>,
@@ -43,6 +44,23 @@ pub(crate) enum Phase {
     Drain = 2,
     /// Threads end.
     End = 3,
+}
+
+/// A run ends before its time, though nobody interrupted it: there is nothing left to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EarlyEnd {
+    pub(crate) gone: Gone,
+    /// When that was noticed.
+    pub(crate) at: u64,
+}
+
+/// Whose connections the server has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// All members'.
+    Members,
+    /// That of the last publisher of this room.
+    Publisher(u32),
 }
 
 /// When what happens, in the clock's time; 0 until it is known.
@@ -100,6 +118,7 @@ impl Shared {
             marker: Marker::new(run & 0x00ff_ffff),
             phase: AtomicU8::new(Phase::Open as u8),
             interrupted,
+            early_end: OnceLock::new(),
             milestones: Milestones::default(),
             published: (0..streams).map(|_| AtomicU32::new(0)).collect(),
             connected: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
@@ -126,6 +145,20 @@ impl Shared {
 
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.load(Relaxed)
+    }
+
+    /// The first reason to end early counts.
+    pub(crate) fn end_early(&self, gone: Gone) {
+        let _ = self.early_end.set(EarlyEnd { gone, at: self.clock.now() });
+    }
+
+    pub(crate) fn early_end(&self) -> Option<EarlyEnd> {
+        self.early_end.get().copied()
+    }
+
+    /// Whether what goes on ends now, whatever was planned.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_interrupted() || self.early_end.get().is_some()
     }
 
     /// A connection is open: what its TLS has agreed on, if it has.

@@ -1,0 +1,77 @@
+//! What must be known to read the figures: sentences beside the table.
+
+use super::build::compression;
+use super::json::RATE_REACHED_FROM;
+use crate::lead::record::Figures;
+use crate::units::print::{bytes, count, percent, whole};
+
+pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
+    let mut remarks = Vec::new();
+    remarks.extend(figures.early_end());
+    remarks.extend(not_opened(figures));
+    remarks.extend(rate_not_reached(figures));
+    if figures.generator().limited {
+        remarks.push(
+            "limited by the generator: one of its threads was more than 90 % busy; use more \
+             --threads or cores, or a lower rate"
+                .to_owned(),
+        );
+    }
+    if figures.shared.is_interrupted() {
+        remarks.push("interrupted: the figures are of the time until then".to_owned());
+    }
+    if figures.outcome.balance.slow.were_not_slow() {
+        remarks.push(
+            "the slow members were not slow: what was published for one of them fits the buffers \
+             of its socket and of the server; use a larger --size, a higher --rate or a longer \
+             --duration"
+                .to_owned(),
+        );
+    }
+    if figures.outcome.balance.lost > 0 {
+        remarks.push("messages were lost: the server did not deliver what it took".to_owned());
+    }
+    remarks.extend(nothing_compressed(figures));
+    remarks
+}
+
+/// Who was refused takes part in no figure.
+fn not_opened(figures: &Figures) -> Option<String> {
+    let waves = figures.record.waves.len().max(1) as u64;
+    let (opened, wanted) =
+        (figures.outcome.counts.ready, u64::from(figures.shared.plan.members) * waves);
+    (opened < wanted && !figures.shared.is_interrupted()).then(|| {
+        let (opened, wanted) = (whole(opened), whole(wanted));
+        format!("only {opened} of {wanted} connections were opened: the figures are of those")
+    })
+}
+
+/// The generator or the server was too slow for what was asked for.
+fn rate_not_reached(figures: &Figures) -> Option<String> {
+    let (offered, share) = (figures.offered_per_second()?, figures.published_share()?);
+    (share < RATE_REACHED_FROM).then(|| {
+        let (published, offered) = (count(offered * share), count(offered));
+        let share = percent(share);
+        format!(
+            "the rate was not reached: {published} of {offered} messages/s were published ({share})"
+        )
+    })
+}
+
+/// Small messages are not worth it to servers, and a run with them measures no compression.
+fn nothing_compressed(figures: &Figures) -> Option<String> {
+    let form = figures.shared.plan.traffic.as_ref()?.form;
+    let report = compression(figures)?;
+    if report.messages > 0 || report.plain_bytes == 0 {
+        return None;
+    }
+    let size = bytes(form.size as f64);
+    let (what, more) = match form.is_json {
+        true => ("JSON", "use a larger --size"),
+        false => ("text", "use --payload json or a larger --size"),
+    };
+    Some(format!(
+        "no message came compressed: payloads are {size} of {what}; {more}, or see which messages the \
+         server compresses (--deflate-min of corecast serve)"
+    ))
+}
