@@ -17,3 +17,4 @@ mod punctuality;
 mod report;
 mod scenarios;
 mod tls;
+mod totals;

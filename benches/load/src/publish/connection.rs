@@ -1,5 +1,6 @@
 //! One connection that publishes.
 
+use std::collections::VecDeque;
 use std::io;
 
 use crate::client::announcement::{Announcement, contains, violation};
@@ -17,6 +18,10 @@ pub(crate) struct PublisherConnection {
     /// `None` once it has ended.
     pub(crate) link: Option<ClientLink>,
     pub(crate) unsent: Vec<u8>,
+    /// Bytes that have left `unsent`.
+    written: u64,
+    /// Measured messages that the kernel has not taken whole.
+    pending: VecDeque<Pending>,
     /// The socket takes no more; it is watched for when it does.
     pub(crate) is_blocked: bool,
     /// Messages that were not answered yet, if answers were asked for.
@@ -24,6 +29,16 @@ pub(crate) struct PublisherConnection {
     pub(crate) id: u64,
     pub(crate) number: u32,
     partial: Vec<u8>,
+}
+
+/// A message on its way to the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    /// Where it ends, of all bytes that this connection sends.
+    end: u64,
+    /// Its stream.
+    pub(crate) feed: usize,
+    pub(crate) due: u64,
 }
 
 const BUFFER: usize = 64 * 1024;
@@ -56,7 +71,17 @@ impl PublisherConnection {
             wire::push_message(&mut unsent, plan.common.binary, &text);
         }
         let id = traffic.hello.len() as u64;
-        Ok(Self { link: Some(link), unsent, is_blocked: false, unacked: 0, id, number, partial })
+        Ok(Self {
+            link: Some(link),
+            unsent,
+            written: 0,
+            pending: VecDeque::new(),
+            is_blocked: false,
+            unacked: 0,
+            id,
+            number,
+            partial,
+        })
     }
 
     /// Reads answers; an error says how the connection ended.
@@ -110,7 +135,32 @@ impl PublisherConnection {
     /// Sends what the socket takes; whether that is everything.
     pub(crate) fn flush(&mut self) -> Result<bool, String> {
         let Some(link) = &mut self.link else { return Ok(true) };
-        link.write(&mut self.unsent).map_err(|error| error_kind(&error))
+        let before = self.unsent.len();
+        let written = link.write(&mut self.unsent);
+        self.written += (before - self.unsent.len()) as u64;
+        written.map_err(|error| error_kind(&error))
+    }
+
+    /// What was appended last is a message that counts as published once the kernel has it.
+    pub(crate) fn watch_for(&mut self, feed: usize, due: u64) {
+        let end = self.written + self.unsent.len() as u64;
+        self.pending.push_back(Pending { end, feed, due });
+    }
+
+    /// The next message that the kernel has taken whole. What TLS has sealed and the kernel has not
+    /// taken is still here.
+    pub(crate) fn pop_taken(&mut self) -> Option<Pending> {
+        let written = self.written;
+        let is_here = self.link.as_ref().is_some_and(|link| link.has_to_write(&[]));
+        self.pending.pop_front_if(|pending| !is_here && pending.end <= written)
+    }
+
+    /// Ends it. What the kernel has not taken will not be sent.
+    pub(crate) fn end(&mut self) {
+        self.link = None;
+        self.unsent.clear();
+        self.pending.clear();
+        (self.unacked, self.is_blocked) = (0, false);
     }
 
     /// Whether everything is with the kernel, or the connection has ended.

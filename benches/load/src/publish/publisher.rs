@@ -9,6 +9,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::connection::PublisherConnection;
+use super::timetable::Owed;
 use crate::client::handshake::ClientHandshake;
 use crate::client::poller::{Interest, Poller};
 use crate::client::wire;
@@ -30,6 +31,8 @@ pub(crate) struct Publisher {
     /// Connections that have something to send.
     dirty: Vec<usize>,
     pub(crate) sent: Sent,
+    /// Of the measured leg, once it is over.
+    pub(crate) owed: Option<Owed>,
 }
 
 /// One stream: a publisher in a room.
@@ -42,6 +45,8 @@ pub(crate) struct Feed {
     pub(crate) connection: usize,
     /// Of the next message.
     pub(crate) sequence: u32,
+    /// Measured messages that the kernel has taken.
+    pub(crate) taken: u32,
     /// Streams that share the rate of this room.
     pub(crate) sharers: u32,
 }
@@ -50,15 +55,16 @@ pub(crate) struct Feed {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) tally: Tally,
+    /// Measured messages that the kernel has taken.
     pub(crate) published: u64,
-    /// Due, but never handed to the socket: of the whole time that was to be measured, unless
+    /// Due, but never taken: of the whole time that was to be measured, unless
     /// somebody interrupted it.
     pub(crate) unsent: u64,
     /// What was due in the open loop, until the run was over.
     pub(crate) due: u64,
     /// Of these, what was published while it was measured.
     pub(crate) in_time: u64,
-    /// From when a message was due until it was handed over.
+    /// In the open loop, from when a message was due until the kernel had taken it.
     pub(crate) delays: Histogram<u64>,
 }
 
@@ -96,6 +102,7 @@ impl Publisher {
             payload: TestPayload::new(traffic.form, shared.marker),
             text: Vec::new(),
             sent: Sent::new(),
+            owed: None,
             shared,
         })
     }
@@ -119,12 +126,25 @@ impl Publisher {
         for leg in legs {
             self.publish_leg(leg)?;
         }
-        while self.shared.phase() < Phase::End {
+        while let phase = self.shared.phase()
+            && phase < Phase::End
+        {
+            if phase == Phase::Drain {
+                self.give_up();
+            }
             self.shared.publisher.done.store(self.is_flushed(), Release);
             self.turn(IDLE)?;
         }
+        self.count_unsent();
         self.say_goodbye();
         Ok(self.sent)
+    }
+
+    /// What the kernel has not taken by now would arrive after nobody waits for it any more.
+    fn give_up(&mut self) {
+        for connection in self.connections.iter_mut().filter(|it| !it.is_flushed()) {
+            connection.end();
+        }
     }
 
     fn publish_leg(&mut self, leg: Leg) -> io::Result<()> {
@@ -157,7 +177,7 @@ impl Publisher {
         connection.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
         feed.sequence += 1;
         if !is_warm_up {
-            self.sent.published += 1;
+            connection.watch_for(nth, due);
             self.shared.published[nth].store(feed.sequence, Release);
         }
         if self.dirty.last() != Some(&feed.connection) {
@@ -187,7 +207,10 @@ impl Publisher {
 
     fn flush(&mut self, nth: usize) -> io::Result<()> {
         let connection = &mut self.connections[nth];
-        let is_blocked = match connection.flush() {
+        let flushed = connection.flush();
+        self.count_taken(nth);
+        let connection = &mut self.connections[nth];
+        let is_blocked = match flushed {
             Ok(is_gone) => !is_gone,
             Err(why) => {
                 self.end(nth, &why);
@@ -205,10 +228,7 @@ impl Publisher {
 
     fn end(&mut self, nth: usize, why: &str) {
         self.sent.tally.errors.add(&format!("publisher: {why}"));
-        let connection = &mut self.connections[nth];
-        connection.link = None;
-        connection.unsent.clear();
-        (connection.unacked, connection.is_blocked) = (0, false);
+        self.connections[nth].end();
         if self.is_needed()
             && let Some(room) = self.silent_room(nth)
         {
@@ -233,6 +253,24 @@ impl Publisher {
         };
         let rooms = self.feeds.iter().filter(|feed| feed.connection == ended);
         rooms.map(|feed| feed.room).find(|&room| is_silent(room))
+    }
+
+    /// Counts what the kernel has taken of a connection.
+    fn count_taken(&mut self, nth: usize) {
+        let connection = &mut self.connections[nth];
+        let Some(mut taken) = connection.pop_taken() else { return };
+        let now = self.shared.clock.now();
+        loop {
+            let feed = &mut self.feeds[taken.feed];
+            feed.taken += 1;
+            self.shared.taken[taken.feed].store(feed.taken, Release);
+            self.sent.published += 1;
+            self.note_delay(taken, now);
+            match self.connections[nth].pop_taken() {
+                Some(next) => taken = next,
+                None => return,
+            }
+        }
     }
 
     fn is_flushed(&self) -> bool {
@@ -276,6 +314,7 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             nth,
             connection: streams.publisher(room, nth) as usize,
             sequence: 0,
+            taken: 0,
             sharers,
         })
     };

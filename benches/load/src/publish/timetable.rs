@@ -6,20 +6,37 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::time::Duration;
 
+use super::connection::Pending;
 use super::publisher::{IDLE, Leg, Publisher};
 use crate::watch::shared::Phase;
 
 /// When the messages of each stream are due.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Timetable {
     from: u64,
     /// Nanoseconds between two messages of a stream that has its room for itself.
     interval: f64,
     streams: usize,
-    /// The next message of each stream.
+}
+
+/// What is to be published next, by stream and when it is due.
+#[derive(Debug, Default)]
+struct Agenda {
     next: BinaryHeap<Reverse<(u64, usize)>>,
     /// Streams whose connection takes no more.
     parked: Vec<(u64, usize)>,
+}
+
+/// What was due in the measured leg.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owed {
+    timetable: Timetable,
+    /// Until then rates are told.
+    measured_to: u64,
+    /// Until then everything is owed.
+    owed_to: u64,
+    /// Until then it counts as published at its rate.
+    in_time_to: u64,
 }
 
 /// An idle core, above all of a virtual machine, takes up to so long to wake up, which would count
@@ -59,7 +76,9 @@ impl Timetable {
         }
         count.into()
     }
+}
 
+impl Agenda {
     /// How long nothing is due, at most until the end of the leg; none when nothing is planned any
     /// more. Sleeping on then would delay what is due first in the next leg.
     fn pause(&self, leg: Leg, now: u64) -> Option<Duration> {
@@ -75,30 +94,31 @@ impl Timetable {
 impl Publisher {
     /// Publishes what is due in one leg.
     pub(crate) fn keep_rate(&mut self, leg: Leg, rate: f64) -> io::Result<()> {
-        let mut timetable = Timetable {
-            from: leg.from,
-            interval: 1e9 / rate,
-            streams: self.feeds.len(),
-            next: BinaryHeap::new(),
-            parked: Vec::new(),
-        };
+        let (interval, streams) = (1e9 / rate, self.feeds.len());
+        let timetable = Timetable { from: leg.from, interval, streams };
+        let mut agenda = Agenda::default();
+        if !leg.is_warm_up {
+            self.owed = Some(Owed::new(timetable, leg.to));
+        }
         let per_second = rate * f64::from(self.shared.plan.streams.rooms);
         let early = EARLY_MAX.min(Duration::from_secs_f64(EARLY_SHARE / per_second));
         for nth in 0..self.feeds.len() {
-            self.plan_next(&mut timetable, nth, leg);
+            self.plan_next(timetable, &mut agenda, nth, leg);
         }
         loop {
             let now = self.shared.clock.now();
-            self.unpark(&mut timetable);
+            self.unpark(&mut agenda);
             if self.shared.is_over() || self.is_too_late(leg, now) {
                 break;
             }
-            self.publish_due(&mut timetable, leg, now);
-            let Some(pause) = timetable.pause(leg, self.shared.clock.now()) else { break };
+            self.publish_due(timetable, &mut agenda, leg, now);
+            let Some(pause) = agenda.pause(leg, self.shared.clock.now()) else { break };
             self.turn(IDLE.min(pause.saturating_sub(early)))?;
         }
-        if !leg.is_warm_up {
-            self.count_due(&timetable, leg);
+        if let Some(owed) = &mut self.owed {
+            let ended = self.shared.early_end().map(|end| end.at);
+            let interrupted = self.shared.is_interrupted().then(|| self.shared.clock.now());
+            owed.cut(ended, interrupted);
         }
         Ok(())
     }
@@ -109,60 +129,80 @@ impl Publisher {
         if leg.is_warm_up { now >= leg.to } else { self.shared.phase() > Phase::Publish }
     }
 
-    fn plan_next(&self, timetable: &mut Timetable, nth: usize, leg: Leg) {
+    fn plan_next(&self, timetable: Timetable, agenda: &mut Agenda, nth: usize, leg: Leg) {
         let feed = &self.feeds[nth];
         let due = timetable.due(nth, feed.sharers, feed.sequence);
         if due < leg.to && self.connections[feed.connection].link.is_some() {
-            timetable.next.push(Reverse((due, nth)));
+            agenda.next.push(Reverse((due, nth)));
         }
     }
 
-    fn publish_due(&mut self, timetable: &mut Timetable, leg: Leg, now: u64) {
+    fn publish_due(&mut self, timetable: Timetable, agenda: &mut Agenda, leg: Leg, now: u64) {
         for _ in 0..BATCH {
-            let Some(&Reverse((due, nth))) = timetable.next.peek() else { return };
+            let Some(&Reverse((due, nth))) = agenda.next.peek() else { return };
             if due > now {
                 return;
             }
-            timetable.next.pop();
+            agenda.next.pop();
             let connection = &self.connections[self.feeds[nth].connection];
             if connection.link.is_none() {
                 continue;
             }
             if connection.unsent.len() > UNSENT_MAX {
-                timetable.parked.push((due, nth));
+                agenda.parked.push((due, nth));
                 continue;
             }
             self.publish(nth, due, leg.is_warm_up);
-            if !leg.is_warm_up {
-                self.sent.delays.saturating_record(now - due);
-                self.sent.in_time += u64::from(now <= leg.to + IN_TIME);
-            }
-            self.plan_next(timetable, nth, leg);
+            self.plan_next(timetable, agenda, nth, leg);
         }
     }
 
     /// Streams whose connection takes messages again go on where they stopped.
-    fn unpark(&self, timetable: &mut Timetable) {
+    fn unpark(&self, agenda: &mut Agenda) {
         let feeds = &self.feeds;
         let is_free =
             |nth: usize| self.connections[feeds[nth].connection].unsent.len() <= UNSENT_MAX;
-        let free = timetable.parked.extract_if(.., |&mut (_, nth)| is_free(nth));
-        timetable.next.extend(free.map(Reverse));
+        let free = agenda.parked.extract_if(.., |&mut (_, nth)| is_free(nth));
+        agenda.next.extend(free.map(Reverse));
     }
 
-    /// What was due, and what of it was not published.
-    fn count_due(&mut self, timetable: &Timetable, leg: Leg) {
-        let (shared, now) = (&self.shared, self.shared.clock.now());
-        let ended = shared.early_end().map(|end| end.at);
-        let interrupted = shared.is_interrupted().then_some(now);
-        let measured_to =
-            leg.to.min(ended.unwrap_or(u64::MAX)).min(interrupted.unwrap_or(u64::MAX));
-        let owed_to = leg.to.min(interrupted.unwrap_or(u64::MAX));
-        for (nth, feed) in self.feeds.iter().enumerate() {
-            let due = |by| timetable.due_before(nth, feed.sharers, by);
-            self.sent.due += due(measured_to);
-            self.sent.unsent += due(owed_to).saturating_sub(u64::from(feed.sequence));
+    /// The kernel has taken a message, now.
+    pub(crate) fn note_delay(&mut self, taken: Pending, now: u64) {
+        if let Some(owed) = &self.owed {
+            self.sent.delays.saturating_record(now.saturating_sub(taken.due));
+            self.sent.in_time += u64::from(now <= owed.in_time_to);
         }
+    }
+
+    /// What was due, and what of it the kernel has not taken. In the closed loop a message is due
+    /// when its turn has come.
+    pub(crate) fn count_unsent(&mut self) {
+        for (nth, feed) in self.feeds.iter().enumerate() {
+            let due = match self.owed {
+                Some(Owed { timetable, measured_to, owed_to, .. }) => {
+                    self.sent.due += timetable.due_before(nth, feed.sharers, measured_to);
+                    timetable.due_before(nth, feed.sharers, owed_to)
+                }
+                None => feed.sequence.into(),
+            };
+            self.sent.unsent += due.saturating_sub(feed.taken.into());
+        }
+    }
+}
+
+impl Owed {
+    fn new(timetable: Timetable, to: u64) -> Self {
+        Self { timetable, measured_to: to, owed_to: to, in_time_to: to + IN_TIME }
+    }
+
+    /// The run has ended before its time: rates are of the time until then, and nothing is owed
+    /// after an interruption.
+    fn cut(&mut self, ended: Option<u64>, interrupted: Option<u64>) {
+        for at in ended.into_iter().chain(interrupted) {
+            self.measured_to = self.measured_to.min(at);
+            self.in_time_to = self.in_time_to.min(at);
+        }
+        self.owed_to = self.owed_to.min(interrupted.unwrap_or(u64::MAX));
     }
 }
 
@@ -173,22 +213,19 @@ mod tests {
     #[test]
     fn nobody_sleeps_beyond_the_end_of_a_leg() {
         let leg = Leg { from: 1_000, to: 9_000, is_warm_up: true };
-        let timetable = |next: &[u64], parked: &[u64]| Timetable {
-            from: leg.from,
-            interval: 100.0,
-            streams: 2,
+        let agenda = |next: &[u64], parked: &[u64]| Agenda {
             next: next.iter().map(|&due| Reverse((due, 0))).collect(),
             parked: parked.iter().map(|&due| (due, 1)).collect(),
         };
         let check = |next: &[u64], parked: &[u64], expected: Option<u64>| {
-            let pause = timetable(next, parked).pause(leg, 5_000);
+            let pause = agenda(next, parked).pause(leg, 5_000);
             assert_eq!(pause, expected.map(Duration::from_nanos), "{next:?} {parked:?}");
         };
         check(&[7_000, 6_000], &[], Some(1_000));
         check(&[4_000], &[3_000], Some(0));
         check(&[], &[3_000], Some(4_000));
         check(&[], &[], None);
-        let late = timetable(&[], &[3_000]).pause(leg, 10_000);
+        let late = agenda(&[], &[3_000]).pause(leg, 10_000);
         assert_eq!(late, Some(IDLE), "the socket says when it takes more");
     }
 
@@ -196,8 +233,7 @@ mod tests {
     fn what_is_due_before_a_moment_is_counted_exactly() {
         for (interval, streams, sharers) in [(100.0, 1, 1), (33.3, 7, 1), (0.7, 3, 2), (1e9, 2, 1)]
         {
-            let (next, parked) = (BinaryHeap::new(), Vec::new());
-            let timetable = Timetable { from: 1_000, interval, streams, next, parked };
+            let timetable = Timetable { from: 1_000, interval, streams };
             for stream in 0..streams {
                 for by in 990..1_600 {
                     let due = |&nth: &u32| timetable.due(stream, sharers, nth) < by;

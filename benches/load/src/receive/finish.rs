@@ -28,8 +28,13 @@ impl Reader {
     fn settle(&self, member: &Member, balance: &mut Balance) {
         let (holes, tail) = self.missing(member);
         let streams = self.shared.plan.streams.of(member.room);
-        let published = streams.map(|stream| u64::from(self.shared.published_in(stream)));
-        balance.expected += published.sum::<u64>();
+        let owed = streams.map(|stream| u64::from(self.shared.taken_in(stream))).sum::<u64>();
+        balance.expected += owed;
+        if !member.is_slow {
+            balance.readers += 1;
+            balance.readers_expected += owed;
+            balance.readers_missing += holes + tail;
+        }
         // Whoever does not read is let go one way or another, which is no loss.
         let is_cut_off = match member.end {
             None => false,
@@ -49,8 +54,7 @@ impl Reader {
         let streams = self.shared.plan.streams.of(member.room);
         let verifiers = &self.receive_path.verifiers[member.verifiers..];
         streams.zip(verifiers).fold((0, 0), |(holes, tail), (stream, verifier)| {
-            let published = self.shared.published_in(stream);
-            (holes + verifier.holes(), tail + verifier.tail(published))
+            (holes + verifier.holes(), tail + verifier.tail(self.shared.taken_in(stream)))
         })
     }
 

@@ -30,6 +30,12 @@ pub(crate) struct ReaderCounts {
 pub(crate) struct Balance {
     /// What was published, times the members it was for.
     pub(crate) expected: u64,
+    /// Members that read as fast as they can, whose latencies are recorded.
+    pub(crate) readers: u64,
+    /// Of `expected`, what was for them.
+    pub(crate) readers_expected: u64,
+    /// Of that, what did not arrive, for whatever reason.
+    pub(crate) readers_missing: u64,
     pub(crate) lost: u64,
     /// Missing, and announced as skipped.
     pub(crate) skipped: u64,
@@ -91,6 +97,9 @@ impl ReaderResult {
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;
         self.balance.expected += other.balance.expected;
+        self.balance.readers += other.balance.readers;
+        self.balance.readers_expected += other.balance.readers_expected;
+        self.balance.readers_missing += other.balance.readers_missing;
         self.balance.lost += other.balance.lost;
         self.balance.skipped += other.balance.skipped;
         self.balance.skipped_readers += other.balance.skipped_readers;

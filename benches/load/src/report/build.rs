@@ -2,14 +2,12 @@
 
 use std::time::UNIX_EPOCH;
 
-use hdrhistogram::Histogram;
-
-use super::figures::Latency;
 use super::json::{
     CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport,
     MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport, TrafficReport,
     WaveReport,
 };
+use super::latency::{Quantile, Spread};
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
 use crate::setup::plan::{Pace, Plan, Traffic};
@@ -88,7 +86,7 @@ fn connections(figures: &Figures) -> ConnectionsReport {
         closed: counts.closed,
         connect_seconds: figures.connect_seconds(),
         connects_per_second: figures.connects_per_second(),
-        handshake_us: latency(&figures.outcome.handshakes),
+        handshake_us: latency(Spread::whole(&figures.outcome.handshakes)),
         tls: tls(figures),
     }
 }
@@ -153,26 +151,40 @@ pub(super) fn compression(figures: &Figures) -> Option<CompressionReport> {
 fn delivery(figures: &Figures) -> DeliveryReport {
     let traffic = figures.shared.plan.traffic.as_ref();
     let is_open = traffic.is_some_and(|traffic| matches!(traffic.pace, Pace::Rate(_)));
+    let all = figures.latencies();
     DeliveryReport {
-        latency: latency(figures.outcome.recorder.whole()),
+        latency: latency(all),
+        due: all.arrived + all.missing,
+        missing: all.missing,
+        max_arrived: (!all.histogram.is_empty()).then(|| micros(all.histogram.max())),
         loop_kind: if is_open { "open" } else { "closed" }.to_owned(),
         sampled_one_in: traffic.map(|traffic| traffic.sampled_one_in),
-        publish_delay: latency(&figures.sent.delays),
+        publish_delay: latency(Spread::whole(&figures.sent.delays)),
     }
 }
 
-fn latency(histogram: &Histogram<u64>) -> LatencyReport {
-    let it = Latency::of(histogram);
-    let micros = |nanos: fn(&Latency) -> u64| it.as_ref().map(|it| nanos(it) as f64 / 1e3);
+fn latency(all: Spread<'_>) -> LatencyReport {
+    let at = |share| {
+        (!all.is_empty()).then(|| match all.at(share) {
+            Quantile::Took(nanos) => micros(nanos),
+            Quantile::Missing => all.patience.as_secs_f64() * 1e6,
+        })
+    };
+    let is_whole = all.missing == 0 && !all.is_empty();
+    let max = (!all.is_empty()).then(|| micros(all.histogram.max()));
     LatencyReport {
-        count: histogram.len(),
-        mean: it.map(|it| it.mean / 1e3),
-        p50: micros(|it| it.p50),
-        p90: micros(|it| it.p90),
-        p99: micros(|it| it.p99),
-        p999: micros(|it| it.p999),
-        max: micros(|it| it.max),
+        count: all.histogram.len(),
+        mean: is_whole.then(|| all.histogram.mean() / 1e3),
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: if is_whole { max } else { max.zip(at(1.0)).map(|(max, all)| max.max(all)) },
     }
+}
+
+fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
 }
 
 fn wave(wave: &Wave) -> WaveReport {

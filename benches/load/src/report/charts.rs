@@ -1,9 +1,8 @@
 //! Which charts tell the story of a run.
 
-use hdrhistogram::Histogram;
-
 use super::chart::{Axis, Chart, Line, Scale};
 use super::json::IntervalReport;
+use super::latency::{Quantile, Spread};
 use crate::lead::record::Figures;
 use crate::units::print::{count, time};
 
@@ -18,12 +17,13 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
     let intervals = figures.intervals();
     let mut charts = Vec::new();
     if figures.shared.plan.traffic.is_some() {
-        charts.push(percentiles("Latency percentiles", figures.outcome.recorder.whole()));
+        charts.push(percentiles("Latency percentiles", figures.latencies()));
         let offered = figures.offered_per_second().unwrap_or_default();
         charts.push(latency_over_time(&intervals, offered));
         charts.push(throughput(&intervals));
     } else {
-        charts.push(percentiles("Handshake percentiles", &figures.outcome.handshakes));
+        charts
+            .push(percentiles("Handshake percentiles", Spread::whole(&figures.outcome.handshakes)));
         charts.push(connections(&intervals));
         charts.push(memory(figures));
     }
@@ -31,13 +31,17 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
     charts
 }
 
-fn percentiles(title: &'static str, histogram: &Histogram<u64>) -> Chart {
-    let nines = (histogram.len().max(2) as f64).log10().min(NINES_MAX);
+/// The line ends where what is missing begins.
+fn percentiles(title: &'static str, all: Spread<'_>) -> Chart {
+    let nines = (all.histogram.len().max(2) as f64).log10().min(NINES_MAX);
     let steps = (nines * f64::from(POINTS_PER_NINE)).ceil() as u32;
     let quantiles = (0..=steps)
         .map(|step| 1.0 - 10f64.powf(-(f64::from(step) / f64::from(POINTS_PER_NINE)).min(nines)));
-    let points = quantiles.map(|q| Some((q, histogram.value_at_quantile(q) as f64)));
-    let points = if histogram.is_empty() { Vec::new() } else { points.collect() };
+    let points = quantiles.map_while(|q| match all.at(q) {
+        Quantile::Took(nanos) => Some(Some((q, nanos as f64))),
+        Quantile::Missing => None,
+    });
+    let points = if all.histogram.is_empty() { Vec::new() } else { points.collect() };
     Chart {
         title,
         x: Axis { label: "percentile (%)", scale: Scale::Nines, write: write_percentile },

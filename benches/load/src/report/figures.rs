@@ -1,8 +1,9 @@
 //! The figures of a run: what is derived from what was counted.
 
-use hdrhistogram::Histogram;
+use std::time::Duration;
 
 use super::json::{GeneratorReport, ServerReport, ThreadReport};
+use super::latency::Spread;
 use crate::lead::record::Figures;
 use crate::setup::plan::Pace;
 use crate::units::print::whole;
@@ -10,17 +11,6 @@ use crate::watch::clock::seconds;
 use crate::watch::sampler::Snapshot;
 use crate::watch::shared::{EarlyEnd, Gone};
 use crate::watch::tally::Errors;
-
-/// Latencies in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Latency {
-    pub(crate) mean: f64,
-    pub(crate) p50: u64,
-    pub(crate) p90: u64,
-    pub(crate) p99: u64,
-    pub(crate) p999: u64,
-    pub(crate) max: u64,
-}
 
 /// A thread that is busier than this has nothing left for punctuality.
 const LIMITED_FROM: f64 = 0.9;
@@ -53,6 +43,20 @@ impl Figures {
     pub(crate) fn per_second(&self, figure: impl Fn(&Snapshot) -> u64) -> f64 {
         let (from, to) = self.span();
         to.rate(from, figure)
+    }
+
+    /// The latencies of all deliveries that were due to members that read as fast as they can.
+    pub(crate) fn latencies(&self) -> Spread<'_> {
+        let balance = &self.outcome.balance;
+        let rooms = u64::from(self.shared.plan.streams.rooms);
+        // Members are spread evenly over rooms.
+        let unsent = (self.sent.unsent * balance.readers).div_ceil(rooms);
+        Spread {
+            histogram: self.outcome.recorder.whole(),
+            arrived: balance.readers_expected.saturating_sub(balance.readers_missing),
+            missing: balance.readers_missing + unsent,
+            patience: self.shared.plan.traffic.as_ref().map_or(Duration::ZERO, |it| it.drain),
+        }
     }
 
     /// Of what was due in the open loop, the share that was published meanwhile.
@@ -189,20 +193,6 @@ impl Figures {
             capacity_per_second: spare.filter(|_| received > 0).map(|one| one * readers as f64),
             threads,
         }
-    }
-}
-
-impl Latency {
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Option<Self> {
-        let at = |quantile| histogram.value_at_quantile(quantile);
-        (!histogram.is_empty()).then(|| Self {
-            mean: histogram.mean(),
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: histogram.max(),
-        })
     }
 }
 

@@ -148,9 +148,9 @@ pub struct TlsReport {
 /// `expected` is what was delivered for the first time, plus `lost`, `skipped` and `cut_off`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MessagesReport {
-    /// Messages that publishers sent while measuring.
+    /// Messages of the measured time that the kernel has taken from publishers.
     pub published: u64,
-    /// Messages that were due, and never handed to a socket; after an early end, too.
+    /// Messages that were due, and that the kernel never took; after an early end, too.
     pub unsent: u64,
     /// Messages that were due per second, in the open loop.
     pub offered_per_second: Option<f64>,
@@ -231,12 +231,20 @@ pub struct DeliveryReport {
     /// From when the message was due (open loop) or sent (closed loop).
     #[serde(flatten)]
     pub latency: LatencyReport,
+    /// Deliveries that were due: those that came, and `missing`.
+    pub due: u64,
+    /// Deliveries that never came: lost, skipped, cut off, or of a message that was not even sent.
+    /// A percentile that falls on one is how long was waited, which is less than it would have taken;
+    /// then there is no mean.
+    pub missing: u64,
+    /// The longest of those that came.
+    pub max_arrived: Option<f64>,
     /// `open`: published at a rate whatever the server does; else `closed`.
     #[serde(rename = "loop")]
     pub loop_kind: String,
     /// One delivery in so many was recorded.
     pub sampled_one_in: Option<u32>,
-    /// From when a message was due until it was handed to a socket.
+    /// From when a message was due until the kernel had taken it.
     pub publish_delay: LatencyReport,
 }
 

@@ -6,6 +6,7 @@ mod charts;
 mod figures;
 mod intervals;
 mod json;
+mod latency;
 pub(crate) mod page;
 mod remarks;
 pub(crate) mod table;

@@ -29,10 +29,18 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
         );
     }
     if figures.outcome.balance.lost > 0 {
-        remarks.push("messages were lost: the server did not deliver what it took".to_owned());
+        remarks.push(lost(figures));
     }
     remarks.extend(nothing_compressed(figures));
     remarks
+}
+
+/// Of what stands in the kernel of a server that is stopped, the server itself knows nothing.
+fn lost(figures: &Figures) -> String {
+    let balance = &figures.outcome.balance;
+    let share = percent(balance.lost as f64 / balance.expected.max(1) as f64);
+    let lost = whole(balance.lost);
+    format!("{lost} deliveries were lost ({share}): the server's host took these messages")
 }
 
 /// Who was refused takes part in no figure.

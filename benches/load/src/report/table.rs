@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 
 use super::build::{compression, tls};
-use super::figures::Latency;
 use super::json::{CompressionReport, ThreadReport, TlsReport};
+use super::latency::Spread;
 use super::remarks::remarks;
 use crate::lead::record::Figures;
 use crate::setup::payload::compared_one_in;
@@ -205,14 +205,15 @@ fn content(figures: &Figures) -> Option<(String, String)> {
 }
 
 fn latencies(figures: &Figures) -> Section {
-    let Some(it) = Latency::of(figures.outcome.recorder.whole()) else {
+    let all = figures.latencies();
+    if all.is_empty() {
         return Section { title: "Latency", rows: Vec::new() };
-    };
+    }
     let is_open = figures.shared.plan.traffic.as_ref();
     let is_open = is_open.is_some_and(|traffic| matches!(traffic.pace, Pace::Rate(_)));
-    let values = [("p50", it.p50), ("p90", it.p90), ("p99", it.p99), ("p99.9", it.p999)];
-    let mut rows: Vec<_> = values.map(|(name, nanos)| row(name, time(nanos as f64))).into();
-    rows.push(row("max", time(it.max as f64)));
+    let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+    let mut rows: Vec<_> = shares.map(|(name, share)| row(name, all.text(share))).into();
+    rows.push(row("max", all.max_text()));
     rows.extend(latency_row("published late by", &figures.sent.delays));
     let title = if is_open {
         "Latency, since due (open loop)"
@@ -223,9 +224,9 @@ fn latencies(figures: &Figures) -> Section {
 }
 
 fn latency_row(name: &str, histogram: &Histogram<u64>) -> Option<(String, String)> {
-    let it = Latency::of(histogram)?;
-    let [p50, p99, max] = [it.p50, it.p99, it.max].map(|nanos| time(nanos as f64));
-    Some(row(name, format!("p50 {p50}, p99 {p99}, max {max}")))
+    let all = Spread::whole(histogram);
+    let [p50, p99] = [0.5, 0.99].map(|share| all.text(share));
+    (!all.is_empty()).then(|| row(name, format!("p50 {p50}, p99 {p99}, max {}", all.max_text())))
 }
 
 fn server(figures: &Figures) -> Option<Section> {

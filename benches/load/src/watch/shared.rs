@@ -20,8 +20,10 @@ pub(crate) struct Shared {
     pub(crate) interrupted: Arc<AtomicBool>,
     early_end: OnceLock<EarlyEnd>,
     pub(crate) milestones: Milestones,
-    /// Measured messages of each stream so far.
+    /// Measured messages of each stream so far: what a member may receive.
     pub(crate) published: Vec<AtomicU32>,
+    /// Of these, what the kernel has taken: what a member is owed.
+    pub(crate) taken: Vec<AtomicU32>,
     /// Members of each room that are connected.
     pub(crate) connected: Vec<AtomicU32>,
     /// Odd: members are to be connected; even: not. Only storms count past one.
@@ -121,6 +123,7 @@ impl Shared {
             early_end: OnceLock::new(),
             milestones: Milestones::default(),
             published: (0..streams).map(|_| AtomicU32::new(0)).collect(),
+            taken: (0..streams).map(|_| AtomicU32::new(0)).collect(),
             connected: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
             wave: AtomicU32::new(0),
             readers: (0..plan.threads).map(|_| gauges()).collect(),
@@ -177,5 +180,9 @@ impl Shared {
 
     pub(crate) fn published_in(&self, stream: u32) -> u32 {
         self.published[stream as usize].load(Acquire)
+    }
+
+    pub(crate) fn taken_in(&self, stream: u32) -> u32 {
+        self.taken[stream as usize].load(Acquire)
     }
 }

@@ -1,0 +1,113 @@
+//! Latencies as they are told: over everything that was due, whether it came or not.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::units::print::{percent, time};
+
+/// What was recorded, and what there is no record of because it never came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spread<'a> {
+    /// In nanoseconds; of everything that came, or of a sample of it.
+    pub(crate) histogram: &'a Histogram<u64>,
+    pub(crate) arrived: u64,
+    pub(crate) missing: u64,
+    /// How long was waited for what is missing.
+    pub(crate) patience: Duration,
+}
+
+/// What a share of everything did not take longer than.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quantile {
+    /// So many nanoseconds.
+    Took(u64),
+    /// It falls on what is missing.
+    Missing,
+}
+
+/// What a quotient of whole numbers may be beside them.
+const ROUNDING: f64 = 1e-9;
+
+impl<'a> Spread<'a> {
+    /// Of things of which each has a record.
+    pub(crate) fn whole(histogram: &'a Histogram<u64>) -> Self {
+        Self { histogram, arrived: histogram.len(), missing: 0, patience: Duration::ZERO }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.histogram.is_empty() && self.missing == 0
+    }
+
+    /// What is missing took longer than everything that came.
+    pub(crate) fn at(&self, share: f64) -> Quantile {
+        let all = (self.arrived + self.missing) as f64;
+        let rank = share * all / self.arrived as f64;
+        match self.arrived == 0 || rank > 1.0 + ROUNDING {
+            true => Quantile::Missing,
+            false => Quantile::Took(self.histogram.value_at_quantile(rank)),
+        }
+    }
+
+    pub(crate) fn missing_share(&self) -> f64 {
+        self.missing as f64 / (self.arrived + self.missing).max(1) as f64
+    }
+
+    /// A quantile for people: `1.20 ms`, or `> 2 s (14 % missing)`.
+    pub(crate) fn text(&self, share: f64) -> String {
+        match self.at(share) {
+            Quantile::Took(nanos) => time(nanos as f64),
+            Quantile::Missing => {
+                let waited = time(self.patience.as_nanos() as f64).replace(".00 ", " ");
+                let missing = percent(self.missing_share());
+                format!("> {} ({missing} missing)", waited.replace(".0 ", " "))
+            }
+        }
+    }
+
+    /// The longest, in the same way.
+    pub(crate) fn max_text(&self) -> String {
+        let max = time(self.histogram.max() as f64);
+        match (self.missing, self.arrived) {
+            (0, _) => max,
+            (_, 0) => self.text(1.0),
+            _ => format!("{}, {max} of what came", self.text(1.0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::histogram::histogram;
+
+    #[test]
+    fn what_is_missing_took_longest() {
+        let mut latencies = histogram(3);
+        for micros in 1..=860 {
+            latencies.record(micros * 1_000).unwrap();
+        }
+        let patience = Duration::from_secs(2);
+        let spread = Spread { histogram: &latencies, arrived: 860, missing: 140, patience };
+        assert_eq!([spread.text(0.5), spread.text(0.86)], ["500 µs", "860 µs"]);
+        assert_eq!(spread.text(0.9), "> 2 s (14 % missing)");
+        assert_eq!(spread.max_text(), "> 2 s (14 % missing), 860 µs of what came");
+        assert_eq!(Spread::whole(&latencies).text(0.9), "774 µs");
+        let nothing = Spread { arrived: 0, missing: 5, histogram: &histogram(3), patience };
+        assert_eq!(nothing.text(0.0), "> 2 s (100 % missing)");
+        assert!(Spread::whole(&histogram(3)).is_empty() && !nothing.is_empty());
+    }
+
+    /// A sample of one in ten says the same about everything.
+    #[test]
+    fn a_sample_stands_for_everything_that_came() {
+        let mut latencies = histogram(3);
+        for micros in 1..=90 {
+            latencies.record(micros * 1_000).unwrap();
+        }
+        let patience = Duration::from_millis(500);
+        let spread = Spread { histogram: &latencies, arrived: 900, missing: 100, patience };
+        assert_eq!([spread.text(0.5), spread.text(0.89)], ["50.0 µs", "89.0 µs"]);
+        assert_eq!(spread.text(0.95), "> 500 ms (10 % missing)");
+    }
+}

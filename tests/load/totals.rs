@@ -1,0 +1,75 @@
+//! What was published, what of it came, and percentiles over all of it.
+
+use super::support::{Dialect, Fake, Faults, Running, Server, load, signal};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use tungstenite::accept;
+
+/// A server that reads nothing of the first connection, the publisher's, before it is told to; then
+/// it says how many whole messages there were.
+fn deaf() -> (String, impl FnOnce() -> u64) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let (listen, told): (_, Receiver<()>) = channel();
+    let server = thread::spawn(move || {
+        let mut publisher = accept(listener.accept().unwrap().0).unwrap();
+        let _member = accept(listener.accept().unwrap().0).unwrap();
+        told.recv().unwrap();
+        std::iter::from_fn(|| publisher.read().ok()).filter(|message| !message.is_close()).count()
+    });
+    let count = move || {
+        listen.send(()).unwrap();
+        server.join().unwrap() as u64
+    };
+    (url, count)
+}
+
+#[test]
+fn only_what_the_kernel_took_was_published() {
+    let (url, taken) = deaf();
+    let args = [&url, "-n1", "--hello=SUB {room}", "-r2000", "-s32KiB", "-d1s", "--warm-up=0s"];
+    let json = load(&[&args[..], &["--drain=300ms", "--lenient", "--json=-"]].concat()).json();
+    let messages = &json["messages"];
+    let count = |name: &str| messages[name].as_u64().unwrap();
+    assert_eq!(count("published"), taken(), "{messages}");
+    assert_eq!(count("published") + count("unsent"), 2000, "{messages}");
+    assert_eq!((count("lost"), count("expected")), (count("published"), count("published")));
+    assert!(count("unsent") > 0, "{messages}");
+    assert_eq!(json["latency_us"]["due"], 2000);
+    assert_eq!(json["latency_us"]["missing"], 2000);
+}
+
+/// A tenth is missing: the median is one of those that came, and the slowest hundredth is not.
+#[test]
+fn what_is_missing_is_in_the_percentiles() {
+    let server = Fake::start(Dialect::Corecast, Faults { drop_every: 10, ..Faults::default() });
+    let url = server.url();
+    let args = [&url, "-n5", "-r500", "-d1s", "--warm-up=0s", "--drain=500ms", "--lenient"];
+    let json = load(&[&args[..], &["--json=-"]].concat()).json();
+    let latency = &json["latency_us"];
+    assert_eq!((&latency["due"], &latency["missing"]), (&2_500.into(), &250.into()), "{latency}");
+    let at = |name: &str| latency[name].as_f64();
+    assert_eq!((at("p99"), at("p999"), at("mean")), (Some(500e3), Some(500e3), None));
+    assert_eq!(at("p50").map(|p50| p50 <= at("max_arrived").unwrap()), Some(true), "{latency}");
+    assert!(at("max") >= Some(500e3), "{latency}");
+    let out = load(&args).out;
+    assert!(out.contains("p99                       > 500 ms (10 % missing)\n"), "{out}");
+    assert!(out.contains("max                       > 500 ms (10 % missing), "), "{out}");
+}
+
+/// Whoever is stopped for good takes the rest with it.
+#[test]
+fn a_server_that_stands_still_does_not_look_fast() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n5", "-r500", "-d2s", "--warm-up=0s", "--drain=400ms"];
+    let mut run = Running::start(&[&args[..], &["--lenient", "--json=-"]].concat());
+    run.wait_for("measuring");
+    signal("STOP", &server.pid());
+    let json = run.end().json();
+    signal("CONT", &server.pid());
+    let latency = &json["latency_us"];
+    assert_eq!(latency["due"], 5_000, "{latency}");
+    assert!(latency["missing"].as_u64().unwrap() > 100, "{latency}");
+    assert_eq!(latency["p99"], 400e3, "{latency}");
+}
