@@ -1,7 +1,7 @@
 //! What is late is counted where it was due, and what the generator itself delays is not passed off
 //! as the server's.
 
-use super::support::{Dialect, Fake, Faults, Running, Server, load, signal};
+use super::support::{Dialect, Fake, Faults, Running, Server, check_all_delivered, load, signal};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -39,4 +39,74 @@ fn a_stall_fills_the_intervals_in_which_its_messages_were_due() {
     assert!(longest.iter().all(Option::is_some), "something was due in each: {longest:?}");
     let late = longest.iter().flatten().filter(|&&micros| micros > 100_000.0).count();
     assert!(late >= 4, "{longest:?}");
+}
+
+/// Half a second of the generator's own is nobody else's fault.
+#[test]
+fn a_generator_that_stands_still_says_so() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "--members=5", "--rate=100", "--warm-up=0s", "--duration=2s"];
+    for mode in [&["--json=-"][..], &[]] {
+        let mut run = Running::start(&[&args[..], mode].concat());
+        run.wait_for("measuring");
+        sleep(Duration::from_millis(300));
+        signal("STOP", &run.pid());
+        sleep(Duration::from_millis(600));
+        signal("CONT", &run.pid());
+        let run = run.end();
+        assert_eq!(run.code, 0, "{run:?}");
+        if mode.is_empty() {
+            assert!(run.out.contains("\n! the generator itself was late: by "), "{}", run.out);
+            assert!(run.out.contains("\n! a thread of the generator stood still"), "{}", run.out);
+            continue;
+        }
+        let json = run.report();
+        assert_eq!(json["latency_trusted"], false, "{json}");
+        let own = &json["latency_us"]["own_lateness"]["max"];
+        assert!(own.as_f64().unwrap() > 400e3, "{own}");
+        assert_eq!(json["latency_us"]["socket_full"]["max"], 0.0, "{json}");
+        let threads = json["generator"]["threads"].as_array().unwrap();
+        let gaps = threads.iter().map(|thread| thread["longest_gap_us"].as_f64().unwrap());
+        assert!(gaps.into_iter().all(|gap| gap > 400e3), "{threads:?}");
+    }
+}
+
+/// What waits for a server that reads nothing is not the generator's lateness.
+#[test]
+fn a_full_socket_is_the_servers() {
+    let server = Server::start(&["--max-message=128KiB"]);
+    let args = [server.url(), "-n2", "-r500", "-s64KiB", "--warm-up=0s", "-d2s", "--json=-"];
+    let mut run = Running::start(&args);
+    run.wait_for("measuring");
+    signal("STOP", &server.pid());
+    sleep(Duration::from_millis(900));
+    signal("CONT", &server.pid());
+    let json = run.end().report();
+    let max = |name: &str| json["latency_us"][name]["max"].as_f64().unwrap();
+    assert!(max("socket_full") > 300e3, "{json}");
+    assert!(max("own_lateness") < max("socket_full"), "{json}");
+}
+
+/// The first of the cores that this process may use.
+fn core() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let (_, rest) = status.split_once("Cpus_allowed_list:").unwrap();
+    rest.trim_start().chars().take_while(char::is_ascii_digit).collect()
+}
+
+#[test]
+fn one_core_has_one_thread() {
+    let server = Server::start(&[]);
+    let core = core();
+    for pace in ["--rate=300", "--window=16"] {
+        let mut load = std::process::Command::new("taskset");
+        load.args(["--cpu-list", &core, env!("CARGO_BIN_EXE_corecast"), "load", server.url()]);
+        load.args(["--members=20", "--rooms=2", "--publishers=3", "--event-streams=20%"]);
+        load.args(["--threads=1", "--warm-up=100ms", "--duration=500ms", "--json=-", pace]);
+        let json = serde_json::from_slice(&load.output().unwrap().stdout).unwrap();
+        check_all_delivered(&json);
+        let threads = json["generator"]["threads"].as_array().unwrap();
+        assert_eq!((threads.len(), &threads[0]["name"]), (1, &"publisher and reader".into()));
+        assert!(threads[0]["busy"].as_f64().unwrap() > 0.0, "{threads:?}");
+    }
 }

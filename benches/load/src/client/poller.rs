@@ -1,7 +1,7 @@
 //! epoll, level-triggered: a socket that was not emptied comes back at the next turn.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -78,6 +78,13 @@ impl Poller {
             writable: flags.contains(EventFlags::OUT) || ended,
             readable: flags.contains(EventFlags::IN) || ended,
         }
+    }
+}
+
+/// Another poller may wait for this one.
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 

@@ -17,12 +17,15 @@ use crate::watch::process::ServerProcess;
 use crate::watch::sampler::Snapshot;
 use crate::watch::shared::{Phase, Shared};
 
+/// What became of publishing, and what a reader in the same thread found out.
+type Published = (Sent, Option<ReaderResult>);
+
 pub(crate) struct Run {
     pub(crate) shared: Arc<Shared>,
     pub(crate) process: Option<ServerProcess>,
     pub(crate) progress: Progress,
     readers: Vec<JoinHandle<Result<ReaderResult, String>>>,
-    pub(crate) publisher: Option<JoinHandle<Result<Sent, String>>>,
+    pub(crate) publisher: Option<JoinHandle<Result<Published, String>>>,
     /// Connections that we ended.
     pub(crate) dropped: u64,
     pub(crate) record: Record,
@@ -53,17 +56,31 @@ impl Run {
             dropped: 0,
             record,
         };
-        run.spawn_publisher(of_publishers)?;
-        run.spawn_readers(&handshake)?;
+        if run.shared.plan.has_one_thread() {
+            run.spawn_publisher(of_publishers, Some(handshake))?;
+        } else {
+            run.spawn_publisher(of_publishers, None)?;
+            run.spawn_readers(&handshake)?;
+        }
         Ok(run)
     }
 
-    fn spawn_publisher(&mut self, handshake: ClientHandshake) -> Result<(), String> {
+    /// With the handshake of members their reader is in the same thread.
+    fn spawn_publisher(
+        &mut self,
+        handshake: ClientHandshake,
+        members: Option<Arc<ClientHandshake>>,
+    ) -> Result<(), String> {
         if self.shared.plan.traffic.is_some() {
             let shared = self.shared.clone();
             let body = move || {
-                let publisher = Publisher::open(shared, &handshake)?;
-                publisher.run().map_err(|error| format!("publishing failed: {error}"))
+                let mut publisher = Publisher::open(shared.clone(), &handshake)?;
+                let failed = |error| format!("publishing failed: {error}");
+                if let Some(members) = members {
+                    let reader = Reader::new(shared, members, 0).map_err(failed)?;
+                    publisher = publisher.with_reader(reader).map_err(failed)?;
+                }
+                publisher.run().map_err(failed)
             };
             self.publisher = Some(spawn("publisher".to_owned(), body)?);
         }
@@ -130,7 +147,11 @@ impl Run {
         for reader in self.readers.drain(..) {
             outcome.merge(&join(reader)?);
         }
-        let sent = self.publisher.take().map_or_else(|| Ok(Sent::new()), join)?;
+        let published = self.publisher.take().map_or_else(|| Ok((Sent::new(), None)), join)?;
+        let (sent, reader) = published;
+        if let Some(reader) = reader {
+            outcome.merge(&reader);
+        }
         Ok((self.record, outcome, sent))
     }
 

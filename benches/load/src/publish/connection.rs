@@ -35,10 +35,14 @@ pub(crate) struct PublisherConnection {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     /// Where it ends, of all bytes that this connection sends.
-    end: u64,
+    pub(crate) end: u64,
     /// Its stream.
     pub(crate) feed: usize,
     pub(crate) due: u64,
+    /// When it was appended.
+    pub(crate) at: u64,
+    /// Of the time since it was due, what was our own.
+    pub(crate) own: u64,
 }
 
 const BUFFER: usize = 64 * 1024;
@@ -142,9 +146,9 @@ impl PublisherConnection {
     }
 
     /// What was appended last is a message that counts as published once the kernel has it.
-    pub(crate) fn watch_for(&mut self, feed: usize, due: u64) {
+    pub(crate) fn watch_for(&mut self, message: Pending) {
         let end = self.written + self.unsent.len() as u64;
-        self.pending.push_back(Pending { end, feed, due });
+        self.pending.push_back(Pending { end, ..message });
     }
 
     /// The next message that the kernel has taken whole. What TLS has sealed and the kernel has not

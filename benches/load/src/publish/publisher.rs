@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::connection::PublisherConnection;
+use super::connection::{Pending, PublisherConnection};
 use super::timetable::Owed;
 use crate::client::handshake::ClientHandshake;
 use crate::client::poller::{Interest, Poller};
 use crate::client::wire;
+use crate::receive::reader::Reader;
+use crate::receive::result::ReaderResult;
 use crate::setup::payload::{Stamp, TestPayload, stream_code};
 use crate::setup::plan::{Pace, Traffic};
 use crate::setup::template::Fill;
@@ -20,6 +22,7 @@ use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Gone, Phase, Shared};
 use crate::watch::tally::Tally;
+use crate::watch::turns::Turns;
 
 pub(crate) struct Publisher {
     pub(crate) shared: Arc<Shared>,
@@ -31,9 +34,15 @@ pub(crate) struct Publisher {
     /// Connections that have something to send.
     dirty: Vec<usize>,
     pub(crate) sent: Sent,
-    /// Of the measured leg, once it is over.
+    /// Of the measured leg.
     pub(crate) owed: Option<Owed>,
+    /// Who receives in the same thread, if anybody does.
+    reader: Option<Reader>,
+    turns: Turns,
 }
+
+/// What the poller calls the reader's.
+const READER: u64 = u64::MAX;
 
 /// One stream: a publisher in a room.
 #[derive(Debug)]
@@ -47,6 +56,8 @@ pub(crate) struct Feed {
     pub(crate) sequence: u32,
     /// Measured messages that the kernel has taken.
     pub(crate) taken: u32,
+    /// Since when its connection takes messages again, if it did not.
+    pub(crate) free_since: u64,
     /// Streams that share the rate of this room.
     pub(crate) sharers: u32,
 }
@@ -66,6 +77,10 @@ pub(crate) struct Sent {
     pub(crate) in_time: u64,
     /// In the open loop, from when a message was due until the kernel had taken it.
     pub(crate) delays: Histogram<u64>,
+    /// Of each delay, the part in which we had something else to do, or no CPU.
+    pub(crate) own: Histogram<u64>,
+    /// The rest: the socket was full.
+    pub(crate) full: Histogram<u64>,
 }
 
 /// One of the two parts of the timetable.
@@ -103,18 +118,31 @@ impl Publisher {
             text: Vec::new(),
             sent: Sent::new(),
             owed: None,
+            reader: None,
+            turns: Turns::default(),
             shared,
         })
     }
 
-    /// Publishes when the phase says so, until everything due is published or it is interrupted.
-    pub(crate) fn run(mut self) -> io::Result<Sent> {
+    /// Receives, too, whenever there is nothing to publish.
+    pub(crate) fn with_reader(mut self, reader: Reader) -> io::Result<Self> {
+        self.poller.add(&reader.poller, READER, Interest::Read)?;
+        self.reader = Some(reader);
+        Ok(self)
+    }
+
+    /// Publishes when the phase says so, until everything due is published or it is interrupted;
+    /// what came of it, and what the reader in the same thread found out.
+    pub(crate) fn run(mut self) -> io::Result<(Sent, Option<ReaderResult>)> {
         // Without this the kernel rounds waits by 50 µs, which would count as latency.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZero::new(1));
-        self.shared.publisher.thread.store(thread_id(), Release);
+        match &self.reader {
+            Some(reader) => reader.begin(),
+            None => self.shared.publisher.thread.store(thread_id(), Release),
+        }
         self.shared.publisher.ready.store(true, Release);
         while self.shared.phase() == Phase::Open {
-            self.turn(IDLE)?;
+            self.turn(IDLE, u64::MAX)?;
         }
         let times = &self.shared.milestones;
         let (start, mark, end) =
@@ -133,11 +161,11 @@ impl Publisher {
                 self.give_up();
             }
             self.shared.publisher.done.store(self.is_flushed(), Release);
-            self.turn(IDLE)?;
+            self.turn(IDLE, u64::MAX)?;
         }
         self.count_unsent();
         self.say_goodbye();
-        Ok(self.sent)
+        Ok((self.sent, self.reader.map(Reader::finish)))
     }
 
     /// What the kernel has not taken by now would arrive after nobody waits for it any more.
@@ -177,7 +205,9 @@ impl Publisher {
         connection.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
         feed.sequence += 1;
         if !is_warm_up {
-            connection.watch_for(nth, due);
+            let at = self.shared.clock.now();
+            let own = at.saturating_sub(due.max(feed.free_since));
+            connection.watch_for(Pending { end: 0, feed: nth, due, at, own });
             self.shared.published[nth].store(feed.sequence, Release);
         }
         if self.dirty.last() != Some(&feed.connection) {
@@ -185,14 +215,18 @@ impl Publisher {
         }
     }
 
-    /// Sends, waits for sockets at most so long, and reads answers.
-    pub(crate) fn turn(&mut self, timeout: Duration) -> io::Result<()> {
+    /// Sends, waits for sockets at most so long, and reads answers. What a reader in the same
+    /// thread has to do it does until the next message is due.
+    pub(crate) fn turn(&mut self, timeout: Duration, next_due: u64) -> io::Result<()> {
         for nth in std::mem::take(&mut self.dirty) {
             self.flush(nth)?;
         }
         self.shared.publisher.published.store(self.sent.published, Release);
         for event in 0..self.poller.wait(timeout)? {
             let ready = self.poller.ready(event);
+            if ready.token == READER {
+                continue;
+            }
             let nth = ready.token as usize;
             let shared = self.shared.clone();
             let ended =
@@ -202,6 +236,11 @@ impl Publisher {
                 None => self.flush(nth)?,
             }
         }
+        if let Some(reader) = &mut self.reader {
+            reader.turn(Duration::ZERO, next_due)?;
+        }
+        let gauges = &self.shared.publisher;
+        self.turns.note(self.shared.clock.now(), &self.shared, &gauges.longest_gap);
         Ok(())
     }
 
@@ -259,13 +298,13 @@ impl Publisher {
     fn count_taken(&mut self, nth: usize) {
         let connection = &mut self.connections[nth];
         let Some(mut taken) = connection.pop_taken() else { return };
-        let now = self.shared.clock.now();
+        let (now, was_full) = (self.shared.clock.now(), connection.is_blocked);
         loop {
             let feed = &mut self.feeds[taken.feed];
             feed.taken += 1;
             self.shared.taken[taken.feed].store(feed.taken, Release);
             self.sent.published += 1;
-            self.note_delay(taken, now);
+            self.note_delay(taken, now, was_full);
             match self.connections[nth].pop_taken() {
                 Some(next) => taken = next,
                 None => return,
@@ -296,6 +335,8 @@ impl Sent {
             due: 0,
             in_time: 0,
             delays: histogram(3),
+            own: histogram(3),
+            full: histogram(3),
         }
     }
 }
@@ -315,6 +356,7 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             connection: streams.publisher(room, nth) as usize,
             sequence: 0,
             taken: 0,
+            free_since: 0,
             sharers,
         })
     };

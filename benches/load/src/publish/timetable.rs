@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::connection::Pending;
 use super::publisher::{IDLE, Leg, Publisher};
+use crate::watch::clock::nanos;
 use crate::watch::shared::Phase;
 
 /// When the messages of each stream are due.
@@ -107,13 +108,14 @@ impl Publisher {
         }
         loop {
             let now = self.shared.clock.now();
-            self.unpark(&mut agenda);
+            self.unpark(&mut agenda, now);
             if self.shared.is_over() || self.is_too_late(leg, now) {
                 break;
             }
             self.publish_due(timetable, &mut agenda, leg, now);
-            let Some(pause) = agenda.pause(leg, self.shared.clock.now()) else { break };
-            self.turn(IDLE.min(pause.saturating_sub(early)))?;
+            let now = self.shared.clock.now();
+            let Some(pause) = agenda.pause(leg, now) else { break };
+            self.turn(IDLE.min(pause.saturating_sub(early)), now.saturating_add(nanos(pause)))?;
         }
         if let Some(owed) = &mut self.owed {
             let ended = self.shared.early_end().map(|end| end.at);
@@ -158,18 +160,26 @@ impl Publisher {
     }
 
     /// Streams whose connection takes messages again go on where they stopped.
-    fn unpark(&self, agenda: &mut Agenda) {
-        let feeds = &self.feeds;
-        let is_free =
-            |nth: usize| self.connections[feeds[nth].connection].unsent.len() <= UNSENT_MAX;
-        let free = agenda.parked.extract_if(.., |&mut (_, nth)| is_free(nth));
-        agenda.next.extend(free.map(Reverse));
+    fn unpark(&mut self, agenda: &mut Agenda, now: u64) {
+        let (feeds, connections) = (&mut self.feeds, &self.connections);
+        let free = agenda.parked.extract_if(.., |&mut (_, nth)| {
+            connections[feeds[nth].connection].unsent.len() <= UNSENT_MAX
+        });
+        for (due, nth) in free.collect::<Vec<_>>() {
+            feeds[nth].free_since = now;
+            agenda.next.push(Reverse((due, nth)));
+        }
     }
 
-    /// The kernel has taken a message, now.
-    pub(crate) fn note_delay(&mut self, taken: Pending, now: u64) {
+    /// The kernel has taken a message, now. It had to wait for that if the socket was full; else we
+    /// did not come to it earlier.
+    pub(crate) fn note_delay(&mut self, taken: Pending, now: u64, was_full: bool) {
         if let Some(owed) = &self.owed {
-            self.sent.delays.saturating_record(now.saturating_sub(taken.due));
+            let delay = now.saturating_sub(taken.due);
+            let own = if was_full { taken.own } else { taken.own + now.saturating_sub(taken.at) };
+            self.sent.delays.saturating_record(delay);
+            self.sent.own.saturating_record(own);
+            self.sent.full.saturating_record(delay.saturating_sub(own));
             self.sent.in_time += u64::from(now <= owed.in_time_to);
         }
     }

@@ -49,7 +49,7 @@ impl Publisher {
                 next = (next + 1) % self.feeds.len();
                 count += 1;
             }
-            self.turn(if count == BATCH { Duration::ZERO } else { PAUSE })?;
+            self.turn(if count == BATCH { Duration::ZERO } else { PAUSE }, u64::MAX)?;
         }
     }
 

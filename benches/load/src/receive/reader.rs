@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Phase, Shared};
 use crate::watch::ticks::Ticks;
+use crate::watch::turns::Turns;
 
 pub(crate) struct Reader {
     pub(crate) shared: Arc<Shared>,
@@ -48,10 +50,15 @@ pub(crate) struct Reader {
     phase: Phase,
     /// When what is outstanding is to be counted again, which takes a look at every member.
     count_next: u64,
+    /// Sockets that are ready, and not looked at yet.
+    ready: Range<usize>,
+    turns: Turns,
 }
 
 /// What a socket holds after a batch of messages fits one read, and a second-level cache.
 const BUFFER: usize = 256 * 1024;
+/// Sockets that are read in a turn in any case, so that reading goes on while publishing is late.
+const READS_MIN: usize = 32;
 /// How soon a thread without work notices that the phase has changed.
 const IDLE: Duration = Duration::from_millis(10);
 
@@ -82,6 +89,8 @@ impl Reader {
             slow_read_next: 0,
             phase: Phase::Open,
             count_next: 0,
+            ready: 0..0,
+            turns: Turns::default(),
             shared,
             handshake,
             index,
@@ -107,22 +116,42 @@ impl Reader {
 
     /// Runs until the phase says so; what it found out.
     pub(crate) fn run(mut self) -> io::Result<ReaderResult> {
-        self.shared.readers[self.index].thread.store(thread_id(), Release);
-        loop {
-            self.follow_phase();
-            if self.phase == Phase::End {
-                return Ok(self.finish());
-            }
-            self.follow_wave();
-            self.open_more();
-            self.expire();
-            for nth in 0..self.poller.wait(IDLE)? {
-                let ready = self.poller.ready(nth);
-                self.on_ready_socket(ready);
-            }
-            self.read_slowly();
-            self.publish_gauges();
+        self.begin();
+        while self.phase < Phase::End {
+            self.turn(IDLE, u64::MAX)?;
         }
+        Ok(self.finish())
+    }
+
+    /// Says which thread this is.
+    pub(crate) fn begin(&self) {
+        self.shared.readers[self.index].thread.store(thread_id(), Release);
+    }
+
+    /// Does what there is to do, after waiting for it at most so long. Whoever has something else
+    /// to do at a certain time gets the thread back then, and calls again.
+    pub(crate) fn turn(&mut self, timeout: Duration, until: u64) -> io::Result<()> {
+        self.follow_phase();
+        if self.phase == Phase::End {
+            return Ok(());
+        }
+        self.follow_wave();
+        self.open_more();
+        self.expire();
+        if self.ready.is_empty() {
+            self.ready = 0..self.poller.wait(timeout)?;
+        }
+        let mut reads = 0;
+        while (reads < READS_MIN || self.shared.clock.now() < until)
+            && let Some(nth) = self.ready.next()
+        {
+            let ready = self.poller.ready(nth);
+            self.on_ready_socket(ready);
+            reads += 1;
+        }
+        self.read_slowly();
+        self.publish_gauges();
+        Ok(())
     }
 
     fn follow_phase(&mut self) {
@@ -278,6 +307,7 @@ impl Reader {
             gauge.store(value, Release);
         }
         let now = self.shared.clock.now();
+        self.turns.note(now, &self.shared, &gauges.longest_gap);
         if self.phase == Phase::Drain && now >= self.count_next {
             gauges.outstanding.store(self.outstanding(), Release);
             self.count_next = now + nanos(IDLE);

@@ -30,6 +30,7 @@ impl Figures {
             messages: messages(self),
             compression: compression(self),
             latency_us: delivery(self),
+            latency_trusted: self.doubts().is_empty(),
             errors: self.errors().kinds,
             gaps: GapsReport {
                 announced: self.outcome.tally.gaps,
@@ -160,6 +161,8 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         loop_kind: if is_open { "open" } else { "closed" }.to_owned(),
         sampled_one_in: traffic.map(|traffic| traffic.sampled_one_in),
         publish_delay: latency(Spread::whole(&figures.sent.delays)),
+        own_lateness: latency(Spread::whole(&figures.sent.own)),
+        socket_full: latency(Spread::whole(&figures.sent.full)),
     }
 }
 

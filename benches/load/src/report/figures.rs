@@ -1,12 +1,13 @@
 //! The figures of a run: what is derived from what was counted.
 
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
 use super::json::{GeneratorReport, ServerReport, ThreadReport};
-use super::latency::Spread;
+use super::latency::{Quantile, Spread};
 use crate::lead::record::Figures;
 use crate::setup::plan::Pace;
-use crate::units::print::whole;
+use crate::units::print::{time, whole};
 use crate::watch::clock::seconds;
 use crate::watch::sampler::Snapshot;
 use crate::watch::shared::{EarlyEnd, Gone};
@@ -14,6 +15,12 @@ use crate::watch::tally::Errors;
 
 /// A thread that is busier than this has nothing left for punctuality.
 const LIMITED_FROM: f64 = 0.9;
+/// Of the latency at p99, what may be the generator's own lateness at p99.
+const OWN_SHARE_MAX: f64 = 0.1;
+/// A thread that stands still for longer has by itself made the slowest hundredth.
+const GAP_SHARE_MAX: f64 = 0.01;
+/// Nanoseconds that threads without work wait for some.
+const IDLE: u64 = 10_000_000;
 /// Below this share the capacity would be a guess.
 const CAPACITY_FROM: f64 = 0.02;
 /// Fewer points make no line.
@@ -169,14 +176,71 @@ impl Figures {
         slope(&points.collect::<Vec<_>>())
     }
 
+    /// Receiving threads first, then the publishing one.
+    fn thread_name(&self, nth: usize) -> String {
+        match nth < self.shared.plan.threads {
+            true if self.shared.plan.has_one_thread() => "publisher and reader".to_owned(),
+            true => format!("reader {nth}"),
+            false => "publisher".to_owned(),
+        }
+    }
+
+    /// Of one thread, the longest time between two turns.
+    fn longest_gap(&self, thread: usize) -> u64 {
+        let reader = self.shared.readers.get(thread).map(|gauges| &gauges.longest_gap);
+        reader.unwrap_or(&self.shared.publisher.longest_gap).load(Acquire)
+    }
+
+    fn limited_intervals(&self) -> usize {
+        let series = &self.record.series;
+        let pairs = series.iter().zip(series.iter().skip(1));
+        pairs.filter(|(from, to)| to.busiest(from) > LIMITED_FROM).count()
+    }
+
+    /// Why the latencies may be the generator's and not the server's, as sentences; none if they
+    /// are not.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let all = self.latencies();
+        let p99 = match all.at(0.99) {
+            _ if all.is_empty() => return doubts,
+            Quantile::Took(nanos) => nanos as f64,
+            Quantile::Missing => f64::INFINITY,
+        };
+        let own = self.sent.own.value_at_quantile(0.99) as f64;
+        if !self.sent.own.is_empty() && own > p99 * OWN_SHARE_MAX {
+            doubts.push(format!(
+                "the generator itself was late: by {} at p99, where the latency is {}",
+                time(own),
+                time(p99)
+            ));
+        }
+        let gap = (0..=self.shared.plan.threads).map(|nth| self.longest_gap(nth)).max();
+        let gap = gap.unwrap_or_default().saturating_sub(IDLE) as f64;
+        if gap > self.seconds() * 1e9 * GAP_SHARE_MAX && gap > p99 * OWN_SHARE_MAX {
+            doubts.push(format!(
+                "a thread of the generator stood still for {}, in which latencies are its own",
+                time(gap)
+            ));
+        }
+        let (limited, intervals) = (self.limited_intervals(), self.record.series.len() - 1);
+        if limited > 0 {
+            doubts.push(format!(
+                "limited by the generator in {limited} of {intervals} intervals: one of its threads \
+                 was more than 90 % busy; use more --threads or cores, or a lower rate"
+            ));
+        }
+        doubts
+    }
+
     pub(crate) fn generator(&self) -> GeneratorReport {
         let (from, to) = self.span();
         let readers = self.shared.plan.threads;
         let threads: Vec<_> = (0..to.threads.len())
             .map(|nth| {
-                let name = if nth < readers { format!("reader {nth}") } else { "publisher".into() };
                 let (busy, waited) = to.busy(from, nth);
-                ThreadReport { name, busy, waited }
+                let longest_gap_us = self.longest_gap(nth) as f64 / 1e3;
+                ThreadReport { name: self.thread_name(nth), busy, waited, longest_gap_us }
             })
             .collect();
         let received = to.received - from.received;
@@ -187,6 +251,7 @@ impl Figures {
         GeneratorReport {
             busy: busiest,
             limited: busiest > LIMITED_FROM,
+            limited_intervals: self.limited_intervals(),
             verified_per_second,
             ns_per_message: ratio(reading * self.seconds() * 1e9, received),
             messages_per_read: ratio(received as f64, to.reads - from.reads),

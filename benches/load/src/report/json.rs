@@ -45,6 +45,9 @@ pub struct Report {
     pub compression: Option<CompressionReport>,
     /// When they arrived.
     pub latency_us: DeliveryReport,
+    /// Whether the latencies are the server's: the generator was not late by more than a tenth of
+    /// them, did not stand still, and was not limited in any interval.
+    pub latency_trusted: bool,
     /// What went wrong, and how often.
     pub errors: BTreeMap<String, u64>,
     /// What was announced as skipped.
@@ -246,6 +249,10 @@ pub struct DeliveryReport {
     pub sampled_one_in: Option<u32>,
     /// From when a message was due until the kernel had taken it.
     pub publish_delay: LatencyReport,
+    /// Of each delay, what was the generator's own: it had something else to do, or no CPU.
+    pub own_lateness: LatencyReport,
+    /// The rest: the socket took no more.
+    pub socket_full: LatencyReport,
 }
 
 /// Messages that were announced as skipped.
@@ -304,6 +311,8 @@ pub struct GeneratorReport {
     pub busy: f64,
     /// That share leaves nothing for punctuality: the figures are the generator's, not the server's.
     pub limited: bool,
+    /// The same of single intervals: how many.
+    pub limited_intervals: usize,
     /// Messages that were checked per second.
     pub verified_per_second: f64,
     /// CPU time of the receiving threads per message.
@@ -323,6 +332,9 @@ pub struct ThreadReport {
     pub busy: f64,
     /// The share of its time of waiting for one.
     pub waited: f64,
+    /// The longest time between two of its turns while measuring, in microseconds; without work
+    /// that is ten milliseconds.
+    pub longest_gap_us: f64,
 }
 
 /// One wave of a storm.

@@ -10,13 +10,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(figures.early_end());
     remarks.extend(not_opened(figures));
     remarks.extend(rate_not_reached(figures));
-    if figures.generator().limited {
-        remarks.push(
-            "limited by the generator: one of its threads was more than 90 % busy; use more \
-             --threads or cores, or a lower rate"
-                .to_owned(),
-        );
-    }
+    remarks.extend(figures.doubts());
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }

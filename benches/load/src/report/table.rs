@@ -214,7 +214,10 @@ fn latencies(figures: &Figures) -> Section {
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
     let mut rows: Vec<_> = shares.map(|(name, share)| row(name, all.text(share))).into();
     rows.push(row("max", all.max_text()));
-    rows.extend(latency_row("published late by", &figures.sent.delays));
+    rows.extend(latency_row("late by the generator", &figures.sent.own));
+    if figures.sent.full.max() > 0 {
+        rows.extend(latency_row("late by a full socket", &figures.sent.full));
+    }
     let title = if is_open {
         "Latency, since due (open loop)"
     } else {
@@ -259,11 +262,11 @@ const PER_CONNECTION_MIN: f64 = 64.0;
 fn generator(figures: &Figures) -> Section {
     let generator = figures.generator();
     let mut rows = Vec::new();
-    for ThreadReport { name, busy, waited } in &generator.threads {
-        rows.push(row(
-            name,
-            format!("{} busy, {} waiting for a CPU", percent(*busy), percent(*waited)),
-        ));
+    for ThreadReport { name, busy, waited, longest_gap_us } in &generator.threads {
+        let (busy, waited, gap) = (percent(*busy), percent(*waited), time(longest_gap_us * 1e3));
+        let gap =
+            if *longest_gap_us > 0.0 { format!(", {gap} between turns") } else { String::new() };
+        rows.push(row(name, format!("{busy} busy, {waited} waiting for a CPU{gap}")));
     }
     if figures.shared.plan.traffic.is_some() {
         let speed = count(generator.verified_per_second);

@@ -267,6 +267,8 @@ pub(crate) enum WindowBy {
 #[command(next_help_heading = "Connections and reports")]
 pub(crate) struct CommonArgs {
     /// Threads that receive [default: one less than cores, at most 4]; one more publishes
+    ///
+    /// Where this process may use one core only, one thread does both.
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub(crate) threads: Option<usize>,
 

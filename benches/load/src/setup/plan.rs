@@ -223,6 +223,12 @@ impl Plan {
         (0..self.members).filter(|&member| self.transport(member) == Transport::Events).count()
     }
 
+    /// Whether one thread publishes and receives: two would only wait for each other where there
+    /// is one core for both, and what they wait would count as latency.
+    pub(crate) fn has_one_thread(&self) -> bool {
+        self.traffic.is_some() && self.threads == 1 && cores() == 1
+    }
+
     pub(crate) fn publishers(&self) -> u32 {
         if self.traffic.is_some() { self.streams.publishers } else { 0 }
     }
@@ -357,9 +363,13 @@ fn sampled_one_in(asked: Option<u32>, pace: Pace, members: u32) -> u32 {
     one_in.checked_next_power_of_two().unwrap_or(1 << 31)
 }
 
+/// That this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn default_threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.saturating_sub(1).clamp(1, THREADS_MAX_BY_DEFAULT)
+    cores().saturating_sub(1).clamp(1, THREADS_MAX_BY_DEFAULT)
 }
 
 #[cfg(test)]

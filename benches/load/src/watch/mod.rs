@@ -8,3 +8,4 @@ pub(crate) mod sampler;
 pub(crate) mod shared;
 pub(crate) mod tally;
 pub(crate) mod ticks;
+pub(crate) mod turns;

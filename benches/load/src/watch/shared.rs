@@ -95,6 +95,8 @@ pub(crate) struct ReaderGauges {
     pub(crate) progress: AtomicU64,
     /// While draining: messages that have not arrived; the maximum until counted.
     pub(crate) outstanding: AtomicU64,
+    /// See [`Turns`](super::turns::Turns).
+    pub(crate) longest_gap: AtomicU64,
 }
 
 /// The figures of the publishing thread while it runs.
@@ -106,6 +108,8 @@ pub(crate) struct PublisherGauges {
     pub(crate) published: AtomicU64,
     /// Everything due was handed to the kernel.
     pub(crate) done: AtomicBool,
+    /// See [`Turns`](super::turns::Turns).
+    pub(crate) longest_gap: AtomicU64,
 }
 
 impl Shared {
