@@ -13,6 +13,7 @@ mod exactness;
 mod handshake;
 mod interruption;
 mod other_servers;
+mod publishers;
 mod punctuality;
 mod report;
 mod scenarios;

@@ -73,3 +73,41 @@ fn a_server_that_stands_still_does_not_look_fast() {
     assert!(latency["missing"].as_u64().unwrap() > 100, "{latency}");
     assert_eq!(latency["p99"], 400e3, "{latency}");
 }
+
+/// From here on the longest is that of all messages, and percentiles are those of a sample.
+#[test]
+fn the_longest_is_of_all_and_not_of_the_sample() {
+    let stall_at = Some((30, std::time::Duration::from_millis(200)));
+    let server = Fake::start(Dialect::Corecast, Faults { stall_at, ..Faults::default() });
+    let url = server.url();
+    let args = [&url, "-n1", "-r100", "-d600ms", "--warm-up=0s", "--sample=64"];
+    let json = load(&[&args[..], &["--json=-"]].concat()).json();
+    let latency = &json["latency_us"];
+    assert_eq!((&latency["count"], &latency["due"]), (&1.into(), &60.into()), "{latency}");
+    assert!(latency["max"].as_f64().unwrap() > 190e3, "{latency}");
+    assert_eq!((latency["p50"].as_f64(), latency["p999"].as_f64()), (None, None), "{latency}");
+    let out = load(&args).out;
+    for row in [
+        "percentiles               of 1 samples, one delivery in 64; max of all\n",
+        "p99.9                     n/a: too few of 1 values\n",
+    ] {
+        assert!(out.contains(row), "{row} in {out}");
+    }
+}
+
+#[test]
+fn payloads_that_are_encoded_anew_are_told_from_lost_ones() {
+    let server = Fake::start(Dialect::Upper, Faults::default());
+    let url = server.url();
+    let args = [&url, "-n4", "-r100", "-d300ms", "--warm-up=0s", "--drain=300ms", "--lenient"];
+    let words = ["--hello=SUB {room}", "--ready=OK", "--publish=PUB {room} {payload}"];
+    let json = load(&[&args[..], &words, &["--json=-"]].concat()).json();
+    assert_eq!(
+        (&json["messages"]["lost"], &json["messages"]["unknown"]),
+        (&120.into(), &120.into())
+    );
+    let out = load(&[&args[..], &words].concat()).out;
+    for row in ["other frames              120\n", "\n! 120 frames carry no payload that I know"] {
+        assert!(out.contains(row), "{row} in {out}");
+    }
+}

@@ -43,6 +43,8 @@ pub(crate) enum Dialect {
     Corecast,
     /// `SUB room`, answered with `OK`, and `PUB room text`, delivered as the text.
     Plain,
+    /// The same, delivered in capital letters.
+    Upper,
 }
 
 pub(crate) struct Fake {
@@ -134,12 +136,16 @@ fn understand(dialect: Dialect, text: &str) -> Asked {
             let message = format!(r#"{{"event":"load","data":{data},"room":"{room}"}}"#);
             Asked::Publish { room, message }
         }
-        Dialect::Plain => {
+        Dialect::Plain | Dialect::Upper => {
             let words: Vec<&str> = text.splitn(3, ' ').collect();
             match *words.as_slice() {
                 ["SUB", room] => Asked::Join { room: room.to_owned(), answer: "OK".to_owned() },
                 ["PUB", room, message] => {
-                    Asked::Publish { room: room.to_owned(), message: message.to_owned() }
+                    let message = match dialect {
+                        Dialect::Upper => message.to_uppercase(),
+                        _ => message.to_owned(),
+                    };
+                    Asked::Publish { room: room.to_owned(), message }
                 }
                 _ => panic!("not understood: {text}"),
             }

@@ -23,20 +23,9 @@ impl ClientLink {
         Self::over(socket::connect(plan, member)?, plan)
     }
 
-    /// Connects and waits for it. Reads wait, too, until [`unblock`](Self::unblock).
-    pub(crate) fn connect_now(plan: &Plan, number: u32) -> io::Result<Self> {
-        let stream = socket::connect_now(plan, number)?;
-        stream.set_read_timeout(Some(plan.common.connect_timeout))?;
-        Self::over(stream, plan)
-    }
-
     fn over(stream: TcpStream, plan: &Plan) -> io::Result<Self> {
         let tls = plan.trust.as_ref().map(ClientTls::new).transpose();
         Ok(Self { stream, tls: tls.map_err(io::Error::other)?.map(Box::new) })
-    }
-
-    pub(crate) fn unblock(&self) -> io::Result<()> {
-        self.stream.set_nonblocking(true)
     }
 
     /// What became of connecting.

@@ -24,13 +24,6 @@ pub(crate) fn connect(plan: &Plan, member: u32) -> io::Result<TcpStream> {
     }
 }
 
-/// Connects and waits for it.
-pub(crate) fn connect_now(plan: &Plan, number: u32) -> io::Result<TcpStream> {
-    let socket = new(plan, number)?;
-    socket.connect_timeout(&plan.address.into(), plan.common.connect_timeout)?;
-    Ok(socket.into())
-}
-
 fn new(plan: &Plan, number: u32) -> io::Result<Socket> {
     let domain = Domain::for_address(plan.address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;

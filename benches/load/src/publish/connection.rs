@@ -7,9 +7,10 @@ use crate::client::announcement::{Announcement, contains, violation};
 use crate::client::frames::{BINARY, Frames, TEXT, close_kind};
 use crate::client::handshake::{Answer, ClientHandshake};
 use crate::client::link::ClientLink;
+use crate::client::poller::Ready;
 use crate::client::socket::error_kind;
 use crate::client::wire;
-use crate::setup::plan::{Plan, Traffic};
+use crate::setup::plan::Plan;
 use crate::setup::template::Fill;
 use crate::watch::tally::Tally;
 
@@ -17,6 +18,9 @@ use crate::watch::tally::Tally;
 pub(crate) struct PublisherConnection {
     /// `None` once it has ended.
     pub(crate) link: Option<ClientLink>,
+    stage: Stage,
+    /// When it began to connect.
+    pub(crate) began: u64,
     pub(crate) unsent: Vec<u8>,
     /// Bytes that have left `unsent`.
     written: u64,
@@ -29,6 +33,14 @@ pub(crate) struct PublisherConnection {
     pub(crate) id: u64,
     pub(crate) number: u32,
     partial: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    /// The request to upgrade is sent.
+    Upgrading,
+    Open,
 }
 
 /// A message on its way to the kernel.
@@ -48,58 +60,122 @@ pub(crate) struct Pending {
 const BUFFER: usize = 64 * 1024;
 
 impl PublisherConnection {
-    /// Connects, upgrades, and says hello; what went wrong is a sentence.
-    pub(crate) fn open(
-        plan: &Plan,
-        traffic: &Traffic,
-        handshake: &ClientHandshake,
-        number: u32,
-    ) -> Result<Self, String> {
-        let link = ClientLink::connect_now(plan, plan.members + number);
-        let mut link = link.map_err(|error| error_kind(&error))?;
-        let mut unsent = Vec::new();
-        let request = match plan.common.place {
-            false => handshake.request.clone(),
-            true => {
-                let room = plan.room_name(plan.streams.first_room(number));
-                // To be placed is to join; a publisher is none of the members.
-                let leave = format!(r#"{{"event":"cast:leave","room":"{room}"}}"#);
-                wire::push_message(&mut unsent, plan.common.binary, leave.as_bytes());
-                handshake.placed_request(&room)
-            }
-        };
-        let partial = upgrade(&mut link, handshake, request)?;
-        for (id, hello) in (1..).zip(&traffic.hello) {
-            let mut text = Vec::new();
-            hello.render(&mut text, &Fill { room: "", payload: &[], id, number });
-            wire::push_message(&mut unsent, plan.common.binary, &text);
-        }
-        let id = traffic.hello.len() as u64;
-        Ok(Self {
-            link: Some(link),
-            unsent,
-            written: 0,
-            pending: VecDeque::new(),
-            is_blocked: false,
-            unacked: 0,
-            id,
-            number,
-            partial,
-        })
+    /// Begins to connect; what went wrong is a sentence.
+    pub(crate) fn begin(plan: &Plan, number: u32, now: u64) -> Result<Self, String> {
+        let link = ClientLink::connect(plan, plan.members + number);
+        let link = Some(link.map_err(|error| error_kind(&error))?);
+        Ok(Self { link, began: now, ..Self::absent(number) })
     }
 
-    /// Reads answers; an error says how the connection ended.
-    pub(crate) fn read(&mut self, ack: &[u8], tally: &mut Tally) -> Result<(), String> {
+    /// One that is not connected.
+    pub(crate) fn absent(number: u32) -> Self {
+        Self {
+            link: None,
+            stage: Stage::Connecting,
+            began: 0,
+            unsent: Vec::new(),
+            written: 0,
+            pending: VecDeque::new(),
+            // The socket says first that it is connected.
+            is_blocked: true,
+            unacked: 0,
+            id: 0,
+            number,
+            partial: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// Goes on with what its socket is ready for: connects, asks for an upgrade, says hello.
+    pub(crate) fn advance(
+        &mut self,
+        ready: Ready,
+        plan: &Plan,
+        handshake: &ClientHandshake,
+    ) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
+        match self.stage {
+            Stage::Connecting if ready.writable => {
+                let failed = link.take_error().unwrap_or_else(Some);
+                if let Some(error) = failed {
+                    return Err(error_kind(&error));
+                }
+                self.unsent = match self.place(plan) {
+                    Some(room) => handshake.placed_request(&room),
+                    None => handshake.request.clone(),
+                };
+                self.stage = Stage::Upgrading;
+            }
+            Stage::Upgrading if ready.readable => {
+                if !self.fill()? {
+                    return Err("ended instead of answering the upgrade".to_owned());
+                }
+                match handshake.read(&self.partial) {
+                    Answer::Partial => {}
+                    Answer::Refused(why) => return Err(why),
+                    Answer::Upgraded(used) => {
+                        self.partial.drain(..used);
+                        self.stage = Stage::Open;
+                        self.greet(plan);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The room whose home it is to live on.
+    fn place(&self, plan: &Plan) -> Option<String> {
+        plan.common.place.then(|| plan.room_name(plan.streams.first_room(self.number)))
+    }
+
+    fn greet(&mut self, plan: &Plan) {
+        if let Some(room) = self.place(plan) {
+            // To be placed is to join; a publisher is none of the members.
+            let leave = format!(r#"{{"event":"cast:leave","room":"{room}"}}"#);
+            wire::push_message(&mut self.unsent, plan.common.binary, leave.as_bytes());
+        }
+        let hello = plan.traffic.as_ref().map_or(&[][..], |traffic| &traffic.hello);
+        for (id, hello) in (1..).zip(hello) {
+            let mut text = Vec::new();
+            hello.render(&mut text, &Fill { room: "", payload: &[], id, number: self.number });
+            wire::push_message(&mut self.unsent, plan.common.binary, &text);
+        }
+        self.id = hello.len() as u64;
+    }
+
+    /// How it is called that it has not opened in time.
+    pub(crate) fn lateness(&self) -> &'static str {
+        match self.stage {
+            Stage::Connecting => "connecting timed out",
+            Stage::Upgrading | Stage::Open => "the upgrade was not answered in time",
+        }
+    }
+
+    /// Reads what is there; false at the end.
+    fn fill(&mut self) -> Result<bool, String> {
+        let Some(link) = &mut self.link else { return Ok(true) };
         let kept = self.partial.len();
         self.partial.resize(kept + BUFFER, 0);
         let count = match link.read(&mut self.partial[kept..], BUFFER) {
-            Ok(0) => return Err("ended without a close frame".to_owned()),
+            Ok(0) => return Ok(false),
             Ok(count) => count,
             Err(error) if is_passing(&error) => 0,
             Err(error) => return Err(error_kind(&error)),
         };
         self.partial.truncate(kept + count);
+        Ok(true)
+    }
+
+    /// Reads answers; an error says how the connection ended.
+    pub(crate) fn read(&mut self, ack: &[u8], tally: &mut Tally) -> Result<(), String> {
+        if !self.fill()? {
+            return Err("ended without a close frame".to_owned());
+        }
         self.take(ack, tally)
     }
 
@@ -175,36 +251,4 @@ impl PublisherConnection {
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// Asks, and waits for the answer; what came behind it is the beginning of the first frames.
-fn upgrade(
-    link: &mut ClientLink,
-    handshake: &ClientHandshake,
-    mut request: Vec<u8>,
-) -> Result<Vec<u8>, String> {
-    let io = |error: io::Error| match error.kind() {
-        io::ErrorKind::WouldBlock => "the upgrade was not answered in time".to_owned(),
-        _ => error_kind(&error),
-    };
-    let mut bytes = Vec::new();
-    loop {
-        link.write(&mut request).map_err(io)?;
-        let kept = bytes.len();
-        bytes.resize(kept + BUFFER, 0);
-        let count = match link.read(&mut bytes[kept..], BUFFER) {
-            Ok(0) => return Err("ended instead of answering the upgrade".to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-            read => read.map_err(io)?,
-        };
-        bytes.truncate(kept + count);
-        match handshake.read(&bytes) {
-            Answer::Partial => {}
-            Answer::Refused(why) => return Err(why),
-            Answer::Upgraded(used) => {
-                link.unblock().map_err(io)?;
-                return Ok(bytes.split_off(used));
-            }
-        }
-    }
 }

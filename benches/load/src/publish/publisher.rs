@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use super::connection::{Pending, PublisherConnection};
 use super::timetable::Owed;
 use crate::client::handshake::ClientHandshake;
-use crate::client::poller::{Interest, Poller};
+use crate::client::poller::{Interest, Poller, Ready};
 use crate::client::wire;
 use crate::receive::reader::Reader;
 use crate::receive::result::ReaderResult;
@@ -26,7 +26,7 @@ use crate::watch::turns::Turns;
 
 pub(crate) struct Publisher {
     pub(crate) shared: Arc<Shared>,
-    poller: Poller,
+    pub(crate) poller: Poller,
     pub(crate) connections: Vec<PublisherConnection>,
     pub(crate) feeds: Vec<Feed>,
     payload: TestPayload,
@@ -97,22 +97,11 @@ pub(crate) const IDLE: Duration = Duration::from_millis(10);
 impl Publisher {
     /// Connects all publishers.
     pub(crate) fn open(shared: Arc<Shared>, handshake: &ClientHandshake) -> Result<Self, String> {
-        let io = |error: io::Error| error.to_string();
-        let (plan, traffic) = (&shared.plan, traffic(&shared));
-        let poller = Poller::new().map_err(io)?;
-        let mut connections = Vec::new();
-        for number in 0..plan.streams.publishers {
-            let connection = PublisherConnection::open(plan, traffic, handshake, number)
-                .map_err(|why| format!("publisher {number} cannot connect: {why}"))?;
-            if let Some(link) = &connection.link {
-                poller.add(link, u64::from(number), Interest::Read).map_err(io)?;
-            }
-            connections.push(connection);
-        }
-        Ok(Self {
-            poller,
-            dirty: (0..connections.len()).collect(),
-            connections,
+        let traffic = traffic(&shared);
+        let mut publisher = Self {
+            poller: Poller::new().map_err(|error| error.to_string())?,
+            dirty: Vec::new(),
+            connections: Vec::new(),
             feeds: feeds(&shared),
             payload: TestPayload::new(traffic.form, shared.marker),
             text: Vec::new(),
@@ -121,7 +110,9 @@ impl Publisher {
             reader: None,
             turns: Turns::default(),
             shared,
-        })
+        };
+        publisher.connect(handshake)?;
+        Ok(publisher)
     }
 
     /// Receives, too, whenever there is nothing to publish.
@@ -224,16 +215,8 @@ impl Publisher {
         self.shared.publisher.published.store(self.sent.published, Release);
         for event in 0..self.poller.wait(timeout)? {
             let ready = self.poller.ready(event);
-            if ready.token == READER {
-                continue;
-            }
-            let nth = ready.token as usize;
-            let shared = self.shared.clone();
-            let ended =
-                self.connections[nth].read(&traffic(&shared).ack, &mut self.sent.tally).err();
-            match ended {
-                Some(why) => self.end(nth, &why),
-                None => self.flush(nth)?,
+            if ready.token != READER {
+                self.on_ready(ready)?;
             }
         }
         if let Some(reader) = &mut self.reader {
@@ -244,18 +227,30 @@ impl Publisher {
         Ok(())
     }
 
+    pub(crate) fn on_ready(&mut self, ready: Ready) -> io::Result<()> {
+        let nth = ready.token as usize;
+        let shared = self.shared.clone();
+        match self.connections[nth].read(&traffic(&shared).ack, &mut self.sent.tally) {
+            Ok(()) => self.flush(nth)?,
+            Err(why) => self.end(nth, &why),
+        }
+        Ok(())
+    }
+
     fn flush(&mut self, nth: usize) -> io::Result<()> {
         let connection = &mut self.connections[nth];
         let flushed = connection.flush();
         self.count_taken(nth);
+        match flushed {
+            Ok(is_gone) => self.watch(nth, !is_gone)?,
+            Err(why) => self.end(nth, &why),
+        }
+        Ok(())
+    }
+
+    /// A socket that is full says when it takes more.
+    pub(crate) fn watch(&mut self, nth: usize, is_blocked: bool) -> io::Result<()> {
         let connection = &mut self.connections[nth];
-        let is_blocked = match flushed {
-            Ok(is_gone) => !is_gone,
-            Err(why) => {
-                self.end(nth, &why);
-                return Ok(());
-            }
-        };
         if let Some(link) = connection.link.as_ref().filter(|_| is_blocked != connection.is_blocked)
         {
             let interest = if is_blocked { Interest::Write } else { Interest::Read };

@@ -48,10 +48,16 @@ impl Reader {
                 self.members[nth].skipped += skipped;
             }
             Some(Announcement::Error(kind)) => self.receive_path.tally.errors.add(&kind),
+            None if self.is_measuring() && !contains(text, OURS) => {
+                self.receive_path.tally.unknown += 1
+            }
             None => {}
         }
     }
 }
+
+/// What corecast says by itself has this in it.
+const OURS: &[u8] = b"\"cast:";
 
 /// How it is counted that an event stream ended.
 fn end_kind(reason: &str) -> String {

@@ -154,6 +154,11 @@ impl Reader {
         Ok(())
     }
 
+    /// Answers to what connections said first have come before that.
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.phase > Phase::Open
+    }
+
     fn follow_phase(&mut self) {
         let phase = self.shared.phase();
         if phase == self.phase {

@@ -223,8 +223,9 @@ impl ReceivePath {
             Arrival::InOrder => self.tally.progress += u64::from(!member.is_slow),
             arrival => self.on_fault(member, arrival),
         }
-        if stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0 && !member.is_slow {
-            self.recorder.record(payload::due(text), now);
+        if !member.is_slow {
+            let is_sampled = stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0;
+            self.recorder.see(payload::due(text), now, is_sampled);
         }
     }
 

@@ -15,6 +15,8 @@ use crate::watch::ticks::Ticks;
 #[derive(Debug)]
 pub(crate) struct Recorder {
     whole: Histogram<u64>,
+    /// Of all, recorded or not.
+    longest: u64,
     intervals: Vec<Histogram<u64>>,
     /// None until it is known.
     ticks: Option<Ticks>,
@@ -30,7 +32,7 @@ const INTERVAL_DIGITS: u8 = 2;
 impl Recorder {
     pub(crate) fn new() -> Self {
         let (whole, intervals) = (histogram(DIGITS), Vec::new());
-        Self { whole, intervals, ticks: None, current: 0, current_spans: 0..0 }
+        Self { whole, longest: 0, intervals, ticks: None, current: 0, current_spans: 0..0 }
     }
 
     /// Says when intervals begin; what was recorded before stays in the whole alone.
@@ -38,9 +40,18 @@ impl Recorder {
         self.ticks = Some(ticks);
     }
 
+    /// The longest counts in any case.
     #[inline]
-    pub(crate) fn record(&mut self, due: u64, now: u64) {
+    pub(crate) fn see(&mut self, due: u64, now: u64, is_sampled: bool) {
         let latency = now.saturating_sub(due);
+        self.longest = self.longest.max(latency);
+        if is_sampled {
+            self.record(due, latency);
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, due: u64, latency: u64) {
         self.whole.saturating_record(latency);
         if !self.current_spans.contains(&due) {
             self.enter(due);
@@ -62,12 +73,17 @@ impl Recorder {
     /// Adds what another thread recorded.
     pub(crate) fn merge(&mut self, other: &Self) {
         add(&mut self.whole, &other.whole);
+        self.longest = self.longest.max(other.longest);
         while self.intervals.len() < other.intervals.len() {
             self.intervals.push(histogram(INTERVAL_DIGITS));
         }
         for (ours, theirs) in self.intervals.iter_mut().zip(&other.intervals) {
             add(ours, theirs);
         }
+    }
+
+    pub(crate) fn longest(&self) -> u64 {
+        self.longest
     }
 
     pub(crate) fn whole(&self) -> &Histogram<u64> {
@@ -88,15 +104,17 @@ mod tests {
         let mut recorder = Recorder::new();
         recorder.start(Ticks::every(1_000, 1_400, 100));
         for (due, now) in [(1_000, 6_000), (1_099, 8_099), (1_350, 10_350), (1_010, 1_020)] {
-            recorder.record(due, now);
+            recorder.see(due, now, true);
         }
-        assert_eq!(recorder.whole().len(), 4);
+        recorder.see(1_000, 50_000, false);
+        assert_eq!((recorder.whole().len(), recorder.longest()), (4, 49_000));
         assert_eq!(recorder.interval(0).unwrap().len(), 3);
         assert!(recorder.interval(1).is_none());
         assert_eq!(recorder.interval(3).unwrap().max() / 100, 90);
         let mut sum = Recorder::new();
         sum.merge(&recorder);
         sum.merge(&recorder);
+        assert_eq!(sum.longest(), 49_000);
         assert_eq!((sum.whole().len(), sum.interval(3).unwrap().len()), (8, 2));
     }
 }

@@ -127,6 +127,7 @@ fn messages(figures: &Figures) -> MessagesReport {
         cut_off: balance.cut_off,
         compared: tally.compared,
         other: tally.other,
+        unknown: tally.unknown,
         published_per_second: figures.per_second(|snapshot| snapshot.published),
         deliveries_per_second: figures.per_second(|snapshot| snapshot.received),
         bytes_per_second: figures.per_second(|snapshot| snapshot.bytes),
@@ -157,7 +158,7 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         latency: latency(all),
         due: all.arrived + all.missing,
         missing: all.missing,
-        max_arrived: (!all.histogram.is_empty()).then(|| micros(all.histogram.max())),
+        max_arrived: (all.arrived > 0).then(|| micros(all.longest)),
         loop_kind: if is_open { "open" } else { "closed" }.to_owned(),
         sampled_one_in: traffic.map(|traffic| traffic.sampled_one_in),
         publish_delay: latency(Spread::whole(&figures.sent.delays)),
@@ -167,14 +168,15 @@ fn delivery(figures: &Figures) -> DeliveryReport {
 }
 
 fn latency(all: Spread<'_>) -> LatencyReport {
-    let at = |share| {
-        (!all.is_empty()).then(|| match all.at(share) {
-            Quantile::Took(nanos) => micros(nanos),
-            Quantile::Missing => all.patience.as_secs_f64() * 1e6,
-        })
+    let waited = all.patience.as_secs_f64() * 1e6;
+    let at = |share| match all.at(share) {
+        _ if all.is_empty() => None,
+        Quantile::Took(nanos) => Some(micros(nanos)),
+        Quantile::Missing => Some(waited),
+        Quantile::Few => None,
     };
     let is_whole = all.missing == 0 && !all.is_empty();
-    let max = (!all.is_empty()).then(|| micros(all.histogram.max()));
+    let longest = micros(all.longest);
     LatencyReport {
         count: all.histogram.len(),
         mean: is_whole.then(|| all.histogram.mean() / 1e3),
@@ -182,7 +184,7 @@ fn latency(all: Spread<'_>) -> LatencyReport {
         p90: at(0.9),
         p99: at(0.99),
         p999: at(0.999),
-        max: if is_whole { max } else { max.zip(at(1.0)).map(|(max, all)| max.max(all)) },
+        max: (!all.is_empty()).then(|| if is_whole { longest } else { longest.max(waited) }),
     }
 }
 

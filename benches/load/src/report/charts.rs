@@ -31,7 +31,7 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
     charts
 }
 
-/// The line ends where what is missing begins.
+/// The line ends where what is missing begins, or values are too few.
 fn percentiles(title: &'static str, all: Spread<'_>) -> Chart {
     let nines = (all.histogram.len().max(2) as f64).log10().min(NINES_MAX);
     let steps = (nines * f64::from(POINTS_PER_NINE)).ceil() as u32;
@@ -39,7 +39,7 @@ fn percentiles(title: &'static str, all: Spread<'_>) -> Chart {
         .map(|step| 1.0 - 10f64.powf(-(f64::from(step) / f64::from(POINTS_PER_NINE)).min(nines)));
     let points = quantiles.map_while(|q| match all.at(q) {
         Quantile::Took(nanos) => Some(Some((q, nanos as f64))),
-        Quantile::Missing => None,
+        Quantile::Missing | Quantile::Few => None,
     });
     let points = if all.histogram.is_empty() { Vec::new() } else { points.collect() };
     Chart {

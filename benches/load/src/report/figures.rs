@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
 use super::json::{GeneratorReport, ServerReport, ThreadReport};
-use super::latency::{Quantile, Spread};
+use super::latency::Spread;
 use crate::lead::record::Figures;
 use crate::setup::plan::Pace;
 use crate::units::print::{time, whole};
@@ -60,6 +60,7 @@ impl Figures {
         let unsent = (self.sent.unsent * balance.readers).div_ceil(rooms);
         Spread {
             histogram: self.outcome.recorder.whole(),
+            longest: self.outcome.recorder.longest(),
             arrived: balance.readers_expected.saturating_sub(balance.readers_missing),
             missing: balance.readers_missing + unsent,
             patience: self.shared.plan.traffic.as_ref().map_or(Duration::ZERO, |it| it.drain),
@@ -202,12 +203,11 @@ impl Figures {
     pub(crate) fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         let all = self.latencies();
-        let p99 = match all.at(0.99) {
-            _ if all.is_empty() => return doubts,
-            Quantile::Took(nanos) => nanos as f64,
-            Quantile::Missing => f64::INFINITY,
-        };
-        let own = self.sent.own.value_at_quantile(0.99) as f64;
+        if all.is_empty() {
+            return doubts;
+        }
+        let p99 = all.value(0.99);
+        let own = Spread::whole(&self.sent.own).value(0.99);
         if !self.sent.own.is_empty() && own > p99 * OWN_SHARE_MAX {
             doubts.push(format!(
                 "the generator itself was late: by {} at p99, where the latency is {}",

@@ -184,6 +184,8 @@ pub struct MessagesReport {
     pub compared: u64,
     /// Messages without a payload of this run.
     pub other: u64,
+    /// Of these, what came while messages were published and is nothing that corecast says.
+    pub unknown: u64,
     /// Messages per second.
     pub published_per_second: f64,
     /// Deliveries per second.
@@ -209,7 +211,7 @@ pub struct CompressionReport {
     pub saved_share: Option<f64>,
 }
 
-/// Latencies in microseconds; of none there are no quantiles.
+/// Latencies in microseconds. A quantile is only there if at least ten values lie beyond it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatencyReport {
     /// How many were recorded.
@@ -245,7 +247,7 @@ pub struct DeliveryReport {
     /// `open`: published at a rate whatever the server does; else `closed`.
     #[serde(rename = "loop")]
     pub loop_kind: String,
-    /// One delivery in so many was recorded.
+    /// One delivery in so many was recorded; the longest, `max`, is that of all of them.
     pub sampled_one_in: Option<u32>,
     /// From when a message was due until the kernel had taken it.
     pub publish_delay: LatencyReport,

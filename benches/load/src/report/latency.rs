@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::units::print::{percent, time};
+use crate::units::print::{percent, time, whole};
 
 /// What was recorded, and what there is no record of because it never came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread<'a> {
     /// In nanoseconds; of everything that came, or of a sample of it.
     pub(crate) histogram: &'a Histogram<u64>,
+    /// Of everything that came.
+    pub(crate) longest: u64,
     pub(crate) arrived: u64,
     pub(crate) missing: u64,
     /// How long was waited for what is missing.
@@ -24,15 +26,20 @@ pub(crate) enum Quantile {
     Took(u64),
     /// It falls on what is missing.
     Missing,
+    /// Too few values lie beyond it, so that it says nothing about others than those.
+    Few,
 }
 
+/// With fewer values beyond a quantile it is that of a few, and another run has another.
+const BEYOND_MIN: f64 = 10.0;
 /// What a quotient of whole numbers may be beside them.
-const ROUNDING: f64 = 1e-9;
+const ROUNDING: f64 = 1e-12;
 
 impl<'a> Spread<'a> {
     /// Of things of which each has a record.
     pub(crate) fn whole(histogram: &'a Histogram<u64>) -> Self {
-        Self { histogram, arrived: histogram.len(), missing: 0, patience: Duration::ZERO }
+        let (longest, arrived) = (histogram.max(), histogram.len());
+        Self { histogram, longest, arrived, missing: 0, patience: Duration::ZERO }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,9 +50,22 @@ impl<'a> Spread<'a> {
     pub(crate) fn at(&self, share: f64) -> Quantile {
         let all = (self.arrived + self.missing) as f64;
         let rank = share * all / self.arrived as f64;
-        match self.arrived == 0 || rank > 1.0 + ROUNDING {
-            true => Quantile::Missing,
-            false => Quantile::Took(self.histogram.value_at_quantile(rank)),
+        if self.arrived == 0 || rank > 1.0 + ROUNDING {
+            return Quantile::Missing;
+        }
+        let recorded = self.histogram.len() as f64 * all / self.arrived as f64;
+        match (1.0 - share + ROUNDING) * recorded < BEYOND_MIN {
+            true => Quantile::Few,
+            false => Quantile::Took(self.histogram.value_at_quantile(rank - ROUNDING)),
+        }
+    }
+
+    /// The same as a number however few values there are, and endless for what is missing.
+    pub(crate) fn value(&self, share: f64) -> f64 {
+        let rank = share * (self.arrived + self.missing) as f64 / self.arrived as f64;
+        match self.at(share) {
+            Quantile::Missing => f64::INFINITY,
+            Quantile::Took(_) | Quantile::Few => self.histogram.value_at_quantile(rank) as f64,
         }
     }
 
@@ -57,21 +77,24 @@ impl<'a> Spread<'a> {
     pub(crate) fn text(&self, share: f64) -> String {
         match self.at(share) {
             Quantile::Took(nanos) => time(nanos as f64),
-            Quantile::Missing => {
-                let waited = time(self.patience.as_nanos() as f64).replace(".00 ", " ");
-                let missing = percent(self.missing_share());
-                format!("> {} ({missing} missing)", waited.replace(".0 ", " "))
-            }
+            Quantile::Missing => self.missing_text(),
+            Quantile::Few => format!("n/a: too few of {} values", whole(self.histogram.len())),
         }
+    }
+
+    fn missing_text(&self) -> String {
+        let waited = time(self.patience.as_nanos() as f64).replace(".00 ", " ");
+        let missing = percent(self.missing_share());
+        format!("> {} ({missing} missing)", waited.replace(".0 ", " "))
     }
 
     /// The longest, in the same way.
     pub(crate) fn max_text(&self) -> String {
-        let max = time(self.histogram.max() as f64);
+        let max = time(self.longest as f64);
         match (self.missing, self.arrived) {
             (0, _) => max,
-            (_, 0) => self.text(1.0),
-            _ => format!("{}, {max} of what came", self.text(1.0)),
+            (_, 0) => self.missing_text(),
+            _ => format!("{}, {max} of what came", self.missing_text()),
         }
     }
 }
@@ -88,14 +111,19 @@ mod tests {
             latencies.record(micros * 1_000).unwrap();
         }
         let patience = Duration::from_secs(2);
-        let spread = Spread { histogram: &latencies, arrived: 860, missing: 140, patience };
+        let all = Spread::whole(&latencies);
+        let spread = Spread { missing: 140, patience, ..all };
         assert_eq!([spread.text(0.5), spread.text(0.86)], ["500 µs", "860 µs"]);
         assert_eq!(spread.text(0.9), "> 2 s (14 % missing)");
         assert_eq!(spread.max_text(), "> 2 s (14 % missing), 860 µs of what came");
-        assert_eq!(Spread::whole(&latencies).text(0.9), "774 µs");
-        let nothing = Spread { arrived: 0, missing: 5, histogram: &histogram(3), patience };
+        assert_eq!(all.text(0.9), "774 µs");
+        let nothing = histogram(3);
+        let nothing = Spread { missing: 5, patience, ..Spread::whole(&nothing) };
         assert_eq!(nothing.text(0.0), "> 2 s (100 % missing)");
         assert!(Spread::whole(&histogram(3)).is_empty() && !nothing.is_empty());
+        // Eight lie beyond it.
+        assert_eq!(all.text(0.99), "n/a: too few of 860 values");
+        assert_eq!((all.at(0.99), all.value(0.99)), (Quantile::Few, 852_479.0));
     }
 
     /// A sample of one in ten says the same about everything.
@@ -105,9 +133,11 @@ mod tests {
         for micros in 1..=90 {
             latencies.record(micros * 1_000).unwrap();
         }
-        let patience = Duration::from_millis(500);
-        let spread = Spread { histogram: &latencies, arrived: 900, missing: 100, patience };
+        let (patience, longest) = (Duration::from_millis(500), 95_000);
+        let spread =
+            Spread { histogram: &latencies, longest, arrived: 900, missing: 100, patience };
         assert_eq!([spread.text(0.5), spread.text(0.89)], ["50.0 µs", "89.0 µs"]);
+        assert_eq!(spread.max_text(), "> 500 ms (10 % missing), 95.0 µs of what came");
         assert_eq!(spread.text(0.95), "> 500 ms (10 % missing)");
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
                 .to_owned(),
         );
     }
+    remarks.extend(unknown_frames(figures));
     if figures.outcome.balance.lost > 0 {
         remarks.push(lost(figures));
     }
@@ -35,6 +36,17 @@ fn lost(figures: &Figures) -> String {
     let share = percent(balance.lost as f64 / balance.expected.max(1) as f64);
     let lost = whole(balance.lost);
     format!("{lost} deliveries were lost ({share}): the server's host took these messages")
+}
+
+/// A server that writes payloads anew looks like one that loses everything.
+fn unknown_frames(figures: &Figures) -> Option<String> {
+    let unknown = figures.outcome.tally.unknown;
+    (unknown > 0).then(|| {
+        let unknown = whole(unknown);
+        format!(
+            "{unknown} frames carry no payload that I know: what is encoded anew counts as lost"
+        )
+    })
 }
 
 /// Who was refused takes part in no figure.

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::build::{compression, tls};
 use super::json::{CompressionReport, ThreadReport, TlsReport};
-use super::latency::Spread;
+use super::latency::{Quantile, Spread};
 use super::remarks::remarks;
 use crate::lead::record::Figures;
 use crate::setup::payload::compared_one_in;
@@ -160,6 +160,7 @@ fn messages(figures: &Figures) -> Section {
         ("cut off by a close", balance.cut_off),
         ("due but not sent", figures.sent.unsent),
         ("acknowledged", figures.sent.tally.acked),
+        ("other frames", tally.unknown),
     ];
     rows.extend(seldom.iter().filter(|(_, n)| *n > 0).map(|(name, n)| row(name, whole(*n))));
     rows.extend(compression(figures).into_iter().flat_map(|it| compression_rows(&it)));
@@ -214,6 +215,7 @@ fn latencies(figures: &Figures) -> Section {
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
     let mut rows: Vec<_> = shares.map(|(name, share)| row(name, all.text(share))).into();
     rows.push(row("max", all.max_text()));
+    rows.extend(sample(figures));
     rows.extend(latency_row("late by the generator", &figures.sent.own));
     if figures.sent.full.max() > 0 {
         rows.extend(latency_row("late by a full socket", &figures.sent.full));
@@ -226,10 +228,21 @@ fn latencies(figures: &Figures) -> Section {
     Section { title, rows }
 }
 
+/// What percentiles are of, where that is not everything.
+fn sample(figures: &Figures) -> Option<(String, String)> {
+    let one_in = figures.shared.plan.traffic.as_ref()?.sampled_one_in;
+    let samples = whole(figures.outcome.recorder.whole().len());
+    let value = format!("of {samples} samples, one delivery in {one_in}; max of all");
+    (one_in > 1).then(|| row("percentiles", value))
+}
+
 fn latency_row(name: &str, histogram: &Histogram<u64>) -> Option<(String, String)> {
     let all = Spread::whole(histogram);
-    let [p50, p99] = [0.5, 0.99].map(|share| all.text(share));
-    (!all.is_empty()).then(|| row(name, format!("p50 {p50}, p99 {p99}, max {}", all.max_text())))
+    let shares = [("p50", 0.5), ("p99", 0.99)].into_iter();
+    let known = shares.filter(|&(_, share)| all.at(share) != Quantile::Few);
+    let parts = known.map(|(name, share)| format!("{name} {}, ", all.text(share)));
+    let max = all.max_text();
+    (!all.is_empty()).then(|| row(name, format!("{}max {max}", parts.collect::<String>())))
 }
 
 fn server(figures: &Figures) -> Option<Section> {

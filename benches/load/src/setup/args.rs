@@ -226,6 +226,8 @@ pub(crate) struct TrafficArgs {
     pub(crate) drain: Duration,
 
     /// Record the latency of one delivery in N [default: all, or one in 16 from 100,000/s on]
+    ///
+    /// The longest one counts in any case.
     #[arg(long, value_name = "N", value_parser = whole::<u32>)]
     pub(crate) sample: Option<u32>,
 

@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) compared: u64,
     /// Other messages: answers, and what somebody else published.
     pub(crate) other: u64,
+    /// Of these, what came while messages were published, and is nothing that corecast says.
+    pub(crate) unknown: u64,
     pub(crate) warm_up: u64,
     pub(crate) bytes: u64,
     /// Calls that read something.
@@ -92,6 +94,7 @@ impl Tally {
         self.damaged += other.damaged;
         self.compared += other.compared;
         self.other += other.other;
+        self.unknown += other.unknown;
         self.warm_up += other.warm_up;
         self.bytes += other.bytes;
         self.reads += other.reads;
