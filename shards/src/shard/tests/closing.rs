@@ -383,7 +383,7 @@ fn one_that_is_not_read_once_it_is_pinged_is_pinged_an_interval_after_it_is_hear
         limits.ping_timeout = Duration::from_secs(timeout);
         let conn = shard.open(Opening::default());
         send(&mut shard, None);
-        let mut is_pinged = |shard: &mut Shard, second: u64| {
+        let is_pinged = |shard: &mut Shard, second: u64| {
             at(shard, second * 1_000);
             !send(shard, None).is_empty()
         };
