@@ -19,7 +19,7 @@ fn bad_arguments_are_refused_with_advice() {
     check(&["brodcast"], 2, "ws://127.0.0.1:8080/ws");
     check(&[url, "--rate=0"], 1, "--window");
     check(&[url, "--rate=5", "--window=5"], 2, "cannot be used with");
-    check(&[url, "--size=40"], 1, "at least 41");
+    check(&[url, "--size=40"], 1, "at least 49");
     check(&[url, "--payload=json", "--size=255"], 1, "at least 256 where the payload is JSON");
     check(&[url, "--deflate", "--size=200"], 1, "--payload text takes less");
     check(&[url, "--deflate", "--header=sec-websocket-extensions: x"], 1, "leave out that");

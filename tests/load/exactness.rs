@@ -63,29 +63,6 @@ fn a_server_without_faults_is_clean() {
 }
 
 #[test]
-fn a_message_without_its_end_is_damaged_and_lost() {
-    let json = messages(3, &[], Faults { cut_at: Some(5), ..Faults::default() });
-    // Half a payload still has the head by which it is recognised.
-    assert_eq!(json["messages"]["damaged"], 3);
-    assert_eq!(json["messages"]["lost"], 3);
-}
-
-#[test]
-fn strict_runs_compare_the_content() {
-    let faults = Faults { change_at: Some(5), ..Faults::default() };
-    let json = messages(3, &["--size", "300"], faults);
-    assert_eq!(json["messages"]["damaged"], 0, "nobody looked");
-    let server = Fake::start(Dialect::Corecast, faults);
-    let url = server.url();
-    let args = [&[&url, "--members", "3", "--size", "300", "--strict"], &TRAFFIC[..]].concat();
-    let run = load(&args);
-    assert_eq!(run.code, 1, "{run:?}");
-    for row in ["damaged or misdelivered   3\n", "every byte of every message: 10,500\n"] {
-        assert!(run.out.contains(row), "{row} in {}", run.out);
-    }
-}
-
-#[test]
 fn broken_frames_are_named() {
     let rows: [(&[u8], &str); 5] = [
         (&[0x81, 0x81, 1, 2, 3, 4, 5], "a masked frame"),

@@ -12,6 +12,8 @@ use corecast_shards::wire::{Opcode, push_frame};
 use serde_json::Value;
 use tungstenite::{Message, accept};
 
+use super::Spoil;
+
 /// What happens to the nth message of a room, for each of its members.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
@@ -21,10 +23,8 @@ pub(crate) struct Faults {
     pub(crate) swap_at: Option<u64>,
     /// This message is delivered twice.
     pub(crate) double_at: Option<u64>,
-    /// This message loses its second half.
-    pub(crate) cut_at: Option<u64>,
-    /// Of this message one byte in the middle is changed.
-    pub(crate) change_at: Option<u64>,
+    /// Every so manyth message is spoilt in this way.
+    pub(crate) spoil_every: Option<(u64, Spoil)>,
     /// Instead of this message the connection is closed with 1013.
     pub(crate) close_at: Option<u64>,
     /// Instead of this message these bytes are sent.
@@ -202,14 +202,13 @@ impl Member {
             let _ = self.stream.write_all(bytes);
             return;
         }
-        let mut message = message.to_vec();
-        if faults.change_at == Some(number) {
-            let middle = message.len() / 2;
-            message[middle] = b'!';
+        let spoil = faults.spoil_every.filter(|&(every, _)| (number + 1).is_multiple_of(every));
+        match spoil {
+            Some((_, spoil)) => {
+                spoil.apply(message).iter().for_each(|message| send(&mut self.stream, message));
+            }
+            None => send(&mut self.stream, message),
         }
-        let message = message.as_slice();
-        let is_cut = faults.cut_at == Some(number);
-        send(&mut self.stream, if is_cut { &message[..message.len() / 2] } else { message });
         if faults.double_at == Some(number) {
             send(&mut self.stream, message);
         }

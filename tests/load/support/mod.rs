@@ -7,6 +7,7 @@ mod fake;
 mod foreign;
 mod real;
 mod running;
+mod spoil;
 
 pub(crate) use certificate::{Certificate, Fault};
 pub(crate) use command::{Run, load};
@@ -15,3 +16,4 @@ pub(crate) use fake::{Dialect, Fake, Faults};
 pub(crate) use foreign::Foreign;
 pub(crate) use real::Server;
 pub(crate) use running::{Running, signal};
+pub(crate) use spoil::Spoil;

@@ -1,5 +1,7 @@
 //! One connection that receives.
 
+use std::ops::Range;
+
 use crate::client::link::ClientLink;
 use crate::setup::plan::Transport;
 
@@ -12,6 +14,8 @@ pub(crate) struct Member {
     pub(crate) transport: Transport,
     /// Where its verifiers begin; one for each stream of its room.
     pub(crate) verifiers: usize,
+    /// The streams of its room: the first, and how many.
+    pub(crate) first_stream: u32,
     pub(crate) streams: u32,
     /// Where the payload stood in the last frame.
     pub(crate) distance: usize,
@@ -26,6 +30,8 @@ pub(crate) struct Member {
     pub(crate) is_fragmented: bool,
     /// And it is compressed.
     pub(crate) is_compressed: bool,
+    /// And it is text.
+    pub(crate) is_text: bool,
     /// What the socket did not take.
     pub(crate) unsent: Vec<u8>,
     /// When it began to connect.
@@ -58,13 +64,14 @@ pub(crate) enum End {
 }
 
 impl Member {
-    pub(crate) fn new(number: u32, room: u32, verifiers: usize, streams: u32) -> Self {
+    pub(crate) fn new(number: u32, room: u32, verifiers: usize, streams: Range<u32>) -> Self {
         Self {
             number,
             room,
             transport: Transport::WebSocket,
             verifiers,
-            streams,
+            first_stream: streams.start,
+            streams: streams.end - streams.start,
             distance: 0,
             stage: MemberStage::Absent,
             link: None,
@@ -73,6 +80,7 @@ impl Member {
             fragments: Vec::new(),
             is_fragmented: false,
             is_compressed: false,
+            is_text: false,
             unsent: Vec::new(),
             began: 0,
             is_checked: false,

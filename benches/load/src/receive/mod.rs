@@ -4,6 +4,7 @@ pub(crate) mod compressed;
 pub(crate) mod finish;
 pub(crate) mod member;
 pub(crate) mod notices;
+pub(crate) mod numbers;
 pub(crate) mod opening;
 pub(crate) mod reader;
 pub(crate) mod receive_path;

@@ -11,6 +11,7 @@ use corecast_shards::wire::server_frame_len;
 use hdrhistogram::Histogram;
 
 use super::member::{End, Member, MemberStage};
+use super::numbers::Numbers;
 use super::receive_path::{Notice, ReceivePath};
 use super::result::{ReaderCounts, ReaderResult};
 use crate::client::chunks::chunk_len;
@@ -71,8 +72,9 @@ impl Reader {
         let traffic = shared.plan.traffic.as_ref();
         let nothing = (PayloadForm::text(PAYLOAD_MIN), 1);
         let (form, one_in) = traffic.map_or(nothing, |it| (it.form, it.sampled_one_in));
-        let content = shared.plan.common.strict.then(|| PayloadContent::new(form));
-        let mut receive_path = ReceivePath::new(shared.marker, form, one_in, content);
+        let content = PayloadContent::new(form, shared.plan.common.strict);
+        let numbers = Numbers::new(shared.published.clone());
+        let mut receive_path = ReceivePath::new(shared.marker, content, one_in, numbers);
         receive_path.inflater = shared.plan.common.deflate.then(Box::default);
         let mut reader = Self {
             receive_path,
@@ -104,10 +106,10 @@ impl Reader {
         let plan = &self.shared.plan;
         for number in (self.index as u32..plan.members).step_by(plan.threads) {
             let room = number % plan.streams.rooms;
-            let streams = plan.streams.of(room).len();
+            let streams = plan.streams.of(room);
             let verifiers = self.receive_path.verifiers.len();
-            self.receive_path.verifiers.resize_with(verifiers + streams, Default::default);
-            let mut member = Member::new(number, room, verifiers, streams as u32);
+            self.receive_path.verifiers.resize_with(verifiers + streams.len(), Default::default);
+            let mut member = Member::new(number, room, verifiers, streams);
             member.is_slow = plan.slow.has(number);
             member.transport = plan.transport(number);
             self.members.push(member);

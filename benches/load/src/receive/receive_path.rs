@@ -2,6 +2,7 @@
 //! no JSON, copies nothing but the last partial frame, and reads the clock once per read.
 
 use super::member::Member;
+use super::numbers::Numbers;
 use super::recorder::Recorder;
 use super::verifier::{Arrival, Verifier};
 use crate::client::chunks::{Chunks, comment};
@@ -9,6 +10,7 @@ use crate::client::frames::{BINARY, COMPRESSED, FRAME_MAX, Frames, TEXT};
 use crate::client::inflater::Inflater;
 use crate::setup::payload::{self, HEAD, Marker, PayloadContent, PayloadForm, Stamp};
 use crate::setup::plan::Transport;
+use crate::watch::damage::Damage;
 use crate::watch::tally::Tally;
 
 /// What one thread knows about what its members received.
@@ -19,8 +21,8 @@ pub(crate) struct ReceivePath {
     /// Of the payload from its head on.
     size: usize,
     sample_mask: u32,
-    /// What is compared beyond head and end, if it is.
-    content: Option<PayloadContent>,
+    content: PayloadContent,
+    numbers: Numbers,
     /// Where messages may be compressed.
     pub(crate) inflater: Option<Box<Inflater>>,
     pub(crate) verifiers: Vec<Verifier>,
@@ -40,6 +42,25 @@ pub(crate) enum Notice {
     Violation(&'static str),
 }
 
+/// What a message holds.
+#[derive(Debug)]
+pub(crate) struct Content<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) is_text: bool,
+}
+
+impl<'a> Content<'a> {
+    fn text(bytes: &'a [u8]) -> Self {
+        Self { bytes, is_text: true }
+    }
+
+    /// Whether text is UTF-8 (RFC 6455 section 5.6), which it nearly always is as ASCII.
+    #[inline]
+    fn is_legal(&self) -> bool {
+        !self.is_text || self.bytes.is_ascii() || std::str::from_utf8(self.bytes).is_ok()
+    }
+}
+
 // Bits and values of a frame's first byte (RFC 6455 section 5.2).
 const FIN: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
@@ -51,16 +72,18 @@ const HEARTBEAT: &[u8] = b": ping\n\n";
 impl ReceivePath {
     pub(crate) fn new(
         marker: Marker,
-        form: PayloadForm,
+        content: PayloadContent,
         sampled_one_in: u32,
-        content: Option<PayloadContent>,
+        numbers: Numbers,
     ) -> Self {
+        let form = content.form;
         Self {
             marker,
             form,
             size: form.size_from_head(),
             sample_mask: sampled_one_in - 1,
             content,
+            numbers,
             inflater: None,
             verifiers: Vec::new(),
             tally: Tally::default(),
@@ -93,7 +116,9 @@ impl ReceivePath {
         let mut chunks = Chunks::new(bytes);
         for chunk in chunks.by_ref() {
             match chunk.first() {
-                Some(b'i' | b'd' | b'e') => self.on_message(member, chunk, now, notices),
+                Some(b'i' | b'd' | b'e') => {
+                    self.on_message(member, &Content::text(chunk), now, notices);
+                }
                 Some(b'r') => {}
                 Some(b':') if chunk == HEARTBEAT => {}
                 _ => {
@@ -119,12 +144,13 @@ impl ReceivePath {
     ) -> &'a [u8] {
         let mut frames = Frames::new(bytes).compressed(self.inflater.is_some());
         for frame in frames.by_ref() {
+            let content = Content { bytes: frame.payload, is_text: frame.first & OPCODE == 1 };
             if (frame.first == TEXT || frame.first == BINARY) && !member.is_fragmented {
-                self.on_plain(member, frame.payload, now, notices);
+                self.on_plain(member, &content, now, notices);
                 continue;
             }
             if is_compressed(frame.first) && !member.is_fragmented {
-                self.on_compressed(member, frame.payload, now, notices);
+                self.on_compressed(member, &content, now, notices);
             } else {
                 self.on_other_frame(member, frame.first, frame.payload, now, notices);
             }
@@ -144,14 +170,14 @@ impl ReceivePath {
     fn on_plain(
         &mut self,
         member: &mut Member,
-        message: &[u8],
+        message: &Content<'_>,
         now: u64,
         notices: &mut Vec<Notice>,
     ) {
         let received = self.tally.received;
         self.on_message(member, message, now, notices);
         if self.tally.received > received {
-            self.tally.compression.plain_bytes += message.len() as u64;
+            self.tally.compression.plain_bytes += message.bytes.len() as u64;
         }
     }
 
@@ -159,13 +185,16 @@ impl ReceivePath {
     pub(crate) fn on_message(
         &mut self,
         member: &mut Member,
-        message: &[u8],
+        message: &Content<'_>,
         now: u64,
         notices: &mut Vec<Notice>,
     ) {
-        if let Some(text) = message.get(member.distance..)
+        if let Some(text) = message.bytes.get(member.distance..)
             && let Some(stamp) = Stamp::read(text, self.marker)
         {
+            if self.content.has_turn(stamp, member.number) && !message.is_legal() {
+                return self.tally.damaged.add(Damage::Text);
+            }
             self.on_stamp(member, stamp, text, now);
             // Room for a second payload: a server that puts several into one frame.
             if text.len() >= self.size + HEAD {
@@ -178,15 +207,24 @@ impl ReceivePath {
 
     /// The payload stands elsewhere than in the last frame, or there is none.
     #[cold]
-    fn search(&mut self, member: &mut Member, message: &[u8], now: u64, notices: &mut Vec<Notice>) {
-        match self.marker.find(message) {
+    fn search(
+        &mut self,
+        member: &mut Member,
+        message: &Content<'_>,
+        now: u64,
+        notices: &mut Vec<Notice>,
+    ) {
+        if !message.is_legal() {
+            return self.tally.damaged.add(Damage::Text);
+        }
+        match self.marker.find(message.bytes) {
             Some(at) => {
                 member.distance = at;
-                self.on_more(member, message, now);
+                self.on_more(member, message.bytes, now);
             }
             None => {
                 self.tally.other += 1;
-                notices.push(Notice::Text(message.to_vec()));
+                notices.push(Notice::Text(message.bytes.to_vec()));
             }
         }
     }
@@ -198,7 +236,7 @@ impl ReceivePath {
             text = &text[at..];
             match Stamp::read(text, self.marker) {
                 Some(stamp) => self.on_stamp(member, stamp, text, now),
-                None => self.tally.damaged += 1,
+                None => self.tally.damaged.add(Damage::End),
             }
             text = &text[text.len().min(self.size)..];
         }
@@ -206,17 +244,12 @@ impl ReceivePath {
 
     #[inline]
     fn on_stamp(&mut self, member: &Member, stamp: Stamp, text: &[u8], now: u64) {
-        let is_ours = stamp.room() == member.room && stamp.nth() < member.streams;
-        if !is_ours || !self.form.is_whole(text) {
-            return self.on_unexpected(member, stamp);
+        if stamp.room() != member.room || stamp.nth() >= member.streams {
+            return self.on_stranger(member, stamp);
         }
-        if let Some(content) = &self.content
-            && content.has_turn(stamp, member.number)
-        {
-            self.tally.compared += 1;
-            if !content.is_in(text, stamp, now) {
-                return self.on_unexpected(member, stamp);
-            }
+        let due = payload::due(text);
+        if let Some(damage) = self.damage(member, stamp, text, due, now) {
+            return self.tally.damaged.add(damage);
         }
         self.tally.received += 1;
         match self.verifiers[member.verifiers + stamp.nth() as usize].receive(stamp.sequence) {
@@ -225,16 +258,42 @@ impl ReceivePath {
         }
         if !member.is_slow {
             let is_sampled = stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0;
-            self.recorder.see(payload::due(text), now, is_sampled);
+            self.recorder.see(due, now, is_sampled);
         }
     }
 
+    /// What is wrong with a message of a stream that the member is in, if anything is.
+    #[inline]
+    fn damage(
+        &mut self,
+        member: &Member,
+        stamp: Stamp,
+        text: &[u8],
+        due: u64,
+        now: u64,
+    ) -> Option<Damage> {
+        if !self.form.is_whole(text) {
+            return Some(Damage::End);
+        }
+        if !self.numbers.has(member.first_stream + stamp.nth(), stamp.sequence) {
+            return Some(Damage::Number);
+        }
+        if due > now {
+            return Some(Damage::Time);
+        }
+        if !self.content.has_turn(stamp, member.number) {
+            return None;
+        }
+        self.tally.compared += 1;
+        (!self.content.is_in(text, stamp)).then_some(Damage::Content)
+    }
+
     #[cold]
-    fn on_unexpected(&mut self, member: &Member, stamp: Stamp) {
+    fn on_stranger(&mut self, member: &Member, stamp: Stamp) {
         let room = payload::stream_code(member.room, 0, true) >> 12;
         match stamp.is_warm_up() && stamp.room() == room {
             true => self.tally.warm_up += 1,
-            false => self.tally.damaged += 1,
+            false => self.tally.damaged.add(Damage::Stream),
         }
     }
 
@@ -279,6 +338,7 @@ impl ReceivePath {
     ) {
         if !member.is_fragmented {
             member.is_compressed = first & COMPRESSED != 0;
+            member.is_text = first & OPCODE == 1;
         }
         member.fragments.extend_from_slice(payload);
         member.is_fragmented = first & FIN == 0;
@@ -286,9 +346,10 @@ impl ReceivePath {
             return;
         }
         let message = std::mem::take(&mut member.fragments);
+        let content = Content { bytes: &message, is_text: member.is_text };
         match member.is_compressed {
-            true => self.on_compressed(member, &message, now, notices),
-            false => self.on_plain(member, &message, now, notices),
+            true => self.on_compressed(member, &content, now, notices),
+            false => self.on_plain(member, &content, now, notices),
         }
     }
 }

@@ -105,7 +105,7 @@ impl Figures {
     /// Whether every message came once, whole and in order, and nothing else went wrong.
     pub(crate) fn is_clean(&self) -> bool {
         let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
-        let faults = balance.lost + tally.repeated + tally.disordered + tally.damaged;
+        let faults = balance.lost + tally.repeated + tally.disordered + tally.damaged.total();
         faults == 0 && self.sent.unsent == 0 && self.errors().total() == 0
     }
 

@@ -172,16 +172,21 @@ pub struct MessagesReport {
     pub repeated: u64,
     /// What arrived after a message that was published later.
     pub disordered: u64,
-    /// What arrived without its end, with other content, or at a member of another room.
+    /// What arrived and does not count: without its end, with other content, with a number or time
+    /// that is impossible, or at a member of another room.
     pub damaged: u64,
+    /// The same by what was wrong.
+    pub damage: BTreeMap<String, u64>,
     /// What is missing, and was announced as skipped.
     pub skipped: u64,
     /// Of these, what was skipped for members that read as fast as they can.
     pub skipped_readers: u64,
     /// What was published after the server had ended the connection with a close frame.
     pub cut_off: u64,
-    /// Messages whose content was compared.
+    /// Messages whose content was compared byte by byte.
     pub compared: u64,
+    /// Their share of all bytes of payloads that arrived.
+    pub compared_share: Option<f64>,
     /// Messages without a payload of this run.
     pub other: u64,
     /// Of these, what came while messages were published and is nothing that corecast says.

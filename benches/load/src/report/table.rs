@@ -7,7 +7,6 @@ use super::json::{CompressionReport, ThreadReport, TlsReport};
 use super::latency::{Quantile, Spread};
 use super::remarks::remarks;
 use crate::lead::record::Figures;
-use crate::setup::payload::compared_one_in;
 use crate::setup::plan::{Pace, Scenario};
 use crate::units::print::{bytes, count, percent, time, whole};
 
@@ -155,7 +154,7 @@ fn messages(figures: &Figures) -> Section {
         row("out of order", whole(tally.disordered)),
     ];
     let seldom = [
-        ("damaged or misdelivered", tally.damaged),
+        ("damaged or misdelivered", tally.damaged.total()),
         ("skipped, as announced", balance.skipped),
         ("cut off by a close", balance.cut_off),
         ("due but not sent", figures.sent.unsent),
@@ -163,6 +162,7 @@ fn messages(figures: &Figures) -> Section {
         ("other frames", tally.unknown),
     ];
     rows.extend(seldom.iter().filter(|(_, n)| *n > 0).map(|(name, n)| row(name, whole(*n))));
+    rows.extend(tally.damaged.kinds().map(|(kind, n)| row(&format!("  {kind} "), whole(n))));
     rows.extend(compression(figures).into_iter().flat_map(|it| compression_rows(&it)));
     rows.extend(content(figures));
     Section { title: "Messages", rows }
@@ -196,13 +196,9 @@ fn compression_rows(report: &CompressionReport) -> [(String, String); 2] {
 
 /// How much of what arrived was compared byte by byte.
 fn content(figures: &Figures) -> Option<(String, String)> {
-    let plan = &figures.shared.plan;
-    let form = plan.traffic.as_ref().filter(|_| plan.common.strict)?.form;
-    let of = match compared_one_in(form.size) {
-        1 => "every byte of every message".to_owned(),
-        one_in => format!("every byte of one message in {one_in}, head and end of all"),
-    };
-    Some(row("content compared", format!("{of}: {}", whole(figures.outcome.tally.compared))))
+    let share = figures.outcome.tally.compared_share()?;
+    let (of, messages) = (count(share * 100.0), whole(figures.outcome.tally.compared));
+    Some(row("content compared", format!("{of} % of all bytes: those of {messages} messages")))
 }
 
 fn latencies(figures: &Figures) -> Section {

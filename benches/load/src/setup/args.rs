@@ -368,8 +368,9 @@ pub(crate) struct CommonArgs {
 
     /// Exit with 1 if anything was lost, repeated, changed, out of order or went wrong
     ///
-    /// Every byte of a payload is compared then; of payloads above 4 KiB that of one message in
-    /// several, as the report says, so that comparing does not become what is measured.
+    /// Of payloads above 1 KiB the content of one message in several is compared, so that comparing
+    /// does not become what is measured; with this flag it is compared more often, and always up to
+    /// 4 KiB. The report says how much was.
     #[arg(long)]
     pub(crate) strict: bool,
 }

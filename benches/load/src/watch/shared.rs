@@ -21,7 +21,7 @@ pub(crate) struct Shared {
     early_end: OnceLock<EarlyEnd>,
     pub(crate) milestones: Milestones,
     /// Measured messages of each stream so far: what a member may receive.
-    pub(crate) published: Vec<AtomicU32>,
+    pub(crate) published: Arc<[AtomicU32]>,
     /// Of these, what the kernel has taken: what a member is owed.
     pub(crate) taken: Vec<AtomicU32>,
     /// Members of each room that are connected.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::damage::Damaged;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// Measured messages, repeated ones too.
@@ -9,8 +11,8 @@ pub(crate) struct Tally {
     pub(crate) repeated: u64,
     /// Messages that came after one that was published later.
     pub(crate) disordered: u64,
-    /// Messages without their end, or of a stream that the member is not in.
-    pub(crate) damaged: u64,
+    /// Messages that came and do not count.
+    pub(crate) damaged: Damaged,
     /// Messages whose content was compared.
     pub(crate) compared: u64,
     /// Other messages: answers, and what somebody else published.
@@ -86,12 +88,18 @@ impl CompressionTally {
 }
 
 impl Tally {
+    /// The share of what arrived whose content was compared.
+    pub(crate) fn compared_share(&self) -> Option<f64> {
+        let arrived = self.received + self.damaged.total();
+        (arrived > 0).then(|| self.compared as f64 / arrived as f64)
+    }
+
     /// Adds what another thread counted.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.received += other.received;
         self.repeated += other.repeated;
         self.disordered += other.disordered;
-        self.damaged += other.damaged;
+        self.damaged.merge(other.damaged);
         self.compared += other.compared;
         self.other += other.other;
         self.unknown += other.unknown;

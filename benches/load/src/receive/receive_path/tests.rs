@@ -4,9 +4,11 @@ use super::*;
 use crate::client::inflater::deflated;
 use crate::setup::payload::{PAYLOAD_MIN, TestPayload, stream_code};
 use corecast_shards::wire::{Opcode, push_frame};
+use std::sync::atomic::AtomicU32;
 
 const SIZE: usize = PAYLOAD_MIN + 3;
 const FORM: PayloadForm = PayloadForm::text(SIZE);
+const PUBLISHED: u32 = 100;
 
 struct Bench {
     receive_path: ReceivePath,
@@ -17,9 +19,11 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let marker = Marker::new(5);
-        let mut receive_path = ReceivePath::new(marker, FORM, 1, Some(PayloadContent::new(FORM)));
+        let content = PayloadContent::new(FORM, false);
+        let numbers = Numbers::new([AtomicU32::new(PUBLISHED)].into());
+        let mut receive_path = ReceivePath::new(marker, content, 1, numbers);
         receive_path.verifiers.push(Verifier::default());
-        let member = Member::new(0, 3, 0, 1);
+        let member = Member::new(0, 3, 0, 0..1);
         Self { receive_path, member, payload: TestPayload::new(FORM, marker) }
     }
 
@@ -53,7 +57,8 @@ fn messages_are_found_wherever_they_stand() {
     bytes.extend_from_slice(&[0x81, 50, 1, 2]);
     assert_eq!(bench.receive(&bytes), (4, vec![]), "of {whole}");
     let tally = &bench.receive_path.tally;
-    assert_eq!((tally.received, tally.progress, tally.damaged, tally.other), (8, 8, 0, 0));
+    assert_eq!((tally.received, tally.progress, tally.other), (8, 8, 0));
+    assert_eq!((tally.damaged.total(), tally.compared_share()), (0, Some(1.0)));
     assert_eq!(bench.receive_path.recorder.whole().len(), 8);
 }
 
@@ -99,7 +104,7 @@ fn compressed_messages_are_judged_as_others_are() {
     bytes.extend_from_slice(b);
     assert_eq!(bench.receive(&bytes), (0, vec![Notice::Ping(b"?".to_vec())]));
     let tally = &bench.receive_path.tally;
-    assert_eq!((tally.received, tally.progress, tally.damaged), (3, 3, 0));
+    assert_eq!((tally.received, tally.progress, tally.damaged.total()), (3, 3, 0));
     let counted = &tally.compression;
     let (before, after) = (whole.len() + cut.len(), messages.concat().len());
     assert_eq!((counted.messages, counted.plain_bytes), (2, plain.len() as u64));
@@ -163,19 +168,68 @@ fn a_broken_frame_is_named_and_ends_everything() {
 fn a_byte_that_changed_anywhere_is_damage() {
     let mut bench = Bench::new();
     let message = bench.message(0, 0);
-    // Behind marker, stream and sequence, which say whose it is.
-    for at in 24..SIZE {
-        let mut changed = message.clone();
-        changed[at] = changed[at].wrapping_add(1);
-        let mut bytes = Vec::new();
-        push_frame(&mut bytes, Opcode::Text, &changed);
-        bench.receive(&bytes);
-        let damaged = bench.receive_path.tally.damaged;
-        // Only a time that is still possible cannot be told from the right one.
-        let is_possible_time = (24..HEAD).contains(&at) && payload::due(&changed) <= 350;
-        assert_eq!(damaged == 1, !is_possible_time, "byte {at}");
-        bench.receive_path.tally.damaged = 0;
+    // Behind the marker, without which a text is not ours.
+    for at in 8..SIZE {
+        for change in [1, 2, 0x20, 0x80] {
+            let mut changed = message.clone();
+            changed[at] ^= change;
+            let mut bytes = Vec::new();
+            push_frame(&mut bytes, Opcode::Binary, &changed);
+            bench.receive(&bytes);
+            let tally = std::mem::take(&mut bench.receive_path.tally);
+            // Of the warm-up no more is counted than that it came.
+            let counts = (tally.damaged.total() + tally.warm_up, tally.received);
+            assert_eq!(counts, (1, 0), "byte {at} changed by {change:x}");
+        }
     }
+}
+
+#[test]
+fn what_is_damaged_is_named() {
+    let mut bench = Bench::new();
+    let future = Stamp { stream: stream_code(3, 0, false), sequence: 0 };
+    let future = bench.payload.stamp(future, 351).to_vec();
+    let [mut content, mut text, cut, unpublished] =
+        [0, 0, 0, PUBLISHED].map(|sequence| bench.message(5, sequence));
+    content[5 + HEAD] ^= 1;
+    *text.last_mut().unwrap() = 0xff;
+    for message in [&content, &text, &cut[..SIZE], &unpublished, &future] {
+        let mut bytes = Vec::new();
+        push_frame(&mut bytes, Opcode::Text, message);
+        assert_eq!(bench.receive(&bytes), (0, vec![]));
+    }
+    let damaged = bench.receive_path.tally.damaged;
+    let all = [Damage::Content, Damage::Text, Damage::End, Damage::Number, Damage::Time];
+    assert_eq!(all.map(|damage| damaged.of(damage)), [1; 5]);
+    assert_eq!((damaged.total(), bench.receive_path.tally.received), (5, 0));
+    // What is no text need not be UTF-8.
+    let mut bytes = Vec::new();
+    push_frame(&mut bytes, Opcode::Binary, &text);
+    bench.receive(&bytes);
+    assert_eq!(bench.receive_path.tally.received, 1);
+}
+
+/// Of large payloads the content of some is compared, of all of them the rest.
+#[test]
+fn one_large_message_in_several_is_compared() {
+    let form = PayloadForm::text(16 << 10);
+    let marker = Marker::new(5);
+    let mut bench = Bench::new();
+    let numbers = Numbers::new([AtomicU32::new(PUBLISHED)].into());
+    let content = PayloadContent::new(form, false);
+    bench.receive_path = ReceivePath::new(marker, content, 1, numbers);
+    bench.receive_path.verifiers.push(Verifier::default());
+    bench.payload = TestPayload::new(form, marker);
+    for sequence in 0..64 {
+        let mut message = bench.message(5, sequence);
+        message[1000] ^= 1;
+        let mut bytes = Vec::new();
+        push_frame(&mut bytes, Opcode::Text, &message);
+        bench.receive(&bytes);
+    }
+    let tally = &bench.receive_path.tally;
+    assert_eq!((tally.damaged.of(Damage::Content), tally.received), (4, 60));
+    assert_eq!(tally.compared_share(), Some(1.0 / 16.0));
 }
 
 #[test]
@@ -190,5 +244,6 @@ fn damage_and_strangers_are_told_apart() {
     push_frame(&mut bytes, Opcode::Text, bench.payload.stamp(warm_up, 0));
     bench.receive(&bytes);
     let tally = &bench.receive_path.tally;
-    assert_eq!((tally.damaged, tally.warm_up, tally.received), (2, 1, 0));
+    assert_eq!((tally.damaged.total(), tally.warm_up, tally.received), (2, 1, 0));
+    assert_eq!([Damage::End, Damage::Stream].map(|damage| tally.damaged.of(damage)), [1, 1]);
 }
