@@ -34,6 +34,8 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--duration=5x"], 2, "unit of time");
     check(&["slow", url, "--share=120%"], 2, "between 0 and 100");
     check(&["hold", url, "--connections=0"], 1, "at least one");
+    check(&["hold", url, "--connect-rate=0"], 1, "--connect-rate is above 0");
+    check(&["hold", url, "--connect-rate=5", "--opening=5"], 2, "cannot be used with");
     check(&["hold", url, "--place"], 1, "give --rooms");
     check(&[url, "--place", "--hello=x"], 2, "cannot be used with");
     check(&["hold", url, "--pid=4294967295"], 1, "no process 4294967295");

@@ -6,6 +6,7 @@
 mod support;
 
 mod arguments;
+mod connecting;
 mod damage;
 mod deflate;
 mod endings;

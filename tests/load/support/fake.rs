@@ -33,6 +33,8 @@ pub(crate) struct Faults {
     pub(crate) die_at: Option<u64>,
     /// Instead of taking this message the server closes the connection that published it.
     pub(crate) close_publisher_at: Option<u64>,
+    /// With this connection the server stops to accept for so long.
+    pub(crate) accept_late_at: Option<(usize, Duration)>,
     /// With this message the server stops to read and to write for so long.
     pub(crate) stall_at: Option<(u64, Duration)>,
 }
@@ -72,8 +74,11 @@ impl Fake {
         let address = listener.local_addr().unwrap();
         let rooms = Arc::new(Mutex::new(Rooms::default()));
         thread::spawn(move || {
-            for stream in listener.incoming() {
+            for (number, stream) in listener.incoming().enumerate() {
                 let (stream, shared) = (stream.unwrap(), rooms.clone());
+                if let Some((_, time)) = faults.accept_late_at.filter(|&(at, _)| at == number) {
+                    thread::sleep(time);
+                }
                 let mut rooms = rooms.lock().unwrap();
                 if rooms.is_dead {
                     return;

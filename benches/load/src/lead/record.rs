@@ -41,6 +41,8 @@ pub(crate) struct Wave {
     pub(crate) opened: u64,
     pub(crate) failed: u64,
     pub(crate) seconds: f64,
+    /// The share of it that the busiest of our threads used or wanted a CPU.
+    pub(crate) busy: f64,
 }
 
 impl Wave {

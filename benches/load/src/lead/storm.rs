@@ -46,6 +46,7 @@ impl Run {
             opened: after.opened - before.opened,
             failed: self.shared.sum(|gauges| &gauges.failed) - failed_before,
             seconds: seconds(after.at - before.at),
+            busy: after.busiest(&before),
         }
     }
 

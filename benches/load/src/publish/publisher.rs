@@ -213,7 +213,8 @@ impl Publisher {
             self.flush(nth)?;
         }
         self.shared.publisher.published.store(self.sent.published, Release);
-        for event in 0..self.poller.wait(timeout)? {
+        let patience = self.reader.as_ref().map_or(timeout, Reader::patience);
+        for event in 0..self.poller.wait(timeout.min(patience))? {
             let ready = self.poller.ready(event);
             if ready.token != READER {
                 self.on_ready(ready)?;

@@ -20,6 +20,7 @@ impl Reader {
             tally: self.receive_path.tally,
             recorder: self.receive_path.recorder,
             handshakes: self.handshakes,
+            joins: self.joins,
             counts: self.counts,
             balance,
         }

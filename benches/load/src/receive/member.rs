@@ -34,8 +34,10 @@ pub(crate) struct Member {
     pub(crate) is_text: bool,
     /// What the socket did not take.
     pub(crate) unsent: Vec<u8>,
-    /// When it began to connect.
+    /// When it began to connect or, in the open loop, should have.
     pub(crate) began: u64,
+    /// When it said hello.
+    pub(crate) greeted: u64,
     /// It was ready when publishing began, so that everything published is owed to it.
     pub(crate) is_checked: bool,
     pub(crate) end: Option<End>,
@@ -83,6 +85,7 @@ impl Member {
             is_text: false,
             unsent: Vec::new(),
             began: 0,
+            greeted: 0,
             is_checked: false,
             end: None,
             skipped: 0,

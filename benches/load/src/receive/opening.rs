@@ -1,32 +1,69 @@
-//! How members connect: so many at once, each until it is ready, refused or too late.
+//! How members connect: so many at once or so many per second, each until it is ready, refused or
+//! too late.
 
 use std::sync::atomic::Ordering::AcqRel;
+use std::time::Duration;
 
 use super::member::{End, MemberStage};
-use super::reader::Reader;
+use super::reader::{IDLE, Reader};
 use crate::client::handshake::Answer;
 use crate::client::link::ClientLink;
 use crate::client::poller::Interest;
 use crate::client::socket::error_kind;
 use crate::client::wire;
-use crate::setup::plan::Transport;
+use crate::setup::plan::{Connecting, Transport};
 use crate::setup::template::Fill;
 use crate::watch::clock::nanos;
 use crate::watch::shared::Phase;
 
+/// Connections that begin before sockets get a turn.
+const DUE_PER_TURN: usize = 64;
+
 impl Reader {
-    /// Begins to connect as many as may be opening at once.
+    /// Begins to connect as many as may be opening at once, or as are due.
     pub(crate) fn open_more(&mut self) {
         let plan = &self.shared.plan;
-        let most = plan.common.opening.div_ceil(plan.threads).max(1);
-        while self.opening < most
-            && let Some(nth) = self.waiting.pop_front()
-        {
-            self.open(nth);
+        match plan.connecting {
+            Connecting::AtOnce(all) => {
+                let most = all.div_ceil(plan.threads);
+                while self.opening < most
+                    && let Some(nth) = self.waiting.pop_front()
+                {
+                    self.open(nth, self.shared.clock.now());
+                }
+            }
+            Connecting::Rate(_) => self.open_due(),
         }
     }
 
-    fn open(&mut self, nth: usize) {
+    fn open_due(&mut self) {
+        // Sockets get a turn in between, however many are due.
+        for _ in 0..DUE_PER_TURN {
+            let Some(due) = self.next_due().filter(|&due| due <= self.shared.clock.now()) else {
+                return;
+            };
+            if let Some(nth) = self.waiting.pop_front() {
+                self.open(nth, due);
+            }
+        }
+    }
+
+    /// When the next member is to connect, if there is a time for it.
+    fn next_due(&self) -> Option<u64> {
+        let Connecting::Rate(rate) = self.shared.plan.connecting else { return None };
+        let number = self.members[*self.waiting.front()?].number;
+        Some(self.wave_began.saturating_add((f64::from(number) * 1e9 / rate) as u64))
+    }
+
+    /// How long sockets may be waited for.
+    pub(crate) fn patience(&self) -> Duration {
+        self.next_due().map_or(IDLE, |due| {
+            let pause = due.saturating_sub(self.shared.clock.now());
+            IDLE.min(Duration::from_nanos(pause))
+        })
+    }
+
+    fn open(&mut self, nth: usize, due: u64) {
         let now = self.shared.clock.now();
         let timeout = nanos(self.shared.plan.common.connect_timeout);
         let link = ClientLink::connect(&self.shared.plan, self.members[nth].number);
@@ -38,7 +75,7 @@ impl Reader {
         match watched {
             Ok(link) => {
                 let member = &mut self.members[nth];
-                (member.link, member.began, member.end) = (Some(link), now, None);
+                (member.link, member.began, member.end) = (Some(link), due, None);
                 member.stage = MemberStage::Connecting;
                 self.deadlines.push_back((nth, now.saturating_add(timeout)));
             }
@@ -100,8 +137,9 @@ impl Reader {
     }
 
     fn greet(&mut self, nth: usize) {
+        let now = self.shared.clock.now();
         let member = &mut self.members[nth];
-        member.stage = MemberStage::Greeting;
+        (member.stage, member.greeted) = (MemberStage::Greeting, now);
         if member.transport == Transport::Events {
             return self.on_joined(nth);
         }
@@ -126,7 +164,11 @@ impl Reader {
     pub(crate) fn on_joined(&mut self, nth: usize) {
         self.opening -= 1;
         self.counts.ready += 1;
+        let now = self.shared.clock.now();
         let member = &mut self.members[nth];
+        if self.shared.plan.ready.is_some() && member.transport == Transport::WebSocket {
+            self.joins.saturating_record(now - member.greeted);
+        }
         member.stage = MemberStage::Ready;
         member.is_checked = self.shared.phase() == Phase::Open;
         if member.is_slow {

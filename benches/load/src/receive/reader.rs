@@ -46,7 +46,10 @@ pub(crate) struct Reader {
     pub(crate) opening: usize,
     pub(crate) counts: ReaderCounts,
     pub(crate) handshakes: Histogram<u64>,
+    pub(crate) joins: Histogram<u64>,
     pub(crate) wave: u32,
+    /// When its first member was to connect.
+    pub(crate) wave_began: u64,
     pub(crate) slow_read_next: u64,
     phase: Phase,
     /// When what is outstanding is to be counted again, which takes a look at every member.
@@ -61,7 +64,7 @@ const BUFFER: usize = 256 * 1024;
 /// Sockets that are read in a turn in any case, so that reading goes on while publishing is late.
 const READS_MIN: usize = 32;
 /// How soon a thread without work notices that the phase has changed.
-const IDLE: Duration = Duration::from_millis(10);
+pub(crate) const IDLE: Duration = Duration::from_millis(10);
 
 impl Reader {
     pub(crate) fn new(
@@ -87,7 +90,9 @@ impl Reader {
             opening: 0,
             counts: ReaderCounts::default(),
             handshakes: histogram(3),
+            joins: histogram(3),
             wave: 0,
+            wave_began: 0,
             slow_read_next: 0,
             phase: Phase::Open,
             count_next: 0,
@@ -141,7 +146,7 @@ impl Reader {
         self.open_more();
         self.expire();
         if self.ready.is_empty() {
-            self.ready = 0..self.poller.wait(timeout)?;
+            self.ready = 0..self.poller.wait(timeout.min(self.patience()))?;
         }
         let mut reads = 0;
         while (reads < READS_MIN || self.shared.clock.now() < until)
@@ -183,7 +188,7 @@ impl Reader {
         if wave == self.wave {
             return;
         }
-        self.wave = wave;
+        (self.wave, self.wave_began) = (wave, self.shared.clock.now());
         // Also when a wave comes so soon that the end of the one before was not noticed.
         self.drop_all();
         if wave % 2 == 1 {

@@ -12,6 +12,8 @@ pub(crate) struct ReaderResult {
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
     pub(crate) handshakes: Histogram<u64>,
+    /// From saying hello until it was understood.
+    pub(crate) joins: Histogram<u64>,
     pub(crate) counts: ReaderCounts,
     pub(crate) balance: Balance,
 }
@@ -83,6 +85,7 @@ impl ReaderResult {
             tally: Tally::default(),
             recorder: Recorder::new(),
             handshakes: histogram(3),
+            joins: histogram(3),
             counts: ReaderCounts::default(),
             balance: Balance::default(),
         }
@@ -93,6 +96,7 @@ impl ReaderResult {
         self.tally.merge(&other.tally);
         self.recorder.merge(&other.recorder);
         add(&mut self.handshakes, &other.handshakes);
+        add(&mut self.joins, &other.joins);
         self.counts.ready += other.counts.ready;
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;

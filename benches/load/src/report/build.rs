@@ -10,7 +10,7 @@ use super::json::{
 use super::latency::{Quantile, Spread};
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
-use crate::setup::plan::{Pace, Plan, Traffic};
+use crate::setup::plan::{Connecting, Pace, Plan, Traffic};
 
 impl Figures {
     pub(crate) fn report(&self) -> Report {
@@ -80,6 +80,10 @@ fn traffic(traffic: &Traffic) -> TrafficReport {
 
 fn connections(figures: &Figures) -> ConnectionsReport {
     let counts = &figures.outcome.counts;
+    let (connect_rate, opening) = match figures.shared.plan.connecting {
+        Connecting::AtOnce(most) => (None, Some(most)),
+        Connecting::Rate(rate) => (Some(rate), None),
+    };
     ConnectionsReport {
         wanted: figures.shared.plan.members,
         opened: counts.ready,
@@ -88,6 +92,10 @@ fn connections(figures: &Figures) -> ConnectionsReport {
         connect_seconds: figures.connect_seconds(),
         connects_per_second: figures.connects_per_second(),
         handshake_us: latency(Spread::whole(&figures.outcome.handshakes)),
+        joined_us: latency(Spread::whole(&figures.outcome.joins)),
+        loop_kind: if connect_rate.is_some() { "open" } else { "closed" }.to_owned(),
+        connect_rate,
+        opening,
         tls: tls(figures),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
-use super::json::{GeneratorReport, ServerReport, ThreadReport};
+use super::json::{ConnectingReport, GeneratorReport, ServerReport, ThreadReport};
 use super::latency::Spread;
 use crate::lead::record::Figures;
 use crate::setup::plan::Pace;
@@ -170,6 +170,15 @@ impl Figures {
         })
     }
 
+    /// Of several waves, the one that was the most work.
+    fn connecting(&self) -> ConnectingReport {
+        let busy = match self.record.waves.as_slice() {
+            [] => self.record.connected.busiest(&self.record.before),
+            waves => waves.iter().map(|wave| wave.busy).fold(0.0, f64::max),
+        };
+        ConnectingReport { busy, limited: busy > LIMITED_FROM }
+    }
+
     fn resident_slope(&self) -> Option<f64> {
         let points = self.record.climb.iter().filter_map(|snapshot| {
             Some((snapshot.connected as f64, snapshot.server?.resident as f64))
@@ -252,6 +261,7 @@ impl Figures {
             busy: busiest,
             limited: busiest > LIMITED_FROM,
             limited_intervals: self.limited_intervals(),
+            connecting: self.connecting(),
             verified_per_second,
             ns_per_message: ratio(reading * self.seconds() * 1e9, received),
             messages_per_read: ratio(received as f64, to.reads - from.reads),

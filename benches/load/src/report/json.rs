@@ -128,6 +128,16 @@ pub struct ConnectionsReport {
     pub connects_per_second: f64,
     /// From the beginning of a connection to the answer to its upgrade, TLS included.
     pub handshake_us: LatencyReport,
+    /// From saying hello until that was understood.
+    pub joined_us: LatencyReport,
+    /// `open`: connections began at a rate whatever the server did, and handshakes count from when
+    /// they were due; else `closed`.
+    #[serde(rename = "loop")]
+    pub loop_kind: String,
+    /// Connections that were to begin per second, in the open loop.
+    pub connect_rate: Option<f64>,
+    /// Connections that were in their handshake at once, at most, in the closed loop.
+    pub opening: Option<usize>,
     /// What TLS agreed on, at a `wss://` address.
     pub tls: Option<TlsReport>,
 }
@@ -320,6 +330,8 @@ pub struct GeneratorReport {
     pub limited: bool,
     /// The same of single intervals: how many.
     pub limited_intervals: usize,
+    /// What it did while members connected.
+    pub connecting: ConnectingReport,
     /// Messages that were checked per second.
     pub verified_per_second: f64,
     /// CPU time of the receiving threads per message.
@@ -328,6 +340,15 @@ pub struct GeneratorReport {
     pub messages_per_read: Option<f64>,
     /// What the receiving threads could check per second if they had nothing to wait for.
     pub capacity_per_second: Option<f64>,
+}
+
+/// What the generator did while members connected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConnectingReport {
+    /// The share of its time that the busiest thread was on a CPU.
+    pub busy: f64,
+    /// That share leaves nothing for punctuality: a server may be able to take more connections.
+    pub limited: bool,
 }
 
 /// One thread of the generator.

@@ -11,6 +11,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(not_opened(figures));
     remarks.extend(rate_not_reached(figures));
     remarks.extend(figures.doubts());
+    remarks.extend(connecting_limited(figures));
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }
@@ -57,6 +58,16 @@ fn not_opened(figures: &Figures) -> Option<String> {
     (opened < wanted && !figures.shared.is_interrupted()).then(|| {
         let (opened, wanted) = (whole(opened), whole(wanted));
         format!("only {opened} of {wanted} connections were opened: the figures are of those")
+    })
+}
+
+/// Where connecting is what is measured, it shall be the server's.
+fn connecting_limited(figures: &Figures) -> Option<String> {
+    let is_measured = figures.shared.plan.traffic.is_none();
+    (is_measured && figures.generator().connecting.limited).then(|| {
+        "connecting was limited by the generator: one of its threads was more than 90 % busy; use \
+         more --threads or cores, more --sources, or a lower --connect-rate"
+            .to_owned()
     })
 }
 

@@ -7,7 +7,7 @@ use super::json::{CompressionReport, ThreadReport, TlsReport};
 use super::latency::{Quantile, Spread};
 use super::remarks::remarks;
 use crate::lead::record::Figures;
-use crate::setup::plan::{Pace, Scenario};
+use crate::setup::plan::{Connecting, Pace, Scenario};
 use crate::units::print::{bytes, count, percent, time, whole};
 
 /// A heading and its rows.
@@ -95,7 +95,9 @@ fn connections(figures: &Figures) -> Section {
         row("closed by the server", whole(counts.closed)),
         row("connects per second", count(figures.connects_per_second())),
     ];
+    rows.push(row("connecting", connecting(figures)));
     rows.extend(latency_row("handshake", &figures.outcome.handshakes));
+    rows.extend(latency_row("joined, since hello", &figures.outcome.joins));
     rows.extend(tls(figures).map(|tls| row("TLS", tls_words(&tls))));
     if figures.shared.plan.common.deflate {
         rows.push(row("compression", "permessage-deflate, without context"));
@@ -104,6 +106,14 @@ fn connections(figures: &Figures) -> Section {
         rows.push(row("pings answered", whole(figures.outcome.tally.pings)));
     }
     Section { title: "Connections", rows }
+}
+
+fn connecting(figures: &Figures) -> String {
+    let way = match figures.shared.plan.connecting {
+        Connecting::AtOnce(most) => format!("closed loop, {} at once", whole(most as u64)),
+        Connecting::Rate(rate) => format!("open loop, {}/s, since due", count(rate)),
+    };
+    format!("{way}, generator {} busy", percent(figures.generator().connecting.busy))
 }
 
 fn tls_words(tls: &TlsReport) -> String {

@@ -274,15 +274,22 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub(crate) threads: Option<usize>,
 
-    /// Addresses to connect from, such as 127.0.0.1-8 [default: one per 20,000 connections]
+    /// Addresses to connect from, such as 127.0.0.1-8 [default: one per 4,000 connections]
     ///
     /// One address has about 28,000 ports. Lists take commas: 127.0.0.1,127.0.0.2.
     #[arg(long, value_name = "ADDRESSES")]
     pub(crate) sources: Option<Sources>,
 
-    /// Connections that may be in their handshake at once
+    /// Connections that may be in their handshake at once (closed loop)
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = whole::<usize>)]
     pub(crate) opening: usize,
+
+    /// Connections that begin per second, whatever the server does (open loop)
+    ///
+    /// The time of a handshake then counts from when the connection was due. Without it a server that
+    /// stands still is asked for nothing more meanwhile, and nearly no connection feels it.
+    #[arg(long, value_name = "N", conflicts_with = "opening", value_parser = number)]
+    pub(crate) connect_rate: Option<f64>,
 
     /// How long a handshake may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]

@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     /// None without TLS.
     pub(crate) trust: Option<Trust>,
     pub(crate) sources: Sources,
+    pub(crate) connecting: Connecting,
     pub(crate) threads: usize,
     /// Connections that receive.
     pub(crate) members: u32,
@@ -55,6 +56,15 @@ impl Scenario {
             Self::Slow => "slow",
         }
     }
+}
+
+/// When members connect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Connecting {
+    /// As soon as fewer than so many others are at it.
+    AtOnce(usize),
+    /// So many per second.
+    Rate(f64),
 }
 
 /// How a member receives.
@@ -181,6 +191,7 @@ impl Plan {
         let address = target.address(common.connect_timeout)?;
         let threads = common.threads.unwrap_or_else(default_threads).max(1);
         let sources = common.sources.take();
+        let connecting = Connecting::new(&common)?;
         let hello = std::mem::take(&mut common.hello);
         let (hello, ready) = greeting(hello, common.ready.take(), crowd.joins)?;
         if common.place && !crowd.joins {
@@ -192,6 +203,7 @@ impl Plan {
             address,
             trust,
             sources: sources.unwrap_or_else(|| Sources::enough(crowd.members, address.ip())),
+            connecting,
             target,
             threads: threads.min(crowd.members as usize),
             members: crowd.members,
@@ -231,6 +243,16 @@ impl Plan {
 
     pub(crate) fn publishers(&self) -> u32 {
         if self.traffic.is_some() { self.streams.publishers } else { 0 }
+    }
+}
+
+impl Connecting {
+    fn new(common: &CommonArgs) -> Result<Self, String> {
+        match common.connect_rate {
+            None => Ok(Self::AtOnce(common.opening.max(1))),
+            Some(rate) if rate > 0.0 && rate.is_finite() => Ok(Self::Rate(rate)),
+            Some(_) => Err("--connect-rate is above 0; leave it out to connect without".to_owned()),
+        }
     }
 }
 
