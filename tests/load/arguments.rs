@@ -24,7 +24,13 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--deflate", "--size=200"], 1, "--payload text takes less");
     check(&[url, "--deflate", "--header=sec-websocket-extensions: x"], 1, "leave out that");
     check(&[url, "--publish=PUB {room}"], 1, "{payload}");
-    check(&[url, "--publish={rom}"], 2, "{room}");
+    check(&[url, "--publish={payload}{rom}"], 1, "--publish has no {rom}; there are {room}");
+    check(&[url, "--hello={payload}"], 1, "--hello has no {payload}; there are {room}");
+    check(&[url, "--header=X: {id}"], 1, "--header has no {id}; there are {room}");
+    check(&["ws://127.0.0.1:1/{token}"], 1, "the address has no {token}");
+    check(&["ws://127.0.0.1:1/{room}", "--rooms=3"], 1, "give --publishers 3");
+    check(&[url, "--csv=/nowhere.csv"], 1, "--csv /nowhere.csv cannot be read");
+    check(&["ws://a:b@127.0.0.1:1/"], 2, "Authorization: Basic");
     check(&[url, "--window=2", "--window-by=acks", "--publish={payload}"], 1, "{id}");
     check(&[url, "--rooms=5", "--members=4"], 1, "fewer --rooms");
     check(&[url, "--sources=127.0.0.9-2"], 2, "smaller number first");
@@ -40,6 +46,9 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--place", "--hello=x"], 2, "cannot be used with");
     check(&["hold", url, "--pid=4294967295"], 1, "no process 4294967295");
     check(&["hold", url, "--connections=4000000000"], 1, "descriptors");
+    // Nothing listens there, which would be told later.
+    check(&[url, "--json=/nowhere/a.json"], 1, "/nowhere/a.json cannot be written");
+    check(&[url, "--report=/nowhere/a.html"], 1, "/nowhere/a.html cannot be written");
 }
 
 #[test]

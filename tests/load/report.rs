@@ -37,6 +37,17 @@ fn the_page_has_axes_with_units_and_fetches_nothing() {
     assert!(!page.contains("NaN") && !page.contains("inf,"), "numbers are numbers");
 }
 
+/// What was measured is told, whatever becomes of the files.
+#[test]
+fn the_table_comes_before_the_files() {
+    let server = Server::start(&[]);
+    let url = server.url();
+    let run = load(&[url, "-n3", "-d200ms", "--warm-up=0s", "--json=/dev/full"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("out of order"), "{}", run.out);
+    assert!(run.errors.contains("/dev/full cannot be written"), "{}", run.errors);
+}
+
 #[test]
 fn the_table_names_its_units() {
     let server = Server::start(&[]);

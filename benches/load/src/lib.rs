@@ -40,9 +40,7 @@ pub mod units;
 mod watch;
 
 use std::error::Error;
-use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -54,13 +52,12 @@ pub use crate::setup::args::LoadArgs;
 
 use crate::lead::record::Figures;
 use crate::lead::run::Run;
+use crate::report::outputs::Outputs;
 use crate::report::{page, table};
 use crate::setup::plan::Plan;
 
 /// The exit code of a program that SIGINT ended, as shells have it.
 const EXIT_INTERRUPTED: u8 = 130;
-/// As a file name: standard output.
-const STANDARD_OUTPUT: &str = "-";
 
 /// Runs a scenario, and writes what came of it where the arguments say: a table on standard output,
 /// a page, JSON. SIGINT and SIGTERM end it early, and the second one at once; the exit code says so.
@@ -72,6 +69,7 @@ const STANDARD_OUTPUT: &str = "-";
 /// sentence for people.
 pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     let plan = Plan::new(args)?;
+    let outputs = Outputs::open(&plan.common)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second one ends at once; the first one only asks to come to an end.
@@ -79,7 +77,7 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
         flag::register(signal, interrupted.clone())?;
     }
     let figures = Run::start(plan, interrupted)?.go()?;
-    write_results(&figures)?;
+    write_results(&figures, outputs)?;
     if figures.shared.is_interrupted() {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
@@ -89,27 +87,21 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-fn write_results(figures: &Figures) -> Result<(), Box<dyn Error>> {
-    let common = &figures.shared.plan.common;
-    let json = common.json.as_deref();
-    let is_json_shown = json.is_some_and(|path| path.as_os_str() == STANDARD_OUTPUT);
-    let mut out = std::io::stdout().lock();
-    if let Some(path) = json {
-        let text = figures.report().text()?;
-        match is_json_shown {
-            true => out.write_all(text.as_bytes())?,
-            false => write_file(path, &text)?,
-        }
-    }
-    if let Some(path) = &common.report {
-        write_file(path, &page::page(figures))?;
-    }
-    if !is_json_shown {
-        out.write_all(table::text(figures).as_bytes())?;
-    }
-    Ok(out.flush()?)
+/// The table comes first: what was measured is to be seen, whatever becomes of the files.
+fn write_results(figures: &Figures, outputs: Outputs) -> Result<(), Box<dyn Error>> {
+    let json = figures.report().text()?;
+    let shown = match outputs.is_json_shown {
+        true => show(&json),
+        false => show(&table::text(figures)),
+    };
+    let json = outputs.json.map_or(Ok(()), |file| file.write(&json));
+    let page = outputs.page.map_or(Ok(()), |file| file.write(&page::page(figures)));
+    shown?;
+    Ok(json.and(page)?)
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), String> {
-    fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

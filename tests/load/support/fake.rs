@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use corecast_shards::wire::{Opcode, push_frame};
 use serde_json::Value;
-use tungstenite::{Message, accept};
+use tungstenite::handshake::server::{Request, Response};
+use tungstenite::{Message, accept_hdr};
 
 use super::Spoil;
 
@@ -43,6 +44,8 @@ pub(crate) struct Faults {
 pub(crate) enum Dialect {
     /// Protocol 1, as far as members and publishers need it.
     Corecast,
+    /// The room stands in the path, `/chat/ROOM`, and all that is said goes to all who are there.
+    Path,
     /// `SUB room`, answered with `OK`, and `PUB room text`, delivered as the text.
     Plain,
     /// The same, delivered in capital letters.
@@ -51,6 +54,7 @@ pub(crate) enum Dialect {
 
 pub(crate) struct Fake {
     address: SocketAddr,
+    rooms: Arc<Mutex<Rooms>>,
 }
 
 #[derive(Default)]
@@ -60,6 +64,8 @@ struct Rooms {
     /// Of all connections there ever were.
     streams: Vec<TcpStream>,
     is_dead: bool,
+    /// What connections asked for: the path, and their `X-Token`.
+    asked: Vec<String>,
 }
 
 struct Member {
@@ -73,6 +79,7 @@ impl Fake {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let rooms = Arc::new(Mutex::new(Rooms::default()));
+        let fake = Self { address, rooms: rooms.clone() };
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let (stream, shared) = (stream.unwrap(), rooms.clone());
@@ -87,7 +94,14 @@ impl Fake {
                 thread::spawn(move || serve(stream, dialect, faults, &shared));
             }
         });
-        Self { address }
+        fake
+    }
+
+    /// What connections asked for, in order.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let mut asked = self.rooms.lock().unwrap().asked.clone();
+        asked.sort();
+        asked
     }
 
     pub(crate) fn url(&self) -> String {
@@ -98,10 +112,24 @@ impl Fake {
 /// Serves one connection until it ends.
 fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Rooms>) {
     stream.set_nodelay(true).unwrap();
-    let Ok(mut socket) = accept(stream) else { return };
+    let mut path = String::new();
+    #[expect(clippy::result_large_err, reason = "it is what is asked for")]
+    let note = |request: &Request, response: Response| {
+        let token = request.headers().get("x-token").map_or("", |value| value.to_str().unwrap());
+        rooms.lock().unwrap().asked.push(format!("{} {token}", request.uri()).trim().to_owned());
+        path = request.uri().path().to_owned();
+        Ok(response)
+    };
+    let Ok(mut socket) = accept_hdr(stream, note) else { return };
+    let own_room = path.strip_prefix("/chat/").unwrap_or_default().to_owned();
+    if let Dialect::Path = dialect {
+        let stream = socket.get_ref().try_clone().unwrap();
+        let member = Member { stream, held: None };
+        rooms.lock().unwrap().members.entry(own_room.clone()).or_default().push(member);
+    }
     while let Ok(message) = socket.read() {
         let Message::Text(text) = message else { continue };
-        match understand(dialect, text.as_str()) {
+        match understand(dialect, text.as_str(), &own_room) {
             Asked::Join { room, answer } => {
                 let mut stream = socket.get_ref().try_clone().unwrap();
                 let mut rooms = rooms.lock().unwrap();
@@ -128,8 +156,9 @@ enum Asked {
     Publish { room: String, message: String },
 }
 
-fn understand(dialect: Dialect, text: &str) -> Asked {
+fn understand(dialect: Dialect, text: &str, own_room: &str) -> Asked {
     match dialect {
+        Dialect::Path => Asked::Publish { room: own_room.to_owned(), message: text.to_owned() },
         Dialect::Corecast => {
             let envelope: Value = serde_json::from_str(text).unwrap();
             let room = envelope["room"].as_str().unwrap().to_owned();

@@ -8,15 +8,19 @@ use sha1::{Digest, Sha1};
 use super::agreement;
 use crate::setup::args::{EXTENSIONS, value_of};
 use crate::setup::plan::Plan;
+use crate::setup::template::{Fill, MessageTemplate};
 
-/// The same for every connection of a run.
+/// What the handshakes of a run have in common.
 #[derive(Debug)]
 pub(crate) struct ClientHandshake {
-    pub(crate) request: Vec<u8>,
-    path: String,
+    path: MessageTemplate,
+    /// What follows the path.
+    rest: MessageTemplate,
     accept: String,
     /// The lines of a request that is no upgrade.
-    lines: String,
+    lines: MessageTemplate,
+    /// The path has parameters.
+    has_query: bool,
     /// Nothing but the root of the server was asked for.
     is_root: bool,
     /// Compression is offered, and has to be agreed to.
@@ -63,31 +67,47 @@ impl ClientHandshake {
         let ours: Vec<_> = ours.collect();
         let key = value_of(&ours, KEY).or_else(|| value_of(given, KEY)).unwrap_or_default();
         let (path, accept) = (&plan.target.path, accept(key));
-        let lines = ours.iter().chain(given).map(|line| format!("{line}\r\n"));
-        let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", lines.collect::<String>());
         let host = ours.iter().filter(|line| line.starts_with("Host:"));
-        let lines = host.chain(given).map(|line| format!("{line}\r\n")).collect();
-        let is_root = path == "/";
-        let (request, path) = (request.into_bytes(), path.clone());
-        Self { request, path, accept, lines, is_root, is_compressed }
+        let first = "HTTP/1.1".to_owned();
+        Self {
+            path: plan.path.clone(),
+            rest: lines([&first].into_iter().chain(&ours), &plan.headers),
+            accept,
+            lines: lines(host, &plan.headers),
+            has_query: path.contains('?'),
+            is_root: path == "/",
+            is_compressed,
+        }
     }
 
-    /// Asks for an upgrade that joins a room.
-    pub(crate) fn placed_request(&self, room: &str) -> Vec<u8> {
-        let path_end = b"GET ".len() + self.path.len();
-        let behind = if self.path.contains('?') { '&' } else { '?' };
-        let room = utf8_percent_encode(room, NON_ALPHANUMERIC);
-        let parameter = format!("{behind}room={room}");
-        let (begin, end) = self.request.split_at(path_end);
-        [begin, parameter.as_bytes(), end].concat()
+    /// Asks for an upgrade.
+    pub(crate) fn request(&self, fill: &Fill<'_>) -> Vec<u8> {
+        let mut request = b"GET ".to_vec();
+        self.path.render_path(&mut request, fill);
+        request.push(b' ');
+        self.rest.render(&mut request, fill);
+        request
     }
 
-    /// Asks for the events of a room.
-    pub(crate) fn events_request(&self, room: &str) -> Vec<u8> {
-        let room = utf8_percent_encode(room, NON_ALPHANUMERIC);
+    /// Asks for an upgrade that joins the room.
+    pub(crate) fn placed_request(&self, fill: &Fill<'_>) -> Vec<u8> {
+        let mut request = b"GET ".to_vec();
+        self.path.render_path(&mut request, fill);
+        let behind = if self.has_query { '&' } else { '?' };
+        let room = utf8_percent_encode(fill.room, NON_ALPHANUMERIC);
+        request.extend_from_slice(format!("{behind}room={room} ").as_bytes());
+        self.rest.render(&mut request, fill);
+        request
+    }
+
+    /// Asks for the events of the room.
+    pub(crate) fn events_request(&self, fill: &Fill<'_>) -> Vec<u8> {
+        let room = utf8_percent_encode(fill.room, NON_ALPHANUMERIC);
         let accept = "Accept: text/event-stream";
-        let lines = &self.lines;
-        format!("GET /v1/rooms/{room}/events HTTP/1.1\r\n{accept}\r\n{lines}\r\n").into_bytes()
+        let first = format!("GET /v1/rooms/{room}/events HTTP/1.1\r\n{accept}\r\n");
+        let mut request = first.into_bytes();
+        self.lines.render(&mut request, fill);
+        request
     }
 
     pub(crate) fn read(&self, bytes: &[u8]) -> Answer {
@@ -121,6 +141,14 @@ impl ClientHandshake {
             None => Answer::Upgraded(used),
         }
     }
+}
+
+/// Lines of ours, those that were given, and the end of all.
+fn lines<'a>(ours: impl Iterator<Item = &'a String>, given: &[MessageTemplate]) -> MessageTemplate {
+    let text = |text: &str| MessageTemplate::text(text.to_owned());
+    let ours = ours.map(|line| text(&format!("{line}\r\n")));
+    let given = given.iter().flat_map(|line| [line.clone(), text("\r\n")]);
+    MessageTemplate::concat(ours.chain(given).chain([text("\r\n")]))
 }
 
 /// Why the answer to the offer of compression is refused, if it is.
@@ -184,14 +212,18 @@ mod tests {
         let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         let handshake = ClientHandshake {
-            request: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-            path: "/".to_owned(),
+            path: "/{member}".parse().unwrap(),
+            rest: lines([&"HTTP/1.1".to_owned()].into_iter(), &["X: {room}".parse().unwrap()]),
             accept,
-            lines: String::new(),
+            lines: MessageTemplate::default(),
+            has_query: false,
             is_root: true,
             is_compressed: false,
         };
-        assert_eq!(handshake.placed_request("a/b"), b"GET /?room=a%2Fb HTTP/1.1\r\n\r\n");
+        let fill = Fill { room: "a/b", payload: &[], id: 0, member: 9, publisher: 0, row: &[] };
+        let request = handshake.placed_request(&fill);
+        assert_eq!(request, b"GET /9?room=a%2Fb HTTP/1.1\r\nX: a/b\r\n\r\n");
+        assert_eq!(handshake.request(&fill), b"GET /9 HTTP/1.1\r\nX: a/b\r\n\r\n");
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));

@@ -10,8 +10,8 @@ use crate::client::link::ClientLink;
 use crate::client::poller::Ready;
 use crate::client::socket::error_kind;
 use crate::client::wire;
-use crate::setup::plan::Plan;
-use crate::setup::template::Fill;
+use crate::setup::plan::{Plan, Traffic};
+use crate::setup::template::{Fill, Hole};
 use crate::watch::tally::Tally;
 
 #[derive(Debug)]
@@ -103,9 +103,11 @@ impl PublisherConnection {
                 if let Some(error) = failed {
                     return Err(error_kind(&error));
                 }
-                self.unsent = match self.place(plan) {
-                    Some(room) => handshake.placed_request(&room),
-                    None => handshake.request.clone(),
+                let room = plan.room_name(plan.streams.first_room(self.number));
+                let fill = plan.fill(plan.members + self.number, &room);
+                self.unsent = match plan.common.place {
+                    true => handshake.placed_request(&fill),
+                    false => handshake.request(&fill),
                 };
                 self.stage = Stage::Upgrading;
             }
@@ -128,24 +130,17 @@ impl PublisherConnection {
         Ok(())
     }
 
-    /// The room whose home it is to live on.
-    fn place(&self, plan: &Plan) -> Option<String> {
-        plan.common.place.then(|| plan.room_name(plan.streams.first_room(self.number)))
-    }
-
     fn greet(&mut self, plan: &Plan) {
-        if let Some(room) = self.place(plan) {
+        if plan.common.place {
             // To be placed is to join; a publisher is none of the members.
+            let room = plan.room_name(plan.streams.first_room(self.number));
             let leave = format!(r#"{{"event":"cast:leave","room":"{room}"}}"#);
             wire::push_message(&mut self.unsent, plan.common.binary, leave.as_bytes());
         }
-        let hello = plan.traffic.as_ref().map_or(&[][..], |traffic| &traffic.hello);
-        for (id, hello) in (1..).zip(hello) {
-            let mut text = Vec::new();
-            hello.render(&mut text, &Fill { room: "", payload: &[], id, number: self.number });
+        let Some(traffic) = &plan.traffic else { return };
+        for text in hellos(plan, traffic, self.number, &mut self.id) {
             wire::push_message(&mut self.unsent, plan.common.binary, &text);
         }
-        self.id = hello.len() as u64;
     }
 
     /// How it is called that it has not opened in time.
@@ -247,6 +242,22 @@ impl PublisherConnection {
     pub(crate) fn is_flushed(&self) -> bool {
         self.link.as_ref().is_none_or(|link| !link.has_to_write(&self.unsent))
     }
+}
+
+/// What a publisher says first: about each of its rooms, where a room is named.
+fn hellos(plan: &Plan, traffic: &Traffic, number: u32, id: &mut u64) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    for hello in &traffic.hello {
+        let rooms = plan.streams.rooms_of(number);
+        for room in rooms.take(if hello.has(&Hole::Room) { usize::MAX } else { 1 }) {
+            *id += 1;
+            let (mut text, room) = (Vec::new(), plan.room_name(room));
+            let fill = Fill { id: *id, ..plan.fill(plan.members + number, &room) };
+            hello.render(&mut text, &fill);
+            messages.push(text);
+        }
+    }
+    messages
 }
 
 fn is_passing(error: &io::Error) -> bool {

@@ -187,11 +187,10 @@ impl Publisher {
         let stream = stream_code(feed.room, feed.nth, is_warm_up);
         let payload = self.payload.stamp(Stamp { stream, sequence: feed.sequence }, due);
         connection.id += 1;
-        let (id, number) = (connection.id, connection.number);
+        let plan = &self.shared.plan;
+        let fill = plan.fill(plan.members + connection.number, &feed.room_name);
         self.text.clear();
-        traffic
-            .publish
-            .render(&mut self.text, &Fill { room: &feed.room_name, payload, id, number });
+        traffic.publish.render(&mut self.text, &Fill { payload, id: connection.id, ..fill });
         wire::push_message(&mut connection.unsent, self.shared.plan.common.binary, &self.text);
         connection.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
         feed.sequence += 1;

@@ -90,18 +90,15 @@ impl Reader {
         match link.take_error() {
             Ok(None) => {
                 member.stage = MemberStage::Upgrading;
-                let handshake = self.handshake.clone();
-                match member.transport {
-                    Transport::WebSocket if self.shared.plan.common.place => {
-                        let room = self.shared.plan.room_name(member.room);
-                        self.send(nth, &handshake.placed_request(&room));
-                    }
-                    Transport::WebSocket => self.send(nth, &handshake.request),
-                    Transport::Events => {
-                        let room = self.shared.plan.room_name(member.room);
-                        self.send(nth, &handshake.events_request(&room));
-                    }
-                }
+                let (plan, handshake) = (&self.shared.plan, &self.handshake);
+                let room = plan.room_name(member.room);
+                let fill = plan.fill(member.number, &room);
+                let request = match member.transport {
+                    Transport::WebSocket if plan.common.place => handshake.placed_request(&fill),
+                    Transport::WebSocket => handshake.request(&fill),
+                    Transport::Events => handshake.events_request(&fill),
+                };
+                self.send(nth, &request);
             }
             Ok(Some(error)) | Err(error) => self.fail(nth, &error_kind(&error)),
         }
@@ -148,8 +145,7 @@ impl Reader {
         let mut out = Vec::new();
         for (id, hello) in (1..).zip(&plan.hello) {
             let mut text = Vec::new();
-            let fill = Fill { room: &room, payload: &[], id, number: member.number };
-            hello.render(&mut text, &fill);
+            hello.render(&mut text, &Fill { id, ..plan.fill(member.number, &room) });
             wire::push_message(&mut out, plan.common.binary, &text);
         }
         let is_ready = plan.ready.is_none();

@@ -57,6 +57,7 @@ fn settings(plan: &Plan) -> SettingsReport {
         slow_members: (0..plan.members).filter(|&member| plan.slow.has(member)).count(),
         threads: plan.threads,
         sources: plan.sources.addresses.len(),
+        csv_rows: plan.users.len(),
         traffic: plan.traffic.as_ref().map(traffic),
     }
 }

@@ -87,6 +87,8 @@ pub struct SettingsReport {
     pub threads: usize,
     /// Addresses that are connected from.
     pub sources: usize,
+    /// Rows of the table that holes are filled in from.
+    pub csv_rows: usize,
     /// What is published, in scenarios that publish.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficReport>,

@@ -7,14 +7,16 @@ mod figures;
 mod intervals;
 mod json;
 mod latency;
+pub(crate) mod outputs;
 pub(crate) mod page;
 mod remarks;
 pub(crate) mod table;
 
 pub use json::{
-    CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, GeneratorReport,
-    IntervalReport, LatencyReport, MessagesReport, RATE_REACHED_FROM, Report, ServerReport,
-    SettingsReport, SlowMembersReport, ThreadReport, TlsReport, TrafficReport, WaveReport,
+    CompressionReport, ConnectingReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport,
+    GeneratorReport, IntervalReport, LatencyReport, MessagesReport, RATE_REACHED_FROM, Report,
+    ServerReport, SettingsReport, SlowMembersReport, ThreadReport, TlsReport, TrafficReport,
+    WaveReport,
 };
 
 pub use crate::watch::machine::Machine;

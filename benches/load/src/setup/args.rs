@@ -66,7 +66,8 @@ pub(crate) enum ScenarioArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct BroadcastArgs {
-    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS
+    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS; PATH may name {room} or
+    /// {member}
     pub(crate) url: Target,
 
     /// Connections that receive
@@ -122,7 +123,8 @@ pub(crate) struct SlowArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct HoldArgs {
-    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS
+    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS; PATH may name {room} or
+    /// {member}
     pub(crate) url: Target,
 
     /// Connections to open and keep
@@ -144,7 +146,8 @@ pub(crate) struct HoldArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_line_help = true)]
 pub(crate) struct StormArgs {
-    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS
+    /// Where the server listens: ws://HOST:PORT/PATH, or wss:// for TLS; PATH may name {room} or
+    /// {member}
     pub(crate) url: Target,
 
     /// Connections of one wave
@@ -231,14 +234,17 @@ pub(crate) struct TrafficArgs {
     #[arg(long, value_name = "N", value_parser = whole::<u32>)]
     pub(crate) sample: Option<u32>,
 
-    /// What a publisher sends; {room}, {payload}, {id} and {publisher} are filled in
+    /// What a publisher sends; {room}, {payload}, {id}, {publisher} and {member} are filled in
     ///
     /// {payload} is text without quotes, or a JSON object with --payload json; {id} is a number that
-    /// counts from 1 on each connection.
+    /// counts from 1 on each connection; {publisher} counts publishers, and {member} all connections:
+    /// publishers come behind the members. Columns of --csv are filled in, too.
     #[arg(long, value_name = "TEXT")]
     pub(crate) publish: Option<MessageTemplate>,
 
     /// What a publisher sends first, as --hello does for members; may be given several times
+    ///
+    /// What names the {room} is said once for each room that the publisher speaks in.
     #[arg(long, value_name = "TEXT")]
     pub(crate) publisher_hello: Vec<MessageTemplate>,
 
@@ -295,9 +301,20 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,
 
-    /// What a connection sends first; may be given several times; {room} and {member} are filled in
+    /// What a connection sends first; may be given several times; {room}, {member}, {id} and columns
+    /// of --csv are filled in
+    ///
+    /// With '' it sends nothing.
     #[arg(long, value_name = "TEXT")]
     pub(crate) hello: Vec<MessageTemplate>,
+
+    /// Table of what differs between connections, such as their tokens: its first line names the
+    /// columns, and {column} is filled in with the value in the row of the connection
+    ///
+    /// In the address, --header, --hello, --publisher-hello and --publish. Members have the first rows,
+    /// publishers those behind them; where there are too few, they begin again.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
 
     /// Name each connection's room in its handshake, as ?room=, instead of joining it by a message
     ///
@@ -322,7 +339,8 @@ pub(crate) struct CommonArgs {
 
     /// Further line of the upgrade request, such as 'Authorization: Bearer KEY'
     ///
-    /// A line that is there by itself, such as Host, is replaced.
+    /// A line that is there by itself, such as Host, is replaced. Here and in the address {room},
+    /// {member} and columns of --csv are filled in.
     #[arg(long, value_name = "LINE", value_parser = header_line)]
     pub(crate) header: Vec<String>,
 

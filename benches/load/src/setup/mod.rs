@@ -1,6 +1,7 @@
 //! What was typed, and what will be done.
 
 pub(crate) mod args;
+pub(crate) mod holes;
 pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod records;
@@ -9,3 +10,4 @@ pub(crate) mod streams;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod trust;
+pub(crate) mod users;

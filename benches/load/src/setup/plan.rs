@@ -7,12 +7,14 @@ use super::args::{
     BroadcastArgs, CommonArgs, EXTENSIONS, Goodbye, HoldArgs, LoadArgs, PayloadKind, ScenarioArgs,
     SlowArgs, StormArgs, TrafficArgs, WindowBy, value_of,
 };
+use super::holes::{Place, check_publishers};
 use super::payload::{JSON_MIN, PAYLOAD_MIN, PUBLISHERS_MAX, PayloadForm, ROOMS_MAX};
 use super::sources::Sources;
 use super::streams::Streams;
 use super::target::Target;
-use super::template::MessageTemplate;
+use super::template::{Fill, Hole, MessageTemplate};
 use super::trust::Trust;
+use super::users::Users;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -31,6 +33,12 @@ pub(crate) struct Plan {
     /// The share of members that receive Server-Sent Events.
     pub(crate) event_streams: f64,
     pub(crate) streams: Streams,
+    /// Of the address.
+    pub(crate) path: MessageTemplate,
+    /// Further lines of the request.
+    pub(crate) headers: Vec<MessageTemplate>,
+    /// What differs between connections.
+    pub(crate) users: Users,
     /// What each member says first; empty: nothing.
     pub(crate) hello: Vec<MessageTemplate>,
     /// What says that it was understood; `None`: nothing does.
@@ -160,9 +168,14 @@ impl Plan {
         let BroadcastArgs { url, members, rooms, event_streams, traffic, common } = args;
         let streams = Streams { rooms, publishers: traffic.publishers };
         check_streams(streams, members)?;
-        let traffic = Traffic::new(traffic, members, common.deflate)?;
+        let mut traffic = Traffic::new(traffic, members, common.deflate)?;
         let crowd = Crowd { members, streams, joins: true };
         let base = Self::base(scenario, url, crowd, common)?;
+        let columns = &base.users.columns;
+        Place::Publish.check(&mut traffic.publish, columns)?;
+        let mut hellos = traffic.hello.iter_mut();
+        hellos.try_for_each(|hello| Place::PublisherHello.check(hello, columns))?;
+        check_publishers(streams, &base.path, &base.headers)?;
         Ok(Self { traffic: Some(traffic), slow, event_streams, ..base })
     }
 
@@ -193,7 +206,13 @@ impl Plan {
         let sources = common.sources.take();
         let connecting = Connecting::new(&common)?;
         let hello = std::mem::take(&mut common.hello);
-        let (hello, ready) = greeting(hello, common.ready.take(), crowd.joins)?;
+        let (mut hello, ready) = greeting(hello, common.ready.take(), crowd.joins);
+        let users = common.csv.as_deref().map(Users::read).transpose()?.unwrap_or_default();
+        let mut path = template(&target.path);
+        Place::Address.check(&mut path, &users.columns)?;
+        let mut headers: Vec<_> = common.header.iter().map(|line| template(line)).collect();
+        headers.iter_mut().try_for_each(|line| Place::Header.check(line, &users.columns))?;
+        hello.iter_mut().try_for_each(|hello| Place::Hello.check(hello, &users.columns))?;
         if common.place && !crowd.joins {
             return Err("--place needs rooms; give --rooms".to_owned());
         }
@@ -210,6 +229,9 @@ impl Plan {
             slow: SlowShare::default(),
             event_streams: 0.0,
             streams: crowd.streams,
+            path,
+            headers,
+            users,
             hello,
             ready,
             traffic: None,
@@ -220,6 +242,19 @@ impl Plan {
     /// The name of a room by its number.
     pub(crate) fn room_name(&self, room: u32) -> String {
         format!("{}{room}", self.common.room_name)
+    }
+
+    /// What is filled in where a connection speaks of this room: publishers' numbers come behind the
+    /// members'.
+    pub(crate) fn fill<'a>(&'a self, connection: u32, room: &'a str) -> Fill<'a> {
+        Fill {
+            room,
+            payload: &[],
+            id: 0,
+            member: connection,
+            publisher: connection.saturating_sub(self.members),
+            row: self.users.row(connection),
+        }
     }
 
     /// How a member receives; each room has the same share of both kinds.
@@ -351,12 +386,12 @@ fn publish_template(
     let Some(template) = given else {
         let template = if by_acks { PUBLISH_WITH_ID } else { PUBLISH };
         let payload = if form.is_json { "{payload}" } else { "\"{payload}\"" };
-        return template.replace("QUOTED", payload).parse();
+        return Ok(self::template(&template.replace("QUOTED", payload)));
     };
-    if !template.has_payload() {
+    if !template.has(&Hole::Payload) {
         return Err("--publish needs {payload}: messages are recognised by it".to_owned());
     }
-    if by_acks && !template.has_id() {
+    if by_acks && !template.has(&Hole::Id) {
         return Err("--window-by acks needs {id} in --publish, so that it is answered".to_owned());
     }
     Ok(template)
@@ -367,13 +402,18 @@ fn greeting(
     hello: Vec<MessageTemplate>,
     ready: Option<String>,
     joins: bool,
-) -> Result<(Vec<MessageTemplate>, Option<Vec<u8>>), String> {
+) -> (Vec<MessageTemplate>, Option<Vec<u8>>) {
     let ready = ready.map(String::into_bytes);
-    Ok(match (hello.is_empty(), joins) {
-        (false, _) => (hello, ready),
-        (true, true) => (vec![HELLO.parse()?], ready.or_else(|| Some(JOINED.into()))),
+    match (hello.is_empty(), joins) {
+        (false, _) => (hello.into_iter().filter(|hello| !hello.is_empty()).collect(), ready),
+        (true, true) => (vec![template(HELLO)], ready.or_else(|| Some(JOINED.into()))),
         (true, false) => (hello, ready),
-    })
+    }
+}
+
+fn template(text: &str) -> MessageTemplate {
+    let Ok(template) = text.parse();
+    template
 }
 
 fn sampled_one_in(asked: Option<u32>, pace: Pace, members: u32) -> u32 {

@@ -32,6 +32,12 @@ impl Streams {
         publisher % self.rooms
     }
 
+    /// The rooms that a publisher speaks in.
+    pub(crate) fn rooms_of(self, publisher: u32) -> impl Iterator<Item = u32> {
+        let step = self.publishers.min(self.rooms) as usize;
+        (self.first_room(publisher)..self.rooms).step_by(step)
+    }
+
     /// The publisher of the nth stream of a room.
     pub(crate) fn publisher(self, room: u32, nth: u32) -> u32 {
         match self.publishers < self.rooms {
@@ -57,12 +63,15 @@ mod tests {
                 assert!(!of.is_empty(), "{streams:?} room {room}");
                 for nth in 0..of.end - of.start {
                     let publisher = streams.publisher(room, nth);
+                    assert!(streams.rooms_of(publisher).any(|it| it == room), "{streams:?}");
                     let is_first = !std::mem::replace(&mut busy[publisher as usize], true);
                     assert!(!is_first || streams.first_room(publisher) == room, "{streams:?}");
                 }
                 next = of.end;
             }
             assert_eq!(next, streams.count());
+            let rooms = (0..publishers).map(|publisher| streams.rooms_of(publisher).count());
+            assert_eq!(rooms.sum::<usize>(), streams.count() as usize, "{streams:?}");
             assert!(busy.iter().all(|&busy| busy), "{streams:?}");
         }
     }

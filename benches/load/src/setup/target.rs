@@ -61,6 +61,14 @@ impl FromStr for Target {
         };
         let split = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(split);
+        if authority.contains('@') {
+            return Err("names and passwords do not stand in the address; give \
+                        --header 'Authorization: Basic …'"
+                .to_owned());
+        }
+        if authority.contains('{') {
+            return Err("what is filled in stands in the path, not in the host".to_owned());
+        }
         if authority.is_empty() || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("an address looks like ws://127.0.0.1:8080/ws".to_owned());
         }
@@ -141,6 +149,8 @@ mod tests {
             ("127.0.0.1:8080", "looks like"),
             ("ws://", "looks like"),
             ("ws://a b/", "looks like"),
+            ("ws://user:secret@h/ws", "--header"),
+            ("ws://{room}.h/ws", "in the path"),
         ];
         for (url, advice) in rows {
             let error = url.parse::<Target>().unwrap_err();
