@@ -6,9 +6,11 @@
 mod support;
 
 mod arguments;
+mod assertions;
 mod connecting;
 mod damage;
 mod deflate;
+mod diff;
 mod endings;
 mod evil;
 mod exactness;

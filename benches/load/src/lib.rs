@@ -53,22 +53,30 @@ pub use crate::setup::args::LoadArgs;
 use crate::lead::record::Figures;
 use crate::lead::run::Run;
 use crate::report::outputs::Outputs;
-use crate::report::{page, table};
+use crate::report::{assertions, diff, page, table};
+use crate::setup::args::ScenarioArgs;
 use crate::setup::plan::Plan;
 
 /// The exit code of a program that SIGINT ended, as shells have it.
 const EXIT_INTERRUPTED: u8 = 130;
 
 /// Runs a scenario, and writes what came of it where the arguments say: a table on standard output,
-/// a page, JSON. SIGINT and SIGTERM end it early, and the second one at once; the exit code says so.
+/// a page, JSON; or compares what came of two. SIGINT and SIGTERM end it early, and the second one at
+/// once; the exit code says so.
 ///
 /// # Errors
 ///
 /// When the arguments make no sense together, no connection came to be, a file cannot be written,
-/// messages were lost, everybody was let go before the end, or `--strict` found a fault. It is a
-/// sentence for people.
+/// messages were lost, everybody was let go before the end, an assertion does not hold, or `--strict`
+/// found a fault. It is a sentence for people.
 pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let plan = Plan::new(args)?;
+    let plan = match args.scenario {
+        Some(ScenarioArgs::Diff(args)) => {
+            show(&diff::text(&args)?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => Plan::new(args)?,
+    };
     let outputs = Outputs::open(&plan.common)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -81,9 +89,11 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     if figures.shared.is_interrupted() {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
-    match figures.fault() {
-        Some(fault) => Err(fault.into()),
-        None => Ok(ExitCode::SUCCESS),
+    let asserted = assertions::failure(&figures.report().assertions);
+    let faults: Vec<_> = figures.fault().into_iter().chain(asserted).collect();
+    match faults.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(faults.join("; ").into()),
     }
 }
 

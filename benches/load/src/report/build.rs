@@ -2,6 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
+use super::assertions::check;
 use super::json::{
     CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport,
     MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport, TrafficReport,
@@ -15,7 +16,7 @@ use crate::setup::plan::{Connecting, Pace, Plan, Traffic};
 impl Figures {
     pub(crate) fn report(&self) -> Report {
         let began = self.record.began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
-        Report {
+        let mut report = Report {
             format: FORMAT,
             scenario: self.shared.plan.scenario.name().to_owned(),
             command: command_line(),
@@ -32,6 +33,7 @@ impl Figures {
             latency_us: delivery(self),
             latency_trusted: self.doubts().is_empty(),
             errors: self.errors().kinds,
+            assertions: Vec::new(),
             gaps: GapsReport {
                 announced: self.outcome.tally.gaps,
                 messages: self.outcome.tally.skipped,
@@ -42,7 +44,10 @@ impl Figures {
             generator: self.generator(),
             waves: self.record.waves.iter().map(wave).collect(),
             series: self.intervals(),
-        }
+        };
+        let asserted = self.shared.plan.common.assert.iter();
+        report.assertions = asserted.map(|assertion| check(assertion, &report)).collect();
+        report
     }
 }
 

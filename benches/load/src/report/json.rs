@@ -50,6 +50,8 @@ pub struct Report {
     pub latency_trusted: bool,
     /// What went wrong, and how often.
     pub errors: BTreeMap<String, u64>,
+    /// What was asserted of the figures.
+    pub assertions: Vec<AssertionReport>,
     /// What was announced as skipped.
     pub gaps: GapsReport,
     /// What became of the members that read slowly or not at all.
@@ -272,6 +274,17 @@ pub struct DeliveryReport {
     pub own_lateness: LatencyReport,
     /// The rest: the socket took no more.
     pub socket_full: LatencyReport,
+}
+
+/// What was asserted of a figure.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AssertionReport {
+    /// As it was written.
+    pub text: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What the figure is, for people.
+    pub value: String,
 }
 
 /// Messages that were announced as skipped.

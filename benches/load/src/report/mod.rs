@@ -1,8 +1,10 @@
 //! The figures of a run: as text, as a page, and as the [`Report`] that programs read.
 
+pub(crate) mod assertions;
 mod build;
 mod chart;
 mod charts;
+pub(crate) mod diff;
 mod figures;
 mod intervals;
 mod json;
@@ -13,10 +15,10 @@ mod remarks;
 pub(crate) mod table;
 
 pub use json::{
-    CompressionReport, ConnectingReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport,
-    GeneratorReport, IntervalReport, LatencyReport, MessagesReport, RATE_REACHED_FROM, Report,
-    ServerReport, SettingsReport, SlowMembersReport, ThreadReport, TlsReport, TrafficReport,
-    WaveReport,
+    AssertionReport, CompressionReport, ConnectingReport, ConnectionsReport, DeliveryReport,
+    FORMAT, GapsReport, GeneratorReport, IntervalReport, LatencyReport, MessagesReport,
+    RATE_REACHED_FROM, Report, ServerReport, SettingsReport, SlowMembersReport, ThreadReport,
+    TlsReport, TrafficReport, WaveReport,
 };
 
 pub use crate::watch::machine::Machine;

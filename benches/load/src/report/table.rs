@@ -79,6 +79,7 @@ pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
     sections.extend(server(figures));
     sections.push(generator(figures));
     sections.push(errors(figures));
+    sections.push(assertions(figures));
     sections.retain(|section| !section.rows.is_empty());
     sections
 }
@@ -308,6 +309,14 @@ fn errors(figures: &Figures) -> Section {
     // A long kind pushes its number aside; a space keeps them apart.
     let rows = rows.map(|(kind, count)| (format!("{kind} "), count));
     Section { title: "Errors", rows: rows.collect() }
+}
+
+fn assertions(figures: &Figures) -> Section {
+    let rows = figures.report().assertions.into_iter().map(|it| {
+        let verdict = if it.holds { "holds" } else { "fails" };
+        (format!("{} ", it.text), format!("{verdict}: {}", it.value))
+    });
+    Section { title: "Assertions", rows: rows.collect() }
 }
 
 #[cfg(test)]

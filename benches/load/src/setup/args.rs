@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
 
+use super::assertion::Assertion;
 use super::sources::Sources;
 use super::target::Target;
 use super::template::MessageTemplate;
@@ -61,6 +62,19 @@ pub(crate) enum ScenarioArgs {
     Storm(Box<StormArgs>),
     /// As broadcast, with a share of members that read slowly or not at all
     Slow(Box<SlowArgs>),
+    /// Compare what two runs wrote for --json
+    Diff(DiffArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The report to compare with
+    #[arg(value_name = "A.json")]
+    pub(crate) before: PathBuf,
+
+    /// The report that is compared
+    #[arg(value_name = "B.json")]
+    pub(crate) after: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -398,6 +412,16 @@ pub(crate) struct CommonArgs {
     /// 4 KiB. The report says how much was.
     #[arg(long)]
     pub(crate) strict: bool,
+
+    /// Exit with 1 unless this holds, such as 'p99<10ms', 'lost==0' or 'published>=99%'; may be given
+    /// several times
+    ///
+    /// Of deliveries there are mean, p50, p90, p99, p99.9 and max; as handshake.p99 those of
+    /// handshakes, as joined.p99 the times from hello to its answer. Counted are published, unsent,
+    /// delivered, lost, repeated, disordered, damaged, skipped, cut_off, opened, failed, closed and
+    /// errors; with % they are shares of what was due, expected or wanted.
+    #[arg(long, value_name = "FIGURE<VALUE")]
+    pub(crate) assert: Vec<Assertion>,
 }
 
 /// The header that [`CommonArgs::deflate`] is about.

@@ -1,6 +1,7 @@
 //! What was typed, and what will be done.
 
 pub(crate) mod args;
+pub(crate) mod assertion;
 pub(crate) mod holes;
 pub(crate) mod payload;
 pub(crate) mod plan;

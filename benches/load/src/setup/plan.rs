@@ -157,6 +157,7 @@ impl Plan {
             }
             ScenarioArgs::Hold(args) => Self::hold(*args),
             ScenarioArgs::Storm(args) => Self::storm(*args),
+            ScenarioArgs::Diff(_) => Err("diff puts no load on anything".to_owned()),
         }
     }
 

@@ -21,6 +21,11 @@ pub(crate) fn time(nanos: f64) -> String {
     format!("{} {unit}", digits(value))
 }
 
+/// A ratio: `1.03`.
+pub(crate) fn ratio(value: f64) -> String {
+    digits(value)
+}
+
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

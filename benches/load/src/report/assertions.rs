@@ -1,0 +1,131 @@
+//! Whether what was asserted of the figures holds.
+
+use super::json::{AssertionReport, LatencyReport, Report};
+use crate::setup::assertion::{Assertion, Count, Figure, Quantile, Times};
+use crate::units::print::{count, time};
+
+/// What became of an assertion. Of a figure that there is none of, nothing holds.
+pub(super) fn check(assertion: &Assertion, report: &Report) -> AssertionReport {
+    let value = value(assertion.figure, report);
+    AssertionReport {
+        text: assertion.text.clone(),
+        holds: value.is_some_and(|value| assertion.holds(value)),
+        value: value.map_or_else(|| UNKNOWN.to_owned(), |value| show(assertion.figure, value)),
+    }
+}
+
+/// Of few values, or of more that never came than it leaves out, there is no quantile.
+const UNKNOWN: &str = "not known";
+
+fn show(figure: Figure, value: f64) -> String {
+    match figure {
+        Figure::Time(..) => time(value),
+        Figure::Count(_) => count(value),
+        Figure::Share(_) => format!("{} %", count(value * 100.0)),
+    }
+}
+
+fn value(figure: Figure, report: &Report) -> Option<f64> {
+    match figure {
+        Figure::Time(times, quantile) => of_times(times, quantile, report),
+        Figure::Count(count) => Some(counted(count, report).0 as f64),
+        Figure::Share(count) => match counted(count, report) {
+            (_, 0) => None,
+            (some, all) => Some(some as f64 / all as f64),
+        },
+    }
+}
+
+/// In nanoseconds.
+fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
+    let LatencyReport { mean, p50, p90, p99, p999, max, .. } = match times {
+        Times::Latency => &report.latency_us.latency,
+        Times::Handshake => &report.connections.handshake_us,
+        Times::Joined => &report.connections.joined_us,
+    };
+    let micros = match quantile {
+        Quantile::Mean => mean,
+        Quantile::P50 => p50,
+        Quantile::P90 => p90,
+        Quantile::P99 => p99,
+        Quantile::P999 => p999,
+        Quantile::Max => max,
+    };
+    micros.map(|micros| micros * 1e3)
+}
+
+/// How many there were, and how many there could be.
+fn counted(count: Count, report: &Report) -> (u64, u64) {
+    let (messages, connections) = (&report.messages, &report.connections);
+    let due = messages.published + messages.unsent;
+    let wanted = connections.opened + connections.failed;
+    match count {
+        Count::Published => (messages.published, due),
+        Count::Unsent => (messages.unsent, due),
+        Count::Delivered => (messages.delivered, messages.expected),
+        Count::Lost => (messages.lost, messages.expected),
+        Count::Repeated => (messages.repeated, messages.expected),
+        Count::Disordered => (messages.disordered, messages.expected),
+        Count::Damaged => (messages.damaged, messages.expected),
+        Count::Skipped => (messages.skipped, messages.expected),
+        Count::CutOff => (messages.cut_off, messages.expected),
+        Count::Opened => (connections.opened, wanted),
+        Count::Failed => (connections.failed, wanted),
+        Count::Closed => (connections.closed, connections.opened),
+        Count::Errors => (report.errors.values().sum(), 0),
+    }
+}
+
+/// A sentence about those that do not hold, if there are such.
+pub(crate) fn failure(assertions: &[AssertionReport]) -> Option<String> {
+    let failed: Vec<_> = assertions.iter().filter(|assertion| !assertion.holds).collect();
+    let each: Vec<_> =
+        failed.iter().map(|it| format!("{} (it is {})", it.text, it.value)).collect();
+    (!failed.is_empty()).then(|| {
+        format!("{} of {} assertions failed: {}", failed.len(), assertions.len(), each.join("; "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::json::{DeliveryReport, MessagesReport};
+
+    #[test]
+    fn assertions_are_checked_against_the_report() {
+        let latency = LatencyReport { p99: Some(12_000.0), ..LatencyReport::default() };
+        let messages = MessagesReport {
+            published: 97,
+            unsent: 3,
+            delivered: 90,
+            expected: 97,
+            lost: 7,
+            ..MessagesReport::default()
+        };
+        let report = Report {
+            latency_us: DeliveryReport { latency, ..DeliveryReport::default() },
+            messages,
+            ..Report::default()
+        };
+        let rows = [
+            ("p99<15ms", true, "12.0 ms"),
+            ("p99<10ms", false, "12.0 ms"),
+            ("max<10ms", false, UNKNOWN),
+            ("lost==0", false, "7"),
+            ("published>=99%", false, "97 %"),
+            ("published>=97%", true, "97 %"),
+            ("opened>=1%", false, UNKNOWN),
+            ("errors==0", true, "0"),
+        ];
+        let checked = rows.map(|(text, holds, value)| {
+            let checked = check(&text.parse().unwrap(), &report);
+            assert_eq!((checked.holds, &*checked.value), (holds, value), "{text}");
+            checked
+        });
+        let failure = failure(&checked).unwrap();
+        let begin =
+            "5 of 8 assertions failed: p99<10ms (it is 12.0 ms); max<10ms (it is not known)";
+        assert!(failure.starts_with(begin), "{failure}");
+        assert_eq!(super::failure(&checked[..1]), None);
+    }
+}
