@@ -34,6 +34,9 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--window=2", "--window-by=acks", "--publish={payload}"], 1, "{id}");
     check(&[url, "--rooms=5", "--members=4"], 1, "fewer --rooms");
     check(&[url, "--sources=127.0.0.9-2"], 2, "smaller number first");
+    check(&[url, "--members=0"], 1, "at least one member");
+    check(&[url, "--duration=0s"], 1, "--duration is above 0");
+    check(&[url, "--rate=1e6", "--duration=2h"], 1, "at most 4295s");
     check(&[url, "--assert=p98<1ms"], 2, "there is no figure");
     check(&["diff", "/nowhere.json", "/nowhere.json"], 1, "/nowhere.json cannot be read");
     check(&[url, "--members=many"], 2, "whole number");

@@ -78,6 +78,9 @@ fn broken_frames_are_named() {
         assert_eq!(run.code, 1, "{run:?}");
         assert_eq!(json["errors"][format!("the server sent {what}")], 3, "{}", json["errors"]);
         assert_eq!(json["messages"]["delivered"], 9 * 3);
+        // It was not the server that ended them.
+        let connections = &json["connections"];
+        assert_eq!((&connections["broken"], &connections["closed"]), (&3.into(), &0.into()));
     }
 }
 

@@ -129,6 +129,19 @@ impl ClientHandshake {
                 _ => refused,
             });
         }
+        let says = |name: &str, token: &str| {
+            let mut headers = response.headers.iter();
+            headers.any(|header| {
+                let mut tokens = header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                header.name.eq_ignore_ascii_case(name)
+                    && tokens.any(|it| it.eq_ignore_ascii_case(token.as_bytes()))
+            })
+        };
+        if !says("upgrade", "websocket") || !says("connection", "upgrade") {
+            return Answer::Refused(
+                "101 without Upgrade: websocket, Connection: Upgrade".to_owned(),
+            );
+        }
         let accepts = |header: &httparse::Header<'_>| {
             header.name.eq_ignore_ascii_case("sec-websocket-accept")
                 && header.value.trim_ascii() == self.accept.as_bytes()
@@ -225,10 +238,13 @@ mod tests {
         assert_eq!(request, b"GET /9?room=a%2Fb HTTP/1.1\r\nX: a/b\r\n\r\n");
         assert_eq!(handshake.request(&fill), b"GET /9 HTTP/1.1\r\nX: a/b\r\n\r\n");
         let good = b"HTTP/1.1 101 Switching Protocols\r\n\
+                     UPGRADE: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
                      sec-websocket-ACCEPT: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         assert_eq!(handshake.read(good), Answer::Upgraded(good.len()));
         assert_eq!(handshake.read(&good[..40]), Answer::Partial);
-        let rows: [(&[u8], &str); 6] = [
+        let rows: [(&[u8], &str); 8] = [
+            (b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\n\r\n", "without Upgrade"),
+            (b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "without Upgrade"),
             (b"HTTP/1.1 200 OK\r\n\r\n", "200 OK; the address has no path"),
             (
                 b"HTTP/1.1 403 Forbidden\r\n\r\n{\"error\":{\"code\":\"forbidden\",\"message\":\"no\"}}",
@@ -236,7 +252,11 @@ mod tests {
             ),
             (b"HTTP/1.1 404 Not Found\r\n\r\n", "404 Not Found; the address has no path"),
             (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "upgrade refused with 503 Service"),
-            (b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: no\r\n\r\n", "wrong"),
+            (
+                b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: no\r\n\r\n",
+                "wrong",
+            ),
             (b"\x16\x03\x01\x00", "not HTTP"),
         ];
         for (bytes, expected) in rows {

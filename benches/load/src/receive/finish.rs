@@ -40,7 +40,7 @@ impl Reader {
         let is_cut_off = match member.end {
             None => false,
             Some(End::Announced) => true,
-            Some(End::Sudden) => member.is_slow,
+            Some(End::Sudden | End::Broken) => member.is_slow,
         };
         let (missing, cut_off) = if is_cut_off { (holes, tail) } else { (holes + tail, 0) };
         let skipped = missing.min(member.skipped);

@@ -63,6 +63,8 @@ pub(crate) enum End {
     Announced,
     /// Without.
     Sudden,
+    /// We ended it, because of what the server had sent.
+    Broken,
 }
 
 impl Member {

@@ -26,7 +26,7 @@ impl Reader {
                 self.leave(nth, End::Announced, &close_kind(&payload));
             }
             Notice::End(reason) => self.leave(nth, End::Announced, &end_kind(&reason)),
-            Notice::Violation(what) => self.leave(nth, End::Sudden, &violation(what)),
+            Notice::Violation(what) => self.leave(nth, End::Broken, &violation(what)),
         }
     }
 

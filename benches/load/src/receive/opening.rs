@@ -182,7 +182,7 @@ impl Reader {
         self.members[nth].reset();
     }
 
-    /// A connection ended that we did not end.
+    /// A connection ended before it was to end.
     pub(crate) fn leave(&mut self, nth: usize, end: End, kind: &str) {
         match self.members[nth].stage {
             MemberStage::Absent => return,
@@ -190,6 +190,7 @@ impl Reader {
             _ => return self.fail(nth, kind),
         }
         self.counts.closed += 1;
+        self.counts.broken += u64::from(end == End::Broken);
         self.receive_path.tally.errors.add(kind);
         self.write_off(nth);
         let member = &mut self.members[nth];

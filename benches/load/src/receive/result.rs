@@ -24,6 +24,8 @@ pub(crate) struct ReaderCounts {
     pub(crate) ready: u64,
     pub(crate) failed: u64,
     pub(crate) closed: u64,
+    /// Of these, those that we ended, because of what the server had sent.
+    pub(crate) broken: u64,
 }
 
 /// Invariant: `expected` is what was delivered for the first time, plus `lost`, `skipped` and
@@ -100,6 +102,7 @@ impl ReaderResult {
         self.counts.ready += other.counts.ready;
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;
+        self.counts.broken += other.counts.broken;
         self.balance.expected += other.balance.expected;
         self.balance.readers += other.balance.readers;
         self.balance.readers_expected += other.balance.readers_expected;

@@ -136,17 +136,23 @@ fn connections(intervals: &[IntervalReport]) -> Chart {
     }
 }
 
+/// A line of its own for each wave, which begins with fewer connections again.
+fn by_wave(points: Vec<(f64, f64)>) -> Vec<Option<(f64, f64)>> {
+    let waves = points.chunk_by(|before, after| before.0 <= after.0);
+    let lines = waves.map(|wave| wave.iter().copied().map(Some).collect());
+    lines.collect::<Vec<Vec<_>>>().join(&None)
+}
+
 /// While connecting: what each further connection adds.
 fn memory(figures: &Figures) -> Chart {
     let climb = figures.record.climb.iter().filter_map(|snapshot| {
         Some((snapshot.connected as f64, snapshot.server?.resident as f64 / MEBIBYTE))
     });
-    let climb = climb.map(Some);
     Chart {
         title: "Memory of the server while connections open",
         x: Axis { label: "open connections (number)", scale: Scale::Exact, write: write_count },
         y: Axis { label: "resident memory (MiB)", scale: Scale::Linear, write: plain },
-        lines: vec![Line { name: "memory", points: climb.collect() }],
+        lines: vec![Line { name: "memory", points: by_wave(climb.collect()) }],
     }
 }
 
@@ -189,5 +195,14 @@ mod tests {
         assert_eq!(line(0.0, interval(2.0, None, 9.0)), [first, None, last], "lost");
         assert_eq!(line(9.0, interval(2.0, None, 0.0)), [first, None, last], "not even sent");
         assert_eq!(line(0.4, interval(2.0, None, 0.0)), [first, last], "nothing was due");
+    }
+
+    #[test]
+    fn no_line_leads_from_one_wave_to_the_next() {
+        let waves = by_wave(vec![(1.0, 5.0), (2.0, 6.0), (1.0, 7.0), (3.0, 8.0)]);
+        assert_eq!(
+            waves.iter().map(Option::is_some).collect::<Vec<_>>(),
+            [true, true, false, true, true]
+        );
     }
 }

@@ -126,6 +126,8 @@ pub struct ConnectionsReport {
     pub failed: u64,
     /// Connections that the server ended.
     pub closed: u64,
+    /// Connections that were ended because of what the server had sent.
+    pub broken: u64,
     /// How long connecting took.
     pub connect_seconds: f64,
     /// Connections that became ready per second of that.

@@ -93,9 +93,12 @@ fn connections(figures: &Figures) -> Section {
     let mut rows = vec![
         row("opened", whole(counts.ready)),
         row("failed", whole(counts.failed)),
-        row("closed by the server", whole(counts.closed)),
+        row("closed by the server", whole(counts.closed - counts.broken)),
         row("connects per second", count(figures.connects_per_second())),
     ];
+    if counts.broken > 0 {
+        rows.push(row("closed here, see errors", whole(counts.broken)));
+    }
     rows.push(row("connecting", connecting(figures)));
     rows.extend(latency_row("handshake", &figures.outcome.handshakes));
     rows.extend(latency_row("joined, since hello", &figures.outcome.joins));
@@ -227,10 +230,11 @@ fn latencies(figures: &Figures) -> Section {
     if figures.sent.full.max() > 0 {
         rows.extend(latency_row("late by a full socket", &figures.sent.full));
     }
-    let title = if is_open {
-        "Latency, since due (open loop)"
-    } else {
-        "Latency, since sent (closed loop)"
+    let title = match (is_open, figures.outcome.balance.slow.members > 0) {
+        (true, false) => "Latency, since due (open loop)",
+        (true, true) => "Latency, since due (open loop), without slow members",
+        (false, false) => "Latency, since sent (closed loop)",
+        (false, true) => "Latency, since sent (closed loop), without slow members",
     };
     Section { title, rows }
 }

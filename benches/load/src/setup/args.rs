@@ -383,6 +383,8 @@ pub(crate) struct CommonArgs {
     pub(crate) binary: bool,
 
     /// Process id of the server on this machine, to measure its CPU and memory; several take commas
+    ///
+    /// Processes that it starts are not counted: name them, too.
     #[arg(long, value_name = "PID", value_delimiter = ',', value_parser = whole::<u32>)]
     pub(crate) pid: Vec<u32>,
 

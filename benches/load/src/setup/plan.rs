@@ -309,12 +309,16 @@ impl Crowd {
 impl Traffic {
     fn new(args: TrafficArgs, members: u32, is_compressed: bool) -> Result<Self, String> {
         let form = payload_form(&args, is_compressed)?;
+        if args.duration.is_zero() {
+            return Err("--duration is above 0: else nothing would be measured".to_owned());
+        }
         let pace = match args.window {
             Some(0) => return Err("--window is at least 1".to_owned()),
             Some(window) => Pace::Window(window, args.window_by),
             None if args.rate > 0.0 && args.rate.is_finite() => Pace::Rate(args.rate),
             None => return Err("--rate is above 0; --window publishes without a rate".to_owned()),
         };
+        check_numbers(pace, args.duration.max(args.warm_up))?;
         Ok(Self {
             pace,
             form,
@@ -330,6 +334,9 @@ impl Traffic {
 }
 
 fn check_streams(streams: Streams, members: u32) -> Result<(), String> {
+    if members == 0 {
+        return Err("give at least one member".to_owned());
+    }
     if streams.publishers == 0 || streams.rooms == 0 {
         return Err("there is at least one publisher and one room".to_owned());
     }
@@ -347,6 +354,24 @@ fn check_streams(streams: Streams, members: u32) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Whether the numbers of messages suffice, of which each stream has 2^32.
+fn check_numbers(pace: Pace, time: Duration) -> Result<(), String> {
+    let rate = match pace {
+        Pace::Rate(rate) => rate,
+        Pace::Window(..) => FASTEST,
+    };
+    match rate * time.as_secs_f64() < f64::from(u32::MAX) {
+        true => Ok(()),
+        false => Err(format!(
+            "so many messages cannot be told apart; give a --duration of at most {:.0}s",
+            f64::from(u32::MAX) / rate
+        )),
+    }
+}
+
+/// Messages per second that no publisher exceeds.
+const FASTEST: f64 = 1e6;
 
 /// What a payload is unless it was said: what is compressed shall be worth it, in a message that is
 /// made for it.

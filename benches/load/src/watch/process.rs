@@ -11,6 +11,8 @@ pub(crate) struct ServerProcess {
     /// What each thread had used when it was last looked at.
     seen: HashMap<(u32, u32), u64>,
     total: u64,
+    /// What threads have used that ended before they were looked at.
+    missed: u64,
 }
 
 /// What one thread has used.
@@ -29,7 +31,7 @@ impl ServerProcess {
                 return Err(format!("there is no process {pid}; give the server's --pid"));
             }
         }
-        Ok(Self { pids: pids.to_vec(), seen: HashMap::new(), total: 0 })
+        Ok(Self { pids: pids.to_vec(), seen: HashMap::new(), total: 0, missed: 0 })
     }
 
     pub(crate) fn pids(&self) -> &[u32] {
@@ -46,13 +48,21 @@ impl ServerProcess {
                 self.total += ran.on_cpu.checked_sub(seen).unwrap_or(ran.on_cpu);
             }
         }
-        self.total
+        // Of a whole process the kernel tells no more than ticks, so that this is at most what it was.
+        let all = self.pids.iter().filter_map(|pid| used(*pid)).sum::<u64>();
+        self.missed = self.missed.max(all.saturating_sub(self.total));
+        self.total + self.missed
     }
 
     /// Bytes of memory that are in RAM.
     pub(crate) fn resident(&self) -> u64 {
         self.pids.iter().filter_map(|&pid| resident(pid)).sum()
     }
+}
+
+/// By all threads of a process that there ever were.
+fn used(pid: u32) -> Option<u64> {
+    Some(ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?.on_cpu)
 }
 
 fn threads(pid: u32) -> Vec<u32> {
@@ -99,6 +109,21 @@ mod tests {
         let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0";
         let nanos = 1_000_000_000 / rustix::param::clock_ticks_per_second();
         assert_eq!(ticks(stat).unwrap().on_cpu, 300 * nanos);
+    }
+
+    #[test]
+    fn threads_count_that_nobody_has_seen() {
+        let mut process = ServerProcess::new(&[std::process::id()]).unwrap();
+        let before = process.cpu();
+        let work = || {
+            let used = || ran(std::process::id(), thread_id()).unwrap().on_cpu;
+            while used() < 60_000_000 {}
+        };
+        for _ in 0..3 {
+            std::thread::spawn(work).join().unwrap();
+        }
+        let used = process.cpu() - before;
+        assert!(used >= 150_000_000, "{used}");
     }
 
     #[test]
