@@ -12,7 +12,7 @@ use super::metric::Metric;
 use super::plan::{Cores, Plan, RoomPlan};
 use super::system::{Counters, System};
 use super::table::{Column, Table};
-use crate::load::{Broadcast, Crowd, Load, Pace, fault};
+use crate::load::{Broadcast, Crowd, Load, Pace, fault, is_rate_reached};
 use crate::process::Server;
 
 /// Everything that a comparison needs while it runs.
@@ -147,9 +147,12 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let run = self.load(place, &server, room, Pace::Rate(per_room))?;
-            if run.messages.unsent > 0 {
+            if run.messages.unsent > 0 || !is_rate_reached(&run) {
                 column.beyond.extend(metrics);
                 continue;
+            }
+            if !run.latency_trusted {
+                column.doubted.extend(&metrics[1..]);
             }
             let latency = &run.latency_us.latency;
             let [p50, p99] = [latency.p50, latency.p99].map(|micros| micros.map(from_micros));
@@ -169,7 +172,7 @@ impl<'a> Bench<'a> {
         (room, window): (&RoomPlan, usize),
     ) -> io::Result<f64> {
         let before = Counters::read(turn.system, server.address())?;
-        let run = self.load(place, server, room, Pace::Window(window))?;
+        let run = self.load(place, server, room, Pace::Window(turn.system.window(window)))?;
         let after = Counters::read(turn.system, server.address())?;
         let per_send =
             before.zip(after).and_then(|(before, after)| after.messages_per_send_since(before));

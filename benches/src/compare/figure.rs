@@ -10,7 +10,11 @@ pub(super) fn figure(column: &Column, metric: Metric) -> String {
         return if is_beyond { "more than it delivers" } else { "–" }.to_owned();
     };
     let bound = metric == Metric::DeliveriesPerSecond && column.limited > 0;
-    let sign = if bound { "≥ " } else { "" };
+    let sign = match (bound, column.doubted.contains(&metric)) {
+        (true, _) => "≥ ",
+        (_, true) => "≤ ",
+        _ => "",
+    };
     let [min, median, max] = [min, median, max].map(|value| metric.format(value));
     format!("{sign}{median} ({min} … {max})")
 }
@@ -24,9 +28,14 @@ pub(super) fn ratio(table: &Table, metric: Metric, other: usize) -> String {
             return format!("none: {ours:.0} and {theirs:.0} messages per send");
         }
         Err(NoRatio::Limited) => return "none: the generator's limit".to_owned(),
+        Err(NoRatio::Doubted) => return "none: the generator was late".to_owned(),
     };
-    let is_bound = metric == Metric::DeliveriesPerSecond && table.systems[0].limited > 0;
-    let sign = if is_bound { "≥ " } else { "" };
+    let first = &table.systems[0];
+    let sign = match metric {
+        Metric::DeliveriesPerSecond if first.limited > 0 => "≥ ",
+        metric if first.doubted.contains(&metric) => "≤ ",
+        _ => "",
+    };
     let format = |value: f64| match value {
         value if value >= 9.95 => format!("{value:.1}"),
         value if value >= 0.0995 => format!("{value:.2}"),
@@ -70,5 +79,14 @@ mod tests {
         assert_eq!(of(&table, Metric::DeliveriesPerSecond), "≥ **1.00** (1.00 … 1.00)");
         table.systems[1].limited = 1;
         assert_eq!(of(&table, Metric::DeliveriesPerSecond), "none: the generator's limit");
+        let p99 = Metric::P99At(50);
+        for column in &mut table.systems {
+            column.push(p99, 1, Some(1e-3));
+        }
+        table.systems[0].doubted.insert(p99);
+        assert_eq!(figure(&table.systems[0], p99), "≤ 1.00 ms (1.00 ms … 1.00 ms)");
+        assert_eq!(of(&table, p99), "≤ **1.00** (1.00 … 1.00)");
+        table.systems[1].doubted.insert(p99);
+        assert_eq!(of(&table, p99), "none: the generator was late");
     }
 }

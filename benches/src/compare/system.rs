@@ -31,6 +31,15 @@ impl System {
         System::Baseline { queue: Queue::Unbounded, writer: Writer::Plain, threads }
     }
 
+    /// Messages of a room that may be under way to it where others have so many: who sends one by one
+    /// gains nothing by more, and what is measured would wait behind what came before.
+    pub(super) fn window(self, window: usize) -> usize {
+        match self {
+            System::Baseline { writer: Writer::Plain, .. } => (window / 16).max(1),
+            _ => window,
+        }
+    }
+
     /// How it is called in tables.
     pub(super) fn name(self) -> String {
         match self {
@@ -129,6 +138,7 @@ mod tests {
         let baseline = System::baseline(1);
         let names = [floor.name(), baseline.name(), System::usual(1).name()];
         assert_eq!(names, ["floor uring", "baseline bounded", "registry as usual"]);
+        assert_eq!([baseline, System::usual(1)].map(|system| system.window(256)), [256, 16]);
         let command = floor.command(Path::new("/floor"), &[]);
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
         assert_eq!(args.join(" "), "--means uring --listen 127.0.0.1:0");

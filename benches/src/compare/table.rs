@@ -25,6 +25,8 @@ pub(super) struct Column {
     pub(super) figures: BTreeMap<Metric, Vec<Option<f64>>>,
     /// What was not measured, because more is offered there than it delivers at all.
     pub(super) beyond: BTreeSet<Metric>,
+    /// Latencies that may be the generator's in some round: the system's are no longer.
+    pub(super) doubted: BTreeSet<Metric>,
     /// Rounds in which the load generator was the limit.
     pub(super) limited: usize,
     pub(super) failed: bool,
@@ -62,6 +64,9 @@ impl Table {
             return Err(NoRatio::Limited);
         }
         let rounds = first.rounds(metric).max(other.rounds(metric));
+        if other.doubted.contains(&metric) {
+            return Err(NoRatio::Doubted);
+        }
         let is_by_sends = metric.is_of_saturation() && !self.fills_sends;
         let mut unequal = None;
         let pairs = (1..=rounds).filter_map(|round| {
@@ -89,6 +94,8 @@ pub(super) enum NoRatio {
     Unequal(f64, f64),
     /// The other one may be capable of more than the generator is.
     Limited,
+    /// The other one may be faster than the generator shows.
+    Doubted,
 }
 
 /// Messages per send that differ by no more leave CPU per delivery comparable.

@@ -12,7 +12,7 @@ use corecast_load::report::Report;
 
 #[cfg(test)]
 pub(crate) use fault::report_of_lost;
-pub use fault::{fault, fault_among_slow};
+pub use fault::{fault, fault_among_slow, is_rate_reached};
 
 use crate::process::{Server, pinned, sibling};
 
@@ -112,6 +112,13 @@ pub enum Pace {
 /// Rest between joining and publishing, unless what is measured is shorter.
 const SETTLE_MAX: Duration = Duration::from_millis(200);
 
+/// Silence after which what has not come is lost.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// The same where as much is under way as may be: before what is measured comes what was not, and a
+/// server that sends each message by itself takes seconds for it.
+const DRAIN_OF_WINDOW: Duration = Duration::from_secs(10);
+
 /// Nobody's run takes longer; a generator that hangs is ended.
 const RUN_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -160,7 +167,11 @@ impl Load {
     /// When the generator fails; its own words are on standard error.
     pub fn broadcast(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Report> {
         let mut command = self.command("broadcast", server);
-        push_traffic(&mut command, broadcast);
+        let drain = match broadcast.pace {
+            Pace::Rate(_) => DRAIN,
+            Pace::Window(_) => DRAIN_OF_WINDOW,
+        };
+        push_traffic(&mut command, broadcast, drain);
         self.run(command)
     }
 
@@ -172,7 +183,7 @@ impl Load {
     pub fn slow(&self, server: &Server, broadcast: &Broadcast) -> io::Result<Report> {
         let mut command = self.command("slow", server);
         command.args(["--share", "10%", "--read-rate", "0"]);
-        push_traffic(&mut command, broadcast);
+        push_traffic(&mut command, broadcast, DRAIN);
         self.run(command)
     }
 
@@ -264,7 +275,7 @@ impl Load {
     }
 }
 
-fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
+fn push_traffic(command: &mut Command, broadcast: &Broadcast, drain: Duration) {
     command.args(["--members", &broadcast.members.to_string()]);
     command.args(["--rooms", &broadcast.rooms.to_string()]);
     if broadcast.event_streams > 0.0 {
@@ -282,7 +293,7 @@ fn push_traffic(command: &mut Command, broadcast: &Broadcast) {
     };
     command.args(["--settle", &millis(broadcast.duration.min(SETTLE_MAX))]);
     command.args(["--warm-up", &millis(broadcast.warm_up)]);
-    command.args(["--duration", &millis(broadcast.duration), "--drain", "2s"]);
+    command.args(["--duration", &millis(broadcast.duration), "--drain", &millis(drain)]);
 }
 
 fn push_crowd(command: &mut Command, crowd: Crowd, time: Duration) {

@@ -39,12 +39,16 @@ const GOALS: [Goal; 6] = [
 ];
 
 fn measure(site: &Site<'_>, members: usize) -> io::Result<Vec<Option<f64>>> {
-    let small = Broadcast { members, ..site.scale.room(128, Pace::Rate(SMALL_RATE)) };
+    let small = site.scale.room(128, Pace::Rate(SMALL_RATE));
+    // Long enough for ten values beyond the 99th percentile.
+    let small = Broadcast { members, duration: 2 * small.duration, ..small };
     let large = site.scale.room(128, Pace::Window(WINDOW));
     // It goes on while the small one's generator connects, and until that has ended.
-    let large = Broadcast { duration: 2 * large.duration, ..large };
+    let large = Broadcast { duration: 2 * small.duration, ..large };
     let sides = [Side::engine(1), Side::baseline_on(1)];
     let seen = site.each(&sides, |_, running| running.broadcast_beside(&small, &large))?;
+    site.doubt("engine", &seen[0]);
+    site.doubt("baseline", &seen[1]);
     let [[p50, p99], [their_p50, their_p99]] =
         [&seen[0], &seen[1]].map(|seen| [seen.p50(), seen.p99()]);
     Ok(vec![p50, p99, their_p50, their_p99, ratio(p50, their_p50), ratio(p99, their_p99)])

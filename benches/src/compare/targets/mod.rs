@@ -88,7 +88,7 @@ const NOT_QUICK: [&str; 8] = [
     "rooms-of-3-30k",
     "rooms-of-10-1k",
     "rooms-of-10-30k",
-    "beside-8",
+    "beside-3",
 ];
 
 /// The names that `--only` takes.

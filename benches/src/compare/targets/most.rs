@@ -40,7 +40,7 @@ pub(super) const MOST: Row = Row {
 /// Deliveries per second at the first rate at which they are in time.
 fn most(site: &Site<'_>, running: &Running<'_>) -> io::Result<Option<f64>> {
     let room = |pace| site.scale.room(128, pace);
-    let top = running.broadcast(&room(Pace::Window(WINDOW)))?;
+    let top = running.broadcast(&room(Pace::Window(running.window(WINDOW))))?;
     let top = top.rate() / site.scale.members as f64;
     let found = step_down(top, site.scale.steps, |rate| {
         // What is too much is seen soon.

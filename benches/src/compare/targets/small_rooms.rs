@@ -103,6 +103,15 @@ const GOALS: [Goal; 27] = [
     Goal::shown("floor: latency, 99 %", Unit::Time),
 ];
 
+const SIDES: [&str; 6] = [
+    "1 shard",
+    "2 shards unplaced",
+    "2 shards placed",
+    "baseline, 1 thread",
+    "baseline, 2 threads",
+    "floor",
+];
+
 /// Which of the sides is which.
 const UNPLACED: usize = 1;
 const PLACED: usize = 2;
@@ -133,6 +142,9 @@ fn measure(
         }
         _ => Ok((running.broadcast(&load)?, None)),
     })?;
+    for (name, (seen, _)) in SIDES.iter().zip(&measured) {
+        site.doubt(name, seen);
+    }
     Ok(figures(&measured))
 }
 
