@@ -182,6 +182,40 @@ fn what_remains_after_the_drain_timeout_is_cut() {
     holding.expect_close().assert_retry(1001, "shutdown");
 }
 
+/// Joins that are to watch are gathered: those that have come are answered before the goodbye.
+#[test]
+fn a_join_that_waits_to_be_told_who_is_there_is_answered_before_the_goodbye() {
+    let mut server = Server::start_with_shards(2, &["--drain-timeout", "60s"]);
+    let watch = json!({"event": "cast:join", "room": "r", "data": {"presence": true}});
+    let mut first = Client::connect(&server);
+    first.send(&watch);
+    assert_eq!(first.recv().event(), "cast:joined");
+    let mut watchers: Vec<Client> = (0..10).map(|_| Client::connect(&server)).collect();
+    for client in &mut watchers {
+        client.send(&watch);
+        client.send(&json!({"event": "cast:ping"}));
+    }
+    let heard: Vec<bool> = watchers.iter_mut().map(|client| hears(client, "cast:pong")).collect();
+    server.signal(libc::SIGTERM);
+    for (mut client, was_joined) in watchers.into_iter().zip(heard) {
+        assert!(was_joined || hears(&mut client, "cast:joined"), "it has asked before the signal");
+    }
+    drop(first);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Reads up to this event; whether that or a `cast:joined` before it came.
+fn hears(client: &mut Client, event: &str) -> bool {
+    let mut is_joined = false;
+    loop {
+        let Ok(envelope) = client.envelope_or_close() else { return is_joined };
+        is_joined |= envelope.event() == "cast:joined";
+        if envelope.event() == event {
+            return is_joined;
+        }
+    }
+}
+
 #[test]
 fn an_interrupt_drains_too() {
     let mut server = Server::start(&[]);

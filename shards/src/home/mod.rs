@@ -294,9 +294,9 @@ impl Home {
         self.events.drain(..)
     }
 
-    /// Whether a join, or a question who is in a room, is not answered yet.
-    pub(crate) fn owes_answers(&self) -> bool {
-        self.presences.owes_answers()
+    /// Joins and questions who is in a room that have come and are not answered yet.
+    pub(crate) fn owed_answers(&self) -> usize {
+        self.presences.owed_answers()
     }
 
     /// How many rooms have members.

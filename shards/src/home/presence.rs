@@ -197,9 +197,9 @@ impl Presences {
         if self.ended.is_empty() { due } else { Some(self.goes_on_at) }
     }
 
-    /// Whether a join that is to watch, or a question, is not answered yet.
-    pub(super) fn owes_answers(&self) -> bool {
-        self.waiting > 0
+    /// Joins that are to watch and questions that are not answered yet.
+    pub(super) fn owed_answers(&self) -> usize {
+        self.waiting
     }
 
     /// Rooms, users and watchers.

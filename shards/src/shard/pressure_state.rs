@@ -18,7 +18,8 @@ pub(super) struct Pressure {
     pub(super) outside_bytes: usize,
     /// Bytes that histories have ever given way with.
     pub(super) given_way: usize,
-    /// Whether memory is so short that some connections are not read, or was until it was judged last.
+    /// Whether memory is so short that some connections are not read, or was until the last but one
+    /// time it was judged, or until some of them were looked at that time: none was read since.
     pub(super) was_unread: bool,
     /// Since when memory is short, if it is.
     pub(super) short_since: Option<Time>,

@@ -61,6 +61,7 @@ impl Relief<'_> {
     /// This shard holds so many bytes now.
     pub(super) fn judge(&mut self, own: usize) {
         let before = self.0.pressure.budget.stage();
+        let is_resuming = self.0.pressure.slots_left > 0;
         if self.0.pressure.budget.judge(own) {
             if before >= MemoryStage::Unread {
                 // Every connection that was not read is looked at once more.
@@ -71,7 +72,8 @@ impl Relief<'_> {
             }
         }
         let is_unread = self.0.pressure.is_short(MemoryStage::Unread);
-        self.0.pressure.was_unread = is_unread || before >= MemoryStage::Unread;
+        let was_unread = before >= MemoryStage::Unread || is_resuming;
+        self.0.pressure.was_unread = is_unread || was_unread;
         if is_unread {
             self.0.rates.note_unread(self.0.now);
         }

@@ -68,6 +68,7 @@ impl Host {
         if pinged && self.now < next_ping {
             // It was pinged and not read since: it may be heard at any time, and its next ping is due an
             // interval later.
+            self.directory[slot].read_again = false;
             return self.timers.set(next_ping, Timer::Ping, id);
         }
         if pinged && timer == Timer::Ping && interval < timeout {

@@ -12,6 +12,9 @@ use crate::world::World;
 /// after 100 ms.
 pub(crate) const SLACK: Duration = Duration::from_millis(300);
 
+/// So soon at the latest a server reads who may be read again.
+const READ_WITHIN: Duration = Duration::from_millis(100);
+
 /// Bytes of a reply at most.
 const REPLY_BYTES: usize = 512;
 
@@ -263,7 +266,10 @@ impl World {
         let limits = &self.setup.config.limits;
         let now = self.time_at[player.shard];
         let silence = limits.ping_interval + limits.ping_timeout;
-        let silent = now.since(player.heard) >= silence && !limits.ping_interval.is_zero();
+        // One that was read again for so long, and of which nothing was handed in, has said nothing.
+        let was_read = player.resumed_at.is_some_and(|at| now.since(at) >= READ_WITHIN);
+        let heard = if was_read { player.read_at } else { player.heard };
+        let silent = now.since(heard) >= silence && !limits.ping_interval.is_zero();
         // While memory is short, time passes also for some that are not read.
         let calm = limits.memory_bytes == usize::MAX;
         let unread_for = if calm { player.unread_for } else { Duration::ZERO };

@@ -85,6 +85,8 @@ pub(crate) struct Client {
     pub(crate) heard: Time,
     /// When it was heard last.
     pub(crate) read_at: Time,
+    /// Since when it can be heard again after it could not.
+    pub(crate) resumed_at: Option<Time>,
     /// When a stream had something or could have nothing last.
     pub(crate) commented_at: Time,
     /// Since when nothing came of it although it was read.
@@ -189,6 +191,7 @@ impl Client {
             tokens: VecDeque::new(),
             heard: Time::default(),
             read_at: Time::default(),
+            resumed_at: None,
             commented_at: Time::default(),
             silent_since: Time::default(),
             pinged_by: None,

@@ -112,7 +112,8 @@ impl World {
         }
         let is_paused = self.shards[shard].wants_pause(&self.names[room]);
         let batch = &mut self.batches[shard][room];
-        batch.was_paused = is_paused || batch.was_paused && passes.is_queued && !in_pass;
+        let still_queued = passes.is_queued && !in_pass && passes.carried == batch.carried;
+        batch.was_paused = is_paused || batch.was_paused && still_queued;
         if passes.carried > batch.carried {
             let offset = |at: u64| (passes.newest + at).saturating_sub(passes.appended);
             let early = (offset(batch.carried + 1), offset(passes.carried));

@@ -391,15 +391,17 @@ impl World {
         for (client, when) in std::mem::take(&mut self.excused) {
             let player = &mut self.clients[client];
             match player.shard == shard {
-                true if player.lives() => player.heard = player.heard.max(when),
+                true if player.lives() => {
+                    (player.heard, player.resumed_at) = (player.heard.max(when), None);
+                }
                 true => {}
                 false => self.excused.push((client, when)),
             }
         }
         while let Some(conn) = self.shards[shard].outputs().next_resumed() {
             let player = &mut self.clients[self.by_conn[&conn]];
-            // From here on it is read: what it has said and is not handed in was not said in time.
-            (player.paused, player.heard) = (false, player.read_at);
+            player.paused = false;
+            player.resumed_at.get_or_insert(self.time_at[shard]);
             self.count.add(Happened::Resumed);
         }
         while let Some(conn) = self.shards[shard].outputs().next_hung_up() {

@@ -188,16 +188,23 @@ impl World {
         panic!("the mesh never becomes quiet");
     }
 
-    /// The same, and what waits for a later turn is answered.
+    /// The same, and what waits at its home for a later turn is answered.
     fn settle_answers(&mut self) {
         const TIMES: usize = 1_000;
-        for _ in 0..TIMES {
+        for nth in 0..TIMES {
             self.settle_mesh();
-            if self.shards.iter().all(Shard::is_quiet) {
+            assert!(self.shards.iter().all(Shard::is_quiet), "nothing is on its way");
+            let counts = self.shards.iter().map(Shard::mesh_counts);
+            if counts.fold(0, |sum, (sent, handled)| sum + sent as i64 - handled as i64) == 0 {
                 return;
             }
-            self.now = self.now + PAUSE;
-            self.shards.iter_mut().for_each(Shard::begin_quantum);
+            if nth % 2 == 0 && !self.setup.by_turns {
+                let has_sends = |shard: &&mut Shard| shard.has_sends();
+                self.shards.iter_mut().filter(has_sends).for_each(Shard::begin_quantum);
+            } else if let Some(due) = self.shards.iter().filter_map(Shard::next_deadline).min() {
+                self.now = self.now.max(due);
+                self.model.now = self.now;
+            }
         }
         panic!("something is never answered");
     }
