@@ -57,7 +57,11 @@ fn a_generator_that_stands_still_says_so() {
         assert_eq!(run.code, 0, "{run:?}");
         if mode.is_empty() {
             assert!(run.out.contains("\n! the generator itself was late: by "), "{}", run.out);
-            assert!(run.out.contains("\n! a thread of the generator stood still"), "{}", run.out);
+            assert!(
+                run.out.contains("\n! a thread of the generator did not come round for "),
+                "{}",
+                run.out
+            );
             continue;
         }
         let json = run.report();

@@ -62,7 +62,7 @@ pub(crate) struct Reader {
 /// What a socket holds after a batch of messages fits one read, and a second-level cache.
 const BUFFER: usize = 256 * 1024;
 /// Sockets that are read in a turn in any case, so that reading goes on while publishing is late.
-const READS_MIN: usize = 32;
+const READS_MIN: usize = 8;
 /// How soon a thread without work notices that the phase has changed.
 pub(crate) const IDLE: Duration = Duration::from_millis(10);
 

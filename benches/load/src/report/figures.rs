@@ -228,7 +228,7 @@ impl Figures {
         let gap = gap.unwrap_or_default().saturating_sub(IDLE) as f64;
         if gap > self.seconds() * 1e9 * GAP_SHARE_MAX && gap > p99 * OWN_SHARE_MAX {
             doubts.push(format!(
-                "a thread of the generator stood still for {}, in which latencies are its own",
+                "a thread of the generator did not come round for {}: latencies of that time are its own",
                 time(gap)
             ));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::units::print::{percent, time, whole};
+use crate::units::print::{small_percent, time, whole};
 
 /// What was recorded, and what there is no record of because it never came.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ impl<'a> Spread<'a> {
 
     fn missing_text(&self) -> String {
         let waited = time(self.patience.as_nanos() as f64).replace(".00 ", " ");
-        let missing = percent(self.missing_share());
+        let missing = small_percent(self.missing_share());
         format!("> {} ({missing} missing)", waited.replace(".0 ", " "))
     }
 

@@ -3,7 +3,7 @@
 use super::build::compression;
 use super::json::RATE_REACHED_FROM;
 use crate::lead::record::Figures;
-use crate::units::print::{bytes, count, percent, whole};
+use crate::units::print::{bytes, count, percent, small_percent, whole};
 
 pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -34,9 +34,9 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
 /// Of what stands in the kernel of a server that is stopped, the server itself knows nothing.
 fn lost(figures: &Figures) -> String {
     let balance = &figures.outcome.balance;
-    let share = percent(balance.lost as f64 / balance.expected.max(1) as f64);
     let lost = whole(balance.lost);
-    format!("{lost} deliveries were lost ({share}): the server's host took these messages")
+    let of_all = small_percent(balance.lost as f64 / balance.expected.max(1) as f64);
+    format!("{lost} deliveries were lost ({of_all}): the server's host took these messages")
 }
 
 /// A server that writes payloads anew looks like one that loses everything.

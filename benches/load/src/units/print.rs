@@ -30,6 +30,15 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
+/// The same where little is not nothing: `0.16 %`.
+pub(crate) fn small_percent(share: f64) -> String {
+    match share * 100.0 {
+        p if p <= 0.0 || p >= 0.995 => percent(share),
+        p if p < 0.01 => "< 0.01 %".to_owned(),
+        p => format!("{p:.2} %"),
+    }
+}
+
 /// A whole number in groups of three.
 pub(crate) fn whole(value: u64) -> String {
     let digits = value.to_string();
@@ -69,6 +78,12 @@ fn digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_share_is_not_none() {
+        let rows = [(0.0, "0 %"), (1e-6, "< 0.01 %"), (0.0016, "0.16 %"), (0.14, "14 %")];
+        assert!(rows.iter().all(|(value, text)| small_percent(*value) == *text));
+    }
 
     #[test]
     fn numbers_have_three_digits_and_a_unit() {
