@@ -82,3 +82,23 @@ fn a_publisher_that_is_not_answered_is_named() {
     let words = "publisher 0 cannot connect: the upgrade was not answered in time";
     assert!(run.errors.contains(words), "{}", run.errors);
 }
+
+/// One that has been let go while others still connect is missed once all are there.
+#[test]
+fn a_publisher_that_goes_before_the_others_have_come_ends_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for (nth, stream) in listener.incoming().enumerate() {
+            let mut socket = accept(stream.unwrap()).unwrap();
+            match nth {
+                0 => socket.close(None).and_then(|()| socket.flush()).unwrap(),
+                _ => drop(thread::spawn(move || while socket.read().is_ok() {})),
+            }
+        }
+    });
+    let args = [&url, "-n3", "--rooms=3", "-p3", "--opening=1", "--hello=SUB {room}", "--json=-"];
+    let run = load(&[&args[..], &["-d200ms", "--warm-up=0s", "--drain=100ms"]].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.errors.contains("the last publisher of load-0"), "{run:?}");
+}

@@ -283,7 +283,9 @@ impl Publisher {
     fn silent_room(&self, ended: usize) -> Option<u32> {
         let is_silent = |room: u32| {
             let feeds = self.feeds.iter().filter(|feed| feed.room == room);
-            feeds.into_iter().all(|feed| self.connections[feed.connection].link.is_none())
+            let connections = feeds.map(|feed| self.connections.get(feed.connection));
+            // Those that have not begun to connect will be there.
+            connections.into_iter().all(|it| it.is_some_and(|it| it.link.is_none()))
         };
         let rooms = self.feeds.iter().filter(|feed| feed.connection == ended);
         rooms.map(|feed| feed.room).find(|&room| is_silent(room))

@@ -232,7 +232,8 @@ impl Figures {
                 time(gap)
             ));
         }
-        let (limited, intervals) = (self.limited_intervals(), self.record.series.len() - 1);
+        let (limited, intervals) =
+            (self.limited_intervals(), self.record.series.len().saturating_sub(1));
         if limited > 0 {
             doubts.push(format!(
                 "limited by the generator in {limited} of {intervals} intervals: one of its threads \
