@@ -12,7 +12,7 @@ use super::metric::Metric;
 use super::plan::{Cores, Plan, RoomPlan};
 use super::system::{Counters, System};
 use super::table::{Column, Table};
-use crate::load::{Broadcast, Crowd, Load, Pace, fault, is_rate_reached};
+use crate::load::{Broadcast, Crowd, Load, Pace, fault, fault_of_messages, is_rate_reached};
 use crate::process::Server;
 
 /// Everything that a comparison needs while it runs.
@@ -147,7 +147,7 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let run = self.load(place, &server, room, Pace::Rate(per_room))?;
-            if run.messages.unsent > 0 || !is_rate_reached(&run) {
+            if is_beyond(&run) {
                 column.beyond.extend(metrics);
                 continue;
             }
@@ -282,6 +282,12 @@ impl Cores {
     }
 }
 
+/// Whether the rate is more than a server delivers, which excuses no fault of what it took.
+fn is_beyond(run: &Report) -> bool {
+    let is_reached = run.messages.unsent == 0 && is_rate_reached(run);
+    !is_reached && fault_of_messages(run).is_none()
+}
+
 fn cpu_per_delivery(run: &Report) -> Option<f64> {
     run.server.as_ref()?.cpu_per_delivery_ns.map(from_nanos)
 }
@@ -299,6 +305,17 @@ mod tests {
     use super::*;
     use crate::compare::Size;
     use crate::load::report_of_lost;
+
+    #[test]
+    fn a_lost_message_is_a_fault_at_any_rate() {
+        let overloaded = |lost| {
+            let mut run = Report { seconds: 2.0, ..report_of_lost(lost) };
+            (run.messages.unsent, run.messages.published_share) = (7, Some(0.4));
+            run
+        };
+        assert!(is_beyond(&overloaded(0)) && !is_beyond(&overloaded(1)));
+        assert!(!is_beyond(&report_of_lost(0)));
+    }
 
     #[test]
     fn a_run_with_a_lost_message_gives_no_figure() {

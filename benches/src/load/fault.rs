@@ -31,9 +31,22 @@ pub fn fault_among_slow(report: &Report) -> Option<String> {
     name_faults(faults(&report.messages).into_iter())
 }
 
+/// What no load excuses: of what was published something came twice, in another order or damaged,
+/// or did not come though every connection stayed. Some servers end a connection that is too slow
+/// without a word, and what it was owed counts as lost then.
+pub fn fault_of_messages(report: &Report) -> Option<String> {
+    let [lost, others @ ..] = wrongs(&report.messages);
+    let lost = (report.connections.closed == 0).then_some(lost);
+    name_faults(lost.into_iter().chain(others))
+}
+
 fn faults(messages: &MessagesReport) -> [(&'static str, u64); 5] {
+    let [lost, repeated, disordered, damaged] = wrongs(messages);
+    [("due but not sent", messages.unsent), lost, repeated, disordered, damaged]
+}
+
+fn wrongs(messages: &MessagesReport) -> [(&'static str, u64); 4] {
     [
-        ("due but not sent", messages.unsent),
         ("lost", messages.lost),
         ("repeated", messages.repeated),
         ("out of order", messages.disordered),
@@ -79,6 +92,19 @@ mod tests {
         assert_eq!(fault(&report).as_deref(), Some("rates not reached: 1"));
         report.messages.unsent = 7;
         assert_eq!(fault_among_slow(&report).as_deref(), Some("due but not sent: 7"));
+    }
+
+    #[test]
+    fn what_is_lost_is_no_overload() {
+        let mut report = Report { seconds: 2.0, ..report_of_lost(0) };
+        (report.messages.unsent, report.messages.published_share) = (7, Some(0.4));
+        assert_eq!(fault_of_messages(&report), None);
+        report.messages.lost = 5;
+        assert_eq!(fault_of_messages(&report).as_deref(), Some("lost: 5"));
+        report.connections.closed = 2;
+        assert_eq!(fault_of_messages(&report), None);
+        report.messages.damaged = 3;
+        assert_eq!(fault_of_messages(&report).as_deref(), Some("damaged: 3"));
     }
 
     #[test]

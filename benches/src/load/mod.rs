@@ -12,7 +12,7 @@ use corecast_load::report::Report;
 
 #[cfg(test)]
 pub(crate) use fault::report_of_lost;
-pub use fault::{fault, fault_among_slow, is_rate_reached};
+pub use fault::{fault, fault_among_slow, fault_of_messages, is_rate_reached};
 
 use crate::process::{Server, pinned, sibling};
 

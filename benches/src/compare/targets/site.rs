@@ -18,7 +18,7 @@ use crate::certificate::OwnCertificate;
 use crate::compare::plan::Cores;
 use crate::compare::system::{Counters, System};
 use crate::floor::Means;
-use crate::load::{Broadcast, Crowd, Held, Load, fault, fault_among_slow};
+use crate::load::{Broadcast, Crowd, Held, Load, fault, fault_among_slow, fault_of_messages};
 use crate::process::{Server, sibling, stats};
 
 /// Everything that a row measures with.
@@ -213,10 +213,12 @@ impl Running<'_> {
         self.seen(run, before)
     }
 
-    /// One load, which may be more than the server can take: then there is nothing to be seen.
+    /// One load, which may be more than the server can take: then there is nothing to be seen. What
+    /// it took has to be delivered all the same.
     pub(super) fn try_broadcast(&self, broadcast: &Broadcast) -> io::Result<Option<Seen>> {
         let before = self.counters()?;
         let run = self.load.broadcast(&self.server, broadcast)?;
+        self.check(fault_of_messages(&run))?;
         fault(&run).is_none().then(|| self.seen(run, before)).transpose()
     }
 
