@@ -96,6 +96,23 @@ fn what_follows_an_announced_close_is_cut_off_and_not_lost() {
     assert_eq!(json["messages"]["cut_off"], 3 * (published - 99));
 }
 
+/// A gap of the warm-up says nothing about what is measured, however long it claims to be.
+#[test]
+fn a_gap_before_what_is_measured_excuses_nothing() {
+    let gap: &[u8] = b"\x81\x40\
+        {\"event\":\"cast:gap\",\"data\":{\"from\":5,\"to\":18446744073709551615}}";
+    let faults = Faults { raw_at: Some((5, gap)), drop_every: 50, ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let url = server.url();
+    let args = ["-n3", "-r500", "-d400ms", "--warm-up=400ms", "--drain=300ms", "--json=-"];
+    let run = load(&[&[&*url], &args[..]].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    let json = run.report();
+    assert_eq!(json["gaps"]["announced"], 3, "{json}");
+    assert_eq!(json["messages"]["skipped"], 0, "{json}");
+    assert!(json["messages"]["lost"].as_u64().unwrap() >= 3 * 3, "{json}");
+}
+
 #[test]
 fn strict_runs_fail_with_the_server() {
     let server = Fake::start(Dialect::Corecast, Faults { double_at: Some(3), ..Faults::default() });

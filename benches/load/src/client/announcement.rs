@@ -25,7 +25,7 @@ impl Announcement {
         match envelope["event"].as_str()? {
             "cast:gap" => {
                 let (from, to) = (data["from"].as_u64()?, data["to"].as_u64()?);
-                Some(Self::Gap((to + 1).saturating_sub(from)))
+                Some(Self::Gap(to.saturating_add(1).saturating_sub(from)))
             }
             "cast:error" => {
                 Some(Self::Error(format!("cast:error {}", data["code"].as_str().unwrap_or("?"))))
@@ -52,6 +52,8 @@ mod tests {
             r#"{"event":"cast:gap","room":"r","data":{"from":50,"to":61,"reason":"slow"}}"#,
             Some(Announcement::Gap(12)),
         );
+        let endless = format!(r#"{{"event":"cast:gap","data":{{"from":1,"to":{}}}}}"#, u64::MAX);
+        check(&endless, Some(Announcement::Gap(u64::MAX - 1)));
         check(
             r#"{"event":"cast:error","data":{"code":"overloaded","message":"x"}}"#,
             Some(Announcement::Error("cast:error overloaded".to_owned())),

@@ -52,10 +52,20 @@ impl Reader {
 
     /// What a member did not get: before and after the last that it got.
     fn missing(&self, member: &Member) -> (u64, u64) {
+        self.missing_of(member, |stream| self.shared.taken_in(stream))
+    }
+
+    /// What a member has not got of all that a server may know by now.
+    pub(crate) fn missing_so_far(&self, member: &Member) -> u64 {
+        let (holes, tail) = self.missing_of(member, |stream| self.shared.published_in(stream));
+        holes + tail
+    }
+
+    fn missing_of(&self, member: &Member, published: impl Fn(u32) -> u32) -> (u64, u64) {
         let streams = self.shared.plan.streams.of(member.room);
         let verifiers = &self.receive_path.verifiers[member.verifiers..];
         streams.zip(verifiers).fold((0, 0), |(holes, tail), (stream, verifier)| {
-            (holes + verifier.holes(), tail + verifier.tail(self.shared.taken_in(stream)))
+            (holes + verifier.holes(), tail + verifier.tail(published(stream)))
         })
     }
 

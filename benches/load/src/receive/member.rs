@@ -41,7 +41,7 @@ pub(crate) struct Member {
     /// It was ready when publishing began, so that everything published is owed to it.
     pub(crate) is_checked: bool,
     pub(crate) end: Option<End>,
-    /// Messages that gaps announced as skipped.
+    /// Measured messages that gaps announced as skipped.
     pub(crate) skipped: u64,
 }
 
@@ -94,6 +94,12 @@ impl Member {
         }
     }
 
+    /// Notes that so many messages were announced as skipped. Of what is measured no more were
+    /// than are missing by now: a gap of the warm-up excuses nothing that is lost after it.
+    pub(crate) fn note_gap(&mut self, skipped: u64, missing: u64) {
+        self.skipped = self.skipped.saturating_add(skipped).min(missing);
+    }
+
     /// Forgets everything about a connection that is over.
     pub(crate) fn reset(&mut self) {
         self.stage = MemberStage::Absent;
@@ -102,5 +108,23 @@ impl Member {
         for buffer in [&mut self.partial, &mut self.fragments, &mut self.unsent] {
             *buffer = Vec::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_excuses_no_more_than_is_missing_when_it_comes() {
+        let mut member = Member::new(0, 0, 0, 0..1);
+        // Nothing that is measured was published yet.
+        member.note_gap(1_000, 0);
+        assert_eq!(member.skipped, 0);
+        member.note_gap(12, 20);
+        member.note_gap(3, 40);
+        assert_eq!(member.skipped, 15);
+        member.note_gap(u64::MAX, 50);
+        assert_eq!(member.skipped, 50);
     }
 }

@@ -44,8 +44,10 @@ impl Reader {
         match Announcement::read(text) {
             Some(Announcement::Gap(skipped)) => {
                 self.receive_path.tally.gaps += 1;
-                self.receive_path.tally.skipped += skipped;
-                self.members[nth].skipped += skipped;
+                let all = &mut self.receive_path.tally.skipped;
+                *all = all.saturating_add(skipped);
+                let missing = self.missing_so_far(&self.members[nth]);
+                self.members[nth].note_gap(skipped, missing);
             }
             Some(Announcement::Error(kind)) => self.receive_path.tally.errors.add(&kind),
             None if self.is_measuring() && !contains(text, OURS) => {

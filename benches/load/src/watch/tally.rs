@@ -108,7 +108,7 @@ impl Tally {
         self.reads += other.reads;
         self.progress += other.progress;
         self.gaps += other.gaps;
-        self.skipped += other.skipped;
+        self.skipped = self.skipped.saturating_add(other.skipped);
         self.pings += other.pings;
         self.acked += other.acked;
         self.compression.merge(other.compression);
