@@ -16,6 +16,16 @@ fn assertions_that_hold_are_told_and_change_nothing() {
     }
 }
 
+/// A percentile of what never came is none, however long was waited for it.
+#[test]
+fn what_never_came_is_below_no_bound() {
+    let server = Fake::start(Dialect::Corecast, Faults { drop_every: 10, ..Faults::default() });
+    let asserted = ["--assert=p99<3s", "--assert=p99>=3s", "--lenient", "--json=-"];
+    let run = load(&[&[&*server.url()], &TRAFFIC[..], &asserted].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.errors.contains("1 of 2 assertions failed: p99<3s (it is longer"), "{run:?}");
+}
+
 #[test]
 fn what_does_not_hold_sets_the_exit_code() {
     let faults = Faults { drop_every: 50, ..Faults::default() };

@@ -53,6 +53,7 @@ fn what_is_missing_is_in_the_percentiles() {
     assert_eq!((at("p99"), at("p999"), at("mean")), (Some(500e3), Some(500e3), None));
     assert_eq!(at("p50").map(|p50| p50 <= at("max_arrived").unwrap()), Some(true), "{latency}");
     assert!(at("max") >= Some(500e3), "{latency}");
+    assert_eq!(latency["missing_at"], serde_json::json!(["p99", "p999", "max"]), "{latency}");
     let out = load(&args).out;
     assert!(out.contains("p99                       > 500 ms (10 % missing)\n"), "{out}");
     assert!(out.contains("max                       > 500 ms (10 % missing), "), "{out}");

@@ -10,12 +10,18 @@ pub(super) fn check(assertion: &Assertion, report: &Report) -> AssertionReport {
     AssertionReport {
         text: assertion.text.clone(),
         holds: value.is_some_and(|value| assertion.holds(value)),
-        value: value.map_or_else(|| UNKNOWN.to_owned(), |value| show(assertion.figure, value)),
+        value: match value {
+            None => UNKNOWN.to_owned(),
+            Some(f64::INFINITY) => ENDLESS.to_owned(),
+            Some(value) => show(assertion.figure, value),
+        },
     }
 }
 
-/// Of few values, or of more that never came than it leaves out, there is no quantile.
+/// Of few values there is no quantile, and where some never came no mean.
 const UNKNOWN: &str = "not known";
+/// However long is waited for what never comes, it is not what it takes.
+const ENDLESS: &str = "longer than was waited";
 
 fn show(figure: Figure, value: f64) -> String {
     match figure {
@@ -29,6 +35,9 @@ fn value(figure: Figure, report: &Report) -> Option<f64> {
     match figure {
         Figure::Time(times, quantile) => of_times(times, quantile, report),
         Figure::Count(count) => Some(counted(count, report).0 as f64),
+        Figure::Share(Count::Published) if report.messages.published_share.is_some() => {
+            report.messages.published_share
+        }
         Figure::Share(count) => match counted(count, report) {
             (_, 0) => None,
             (some, all) => Some(some as f64 / all as f64),
@@ -36,22 +45,26 @@ fn value(figure: Figure, report: &Report) -> Option<f64> {
     }
 }
 
-/// In nanoseconds.
+/// In nanoseconds; without end where it never came.
 fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
     let LatencyReport { mean, p50, p90, p99, p999, max, .. } = match times {
         Times::Latency => &report.latency_us.latency,
         Times::Handshake => &report.connections.handshake_us,
         Times::Joined => &report.connections.joined_us,
     };
-    let micros = match quantile {
-        Quantile::Mean => mean,
-        Quantile::P50 => p50,
-        Quantile::P90 => p90,
-        Quantile::P99 => p99,
-        Quantile::P999 => p999,
-        Quantile::Max => max,
+    let (name, micros) = match quantile {
+        Quantile::Mean => ("mean", mean),
+        Quantile::P50 => ("p50", p50),
+        Quantile::P90 => ("p90", p90),
+        Quantile::P99 => ("p99", p99),
+        Quantile::P999 => ("p999", p999),
+        Quantile::Max => ("max", max),
     };
-    micros.map(|micros| micros * 1e3)
+    let missing = report.latency_us.missing_at.iter();
+    match times == Times::Latency && missing.into_iter().any(|it| it == name) {
+        true => Some(f64::INFINITY),
+        false => micros.map(|micros| micros * 1e3),
+    }
 }
 
 /// How many there were, and how many there could be.
@@ -127,5 +140,50 @@ mod tests {
             "5 of 8 assertions failed: p99<10ms (it is 12.0 ms); max<10ms (it is not known)";
         assert!(failure.starts_with(begin), "{failure}");
         assert_eq!(super::failure(&checked[..1]), None);
+    }
+
+    fn check_rows(report: &Report, rows: &[(&str, bool, &str)]) {
+        for &(text, holds, value) in rows {
+            let checked = check(&text.parse().unwrap(), report);
+            assert_eq!((checked.holds, &*checked.value), (holds, value), "{text}");
+        }
+    }
+
+    /// As a number it is how long was waited for it.
+    #[test]
+    fn what_never_came_took_longer_than_any_bound() {
+        let waited = Some(2e6);
+        let latency = LatencyReport {
+            p50: Some(900.0),
+            p99: waited,
+            max: waited,
+            ..LatencyReport::default()
+        };
+        let missing_at = ["p99", "max"].map(str::to_owned).into();
+        let latency_us = DeliveryReport { latency, missing_at, ..DeliveryReport::default() };
+        let report = Report { latency_us, ..Report::default() };
+        let rows = [
+            ("p50<1ms", true, "900 µs"),
+            ("p99<3s", false, ENDLESS),
+            ("p99<=2s", false, ENDLESS),
+            ("max<1h", false, ENDLESS),
+            ("p99>=2s", true, ENDLESS),
+            ("max>1h", true, ENDLESS),
+            ("mean<1h", false, UNKNOWN),
+        ];
+        check_rows(&report, &rows);
+    }
+
+    /// What the kernel took once the time was over was not published at the rate.
+    #[test]
+    fn the_share_that_was_published_is_that_in_time() {
+        let messages = MessagesReport {
+            published: 1000,
+            published_share: Some(0.9),
+            ..MessagesReport::default()
+        };
+        let report = Report { messages, ..Report::default() };
+        let rows = [("published>=99%", false, "90 %"), ("published==1000", true, "1.00 k")];
+        check_rows(&report, &rows);
     }
 }

@@ -175,6 +175,7 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         latency: latency(all),
         due: all.arrived + all.missing,
         missing: all.missing,
+        missing_at: missing_at(all),
         max_arrived: (all.arrived > 0).then(|| micros(all.longest)),
         loop_kind: if is_open { "open" } else { "closed" }.to_owned(),
         sampled_one_in: traffic.map(|traffic| traffic.sampled_one_in),
@@ -205,6 +206,13 @@ fn latency(all: Spread<'_>) -> LatencyReport {
     }
 }
 
+/// The names of what falls on a delivery that never came.
+fn missing_at(all: Spread<'_>) -> Vec<String> {
+    let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
+    let missing = shares.into_iter().filter(|&(_, share)| all.at(share) == Quantile::Missing);
+    if all.is_empty() { Vec::new() } else { missing.map(|(name, _)| name.to_owned()).collect() }
+}
+
 fn micros(nanos: u64) -> f64 {
     nanos as f64 / 1e3
 }
@@ -215,5 +223,29 @@ fn wave(wave: &Wave) -> WaveReport {
         failed: wave.failed,
         seconds: wave.seconds,
         connects_per_second: wave.connects_per_second(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::histogram::histogram;
+    use std::time::Duration;
+
+    #[test]
+    fn percentiles_that_fall_on_what_never_came_are_named() {
+        let mut latencies = histogram(3);
+        for micros in 1..=9_500 {
+            latencies.record(micros * 1_000).unwrap();
+        }
+        let all = Spread::whole(&latencies);
+        assert_eq!(missing_at(all), [""; 0]);
+        let spread = Spread { missing: 500, patience: Duration::from_secs(2), ..all };
+        assert_eq!(missing_at(spread), ["p99", "p999", "max"]);
+        assert_eq!(
+            (latency(spread).p90.map(f64::round), latency(spread).p99),
+            (Some(9_003.0), Some(2e6))
+        );
+        assert_eq!(missing_at(Spread::whole(&histogram(3))), [""; 0]);
     }
 }

@@ -263,6 +263,9 @@ pub struct DeliveryReport {
     /// A percentile that falls on one is how long was waited, which is less than it would have taken;
     /// then there is no mean.
     pub missing: u64,
+    /// Which of `p50`, `p90`, `p99`, `p999` and `max` fall on such a one.
+    #[serde(default)]
+    pub missing_at: Vec<String>,
     /// The longest of those that came.
     pub max_arrived: Option<f64>,
     /// `open`: published at a rate whatever the server does; else `closed`.
