@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) spoil_every: Option<(u64, Spoil)>,
     /// Instead of this message the connection is closed with 1013.
     pub(crate) close_at: Option<u64>,
+    /// Before this message the first member's connection is closed with 1013.
+    pub(crate) close_first_at: Option<u64>,
     /// Instead of this message these bytes are sent.
     pub(crate) raw_at: Option<(u64, &'static [u8])>,
     /// With this message the server is gone, as if it were killed.
@@ -211,8 +213,12 @@ impl Rooms {
             // Whoever else has something to do waits for the lock.
             thread::sleep(time);
         }
+        let lets_go = self.happens(&room, faults.close_first_at);
         let number = self.published.entry(room.clone()).or_default();
         let members = self.members.entry(room).or_default();
+        if let Some(first) = members.first_mut().filter(|_| lets_go) {
+            close(&mut first.stream, 1013, "slow retry=100");
+        }
         for member in members.iter_mut() {
             member.deliver(*number, message, faults);
         }

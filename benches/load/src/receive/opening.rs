@@ -191,6 +191,7 @@ impl Reader {
         }
         self.counts.closed += 1;
         self.counts.broken += u64::from(end == End::Broken);
+        self.counts.let_go += u64::from(!self.members[nth].is_slow);
         self.receive_path.tally.errors.add(kind);
         self.write_off(nth);
         let member = &mut self.members[nth];

@@ -26,6 +26,8 @@ pub(crate) struct ReaderCounts {
     pub(crate) closed: u64,
     /// Of these, those that we ended, because of what the server had sent.
     pub(crate) broken: u64,
+    /// Of `closed`, those of members that read as fast as they can.
+    pub(crate) let_go: u64,
 }
 
 /// Invariant: `expected` is what was delivered for the first time, plus `lost`, `skipped` and
@@ -103,6 +105,7 @@ impl ReaderResult {
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;
         self.counts.broken += other.counts.broken;
+        self.counts.let_go += other.counts.let_go;
         self.balance.expected += other.balance.expected;
         self.balance.readers += other.balance.readers;
         self.balance.readers_expected += other.balance.readers_expected;

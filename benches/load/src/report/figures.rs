@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
-use super::json::{ConnectingReport, GeneratorReport, ServerReport, ThreadReport};
+use super::json::{
+    ConnectingReport, GeneratorReport, RATE_REACHED_FROM, ServerReport, ThreadReport,
+};
 use super::latency::Spread;
 use crate::lead::record::Figures;
 use crate::setup::plan::Pace;
@@ -102,11 +104,24 @@ impl Figures {
         errors
     }
 
-    /// Whether every message came once, whole and in order, and nothing else went wrong.
+    /// Whether every message was published in time and came once, whole and in order, and nothing
+    /// else went wrong.
     pub(crate) fn is_clean(&self) -> bool {
+        let is_reached = is_rate_reached(self.published_share());
+        let is_sent = self.sent.unsent == 0 && is_reached;
+        is_sent && self.wrongs().is_empty() && self.errors().total() == 0
+    }
+
+    /// What the server did to messages and to members that read, as parts of a sentence.
+    fn wrongs(&self) -> Vec<String> {
         let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
-        let faults = balance.lost + tally.repeated + tally.disordered + tally.damaged.total();
-        faults == 0 && self.sent.unsent == 0 && self.errors().total() == 0
+        wrongs(&[
+            (balance.lost, "deliveries were lost"),
+            (tally.repeated, "were repeated"),
+            (tally.disordered, "came out of order"),
+            (tally.damaged.total(), "were damaged"),
+            (self.outcome.counts.let_go, "of the connections of members ended early"),
+        ])
     }
 
     /// Why the run ended before its time though nobody interrupted it, as a sentence.
@@ -131,7 +146,7 @@ impl Figures {
 
     /// What the exit code says of a run that went to its end, as a sentence.
     pub(crate) fn fault(&self) -> Option<String> {
-        let (common, lost) = (&self.shared.plan.common, self.outcome.balance.lost);
+        let common = &self.shared.plan.common;
         if let Some(why) = self.early_end() {
             return Some(why);
         }
@@ -139,9 +154,9 @@ impl Figures {
             let what = "something went wrong with the messages or connections (--strict)";
             return Some(what.to_owned());
         }
-        (lost > 0 && !common.lenient).then(|| {
-            format!("{} deliveries were lost (--lenient takes that for success)", whole(lost))
-        })
+        let wrongs = self.wrongs();
+        (!wrongs.is_empty() && !common.lenient)
+            .then(|| format!("{} (--lenient takes that for success)", wrongs.join(", ")))
     }
 
     pub(crate) fn server(&self) -> Option<ServerReport> {
@@ -272,6 +287,16 @@ impl Figures {
     }
 }
 
+fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{} {what}", whole(*count))).collect()
+}
+
+/// In the closed loop there is none to reach.
+pub(crate) fn is_rate_reached(published_share: Option<f64>) -> bool {
+    published_share.is_none_or(|share| share >= RATE_REACHED_FROM)
+}
+
 fn ratio(sum: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
@@ -292,6 +317,20 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_is_wrong_is_said() {
+        let counts = [(12, "deliveries were lost"), (0, "were damaged"), (5, "were repeated")];
+        assert_eq!(wrongs(&counts), ["12 deliveries were lost", "5 were repeated"]);
+        assert!(wrongs(&[(0, "were damaged")]).is_empty());
+    }
+
+    #[test]
+    fn a_rate_is_reached_when_nearly_all_was_published_in_time() {
+        for (share, is_reached) in [(None, true), (Some(0.99), true), (Some(0.98), false)] {
+            assert_eq!(is_rate_reached(share), is_reached, "{share:?}");
+        }
+    }
 
     #[test]
     fn a_line_has_its_slope() {

@@ -1,7 +1,7 @@
 //! What must be known to read the figures: sentences beside the table.
 
 use super::build::compression;
-use super::json::RATE_REACHED_FROM;
+use super::figures::is_rate_reached;
 use crate::lead::record::Figures;
 use crate::units::print::{bytes, count, percent, small_percent, whole};
 
@@ -9,6 +9,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(figures.early_end());
     remarks.extend(not_opened(figures));
+    remarks.extend(let_go(figures));
     remarks.extend(rate_not_reached(figures));
     remarks.extend(figures.doubts());
     remarks.extend(connecting_limited(figures));
@@ -61,6 +62,15 @@ fn not_opened(figures: &Figures) -> Option<String> {
     })
 }
 
+/// Slow members may be let go; whoever reads has done nothing for it.
+fn let_go(figures: &Figures) -> Option<String> {
+    let counts = &figures.outcome.counts;
+    (counts.let_go > 0).then(|| {
+        let (let_go, opened) = (whole(counts.let_go), whole(counts.ready));
+        format!("{let_go} of {opened} connections of members ended before the run did: see errors")
+    })
+}
+
 /// Where connecting is what is measured, it shall be the server's.
 fn connecting_limited(figures: &Figures) -> Option<String> {
     let is_measured = figures.shared.plan.traffic.is_none();
@@ -74,7 +84,7 @@ fn connecting_limited(figures: &Figures) -> Option<String> {
 /// The generator or the server was too slow for what was asked for.
 fn rate_not_reached(figures: &Figures) -> Option<String> {
     let (offered, share) = (figures.offered_per_second()?, figures.published_share()?);
-    (share < RATE_REACHED_FROM).then(|| {
+    (!is_rate_reached(Some(share))).then(|| {
         let (published, offered) = (count(offered * share), count(offered));
         let share = percent(share);
         format!(

@@ -400,14 +400,16 @@ pub(crate) struct CommonArgs {
     #[arg(long, short = 'q')]
     pub(crate) quiet: bool,
 
-    /// Exit with 0 although messages were lost, if the run went to its end
+    /// Exit with 0 although messages were lost, repeated, out of order or damaged, or members were
+    /// let go, if the run went to its end
     ///
-    /// Without it a message that neither arrived nor was announced as skipped, and is not behind a
-    /// close frame, makes the exit code 1.
+    /// Without it each of these makes the exit code 1. Lost is a message that neither arrived nor
+    /// was announced as skipped, and is not behind a close frame. Slow members may be let go.
     #[arg(long, conflicts_with = "strict")]
     pub(crate) lenient: bool,
 
-    /// Exit with 1 if anything was lost, repeated, changed, out of order or went wrong
+    /// Exit with 1 if anything was lost, repeated, changed, out of order or went wrong, or if less
+    /// than 99 % of what was due was published in time
     ///
     /// Of payloads above 1 KiB the content of one message in several is compared, so that comparing
     /// does not become what is measured; with this flag it is compared more often, and always up to
@@ -421,7 +423,9 @@ pub(crate) struct CommonArgs {
     /// Of deliveries there are mean, p50, p90, p99, p99.9 and max; as handshake.p99 those of
     /// handshakes, as joined.p99 the times from hello to its answer. Counted are published, unsent,
     /// delivered, lost, repeated, disordered, damaged, skipped, cut_off, opened, failed, closed and
-    /// errors; with % they are shares of what was due, expected or wanted.
+    /// errors; with % they are shares of what was due, expected or wanted, and `published` is the
+    /// share that was published in time. A percentile that falls on what never came is below no
+    /// bound.
     #[arg(long, value_name = "FIGURE<VALUE")]
     pub(crate) assert: Vec<Assertion>,
 }
