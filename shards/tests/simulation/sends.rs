@@ -146,6 +146,8 @@ impl World {
         // A begun send keeps its connection in its rooms; the end of it may not.
         self.note_members(send.conn.shard.index());
         self.shards[send.conn.shard.index()].end_send(send.conn, reported);
+        // Commands that waited for this send may have taken the last places, which are free again later.
+        self.check_totals(send.conn.shard.index());
         self.note_slow(client);
         let bytes = self.lie_about_frames(client, &send.bytes[..taken]);
         self.deliver(client, &bytes);
