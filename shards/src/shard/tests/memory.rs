@@ -343,7 +343,7 @@ fn unread_replies_keep_newcomers_out_for_no_longer_than_the_slow_timeout() {
     }
 }
 
-/// When a client ends that does not answer its ping, in milliseconds, or is heard so long before that.
+/// When a client ends as idle that says nothing but at this time, if at all; both in milliseconds.
 fn idle_end(percent: usize, heard_at: Option<u64>) -> Option<u64> {
     let mut shard = shard(SlowPolicy::Disconnect);
     let limits = &mut shard.host.config.limits;
