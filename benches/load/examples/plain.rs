@@ -33,6 +33,8 @@ struct Plain {
     buffer: Vec<u8>,
     began: Instant,
     latencies: Histogram<u64>,
+    /// How late each measured message was published.
+    lateness: Histogram<u64>,
     /// What was due before does not count.
     mark: u64,
     unsent: Vec<u8>,
@@ -63,9 +65,10 @@ fn main() -> Outcome<()> {
     let per_delivery = used.map_or(0, |used| used / all.len().max(1));
     println!(
         "{} deliveries, p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p999:.2} ms, max {:.2} ms, \
-         CPU per delivery {per_delivery} ns",
+         CPU per delivery {per_delivery} ns, published late by p99 {:.2} ms",
         all.len(),
-        at(1.0)
+        at(1.0),
+        plain.lateness.value_at_quantile(0.99) as f64 / 1e6
     );
     Ok(())
 }
@@ -112,6 +115,7 @@ impl Plain {
             buffer: vec![0; 256 * 1024],
             began: Instant::now(),
             latencies: Histogram::new(3)?,
+            lateness: Histogram::new(3)?,
             mark: u64::MAX,
             unsent: Vec::new(),
             distance: 0,
@@ -134,6 +138,9 @@ impl Plain {
                 self.flush()?;
                 self.turn(due)?;
                 continue;
+            }
+            if due >= self.mark {
+                self.lateness.record(self.now() - due)?;
             }
             let filler = "x".repeat(PAYLOAD - MARK.len() - 16);
             let payload = format!("{}{due:016}{filler}", str::from_utf8(MARK)?);

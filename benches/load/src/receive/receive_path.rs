@@ -57,8 +57,17 @@ impl<'a> Content<'a> {
     /// Whether text is UTF-8 (RFC 6455 section 5.6), which it nearly always is as ASCII.
     #[inline]
     fn is_legal(&self) -> bool {
-        !self.is_text || self.bytes.is_ascii() || std::str::from_utf8(self.bytes).is_ok()
+        !self.is_text || is_ascii(self.bytes) || std::str::from_utf8(self.bytes).is_ok()
     }
+}
+
+/// As the method of slices, which looks at what is left of 64 bytes one by one: here that was a
+/// tenth of a reader's time with 128 bytes of payload.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks();
+    let all = words.iter().fold(0, |all, &word| all | u64::from_ne_bytes(word));
+    all & 0x8080_8080_8080_8080 == 0 && rest.iter().all(u8::is_ascii)
 }
 
 // Bits and values of a frame's first byte (RFC 6455 section 5.2).

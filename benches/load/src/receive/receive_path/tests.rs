@@ -247,3 +247,16 @@ fn damage_and_strangers_are_told_apart() {
     assert_eq!((tally.damaged.total(), tally.warm_up, tally.received), (2, 1, 0));
     assert_eq!([Damage::End, Damage::Stream].map(|damage| tally.damaged.of(damage)), [1, 1]);
 }
+
+#[test]
+fn one_byte_beyond_ascii_is_seen_wherever_it_stands() {
+    for len in 0..40 {
+        let mut bytes = vec![0x7f; len];
+        assert!(is_ascii(&bytes), "{len}");
+        for at in 0..len {
+            bytes[at] = 0x80;
+            assert!(!is_ascii(&bytes), "{at} of {len}");
+            bytes[at] = 0x7f;
+        }
+    }
+}
