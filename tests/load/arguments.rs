@@ -44,6 +44,9 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--header=nonsense"], 2, "Name: value");
     check(&[url, "--duration=5x"], 2, "unit of time");
     check(&["slow", url, "--share=120%"], 2, "between 0 and 100");
+    check(&["capacity", url, "--window=5"], 1, "leave out --window");
+    check(&["capacity", url, "--to=50"], 1, "--to at least --rate");
+    check(&["capacity", url, "--precision=0"], 1, "between 1 and 100");
     check(&["hold", url, "--connections=0"], 1, "at least one");
     check(&["hold", url, "--connect-rate=0"], 1, "--connect-rate is above 0");
     check(&["hold", url, "--connect-rate=5", "--opening=5"], 2, "cannot be used with");

@@ -7,6 +7,7 @@ mod support;
 
 mod arguments;
 mod assertions;
+mod capacity;
 mod connecting;
 mod damage;
 mod deflate;
@@ -16,6 +17,7 @@ mod evil;
 mod exactness;
 mod handshake;
 mod interruption;
+mod last_member;
 mod other_servers;
 mod publishers;
 mod punctuality;

@@ -80,8 +80,8 @@ fn the_load_generator_knows_frames_and_nothing_else_of_the_server() {
 }
 
 /// The folders of the load generator; each may import those before it.
-const LOAD_FOLDERS: [&str; 8] =
-    ["units", "setup", "client", "watch", "receive", "publish", "lead", "report"];
+const LOAD_FOLDERS: [&str; 9] =
+    ["units", "setup", "client", "watch", "receive", "publish", "lead", "report", "search"];
 
 #[test]
 fn folders_of_the_load_generator_import_downwards() {

@@ -15,6 +15,7 @@
 //! | `publish` | what is sent, and when? |
 //! | `lead` | when does which part of a run begin and end? |
 //! | `report` | what do people and programs get to read? |
+//! | `search` | what is the greatest rate that holds? |
 //!
 //! Each folder imports only those above it, and [`units`].
 //!
@@ -35,6 +36,7 @@ mod lead;
 mod publish;
 mod receive;
 pub mod report;
+pub mod search;
 mod setup;
 pub mod units;
 mod watch;
@@ -50,11 +52,11 @@ use signal_hook::flag;
 
 pub use crate::setup::args::LoadArgs;
 
-use crate::lead::record::Figures;
 use crate::lead::run::Run;
 use crate::report::outputs::Outputs;
-use crate::report::{assertions, diff, page, table};
+use crate::report::{assertions, diff, json_text, page, table};
 use crate::setup::args::ScenarioArgs;
+use crate::setup::capacity::CapacityArgs;
 use crate::setup::plan::Plan;
 
 /// The exit code of a program that SIGINT ended, as shells have it.
@@ -75,17 +77,13 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
             show(&diff::text(&args)?)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Some(ScenarioArgs::Capacity(args)) => return capacity(&args),
         _ => Plan::new(args)?,
     };
     let outputs = Outputs::open(&plan.common)?;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second one ends at once; the first one only asks to come to an end.
-        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED.into(), interrupted.clone())?;
-        flag::register(signal, interrupted.clone())?;
-    }
-    let figures = Run::start(plan, interrupted)?.go()?;
-    write_results(&figures, outputs)?;
+    let figures = Run::start(plan, interrupted_by_signals()?)?.go()?;
+    let (table, page) = (|| table::text(&figures), || page::page(&figures));
+    write_results(&figures.report().text()?, table, page, outputs)?;
     if figures.shared.is_interrupted() {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
@@ -97,15 +95,43 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
+/// Searches for the greatest rate that holds.
+fn capacity(args: &CapacityArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let outputs = Outputs::open(&args.broadcast.common)?;
+    let report = search::run::search(args, &interrupted_by_signals()?)?;
+    let (table, page) = (|| search::table::text(&report), || search::page::page(&report));
+    write_results(&json_text(&report)?, table, page, outputs)?;
+    match search::run::fault(&report, args) {
+        _ if report.interrupted => Ok(ExitCode::from(EXIT_INTERRUPTED)),
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => Err(why.into()),
+    }
+}
+
+/// What SIGINT and SIGTERM set.
+fn interrupted_by_signals() -> io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second one ends at once; the first one only asks to come to an end.
+        flag::register_conditional_shutdown(signal, EXIT_INTERRUPTED.into(), interrupted.clone())?;
+        flag::register(signal, interrupted.clone())?;
+    }
+    Ok(interrupted)
+}
+
 /// The table comes first: what was measured is to be seen, whatever becomes of the files.
-fn write_results(figures: &Figures, outputs: Outputs) -> Result<(), Box<dyn Error>> {
-    let json = figures.report().text()?;
+fn write_results(
+    json: &str,
+    table: impl FnOnce() -> String,
+    page: impl FnOnce() -> String,
+    outputs: Outputs,
+) -> Result<(), Box<dyn Error>> {
     let shown = match outputs.is_json_shown {
-        true => show(&json),
-        false => show(&table::text(figures)),
+        true => show(json),
+        false => show(&table()),
     };
-    let json = outputs.json.map_or(Ok(()), |file| file.write(&json));
-    let page = outputs.page.map_or(Ok(()), |file| file.write(&page::page(figures)));
+    let json = outputs.json.map_or(Ok(()), |file| file.write(json));
+    let page = outputs.page.map_or(Ok(()), |file| file.write(&page()));
     shown?;
     Ok(json.and(page)?)
 }

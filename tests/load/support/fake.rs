@@ -40,6 +40,8 @@ pub(crate) struct Faults {
     pub(crate) accept_late_at: Option<(usize, Duration)>,
     /// With this message the server stops to read and to write for so long.
     pub(crate) stall_at: Option<(u64, Duration)>,
+    /// The last member of a room gets each message so much later than the others.
+    pub(crate) last_late: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -219,7 +221,11 @@ impl Rooms {
         if let Some(first) = members.first_mut().filter(|_| lets_go) {
             close(&mut first.stream, 1013, "slow retry=100");
         }
-        for member in members.iter_mut() {
+        let last = members.len().saturating_sub(1);
+        for (nth, member) in members.iter_mut().enumerate() {
+            if let Some(time) = faults.last_late.filter(|_| nth == last) {
+                thread::sleep(time);
+            }
             member.deliver(*number, message, faults);
         }
         *number += 1;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::publish::publisher::Sent;
+use crate::receive::fan_out::LastMembers;
 use crate::receive::result::ReaderResult;
 use crate::watch::machine::Machine;
 use crate::watch::sampler::Snapshot;
@@ -18,6 +19,8 @@ pub(crate) struct Figures {
     pub(crate) pids: Option<Vec<u32>>,
     pub(crate) record: Record,
     pub(crate) outcome: ReaderResult,
+    /// Where messages were followed to the last of their members.
+    pub(crate) last_members: Option<LastMembers>,
     pub(crate) sent: Sent,
 }
 

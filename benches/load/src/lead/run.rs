@@ -125,14 +125,18 @@ impl Run {
         let shared = self.shared.clone();
         let machine = Machine::this();
         let (pids, record) = (self.process.as_ref().map(|p| p.pids().to_vec()), self.finish()?);
-        let (record, outcome, sent) = record;
+        let (record, mut outcome, sent) = record;
         if record.connected.opened == 0
             && let Some(kind) = outcome.tally.errors.first()
         {
             let address = shared.plan.address;
             return Err(format!("no connection to {address} came to be: {kind}{}", advice(kind)));
         }
-        Ok(Figures { shared, machine, pids, record, outcome, sent })
+        let last_members = outcome.fan_out.take().map(|fan_out| {
+            let published = |stream| shared.taken_in(stream);
+            fan_out.settle(shared.plan.streams, published, sent.unsent)
+        });
+        Ok(Figures { shared, machine, pids, record, outcome, last_members, sent })
     }
 
     /// Whether there is anybody to measure with.
@@ -145,12 +149,12 @@ impl Run {
         self.progress.end();
         let mut outcome = ReaderResult::new();
         for reader in self.readers.drain(..) {
-            outcome.merge(&join(reader)?);
+            outcome.merge(join(reader)?);
         }
         let published = self.publisher.take().map_or_else(|| Ok((Sent::new(), None)), join)?;
         let (sent, reader) = published;
         if let Some(reader) = reader {
-            outcome.merge(&reader);
+            outcome.merge(reader);
         }
         Ok((self.record, outcome, sent))
     }

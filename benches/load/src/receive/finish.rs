@@ -11,14 +11,19 @@ impl Reader {
     /// Counts what is missing, says goodbye, and hands over.
     pub(crate) fn finish(mut self) -> ReaderResult {
         let mut balance = Balance::default();
+        let mut fan_out = self.receive_path.fan_out.take();
         for member in self.members.iter().filter(|member| member.is_checked) {
             self.settle(member, &mut balance);
             balance.slow.count(member);
+            if let Some(fan_out) = fan_out.as_mut().filter(|_| !member.is_slow) {
+                fan_out.count_reader(member.room);
+            }
         }
         self.drop_all();
         ReaderResult {
             tally: self.receive_path.tally,
             recorder: self.receive_path.recorder,
+            fan_out,
             handshakes: self.handshakes,
             joins: self.joins,
             counts: self.counts,

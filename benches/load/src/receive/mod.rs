@@ -1,6 +1,7 @@
 //! Receiving: every message is checked.
 
 pub(crate) mod compressed;
+pub(crate) mod fan_out;
 pub(crate) mod finish;
 pub(crate) mod member;
 pub(crate) mod notices;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use corecast_shards::wire::server_frame_len;
 use hdrhistogram::Histogram;
 
+use super::fan_out::FanOut;
 use super::member::{End, Member, MemberStage};
 use super::numbers::Numbers;
 use super::receive_path::{Notice, ReceivePath};
@@ -79,6 +80,8 @@ impl Reader {
         let numbers = Numbers::new(shared.published.clone());
         let mut receive_path = ReceivePath::new(shared.marker, content, one_in, numbers);
         receive_path.inflater = shared.plan.common.deflate.then(Box::default);
+        let follows = traffic.is_some_and(|traffic| traffic.follows_last_member);
+        receive_path.fan_out = follows.then(|| FanOut::new(shared.plan.streams));
         let mut reader = Self {
             receive_path,
             poller: Poller::new()?,

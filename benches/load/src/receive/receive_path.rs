@@ -1,6 +1,7 @@
 //! The receive path: from bytes of a socket to what it means. Every message passes here, so it parses
 //! no JSON, copies nothing but the last partial frame, and reads the clock once per read.
 
+use super::fan_out::FanOut;
 use super::member::Member;
 use super::numbers::Numbers;
 use super::recorder::Recorder;
@@ -25,6 +26,8 @@ pub(crate) struct ReceivePath {
     numbers: Numbers,
     /// Where messages may be compressed.
     pub(crate) inflater: Option<Box<Inflater>>,
+    /// Where messages are followed to the last of their members.
+    pub(crate) fan_out: Option<FanOut>,
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
@@ -94,6 +97,7 @@ impl ReceivePath {
             content,
             numbers,
             inflater: None,
+            fan_out: None,
             verifiers: Vec::new(),
             tally: Tally::default(),
             recorder: Recorder::new(),
@@ -261,13 +265,22 @@ impl ReceivePath {
             return self.tally.damaged.add(damage);
         }
         self.tally.received += 1;
-        match self.verifiers[member.verifiers + stamp.nth() as usize].receive(stamp.sequence) {
+        let verifier = &mut self.verifiers[member.verifiers + stamp.nth() as usize];
+        let arrival = verifier.receive(stamp.sequence);
+        match arrival {
             Arrival::InOrder => self.tally.progress += u64::from(!member.is_slow),
             arrival => self.on_fault(member, arrival),
         }
         if !member.is_slow {
             let is_sampled = stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0;
             self.recorder.see(due, now, is_sampled);
+            if let Some(fan_out) = &mut self.fan_out
+                && member.is_checked
+                && arrival != Arrival::Repeated
+            {
+                let stream = member.first_stream + stamp.nth();
+                fan_out.see(stream, stamp.sequence, now.saturating_sub(due));
+            }
         }
     }
 

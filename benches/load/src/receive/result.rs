@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use super::fan_out::FanOut;
 use super::member::Member;
 use super::recorder::Recorder;
 use crate::watch::histogram::{add, histogram};
@@ -11,6 +12,8 @@ use crate::watch::tally::Tally;
 pub(crate) struct ReaderResult {
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
+    /// Where messages are followed to the last of their members.
+    pub(crate) fan_out: Option<FanOut>,
     pub(crate) handshakes: Histogram<u64>,
     /// From saying hello until it was understood.
     pub(crate) joins: Histogram<u64>,
@@ -88,6 +91,7 @@ impl ReaderResult {
         Self {
             tally: Tally::default(),
             recorder: Recorder::new(),
+            fan_out: None,
             handshakes: histogram(3),
             joins: histogram(3),
             counts: ReaderCounts::default(),
@@ -96,7 +100,11 @@ impl ReaderResult {
     }
 
     /// Adds what another thread found out.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
+        match (&mut self.fan_out, other.fan_out) {
+            (Some(ours), Some(theirs)) => ours.merge(theirs),
+            (ours, theirs) => *ours = ours.take().or(theirs),
+        }
         self.tally.merge(&other.tally);
         self.recorder.merge(&other.recorder);
         add(&mut self.handshakes, &other.handshakes);

@@ -19,7 +19,7 @@ pub(super) fn check(assertion: &Assertion, report: &Report) -> AssertionReport {
 }
 
 /// Of few values there is no quantile, and where some never came no mean.
-const UNKNOWN: &str = "not known";
+pub(crate) const UNKNOWN: &str = "not known";
 /// However long is waited for what never comes, it is not what it takes.
 const ENDLESS: &str = "longer than was waited";
 
@@ -47,11 +47,15 @@ fn value(figure: Figure, report: &Report) -> Option<f64> {
 
 /// In nanoseconds; without end where it never came.
 fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
-    let LatencyReport { mean, p50, p90, p99, p999, max, .. } = match times {
-        Times::Latency => &report.latency_us.latency,
-        Times::Handshake => &report.connections.handshake_us,
-        Times::Joined => &report.connections.joined_us,
+    let last = report.last_member.as_ref();
+    let (of, missing_at): (_, &[String]) = match times {
+        Times::Latency => (&report.latency_us.latency, &report.latency_us.missing_at),
+        Times::Handshake => (&report.connections.handshake_us, &[]),
+        Times::Joined => (&report.connections.joined_us, &[]),
+        Times::LastMember => (&last?.last_us, &last?.missing_at),
+        Times::Skew => (&last?.skew_us, &last?.missing_at),
     };
+    let LatencyReport { mean, p50, p90, p99, p999, max, .. } = of;
     let (name, micros) = match quantile {
         Quantile::Mean => ("mean", mean),
         Quantile::P50 => ("p50", p50),
@@ -60,8 +64,7 @@ fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
         Quantile::P999 => ("p999", p999),
         Quantile::Max => ("max", max),
     };
-    let missing = report.latency_us.missing_at.iter();
-    match times == Times::Latency && missing.into_iter().any(|it| it == name) {
+    match missing_at.iter().any(|it| it == name) {
         true => Some(f64::INFINITY),
         false => micros.map(|micros| micros * 1e3),
     }

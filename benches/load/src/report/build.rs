@@ -8,6 +8,7 @@ use super::json::{
     MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport, TrafficReport,
     WaveReport,
 };
+use super::last_member;
 use super::latency::{Quantile, Spread};
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
@@ -31,6 +32,7 @@ impl Figures {
             messages: messages(self),
             compression: compression(self),
             latency_us: delivery(self),
+            last_member: last_member::report(self),
             latency_trusted: self.doubts().is_empty(),
             errors: self.errors().kinds,
             assertions: Vec::new(),
@@ -185,7 +187,7 @@ fn delivery(figures: &Figures) -> DeliveryReport {
     }
 }
 
-fn latency(all: Spread<'_>) -> LatencyReport {
+pub(super) fn latency(all: Spread<'_>) -> LatencyReport {
     let waited = all.patience.as_secs_f64() * 1e6;
     let at = |share| match all.at(share) {
         _ if all.is_empty() => None,
@@ -207,7 +209,7 @@ fn latency(all: Spread<'_>) -> LatencyReport {
 }
 
 /// The names of what falls on a delivery that never came.
-fn missing_at(all: Spread<'_>) -> Vec<String> {
+pub(super) fn missing_at(all: Spread<'_>) -> Vec<String> {
     let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
     let missing = shares.into_iter().filter(|&(_, share)| all.at(share) == Quantile::Missing);
     if all.is_empty() { Vec::new() } else { missing.map(|(name, _)| name.to_owned()).collect() }

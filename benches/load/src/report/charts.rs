@@ -17,7 +17,12 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
     let intervals = figures.intervals();
     let mut charts = Vec::new();
     if figures.shared.plan.traffic.is_some() {
-        charts.push(percentiles("Latency percentiles", figures.latencies()));
+        let mut chart = percentiles("Latency percentiles", figures.latencies());
+        if let Some([last, _]) = figures.to_last_member() {
+            chart.lines.extend(percentiles("", last).lines);
+            (chart.lines[0].name, chart.lines[1].name) = ("each delivery", "to the last member");
+        }
+        charts.push(chart);
         let offered = figures.offered_per_second().unwrap_or_default();
         charts.push(latency_over_time(&intervals, offered));
         charts.push(throughput(&intervals));
@@ -55,7 +60,7 @@ fn write_percentile(quantile: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn latency_axis() -> Axis {
+pub(crate) fn latency_axis() -> Axis {
     // Decades are round: the digits behind the point say nothing.
     let write = |nanos| time(nanos).replace(".00", "").replace(".0 ", " ");
     Axis { label: "latency (logarithmic)", scale: Scale::Decades, write }
@@ -65,13 +70,17 @@ fn time_axis() -> Axis {
     Axis { label: SINCE, scale: Scale::Exact, write: plain }
 }
 
+pub(crate) fn cores_axis() -> Axis {
+    Axis { label: "CPU in use (cores)", scale: Scale::Linear, write: plain }
+}
+
 /// Up to four digits behind the point.
 fn plain(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn write_count(value: f64) -> String {
+pub(crate) fn write_count(value: f64) -> String {
     count(value).replace(".00", "").replace(".0", "")
 }
 
@@ -171,7 +180,7 @@ fn cpu(intervals: &[IntervalReport]) -> Chart {
             false => "CPU of the load generator (with --pid of the server, too)",
         },
         x: time_axis(),
-        y: Axis { label: "CPU in use (cores)", scale: Scale::Linear, write: plain },
+        y: cores_axis(),
         lines,
     }
 }

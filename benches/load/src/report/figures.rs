@@ -113,7 +113,7 @@ impl Figures {
     }
 
     /// What the server did to messages and to members that read, as parts of a sentence.
-    fn wrongs(&self) -> Vec<String> {
+    pub(crate) fn wrongs(&self) -> Vec<String> {
         let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
         wrongs(&[
             (balance.lost, "deliveries were lost"),

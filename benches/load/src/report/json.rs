@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::last_member::LastMemberReport;
 use crate::watch::machine::Machine;
 
 /// Changes when a name does.
@@ -45,6 +46,8 @@ pub struct Report {
     pub compression: Option<CompressionReport>,
     /// When they arrived.
     pub latency_us: DeliveryReport,
+    /// When they reached the last of their members, unless that was not to be followed.
+    pub last_member: Option<LastMemberReport>,
     /// Whether the latencies are the server's: the generator was not late by more than a tenth of
     /// them, did not stand still, and was not limited in any interval.
     pub latency_trusted: bool,
@@ -424,14 +427,19 @@ pub struct IntervalReport {
 }
 
 impl Report {
-    /// The report as `--json` writes it: members of each object in the order of their names.
+    /// The report as `--json` writes it.
     ///
     /// # Errors
     ///
     /// None: everything in it is a value of JSON.
     pub(crate) fn text(&self) -> serde_json::Result<String> {
-        Ok(serde_json::to_string_pretty(&serde_json::to_value(self)?)? + "\n")
+        text(self)
     }
+}
+
+/// A report as `--json` writes it: members of each object in the order of their names.
+pub(crate) fn text(report: &impl Serialize) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(&serde_json::to_value(report)?)? + "\n")
 }
 
 #[cfg(test)]

@@ -2,23 +2,27 @@
 
 pub(crate) mod assertions;
 mod build;
-mod chart;
-mod charts;
+pub(crate) mod chart;
+pub(crate) mod charts;
 pub(crate) mod diff;
 mod figures;
 mod intervals;
 mod json;
+mod last_member;
 mod latency;
 pub(crate) mod outputs;
 pub(crate) mod page;
 mod remarks;
 pub(crate) mod table;
 
+pub(crate) use json::text as json_text;
 pub use json::{
     AssertionReport, CompressionReport, ConnectingReport, ConnectionsReport, DeliveryReport,
     FORMAT, GapsReport, GeneratorReport, IntervalReport, LatencyReport, MessagesReport,
     RATE_REACHED_FROM, Report, ServerReport, SettingsReport, SlowMembersReport, ThreadReport,
     TlsReport, TrafficReport, WaveReport,
 };
+
+pub use last_member::LastMemberReport;
 
 pub use crate::watch::machine::Machine;

@@ -1,38 +1,65 @@
 //! The figures as one page that needs nothing else: for a screen of any width, and for paper.
 
+use super::chart::Chart;
 use super::charts::charts;
 use super::remarks::remarks;
 use super::table::{Section, headline, sections};
 use crate::lead::record::Figures;
 use crate::setup::args::command_line;
 use crate::units::print::bytes;
+use crate::watch::machine::Machine;
 
 pub(crate) fn page(figures: &Figures) -> String {
-    let name = figures.shared.plan.scenario.name();
-    let mut body = format!(
-        "<h1>corecast load: {name}</h1>\n<p>{}</p>\n",
-        keep_units(&escape(&headline(figures)))
-    );
-    for remark in remarks(figures) {
-        body.push_str(&format!("<p class=\"remark\">{}</p>\n", escape(&remark)));
+    let mut page = Document::new(figures.shared.plan.scenario.name(), &headline(figures));
+    remarks(figures).iter().for_each(|remark| page.remark(remark));
+    page.charts(&charts(figures));
+    page.sections(&sections(figures));
+    let measured = format!("Measured for {:.1} s.", figures.seconds());
+    page.finish(&figures.machine, &measured)
+}
+
+/// A page that is being written.
+pub(crate) struct Document {
+    name: String,
+    body: String,
+}
+
+impl Document {
+    /// What was done, and that in a line.
+    pub(crate) fn new(name: &str, headline: &str) -> Self {
+        let headline = keep_units(&escape(headline));
+        let body = format!("<h1>corecast load: {name}</h1>\n<p>{headline}</p>\n");
+        Self { name: name.to_owned(), body }
     }
-    body.push_str("<div class=\"charts\">\n");
-    for chart in charts(figures) {
-        body.push_str(&chart.svg());
+
+    pub(crate) fn remark(&mut self, remark: &str) {
+        self.body.push_str(&format!("<p class=\"remark\">{}</p>\n", escape(remark)));
     }
-    body.push_str("</div>\n<div class=\"tables\">\n");
-    for section in sections(figures) {
-        push_section(&mut body, &section);
+
+    pub(crate) fn charts(&mut self, charts: &[Chart]) {
+        self.body.push_str("<div class=\"charts\">\n");
+        charts.iter().for_each(|chart| self.body.push_str(&chart.svg()));
+        self.body.push_str("</div>\n");
     }
-    body.push_str("</div>\n");
-    body.push_str(&origin(figures));
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>corecast load: {name}</title>\n<style>\n{STYLE}</style>\n<main>\n{body}</main>\n\
-         </html>\n"
-    )
+
+    pub(crate) fn sections(&mut self, sections: &[Section]) {
+        self.body.push_str("<div class=\"tables\">\n");
+        sections.iter().for_each(|section| push_section(&mut self.body, section));
+        self.body.push_str("</div>\n");
+    }
+
+    /// Where the figures come from ends it, with how long or often was measured.
+    pub(crate) fn finish(mut self, machine: &Machine, measured: &str) -> String {
+        self.body.push_str(&origin(machine, measured));
+        let Self { name, body } = self;
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>corecast load: {name}</title>\n<style>\n{STYLE}</style>\n<main>\n{body}\
+             </main>\n</html>\n"
+        )
+    }
 }
 
 fn push_section(body: &mut String, section: &Section) {
@@ -48,18 +75,16 @@ fn push_section(body: &mut String, section: &Section) {
 }
 
 /// Where the figures come from, so that they can be made again.
-fn origin(figures: &Figures) -> String {
-    let machine = &figures.machine;
+fn origin(machine: &Machine, measured: &str) -> String {
     let command = command_line().join(" ");
     format!(
-        "<footer><p>corecast {} on {}, {} cores, {} of memory, {}. Measured for {:.1} s.</p>\n\
+        "<footer><p>corecast {} on {}, {} cores, {} of memory, {}. {measured}</p>\n\
          <p><code>{}</code></p></footer>\n",
         env!("CARGO_PKG_VERSION"),
         escape(&machine.cpu),
         machine.cores,
         bytes(machine.memory_bytes as f64),
         escape(&machine.kernel),
-        figures.seconds(),
         escape(&command)
     )
 }

@@ -4,6 +4,7 @@ use hdrhistogram::Histogram;
 
 use super::build::{compression, tls};
 use super::json::{CompressionReport, ThreadReport, TlsReport};
+use super::last_member;
 use super::latency::{Quantile, Spread};
 use super::remarks::remarks;
 use crate::lead::record::Figures;
@@ -84,7 +85,7 @@ pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
     sections
 }
 
-fn row(name: &str, value: impl Into<String>) -> (String, String) {
+pub(super) fn row(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
 
@@ -226,6 +227,7 @@ fn latencies(figures: &Figures) -> Section {
     let mut rows: Vec<_> = shares.map(|(name, share)| row(name, all.text(share))).into();
     rows.push(row("max", all.max_text()));
     rows.extend(sample(figures));
+    rows.extend(last_member::rows(figures));
     rows.extend(latency_row("late by the generator", &figures.sent.own));
     if figures.sent.full.max() > 0 {
         rows.extend(latency_row("late by a full socket", &figures.sent.full));
@@ -248,7 +250,10 @@ fn sample(figures: &Figures) -> Option<(String, String)> {
 }
 
 fn latency_row(name: &str, histogram: &Histogram<u64>) -> Option<(String, String)> {
-    let all = Spread::whole(histogram);
+    spread_row(name, Spread::whole(histogram))
+}
+
+pub(super) fn spread_row(name: &str, all: Spread<'_>) -> Option<(String, String)> {
     let shares = [("p50", 0.5), ("p99", 0.99)].into_iter();
     let known = shares.filter(|&(_, share)| all.at(share) != Quantile::Few);
     let parts = known.map(|(name, share)| format!("{name} {}, ", all.text(share)));

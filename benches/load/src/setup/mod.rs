@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod assertion;
+pub(crate) mod capacity;
 pub(crate) mod holes;
 pub(crate) mod payload;
 pub(crate) mod plan;

@@ -117,6 +117,8 @@ pub(crate) struct Traffic {
     pub(crate) drain: Duration,
     /// A power of two.
     pub(crate) sampled_one_in: u32,
+    /// Whether it is told when messages reach the last of their members.
+    pub(crate) follows_last_member: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,7 +159,9 @@ impl Plan {
             }
             ScenarioArgs::Hold(args) => Self::hold(*args),
             ScenarioArgs::Storm(args) => Self::storm(*args),
-            ScenarioArgs::Diff(_) => Err("diff puts no load on anything".to_owned()),
+            ScenarioArgs::Capacity(_) | ScenarioArgs::Diff(_) => {
+                Err("this is no scenario of one run".to_owned())
+            }
         }
     }
 
@@ -329,6 +333,7 @@ impl Traffic {
             duration: args.duration,
             drain: args.drain,
             sampled_one_in: sampled_one_in(args.sample, pace, members),
+            follows_last_member: !args.no_last_member,
         })
     }
 }

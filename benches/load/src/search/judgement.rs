@@ -1,0 +1,166 @@
+//! Whether a rate held, and if it did not, who was the limit.
+
+use super::steps::Verdict;
+use crate::lead::record::Figures;
+use crate::report::assertions::UNKNOWN;
+use crate::report::{LatencyReport, RATE_REACHED_FROM, Report};
+use crate::units::print::{percent, whole};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    /// Why it did not hold.
+    pub(super) why: Option<String>,
+}
+
+/// What the server did that no rate is worth.
+pub(super) fn faults(figures: &Figures) -> Vec<String> {
+    let common = &figures.shared.plan.common;
+    let mut faults: Vec<_> = figures.early_end().into_iter().collect();
+    if !common.lenient {
+        faults.extend(figures.wrongs());
+    }
+    if common.strict && faults.is_empty() && !figures.is_clean() {
+        faults.push("something went wrong with the messages or connections (--strict)".to_owned());
+    }
+    faults
+}
+
+/// # Errors
+///
+/// When what was asserted cannot be told, which another rate would not mend: a sentence with advice.
+pub(super) fn judge(report: &Report, mut faults: Vec<String>) -> Result<Judgement, String> {
+    faults.extend(not_opened(report));
+    faults.extend(not_published(report));
+    let failed: Vec<_> = report.assertions.iter().filter(|it| !it.holds).collect();
+    if faults.is_empty()
+        && let Some(unknown) = failed.iter().find(|it| it.value == UNKNOWN)
+    {
+        return Err(format!(
+            "{} cannot be told: there are too few values; give a longer --duration or a higher \
+             --rate",
+            unknown.text
+        ));
+    }
+    faults.extend(failed.iter().map(|it| format!("{} (it is {})", it.text, it.value)));
+    if faults.is_empty() {
+        return Ok(Judgement { verdict: Verdict::Held, why: None });
+    }
+    let why = faults.join("; ");
+    Ok(match limit_of_generator(report) {
+        None => Judgement { verdict: Verdict::Failed, why: Some(why) },
+        Some(limit) => {
+            Judgement { verdict: Verdict::Limited, why: Some(format!("{limit}: {why}")) }
+        }
+    })
+}
+
+fn not_opened(report: &Report) -> Option<String> {
+    let (opened, wanted) = (report.connections.opened, u64::from(report.connections.wanted));
+    (opened < wanted)
+        .then(|| format!("only {} of {} connections were opened", whole(opened), whole(wanted)))
+}
+
+fn not_published(report: &Report) -> Option<String> {
+    let messages = &report.messages;
+    match messages.published_share {
+        Some(share) if share < RATE_REACHED_FROM => {
+            Some(format!("only {} was published in time", percent(share)))
+        }
+        _ if messages.unsent > 0 => {
+            Some(format!("{} messages were due and not sent", whole(messages.unsent)))
+        }
+        _ => None,
+    }
+}
+
+/// How the generator was the limit, if it was. Whether messages went out late because of it or
+/// because the server's socket was full, it knows.
+fn limit_of_generator(report: &Report) -> Option<String> {
+    let busy = report.generator.busy;
+    let mean = |latency: &LatencyReport| latency.mean.unwrap_or_default();
+    let (own, full) = (&report.latency_us.own_lateness, &report.latency_us.socket_full);
+    let is_reached = report.messages.published_share.is_none_or(|it| it >= RATE_REACHED_FROM);
+    if report.generator.limited {
+        Some(format!("the generator was {} busy", percent(busy)))
+    } else if !report.latency_trusted {
+        Some("the generator itself was late".to_owned())
+    } else if !is_reached && mean(own) >= mean(full) {
+        Some("the generator did not publish faster".to_owned())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{AssertionReport, DeliveryReport, MessagesReport};
+
+    /// A report on a rate that was published to this share, with an assertion.
+    fn report(share: f64, holds: bool, value: &str) -> Report {
+        let asserted =
+            AssertionReport { text: "p99<1ms".to_owned(), holds, value: value.to_owned() };
+        let messages = MessagesReport { published_share: Some(share), ..MessagesReport::default() };
+        Report { messages, assertions: vec![asserted], latency_trusted: true, ..Report::default() }
+    }
+
+    fn check(report: &Report, faults: &[&str], verdict: Verdict, part: &str) {
+        let faults = faults.iter().map(|&fault| fault.to_owned()).collect();
+        let judged = judge(report, faults).unwrap();
+        assert_eq!(judged.verdict, verdict, "{judged:?}");
+        let why = judged.why.unwrap_or_default();
+        assert!(why.contains(part), "{part} in {why}");
+    }
+
+    #[test]
+    fn a_rate_holds_if_everything_does() {
+        check(&report(1.0, true, "900 µs"), &[], Verdict::Held, "");
+        check(&report(1.0, false, "2 ms"), &[], Verdict::Failed, "p99<1ms (it is 2 ms)");
+        check(&report(1.0, true, "900 µs"), &["5 were lost"], Verdict::Failed, "5 were lost");
+        let mut some = report(1.0, true, "900 µs");
+        some.messages.unsent = 3;
+        check(&some, &[], Verdict::Failed, "3 messages were due and not sent");
+        some.messages.unsent = 0;
+        some.connections.wanted = 9;
+        check(&some, &[], Verdict::Failed, "only 0 of 9 connections");
+    }
+
+    #[test]
+    fn what_the_generator_did_not_do_is_not_the_servers() {
+        let late = |own, full| {
+            let mean = |mean| LatencyReport { mean: Some(mean), ..LatencyReport::default() };
+            let latency_us = DeliveryReport {
+                own_lateness: mean(own),
+                socket_full: mean(full),
+                ..DeliveryReport::default()
+            };
+            Report { latency_us, ..report(0.9, true, "900 µs") }
+        };
+        check(&late(500.0, 20.0), &[], Verdict::Limited, "only 90 % was published in time");
+        check(&late(20.0, 500.0), &[], Verdict::Failed, "only 90 % was published in time");
+        let failed = report(1.0, false, "2 ms");
+        let mut limited = failed.clone();
+        (limited.generator.limited, limited.generator.busy) = (true, 0.97);
+        check(&limited, &["lost"], Verdict::Limited, "the generator was 97 % busy: lost; p99<1ms");
+        let untrusted = Report { latency_trusted: false, ..failed };
+        check(&untrusted, &[], Verdict::Limited, "the generator itself was late");
+    }
+
+    /// It only makes latencies longer than they are.
+    #[test]
+    fn what_holds_does_so_with_a_generator_that_is_late_too() {
+        let untrusted = Report { latency_trusted: false, ..report(1.0, true, "900 µs") };
+        check(&untrusted, &[], Verdict::Held, "");
+    }
+
+    #[test]
+    fn what_cannot_be_told_ends_the_search_with_advice() {
+        let error = judge(&report(1.0, false, UNKNOWN), Vec::new()).unwrap_err();
+        assert!(
+            error.contains("p99<1ms cannot be told") && error.contains("--duration"),
+            "{error}"
+        );
+        check(&report(1.0, false, UNKNOWN), &["lost"], Verdict::Failed, "lost; p99<1ms");
+    }
+}

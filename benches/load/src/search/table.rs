@@ -1,0 +1,162 @@
+//! What a search found, for people.
+
+use super::report::{CapacityReport, TrialReport};
+use crate::units::print::{bytes, count, percent, whole};
+
+const COLUMNS: [(&str, usize); 7] = [
+    ("rate per room", 15),
+    ("deliveries", 13),
+    ("p50", 11),
+    ("p99", 11),
+    ("last p99", 11),
+    ("server", 13),
+    ("generator", 13),
+];
+
+/// Result and table as text.
+pub(crate) fn text(report: &CapacityReport) -> String {
+    let mut out = format!("\n{}\n\n", headline(report));
+    let heading = COLUMNS.map(|(name, width)| format!("{name:<width$}"));
+    out.push_str(&format!("  {}\n", heading.concat().trim_end()));
+    for trial in by_rate(report) {
+        let cells = cells(trial).into_iter().zip(COLUMNS);
+        let cells = cells.map(|(cell, (_, width))| format!("{cell:<width$}"));
+        out.push_str(&format!("  {}{}\n", cells.collect::<String>(), trial.verdict()));
+    }
+    out.push_str(&format!("\n{}\n", result(report)));
+    for remark in remarks(report) {
+        out.push_str(&format!("\n! {remark}\n"));
+    }
+    out
+}
+
+/// What was searched for, in one line.
+pub(super) fn headline(report: &CapacityReport) -> String {
+    let settings = &report.settings;
+    let size = settings.traffic.as_ref().map_or(0, |traffic| traffic.payload_bytes);
+    format!(
+        "capacity: the greatest rate with {}, of {} members in {} rooms, {} publishers, {} payloads, \
+         {}",
+        report.asserted.join(", "),
+        whole(settings.members.into()),
+        whole(settings.rooms.into()),
+        whole(settings.publishers.into()),
+        bytes(size as f64),
+        settings.url
+    )
+}
+
+/// From the smallest on; runs of one rate in their order.
+pub(super) fn by_rate(report: &CapacityReport) -> Vec<&TrialReport> {
+    let mut trials: Vec<_> = report.trials.iter().collect();
+    trials.sort_by(|a, b| a.rate_per_room.total_cmp(&b.rate_per_room));
+    trials
+}
+
+fn cells(trial: &TrialReport) -> [String; COLUMNS.len()] {
+    let latency = |name| trial.latency(name).unwrap_or_else(|| "n/a".to_owned());
+    [
+        rate(trial.rate_per_room),
+        format!("{}/s", count(trial.deliveries_per_second)),
+        latency("p50"),
+        latency("p99"),
+        latency("last_p99"),
+        trial.server_cpu.map_or("n/a".to_owned(), |cores| format!("{cores:.2} cores")),
+        format!("{} busy", percent(trial.generator_busy)),
+    ]
+}
+
+/// The same as the row of a page.
+pub(super) fn row(trial: &TrialReport) -> (String, String) {
+    let [rate, deliveries, p50, p99, last, server, generator] = cells(trial);
+    let value = format!(
+        "p50 {p50}, p99 {p99}, to the last member p99 {last}; {deliveries} delivered; server \
+         {server}, generator {generator}: {}",
+        trial.verdict()
+    );
+    (rate, value)
+}
+
+/// The greatest rate that held, as a sentence.
+pub(super) fn result(report: &CapacityReport) -> String {
+    let Some(found) = report.rate_per_room else {
+        return "no rate held".to_owned();
+    };
+    let more = if report.at_least { "≥ " } else { "" };
+    let deliveries = report.deliveries_per_second.unwrap_or_default();
+    let all = report.messages_per_second.unwrap_or_default();
+    let all = match report.settings.rooms {
+        1 => String::new(),
+        rooms => format!(", {} in all {} rooms", rate(all), whole(rooms.into())),
+    };
+    let (found, deliveries) = (rate(found), count(deliveries));
+    format!("capacity: {more}{found} per room{all}, {deliveries} deliveries/s")
+}
+
+/// What bounds it, and what else must be known.
+pub(super) fn remarks(report: &CapacityReport) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(why) = &report.why {
+        remarks.push(match report.failed_at {
+            Some(failed) => format!("{} did not hold: {why}", rate(failed)),
+            None => why.clone(),
+        });
+    }
+    if let Some(why) = &report.ended_early {
+        remarks.push(format!("the search ended early: {why}"));
+    }
+    if report.interrupted {
+        remarks.push("interrupted: a greater rate may hold".to_owned());
+    }
+    remarks
+}
+
+/// Messages per second: `1,410/s`.
+pub(super) fn rate(rate: f64) -> String {
+    match rate < 100.0 {
+        true => format!("{}/s", count(rate)),
+        false => format!("{}/s", whole(rate.round() as u64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::SettingsReport;
+    use crate::search::steps::Verdict;
+
+    #[test]
+    fn a_bound_is_no_capacity() {
+        let settings = SettingsReport { rooms: 3, ..SettingsReport::default() };
+        let report = |at_least| CapacityReport {
+            settings: settings.clone(),
+            rate_per_room: Some(1_410.0),
+            messages_per_second: Some(4_230.0),
+            deliveries_per_second: Some(42_300.0),
+            at_least,
+            ..CapacityReport::default()
+        };
+        assert_eq!(
+            result(&report(false)),
+            "capacity: 1,410/s per room, 4,230/s in all 3 rooms, 42.3 k deliveries/s"
+        );
+        assert!(result(&report(true)).starts_with("capacity: ≥ 1,410/s per room"));
+        assert_eq!(result(&CapacityReport::default()), "no rate held");
+    }
+
+    #[test]
+    fn runs_stand_in_the_order_of_their_rates() {
+        let trial = |rate_per_room, verdict| TrialReport {
+            rate_per_room,
+            verdict,
+            p99_us: Some(2e6),
+            missing_at: vec!["p99".to_owned()],
+            ..TrialReport::default()
+        };
+        let trials = vec![trial(200.0, Verdict::Failed), trial(12.5, Verdict::Held)];
+        let text = text(&CapacityReport { trials, ..CapacityReport::default() });
+        let rows: Vec<_> = text.lines().filter(|line| line.contains("busy")).collect();
+        assert!(rows[0].trim_start().starts_with("12.5/s") && rows[0].ends_with("holds"), "{text}");
+        assert!(rows[1].contains("200/s") && rows[1].contains("> 2.00 s"), "{text}");
+    }
+}
