@@ -149,12 +149,12 @@ impl Run {
         self.progress.end();
         let mut outcome = ReaderResult::new();
         for reader in self.readers.drain(..) {
-            outcome.merge(join(reader)?);
+            outcome.merge(&join(reader)?);
         }
         let published = self.publisher.take().map_or_else(|| Ok((Sent::new(), None)), join)?;
         let (sent, reader) = published;
         if let Some(reader) = reader {
-            outcome.merge(reader);
+            outcome.merge(&reader);
         }
         Ok((self.record, outcome, sent))
     }

@@ -15,7 +15,7 @@ use crate::watch::histogram::histogram;
 /// Messages that are followed become too many some time; then every second one is forgotten and
 /// none of its kind is followed any more, until one in 2, 4, 8 … is left. Streams take turns, so
 /// that what is left is not always the first message of each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FanOut {
     /// One message in 2 to the power of this is followed.
     shift: u32,

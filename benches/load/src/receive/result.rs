@@ -100,10 +100,10 @@ impl ReaderResult {
     }
 
     /// Adds what another thread found out.
-    pub(crate) fn merge(&mut self, other: Self) {
-        match (&mut self.fan_out, other.fan_out) {
-            (Some(ours), Some(theirs)) => ours.merge(theirs),
-            (ours, theirs) => *ours = ours.take().or(theirs),
+    pub(crate) fn merge(&mut self, other: &Self) {
+        match (&mut self.fan_out, &other.fan_out) {
+            (Some(ours), Some(theirs)) => ours.merge(theirs.clone()),
+            (ours, theirs) => *ours = ours.take().or_else(|| theirs.clone()),
         }
         self.tally.merge(&other.tally);
         self.recorder.merge(&other.recorder);

@@ -32,9 +32,6 @@ pub struct LastMemberReport {
     pub own_reading_us: Option<f64>,
 }
 
-/// Of the skew at the median, what may be the generator's own reading.
-const OWN_SHARE_MAX: f64 = 0.5;
-
 impl Figures {
     /// How long messages took to the last member, and from the first to the last.
     pub(super) fn to_last_member(&self) -> Option<[Spread<'_>; 2]> {
@@ -79,20 +76,11 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
     };
     let mut rows = Vec::new();
     rows.extend(spread_row("to the last member", last));
-    rows.extend(spread_row("first to last member", skew));
+    let skew = spread_row("first to last member", skew);
+    let reading = figures.own_reading().map_or(String::new(), |nanos| {
+        format!(" (to read them all takes the generator {})", time(nanos))
+    });
+    rows.extend(skew.map(|(name, value)| (name, value + &reading)));
     rows.push(row("reached all members", format!("{arrived} of {all} messages{sample}")));
     rows
-}
-
-/// That the skew may be the generator's, as a sentence.
-pub(super) fn remark(figures: &Figures) -> Option<String> {
-    let [_, skew] = figures.to_last_member()?;
-    let (own, skew) = (figures.own_reading()?, skew.value(0.5));
-    (own > skew * OWN_SHARE_MAX).then(|| {
-        let (own, skew) = (time(own), time(skew));
-        format!(
-            "the last member had a message {skew} after the first, and the generator takes about \
-             {own} to read all of a room: the spread over members is its own as much as the server's"
-        )
-    })
 }

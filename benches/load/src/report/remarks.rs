@@ -2,7 +2,6 @@
 
 use super::build::compression;
 use super::figures::is_rate_reached;
-use super::last_member;
 use crate::lead::record::Figures;
 use crate::units::print::{bytes, count, percent, small_percent, whole};
 
@@ -13,7 +12,6 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(let_go(figures));
     remarks.extend(rate_not_reached(figures));
     remarks.extend(figures.doubts());
-    remarks.extend(last_member::remark(figures));
     remarks.extend(connecting_limited(figures));
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());

@@ -60,7 +60,7 @@ pub(crate) fn headline(figures: &Figures) -> String {
 }
 
 /// `1 room`, `2 rooms`.
-fn counted(number: u32, noun: &str) -> String {
+pub(crate) fn counted(number: u32, noun: &str) -> String {
     format!("{} {noun}{}", whole(number.into()), if number == 1 { "" } else { "s" })
 }
 

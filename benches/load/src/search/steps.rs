@@ -30,7 +30,7 @@ pub(super) struct Search {
 /// What came of it so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Found {
-    /// The greatest rate that held, as often as it was tried.
+    /// The greatest rate that held whenever the generator was not the limit.
     pub(super) low: Option<f64>,
     /// The smallest that did not, and who was the limit.
     pub(super) high: Option<(f64, Verdict)>,
@@ -42,6 +42,11 @@ const FACTOR: f64 = 2.0;
 const LEAST: f64 = 1.0;
 /// The rate that is told has held so often: one run may be lucky.
 const TIMES: usize = 2;
+/// A rate at which the generator was the limit is tried so often before that counts: one run may be
+/// unlucky, and it costs nothing to be sure.
+const LIMITED_TIMES: usize = 2;
+/// A rate is tried so often at most.
+const TIMES_MAX: usize = 4;
 /// Where runs differ much no rate may hold twice.
 const TRIALS_MAX: usize = 60;
 
@@ -54,12 +59,27 @@ impl Search {
         self.tried.push((rate, verdict));
     }
 
+    /// What became of a rate in all its trials; none if that is still open. What the generator did
+    /// not reach says nothing about what holds.
+    fn verdict(&self, rate: f64) -> Option<Verdict> {
+        let of_rate = self.tried.iter().filter(|(other, _)| *other == rate);
+        let count = |verdict| of_rate.clone().filter(|(_, it)| *it == verdict).count();
+        let (held, limited) = (count(Verdict::Held), count(Verdict::Limited));
+        match (count(Verdict::Failed), held) {
+            (1.., _) => Some(Verdict::Failed),
+            (0, 0) => (limited >= LIMITED_TIMES).then_some(Verdict::Limited),
+            (0, ..TIMES) if held + limited >= TIMES_MAX => Some(Verdict::Limited),
+            (0, _) => Some(Verdict::Held),
+        }
+    }
+
     pub(super) fn found(&self) -> Found {
-        let others = self.tried.iter().filter(|(_, verdict)| *verdict != Verdict::Held);
-        let high = others.copied().min_by(|a, b| a.0.total_cmp(&b.0));
+        let known = self.tried.iter().filter_map(|&(rate, _)| Some((rate, self.verdict(rate)?)));
+        let others = known.clone().filter(|(_, verdict)| *verdict != Verdict::Held);
+        let high = others.min_by(|a, b| a.0.total_cmp(&b.0));
         let below = |rate: &f64| high.is_none_or(|(high, _)| *rate < high);
-        let held = self.tried.iter().filter(|(_, verdict)| *verdict == Verdict::Held);
-        let low = held.map(|(rate, _)| *rate).filter(below).max_by(f64::total_cmp);
+        let held = known.filter(|(_, verdict)| *verdict == Verdict::Held);
+        let low = held.map(|(rate, _)| rate).filter(below).max_by(f64::total_cmp);
         Found { low, high }
     }
 
@@ -67,6 +87,9 @@ impl Search {
     pub(super) fn next(&self) -> Option<f64> {
         if self.tried.len() >= TRIALS_MAX {
             return None;
+        }
+        if let Some(&(rate, _)) = self.tried.last().filter(|it| self.verdict(it.0).is_none()) {
+            return Some(rate);
         }
         match self.found() {
             Found { low: None, high: None } => Some(self.start),
@@ -87,8 +110,8 @@ impl Search {
     }
 
     fn again(&self, rate: f64) -> Option<f64> {
-        let times = self.tried.iter().filter(|(other, _)| *other == rate).count();
-        (times < TIMES).then_some(rate)
+        let held = |&&(other, verdict): &&(f64, Verdict)| other == rate && verdict == Verdict::Held;
+        (self.tried.iter().filter(held).count() < TIMES).then_some(rate)
     }
 }
 
@@ -142,6 +165,19 @@ mod tests {
         });
         assert!(matches!(found.high, Some((_, Verdict::Failed))), "{found:?}");
         assert!(found.low.unwrap() >= 470.0, "{found:?}");
+    }
+
+    /// Every third run is spoilt by something else on the machine of the generator.
+    #[test]
+    fn a_generator_that_is_disturbed_now_and_then_bounds_nothing() {
+        let (found, rates) = search(|nth, rate| match rate {
+            _ if nth % 3 == 1 => Verdict::Limited,
+            ..1_234.0 => Verdict::Held,
+            _ => Verdict::Failed,
+        });
+        let (low, high) = (found.low.unwrap(), found.high.unwrap());
+        assert!((1_160.0..1_234.0).contains(&low), "{found:?} {rates:?}");
+        assert_eq!(high.1, Verdict::Failed, "{found:?} {rates:?}");
     }
 
     #[test]

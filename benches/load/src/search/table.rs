@@ -1,6 +1,7 @@
 //! What a search found, for people.
 
 use super::report::{CapacityReport, TrialReport};
+use crate::report::table::counted;
 use crate::units::print::{bytes, count, percent, whole};
 
 const COLUMNS: [(&str, usize); 7] = [
@@ -35,12 +36,11 @@ pub(super) fn headline(report: &CapacityReport) -> String {
     let settings = &report.settings;
     let size = settings.traffic.as_ref().map_or(0, |traffic| traffic.payload_bytes);
     format!(
-        "capacity: the greatest rate with {}, of {} members in {} rooms, {} publishers, {} payloads, \
-         {}",
+        "capacity: the greatest rate with {}, of {} in {}, {}, {} payloads, {}",
         report.asserted.join(", "),
-        whole(settings.members.into()),
-        whole(settings.rooms.into()),
-        whole(settings.publishers.into()),
+        counted(settings.members, "member"),
+        counted(settings.rooms, "room"),
+        counted(settings.publishers, "publisher"),
         bytes(size as f64),
         settings.url
     )
@@ -68,13 +68,12 @@ fn cells(trial: &TrialReport) -> [String; COLUMNS.len()] {
 
 /// The same as the row of a page.
 pub(super) fn row(trial: &TrialReport) -> (String, String) {
-    let [rate, deliveries, p50, p99, last, server, generator] = cells(trial);
-    let value = format!(
-        "p50 {p50}, p99 {p99}, to the last member p99 {last}; {deliveries} delivered; server \
-         {server}, generator {generator}: {}",
-        trial.verdict()
-    );
-    (rate, value)
+    let [rate, _, p50, p99, _, server, generator] = cells(trial);
+    let cpu = match trial.server_cpu {
+        Some(_) => format!("server {server}"),
+        None => format!("generator {generator}"),
+    };
+    (rate, format!("p50 {p50}, p99 {p99}, {cpu}: {}", trial.verdict()))
 }
 
 /// The greatest rate that held, as a sentence.
@@ -98,6 +97,9 @@ pub(super) fn remarks(report: &CapacityReport) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(why) = &report.why {
         remarks.push(match report.failed_at {
+            Some(limit) if report.at_least => {
+                format!("{} says nothing about the server: {why}", rate(limit))
+            }
             Some(failed) => format!("{} did not hold: {why}", rate(failed)),
             None => why.clone(),
         });
