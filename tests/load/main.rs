@@ -18,6 +18,7 @@ mod exactness;
 mod handshake;
 mod interruption;
 mod last_member;
+mod merge;
 mod other_servers;
 mod publishers;
 mod punctuality;

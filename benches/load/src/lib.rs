@@ -54,21 +54,23 @@ pub use crate::setup::args::LoadArgs;
 
 use crate::lead::run::Run;
 use crate::report::outputs::Outputs;
-use crate::report::{assertions, diff, json_text, page, table};
+use crate::report::{assertions, diff, json_text, merge, merged, page, table};
 use crate::setup::args::ScenarioArgs;
 use crate::setup::capacity::CapacityArgs;
+use crate::setup::merge::MergeArgs;
 use crate::setup::plan::Plan;
 
 /// The exit code of a program that SIGINT ended, as shells have it.
 const EXIT_INTERRUPTED: u8 = 130;
 
 /// Runs a scenario, and writes what came of it where the arguments say: a table on standard output,
-/// a page, JSON; or compares what came of two. SIGINT and SIGTERM end it early, and the second one at
-/// once; the exit code says so.
+/// a page, JSON; searches for the greatest rate that holds; or compares or merges what came of others.
+/// SIGINT and SIGTERM end it early, and the second one at once; the exit code says so.
 ///
 /// # Errors
 ///
-/// When the arguments make no sense together, no connection came to be, a file cannot be written,
+/// When the arguments make no sense together, no connection came to be, no rate held, a file cannot be
+/// written,
 /// messages were lost, repeated, out of order or damaged, members that read were let go before the
 /// end, an assertion does not hold, or `--strict` found a fault. It is a sentence for people.
 pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
@@ -77,6 +79,7 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
             show(&diff::text(&args)?)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Some(ScenarioArgs::Merge(args)) => return merged_reports(&args),
         Some(ScenarioArgs::Capacity(args)) => return capacity(&args),
         _ => Plan::new(args)?,
     };
@@ -92,6 +95,18 @@ pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     match faults.is_empty() {
         true => Ok(ExitCode::SUCCESS),
         false => Err(faults.join("; ").into()),
+    }
+}
+
+/// Makes one report of several.
+fn merged_reports(args: &MergeArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let outputs = Outputs::of(args.json.as_deref(), None)?;
+    let (all, merged) = merge::merge(args)?;
+    let table = || merged::text(args, &all, &merged);
+    write_results(&merged.text()?, table, String::new, outputs)?;
+    match assertions::failure(&merged.assertions) {
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => Err(why.into()),
     }
 }
 

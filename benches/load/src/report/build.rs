@@ -3,6 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::assertions::check;
+use super::histograms;
 use super::json::{
     CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport,
     MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport, TrafficReport,
@@ -33,6 +34,7 @@ impl Figures {
             compression: compression(self),
             latency_us: delivery(self),
             last_member: last_member::report(self),
+            histograms: Some(histograms::report(self)),
             latency_trusted: self.doubts().is_empty(),
             errors: self.errors().kinds,
             assertions: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::histograms::HistogramsReport;
 use super::last_member::LastMemberReport;
 use crate::watch::machine::Machine;
 
@@ -48,6 +49,8 @@ pub struct Report {
     pub latency_us: DeliveryReport,
     /// When they reached the last of their members, unless that was not to be followed.
     pub last_member: Option<LastMemberReport>,
+    /// All values behind percentiles, so that reports can be merged.
+    pub histograms: Option<HistogramsReport>,
     /// Whether the latencies are the server's: the generator was not late by more than a tenth of
     /// them, did not stand still, and was not limited in any interval.
     pub latency_trusted: bool,

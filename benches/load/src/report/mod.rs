@@ -6,13 +6,18 @@ pub(crate) mod chart;
 pub(crate) mod charts;
 pub(crate) mod diff;
 mod figures;
+mod hdr;
+mod histograms;
 mod intervals;
 mod json;
 mod last_member;
 mod latency;
+pub(crate) mod merge;
+pub(crate) mod merged;
 pub(crate) mod outputs;
 pub(crate) mod page;
 mod remarks;
+mod sums;
 pub(crate) mod table;
 
 pub(crate) use json::text as json_text;
@@ -23,6 +28,7 @@ pub use json::{
     TlsReport, TrafficReport, WaveReport,
 };
 
+pub use histograms::HistogramsReport;
 pub use last_member::LastMemberReport;
 
 pub use crate::watch::machine::Machine;

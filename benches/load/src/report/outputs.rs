@@ -28,11 +28,15 @@ pub(crate) struct Output {
 
 impl Outputs {
     pub(crate) fn open(args: &CommonArgs) -> Result<Self, String> {
-        let json = args.json.as_deref();
+        Self::of(args.json.as_deref(), args.report.as_deref())
+    }
+
+    /// A report as JSON, and one as a page.
+    pub(crate) fn of(json: Option<&Path>, page: Option<&Path>) -> Result<Self, String> {
         let is_json_shown = json.is_some_and(|path| path.as_os_str() == STANDARD_OUTPUT);
         let open = |path: Option<&Path>| path.map(Output::open).transpose();
         let json = open(json.filter(|_| !is_json_shown))?;
-        Ok(Self { json, page: open(args.report.as_deref())?, is_json_shown })
+        Ok(Self { json, page: open(page)?, is_json_shown })
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
 
 use super::assertion::Assertion;
 use super::capacity::CapacityArgs;
+use super::merge::MergeArgs;
 use super::sources::Sources;
 use super::target::Target;
 use super::template::MessageTemplate;
@@ -67,6 +68,8 @@ pub(crate) enum ScenarioArgs {
     Capacity(Box<CapacityArgs>),
     /// Compare what two runs wrote for --json
     Diff(DiffArgs),
+    /// Make one report of several, such as those of generators on several machines
+    Merge(MergeArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@ pub(crate) mod args;
 pub(crate) mod assertion;
 pub(crate) mod capacity;
 pub(crate) mod holes;
+pub(crate) mod merge;
 pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod records;

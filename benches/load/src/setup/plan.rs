@@ -159,7 +159,7 @@ impl Plan {
             }
             ScenarioArgs::Hold(args) => Self::hold(*args),
             ScenarioArgs::Storm(args) => Self::storm(*args),
-            ScenarioArgs::Capacity(_) | ScenarioArgs::Diff(_) => {
+            ScenarioArgs::Capacity(_) | ScenarioArgs::Diff(_) | ScenarioArgs::Merge(_) => {
                 Err("this is no scenario of one run".to_owned())
             }
         }

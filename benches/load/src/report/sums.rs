@@ -1,0 +1,165 @@
+//! What several reports say together, where that is a sum, the greatest, or a mean.
+
+use std::collections::BTreeMap;
+
+use super::json::{
+    ConnectingReport, ConnectionsReport, GapsReport, GeneratorReport, MessagesReport, Report,
+    SettingsReport, SlowMembersReport,
+};
+
+/// Some of what each report has, added up.
+fn sum<'a, T, N: std::iter::Sum>(all: &'a [T], of: impl Fn(&'a T) -> N) -> N {
+    all.iter().map(of).sum()
+}
+
+/// The same, if each of them has it.
+fn sum_known<'a, T>(all: &'a [T], of: impl Fn(&'a T) -> Option<f64>) -> Option<f64> {
+    all.iter().map(of).sum()
+}
+
+fn greatest<'a, T>(all: &'a [T], of: impl Fn(&'a T) -> f64) -> f64 {
+    all.iter().map(of).fold(0.0, f64::max)
+}
+
+/// Counts by name.
+pub(super) fn by_name<'a>(
+    all: impl Iterator<Item = &'a BTreeMap<String, u64>>,
+) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for (name, count) in all.flatten() {
+        *sums.entry(name.clone()).or_default() += count;
+    }
+    sums
+}
+
+/// A mean of shares of different things, of which there are so many.
+fn mean_share<'a, T>(
+    all: &'a [T],
+    share: impl Fn(&'a T) -> Option<f64>,
+    of: impl Fn(&'a T) -> f64,
+) -> Option<f64> {
+    let whole: f64 = all.iter().map(&of).sum();
+    let parts: Option<f64> = all.iter().map(|it| Some(share(it)? * of(it))).sum();
+    parts.filter(|_| whole > 0.0).map(|parts| parts / whole)
+}
+
+/// Of what runs were to do alike, what the first was to do.
+pub(super) fn settings(all: &[Report]) -> SettingsReport {
+    let first = all.first().map(|report| report.settings.clone()).unwrap_or_default();
+    SettingsReport {
+        members: sum(all, |it| it.settings.members),
+        event_streams: sum(all, |it| it.settings.event_streams),
+        rooms: sum(all, |it| it.settings.rooms),
+        publishers: sum(all, |it| it.settings.publishers),
+        slow_members: sum(all, |it| it.settings.slow_members),
+        threads: sum(all, |it| it.settings.threads),
+        sources: sum(all, |it| it.settings.sources),
+        ..first
+    }
+}
+
+/// Without latencies.
+pub(super) fn connections(all: &[Report]) -> ConnectionsReport {
+    let of: Vec<_> = all.iter().map(|report| &report.connections).collect();
+    let first = of.first().copied().cloned().unwrap_or_default();
+    ConnectionsReport {
+        wanted: sum(&of, |it| it.wanted),
+        opened: sum(&of, |it| it.opened),
+        failed: sum(&of, |it| it.failed),
+        closed: sum(&of, |it| it.closed),
+        broken: sum(&of, |it| it.broken),
+        connect_seconds: greatest(&of, |it| it.connect_seconds),
+        connects_per_second: sum(&of, |it| it.connects_per_second),
+        connect_rate: sum_known(&of, |it| it.connect_rate),
+        opening: of.iter().map(|it| it.opening).sum(),
+        ..first
+    }
+}
+
+pub(super) fn messages(all: &[Report]) -> MessagesReport {
+    let of: Vec<_> = all.iter().map(|report| &report.messages).collect();
+    let offered = |it: &&MessagesReport| it.offered_per_second.unwrap_or_default();
+    let arrived = |it: &&MessagesReport| (it.delivered + it.repeated + it.damaged) as f64;
+    MessagesReport {
+        published: sum(&of, |it| it.published),
+        unsent: sum(&of, |it| it.unsent),
+        offered_per_second: sum_known(&of, |it| it.offered_per_second),
+        published_share: mean_share(&of, |it| it.published_share, offered),
+        acked: sum(&of, |it| it.acked),
+        expected: sum(&of, |it| it.expected),
+        delivered: sum(&of, |it| it.delivered),
+        lost: sum(&of, |it| it.lost),
+        repeated: sum(&of, |it| it.repeated),
+        disordered: sum(&of, |it| it.disordered),
+        damaged: sum(&of, |it| it.damaged),
+        damage: by_name(of.iter().map(|it| &it.damage)),
+        skipped: sum(&of, |it| it.skipped),
+        skipped_readers: sum(&of, |it| it.skipped_readers),
+        cut_off: sum(&of, |it| it.cut_off),
+        compared: sum(&of, |it| it.compared),
+        compared_share: mean_share(&of, |it| it.compared_share, arrived),
+        other: sum(&of, |it| it.other),
+        unknown: sum(&of, |it| it.unknown),
+        published_per_second: sum(&of, |it| it.published_per_second),
+        deliveries_per_second: sum(&of, |it| it.deliveries_per_second),
+        bytes_per_second: sum(&of, |it| it.bytes_per_second),
+    }
+}
+
+pub(super) fn gaps(all: &[Report]) -> GapsReport {
+    GapsReport {
+        announced: sum(all, |it| it.gaps.announced),
+        messages: sum(all, |it| it.gaps.messages),
+    }
+}
+
+pub(super) fn slow_members(all: &[Report]) -> SlowMembersReport {
+    SlowMembersReport {
+        members: sum(all, |it| it.slow_members.members),
+        closed: sum(all, |it| it.slow_members.closed),
+        told_of_a_gap: sum(all, |it| it.slow_members.told_of_a_gap),
+    }
+}
+
+/// Without what is per message: that of each has its report.
+pub(super) fn generator(all: &[Report]) -> GeneratorReport {
+    let of: Vec<_> = all.iter().map(|report| &report.generator).collect();
+    GeneratorReport {
+        threads: of.iter().flat_map(|it| it.threads.clone()).collect(),
+        busy: greatest(&of, |it| it.busy),
+        limited: of.iter().any(|it| it.limited),
+        limited_intervals: sum(&of, |it| it.limited_intervals),
+        connecting: ConnectingReport {
+            busy: greatest(&of, |it| it.connecting.busy),
+            limited: of.iter().any(|it| it.connecting.limited),
+        },
+        verified_per_second: sum(&of, |it| it.verified_per_second),
+        capacity_per_second: sum_known(&of, |it| it.capacity_per_second),
+        ..GeneratorReport::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(offered: f64, share: Option<f64>, lost: u64) -> Report {
+        let messages = MessagesReport {
+            offered_per_second: Some(offered),
+            published_share: share,
+            lost,
+            damage: [("not UTF-8".to_owned(), lost)].into(),
+            ..MessagesReport::default()
+        };
+        Report { messages, ..Report::default() }
+    }
+
+    #[test]
+    fn shares_are_those_of_all_together() {
+        let sums = messages(&[report(100.0, Some(1.0), 1), report(300.0, Some(0.8), 2)]);
+        assert_eq!((sums.offered_per_second, sums.published_share), (Some(400.0), Some(0.85)));
+        assert_eq!((sums.lost, sums.damage["not UTF-8"]), (3, 3));
+        let closed = messages(&[report(100.0, Some(1.0), 0), report(0.0, None, 0)]);
+        assert_eq!(closed.published_share, None, "one of them has none");
+    }
+}
