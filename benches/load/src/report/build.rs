@@ -5,11 +5,10 @@ use std::time::UNIX_EPOCH;
 use super::assertions::check;
 use super::histograms;
 use super::json::{
-    CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LatencyReport,
-    MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport, TrafficReport,
-    WaveReport,
+    CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LastMemberReport,
+    LatencyReport, MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport,
+    TrafficReport, WaveReport,
 };
-use super::last_member;
 use super::latency::{Quantile, Spread};
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
@@ -33,7 +32,7 @@ impl Figures {
             messages: messages(self),
             compression: compression(self),
             latency_us: delivery(self),
-            last_member: last_member::report(self),
+            last_member: last_member(self),
             histograms: Some(histograms::report(self)),
             latency_trusted: self.doubts().is_empty(),
             errors: self.errors().kinds,
@@ -187,6 +186,19 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         own_lateness: latency(Spread::whole(&figures.sent.own)),
         socket_full: latency(Spread::whole(&figures.sent.full)),
     }
+}
+
+fn last_member(figures: &Figures) -> Option<LastMemberReport> {
+    let [last, skew] = figures.to_last_member()?;
+    Some(LastMemberReport {
+        due: last.arrived + last.missing,
+        missing: last.missing,
+        missing_at: missing_at(last),
+        sampled_one_in: figures.last_members.as_ref()?.one_in,
+        last_us: latency(last),
+        skew_us: latency(skew),
+        own_reading_us: figures.own_reading().map(|nanos| nanos / 1e3),
+    })
 }
 
 pub(super) fn latency(all: Spread<'_>) -> LatencyReport {

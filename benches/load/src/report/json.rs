@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::histograms::HistogramsReport;
-use super::last_member::LastMemberReport;
 use crate::watch::machine::Machine;
 
 /// Changes when a name does.
@@ -285,6 +284,28 @@ pub struct DeliveryReport {
     pub own_lateness: LatencyReport,
     /// The rest: the socket took no more.
     pub socket_full: LatencyReport,
+}
+
+/// When messages reached the last of the members that they were for: those that read as fast as
+/// they can, and were there when publishing began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LastMemberReport {
+    /// Messages that were followed: those that reached everybody, and `missing`.
+    pub due: u64,
+    /// Messages that did not reach everybody, or were not even sent.
+    pub missing: u64,
+    /// Which of `p50`, `p90`, `p99`, `p999` and `max` fall on such a one.
+    pub missing_at: Vec<String>,
+    /// One message in so many was followed.
+    pub sampled_one_in: u64,
+    /// From when a message was due (open loop) or sent (closed loop) until it reached the last
+    /// member.
+    pub last_us: LatencyReport,
+    /// Between the first member and the last.
+    pub skew_us: LatencyReport,
+    /// What the generator itself takes, about, to read all members of a room one after the other:
+    /// so much of the skew may be its own.
+    pub own_reading_us: Option<f64>,
 }
 
 /// What was asserted of a figure.

@@ -23,12 +23,11 @@ pub(crate) mod table;
 pub(crate) use json::text as json_text;
 pub use json::{
     AssertionReport, CompressionReport, ConnectingReport, ConnectionsReport, DeliveryReport,
-    FORMAT, GapsReport, GeneratorReport, IntervalReport, LatencyReport, MessagesReport,
-    RATE_REACHED_FROM, Report, ServerReport, SettingsReport, SlowMembersReport, ThreadReport,
-    TlsReport, TrafficReport, WaveReport,
+    FORMAT, GapsReport, GeneratorReport, IntervalReport, LastMemberReport, LatencyReport,
+    MessagesReport, RATE_REACHED_FROM, Report, ServerReport, SettingsReport, SlowMembersReport,
+    ThreadReport, TlsReport, TrafficReport, WaveReport,
 };
 
 pub use histograms::HistogramsReport;
-pub use last_member::LastMemberReport;
 
 pub use crate::watch::machine::Machine;

@@ -12,8 +12,9 @@ use super::table::rate as rate_text;
 use crate::lead::record::Figures;
 use crate::lead::run::Run;
 use crate::report::{FORMAT, Machine};
-use crate::setup::args::command_line;
+use crate::setup::args::{DefaultScenario, LoadArgs, ScenarioArgs, command_line};
 use crate::setup::capacity::CapacityArgs;
+use crate::setup::plan::Plan;
 
 /// Runs one rate after another until it is known which is the greatest that holds, or it is
 /// interrupted.
@@ -36,7 +37,7 @@ pub(crate) fn search(
         asserted: args.broadcast.common.assert.iter().map(|it| it.text.clone()).collect(),
         ..CapacityReport::default()
     };
-    args.check()?;
+    check(args)?;
     let (start, precision) = (args.broadcast.traffic.rate, args.precision / 100.0);
     let mut search = Search::new(start, args.to, precision);
     while let Some(rate) = search.next() {
@@ -58,6 +59,29 @@ pub(crate) fn search(
     Ok(report)
 }
 
+/// Whether a search makes sense.
+fn check(args: &CapacityArgs) -> Result<(), String> {
+    let traffic = &args.broadcast.traffic;
+    if traffic.window.is_some() {
+        return Err("capacity searches for a rate; leave out --window".to_owned());
+    }
+    if !(traffic.rate >= 1.0 && args.to >= traffic.rate) {
+        return Err("--rate is at least 1, and --to at least --rate".to_owned());
+    }
+    match (1.0..=100.0).contains(&args.precision) {
+        true => Ok(()),
+        false => Err("--precision is between 1 and 100 percent".to_owned()),
+    }
+}
+
+/// What is done at one rate.
+fn plan(args: &CapacityArgs, rate: f64) -> Result<Plan, String> {
+    let mut broadcast = args.broadcast.clone();
+    broadcast.traffic.rate = rate;
+    let scenario = Some(ScenarioArgs::Broadcast(Box::new(broadcast)));
+    Plan::new(LoadArgs { scenario, default: DefaultScenario(None) })
+}
+
 fn run_at(
     args: &CapacityArgs,
     rate: f64,
@@ -67,7 +91,7 @@ fn run_at(
     if !args.broadcast.common.quiet {
         eprintln!("run {nth}: {} per room", rate_text(rate));
     }
-    Run::start(args.plan(rate)?, interrupted.clone())?.go()
+    Run::start(plan(args, rate)?, interrupted.clone())?.go()
 }
 
 /// Judges a run, and keeps what is told of it.

@@ -1,7 +1,6 @@
-//! What can be typed after `corecast load capacity`, and what its runs do.
+//! What can be typed after `corecast load capacity`.
 
-use super::args::{BroadcastArgs, DefaultScenario, LoadArgs, ScenarioArgs};
-use super::plan::Plan;
+use super::args::BroadcastArgs;
 use crate::units::parse::number;
 
 /// Defaults of its own: several runs of five seconds, and the assertion that most people have.
@@ -30,29 +29,4 @@ pub(crate) struct CapacityArgs {
     /// Exit with 1 if fewer messages per second and room hold
     #[arg(long, value_name = "N", value_parser = number)]
     pub(crate) at_least: Option<f64>,
-}
-
-impl CapacityArgs {
-    /// Whether a search makes sense.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let traffic = &self.broadcast.traffic;
-        if traffic.window.is_some() {
-            return Err("capacity searches for a rate; leave out --window".to_owned());
-        }
-        if !(traffic.rate >= 1.0 && self.to >= traffic.rate) {
-            return Err("--rate is at least 1, and --to at least --rate".to_owned());
-        }
-        match (1.0..=100.0).contains(&self.precision) {
-            true => Ok(()),
-            false => Err("--precision is between 1 and 100 percent".to_owned()),
-        }
-    }
-
-    /// What is done at one rate.
-    pub(crate) fn plan(&self, rate: f64) -> Result<Plan, String> {
-        let mut broadcast = self.broadcast.clone();
-        broadcast.traffic.rate = rate;
-        let scenario = Some(ScenarioArgs::Broadcast(Box::new(broadcast)));
-        Plan::new(LoadArgs { scenario, default: DefaultScenario(None) })
-    }
 }
