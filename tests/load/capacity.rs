@@ -106,6 +106,14 @@ fn what_cannot_be_told_is_no_failure_of_the_server() {
 }
 
 #[test]
+fn a_rate_with_fewer_members_is_another_one() {
+    let server = Server::start(&["--max-connections=4"]);
+    let run = load(&[&["capacity", server.url(), "-r50", "-n9", "-q"], &RUNS[1..]].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.errors.contains(" of 9 connections were opened"), "{}", run.errors);
+}
+
+#[test]
 fn a_search_that_is_interrupted_tells_what_it_found() {
     let server = Server::start(&[]);
     let args = ["capacity", server.url(), "-n3", "-r50", "--assert=p50<1s", "-d500ms"];

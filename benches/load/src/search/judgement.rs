@@ -28,9 +28,12 @@ pub(super) fn faults(figures: &Figures) -> Vec<String> {
 
 /// # Errors
 ///
-/// When what was asserted cannot be told, which another rate would not mend: a sentence with advice.
+/// When members are missing, or what was asserted cannot be told, which another rate would not mend:
+/// a sentence with advice.
 pub(super) fn judge(report: &Report, mut faults: Vec<String>) -> Result<Judgement, String> {
-    faults.extend(not_opened(report));
+    if let Some(why) = not_opened(report) {
+        return Err(why);
+    }
     faults.extend(not_published(report));
     let failed: Vec<_> = report.assertions.iter().filter(|it| !it.holds).collect();
     if faults.is_empty()
@@ -57,8 +60,10 @@ pub(super) fn judge(report: &Report, mut faults: Vec<String>) -> Result<Judgemen
 
 fn not_opened(report: &Report) -> Option<String> {
     let (opened, wanted) = (report.connections.opened, u64::from(report.connections.wanted));
-    (opened < wanted)
-        .then(|| format!("only {} of {} connections were opened", whole(opened), whole(wanted)))
+    let (few, all) = (whole(opened), whole(wanted));
+    (opened < wanted).then(|| {
+        format!("only {few} of {all} connections were opened, and no rate is of fewer members")
+    })
 }
 
 fn not_published(report: &Report) -> Option<String> {
@@ -121,9 +126,14 @@ mod tests {
         let mut some = report(1.0, true, "900 µs");
         some.messages.unsent = 3;
         check(&some, &[], Verdict::Failed, "3 messages were due and not sent");
-        some.messages.unsent = 0;
+    }
+
+    #[test]
+    fn a_rate_is_of_all_members() {
+        let mut some = report(1.0, true, "900 µs");
         some.connections.wanted = 9;
-        check(&some, &[], Verdict::Failed, "only 0 of 9 connections");
+        let error = judge(&some, Vec::new()).unwrap_err();
+        assert!(error.contains("only 0 of 9 connections"), "{error}");
     }
 
     #[test]
