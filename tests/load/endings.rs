@@ -31,17 +31,77 @@ fn a_server_that_dies_ends_the_run() {
     }
 }
 
+/// Killed, or asked to end, in which case it closes each connection.
 #[test]
 fn held_connections_that_are_gone_end_the_run() {
-    let server = Server::start(&[]);
-    let mut run = Running::start(&["hold", server.url(), "-n20", "--duration=1m", "--json=-"]);
-    run.wait_for("holding");
-    signal("KILL", &server.pid());
-    let run = run.end();
+    for by in ["KILL", "TERM"] {
+        let server = Server::start(&[]);
+        let mut run = Running::start(&["hold", server.url(), "-n20", "--duration=1m", "--json=-"]);
+        run.wait_for("holding");
+        signal(by, &server.pid());
+        let run = run.end();
+        assert_eq!(run.code, 1, "{run:?}");
+        let json = run.report();
+        assert_eq!(json["connections"]["closed"], 20);
+        assert!(json["seconds"].as_f64().unwrap() < 40.0, "{json}");
+    }
+}
+
+/// Between two waves nobody is there to miss it, but nobody can come any more.
+#[test]
+fn a_storm_without_its_server_ends() {
+    const GONE: &str = "! the server ended the connections of all members after ";
+    const NOBODY: &str = "! nobody could connect in wave 2 after ";
+    let rows = [("KILL", "staying", GONE), ("TERM", "staying", GONE), ("KILL", "pausing", NOBODY)];
+    for (by, part, words) in rows {
+        for mode in [&["--json=-"][..], &[]] {
+            let server = Server::start(&[]);
+            let args = ["storm", server.url(), "-n20", "--waves=4", "--stay=2s", "--pause=2s"];
+            let mut run = Running::start(&[&args[..], mode].concat());
+            run.wait_for(part);
+            signal(by, &server.pid());
+            let run = run.end();
+            assert_eq!(run.code, 1, "{by} {part}: {run:?}");
+            if mode.is_empty() {
+                assert!(run.out.contains(words), "{}", run.out);
+                continue;
+            }
+            let json = run.report();
+            let connections = &json["connections"];
+            assert_eq!(connections["opened"], 20, "{json}");
+            // Some may not have been dropped by us when the pause began.
+            assert!(part == "pausing" || connections["closed"] == 20, "{json}");
+            assert!(json["ended_early"].is_string(), "{json}");
+            assert!(json["waves"].as_array().unwrap().len() <= 2, "{json}");
+        }
+    }
+}
+
+/// Of two members the first reads and is let go; the other one is slow, and stays.
+#[test]
+fn slow_members_do_not_keep_a_run_alive() {
+    let faults = Faults { close_first_at: Some(60), ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let url = server.url();
+    let args = ["slow", &url, "-n2", "--share=50%", "--read-rate=1MiB", "--opening=1"];
+    let traffic = ["-r200", "-d20s", "-s128", "--warm-up=0s", "--drain=300ms", "--json=-"];
+    let run = load(&[&args[..], &traffic].concat());
     assert_eq!(run.code, 1, "{run:?}");
-    let json = run.report();
-    assert_eq!(json["connections"]["closed"], 20);
-    assert!(json["seconds"].as_f64().unwrap() < 40.0, "{json}");
+    assert!(run.errors.contains("the server ended the connections of all members"), "{run:?}");
+    assert!(run.report()["seconds"].as_f64().unwrap() < 15.0, "{run:?}");
+}
+
+#[test]
+fn slow_members_that_are_let_go_end_no_run() {
+    let faults = Faults { close_first_at: Some(60), ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let url = server.url();
+    let args = ["slow", &url, "-n1", "--share=100%", "--read-rate=1MiB"];
+    let traffic = ["-r200", "-d1s", "-s128", "--warm-up=0s", "--drain=300ms", "--json=-"];
+    let json = load(&[&args[..], &traffic].concat()).json();
+    assert_eq!(json["ended_early"], Value::Null, "{json}");
+    assert_eq!(json["slow_members"]["closed"], 1, "{json}");
+    assert_eq!(count(&json, "published"), 200, "{json}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
 use super::run::Run;
-use crate::setup::plan::{Scenario, Traffic};
+use crate::setup::plan::Traffic;
 use crate::units::print::count;
 use crate::watch::clock::{nanos, seconds};
 use crate::watch::sampler::Snapshot;
@@ -147,13 +147,12 @@ impl Run {
         }
     }
 
-    /// With nobody left to receive, what follows is silence. Between the waves of a storm there is
-    /// nobody by intention.
-    fn look_for_members(&self) {
-        let is_storm = matches!(self.shared.plan.scenario, Scenario::Storm { .. });
-        let ready = self.shared.sum(|gauges| &gauges.ready);
-        let closed = self.shared.sum(|gauges| &gauges.closed);
-        if !is_storm && ready > 0 && closed >= ready {
+    /// With nobody left who reads, what follows is silence. Between the waves of a storm there is
+    /// nobody by intention, and members that read slowly may be let go.
+    pub(crate) fn look_for_members(&self) {
+        let are_wanted = !self.shared.wave.load(Acquire).is_multiple_of(2);
+        let have_gone = self.shared.sum(|gauges| &gauges.let_go) > 0;
+        if are_wanted && have_gone && self.shared.readers_left() == 0 {
             self.shared.end_early(Gone::Members);
         }
     }

@@ -7,6 +7,7 @@ use super::record::Wave;
 use super::run::Run;
 use crate::setup::plan::Scenario;
 use crate::watch::clock::{nanos, seconds};
+use crate::watch::shared::Gone;
 
 impl Run {
     /// Connects everybody, stays, drops everybody, and again.
@@ -20,19 +21,26 @@ impl Run {
             if !self.has_members() {
                 break;
             }
+            match wave.opened {
+                0 if !self.shared.is_over() => self.shared.end_early(Gone::Wave(number)),
+                _ => self.look_for_members(),
+            }
             self.linger("staying", stay);
             self.drop_wave();
+            if self.shared.is_over() {
+                break;
+            }
             if number < waves {
                 self.linger("pausing", pause);
-            }
-            if self.shared.is_interrupted() {
-                break;
             }
         }
         self.record.drained = self.snapshot();
     }
 
     fn wave(&mut self, number: u32, waves: u32) -> Wave {
+        // Nobody is connected now: whoever was not let go was dropped.
+        let closed = self.shared.sum(|gauges| &gauges.closed);
+        self.dropped = self.shared.sum(|gauges| &gauges.ready).saturating_sub(closed);
         let before = self.snapshot();
         let failed_before = self.shared.sum(|gauges| &gauges.failed);
         let title = format!("wave {number}/{waves}");

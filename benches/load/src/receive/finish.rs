@@ -1,5 +1,7 @@
 //! What a thread found out, once everything has been published and waited for.
 
+use std::sync::atomic::Ordering::AcqRel;
+
 use super::member::{End, Member, MemberStage};
 use super::reader::Reader;
 use super::result::{Balance, ReaderResult};
@@ -107,3 +109,6 @@ impl Reader {
         }
     }
 }
+            if member.stage == MemberStage::Ready && !member.is_slow {
+                self.shared.connected[member.room as usize].fetch_sub(1, AcqRel);
+            }

@@ -333,3 +333,4 @@ impl Reader {
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+            (&gauges.let_go, self.counts.let_go),

@@ -139,11 +139,15 @@ impl Figures {
             true => format!(
                 "{what} after {:.1} s: the rates are of the time until then",
                 seconds(at - mark)
+            Gone::Members if self.outcome.balance.slow.members > 0 => {
+                "the server ended the connections of all members that were not slow".to_owned()
+            }
             ),
             false => format!("{what} before anything was measured"),
         })
     }
 
+            Gone::Wave(number) => format!("nobody could connect in wave {number}"),
     /// What the exit code says of a run that went to its end, as a sentence.
     pub(crate) fn fault(&self) -> Option<String> {
         let common = &self.shared.plan.common;

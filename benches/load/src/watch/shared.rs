@@ -56,15 +56,17 @@ pub(crate) struct EarlyEnd {
     pub(crate) at: u64,
 }
 
-/// Whose connections the server has ended.
+/// Whose connections the server has ended, or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gone {
-    /// All members'.
+    /// Those of all members that read as fast as they can.
     Members,
     /// That of the last publisher of this room.
     Publisher(u32),
 }
 
+    /// In this wave of a storm nobody could connect.
+    Wave(u32),
 /// When what happens, in the clock's time; 0 until it is known.
 #[derive(Debug, Default)]
 pub(crate) struct Milestones {
@@ -87,6 +89,8 @@ pub(crate) struct ReaderGauges {
     pub(crate) closed: AtomicU64,
     /// Measured messages, repeated ones too.
     pub(crate) received: AtomicU64,
+    /// Of these, those of members that read as fast as they can.
+    pub(crate) let_go: AtomicU64,
     pub(crate) bytes: AtomicU64,
     /// Calls that read something.
     pub(crate) reads: AtomicU64,
@@ -185,6 +189,11 @@ impl Shared {
     pub(crate) fn published_in(&self, stream: u32) -> u32 {
         self.published[stream as usize].load(Acquire)
     }
+    /// Members that are connected and read as fast as they can.
+    pub(crate) fn readers_left(&self) -> u64 {
+        self.connected.iter().map(|room| u64::from(room.load(Acquire))).sum()
+    }
+
 
     pub(crate) fn taken_in(&self, stream: u32) -> u32 {
         self.taken[stream as usize].load(Acquire)
