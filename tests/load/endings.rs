@@ -119,6 +119,33 @@ fn a_room_without_publishers_ends_the_run() {
     assert!(json["seconds"].as_f64().unwrap() < 15.0, "{json}");
 }
 
+/// Of two publishers of a room one is let go. The other one publishes no more for that, and no less.
+#[test]
+fn a_lost_publisher_is_told() {
+    let faults = Faults { close_publisher_at: Some(60), ..Faults::default() };
+    for pace in ["-w4", "-r200"] {
+        for mode in [&["--json=-"][..], &[]] {
+            let server = Fake::start(Dialect::Corecast, faults);
+            let url = server.url();
+            let args = [&url, "-n3", "-p2", "-d2s", "--warm-up=0s", "--drain=300ms", pace];
+            let run = load(&[&args[..], mode].concat());
+            assert_eq!(run.code, 1, "{run:?}");
+            let words = "1 of the connections of publishers ended early";
+            assert!(run.errors.contains(words), "{}", run.errors);
+            if mode.is_empty() {
+                let words = "\n! 1 of 2 connections of publishers ended before";
+                assert!(run.out.contains(words), "{}", run.out);
+                continue;
+            }
+            let json = run.report();
+            assert_eq!(json["ended_early"], Value::Null, "{json}");
+            let series = json["series"].as_array().unwrap();
+            let is_silent = |it: &&Value| it["published_per_second"] == 0.0;
+            assert!(series.iter().filter(is_silent).count() < series.len() / 4, "{json}");
+        }
+    }
+}
+
 /// The only publisher is gone before the first message that would be measured.
 #[test]
 fn a_run_that_ends_in_the_warm_up_measures_nothing() {

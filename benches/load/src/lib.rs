@@ -70,9 +70,9 @@ const EXIT_INTERRUPTED: u8 = 130;
 /// # Errors
 ///
 /// When the arguments make no sense together, no connection came to be, no rate held, a file cannot be
-/// written,
-/// messages were lost, repeated, out of order or damaged, members that read were let go before the
-/// end, an assertion does not hold, or `--strict` found a fault. It is a sentence for people.
+/// written, messages were lost, repeated, out of order or damaged, publishers or members that read
+/// were let go before the end, an assertion does not hold, or `--strict` found a fault. It is a
+/// sentence for people.
 pub fn load(args: LoadArgs) -> Result<ExitCode, Box<dyn Error>> {
     let plan = match args.scenario {
         Some(ScenarioArgs::Diff(args)) => {

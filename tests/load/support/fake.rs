@@ -143,6 +143,8 @@ fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Room
             Asked::Publish { room, message } => {
                 let mut rooms = rooms.lock().unwrap();
                 if rooms.happens(&room, faults.close_publisher_at) {
+                    // What others publish goes on.
+                    *rooms.published.entry(room).or_default() += 1;
                     let mut stream = socket.get_ref().try_clone().unwrap();
                     return close(&mut stream, 1001, "going away");
                 }

@@ -72,6 +72,8 @@ pub(crate) struct Sent {
     /// somebody interrupted it.
     pub(crate) unsent: u64,
     /// What was due in the open loop, until the run was over.
+    /// Publishers whose connection ended while there was something to publish.
+    pub(crate) let_go: u64,
     pub(crate) due: u64,
     /// Of these, what was published while it was measured.
     pub(crate) in_time: u64,
@@ -263,10 +265,11 @@ impl Publisher {
     fn end(&mut self, nth: usize, why: &str) {
         self.sent.tally.errors.add(&format!("publisher: {why}"));
         self.connections[nth].end();
-        if self.is_needed()
-            && let Some(room) = self.silent_room(nth)
-        {
-            self.shared.end_early(Gone::Publisher(room));
+        if self.is_needed() {
+            self.sent.let_go += 1;
+            if let Some(room) = self.silent_room(nth) {
+                self.shared.end_early(Gone::Publisher(room));
+            }
         }
     }
 
@@ -352,6 +355,7 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             nth,
             connection: streams.publisher(room, nth) as usize,
             sequence: 0,
+            let_go: 0,
             taken: 0,
             free_since: 0,
             sharers,

@@ -21,6 +21,10 @@ struct Window {
     /// What had arrived or was acknowledged when that last changed, and when it did.
     progress: u64,
     moved_at: u64,
+    /// Publishers that the server had let go when that was last looked at.
+    let_go: u64,
+    /// One more has been: nothing is published until the others' messages have arrived.
+    is_settling: bool,
 }
 
 /// Messages before sockets get a turn.
@@ -29,11 +33,14 @@ const BATCH: usize = 128;
 const PAUSE: Duration = Duration::from_micros(200);
 /// What has not arrived after this time will not: the window goes on without it.
 const STALL: u64 = 1_000_000_000;
+/// The same of messages that the server may have refused with their publisher.
+const SETTLED: u64 = 100_000_000;
 
 impl Publisher {
     pub(crate) fn keep_window(&mut self, leg: Leg, messages: u32, by: WindowBy) -> io::Result<()> {
         let before = self.delivered(leg);
-        let mut window = Window { messages, before, moved_at: leg.from, ..Window::default() };
+        let (moved_at, let_go) = (leg.from, self.sent.let_go);
+        let mut window = Window { messages, before, moved_at, let_go, ..Window::default() };
         let mut next = 0;
         loop {
             let now = self.shared.clock.now();
@@ -42,15 +49,25 @@ impl Publisher {
             }
             self.observe(&mut window, leg, now);
             let mut count = 0;
-            while count < BATCH && self.has_room(&window, by, next) {
+            while count < BATCH
+                && let Some(nth) = self.next_feed(next)
+                && self.has_room(&window, by, nth)
+            {
                 let due = self.shared.clock.now();
-                self.publish(next, due, leg.is_warm_up);
-                window.owed += self.connected(self.feeds[next].room);
-                next = (next + 1) % self.feeds.len();
+                self.publish(nth, due, leg.is_warm_up);
+                window.owed += self.connected(self.feeds[nth].room);
+                next = (nth + 1) % self.feeds.len();
                 count += 1;
             }
             self.turn(if count == BATCH { Duration::ZERO } else { PAUSE }, u64::MAX)?;
         }
+    }
+
+    /// The first stream from here on that somebody still publishes in.
+    fn next_feed(&self, from: usize) -> Option<usize> {
+        let count = self.feeds.len();
+        let mut all = (from..from + count).map(|nth| nth % count);
+        all.find(|&nth| self.connections[self.feeds[nth].connection].link.is_some())
     }
 
     /// Looks at what has arrived; gives up on the rest when nothing has for long.
@@ -59,18 +76,24 @@ impl Publisher {
         window.limit = u64::from(window.messages) * u64::max(members, 1);
         window.arrived = self.delivered(leg) - window.before;
         let progress = window.arrived + self.sent.tally.acked;
+        if self.sent.let_go != window.let_go {
+            (window.let_go, window.is_settling, window.moved_at) = (self.sent.let_go, true, now);
+        }
+        let patience = if window.is_settling { SETTLED } else { STALL };
         if progress != window.progress {
             (window.progress, window.moved_at) = (progress, now);
-        } else if now.saturating_sub(window.moved_at) > STALL {
+        } else if now.saturating_sub(window.moved_at) > patience {
             // Lost, or refused: waiting on would measure nothing.
-            (window.owed, window.moved_at) = (window.arrived, now);
+            (window.owed, window.moved_at, window.is_settling) = (window.arrived, now, false);
         }
     }
 
     /// Whether this stream may have one more message under way.
     fn has_room(&self, window: &Window, by: WindowBy, next: usize) -> bool {
         match by {
-            WindowBy::Deliveries => window.owed.saturating_sub(window.arrived) < window.limit,
+            WindowBy::Deliveries => {
+                !window.is_settling && window.owed.saturating_sub(window.arrived) < window.limit
+            }
             WindowBy::Acks => {
                 let feeds = self.feeds.len().div_ceil(self.connections.len()) as u64;
                 let unacked = self.connections[self.feeds[next].connection].unacked;

@@ -112,7 +112,7 @@ impl Figures {
         is_sent && self.wrongs().is_empty() && self.errors().total() == 0
     }
 
-    /// What the server did to messages and to members that read, as parts of a sentence.
+    /// What the server did to messages, publishers and members that read, as parts of a sentence.
     pub(crate) fn wrongs(&self) -> Vec<String> {
         let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
         wrongs(&[
@@ -131,6 +131,7 @@ impl Figures {
             Gone::Members => "the server ended the connections of all members".to_owned(),
             Gone::Publisher(room) => {
                 let room = self.shared.plan.room_name(room);
+            (self.sent.let_go, "of the connections of publishers ended early"),
                 format!("the server ended the connection of the last publisher of {room}")
             }
         };
@@ -138,16 +139,16 @@ impl Figures {
         Some(match at > mark {
             true => format!(
                 "{what} after {:.1} s: the rates are of the time until then",
-                seconds(at - mark)
             Gone::Members if self.outcome.balance.slow.members > 0 => {
                 "the server ended the connections of all members that were not slow".to_owned()
             }
+                seconds(at - mark)
             ),
             false => format!("{what} before anything was measured"),
         })
     }
-
             Gone::Wave(number) => format!("nobody could connect in wave {number}"),
+
     /// What the exit code says of a run that went to its end, as a sentence.
     pub(crate) fn fault(&self) -> Option<String> {
         let common = &self.shared.plan.common;

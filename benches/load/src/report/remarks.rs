@@ -10,6 +10,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(figures.early_end());
     remarks.extend(not_opened(figures));
     remarks.extend(let_go(figures));
+    remarks.extend(publishers_let_go(figures));
     remarks.extend(rate_not_reached(figures));
     remarks.extend(figures.doubts());
     remarks.extend(connecting_limited(figures));
@@ -65,9 +66,19 @@ fn not_opened(figures: &Figures) -> Option<String> {
 /// Slow members may be let go; whoever reads has done nothing for it.
 fn let_go(figures: &Figures) -> Option<String> {
     let counts = &figures.outcome.counts;
-    (counts.let_go > 0).then(|| {
-        let (let_go, opened) = (whole(counts.let_go), whole(counts.ready));
-        format!("{let_go} of {opened} connections of members ended before the run did: see errors")
+    gone(counts.let_go, counts.ready, "members")
+}
+
+/// Nobody publishes in their place.
+fn publishers_let_go(figures: &Figures) -> Option<String> {
+    let publishers = figures.shared.plan.publishers();
+    gone(figures.sent.let_go, publishers.into(), "publishers")
+}
+
+fn gone(gone: u64, all: u64, whose: &str) -> Option<String> {
+    (gone > 0).then(|| {
+        let (gone, all) = (whole(gone), whole(all));
+        format!("{gone} of {all} connections of {whose} ended before the run did: see errors")
     })
 }
 

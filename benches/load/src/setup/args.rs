@@ -413,8 +413,8 @@ pub(crate) struct CommonArgs {
     #[arg(long, short = 'q')]
     pub(crate) quiet: bool,
 
-    /// Exit with 0 although messages were lost, repeated, out of order or damaged, or members were
-    /// let go, if the run went to its end
+    /// Exit with 0 although messages were lost, repeated, out of order or damaged, or publishers or
+    /// members were let go, if the run went to its end
     ///
     /// Without it each of these makes the exit code 1. Lost is a message that neither arrived nor
     /// was announced as skipped, and is not behind a close frame. Slow members may be let go.
