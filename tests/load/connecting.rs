@@ -1,8 +1,9 @@
 //! How connecting is measured: at a rate or so many at once, and what it takes of the generator.
 
+use std::thread::sleep;
 use std::time::Duration;
 
-use super::support::{Dialect, Fake, Faults, Server, load};
+use super::support::{Dialect, Fake, Faults, Running, Server, load, signal};
 
 /// A server that accepts nothing for 300 ms from its 20th connection on.
 fn standing_still() -> Fake {
@@ -24,6 +25,35 @@ fn all_connections_that_were_due_feel_a_stall() {
     // 120 were due in that time, the first of them 300 ms before it was over.
     assert!(connections["handshake_us"]["p90"].as_f64().unwrap() >= 200e3, "{json}");
     assert!(connections["connect_seconds"].as_f64().unwrap() >= 0.495, "{json}");
+    assert_eq!(connections["handshake_own_us"]["count"], 200);
+    let [all, own] =
+        ["handshake_us", "handshake_own_us"].map(|name| connections[name]["p90"].as_f64().unwrap());
+    assert!(own < all / 2.0, "most of that was the server: {json}");
+}
+
+/// Whoever comes late to connect has no server to blame.
+#[test]
+fn a_generator_that_connects_late_says_so() {
+    let server = Server::start(&[]);
+    let args = ["hold", server.url(), "-n300", "--connect-rate=300", "-d0s"];
+    for mode in [&["--json=-"][..], &[]] {
+        let mut run = Running::start(&[&args[..], mode].concat());
+        run.wait_for("connecting");
+        sleep(Duration::from_millis(200));
+        signal("STOP", &run.pid());
+        sleep(Duration::from_millis(500));
+        signal("CONT", &run.pid());
+        let run = run.end();
+        if mode.is_empty() {
+            let words = "\n! of handshakes the generator itself was late: by up to ";
+            assert!(run.out.contains(words), "{}", run.out);
+            continue;
+        }
+        let connections = run.json()["connections"].clone();
+        let [all, own] = ["handshake_us", "handshake_own_us"]
+            .map(|name| connections[name]["max"].as_f64().unwrap());
+        assert!(all > 400e3 && own > 400e3, "{connections}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! as the server's.
 
 use super::support::{Dialect, Fake, Faults, Running, Server, check_all_delivered, load, signal};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -91,6 +92,63 @@ fn a_full_socket_is_the_servers() {
     assert!(max("own_lateness") < max("socket_full"), "{json}");
 }
 
+/// Starves the receiving threads of a run on one core, until what is returned is dropped.
+fn starve_readers(run: &Running) -> Busy {
+    let (core, tasks) = (core(), format!("/proc/{}/task", run.pid()));
+    for task in std::fs::read_dir(tasks).unwrap().map(Result::unwrap) {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap();
+        if name.starts_with("reader-") {
+            let thread = task.file_name().into_string().unwrap();
+            succeed(Command::new("taskset").args(["-c", "-p", &core, &thread]));
+            succeed(Command::new("chrt").args(["--idle", "-p", "0", &thread]));
+        }
+    }
+    let mut busy = Command::new("taskset");
+    Busy(busy.args(["-c", &core, "sh", "-c", "while :; do :; done"]).spawn().unwrap())
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+}
+
+/// Somebody who takes a core.
+struct Busy(Child);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Messages are published in time and stand in the sockets of who does not come to read them.
+#[test]
+fn a_generator_that_reads_late_says_so() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "--members=5", "--rate=100", "--warm-up=0s", "--duration=2s"];
+    for mode in [&["--json=-"][..], &[]] {
+        let mut run = Running::start(&[&args[..], mode, &["--threads=2"]].concat());
+        run.wait_for("measuring");
+        let busy = starve_readers(&run);
+        sleep(Duration::from_millis(1_500));
+        drop(busy);
+        let run = run.end();
+        assert_eq!(run.code, 0, "{run:?}");
+        if mode.is_empty() {
+            let words = "\n! the generator itself read late: by up to ";
+            assert!(run.out.contains(words), "{}", run.out);
+            assert!(run.out.contains("\n! reader 0 waited for a CPU for "), "{}", run.out);
+            continue;
+        }
+        let json = run.report();
+        assert_eq!(json["latency_trusted"], false, "{json}");
+        let late = &json["latency_us"]["reader_lateness"];
+        assert_eq!(late["count"], json["messages"]["delivered"], "{json}");
+        assert!(late["max"].as_f64().unwrap() > 2e3, "{late}");
+    }
+}
+
 /// The first of the cores that this process may use.
 fn core() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -103,7 +161,7 @@ fn one_core_has_one_thread() {
     let server = Server::start(&[]);
     let core = core();
     for pace in ["--rate=300", "--window=16"] {
-        let mut load = std::process::Command::new("taskset");
+        let mut load = Command::new("taskset");
         load.args(["--cpu-list", &core, env!("CARGO_BIN_EXE_corecast"), "load", server.url()]);
         load.args(["--members=20", "--rooms=2", "--publishers=3", "--event-streams=20%"]);
         load.args(["--threads=1", "--warm-up=100ms", "--duration=500ms", "--json=-", pace]);

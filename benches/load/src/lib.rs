@@ -23,7 +23,7 @@
 //! recorded for a sample.
 //!
 //! Invariant: in the open loop, latency counts from when a message was due, whatever the server or
-//! the generator did; a generator that had no time to be punctual says so.
+//! the generator did; a generator that had no time to be punctual, or to read, says so.
 //!
 //! Invariant: percentiles are over everything that was due. What never came took longest.
 //!

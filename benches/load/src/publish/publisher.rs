@@ -214,8 +214,7 @@ impl Publisher {
             self.flush(nth)?;
         }
         self.shared.publisher.published.store(self.sent.published, Release);
-        let patience = self.reader.as_ref().map_or(timeout, Reader::patience);
-        for event in 0..self.poller.wait(timeout.min(patience))? {
+        for event in 0..self.look(timeout)? {
             let ready = self.poller.ready(event);
             if ready.token != READER {
                 self.on_ready(ready)?;
@@ -246,6 +245,15 @@ impl Publisher {
         match flushed {
             Ok(is_gone) => self.watch(nth, !is_gone)?,
             Err(why) => self.end(nth, &why),
+    /// What is ready, of the reader's sockets, too: it sleeps while this does.
+    fn look(&mut self, timeout: Duration) -> io::Result<usize> {
+        let Some(reader) = &mut self.reader else { return self.poller.wait(timeout) };
+        let (timeout, began) = (timeout.min(reader.patience()), self.shared.clock.now());
+        let found = self.poller.wait(timeout)?;
+        reader.glances.note_sleep(began..self.shared.clock.now(), timeout, found);
+        Ok(found)
+    }
+
         }
         Ok(())
     }
@@ -347,6 +355,7 @@ pub(crate) fn traffic(shared: &Shared) -> &Traffic {
 
 fn feeds(shared: &Shared) -> Vec<Feed> {
     let streams = shared.plan.streams;
+            let_go: 0,
     let of_room = |room: u32| {
         let sharers = streams.of(room).len() as u32;
         (0..sharers).map(move |nth| Feed {
@@ -355,7 +364,6 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             nth,
             connection: streams.publisher(room, nth) as usize,
             sequence: 0,
-            let_go: 0,
             taken: 0,
             free_since: 0,
             sharers,

@@ -28,7 +28,9 @@ impl Reader {
             fan_out,
             handshakes: self.handshakes,
             joins: self.joins,
+            handshakes_own: self.handshakes_own,
             counts: self.counts,
+            lateness: self.lateness,
             balance,
         }
     }

@@ -36,6 +36,10 @@ pub(crate) struct Member {
     pub(crate) unsent: Vec<u8>,
     /// When it began to connect or, in the open loop, should have.
     pub(crate) began: u64,
+    /// When it began in truth, or was connected.
+    pub(crate) moved: u64,
+    /// Of the time since it should have begun, the most that was our own.
+    pub(crate) own: u64,
     /// When it said hello.
     pub(crate) greeted: u64,
     /// It was ready when publishing began, so that everything published is owed to it.
@@ -87,6 +91,8 @@ impl Member {
             is_text: false,
             unsent: Vec::new(),
             began: 0,
+            moved: 0,
+            own: 0,
             greeted: 0,
             is_checked: false,
             end: None,

@@ -76,6 +76,7 @@ impl Reader {
             Ok(link) => {
                 let member = &mut self.members[nth];
                 (member.link, member.began, member.end) = (Some(link), due, None);
+                (member.moved, member.own) = (now, now.saturating_sub(due));
                 member.stage = MemberStage::Connecting;
                 self.deadlines.push_back((nth, now.saturating_add(timeout)));
             }
@@ -83,8 +84,16 @@ impl Reader {
         }
     }
 
+    /// The server may have answered as early as the thread has looked, and we come now.
+    fn note_own(&mut self, nth: usize, now: u64) {
+        let member = &mut self.members[nth];
+        member.own += self.glances.late(now).min(now.saturating_sub(member.moved));
+        member.moved = now;
+    }
+
     /// The socket became writable: connected, or not.
     pub(crate) fn on_connected(&mut self, nth: usize) {
+        self.note_own(nth, self.shared.clock.now());
         let member = &mut self.members[nth];
         let Some(link) = &member.link else { return };
         match link.take_error() {
@@ -122,8 +131,11 @@ impl Reader {
                 None
             }
             Answer::Upgraded(used) => {
-                let took = self.shared.clock.now() - self.members[nth].began;
-                self.handshakes.saturating_record(took);
+                let now = self.shared.clock.now();
+                self.note_own(nth, now);
+                let member = &self.members[nth];
+                self.handshakes.saturating_record(now.saturating_sub(member.began));
+                self.handshakes_own.saturating_record(member.own);
                 if let Some(link) = &self.members[nth].link {
                     self.shared.note_agreed(link);
                 }

@@ -23,6 +23,7 @@ use crate::client::socket::error_kind;
 use crate::setup::payload::{PAYLOAD_MIN, PayloadContent, PayloadForm};
 use crate::setup::plan::Transport;
 use crate::watch::clock::nanos;
+use crate::watch::glances::Glances;
 use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Phase, Shared};
@@ -47,7 +48,12 @@ pub(crate) struct Reader {
     pub(crate) opening: usize,
     pub(crate) counts: ReaderCounts,
     pub(crate) handshakes: Histogram<u64>,
+    /// Of each, the most that was our own.
+    pub(crate) handshakes_own: Histogram<u64>,
     pub(crate) joins: Histogram<u64>,
+    /// The most that each delivery has waited for this thread.
+    pub(crate) lateness: Histogram<u64>,
+    pub(crate) glances: Glances,
     pub(crate) wave: u32,
     /// When its first member was to connect.
     pub(crate) wave_began: u64,
@@ -93,7 +99,10 @@ impl Reader {
             opening: 0,
             counts: ReaderCounts::default(),
             handshakes: histogram(3),
+            handshakes_own: histogram(3),
             joins: histogram(3),
+            lateness: histogram(3),
+            glances: Glances::default(),
             wave: 0,
             wave_began: 0,
             slow_read_next: 0,
@@ -149,7 +158,7 @@ impl Reader {
         self.open_more();
         self.expire();
         if self.ready.is_empty() {
-            self.ready = 0..self.poller.wait(timeout.min(self.patience()))?;
+            self.look(timeout.min(self.patience()))?;
         }
         let mut reads = 0;
         while (reads < READS_MIN || self.shared.clock.now() < until)
@@ -161,6 +170,14 @@ impl Reader {
         }
         self.read_slowly();
         self.publish_gauges();
+        Ok(())
+    }
+
+    fn look(&mut self, timeout: Duration) -> io::Result<()> {
+        let began = self.shared.clock.now();
+        let found = self.poller.wait(timeout)?;
+        self.glances.note(began..self.shared.clock.now(), timeout, found);
+        self.ready = 0..found;
         Ok(())
     }
 
@@ -252,7 +269,12 @@ impl Reader {
         }
         let (now, member) = (self.shared.clock.now(), &mut self.members[nth]);
         let bytes = &self.buffer[from..filled];
+        let received = self.receive_path.tally.received;
         let rest = self.receive_path.receive(member, bytes, now, &mut self.notices);
+        let received = self.receive_path.tally.received - received;
+        if received > 0 && !member.is_slow {
+            self.lateness.saturating_record_n(self.glances.late(now), received);
+        }
         member.partial.clear();
         member.partial.extend_from_slice(rest);
         // What is beyond any sense has been refused by its header.
@@ -312,6 +334,7 @@ impl Reader {
             (&gauges.ready, self.counts.ready),
             (&gauges.failed, self.counts.failed),
             (&gauges.closed, self.counts.closed),
+            (&gauges.let_go, self.counts.let_go),
             (&gauges.received, tally.received),
             (&gauges.bytes, tally.bytes),
             (&gauges.reads, tally.reads),
@@ -333,4 +356,3 @@ impl Reader {
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
-            (&gauges.let_go, self.counts.let_go),

@@ -16,8 +16,12 @@ pub(crate) struct ReaderResult {
     pub(crate) fan_out: Option<FanOut>,
     pub(crate) handshakes: Histogram<u64>,
     /// From saying hello until it was understood.
+    /// Of each, the most that was the generator's own.
+    pub(crate) handshakes_own: Histogram<u64>,
     pub(crate) joins: Histogram<u64>,
     pub(crate) counts: ReaderCounts,
+    /// The most that each delivery has waited for the thread that reads it.
+    pub(crate) lateness: Histogram<u64>,
     pub(crate) balance: Balance,
 }
 
@@ -96,7 +100,9 @@ impl ReaderResult {
             joins: histogram(3),
             counts: ReaderCounts::default(),
             balance: Balance::default(),
+            handshakes_own: histogram(3),
         }
+            lateness: histogram(3),
     }
 
     /// Adds what another thread found out.
@@ -112,7 +118,9 @@ impl ReaderResult {
         self.counts.ready += other.counts.ready;
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;
+        add(&mut self.handshakes_own, &other.handshakes_own);
         self.counts.broken += other.counts.broken;
+        add(&mut self.lateness, &other.lateness);
         self.counts.let_go += other.counts.let_go;
         self.balance.expected += other.balance.expected;
         self.balance.readers += other.balance.readers;

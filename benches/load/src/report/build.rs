@@ -102,6 +102,7 @@ fn connections(figures: &Figures) -> ConnectionsReport {
         connect_seconds: figures.connect_seconds(),
         connects_per_second: figures.connects_per_second(),
         handshake_us: latency(Spread::whole(&figures.outcome.handshakes)),
+        handshake_own_us: latency(Spread::whole(&figures.outcome.handshakes_own)),
         joined_us: latency(Spread::whole(&figures.outcome.joins)),
         loop_kind: if connect_rate.is_some() { "open" } else { "closed" }.to_owned(),
         connect_rate,
@@ -186,6 +187,7 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         own_lateness: latency(Spread::whole(&figures.sent.own)),
         socket_full: latency(Spread::whole(&figures.sent.full)),
     }
+        reader_lateness: latency(Spread::whole(&figures.outcome.lateness)),
 }
 
 fn last_member(figures: &Figures) -> Option<LastMemberReport> {

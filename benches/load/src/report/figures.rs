@@ -3,13 +3,15 @@
 use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::json::{
     ConnectingReport, GeneratorReport, RATE_REACHED_FROM, ServerReport, ThreadReport,
 };
 use super::latency::Spread;
 use crate::lead::record::Figures;
-use crate::setup::plan::Pace;
-use crate::units::print::{time, whole};
+use crate::setup::plan::{Connecting, Pace};
+use crate::units::print::{percent, time, whole};
 use crate::watch::clock::seconds;
 use crate::watch::sampler::Snapshot;
 use crate::watch::shared::{EarlyEnd, Gone};
@@ -21,6 +23,9 @@ const LIMITED_FROM: f64 = 0.9;
 const OWN_SHARE_MAX: f64 = 0.1;
 /// A thread that stands still for longer has by itself made the slowest hundredth.
 const GAP_SHARE_MAX: f64 = 0.01;
+/// Of its time, what a thread that reads may wait for a CPU. How late that makes which message it
+/// does not know.
+const WAITED_MAX: f64 = 0.05;
 /// Nanoseconds that threads without work wait for some.
 const IDLE: u64 = 10_000_000;
 /// Below this share the capacity would be a guess.
@@ -126,28 +131,28 @@ impl Figures {
 
     /// Why the run ended before its time though nobody interrupted it, as a sentence.
     pub(crate) fn early_end(&self) -> Option<String> {
+            (self.sent.let_go, "of the connections of publishers ended early"),
         let EarlyEnd { gone, at } = self.shared.early_end()?;
         let what = match gone {
             Gone::Members => "the server ended the connections of all members".to_owned(),
             Gone::Publisher(room) => {
                 let room = self.shared.plan.room_name(room);
-            (self.sent.let_go, "of the connections of publishers ended early"),
                 format!("the server ended the connection of the last publisher of {room}")
+            }
+            Gone::Members if self.outcome.balance.slow.members > 0 => {
+                "the server ended the connections of all members that were not slow".to_owned()
             }
         };
         let mark = self.span().0.at;
         Some(match at > mark {
             true => format!(
                 "{what} after {:.1} s: the rates are of the time until then",
-            Gone::Members if self.outcome.balance.slow.members > 0 => {
-                "the server ended the connections of all members that were not slow".to_owned()
-            }
+            Gone::Wave(number) => format!("nobody could connect in wave {number}"),
                 seconds(at - mark)
             ),
             false => format!("{what} before anything was measured"),
         })
     }
-            Gone::Wave(number) => format!("nobody could connect in wave {number}"),
 
     /// What the exit code says of a run that went to its end, as a sentence.
     pub(crate) fn fault(&self) -> Option<String> {
@@ -236,14 +241,9 @@ impl Figures {
             return doubts;
         }
         let p99 = all.value(0.99);
-        let own = Spread::whole(&self.sent.own).value(0.99);
-        if !self.sent.own.is_empty() && own > p99 * OWN_SHARE_MAX {
-            doubts.push(format!(
-                "the generator itself was late: by {} at p99, where the latency is {}",
-                time(own),
-                time(p99)
-            ));
-        }
+        doubts.extend(late("the generator itself was late: by", &self.sent.own, p99));
+        let lateness = &self.outcome.lateness;
+        doubts.extend(late("the generator itself read late: by up to", lateness, p99));
         let gap = (0..=self.shared.plan.threads).map(|nth| self.longest_gap(nth)).max();
         let gap = gap.unwrap_or_default().saturating_sub(IDLE) as f64;
         if gap > self.seconds() * 1e9 * GAP_SHARE_MAX && gap > p99 * OWN_SHARE_MAX {
@@ -257,6 +257,7 @@ impl Figures {
         if limited > 0 {
             doubts.push(format!(
                 "limited by the generator in {limited} of {intervals} intervals: one of its threads \
+        doubts.extend(self.waits_for_cpu());
                  was more than 90 % busy; use more --threads or cores, or a lower rate"
             ));
         }
@@ -268,6 +269,28 @@ impl Figures {
         let readers = self.shared.plan.threads;
         let threads: Vec<_> = (0..to.threads.len())
             .map(|nth| {
+    /// A sentence for each thread that reads and did not get the CPU that it wanted.
+    fn waits_for_cpu(&self) -> Vec<String> {
+        let (from, to) = self.span();
+        let waits = (0..self.shared.plan.threads).map(|nth| (nth, to.busy(from, nth).1));
+        let waits = waits.filter(|(_, waited)| *waited > WAITED_MAX);
+        let words = "of the time: what came to it then was read late";
+        waits
+            .map(|(nth, waited)| {
+                let (name, waited) = (self.thread_name(nth), percent(waited));
+                format!("{name} waited for a CPU for {waited} {words}")
+            })
+            .collect()
+    }
+
+    /// The same of handshakes in the open loop. In the closed one the generator waits for itself.
+    pub(crate) fn connecting_doubt(&self) -> Option<String> {
+        let Connecting::Rate(_) = self.shared.plan.connecting else { return None };
+        let p99 = Spread::whole(&self.outcome.handshakes).value(0.99);
+        let what = "of handshakes the generator itself was late: by up to";
+        late(what, &self.outcome.handshakes_own, p99)
+    }
+
                 let (busy, waited) = to.busy(from, nth);
                 let longest_gap_us = self.longest_gap(nth) as f64 / 1e3;
                 ThreadReport { name: self.thread_name(nth), busy, waited, longest_gap_us }
@@ -300,6 +323,14 @@ fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
 /// In the closed loop there is none to reach.
 pub(crate) fn is_rate_reached(published_share: Option<f64>) -> bool {
     published_share.is_none_or(|share| share >= RATE_REACHED_FROM)
+/// A sentence, if the generator's own part is more than a small one of what takes so long at p99.
+fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
+    let own = Spread::whole(own);
+    let late = own.value(0.99);
+    let matters = !own.is_empty() && late > p99 * OWN_SHARE_MAX;
+    matters.then(|| format!("{what} {} at p99, where the latency is {}", time(late), time(p99)))
+}
+
 }
 
 fn ratio(sum: f64, count: u64) -> Option<f64> {
@@ -330,6 +361,20 @@ mod tests {
         assert!(wrongs(&[(0, "were damaged")]).is_empty());
     }
 
+    use crate::watch::histogram::histogram;
+
+    /// Two of a hundred are late by a millisecond.
+    #[test]
+    fn lateness_matters_beside_what_it_is_late_for() {
+        let mut own = histogram(3);
+        own.record_n(100, 98).unwrap();
+        own.record_n(1_000_000, 2).unwrap();
+        let said = late("late: by", &own, 5e6).unwrap();
+        assert_eq!(said, "late: by 1.00 ms at p99, where the latency is 5.00 ms");
+        assert_eq!(late("late: by", &own, 20e6), None);
+        assert_eq!(late("late: by", &own, f64::INFINITY), None, "what never comes is later");
+        assert_eq!(late("late: by", &histogram(3), 0.0), None);
+    }
     #[test]
     fn a_rate_is_reached_when_nearly_all_was_published_in_time() {
         for (share, is_reached) in [(None, true), (Some(0.99), true), (Some(0.98), false)] {

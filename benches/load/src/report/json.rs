@@ -50,8 +50,8 @@ pub struct Report {
     pub last_member: Option<LastMemberReport>,
     /// All values behind percentiles, so that reports can be merged.
     pub histograms: Option<HistogramsReport>,
-    /// Whether the latencies are the server's: the generator was not late by more than a tenth of
-    /// them, did not stand still, and was not limited in any interval.
+    /// Whether the latencies are the server's: the generator published and read by no more than a
+    /// tenth of them late, did not stand still, and was not limited in any interval.
     pub latency_trusted: bool,
     /// What went wrong, and how often.
     pub errors: BTreeMap<String, u64>,
@@ -139,6 +139,9 @@ pub struct ConnectionsReport {
     pub connects_per_second: f64,
     /// From the beginning of a connection to the answer to its upgrade, TLS included.
     pub handshake_us: LatencyReport,
+    /// Of each, the most that was the generator's own: it began late, or came late to the answer.
+    #[serde(default)]
+    pub handshake_own_us: LatencyReport,
     /// From saying hello until that was understood.
     pub joined_us: LatencyReport,
     /// `open`: connections began at a rate whatever the server did, and handshakes count from when
@@ -311,6 +314,10 @@ pub struct LastMemberReport {
 /// What was asserted of a figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AssertionReport {
+    /// What each delivery has waited for the thread that reads it, at most: since that thread had
+    /// last found nothing of it.
+    #[serde(default)]
+    pub reader_lateness: LatencyReport,
     /// As it was written.
     pub text: String,
     /// Whether it holds.

@@ -14,6 +14,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(rate_not_reached(figures));
     remarks.extend(figures.doubts());
     remarks.extend(connecting_limited(figures));
+    remarks.extend(figures.connecting_doubt());
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }

@@ -102,6 +102,7 @@ fn connections(figures: &Figures) -> Section {
     }
     rows.push(row("connecting", connecting(figures)));
     rows.extend(latency_row("handshake", &figures.outcome.handshakes));
+    rows.extend(latency_row("  our own part, at most", &figures.outcome.handshakes_own));
     rows.extend(latency_row("joined, since hello", &figures.outcome.joins));
     rows.extend(tls(figures).map(|tls| row("TLS", tls_words(&tls))));
     if figures.shared.plan.common.deflate {
@@ -229,6 +230,7 @@ fn latencies(figures: &Figures) -> Section {
     rows.extend(sample(figures));
     rows.extend(last_member::rows(figures));
     rows.extend(latency_row("late by the generator", &figures.sent.own));
+    rows.extend(latency_row("read late, at most", &figures.outcome.lateness));
     if figures.sent.full.max() > 0 {
         rows.extend(latency_row("late by a full socket", &figures.sent.full));
     }

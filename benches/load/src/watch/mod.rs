@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod damage;
 pub(crate) mod histogram;
+pub(crate) mod glances;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod sampler;
