@@ -170,5 +170,13 @@ fn one_core_has_one_thread() {
         let threads = json["generator"]["threads"].as_array().unwrap();
         assert_eq!((threads.len(), &threads[0]["name"]), (1, &"publisher and reader".into()));
         assert!(threads[0]["busy"].as_f64().unwrap() > 0.0, "{threads:?}");
+        // Its time is that of publishing, too.
+        let generator = &json["generator"];
+        assert!(generator["ns_per_message"].is_null(), "{generator}");
+        assert!(generator["capacity_per_second"].is_null(), "{generator}");
+        assert!(generator["messages_per_read"].is_number(), "{generator}");
+        // While it sleeps it is late for nothing.
+        let late = json["latency_us"]["reader_lateness"]["p50"].as_f64();
+        assert!(late.unwrap() < 3e3, "{json}");
     }
 }

@@ -300,14 +300,17 @@ impl Figures {
         let busiest = to.busiest(from);
         let reading: f64 = threads.iter().take(readers).map(|thread| thread.busy).sum();
         let verified_per_second = self.per_second(|snapshot| snapshot.received);
-        let spare = (reading > CAPACITY_FROM).then(|| verified_per_second / reading);
+        // A thread that publishes, too, does not say what of its time was for reading.
+        let reading = (!self.shared.plan.has_one_thread()).then_some(reading);
+        let spare = reading.filter(|share| *share > CAPACITY_FROM);
+        let spare = spare.map(|share| verified_per_second / share);
         GeneratorReport {
             busy: busiest,
             limited: busiest > LIMITED_FROM,
             limited_intervals: self.limited_intervals(),
             connecting: self.connecting(),
             verified_per_second,
-            ns_per_message: ratio(reading * self.seconds() * 1e9, received),
+            ns_per_message: reading.and_then(|share| ratio(share * self.seconds() * 1e9, received)),
             messages_per_read: ratio(received as f64, to.reads - from.reads),
             capacity_per_second: spare.filter(|_| received > 0).map(|one| one * readers as f64),
             threads,
@@ -320,9 +323,6 @@ fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
     some.map(|(count, what)| format!("{} {what}", whole(*count))).collect()
 }
 
-/// In the closed loop there is none to reach.
-pub(crate) fn is_rate_reached(published_share: Option<f64>) -> bool {
-    published_share.is_none_or(|share| share >= RATE_REACHED_FROM)
 /// A sentence, if the generator's own part is more than a small one of what takes so long at p99.
 fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     let own = Spread::whole(own);
@@ -331,6 +331,9 @@ fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     matters.then(|| format!("{what} {} at p99, where the latency is {}", time(late), time(p99)))
 }
 
+/// In the closed loop there is none to reach.
+pub(crate) fn is_rate_reached(published_share: Option<f64>) -> bool {
+    published_share.is_none_or(|share| share >= RATE_REACHED_FROM)
 }
 
 fn ratio(sum: f64, count: u64) -> Option<f64> {
@@ -358,9 +361,6 @@ mod tests {
     fn whatever_is_wrong_is_said() {
         let counts = [(12, "deliveries were lost"), (0, "were damaged"), (5, "were repeated")];
         assert_eq!(wrongs(&counts), ["12 deliveries were lost", "5 were repeated"]);
-        assert!(wrongs(&[(0, "were damaged")]).is_empty());
-    }
-
     use crate::watch::histogram::histogram;
 
     /// Two of a hundred are late by a millisecond.
@@ -375,6 +375,9 @@ mod tests {
         assert_eq!(late("late: by", &own, f64::INFINITY), None, "what never comes is later");
         assert_eq!(late("late: by", &histogram(3), 0.0), None);
     }
+        assert!(wrongs(&[(0, "were damaged")]).is_empty());
+    }
+
     #[test]
     fn a_rate_is_reached_when_nearly_all_was_published_in_time() {
         for (share, is_reached) in [(None, true), (Some(0.99), true), (Some(0.98), false)] {

@@ -388,7 +388,7 @@ pub struct GeneratorReport {
     pub connecting: ConnectingReport,
     /// Messages that were checked per second.
     pub verified_per_second: f64,
-    /// CPU time of the receiving threads per message.
+    /// CPU time of the receiving threads per message; none where one thread publishes, too.
     pub ns_per_message: Option<f64>,
     /// Messages that came with one call; the more, the less each costs.
     pub messages_per_read: Option<f64>,
