@@ -59,6 +59,44 @@ fn what_is_missing_is_in_the_percentiles() {
     assert!(out.contains("max                       > 500 ms (10 % missing), "), "{out}");
 }
 
+/// The same in each interval of the run: what never came is missing where it was due, also what was
+/// never sent.
+#[test]
+fn what_is_missing_is_in_the_series() {
+    let faults = Faults { drop_every: 10, die_at: Some(250), ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let url = server.url();
+    let args = [&url, "-n5", "-r250", "-d2s", "--warm-up=0s", "--drain=300ms", "--json=-"];
+    let json = load(&args).report();
+    let series = json["series"].as_array().unwrap();
+    let sum = |name: &str| series.iter().map(|it| it[name].as_u64().unwrap()).sum::<u64>();
+    // Those of the second half were due after the end of the series.
+    let due = 5 * 250;
+    assert!((due - 250..=due + 250).contains(&sum("due")), "{} in {json}", sum("due"));
+    assert!(sum("missing") >= 5 * 25, "{json}");
+    for interval in &series[..series.len() - 2] {
+        let [due, missing] = ["due", "missing"].map(|name| interval[name].as_u64().unwrap());
+        assert!((100..=150).contains(&due) && (10..=20).contains(&missing), "{interval}");
+        assert_eq!(interval["p99_us"], 300e3, "{interval}");
+        assert_eq!(interval["missing_at"], serde_json::json!(["p99_us", "max_us"]), "{interval}");
+        assert!(interval["p50_us"].as_f64().unwrap() < 300e3, "{interval}");
+    }
+}
+
+/// In the closed loop, too, where a message is due when it is sent.
+#[test]
+fn what_is_missing_in_a_window_is_in_the_series() {
+    let server = Fake::start(Dialect::Corecast, Faults { drop_every: 10, ..Faults::default() });
+    let url = server.url();
+    let args = [&url, "-n5", "-w8", "-d1s", "--warm-up=0s", "--drain=300ms", "--lenient"];
+    let json = load(&[&args[..], &["--json=-"]].concat()).json();
+    let series = json["series"].as_array().unwrap();
+    let sum = |name: &str| series.iter().map(|it| it[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("due"), json["messages"]["expected"].as_u64().unwrap(), "{json}");
+    assert_eq!(sum("missing"), json["messages"]["lost"].as_u64().unwrap(), "{json}");
+    assert!(series.iter().all(|it| it["missing"].as_u64().unwrap() > 0), "{json}");
+}
+
 /// Whoever is stopped for good takes the rest with it.
 #[test]
 fn a_server_that_stands_still_does_not_look_fast() {
@@ -86,6 +124,9 @@ fn the_longest_is_of_all_and_not_of_the_sample() {
     let latency = &json["latency_us"];
     assert_eq!((&latency["count"], &latency["due"]), (&1.into(), &60.into()), "{latency}");
     assert!(latency["max"].as_f64().unwrap() > 190e3, "{latency}");
+    let series = json["series"].as_array().unwrap().iter();
+    let longest = series.filter_map(|it| it["max_us"].as_f64()).fold(0.0, f64::max);
+    assert_eq!(Some(longest), latency["max"].as_f64(), "{json}");
     assert_eq!((latency["p50"].as_f64(), latency["p999"].as_f64()), (None, None), "{latency}");
     let out = load(&args).out;
     for row in [

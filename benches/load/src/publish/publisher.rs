@@ -2,6 +2,7 @@
 //! does, or keeps a window full.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Gone, Phase, Shared};
 use crate::watch::tally::Tally;
+use crate::watch::ticks::Ticks;
 use crate::watch::turns::Turns;
 
 pub(crate) struct Publisher {
@@ -36,6 +38,8 @@ pub(crate) struct Publisher {
     pub(crate) sent: Sent,
     /// Of the measured leg.
     pub(crate) owed: Option<Owed>,
+    /// None before publishing begins.
+    pub(crate) ticks: Option<Ticks>,
     /// Who receives in the same thread, if anybody does.
     reader: Option<Reader>,
     turns: Turns,
@@ -58,6 +62,8 @@ pub(crate) struct Feed {
     pub(crate) taken: u32,
     /// Since when its connection takes messages again, if it did not.
     pub(crate) free_since: u64,
+    /// When messages of its current interval are due.
+    interval: Range<u64>,
     /// Streams that share the rate of this room.
     pub(crate) sharers: u32,
 }
@@ -66,14 +72,16 @@ pub(crate) struct Feed {
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) tally: Tally,
+    /// Publishers whose connection ended while there was something to publish.
+    pub(crate) let_go: u64,
     /// Measured messages that the kernel has taken.
     pub(crate) published: u64,
     /// Due, but never taken: of the whole time that was to be measured, unless
     /// somebody interrupted it.
     pub(crate) unsent: u64,
+    /// The same by the interval in which it was due.
+    pub(crate) unsent_at: Vec<u64>,
     /// What was due in the open loop, until the run was over.
-    /// Publishers whose connection ended while there was something to publish.
-    pub(crate) let_go: u64,
     pub(crate) due: u64,
     /// Of these, what was published while it was measured.
     pub(crate) in_time: u64,
@@ -109,6 +117,7 @@ impl Publisher {
             text: Vec::new(),
             sent: Sent::new(),
             owed: None,
+            ticks: None,
             reader: None,
             turns: Turns::default(),
             shared,
@@ -140,6 +149,7 @@ impl Publisher {
         let times = &self.shared.milestones;
         let (start, mark, end) =
             (times.start.load(Acquire), times.mark.load(Acquire), times.end.load(Acquire));
+        self.ticks = Some(Ticks::new(&self.shared.plan, mark, end));
         let legs = [
             Leg { from: start, to: mark, is_warm_up: true },
             Leg { from: mark, to: end, is_warm_up: false },
@@ -197,6 +207,13 @@ impl Publisher {
         connection.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
         feed.sequence += 1;
         if !is_warm_up {
+            if !feed.interval.contains(&due)
+                && let Some(ticks) = self.ticks
+            {
+                let (interval, times) = ticks.interval_of(due);
+                feed.interval = times;
+                self.shared.begins.note(nth, interval, feed.sequence - 1);
+            }
             let at = self.shared.clock.now();
             let own = at.saturating_sub(due.max(feed.free_since));
             connection.watch_for(Pending { end: 0, feed: nth, due, at, own });
@@ -228,6 +245,15 @@ impl Publisher {
         Ok(())
     }
 
+    /// What is ready, of the reader's sockets, too: it sleeps while this does.
+    fn look(&mut self, timeout: Duration) -> io::Result<usize> {
+        let Some(reader) = &mut self.reader else { return self.poller.wait(timeout) };
+        let (timeout, began) = (timeout.min(reader.patience()), self.shared.clock.now());
+        let found = self.poller.wait(timeout)?;
+        reader.glances.note_sleep(began..self.shared.clock.now(), timeout, found);
+        Ok(found)
+    }
+
     pub(crate) fn on_ready(&mut self, ready: Ready) -> io::Result<()> {
         let nth = ready.token as usize;
         let shared = self.shared.clone();
@@ -245,15 +271,6 @@ impl Publisher {
         match flushed {
             Ok(is_gone) => self.watch(nth, !is_gone)?,
             Err(why) => self.end(nth, &why),
-    /// What is ready, of the reader's sockets, too: it sleeps while this does.
-    fn look(&mut self, timeout: Duration) -> io::Result<usize> {
-        let Some(reader) = &mut self.reader else { return self.poller.wait(timeout) };
-        let (timeout, began) = (timeout.min(reader.patience()), self.shared.clock.now());
-        let found = self.poller.wait(timeout)?;
-        reader.glances.note_sleep(began..self.shared.clock.now(), timeout, found);
-        Ok(found)
-    }
-
         }
         Ok(())
     }
@@ -338,8 +355,10 @@ impl Sent {
     pub(crate) fn new() -> Self {
         Self {
             tally: Tally::default(),
+            let_go: 0,
             published: 0,
             unsent: 0,
+            unsent_at: Vec::new(),
             due: 0,
             in_time: 0,
             delays: histogram(3),
@@ -355,7 +374,6 @@ pub(crate) fn traffic(shared: &Shared) -> &Traffic {
 
 fn feeds(shared: &Shared) -> Vec<Feed> {
     let streams = shared.plan.streams;
-            let_go: 0,
     let of_room = |room: u32| {
         let sharers = streams.of(room).len() as u32;
         (0..sharers).map(move |nth| Feed {
@@ -366,6 +384,7 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             sequence: 0,
             taken: 0,
             free_since: 0,
+            interval: 0..0,
             sharers,
         })
     };

@@ -4,12 +4,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::connection::Pending;
 use super::publisher::{IDLE, Leg, Publisher};
+use crate::watch::begins;
 use crate::watch::clock::nanos;
 use crate::watch::shared::Phase;
+use crate::watch::ticks::Ticks;
 
 /// When the messages of each stream are due.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +199,13 @@ impl Publisher {
                 None => feed.sequence.into(),
             };
             self.sent.unsent += due.saturating_sub(feed.taken.into());
+            let unsent = feed.taken..u32::try_from(due).unwrap_or(u32::MAX);
+            match (self.owed, self.ticks) {
+                (Some(owed), Some(ticks)) => {
+                    owed.file(ticks, (nth, feed.sharers), unsent, &mut self.sent.unsent_at);
+                }
+                _ => self.shared.begins.add(nth as u32, unsent, &mut self.sent.unsent_at),
+            }
         }
     }
 }
@@ -203,6 +213,27 @@ impl Publisher {
 impl Owed {
     fn new(timetable: Timetable, to: u64) -> Self {
         Self { timetable, measured_to: to, owed_to: to, in_time_to: to + IN_TIME }
+    }
+
+    /// In which intervals messages of a stream were due, whether anybody came to publish them or
+    /// not.
+    fn file(
+        self,
+        ticks: Ticks,
+        (stream, sharers): (usize, u32),
+        numbers: Range<u32>,
+        sums: &mut Vec<u64>,
+    ) {
+        let mut from = numbers.start;
+        while from < numbers.end {
+            let (interval, times) = ticks.interval_of(self.timetable.due(stream, sharers, from));
+            let to = match times.end < self.owed_to {
+                true => self.timetable.due_before(stream, sharers, times.end) as u32,
+                false => numbers.end,
+            };
+            begins::add(sums, interval, u64::from(to.min(numbers.end) - from));
+            from = to;
+        }
     }
 
     /// The run has ended before its time: rates are of the time until then, and nothing is owed
@@ -237,6 +268,27 @@ mod tests {
         check(&[], &[], None);
         let late = agenda(&[], &[3_000]).pause(leg, 10_000);
         assert_eq!(late, Some(IDLE), "the socket says when it takes more");
+    }
+
+    #[test]
+    fn what_was_not_sent_is_filed_by_its_due_time() {
+        let (interval, streams) = (10.0, 2);
+        let timetable = Timetable { from: 1_000, interval, streams };
+        let ticks = Ticks::every(1_000, 1_400, 100);
+        for owed_to in [1_400, 1_230] {
+            let owed = Owed { owed_to, ..Owed::new(timetable, 1_400) };
+            for stream in 0..streams {
+                let due = timetable.due_before(stream, 1, owed_to) as u32;
+                let mut expected = vec![0; 4];
+                for number in 7..due {
+                    expected[ticks.interval_of(timetable.due(stream, 1, number)).0] += 1;
+                }
+                let mut sums = Vec::new();
+                owed.file(ticks, (stream, 1), 7..due, &mut sums);
+                sums.resize(4, 0);
+                assert_eq!(sums, expected, "{stream} until {owed_to}");
+            }
+        }
     }
 
     #[test]

@@ -12,11 +12,12 @@ use crate::setup::plan::Scenario;
 impl Reader {
     /// Counts what is missing, says goodbye, and hands over.
     pub(crate) fn finish(mut self) -> ReaderResult {
-        let mut balance = Balance::default();
+        let (mut balance, mut missing_at) = (Balance::default(), Vec::new());
         let mut fan_out = self.receive_path.fan_out.take();
         for member in self.members.iter().filter(|member| member.is_checked) {
             self.settle(member, &mut balance);
             balance.slow.count(member);
+            self.file_missing(member, &mut missing_at);
             if let Some(fan_out) = fan_out.as_mut().filter(|_| !member.is_slow) {
                 fan_out.count_reader(member.room);
             }
@@ -27,11 +28,25 @@ impl Reader {
             recorder: self.receive_path.recorder,
             fan_out,
             handshakes: self.handshakes,
-            joins: self.joins,
             handshakes_own: self.handshakes_own,
-            counts: self.counts,
+            joins: self.joins,
             lateness: self.lateness,
+            counts: self.counts,
             balance,
+            missing_at,
+        }
+    }
+
+    /// Of what is missing, in which interval it was due.
+    fn file_missing(&self, member: &Member, missing_at: &mut Vec<u64>) {
+        if member.is_slow {
+            return;
+        }
+        let verifiers = &self.receive_path.verifiers[member.verifiers..];
+        for (stream, verifier) in self.shared.plan.streams.of(member.room).zip(verifiers) {
+            for numbers in verifier.missing(self.shared.taken_in(stream)) {
+                self.shared.begins.add(stream, numbers, missing_at);
+            }
         }
     }
 
@@ -100,6 +115,9 @@ impl Reader {
         self.opening = 0;
         for member in &mut self.members {
             let Some(link) = member.link.take() else { continue };
+            if member.stage == MemberStage::Ready && !member.is_slow {
+                self.shared.connected[member.room as usize].fetch_sub(1, AcqRel);
+            }
             match goodbye {
                 Goodbye::Reset => link.reset(),
                 Goodbye::Close => {
@@ -111,6 +129,3 @@ impl Reader {
         }
     }
 }
-            if member.stage == MemberStage::Ready && !member.is_slow {
-                self.shared.connected[member.room as usize].fetch_sub(1, AcqRel);
-            }

@@ -17,12 +17,22 @@ pub(crate) struct Recorder {
     whole: Histogram<u64>,
     /// Of all, recorded or not.
     longest: u64,
-    intervals: Vec<Histogram<u64>>,
+    intervals: Vec<Interval>,
     /// None until it is known.
     ticks: Option<Ticks>,
     current: usize,
     /// When messages of the current interval are due.
     current_spans: Range<u64>,
+}
+
+/// What was due in one interval.
+#[derive(Debug)]
+pub(crate) struct Interval {
+    pub(crate) histogram: Histogram<u64>,
+    /// Of all, recorded or not.
+    pub(crate) longest: u64,
+    /// Recorded or not.
+    pub(crate) arrived: u64,
 }
 
 const DIGITS: u8 = 3;
@@ -45,19 +55,23 @@ impl Recorder {
     pub(crate) fn see(&mut self, due: u64, now: u64, is_sampled: bool) {
         let latency = now.saturating_sub(due);
         self.longest = self.longest.max(latency);
-        if is_sampled {
-            self.record(due, latency);
-        }
-    }
-
-    #[inline]
-    fn record(&mut self, due: u64, latency: u64) {
-        self.whole.saturating_record(latency);
         if !self.current_spans.contains(&due) {
             self.enter(due);
         }
         if let Some(interval) = self.intervals.get_mut(self.current) {
-            interval.saturating_record(latency);
+            interval.longest = interval.longest.max(latency);
+            interval.arrived += 1;
+        }
+        if is_sampled {
+            self.record(latency);
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, latency: u64) {
+        self.whole.saturating_record(latency);
+        if let Some(interval) = self.intervals.get_mut(self.current) {
+            interval.histogram.saturating_record(latency);
         }
     }
 
@@ -65,20 +79,19 @@ impl Recorder {
     fn enter(&mut self, due: u64) {
         let Some(ticks) = self.ticks else { return };
         (self.current, self.current_spans) = ticks.interval_of(due);
-        while self.intervals.len() <= self.current {
-            self.intervals.push(histogram(INTERVAL_DIGITS));
-        }
+        self.intervals.resize_with(self.intervals.len().max(self.current + 1), Interval::new);
     }
 
     /// Adds what another thread recorded.
     pub(crate) fn merge(&mut self, other: &Self) {
         add(&mut self.whole, &other.whole);
         self.longest = self.longest.max(other.longest);
-        while self.intervals.len() < other.intervals.len() {
-            self.intervals.push(histogram(INTERVAL_DIGITS));
-        }
+        let count = self.intervals.len().max(other.intervals.len());
+        self.intervals.resize_with(count, Interval::new);
         for (ours, theirs) in self.intervals.iter_mut().zip(&other.intervals) {
-            add(ours, theirs);
+            add(&mut ours.histogram, &theirs.histogram);
+            ours.longest = ours.longest.max(theirs.longest);
+            ours.arrived += theirs.arrived;
         }
     }
 
@@ -90,8 +103,14 @@ impl Recorder {
         &self.whole
     }
 
-    pub(crate) fn interval(&self, number: usize) -> Option<&Histogram<u64>> {
-        self.intervals.get(number).filter(|interval| !interval.is_empty())
+    pub(crate) fn interval(&self, number: usize) -> Option<&Interval> {
+        self.intervals.get(number).filter(|interval| interval.arrived > 0)
+    }
+}
+
+impl Interval {
+    fn new() -> Self {
+        Self { histogram: histogram(INTERVAL_DIGITS), longest: 0, arrived: 0 }
     }
 }
 
@@ -108,13 +127,16 @@ mod tests {
         }
         recorder.see(1_000, 50_000, false);
         assert_eq!((recorder.whole().len(), recorder.longest()), (4, 49_000));
-        assert_eq!(recorder.interval(0).unwrap().len(), 3);
-        assert!(recorder.interval(1).is_none());
-        assert_eq!(recorder.interval(3).unwrap().max() / 100, 90);
+        let of = |recorder: &Recorder, number| {
+            let interval = recorder.interval(number)?;
+            Some((interval.arrived, interval.histogram.len(), interval.longest))
+        };
+        assert_eq!(of(&recorder, 0), Some((4, 3, 49_000)), "the longest is of all");
+        assert_eq!((of(&recorder, 1), of(&recorder, 3)), (None, Some((1, 1, 9_000))));
         let mut sum = Recorder::new();
         sum.merge(&recorder);
         sum.merge(&recorder);
         assert_eq!(sum.longest(), 49_000);
-        assert_eq!((sum.whole().len(), sum.interval(3).unwrap().len()), (8, 2));
+        assert_eq!((sum.whole().len(), of(&sum, 3)), (8, Some((2, 2, 9_000))));
     }
 }

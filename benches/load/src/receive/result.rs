@@ -5,6 +5,7 @@ use hdrhistogram::Histogram;
 use super::fan_out::FanOut;
 use super::member::Member;
 use super::recorder::Recorder;
+use crate::watch::begins;
 use crate::watch::histogram::{add, histogram};
 use crate::watch::tally::Tally;
 
@@ -15,14 +16,16 @@ pub(crate) struct ReaderResult {
     /// Where messages are followed to the last of their members.
     pub(crate) fan_out: Option<FanOut>,
     pub(crate) handshakes: Histogram<u64>,
-    /// From saying hello until it was understood.
     /// Of each, the most that was the generator's own.
     pub(crate) handshakes_own: Histogram<u64>,
+    /// From saying hello until it was understood.
     pub(crate) joins: Histogram<u64>,
-    pub(crate) counts: ReaderCounts,
     /// The most that each delivery has waited for the thread that reads it.
     pub(crate) lateness: Histogram<u64>,
+    pub(crate) counts: ReaderCounts,
     pub(crate) balance: Balance,
+    /// Of the balance's `readers_missing`, what was due in each interval.
+    pub(crate) missing_at: Vec<u64>,
 }
 
 /// See [`ReaderGauges`](crate::watch::shared::ReaderGauges).
@@ -97,12 +100,13 @@ impl ReaderResult {
             recorder: Recorder::new(),
             fan_out: None,
             handshakes: histogram(3),
+            handshakes_own: histogram(3),
             joins: histogram(3),
+            lateness: histogram(3),
             counts: ReaderCounts::default(),
             balance: Balance::default(),
-            handshakes_own: histogram(3),
+            missing_at: Vec::new(),
         }
-            lateness: histogram(3),
     }
 
     /// Adds what another thread found out.
@@ -114,13 +118,13 @@ impl ReaderResult {
         self.tally.merge(&other.tally);
         self.recorder.merge(&other.recorder);
         add(&mut self.handshakes, &other.handshakes);
+        add(&mut self.handshakes_own, &other.handshakes_own);
         add(&mut self.joins, &other.joins);
+        add(&mut self.lateness, &other.lateness);
         self.counts.ready += other.counts.ready;
         self.counts.failed += other.counts.failed;
         self.counts.closed += other.counts.closed;
-        add(&mut self.handshakes_own, &other.handshakes_own);
         self.counts.broken += other.counts.broken;
-        add(&mut self.lateness, &other.lateness);
         self.counts.let_go += other.counts.let_go;
         self.balance.expected += other.balance.expected;
         self.balance.readers += other.balance.readers;
@@ -131,5 +135,8 @@ impl ReaderResult {
         self.balance.skipped_readers += other.balance.skipped_readers;
         self.balance.cut_off += other.balance.cut_off;
         self.balance.slow.merge(other.balance.slow);
+        for (interval, &missing) in other.missing_at.iter().enumerate() {
+            begins::add(&mut self.missing_at, interval, missing);
+        }
     }
 }

@@ -79,6 +79,12 @@ impl Verifier {
         holes.map(|hole| u64::from(hole.end - hole.start)).sum()
     }
 
+    /// Which numbers have not come, of so many published.
+    pub(crate) fn missing(&self, published: u32) -> impl Iterator<Item = Range<u32>> {
+        let holes = self.holes.iter().flat_map(|holes| &holes.ranges).cloned();
+        holes.chain((self.next < published).then_some(self.next..published))
+    }
+
     /// Numbers after the last that came, of so many published.
     pub(crate) fn tail(&self, published: u32) -> u64 {
         u64::from(published.saturating_sub(self.next))
@@ -101,6 +107,8 @@ mod tests {
             }
         }
         let lost = judge.holes() + judge.tail(published);
+        let missing = judge.missing(published).map(|range| u64::from(range.end - range.start));
+        assert_eq!(missing.sum::<u64>(), lost, "{sequences:?} of {published}");
         assert_eq!((lost, late, repeated), expected, "{sequences:?} of {published}");
     }
 

@@ -226,9 +226,16 @@ pub(super) fn latency(all: Spread<'_>) -> LatencyReport {
 
 /// The names of what falls on a delivery that never came.
 pub(super) fn missing_at(all: Spread<'_>) -> Vec<String> {
-    let shares = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
-    let missing = shares.into_iter().filter(|&(_, share)| all.at(share) == Quantile::Missing);
-    if all.is_empty() { Vec::new() } else { missing.map(|(name, _)| name.to_owned()).collect() }
+    missing_among(all, &SHARES)
+}
+
+/// What is told of latencies, and of which share of them it is.
+const SHARES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
+
+pub(super) fn missing_among(all: Spread<'_>, shares: &[(&str, f64)]) -> Vec<String> {
+    let missing = shares.iter().filter(|&&(_, share)| all.at(share) == Quantile::Missing);
+    if all.is_empty() { Vec::new() } else { missing.map(|&(name, _)| name.to_owned()).collect() }
 }
 
 fn micros(nanos: u64) -> f64 {

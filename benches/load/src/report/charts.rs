@@ -115,8 +115,12 @@ fn latency(
 
 /// With so many messages offered per second, if they are.
 fn latency_over_time(intervals: &[IntervalReport], offered: f64) -> Chart {
+    let is_whole = intervals.iter().all(|it| it.missing == 0);
     Chart {
-        title: "Latency over time, by due time",
+        title: match is_whole {
+            true => "Latency over time, by due time",
+            false => "Latency over time, by due time (of what never came: how long was waited)",
+        },
         x: time_axis(),
         y: latency_axis(),
         lines: vec![

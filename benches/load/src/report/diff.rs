@@ -181,6 +181,9 @@ fn remarks(before: &Report, after: &Report) -> Vec<String> {
         if report.generator.limited {
             remarks.push(format!("{name} was limited by its generator"));
         }
+        for (figure, key) in [("p50", "p50_us"), ("p99", "p99_us")] {
+            remarks.extend(endless(report, name, figure, key));
+        }
         let messages = &report.messages;
         if messages.lost + messages.damaged > 0 {
             remarks.push(format!(
@@ -190,6 +193,18 @@ fn remarks(before: &Report, after: &Report) -> Vec<String> {
         }
     }
     remarks
+}
+
+/// A sentence, if a percentile falls on what never came in some intervals.
+fn endless(report: &Report, name: &str, figure: &str, key: &str) -> Option<String> {
+    let is_endless = |it: &&IntervalReport| it.missing_at.iter().any(|at| at == key);
+    let (endless, all) = (report.series.iter().filter(is_endless).count(), report.series.len());
+    (endless > 0).then(|| {
+        format!(
+            "in {endless} of {all} intervals of {name} {figure} falls on messages that never came: it \
+             counts as how long was waited there, and is higher"
+        )
+    })
 }
 
 /// What was asked of the server.
@@ -274,6 +289,19 @@ mod tests {
         assert_eq!(row(FIGURES[0], &some, &none), None);
         assert_eq!(row(FIGURES[2], &some, &some), None, "no server was watched");
         assert!(row(FIGURES[5], &some, &some).unwrap().contains("p99"));
+    }
+
+    /// They would have taken longer than was waited for them.
+    #[test]
+    fn what_never_came_is_told_of_each_percentile() {
+        let before = Report { series: series(1..20), ..Report::default() };
+        let mut after = before.clone();
+        for interval in &mut after.series[..3] {
+            interval.missing_at = ["p99_us", "max_us"].map(str::to_owned).into();
+        }
+        let said = remarks(&before, &after);
+        let words = "in 3 of 19 intervals of B p99 falls on messages that never came";
+        assert!(said.len() == 2 && said[1].starts_with(words), "{said:?}");
     }
 
     #[test]

@@ -62,19 +62,23 @@ impl Figures {
     /// The latencies of all deliveries that were due to members that read as fast as they can.
     pub(crate) fn latencies(&self) -> Spread<'_> {
         let balance = &self.outcome.balance;
-        let rooms = u64::from(self.shared.plan.streams.rooms);
-        // Members are spread evenly over rooms.
-        let unsent = (self.sent.unsent * balance.readers).div_ceil(rooms);
         Spread {
             histogram: self.outcome.recorder.whole(),
             longest: self.outcome.recorder.longest(),
             arrived: balance.readers_expected.saturating_sub(balance.readers_missing),
-            missing: balance.readers_missing + unsent,
+            missing: balance.readers_missing + self.for_readers(self.sent.unsent),
             patience: self.shared.plan.traffic.as_ref().map_or(Duration::ZERO, |it| it.drain),
         }
     }
 
     /// Of what was due in the open loop, the share that was published meanwhile.
+    /// The deliveries of so many messages to members that read as fast as they can: members are
+    /// spread evenly over rooms.
+    pub(crate) fn for_readers(&self, messages: u64) -> u64 {
+        let rooms = u64::from(self.shared.plan.streams.rooms);
+        (messages * self.outcome.balance.readers).div_ceil(rooms)
+    }
+
     pub(crate) fn published_share(&self) -> Option<f64> {
         (self.sent.due > 0).then(|| self.sent.in_time as f64 / self.sent.due as f64)
     }
@@ -127,27 +131,27 @@ impl Figures {
             (tally.damaged.total(), "were damaged"),
             (self.outcome.counts.let_go, "of the connections of members ended early"),
         ])
+            (self.sent.let_go, "of the connections of publishers ended early"),
     }
 
     /// Why the run ended before its time though nobody interrupted it, as a sentence.
     pub(crate) fn early_end(&self) -> Option<String> {
-            (self.sent.let_go, "of the connections of publishers ended early"),
         let EarlyEnd { gone, at } = self.shared.early_end()?;
         let what = match gone {
             Gone::Members => "the server ended the connections of all members".to_owned(),
+            Gone::Members if self.outcome.balance.slow.members > 0 => {
+                "the server ended the connections of all members that were not slow".to_owned()
+            }
             Gone::Publisher(room) => {
                 let room = self.shared.plan.room_name(room);
                 format!("the server ended the connection of the last publisher of {room}")
             }
-            Gone::Members if self.outcome.balance.slow.members > 0 => {
-                "the server ended the connections of all members that were not slow".to_owned()
-            }
         };
+            Gone::Wave(number) => format!("nobody could connect in wave {number}"),
         let mark = self.span().0.at;
         Some(match at > mark {
             true => format!(
                 "{what} after {:.1} s: the rates are of the time until then",
-            Gone::Wave(number) => format!("nobody could connect in wave {number}"),
                 seconds(at - mark)
             ),
             false => format!("{what} before anything was measured"),
@@ -253,11 +257,11 @@ impl Figures {
             ));
         }
         let (limited, intervals) =
+        doubts.extend(self.waits_for_cpu());
             (self.limited_intervals(), self.record.series.len().saturating_sub(1));
         if limited > 0 {
             doubts.push(format!(
                 "limited by the generator in {limited} of {intervals} intervals: one of its threads \
-        doubts.extend(self.waits_for_cpu());
                  was more than 90 % busy; use more --threads or cores, or a lower rate"
             ));
         }
@@ -265,10 +269,6 @@ impl Figures {
     }
 
     pub(crate) fn generator(&self) -> GeneratorReport {
-        let (from, to) = self.span();
-        let readers = self.shared.plan.threads;
-        let threads: Vec<_> = (0..to.threads.len())
-            .map(|nth| {
     /// A sentence for each thread that reads and did not get the CPU that it wanted.
     fn waits_for_cpu(&self) -> Vec<String> {
         let (from, to) = self.span();
@@ -291,6 +291,10 @@ impl Figures {
         late(what, &self.outcome.handshakes_own, p99)
     }
 
+        let (from, to) = self.span();
+        let readers = self.shared.plan.threads;
+        let threads: Vec<_> = (0..to.threads.len())
+            .map(|nth| {
                 let (busy, waited) = to.busy(from, nth);
                 let longest_gap_us = self.longest_gap(nth) as f64 / 1e3;
                 ThreadReport { name: self.thread_name(nth), busy, waited, longest_gap_us }
@@ -319,16 +323,16 @@ impl Figures {
 }
 
 fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
-    let some = counts.iter().filter(|(count, _)| *count > 0);
-    some.map(|(count, what)| format!("{} {what}", whole(*count))).collect()
-}
-
 /// A sentence, if the generator's own part is more than a small one of what takes so long at p99.
 fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     let own = Spread::whole(own);
     let late = own.value(0.99);
     let matters = !own.is_empty() && late > p99 * OWN_SHARE_MAX;
     matters.then(|| format!("{what} {} at p99, where the latency is {}", time(late), time(p99)))
+}
+
+    let some = counts.iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{} {what}", whole(*count))).collect()
 }
 
 /// In the closed loop there is none to reach.
@@ -357,10 +361,6 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn whatever_is_wrong_is_said() {
-        let counts = [(12, "deliveries were lost"), (0, "were damaged"), (5, "were repeated")];
-        assert_eq!(wrongs(&counts), ["12 deliveries were lost", "5 were repeated"]);
     use crate::watch::histogram::histogram;
 
     /// Two of a hundred are late by a millisecond.
@@ -375,6 +375,10 @@ mod tests {
         assert_eq!(late("late: by", &own, f64::INFINITY), None, "what never comes is later");
         assert_eq!(late("late: by", &histogram(3), 0.0), None);
     }
+    #[test]
+    fn whatever_is_wrong_is_said() {
+        let counts = [(12, "deliveries were lost"), (0, "were damaged"), (5, "were repeated")];
+        assert_eq!(wrongs(&counts), ["12 deliveries were lost", "5 were repeated"]);
         assert!(wrongs(&[(0, "were damaged")]).is_empty());
     }
 

@@ -449,11 +449,21 @@ pub struct IntervalReport {
     pub server_rss_bytes: Option<u64>,
     /// The share of its time that the busiest thread of the generator was on a CPU.
     pub generator_busy: f64,
-    /// Half of the latencies were no longer.
+    /// Deliveries that were due in it, whenever they came.
+    #[serde(default)]
+    pub due: u64,
+    /// Of these, what never came.
+    #[serde(default)]
+    pub missing: u64,
+    /// Which of `p50_us`, `p99_us` and `max_us` fall on what never came: then they are how long was
+    /// waited, which is less than it would have taken.
+    #[serde(default)]
+    pub missing_at: Vec<String>,
+    /// Of the deliveries that were due in it, half took no longer.
     pub p50_us: Option<f64>,
-    /// 99 % were no longer.
+    /// 99 % took no longer.
     pub p99_us: Option<f64>,
-    /// None was longer.
+    /// None took longer, whether it was recorded or not.
     pub max_us: Option<f64>,
 }
 

@@ -1,9 +1,10 @@
 //! What the threads of a run share, and what is measured of them and of the server.
 
+pub(crate) mod begins;
 pub(crate) mod clock;
 pub(crate) mod damage;
-pub(crate) mod histogram;
 pub(crate) mod glances;
+pub(crate) mod histogram;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod sampler;

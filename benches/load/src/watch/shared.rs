@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
+use super::begins::Begins;
 use super::clock::Clock;
 use crate::client::link::ClientLink;
 use crate::client::tls::Agreed;
@@ -24,7 +25,8 @@ pub(crate) struct Shared {
     pub(crate) published: Arc<[AtomicU32]>,
     /// Of these, what the kernel has taken: what a member is owed.
     pub(crate) taken: Vec<AtomicU32>,
-    /// Members of each room that are connected.
+    pub(crate) begins: Begins,
+    /// Members of each room that are connected and read as fast as they can.
     pub(crate) connected: Vec<AtomicU32>,
     /// Odd: members are to be connected; even: not. Only storms count past one.
     pub(crate) wave: AtomicU32,
@@ -63,10 +65,10 @@ pub(crate) enum Gone {
     Members,
     /// That of the last publisher of this room.
     Publisher(u32),
-}
-
     /// In this wave of a storm nobody could connect.
     Wave(u32),
+}
+
 /// When what happens, in the clock's time; 0 until it is known.
 #[derive(Debug, Default)]
 pub(crate) struct Milestones {
@@ -87,10 +89,10 @@ pub(crate) struct ReaderGauges {
     pub(crate) failed: AtomicU64,
     /// Connections that ended by themselves after they had been ready.
     pub(crate) closed: AtomicU64,
-    /// Measured messages, repeated ones too.
-    pub(crate) received: AtomicU64,
     /// Of these, those of members that read as fast as they can.
     pub(crate) let_go: AtomicU64,
+    /// Measured messages, repeated ones too.
+    pub(crate) received: AtomicU64,
     pub(crate) bytes: AtomicU64,
     /// Calls that read something.
     pub(crate) reads: AtomicU64,
@@ -132,6 +134,7 @@ impl Shared {
             milestones: Milestones::default(),
             published: (0..streams).map(|_| AtomicU32::new(0)).collect(),
             taken: (0..streams).map(|_| AtomicU32::new(0)).collect(),
+            begins: Begins::new(streams),
             connected: (0..rooms).map(|_| AtomicU32::new(0)).collect(),
             wave: AtomicU32::new(0),
             readers: (0..plan.threads).map(|_| gauges()).collect(),
@@ -186,14 +189,14 @@ impl Shared {
         values.fold(0, u64::saturating_add)
     }
 
-    pub(crate) fn published_in(&self, stream: u32) -> u32 {
-        self.published[stream as usize].load(Acquire)
-    }
     /// Members that are connected and read as fast as they can.
     pub(crate) fn readers_left(&self) -> u64 {
         self.connected.iter().map(|room| u64::from(room.load(Acquire))).sum()
     }
 
+    pub(crate) fn published_in(&self, stream: u32) -> u32 {
+        self.published[stream as usize].load(Acquire)
+    }
 
     pub(crate) fn taken_in(&self, stream: u32) -> u32 {
         self.taken[stream as usize].load(Acquire)
