@@ -137,6 +137,20 @@ fn the_longest_is_of_all_and_not_of_the_sample() {
     }
 }
 
+/// A thousandth of 20 messages to 600 members each is twelve deliveries, but no message.
+#[test]
+fn percentiles_of_few_messages_say_so() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n600", "-r100", "-d200ms", "--warm-up=0s"];
+    let json = load(&[&args[..], &["--json=-"]].concat()).json();
+    let latency = &json["latency_us"];
+    assert!(latency["p999"].is_number(), "{latency}");
+    assert_eq!(latency["few_messages_at"], serde_json::json!(["p90", "p99", "p999"]), "{latency}");
+    let out = load(&args).out;
+    let row = out.lines().find(|line| line.starts_with("  p99 ")).unwrap();
+    assert!(row.ends_with(", with fewer than ten messages beyond"), "{out}");
+}
+
 #[test]
 fn payloads_that_are_encoded_anew_are_told_from_lost_ones() {
     let server = Fake::start(Dialect::Upper, Faults::default());

@@ -180,14 +180,15 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         due: all.arrived + all.missing,
         missing: all.missing,
         missing_at: missing_at(all),
+        few_messages_at: few_messages_at(all),
         max_arrived: (all.arrived > 0).then(|| micros(all.longest)),
         loop_kind: if is_open { "open" } else { "closed" }.to_owned(),
         sampled_one_in: traffic.map(|traffic| traffic.sampled_one_in),
         publish_delay: latency(Spread::whole(&figures.sent.delays)),
         own_lateness: latency(Spread::whole(&figures.sent.own)),
         socket_full: latency(Spread::whole(&figures.sent.full)),
-    }
         reader_lateness: latency(Spread::whole(&figures.outcome.lateness)),
+    }
 }
 
 fn last_member(figures: &Figures) -> Option<LastMemberReport> {
@@ -227,6 +228,12 @@ pub(super) fn latency(all: Spread<'_>) -> LatencyReport {
 /// The names of what falls on a delivery that never came.
 pub(super) fn missing_at(all: Spread<'_>) -> Vec<String> {
     missing_among(all, &SHARES)
+}
+
+/// The names of what rests on few messages.
+pub(super) fn few_messages_at(all: Spread<'_>) -> Vec<String> {
+    let few = SHARES[..4].iter().filter(|&&(_, share)| all.is_of_few(share));
+    few.map(|&(name, _)| name.to_owned()).collect()
 }
 
 /// What is told of latencies, and of which share of them it is.

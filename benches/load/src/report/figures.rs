@@ -65,13 +65,13 @@ impl Figures {
         Spread {
             histogram: self.outcome.recorder.whole(),
             longest: self.outcome.recorder.longest(),
+            messages: self.sent.published + self.sent.unsent,
             arrived: balance.readers_expected.saturating_sub(balance.readers_missing),
             missing: balance.readers_missing + self.for_readers(self.sent.unsent),
             patience: self.shared.plan.traffic.as_ref().map_or(Duration::ZERO, |it| it.drain),
         }
     }
 
-    /// Of what was due in the open loop, the share that was published meanwhile.
     /// The deliveries of so many messages to members that read as fast as they can: members are
     /// spread evenly over rooms.
     pub(crate) fn for_readers(&self, messages: u64) -> u64 {
@@ -79,6 +79,7 @@ impl Figures {
         (messages * self.outcome.balance.readers).div_ceil(rooms)
     }
 
+    /// Of what was due in the open loop, the share that was published meanwhile.
     pub(crate) fn published_share(&self) -> Option<f64> {
         (self.sent.due > 0).then(|| self.sent.in_time as f64 / self.sent.due as f64)
     }
@@ -130,24 +131,24 @@ impl Figures {
             (tally.disordered, "came out of order"),
             (tally.damaged.total(), "were damaged"),
             (self.outcome.counts.let_go, "of the connections of members ended early"),
-        ])
             (self.sent.let_go, "of the connections of publishers ended early"),
+        ])
     }
 
     /// Why the run ended before its time though nobody interrupted it, as a sentence.
     pub(crate) fn early_end(&self) -> Option<String> {
         let EarlyEnd { gone, at } = self.shared.early_end()?;
         let what = match gone {
-            Gone::Members => "the server ended the connections of all members".to_owned(),
             Gone::Members if self.outcome.balance.slow.members > 0 => {
                 "the server ended the connections of all members that were not slow".to_owned()
             }
+            Gone::Members => "the server ended the connections of all members".to_owned(),
             Gone::Publisher(room) => {
                 let room = self.shared.plan.room_name(room);
                 format!("the server ended the connection of the last publisher of {room}")
             }
-        };
             Gone::Wave(number) => format!("nobody could connect in wave {number}"),
+        };
         let mark = self.span().0.at;
         Some(match at > mark {
             true => format!(
@@ -256,8 +257,8 @@ impl Figures {
                 time(gap)
             ));
         }
-        let (limited, intervals) =
         doubts.extend(self.waits_for_cpu());
+        let (limited, intervals) =
             (self.limited_intervals(), self.record.series.len().saturating_sub(1));
         if limited > 0 {
             doubts.push(format!(
@@ -268,7 +269,6 @@ impl Figures {
         doubts
     }
 
-    pub(crate) fn generator(&self) -> GeneratorReport {
     /// A sentence for each thread that reads and did not get the CPU that it wanted.
     fn waits_for_cpu(&self) -> Vec<String> {
         let (from, to) = self.span();
@@ -291,6 +291,7 @@ impl Figures {
         late(what, &self.outcome.handshakes_own, p99)
     }
 
+    pub(crate) fn generator(&self) -> GeneratorReport {
         let (from, to) = self.span();
         let readers = self.shared.plan.threads;
         let threads: Vec<_> = (0..to.threads.len())
@@ -322,7 +323,6 @@ impl Figures {
     }
 }
 
-fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
 /// A sentence, if the generator's own part is more than a small one of what takes so long at p99.
 fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     let own = Spread::whole(own);
@@ -331,6 +331,7 @@ fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     matters.then(|| format!("{what} {} at p99, where the latency is {}", time(late), time(p99)))
 }
 
+fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
     let some = counts.iter().filter(|(count, _)| *count > 0);
     some.map(|(count, what)| format!("{} {what}", whole(*count))).collect()
 }
@@ -360,7 +361,6 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     use crate::watch::histogram::histogram;
 
     /// Two of a hundred are late by a millisecond.
@@ -375,6 +375,7 @@ mod tests {
         assert_eq!(late("late: by", &own, f64::INFINITY), None, "what never comes is later");
         assert_eq!(late("late: by", &histogram(3), 0.0), None);
     }
+
     #[test]
     fn whatever_is_wrong_is_said() {
         let counts = [(12, "deliveries were lost"), (0, "were damaged"), (5, "were repeated")];

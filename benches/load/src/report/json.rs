@@ -274,6 +274,11 @@ pub struct DeliveryReport {
     /// Which of `p50`, `p90`, `p99`, `p999` and `max` fall on such a one.
     #[serde(default)]
     pub missing_at: Vec<String>,
+    /// Which of `p50`, `p90`, `p99` and `p999` have fewer than ten messages beyond them, so that
+    /// another run has another. What makes a message late does so for each of its members, and is
+    /// one delay, not one for each of them.
+    #[serde(default)]
+    pub few_messages_at: Vec<String>,
     /// The longest of those that came.
     pub max_arrived: Option<f64>,
     /// `open`: published at a rate whatever the server does; else `closed`.
@@ -287,6 +292,10 @@ pub struct DeliveryReport {
     pub own_lateness: LatencyReport,
     /// The rest: the socket took no more.
     pub socket_full: LatencyReport,
+    /// What each delivery has waited for the thread that reads it, at most: since that thread had
+    /// last found nothing of it.
+    #[serde(default)]
+    pub reader_lateness: LatencyReport,
 }
 
 /// When messages reached the last of the members that they were for: those that read as fast as
@@ -314,10 +323,6 @@ pub struct LastMemberReport {
 /// What was asserted of a figure.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AssertionReport {
-    /// What each delivery has waited for the thread that reads it, at most: since that thread had
-    /// last found nothing of it.
-    #[serde(default)]
-    pub reader_lateness: LatencyReport,
     /// As it was written.
     pub text: String,
     /// Whether it holds.

@@ -11,8 +11,10 @@ use crate::units::print::{small_percent, time, whole};
 pub(crate) struct Spread<'a> {
     /// In nanoseconds; of everything that came, or of a sample of it.
     pub(crate) histogram: &'a Histogram<u64>,
-    /// Of everything that came.
+    /// The longest of everything that came.
     pub(crate) longest: u64,
+    /// Messages that these are deliveries of: what makes one late makes all of its deliveries late.
+    pub(crate) messages: u64,
     pub(crate) arrived: u64,
     pub(crate) missing: u64,
     /// How long was waited for what is missing.
@@ -39,7 +41,8 @@ impl<'a> Spread<'a> {
     /// Of things of which each has a record.
     pub(crate) fn whole(histogram: &'a Histogram<u64>) -> Self {
         let (longest, arrived) = (histogram.max(), histogram.len());
-        Self { histogram, longest, arrived, missing: 0, patience: Duration::ZERO }
+        let (messages, missing, patience) = (arrived, 0, Duration::ZERO);
+        Self { histogram, longest, messages, arrived, missing, patience }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -69,6 +72,13 @@ impl<'a> Spread<'a> {
         }
     }
 
+    /// Whether a quantile is there, but fewer messages lie beyond it than make it that of more than
+    /// those. A delay of one message is one, however many members wait for it.
+    pub(crate) fn is_of_few(&self, share: f64) -> bool {
+        let beyond = (1.0 - share + ROUNDING) * self.messages as f64;
+        beyond < BEYOND_MIN && matches!(self.at(share), Quantile::Took(_))
+    }
+
     pub(crate) fn missing_share(&self) -> f64 {
         self.missing as f64 / (self.arrived + self.missing).max(1) as f64
     }
@@ -76,6 +86,9 @@ impl<'a> Spread<'a> {
     /// A quantile for people: `1.20 ms`, or `> 2 s (14 % missing)`.
     pub(crate) fn text(&self, share: f64) -> String {
         match self.at(share) {
+            Quantile::Took(nanos) if self.is_of_few(share) => {
+                format!("{}, with fewer than ten messages beyond", time(nanos as f64))
+            }
             Quantile::Took(nanos) => time(nanos as f64),
             Quantile::Missing => self.missing_text(),
             Quantile::Few => format!("n/a: too few of {} values", whole(self.histogram.len())),
@@ -126,6 +139,21 @@ mod tests {
         assert_eq!((all.at(0.99), all.value(0.99)), (Quantile::Few, 852_479.0));
     }
 
+    /// Ten messages to a hundred members each are a thousand deliveries, but ten messages.
+    #[test]
+    fn percentiles_of_few_messages_are_marked() {
+        let mut latencies = histogram(3);
+        for micros in 1..=1_000 {
+            latencies.record_n(micros * 1_000, 10).unwrap();
+        }
+        let all = Spread::whole(&latencies);
+        assert_eq!(all.text(0.99), "990 µs");
+        let spread = |messages| Spread { messages, ..all };
+        assert_eq!(spread(1_000).text(0.99), "990 µs");
+        assert_eq!(spread(999).text(0.99), "990 µs, with fewer than ten messages beyond");
+        assert_eq!((spread(999).is_of_few(0.9), spread(99).is_of_few(0.9)), (false, true));
+    }
+
     /// A sample of one in ten says the same about everything.
     #[test]
     fn a_sample_stands_for_everything_that_came() {
@@ -134,8 +162,14 @@ mod tests {
             latencies.record(micros * 1_000).unwrap();
         }
         let (patience, longest) = (Duration::from_millis(500), 95_000);
-        let spread =
-            Spread { histogram: &latencies, longest, arrived: 900, missing: 100, patience };
+        let spread = Spread {
+            histogram: &latencies,
+            longest,
+            messages: 10_000,
+            arrived: 900,
+            missing: 100,
+            patience,
+        };
         assert_eq!([spread.text(0.5), spread.text(0.89)], ["50.0 µs", "89.0 µs"]);
         assert_eq!(spread.max_text(), "> 500 ms (10 % missing), 95.0 µs of what came");
         assert_eq!(spread.text(0.95), "> 500 ms (10 % missing)");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::assertions::check;
-use super::build::{latency, missing_at};
+use super::build::{few_messages_at, latency, missing_at};
 use super::hdr::decode;
 use super::histograms::{HistogramsReport, text};
 use super::json::{DeliveryReport, FORMAT, LastMemberReport, Report};
@@ -142,6 +142,7 @@ fn delivery(all: &[Report], histogram: &Histogram<u64>, patience: Duration) -> D
     let spread = Spread {
         histogram,
         longest: longest.map_or(0, |micros| (micros * 1e3).round() as u64),
+        messages: all.iter().map(|it| it.messages.published + it.messages.unsent).sum(),
         arrived: due.saturating_sub(missing),
         missing,
         patience,
@@ -152,6 +153,7 @@ fn delivery(all: &[Report], histogram: &Histogram<u64>, patience: Duration) -> D
         due,
         missing,
         missing_at: missing_at(spread),
+        few_messages_at: few_messages_at(spread),
         max_arrived: longest,
         loop_kind: first.loop_kind,
         sampled_one_in: first.sampled_one_in,
