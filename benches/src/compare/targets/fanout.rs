@@ -109,7 +109,7 @@ pub(super) const PAYLOAD_4K: Row = Row {
         let pair = (&seen[0], &seen[1]);
         let shares =
             [rate_share(site, pair.0, pair.1), cpu_share(site, pair, room, window, &floor)?];
-        Ok(payload_figures(&seen, shares))
+        Ok(payload_figures(site, &seen, shares))
     },
 };
 
@@ -124,8 +124,8 @@ pub(super) const PAYLOAD_64K: Row = Row {
         let members = site.scale.members.min(100);
         let room = Broadcast { members, ..site.scale.room(64 << 10, Pace::Window(16)) };
         let (seen, _) = payload(site, &["--coalesce", "1"], &room)?;
-        let shares = [ratio(bytes(&seen[0]), bytes(&seen[1])), ratio(seen[1].cpu, seen[0].cpu)];
-        Ok(payload_figures(&seen, shares))
+        let rate = rate_over(site, &seen[0], ("the floor", &seen[1]));
+        Ok(payload_figures(site, &seen, [rate, ratio(seen[1].cpu, seen[0].cpu)]))
     },
 };
 
@@ -148,19 +148,36 @@ fn payload(site: &Site<'_>, flags: &[&str], room: &Broadcast) -> io::Result<(Vec
     Ok((site.each(&sides, |_, running| running.broadcast(room))?, floor))
 }
 
-fn payload_figures(seen: &[Seen], [rate_share, cpu_share]: [Option<f64>; 2]) -> Vec<Option<f64>> {
+fn payload_figures(
+    site: &Site<'_>,
+    seen: &[Seen],
+    [rate_share, cpu_share]: [Option<f64>; 2],
+) -> Vec<Option<f64>> {
     let [engine, floor, baseline] = [&seen[0], &seen[1], &seen[2]];
+    if engine.run.generator.limited {
+        site.remark("at least these bytes per second: the engine's were the generator's limit");
+    }
     vec![
         bytes(engine),
         rate_share,
         cpu_share,
-        ratio(bytes(engine), bytes(baseline)),
+        rate_over(site, engine, ("the baseline", baseline)),
         ratio(engine.cpu, baseline.cpu),
         engine.cpu,
         baseline.cpu,
         engine.messages_per_send,
         floor.messages_per_send,
     ]
+}
+
+/// Bytes per second ÷ another's. None, with a remark, where that may be capable of more than the
+/// generator.
+fn rate_over(site: &Site<'_>, engine: &Seen, (name, other): (&str, &Seen)) -> Option<f64> {
+    if other.run.generator.limited {
+        site.remark(format!("no ratio of rates: {name}'s was the generator's"));
+        return None;
+    }
+    ratio(bytes(engine), bytes(other))
 }
 
 fn bytes(seen: &Seen) -> Option<f64> {
