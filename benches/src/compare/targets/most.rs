@@ -33,24 +33,55 @@ pub(super) const MOST: Row = Row {
         let floor = Side::floor(Means::Send);
         let sides = [Side::engine(1), Side::baseline_on(1), Side::usual(), floor];
         let most = site.each(&sides, |_, running| most(site, running))?;
-        Ok(vec![most[0], most[1], most[2], most[3], ratio(most[0], most[1])])
+        let rate = |nth: usize| most[nth].map(|it| it.rate);
+        Ok(vec![rate(0), rate(1), rate(2), rate(3), share(site, most[0], most[1])])
     },
 };
 
+/// The most deliveries per second that were in time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Most {
+    rate: f64,
+    /// More may be: no higher rate was offered, or it was late by the generator itself.
+    is_bound: bool,
+}
+
+/// What became of one rate.
+#[derive(Clone, Copy, Debug)]
+enum Offer {
+    InTime(f64),
+    Late { is_doubted: bool },
+}
+
+/// One ÷ the other; none where more may be possible to the other.
+fn share(site: &Site<'_>, ours: Option<Most>, theirs: Option<Most>) -> Option<f64> {
+    if theirs.is_some_and(|it| it.is_bound) {
+        site.remark("no ratio: more may be possible to the baseline");
+        return None;
+    }
+    ratio(ours.map(|it| it.rate), theirs.map(|it| it.rate))
+}
+
 /// Deliveries per second at the first rate at which they are in time.
-fn most(site: &Site<'_>, running: &Running<'_>) -> io::Result<Option<f64>> {
+fn most(site: &Site<'_>, running: &Running<'_>) -> io::Result<Option<Most>> {
     let room = |pace| site.scale.room(128, pace);
     let top = running.broadcast(&room(Pace::Window(running.window(WINDOW))))?;
     let top = top.rate() / site.scale.members as f64;
     let found = step_down(top, site.scale.steps, |rate| {
         // What is too much is seen soon.
         let room = Broadcast { duration: site.scale.duration / 2, ..room(Pace::Rate(rate)) };
-        let seen = running.try_broadcast(&room)?;
-        let seen = seen.filter(|seen| seen.p99().is_some_and(|p99| p99 <= IN_TIME));
-        Ok(seen.map(|seen| seen.rate()))
+        Ok(match running.try_broadcast(&room)? {
+            Some(seen) if seen.p99().is_some_and(|p99| p99 <= IN_TIME) => {
+                Offer::InTime(seen.rate())
+            }
+            seen => Offer::Late { is_doubted: seen.is_some_and(|it| !it.run.latency_trusted) },
+        })
     })?;
-    if found.is_none() {
-        site.remark(format!("{} is late at every rate", running.name()));
+    let name = running.name();
+    match found {
+        None => site.remark(format!("{name} is late at every rate")),
+        Some(Most { is_bound: true, .. }) => site.remark(format!("{name}: at least this rate")),
+        Some(_) => {}
     }
     Ok(found)
 }
@@ -59,14 +90,15 @@ fn most(site: &Site<'_>, running: &Running<'_>) -> io::Result<Option<f64>> {
 fn step_down(
     top: f64,
     steps: usize,
-    mut offer: impl FnMut(f64) -> io::Result<Option<f64>>,
-) -> io::Result<Option<f64>> {
-    let mut rate = top * FIRST;
+    mut offer: impl FnMut(f64) -> io::Result<Offer>,
+) -> io::Result<Option<Most>> {
+    let (mut offered, mut is_bound) = (top * FIRST, true);
     for _ in 0..steps {
-        if let Some(seen) = offer(rate)? {
-            return Ok(Some(seen));
+        match offer(offered)? {
+            Offer::InTime(rate) => return Ok(Some(Most { rate, is_bound })),
+            Offer::Late { is_doubted } => is_bound = is_doubted,
         }
-        rate *= STEP;
+        offered *= STEP;
     }
     Ok(None)
 }
@@ -80,10 +112,25 @@ mod tests {
         let mut offered = Vec::new();
         let found = step_down(1000.0, 3, |rate| {
             offered.push(rate.round());
-            Ok((rate < 600.0).then_some(rate * 2.0))
+            Ok(if rate < 600.0 { Offer::InTime(rate.round()) } else { LATE })
         });
-        assert_eq!(found.unwrap().map(f64::round), Some(1152.0));
+        assert_eq!(found.unwrap(), Some(Most { rate: 576.0, is_bound: false }));
         assert_eq!(offered, [900.0, 720.0, 576.0]);
-        assert_eq!(step_down(1000.0, 3, |_| Ok(None)).unwrap(), None);
+        assert_eq!(step_down(1000.0, 3, |_| Ok(LATE)).unwrap(), None);
+    }
+
+    const LATE: Offer = Offer::Late { is_doubted: false };
+
+    /// Nothing shows that a higher rate would have been too much for the server.
+    #[test]
+    fn what_may_be_more_is_a_bound() {
+        let found = step_down(1000.0, 3, |rate| Ok(Offer::InTime(rate))).unwrap();
+        assert_eq!(found, Some(Most { rate: 900.0, is_bound: true }));
+        for is_doubted in [true, false] {
+            let found = step_down(1000.0, 3, |rate| {
+                Ok(if rate < 800.0 { Offer::InTime(1.0) } else { Offer::Late { is_doubted } })
+            });
+            assert_eq!(found.unwrap(), Some(Most { rate: 1.0, is_bound: is_doubted }));
+        }
     }
 }
