@@ -240,6 +240,7 @@ pub(super) fn few_messages_at(all: Spread<'_>) -> Vec<String> {
 const SHARES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
+/// The same of other shares.
 pub(super) fn missing_among(all: Spread<'_>, shares: &[(&str, f64)]) -> Vec<String> {
     let missing = shares.iter().filter(|&&(_, share)| all.at(share) == Quantile::Missing);
     if all.is_empty() { Vec::new() } else { missing.map(|&(name, _)| name.to_owned()).collect() }

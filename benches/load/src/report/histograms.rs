@@ -24,8 +24,12 @@ pub struct HistogramsReport {
     pub own_lateness: Option<String>,
     /// See [`DeliveryReport::socket_full`](super::DeliveryReport::socket_full).
     pub socket_full: Option<String>,
+    /// See [`DeliveryReport::reader_lateness`](super::DeliveryReport::reader_lateness).
+    pub reader_lateness: Option<String>,
     /// See [`ConnectionsReport::handshake_us`](super::ConnectionsReport::handshake_us).
     pub handshakes: Option<String>,
+    /// See [`ConnectionsReport::handshake_own_us`](super::ConnectionsReport::handshake_own_us).
+    pub handshakes_own: Option<String>,
     /// See [`ConnectionsReport::joined_us`](super::ConnectionsReport::joined_us).
     pub joins: Option<String>,
 }
@@ -42,7 +46,9 @@ pub(super) fn report(figures: &Figures) -> HistogramsReport {
         publish_delay: text(&sent.delays),
         own_lateness: text(&sent.own),
         socket_full: text(&sent.full),
+        reader_lateness: text(&outcome.lateness),
         handshakes: text(&outcome.handshakes),
+        handshakes_own: text(&outcome.handshakes_own),
         joins: text(&outcome.joins),
     }
 }

@@ -70,8 +70,10 @@ fn check_alike(args: &MergeArgs, all: &[Report]) -> Result<(), String> {
 fn merged(all: &[Report]) -> Result<Report, String> {
     let of = |name: fn(&HistogramsReport) -> &Option<String>| added(all, name);
     let [handshakes, joins] = [of(|it| &it.handshakes)?, of(|it| &it.joins)?];
+    let [handshakes_own, read] = [of(|it| &it.handshakes_own)?, of(|it| &it.reader_lateness)?];
     let mut connections = sums::connections(all);
     connections.handshake_us = latency(Spread::whole(&handshakes));
+    connections.handshake_own_us = latency(Spread::whole(&handshakes_own));
     connections.joined_us = latency(Spread::whole(&joins));
     let [deliveries, delays] = [of(|it| &it.deliveries)?, of(|it| &it.publish_delay)?];
     let [own, full] = [of(|it| &it.own_lateness)?, of(|it| &it.socket_full)?];
@@ -95,6 +97,7 @@ fn merged(all: &[Report]) -> Result<Report, String> {
             publish_delay: latency(Spread::whole(&delays)),
             own_lateness: latency(Spread::whole(&own)),
             socket_full: latency(Spread::whole(&full)),
+            reader_lateness: latency(Spread::whole(&read)),
             ..delivery(all, &deliveries, patience)
         },
         last_member: last_member(all, [&last, &skew], patience),
@@ -106,7 +109,9 @@ fn merged(all: &[Report]) -> Result<Report, String> {
             publish_delay: text(&delays),
             own_lateness: text(&own),
             socket_full: text(&full),
+            reader_lateness: text(&read),
             handshakes: text(&handshakes),
+            handshakes_own: text(&handshakes_own),
             joins: text(&joins),
         }),
         latency_trusted: all.iter().all(|it| it.latency_trusted),
