@@ -69,6 +69,18 @@ fn nobody_waits_for_those_that_do_not_read() {
     assert_eq!((&last["due"], &last["missing"]), (&30.into(), &0.into()), "{last}");
 }
 
+/// Where there are many deliveries, some of the messages stand for all.
+#[test]
+fn a_part_is_followed_where_all_would_cost_too_much() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n5", "--window=8", "-d300ms", "--warm-up=0s", "--threads=2"];
+    let json = load(&[&args[..], &["--json=-"]].concat()).json();
+    let last = &json["last_member"];
+    assert_eq!((&last["sampled_one_in"], &last["missing"]), (&8.into(), &0.into()), "{last}");
+    let published = json["messages"]["published"].as_u64().unwrap();
+    assert_eq!(last["due"], published.div_ceil(8), "{json}");
+}
+
 #[test]
 fn it_can_be_left_out() {
     let server = Fake::start(Dialect::Corecast, Faults::default());

@@ -74,8 +74,9 @@ impl Passage {
 }
 
 impl FanOut {
-    pub(crate) fn new(streams: Streams) -> Self {
-        Self::with_most(streams, MOST)
+    /// To begin with, one message in so many is followed; a power of two.
+    pub(crate) fn new(streams: Streams, one_in: u32) -> Self {
+        Self { shift: one_in.ilog2(), ..Self::with_most(streams, MOST) }
     }
 
     fn with_most(streams: Streams, most: usize) -> Self {
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_last_of_all_threads_counts_and_the_first() {
-        let [mut a, mut b] = [(); 2].map(|()| FanOut::new(ONE));
+        let [mut a, mut b] = [(); 2].map(|()| FanOut::new(ONE, 1));
         for (sequence, first, last) in [(0, 1_000, 4_000), (1, 2_000, 3_000), (2, 500, 600)] {
             a.see(0, sequence, first);
             b.see(0, sequence, last);
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_nobody_got_is_missing_unless_it_was_for_nobody() {
-        let mut fan_out = FanOut::new(Streams { rooms: 2, publishers: 2 });
+        let mut fan_out = FanOut::new(Streams { rooms: 2, publishers: 2 }, 1);
         let settled = |it: &FanOut| it.settle(Streams { rooms: 2, publishers: 2 }, |_| 10, 0);
         assert_eq!(settled(&fan_out).missing, 0);
         fan_out.count_reader(1);

@@ -86,8 +86,9 @@ impl Reader {
         let numbers = Numbers::new(shared.published.clone());
         let mut receive_path = ReceivePath::new(shared.marker, content, one_in, numbers);
         receive_path.inflater = shared.plan.common.deflate.then(Box::default);
-        let follows = traffic.is_some_and(|traffic| traffic.follows_last_member);
-        receive_path.fan_out = follows.then(|| FanOut::new(shared.plan.streams));
+        let followed_one_in = traffic.and_then(|traffic| traffic.followed_one_in);
+        receive_path.fan_out =
+            followed_one_in.map(|one_in| FanOut::new(shared.plan.streams, one_in));
         let mut reader = Self {
             receive_path,
             poller: Poller::new()?,

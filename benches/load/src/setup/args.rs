@@ -260,8 +260,8 @@ pub(crate) struct TrafficArgs {
 
     /// Do not follow messages to the last of the members that they are for
     ///
-    /// It costs a few nanoseconds per delivery. Of more than 65,536 messages one in 2, 4, 8 … is
-    /// followed, which the report names.
+    /// It costs up to 3 ns per delivery. In the closed loop and from 1,000,000 deliveries/s on one
+    /// message in 8 is followed, and of more than 65,536 one in 2, 4, 8 …; the report names that.
     #[arg(long)]
     pub(crate) no_last_member: bool,
 
