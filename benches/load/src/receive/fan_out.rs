@@ -93,24 +93,34 @@ impl FanOut {
     #[inline]
     pub(crate) fn see(&mut self, stream: u32, sequence: u32, latency: u64) {
         let turn = u64::from(sequence) + u64::from(stream);
-        if turn & ((1 << self.shift) - 1) != 0 {
-            return;
-        }
-        let nth = ((turn >> self.shift) - first_turn(stream, self.shift)) as usize;
+        let Some(nth) = self.place(stream, turn) else { return };
         match self.streams[stream as usize].get_mut(nth) {
             Some(passage) => passage.note(latency),
-            None => self.begin(stream, nth, latency),
+            None => self.begin(stream, turn, latency),
         }
     }
 
+    /// Where a message of a stream is kept, if it is followed.
+    #[inline]
+    fn place(&self, stream: u32, turn: u64) -> Option<usize> {
+        let is_followed = turn & ((1 << self.shift) - 1) == 0;
+        is_followed.then(|| ((turn >> self.shift) - first_turn(stream, self.shift)) as usize)
+    }
+
+    /// Makes room first, so that a thread whose first message comes late in a stream takes no more
+    /// than others. The message itself may be one of those that are forgotten then.
     #[cold]
-    fn begin(&mut self, stream: u32, nth: usize, latency: u64) {
-        let passages = &mut self.streams[stream as usize];
-        self.kept += nth + 1 - passages.len();
-        passages.resize(nth + 1, Passage::default());
-        passages[nth].note(latency);
-        while self.kept > self.most {
-            self.thin();
+    fn begin(&mut self, stream: u32, turn: u64, latency: u64) {
+        while let Some(nth) = self.place(stream, turn) {
+            let passages = &mut self.streams[stream as usize];
+            let kept = self.kept + (nth + 1).saturating_sub(passages.len());
+            if kept > self.most {
+                self.thin();
+                continue;
+            }
+            self.kept = kept;
+            passages.resize(passages.len().max(nth + 1), Passage::default());
+            return passages[nth].note(latency);
         }
     }
 
@@ -261,6 +271,20 @@ mod tests {
         assert_eq!(settled.missing, missing + 2);
         assert_eq!(settled.last.len(), followed.len() as u64 - missing);
         assert_eq!(settled.skew.max(), 0);
+    }
+
+    /// A thread whose members were not served before.
+    #[test]
+    fn a_first_message_that_comes_late_takes_no_more_room() {
+        let mut fan_out = FanOut::with_most(ONE, 100);
+        fan_out.see(0, 4_000_000_001, 5_000);
+        assert_eq!(fan_out.kept, 0, "it is not followed any more");
+        fan_out.see(0, 1 << 31, 5_000);
+        assert!(fan_out.streams[0].capacity() <= 100, "{}", fan_out.streams[0].capacity());
+        assert_eq!((fan_out.kept, fan_out.shift), (65, 25));
+        fan_out.count_reader(0);
+        let settled = fan_out.settle(ONE, |_| (1 << 31) + 1, 0);
+        assert_eq!((settled.last.len(), settled.missing, settled.one_in), (1, 64, 1 << 25));
     }
 
     /// A stream of its own for each room, and one message in each.
