@@ -28,6 +28,7 @@ pub(crate) enum Interest {
     Write,
 }
 
+/// Sockets that one wait shows at most.
 const EVENTS_PER_TURN: usize = 1024;
 
 impl Poller {
@@ -65,6 +66,11 @@ impl Poller {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(self.events.len()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the last wait showed as many sockets as it can, so that more may be ready.
+    pub(crate) fn is_full(&self) -> bool {
+        self.events.len() == self.events.capacity()
     }
 
     /// What the nth ready socket has to say.

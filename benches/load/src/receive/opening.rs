@@ -57,6 +57,9 @@ impl Reader {
 
     /// How long sockets may be waited for.
     pub(crate) fn patience(&self) -> Duration {
+        if self.glances.is_partial() {
+            return Duration::ZERO;
+        }
         self.next_due().map_or(IDLE, |due| {
             let pause = due.saturating_sub(self.shared.clock.now());
             IDLE.min(Duration::from_nanos(pause))

@@ -23,7 +23,7 @@ use crate::client::socket::error_kind;
 use crate::setup::payload::{PAYLOAD_MIN, PayloadContent, PayloadForm};
 use crate::setup::plan::Transport;
 use crate::watch::clock::nanos;
-use crate::watch::glances::Glances;
+use crate::watch::glances::{Found, Glances};
 use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Phase, Shared};
@@ -176,9 +176,10 @@ impl Reader {
 
     fn look(&mut self, timeout: Duration) -> io::Result<()> {
         let began = self.shared.clock.now();
-        let found = self.poller.wait(timeout)?;
+        let sockets = self.poller.wait(timeout)?;
+        let found = Found { sockets, is_partial: self.poller.is_full() };
         self.glances.note(began..self.shared.clock.now(), timeout, found);
-        self.ready = 0..found;
+        self.ready = 0..sockets;
         Ok(())
     }
 
