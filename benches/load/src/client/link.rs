@@ -15,6 +15,8 @@ use crate::setup::plan::Plan;
 pub(crate) struct ClientLink {
     stream: TcpStream,
     tls: Option<Box<ClientTls>>,
+    /// See [`is_emptied`](Self::is_emptied); where there is TLS it knows.
+    is_emptied: bool,
 }
 
 impl ClientLink {
@@ -25,7 +27,8 @@ impl ClientLink {
 
     fn over(stream: TcpStream, plan: &Plan) -> io::Result<Self> {
         let tls = plan.trust.as_ref().map(ClientTls::new).transpose();
-        Ok(Self { stream, tls: tls.map_err(io::Error::other)?.map(Box::new) })
+        let tls = tls.map_err(io::Error::other)?.map(Box::new);
+        Ok(Self { stream, tls, is_emptied: true })
     }
 
     /// What became of connecting.
@@ -44,9 +47,22 @@ impl ClientLink {
             Some(tls) => tls.read(&self.stream, buffer, limit),
             None => {
                 let most = limit.min(buffer.len());
-                self.stream.read(&mut buffer[..most])
+                self.is_emptied = true;
+                let count = self.stream.read(&mut buffer[..most])?;
+                self.is_emptied = count < most;
+                Ok(count)
             }
         }
+    }
+
+    /// Whether the last read got less than it had room for: nothing more was there.
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.tls.as_ref().map_or(self.is_emptied, |tls| tls.is_emptied())
+    }
+
+    /// Whether there is TLS, which is work for this side, too.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Writes what the socket takes and keeps the rest; whether the socket took all that it was

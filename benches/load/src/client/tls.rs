@@ -24,6 +24,8 @@ pub(crate) struct ClientTls {
     sealed: Vec<u8>,
     /// The server has said that it sends no more.
     ended: bool,
+    /// The last read got less of the socket than it had room for.
+    is_emptied: bool,
 }
 
 /// What the two sides agreed on.
@@ -59,7 +61,8 @@ impl ClientTls {
     pub(crate) fn new(trust: &Trust) -> Result<Self, Error> {
         let (config, name) = (trust.config.clone(), trust.name.clone());
         let connection = UnbufferedClientConnection::new(config, name)?;
-        Ok(Self { connection, part: Vec::new(), sealed: Vec::new(), ended: false })
+        let (part, sealed) = (Vec::new(), Vec::new());
+        Ok(Self { connection, part, sealed, ended: false, is_emptied: true })
     }
 
     /// Reads at most so many bytes once, and opens all records that are whole. `buffer` has
@@ -75,15 +78,17 @@ impl ClientTls {
         buffer: &mut [u8],
         limit: usize,
     ) -> io::Result<usize> {
+        self.is_emptied = true;
         if self.ended {
             return Ok(0);
         }
         ARRIVED.with_borrow_mut(|arrived| {
             let kept = self.part.len();
             // Plaintext is shorter than the records that it comes in.
-            let most = limit.min(READ_MAX).min(buffer.len().saturating_sub(kept));
+            let most = limit.min(READ_MAX).min(buffer.len().saturating_sub(kept)).max(1);
             arrived[..kept].copy_from_slice(&self.part);
-            let count = socket.read(&mut arrived[kept..kept + most.max(1)])?;
+            let count = socket.read(&mut arrived[kept..kept + most])?;
+            self.is_emptied = count < most;
             if count == 0 {
                 return Ok(0);
             }
@@ -201,6 +206,11 @@ impl ClientTls {
         {}
         let _ = self.flush(socket);
         invalid(error)
+    }
+
+    /// Whether the last read got less than it had room for.
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.is_emptied
     }
 
     /// Whether sealed bytes wait for the socket.

@@ -34,6 +34,8 @@ pub(crate) struct Member {
     pub(crate) is_text: bool,
     /// What the socket did not take.
     pub(crate) unsent: Vec<u8>,
+    /// While the socket was not emptied: what it still holds came later than this.
+    unread_since: Option<u64>,
     /// When it began to connect or, in the open loop, should have.
     pub(crate) began: u64,
     /// When it began in truth, or was connected.
@@ -90,6 +92,7 @@ impl Member {
             is_compressed: false,
             is_text: false,
             unsent: Vec::new(),
+            unread_since: None,
             began: 0,
             moved: 0,
             own: 0,
@@ -98,6 +101,25 @@ impl Member {
             end: None,
             skipped: 0,
         }
+    }
+
+    /// It was read, by a thread that had seen all that was ready at this time. When what was read
+    /// came at the earliest: the rest of what one read did not empty has come as early as its begin.
+    pub(crate) fn note_read(&mut self, seen: u64, is_emptied: bool) -> u64 {
+        let since = self.unread_since.unwrap_or(seen);
+        self.unread_since = (!is_emptied).then_some(since);
+        since
+    }
+
+    /// While it connects: since then the thread may have been waited for so long.
+    pub(crate) fn note_late(&mut self, now: u64, late: u64) {
+        self.own += late.min(now.saturating_sub(self.moved));
+        self.moved = now;
+    }
+
+    /// While it connects: all that passed since then was work of this side.
+    pub(crate) fn note_work(&mut self, now: u64) {
+        self.note_late(now, u64::MAX);
     }
 
     /// Notes that so many messages were announced as skipped. Of what is measured no more were
@@ -110,6 +132,7 @@ impl Member {
     pub(crate) fn reset(&mut self) {
         self.stage = MemberStage::Absent;
         self.link = None;
+        self.unread_since = None;
         self.is_fragmented = false;
         for buffer in [&mut self.partial, &mut self.fragments, &mut self.unsent] {
             *buffer = Vec::new();
@@ -120,6 +143,28 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_read_at_once_waits_since_the_same_time() {
+        let mut member = Member::new(0, 0, 0, 0..1);
+        let reads = [(100, false), (200, false), (300, true), (400, true), (500, false)];
+        let since = reads.map(|(seen, is_emptied)| member.note_read(seen, is_emptied));
+        assert_eq!(since, [100, 100, 100, 400, 500]);
+        member.reset();
+        assert_eq!(member.note_read(600, true), 600);
+    }
+
+    #[test]
+    fn a_part_of_a_handshake_is_our_own_once() {
+        let mut member = Member::new(0, 0, 0, 0..1);
+        (member.moved, member.own) = (1_000, 5);
+        // Read when the thread was 300 late, then worked on for 2,000.
+        member.note_late(4_000, 300);
+        member.note_work(6_000);
+        assert_eq!(member.own, 5 + 300 + 2_000);
+        member.note_late(6_100, 9_000);
+        assert_eq!((member.own, member.moved), (5 + 300 + 2_000 + 100, 6_100));
+    }
 
     #[test]
     fn a_gap_excuses_no_more_than_is_missing_when_it_comes() {

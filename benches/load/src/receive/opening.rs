@@ -89,9 +89,7 @@ impl Reader {
 
     /// The server may have answered as early as the thread has looked, and we come now.
     fn note_own(&mut self, nth: usize, now: u64) {
-        let member = &mut self.members[nth];
-        member.own += self.glances.late(now).min(now.saturating_sub(member.moved));
-        member.moved = now;
+        self.members[nth].note_late(now, self.glances.late(now));
     }
 
     /// The socket became writable: connected, or not.

@@ -244,12 +244,15 @@ impl Reader {
             self.buffer.resize(kept + ROOM, 0);
         }
         self.buffer[..kept].copy_from_slice(&member.partial);
-        match link.read(&mut self.buffer[kept..], limit) {
+        let read = link.read(&mut self.buffer[kept..], limit);
+        let is_emptied = link.is_emptied();
+        let since = member.note_read(self.glances.since(), is_emptied);
+        match read {
             Ok(0) => self.leave(nth, End::Sudden, "ended without a close frame"),
             Ok(count) => {
                 self.receive_path.tally.bytes += count as u64;
                 self.receive_path.tally.reads += 1;
-                self.take(nth, kept + count);
+                self.take(nth, kept + count, since);
             }
             Err(error) if is_passing(&error) => {}
             Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
@@ -257,8 +260,8 @@ impl Reader {
         self.send_rest(nth);
     }
 
-    /// Takes what stands in the buffer.
-    fn take(&mut self, nth: usize, filled: usize) {
+    /// Takes what stands in the buffer, and has come since then.
+    fn take(&mut self, nth: usize, filled: usize, since: u64) {
         let mut from = 0;
         if self.members[nth].stage == MemberStage::Upgrading {
             match self.on_answer(nth, filled) {
@@ -275,7 +278,7 @@ impl Reader {
         let rest = self.receive_path.receive(member, bytes, now, &mut self.notices);
         let received = self.receive_path.tally.received - received;
         if received > 0 && !member.is_slow {
-            self.lateness.saturating_record_n(self.glances.late(now), received);
+            self.lateness.saturating_record_n(now.saturating_sub(since), received);
         }
         member.partial.clear();
         member.partial.extend_from_slice(rest);
@@ -284,6 +287,8 @@ impl Reader {
             Transport::WebSocket => server_frame_len(rest),
             Transport::Events => chunk_len(rest),
         };
+        // A read that ends with it shall not fill the buffer, as if there were more.
+        let needed = needed.map(|len| len.saturating_add(ROOM));
         if let Some(needed) = needed.filter(|&len| len > self.buffer.len()) {
             self.buffer.resize(needed, 0);
         }
