@@ -81,6 +81,8 @@ impl Reader {
                 (member.link, member.began, member.end) = (Some(link), due, None);
                 (member.moved, member.own) = (now, now.saturating_sub(due));
                 member.stage = MemberStage::Connecting;
+                // The first keys are made.
+                self.end_step(nth);
                 self.deadlines.push_back((nth, now.saturating_add(timeout)));
             }
             Err(error) => self.fail(nth, &error_kind(&error)),
@@ -90,6 +92,23 @@ impl Reader {
     /// The server may have answered as early as the thread has looked, and we come now.
     fn note_own(&mut self, nth: usize, now: u64) {
         self.members[nth].note_late(now, self.glances.late(now));
+    }
+
+    /// Something of a handshake is read or written next, if this is one; whether it is.
+    pub(crate) fn begin_step(&mut self, nth: usize) -> bool {
+        let is_step = self.members[nth].stage == MemberStage::Upgrading;
+        if is_step {
+            self.note_own(nth, self.shared.clock.now());
+        }
+        is_step
+    }
+
+    /// It was: with TLS that was work, such as checking a certificate.
+    pub(crate) fn end_step(&mut self, nth: usize) {
+        let member = &mut self.members[nth];
+        if member.link.as_ref().is_some_and(ClientLink::has_tls) {
+            member.note_work(self.shared.clock.now());
+        }
     }
 
     /// The socket became writable: connected, or not.

@@ -237,6 +237,7 @@ impl Reader {
 
     /// Reads once, at most so much.
     pub(crate) fn read(&mut self, nth: usize, limit: usize) {
+        let is_step = self.begin_step(nth);
         let member = &mut self.members[nth];
         let Some(link) = &mut member.link else { return };
         let kept = member.partial.len();
@@ -247,6 +248,9 @@ impl Reader {
         let read = link.read(&mut self.buffer[kept..], limit);
         let is_emptied = link.is_emptied();
         let since = member.note_read(self.glances.since(), is_emptied);
+        if is_step {
+            self.end_step(nth);
+        }
         match read {
             Ok(0) => self.leave(nth, End::Sudden, "ended without a close frame"),
             Ok(count) => {
@@ -317,9 +321,14 @@ impl Reader {
     }
 
     pub(crate) fn send_unsent(&mut self, nth: usize) {
+        let is_step = self.begin_step(nth);
         let member = &mut self.members[nth];
         let Some(link) = &mut member.link else { return };
-        match link.write(&mut member.unsent) {
+        let written = link.write(&mut member.unsent);
+        if is_step {
+            self.end_step(nth);
+        }
+        match written {
             Ok(is_free) => self.watch(nth, if is_free { Interest::Read } else { Interest::Write }),
             Err(error) => self.leave(nth, End::Sudden, &error_kind(&error)),
         }

@@ -139,7 +139,8 @@ pub struct ConnectionsReport {
     pub connects_per_second: f64,
     /// From the beginning of a connection to the answer to its upgrade, TLS included.
     pub handshake_us: LatencyReport,
-    /// Of each, the most that was the generator's own: it began late, or came late to the answer.
+    /// Of each, the most that was the generator's own: it began late, came late to an answer, or did
+    /// its part of TLS.
     #[serde(default)]
     pub handshake_own_us: LatencyReport,
     /// From saying hello until that was understood.
