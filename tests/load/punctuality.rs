@@ -175,6 +175,9 @@ fn one_core_has_one_thread() {
         assert!(generator["ns_per_message"].is_null(), "{generator}");
         assert!(generator["capacity_per_second"].is_null(), "{generator}");
         assert!(generator["messages_per_read"].is_number(), "{generator}");
+        // That of reading is known.
+        assert!(generator["reading_ns_per_message"].as_f64().unwrap() > 0.0, "{generator}");
+        assert!(json["last_member"]["own_reading_us"].as_f64().unwrap() > 0.0, "{json}");
         // While it sleeps it is late for nothing.
         let late = json["latency_us"]["reader_lateness"]["p50"].as_f64();
         assert!(late.unwrap() < 3e3, "{json}");

@@ -58,6 +58,8 @@ pub(crate) struct Reader {
     /// When its first member was to connect.
     pub(crate) wave_began: u64,
     pub(crate) slow_read_next: u64,
+    /// See [`ReaderGauges`](crate::watch::shared::ReaderGauges).
+    reading: u64,
     phase: Phase,
     /// When what is outstanding is to be counted again, which takes a look at every member.
     count_next: u64,
@@ -107,6 +109,7 @@ impl Reader {
             wave: 0,
             wave_began: 0,
             slow_read_next: 0,
+            reading: 0,
             phase: Phase::Open,
             count_next: 0,
             ready: 0..0,
@@ -161,6 +164,16 @@ impl Reader {
         if self.ready.is_empty() {
             self.look(timeout.min(self.patience()))?;
         }
+        if !self.ready.is_empty() {
+            self.read_ready(until);
+        }
+        self.read_slowly();
+        self.publish_gauges();
+        Ok(())
+    }
+
+    fn read_ready(&mut self, until: u64) {
+        let began = self.shared.clock.now();
         let mut reads = 0;
         while (reads < READS_MIN || self.shared.clock.now() < until)
             && let Some(nth) = self.ready.next()
@@ -169,9 +182,7 @@ impl Reader {
             self.on_ready_socket(ready);
             reads += 1;
         }
-        self.read_slowly();
-        self.publish_gauges();
-        Ok(())
+        self.reading += self.shared.clock.now() - began;
     }
 
     fn look(&mut self, timeout: Duration) -> io::Result<()> {
@@ -354,6 +365,7 @@ impl Reader {
             (&gauges.received, tally.received),
             (&gauges.bytes, tally.bytes),
             (&gauges.reads, tally.reads),
+            (&gauges.reading, self.reading),
             (&gauges.warm_up, tally.warm_up),
             (&gauges.progress, tally.progress),
         ];

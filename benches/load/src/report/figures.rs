@@ -316,6 +316,7 @@ impl Figures {
             connecting: self.connecting(),
             verified_per_second,
             ns_per_message: reading.and_then(|share| ratio(share * self.seconds() * 1e9, received)),
+            reading_ns_per_message: ratio((to.reading - from.reading) as f64, received),
             messages_per_read: ratio(received as f64, to.reads - from.reads),
             capacity_per_second: spare.filter(|_| received > 0).map(|one| one * readers as f64),
             threads,

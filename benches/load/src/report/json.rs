@@ -396,6 +396,9 @@ pub struct GeneratorReport {
     pub verified_per_second: f64,
     /// CPU time of the receiving threads per message; none where one thread publishes, too.
     pub ns_per_message: Option<f64>,
+    /// Time per message in which sockets that were ready were read one after the other, which is
+    /// known of a thread that publishes, too.
+    pub reading_ns_per_message: Option<f64>,
     /// Messages that came with one call; the more, the less each costs.
     pub messages_per_read: Option<f64>,
     /// What the receiving threads could check per second if they had nothing to wait for.

@@ -20,9 +20,22 @@ impl Figures {
     pub(super) fn own_reading(&self) -> Option<f64> {
         let plan = &self.shared.plan;
         let generator = self.generator();
-        let read = generator.ns_per_message? * generator.messages_per_read?;
+        let read = generator.reading_ns_per_message? * generator.messages_per_read?;
         let members = f64::from(plan.members) / f64::from(plan.streams.rooms);
         Some(read * (members / plan.threads as f64 - 1.0).max(0.0))
+    }
+}
+
+/// Beside the time from the first member to the last.
+fn own_reading(figures: &Figures) -> String {
+    let message = figures.generator().reading_ns_per_message;
+    match figures.own_reading().zip(message) {
+        None => String::new(),
+        Some((all, message)) => format!(
+            " (to read them all takes the generator {}, or {} per message)",
+            time(all),
+            time(message)
+        ),
     }
 }
 
@@ -38,10 +51,7 @@ pub(super) fn rows(figures: &Figures) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     rows.extend(spread_row("to the last member", last));
     let skew = spread_row("first to last member", skew);
-    let reading = figures.own_reading().map_or(String::new(), |nanos| {
-        format!(" (to read them all takes the generator {})", time(nanos))
-    });
-    rows.extend(skew.map(|(name, value)| (name, value + &reading)));
+    rows.extend(skew.map(|(name, value)| (name, value + &own_reading(figures))));
     rows.push(row("reached all members", format!("{arrived} of {all} messages{sample}")));
     rows
 }

@@ -304,8 +304,11 @@ fn generator(figures: &Figures) -> Section {
         let busy = percent(generator.busy);
         rows.push(row("verified", format!("{speed} messages/s at {busy} busy")));
     }
-    if let (Some(nanos), Some(batch)) = (generator.ns_per_message, generator.messages_per_read) {
-        let value = format!("{} of CPU, {batch:.1} messages per read", time(nanos));
+    let cpu = generator.ns_per_message.map(|nanos| (nanos, "CPU"));
+    // A thread that publishes, too, knows only this.
+    let spent = cpu.or(generator.reading_ns_per_message.map(|nanos| (nanos, "reading")));
+    if let (Some((nanos, what)), Some(batch)) = (spent, generator.messages_per_read) {
+        let value = format!("{} of {what}, {batch:.1} messages per read", time(nanos));
         rows.push(row("per message", value));
     }
     if let Some(capacity) = generator.capacity_per_second {

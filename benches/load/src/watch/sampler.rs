@@ -14,6 +14,8 @@ pub(crate) struct Snapshot {
     pub(crate) bytes: u64,
     /// Calls that read something.
     pub(crate) reads: u64,
+    /// Nanoseconds in which sockets that were ready were read, of all threads.
+    pub(crate) reading: u64,
     pub(crate) published: u64,
     /// Connections made so far.
     pub(crate) opened: u64,
@@ -40,6 +42,7 @@ impl Snapshot {
             received: shared.sum(|gauges| &gauges.received),
             bytes: shared.sum(|gauges| &gauges.bytes),
             reads: shared.sum(|gauges| &gauges.reads),
+            reading: shared.sum(|gauges| &gauges.reading),
             published: shared.publisher.published.load(Acquire),
             opened,
             connected: opened.saturating_sub(gone),

@@ -96,6 +96,8 @@ pub(crate) struct ReaderGauges {
     pub(crate) bytes: AtomicU64,
     /// Calls that read something.
     pub(crate) reads: AtomicU64,
+    /// Nanoseconds in which sockets that were ready were read, one after the other.
+    pub(crate) reading: AtomicU64,
     pub(crate) warm_up: AtomicU64,
     /// How far members have come in their streams, together.
     pub(crate) progress: AtomicU64,
