@@ -213,13 +213,13 @@ impl Running<'_> {
         self.seen(run, before)
     }
 
-    /// One load, which may be more than the server can take: then there is nothing to be seen. What
-    /// it took has to be delivered all the same.
-    pub(super) fn try_broadcast(&self, broadcast: &Broadcast) -> io::Result<Option<Seen>> {
+    /// One load, which may be more than the server can take, or the generator. What the server took
+    /// has to be delivered all the same.
+    pub(super) fn try_broadcast(&self, broadcast: &Broadcast) -> io::Result<Seen> {
         let before = self.counters()?;
         let run = self.load.broadcast(&self.server, broadcast)?;
         self.check(fault_of_messages(&run))?;
-        fault(&run).is_none().then(|| self.seen(run, before)).transpose()
+        self.seen(run, before)
     }
 
     /// One load, and how many connections the fullest shard has, of the mean of all.
