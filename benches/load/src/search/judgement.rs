@@ -3,7 +3,8 @@
 use super::steps::Verdict;
 use crate::lead::record::Figures;
 use crate::report::assertions::UNKNOWN;
-use crate::report::{LatencyReport, RATE_REACHED_FROM, Report};
+use crate::report::{AssertionReport, LatencyReport, MessagesReport, RATE_REACHED_FROM, Report};
+use crate::setup::assertion::{Assertion, Count, Figure};
 use crate::units::print::{percent, whole};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -13,15 +14,13 @@ pub(super) struct Judgement {
     pub(super) why: Option<String>,
 }
 
-/// What the server did that no rate is worth.
+/// What the server did that no rate is worth, and that no generator is an excuse for.
 pub(super) fn faults(figures: &Figures) -> Vec<String> {
-    let common = &figures.shared.plan.common;
     let mut faults: Vec<_> = figures.early_end().into_iter().collect();
-    if !common.lenient {
-        faults.extend(figures.wrongs());
-    }
-    if common.strict && faults.is_empty() && !figures.is_clean() {
-        faults.push("something went wrong with the messages or connections (--strict)".to_owned());
+    faults.extend(figures.wrongs());
+    let errors = figures.errors().total();
+    if figures.shared.plan.common.strict && errors > 0 {
+        faults.push(format!("{} errors (--strict)", whole(errors)));
     }
     faults
 }
@@ -34,9 +33,13 @@ pub(super) fn judge(report: &Report, mut faults: Vec<String>) -> Result<Judgemen
     if let Some(why) = not_opened(report) {
         return Err(why);
     }
-    faults.extend(not_published(report));
+    faults.extend(not_delivered(&report.messages));
     let failed: Vec<_> = report.assertions.iter().filter(|it| !it.holds).collect();
+    let (slow, wrong): (Vec<_>, Vec<_>) = failed.iter().copied().partition(|it| is_of_speed(it));
+    let shown = |it: &&AssertionReport| format!("{} (it is {})", it.text, it.value);
+    let mut late: Vec<_> = not_published(report).into_iter().collect();
     if faults.is_empty()
+        && late.is_empty()
         && let Some(unknown) = failed.iter().find(|it| it.value == UNKNOWN)
     {
         return Err(format!(
@@ -45,17 +48,38 @@ pub(super) fn judge(report: &Report, mut faults: Vec<String>) -> Result<Judgemen
             unknown.text
         ));
     }
-    faults.extend(failed.iter().map(|it| format!("{} (it is {})", it.text, it.value)));
-    if faults.is_empty() {
-        return Ok(Judgement { verdict: Verdict::Held, why: None });
-    }
-    let why = faults.join("; ");
-    Ok(match limit_of_generator(report) {
-        None => Judgement { verdict: Verdict::Failed, why: Some(why) },
-        Some(limit) => {
+    faults.extend(wrong.iter().map(shown));
+    late.extend(slow.iter().map(shown));
+    let limit = limit_of_generator(report).filter(|_| faults.is_empty());
+    faults.extend(late);
+    let why = (!faults.is_empty()).then(|| faults.join("; "));
+    Ok(match (why, limit) {
+        (None, _) => Judgement { verdict: Verdict::Held, why: None },
+        (why, None) => Judgement { verdict: Verdict::Failed, why },
+        (Some(why), Some(limit)) => {
             Judgement { verdict: Verdict::Limited, why: Some(format!("{limit}: {why}")) }
         }
     })
+}
+
+/// Whether the generator, too, can be why it does not hold: latencies and what was published.
+fn is_of_speed(assertion: &AssertionReport) -> bool {
+    let figure = assertion.text.parse::<Assertion>().map(|assertion| assertion.figure);
+    matches!(
+        figure,
+        Ok(Figure::Time(..)
+            | Figure::Count(Count::Published | Count::Unsent)
+            | Figure::Share(Count::Published | Count::Unsent))
+    )
+}
+
+/// What members that read did not get though nothing was lost.
+fn not_delivered(messages: &MessagesReport) -> Option<String> {
+    let MessagesReport { skipped_readers: skipped, cut_off, .. } = *messages;
+    let parts = [(skipped, "were skipped"), (cut_off, "were cut off by a close")];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<_> = parts.map(|(count, what)| format!("{} {what}", whole(count))).collect();
+    (!parts.is_empty()).then(|| format!("deliveries are missing: {}", parts.join(", ")))
 }
 
 fn not_opened(report: &Report) -> Option<String> {
@@ -100,7 +124,7 @@ fn limit_of_generator(report: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{AssertionReport, DeliveryReport, MessagesReport};
+    use crate::report::DeliveryReport;
 
     /// A report on a rate that was published to this share, with an assertion.
     fn report(share: f64, holds: bool, value: &str) -> Report {
@@ -152,9 +176,31 @@ mod tests {
         let failed = report(1.0, false, "2 ms");
         let mut limited = failed.clone();
         (limited.generator.limited, limited.generator.busy) = (true, 0.97);
-        check(&limited, &["lost"], Verdict::Limited, "the generator was 97 % busy: lost; p99<1ms");
+        check(&limited, &[], Verdict::Limited, "the generator was 97 % busy: p99<1ms");
         let untrusted = Report { latency_trusted: false, ..failed };
         check(&untrusted, &[], Verdict::Limited, "the generator itself was late");
+    }
+
+    #[test]
+    fn no_generator_excuses_what_the_server_did_to_messages() {
+        let mut limited = report(0.9, false, "2 ms");
+        (limited.generator.limited, limited.latency_trusted) = (true, false);
+        check(&limited, &["5 were lost"], Verdict::Failed, "5 were lost; only 90 %");
+        let mut skipped = limited.clone();
+        skipped.messages.skipped_readers = 7;
+        check(&skipped, &[], Verdict::Failed, "deliveries are missing: 7 were skipped; only");
+        let mut closed = limited.clone();
+        closed.assertions[0].text = "closed==0".to_owned();
+        check(&closed, &[], Verdict::Failed, "closed==0 (it is 2 ms)");
+        check(&limited, &[], Verdict::Limited, "only 90 %");
+    }
+
+    #[test]
+    fn a_rate_at_which_readers_miss_something_does_not_hold() {
+        let mut some = report(1.0, true, "900 µs");
+        (some.messages.skipped_readers, some.messages.cut_off) = (7, 2);
+        let why = "deliveries are missing: 7 were skipped, 2 were cut off by a close";
+        check(&some, &[], Verdict::Failed, why);
     }
 
     /// It only makes latencies longer than they are.

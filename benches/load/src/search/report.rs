@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::judgement::Judgement;
 use super::steps::Verdict;
 use crate::report::{Machine, Report, SettingsReport};
-use crate::units::print::time;
+use crate::units::print::{time, whole};
 
 /// What a search for the greatest rate found: `corecast load capacity --json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,9 @@ pub struct TrialReport {
     pub deliveries_per_second: f64,
     /// Deliveries that were due and never came.
     pub missing: u64,
+    /// Why it ended before its time though nobody interrupted it.
+    #[serde(default)]
+    pub ended_early: Option<String>,
     /// Half of the latencies were no longer.
     pub p50_us: Option<f64>,
     /// 99 % were no longer.
@@ -97,6 +100,7 @@ impl TrialReport {
             published_share: report.messages.published_share,
             deliveries_per_second: report.messages.deliveries_per_second,
             missing: latency.missing,
+            ended_early: report.ended_early.clone(),
             p50_us: latency.latency.p50,
             p99_us: latency.latency.p99,
             last_p99_us: last.and_then(|last| last.last_us.p99),
@@ -126,11 +130,18 @@ impl TrialReport {
         micros.filter(|_| !is_missing).map(|micros| micros * 1e3)
     }
 
-    pub(super) fn verdict(&self) -> &'static str {
-        match self.verdict {
+    /// In words, with what is missing and whether it went to its end.
+    pub(super) fn verdict(&self) -> String {
+        let verdict = match self.verdict {
             Verdict::Held => "holds",
             Verdict::Failed => "fails",
             Verdict::Limited => "generator's limit",
-        }
+        };
+        let early = if self.ended_early.is_some() { ", ended early" } else { "" };
+        let missing = match self.missing {
+            0 => String::new(),
+            missing => format!(", {} missing", whole(missing)),
+        };
+        format!("{verdict}{early}{missing}")
     }
 }
