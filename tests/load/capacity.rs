@@ -46,6 +46,7 @@ fn a_rate_that_was_asked_for_sets_the_exit_code() {
         "rate per room  deliveries",
         "  50/s ",
         "  100/s ",
+        "  150/s ",
         "  200/s ",
         "cores",
         "capacity: ≥ 200/s per room, ",
@@ -53,8 +54,8 @@ fn a_rate_that_was_asked_for_sets_the_exit_code() {
     ] {
         assert!(run.out.contains(part), "{part} in {}", run.out);
     }
-    assert_eq!(run.out.matches(" holds\n").count(), 4, "the greatest one twice: {}", run.out);
-    assert!(run.errors.contains("run 3: 200/s per room"), "{}", run.errors);
+    assert_eq!(run.out.matches(" holds\n").count(), 5, "the greatest one twice: {}", run.out);
+    assert!(run.errors.contains("run 3: 150/s per room"), "{}", run.errors);
     let page = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     assert_eq!(page.matches("<figure>").count(), 2);
@@ -63,9 +64,37 @@ fn a_rate_that_was_asked_for_sets_the_exit_code() {
         assert!(page.contains(part), "{part} in {page}");
     }
     assert!(!page.contains("NaN") && !page.contains("inf,"), "numbers are numbers");
-    let run = load(&[&args[..], &RUNS, &["--at-least=300"]].concat());
+}
+
+#[test]
+fn less_than_was_asked_for_is_told_by_the_exit_code() {
+    let server = slow();
+    let url = server.url();
+    let args = ["capacity", &*url, "-r50", "--assert=p50<50ms", "--precision=50", "-q"];
+    let run = load(&[&args[..], &RUNS, &["--at-least=1000"]].concat());
     assert_eq!(run.code, 1, "{run:?}");
-    assert!(run.errors.contains("where at least 300/s were to (--at-least)"), "{}", run.errors);
+    assert!(run.errors.contains("1,000/s"), "{}", run.errors);
+    assert!(run.errors.contains("(--at-least)"), "{}", run.errors);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let check = |more: &[&str], part: &str| {
+        let run = load(&[&["capacity", "ws://127.0.0.1:1/ws"], more].concat());
+        assert!(run.code == 1 && run.errors.contains(part), "{part} in {run:?}");
+    };
+    check(&["--lenient"], "leave out --lenient");
+    check(&["--to=200", "--at-least=300"], "--at-least is at least 1, and at most --to");
+    check(&["--no-last-member", "--assert=last.p99<1s"], "leave out --no-last-member");
+}
+
+#[test]
+fn its_help_says_what_holds_there() {
+    let run = load(&["capacity", "--help"]);
+    for part in ["What a rate has to hold beside", "How long to measure each rate", "first run"] {
+        assert!(run.out.contains(part), "{part} in {}", run.out);
+    }
+    assert!(!run.out.contains("--lenient\n") && !run.out.contains("Exit with 1 unless this holds"));
 }
 
 #[test]

@@ -32,6 +32,9 @@ pub struct CapacityReport {
     pub asserted: Vec<String>,
     /// The greatest rate that held, in messages per second and room; none if no rate did.
     pub rate_per_room: Option<f64>,
+    /// In how many runs it held; once only where the search ended before it was tried again.
+    #[serde(default)]
+    pub held_times: u64,
     /// The server may hold more: the generator was the limit of the next rate, or no greater one was
     /// tried.
     pub at_least: bool,
@@ -73,6 +76,10 @@ pub struct TrialReport {
     pub last_p99_us: Option<f64>,
     /// Which of `p50`, `p99` and `last_p99` fall on what never came: they are how long was waited.
     pub missing_at: Vec<String>,
+    /// Which of `p50`, `p90`, `p99` and `p999` have fewer than ten messages beyond them, so that
+    /// another run has another.
+    #[serde(default)]
+    pub few_messages_at: Vec<String>,
     /// Cores that the server used, if its process was named.
     pub server_cpu: Option<f64>,
     /// CPU time per delivery.
@@ -105,6 +112,7 @@ impl TrialReport {
             p99_us: latency.latency.p99,
             last_p99_us: last.and_then(|last| last.last_us.p99),
             missing_at: missing_at.map(|(name, _)| name.to_owned()).collect(),
+            few_messages_at: latency.few_messages_at.clone(),
             server_cpu: report.server.as_ref().map(|server| server.cpu_share),
             cpu_per_delivery_ns: report.server.as_ref().and_then(|it| it.cpu_per_delivery_ns),
             generator_busy: report.generator.busy,
@@ -112,7 +120,8 @@ impl TrialReport {
         }
     }
 
-    /// A latency for people, by its name: `1.20 ms`, or `> 2.00 s` of what never came.
+    /// A latency for people, by its name: `1.20 ms`, `> 2.00 s` of what never came, or `1.20 ms *`
+    /// with few messages beyond.
     pub(super) fn latency(&self, name: &str) -> Option<String> {
         let micros = match name {
             "p50" => self.p50_us,
@@ -120,7 +129,8 @@ impl TrialReport {
             _ => self.last_p99_us,
         };
         let more = if self.missing_at.iter().any(|it| it == name) { "> " } else { "" };
-        micros.map(|micros| format!("{more}{}", time(micros * 1e3)))
+        let few = if self.few_messages_at.iter().any(|it| it == name) { " *" } else { "" };
+        micros.map(|micros| format!("{more}{}{few}", time(micros * 1e3)))
     }
 
     /// The same in nanoseconds, of what came.

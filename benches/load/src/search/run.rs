@@ -8,11 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::judgement::{faults, judge};
 use super::report::{CapacityReport, TrialReport};
 use super::steps::{Found, Search, Verdict};
-use super::table::rate as rate_text;
+use super::table::{rate as rate_text, result};
 use crate::lead::record::Figures;
 use crate::lead::run::Run;
 use crate::report::{FORMAT, Machine};
 use crate::setup::args::{DefaultScenario, LoadArgs, ScenarioArgs, command_line};
+use crate::setup::assertion::{Assertion, Figure, Times};
 use crate::setup::capacity::CapacityArgs;
 use crate::setup::plan::Plan;
 
@@ -39,7 +40,7 @@ pub(crate) fn search(
     };
     check(args)?;
     let (start, precision) = (args.broadcast.traffic.rate, args.precision / 100.0);
-    let mut search = Search::new(start, args.to, precision);
+    let mut search = Search::new(start, args.to, precision).wanting(args.at_least);
     while let Some(rate) = search.next() {
         let figures = run_at(args, rate, report.trials.len() + 1, interrupted);
         report.interrupted = interrupted.load(Relaxed);
@@ -68,10 +69,27 @@ fn check(args: &CapacityArgs) -> Result<(), String> {
     if !(traffic.rate >= 1.0 && args.to >= traffic.rate) {
         return Err("--rate is at least 1, and --to at least --rate".to_owned());
     }
+    if args.at_least.is_some_and(|least| !(1.0..=args.to).contains(&least)) {
+        return Err("--at-least is at least 1, and at most --to".to_owned());
+    }
+    if args.broadcast.common.lenient {
+        let why = "a rate at which something is lost does not hold; leave out --lenient";
+        return Err(why.to_owned());
+    }
+    if traffic.no_last_member
+        && let Some(needs) = args.broadcast.common.assert.iter().find(|it| is_of_last_member(it))
+    {
+        let text = &needs.text;
+        return Err(format!("{text} cannot be told without it: leave out --no-last-member"));
+    }
     match (1.0..=100.0).contains(&args.precision) {
         true => Ok(()),
         false => Err("--precision is between 1 and 100 percent".to_owned()),
     }
+}
+
+fn is_of_last_member(assertion: &Assertion) -> bool {
+    matches!(assertion.figure, Figure::Time(Times::LastMember | Times::Skew, _))
 }
 
 /// What is done at one rate.
@@ -119,9 +137,12 @@ fn conclude(report: &mut CapacityReport, found: Found) {
     let of_rate = |rate: f64| report.trials.iter().rev().filter(move |it| it.rate_per_room == rate);
     let of_low = found.low.and_then(|low| of_rate(low).next());
     report.deliveries_per_second = of_low.map(|trial| trial.deliveries_per_second);
+    let held = |rate| of_rate(rate).filter(|trial| trial.verdict == Verdict::Held).count();
+    report.held_times = found.low.map_or(0, held) as u64;
     report.failed_at = found.high.map(|(rate, _)| rate);
-    report.at_least =
-        found.low.is_some() && found.high.is_none_or(|(_, verdict)| verdict == Verdict::Limited);
+    report.at_least = found.low.is_some()
+        && report.ended_early.is_none()
+        && found.high.is_none_or(|(_, verdict)| verdict == Verdict::Limited);
     report.why = match found.high {
         Some((rate, _)) => of_rate(rate).find_map(|trial| trial.why.clone()),
         None if report.interrupted || report.ended_early.is_some() => None,
@@ -131,16 +152,35 @@ fn conclude(report: &mut CapacityReport, found: Found) {
 
 /// What the exit code says of a search that nobody interrupted, as a sentence.
 pub(crate) fn fault(report: &CapacityReport, args: &CapacityArgs) -> Option<String> {
-    let Some(found) = report.rate_per_room else {
-        return Some("no rate held".to_owned());
-    };
     if let Some(why) = &report.ended_early {
         return Some(format!("the search ended early: {why}"));
     }
-    args.at_least.filter(|&least| found < least).map(|least| {
-        let (found, least) = (rate_text(found), rate_text(least));
-        format!("{found} per room held, where at least {least} were to (--at-least)")
-    })
+    let least = args.at_least.filter(|&least| report.rate_per_room.is_none_or(|it| it < least));
+    if let Some(least) = least {
+        return Some(less_held(report, least));
+    }
+    report.rate_per_room.is_none().then(|| result(report))
+}
+
+/// What to say where no rate held that is as high as was asked for.
+fn less_held(report: &CapacityReport, least: f64) -> String {
+    let what = report
+        .rate_per_room
+        .map_or_else(|| result(report), |found| format!("{} per room held", rate_text(found)));
+    let least_text = rate_text(least);
+    let is_known = report.failed_at.is_some_and(|failed| failed <= least && has_failed(report));
+    if is_known {
+        return format!("{what}, where at least {least_text} were to (--at-least)");
+    }
+    let is_below = report.failed_at.is_none_or(|failed| failed <= least);
+    let why = report.why.as_deref().filter(|_| is_below).unwrap_or("it was not tried");
+    format!("{what}; whether the server holds {least_text} (--at-least) is not known: {why}")
+}
+
+/// Whether the server did not hold the smallest rate that did not hold, or the generator.
+fn has_failed(report: &CapacityReport) -> bool {
+    let mut trials = report.trials.iter();
+    trials.any(|it| Some(it.rate_per_room) == report.failed_at && it.verdict == Verdict::Failed)
 }
 
 #[cfg(test)]
@@ -151,6 +191,7 @@ mod tests {
         let trial = |rate_per_room, why: Option<&str>| TrialReport {
             rate_per_room,
             why: why.map(str::to_owned),
+            verdict: if why.is_some() { Verdict::Failed } else { Verdict::Held },
             deliveries_per_second: 10.0 * rate_per_room,
             ..TrialReport::default()
         };
@@ -174,5 +215,31 @@ mod tests {
         assert!(all.at_least && all.why.is_some_and(|why| why.contains("--to")));
         let none = found(None, Some((200.0, Verdict::Limited)));
         assert_eq!((none.rate_per_room, none.at_least), (None, false));
+        assert_eq!((bounded.held_times, none.held_times), (1, 0));
+    }
+
+    #[test]
+    fn the_next_run_that_cannot_begin_is_no_proof_of_more() {
+        let ended_early = Some("at 200/s: no connection".to_owned());
+        let mut report =
+            CapacityReport { ended_early, ..concluded(Found { low: None, high: None }) };
+        conclude(&mut report, Found { low: Some(100.0), high: None });
+        assert!(!report.at_least, "{report:?}");
+    }
+
+    #[test]
+    fn where_the_generator_was_the_limit_it_is_not_known_whether_more_holds() {
+        let failed = concluded(Found { low: Some(100.0), high: Some((200.0, Verdict::Failed)) });
+        let less = less_held(&failed, 250.0);
+        assert_eq!(less, "100/s per room held, where at least 250/s were to (--at-least)");
+        let less = less_held(&failed, 150.0);
+        assert!(
+            less.contains("whether the server holds 150/s (--at-least) is not known"),
+            "{less}"
+        );
+        let mut limited = failed;
+        limited.trials[1].verdict = Verdict::Limited;
+        let less = less_held(&limited, 250.0);
+        assert!(less.ends_with("is not known: lost"), "{less}");
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Search {
     most: f64,
     /// How far the greatest rate that held may be below one that did not, as a share.
     precision: f64,
+    /// What was asked for: tried itself, where it is not known from others.
+    wanted: Option<f64>,
     tried: Vec<(f64, Verdict)>,
 }
 
@@ -40,8 +42,8 @@ pub(super) struct Found {
 const FACTOR: f64 = 2.0;
 /// Below it there is nothing to measure.
 const LEAST: f64 = 1.0;
-/// The rate that is told has held so often: one run may be lucky.
-const TIMES: usize = 2;
+/// The rate that is told has held so often, unless the search ends before: one run may be lucky.
+pub(super) const TIMES: usize = 2;
 /// A rate at which the generator was the limit is tried so often before that counts: one run may be
 /// unlucky, and it costs nothing to be sure.
 const LIMITED_TIMES: usize = 2;
@@ -52,7 +54,11 @@ const TRIALS_MAX: usize = 60;
 
 impl Search {
     pub(super) fn new(start: f64, most: f64, precision: f64) -> Self {
-        Self { start, most, precision, tried: Vec::new() }
+        Self { start, most, precision, wanted: None, tried: Vec::new() }
+    }
+
+    pub(super) fn wanting(self, wanted: Option<f64>) -> Self {
+        Self { wanted, ..self }
     }
 
     pub(super) fn note(&mut self, rate: f64, verdict: Verdict) {
@@ -94,11 +100,18 @@ impl Search {
         match self.found() {
             Found { low: None, high: None } => Some(self.start),
             Found { low: Some(low), high: None } if low >= self.most => self.again(low),
-            Found { low: Some(low), high: None } => Some(round(low * FACTOR).min(self.most)),
+            Found { low: Some(low), high: None } => {
+                let higher = round(low * FACTOR).min(self.most);
+                self.wanted_within(low, higher).or(Some(higher))
+            }
             Found { low: None, high: Some((high, _)) } => {
-                Some(round(high / FACTOR)).filter(|&rate| rate >= LEAST)
+                let lower = round(high / FACTOR);
+                self.wanted_within(lower, high).or(Some(lower)).filter(|&rate| rate >= LEAST)
             }
             Found { low: Some(low), high: Some((high, _)) } => {
+                if let Some(wanted) = self.wanted_within(low, high) {
+                    return Some(wanted);
+                }
                 let middle = round((low * high).sqrt());
                 let is_close = high <= low * (1.0 + self.precision);
                 match is_close || middle <= low || middle >= high {
@@ -107,6 +120,11 @@ impl Search {
                 }
             }
         }
+    }
+
+    /// Between these nothing was tried yet.
+    fn wanted_within(&self, from: f64, to: f64) -> Option<f64> {
+        self.wanted.filter(|&wanted| from < wanted && wanted < to)
     }
 
     fn again(&self, rate: f64) -> Option<f64> {
@@ -199,6 +217,20 @@ mod tests {
         let (found, rates) = search(up_to(1e9, Verdict::Failed));
         assert_eq!((found.low, found.high), (Some(50_000.0), None));
         assert_eq!(rates[rates.len() - 2..], [50_000.0; 2]);
+    }
+
+    /// However near the rates are that were tried beside it.
+    #[test]
+    fn a_rate_that_was_asked_for_is_tried_itself() {
+        for (wanted, most) in [(997.3, 1_000.0), (997.3, 990.0), (1.5, 1.0), (49_999.0, 1e9)] {
+            let mut search = Search::new(100.0, 50_000.0, 0.05).wanting(Some(wanted));
+            while let Some(rate) = search.next() {
+                search.note(rate, up_to(most, Verdict::Failed)(0, rate));
+            }
+            let held = search.found().low.is_some_and(|low| low >= wanted);
+            assert_eq!(held, wanted <= most, "{wanted}: {:?}", search.found());
+            assert!(search.tried.iter().any(|(rate, _)| *rate == wanted), "{:?}", search.tried);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What a search found, for people.
 
 use super::report::{CapacityReport, TrialReport};
+use super::steps::TIMES;
 use crate::report::table::counted;
+use crate::setup::assertion::{Assertion, Figure, Quantile, Times};
 use crate::units::print::{bytes, count, percent, whole};
 
 const COLUMNS: [(&str, usize); 7] = [
@@ -79,7 +81,9 @@ pub(super) fn row(trial: &TrialReport) -> (String, String) {
 /// The greatest rate that held, as a sentence.
 pub(super) fn result(report: &CapacityReport) -> String {
     let Some(found) = report.rate_per_room else {
-        return "no rate held".to_owned();
+        let nothing =
+            if report.trials.is_empty() { "nothing was measured" } else { "no rate held" };
+        return nothing.to_owned();
     };
     let more = if report.at_least { "≥ " } else { "" };
     let deliveries = report.deliveries_per_second.unwrap_or_default();
@@ -104,6 +108,10 @@ pub(super) fn remarks(report: &CapacityReport) -> Vec<String> {
             None => why.clone(),
         });
     }
+    if report.rate_per_room.is_some() && report.held_times < TIMES as u64 {
+        remarks.push("it held once only: the search ended before it was tried again".to_owned());
+    }
+    remarks.extend(few_messages(report));
     if let Some(why) = &report.ended_early {
         remarks.push(format!("the search ended early: {why}"));
     }
@@ -111,6 +119,42 @@ pub(super) fn remarks(report: &CapacityReport) -> Vec<String> {
         remarks.push("interrupted: a greater rate may hold".to_owned());
     }
     remarks
+}
+
+/// What was asserted of the rate that is told, where that rests on few messages; and what a mark in
+/// the table means.
+fn few_messages(report: &CapacityReport) -> Option<String> {
+    let is_told = |it: &&TrialReport| Some(it.rate_per_room) == report.rate_per_room;
+    let told = report.trials.iter().rev().find(is_told);
+    let of_told = told.map_or(&[][..], |trial| trial.few_messages_at.as_slice());
+    let is_asserted = |name: &&String| {
+        report.asserted.iter().filter_map(|text| percentile(text)).any(|it| it == name.as_str())
+    };
+    if let Some(name) = of_told.iter().find(is_asserted) {
+        return Some(format!(
+            "{name} at {} has fewer than ten messages beyond it, and another run has another: give \
+             a longer --duration",
+            rate(report.rate_per_room.unwrap_or_default())
+        ));
+    }
+    let is_marked =
+        |it: &TrialReport| it.few_messages_at.iter().any(|it| it == "p50" || it == "p99");
+    let is_marked = report.trials.iter().any(is_marked);
+    is_marked.then(|| "*: with fewer than ten messages beyond".to_owned())
+}
+
+/// The percentile of latencies that is asserted of, by its name in a report.
+fn percentile(assertion: &str) -> Option<&'static str> {
+    match assertion.parse::<Assertion>().ok()?.figure {
+        Figure::Time(Times::Latency, quantile) => match quantile {
+            Quantile::P50 => Some("p50"),
+            Quantile::P90 => Some("p90"),
+            Quantile::P99 => Some("p99"),
+            Quantile::P999 => Some("p999"),
+            Quantile::Mean | Quantile::Max => None,
+        },
+        _ => None,
+    }
 }
 
 /// Messages per second: `1,410/s`.
@@ -143,7 +187,33 @@ mod tests {
             "capacity: 1,410/s per room, 4,230/s in all 3 rooms, 42.3 k deliveries/s"
         );
         assert!(result(&report(true)).starts_with("capacity: ≥ 1,410/s per room"));
-        assert_eq!(result(&CapacityReport::default()), "no rate held");
+        assert_eq!(result(&CapacityReport::default()), "nothing was measured");
+        let trials = vec![TrialReport::default()];
+        let none = CapacityReport { trials, ..CapacityReport::default() };
+        assert_eq!(result(&none), "no rate held");
+    }
+
+    #[test]
+    fn what_is_told_on_little_says_so() {
+        let trial = TrialReport {
+            rate_per_room: 100.0,
+            p99_us: Some(1_000.0),
+            few_messages_at: vec!["p99".to_owned()],
+            ..TrialReport::default()
+        };
+        assert_eq!(trial.latency("p99").as_deref(), Some("1.00 ms *"));
+        let mut report = CapacityReport {
+            rate_per_room: Some(100.0),
+            held_times: 1,
+            asserted: vec!["p99<10ms".to_owned()],
+            trials: vec![trial],
+            ..CapacityReport::default()
+        };
+        let said = remarks(&report);
+        assert!(said[0].contains("held once only"), "{said:?}");
+        assert!(said[1].contains("p99 at 100/s has fewer than ten messages"), "{said:?}");
+        (report.held_times, report.asserted) = (2, vec!["p50<10ms".to_owned()]);
+        assert_eq!(remarks(&report), ["*: with fewer than ten messages beyond"]);
     }
 
     #[test]
