@@ -43,7 +43,10 @@ fn two_runs_are_added_up() {
     let server = Server::start(&[]);
     let faulty = Fake::start(Dialect::Corecast, Faults { drop_every: 10, ..Faults::default() });
     let (a, b) = (run("a", server.url(), &["-n5"]), run("b", &faulty.url(), &["-n20"]));
-    let merged = load(&["merge", a.path(), b.path(), "--json=-"]).json();
+    let merged = load(&["merge", a.path(), b.path(), "--json=-", "--lenient"]).json();
+    let strictly = load(&["merge", a.path(), b.path()]);
+    assert_eq!(strictly.code, 1, "{strictly:?}");
+    assert!(strictly.errors.contains("400 deliveries were lost"), "{}", strictly.errors);
     let count = |name: &str| merged["messages"][name].as_u64().unwrap();
     assert_eq!((count("published"), count("expected")), (400, 200 * 25), "{merged}");
     assert_eq!((count("delivered"), count("lost")), (200 * 25 - 20 * 20, 20 * 20), "{merged}");
@@ -95,6 +98,16 @@ fn what_does_not_go_together_is_refused() {
     };
     let sampled = run("f", server.url(), &["-n2", "--sample=16"]);
     check(sampled.path(), "the same --sample: ");
+    let larger = run("h", server.url(), &["-n2", "--size=256"]);
+    check(larger.path(), "not the same payloads: ");
+    check(a.path(), "the same report twice: ");
+    let copy = File::new("i");
+    std::fs::copy(a.path(), copy.path()).unwrap();
+    check(copy.path(), "the same report twice: ");
+    let mut endless = a.report();
+    endless["histograms"]["waited_seconds"] = 1e9.into();
+    std::fs::write(copy.path(), endless.to_string()).unwrap();
+    check(copy.path(), "no time below a day");
     let held = File::new("g");
     let hold = ["hold", server.url(), "-n2", "-d0s", "-q", "--json", held.path()];
     assert_eq!(load(&hold).code, 0);

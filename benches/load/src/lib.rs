@@ -104,9 +104,14 @@ fn merged_reports(args: &MergeArgs) -> Result<ExitCode, Box<dyn Error>> {
     let (all, merged) = merge::merge(args)?;
     let table = || merged::text(args, &all, &merged);
     write_results(&merged.text()?, table, String::new, outputs)?;
-    match assertions::failure(&merged.assertions) {
-        None => Ok(ExitCode::SUCCESS),
-        Some(why) => Err(why.into()),
+    if merged.interrupted {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+    }
+    let asserted = assertions::failure(&merged.assertions);
+    let faults: Vec<_> = merged::fault(args, &merged).into_iter().chain(asserted).collect();
+    match faults.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => Err(faults.join("; ").into()),
     }
 }
 

@@ -73,8 +73,8 @@ fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
 /// How many there were, and how many there could be.
 fn counted(count: Count, report: &Report) -> (u64, u64) {
     let (messages, connections) = (&report.messages, &report.connections);
-    let due = messages.published + messages.unsent;
-    let wanted = connections.opened + connections.failed;
+    let due = messages.published.saturating_add(messages.unsent);
+    let wanted = connections.opened.saturating_add(connections.failed);
     match count {
         Count::Published => (messages.published, due),
         Count::Unsent => (messages.unsent, due),
@@ -88,7 +88,7 @@ fn counted(count: Count, report: &Report) -> (u64, u64) {
         Count::Opened => (connections.opened, wanted),
         Count::Failed => (connections.failed, wanted),
         Count::Closed => (connections.closed, connections.opened),
-        Count::Errors => (report.errors.values().sum(), 0),
+        Count::Errors => (report.errors.values().fold(0_u64, |all, it| all.saturating_add(*it)), 0),
     }
 }
 

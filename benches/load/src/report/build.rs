@@ -13,16 +13,20 @@ use super::latency::{Quantile, Spread};
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
 use crate::setup::plan::{Connecting, Pace, Plan, Traffic};
+use crate::watch::clock::seconds;
 
 impl Figures {
     pub(crate) fn report(&self) -> Report {
         let began = self.record.began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
+        let [measured_from_unix, measured_to_unix] = self.measured_unix();
         let mut report = Report {
             format: FORMAT,
             scenario: self.shared.plan.scenario.name().to_owned(),
             command: command_line(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_unix: began.map(|began| began.as_secs()),
+            measured_from_unix,
+            measured_to_unix,
             interrupted: self.shared.is_interrupted(),
             ended_early: self.early_end(),
             seconds: self.seconds(),
@@ -51,6 +55,15 @@ impl Figures {
         let asserted = self.shared.plan.common.assert.iter();
         report.assertions = asserted.map(|assertion| check(assertion, &report)).collect();
         report
+    }
+
+    /// The measured span by the clock on the wall.
+    fn measured_unix(&self) -> [Option<f64>; 2] {
+        let began = self.record.began.and_then(|began| began.duration_since(UNIX_EPOCH).ok());
+        let began = began.filter(|_| !self.record.series.is_empty());
+        let (from, to) = self.span();
+        let since = |at: u64| seconds(at.saturating_sub(self.record.before.at));
+        [from.at, to.at].map(|at| began.map(|began| began.as_secs_f64() + since(at)))
     }
 }
 
@@ -98,6 +111,7 @@ fn connections(figures: &Figures) -> ConnectionsReport {
         opened: counts.ready,
         failed: counts.failed,
         closed: counts.closed - counts.broken,
+        let_go: counts.let_go + figures.sent.let_go,
         broken: counts.broken,
         connect_seconds: figures.connect_seconds(),
         connects_per_second: figures.connects_per_second(),

@@ -332,7 +332,7 @@ fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     matters.then(|| format!("{what} {} at p99, where the latency is {}", time(late), time(p99)))
 }
 
-fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
+pub(super) fn wrongs(counts: &[(u64, &str)]) -> Vec<String> {
     let some = counts.iter().filter(|(count, _)| *count > 0);
     some.map(|(count, what)| format!("{} {what}", whole(*count))).collect()
 }

@@ -27,6 +27,11 @@ pub struct Report {
     pub version: String,
     /// When the run began, in seconds since 1970.
     pub started_unix: Option<u64>,
+    /// When measuring began, in seconds since 1970. Of reports that were merged the time that all
+    /// of them measured; none where they measured at different times.
+    pub measured_from_unix: Option<f64>,
+    /// When it ended.
+    pub measured_to_unix: Option<f64>,
     /// A signal ended it: the figures are of the time until then.
     pub interrupted: bool,
     /// Why it ended before its time though nobody interrupted it: the server let go of whoever was
@@ -131,6 +136,9 @@ pub struct ConnectionsReport {
     pub failed: u64,
     /// Connections that the server ended.
     pub closed: u64,
+    /// Connections of members that read, and of publishers, that ended before the run did.
+    #[serde(default)]
+    pub let_go: u64,
     /// Connections that were ended because of what the server had sent.
     pub broken: u64,
     /// How long connecting took.

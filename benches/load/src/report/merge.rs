@@ -1,7 +1,7 @@
 //! Several reports as one: of generators on several machines, or of runs that were repeated.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -12,7 +12,7 @@ use super::hdr::decode;
 use super::histograms::{HistogramsReport, text};
 use super::json::{DeliveryReport, FORMAT, LastMemberReport, Report};
 use super::latency::Spread;
-use super::sums;
+use super::{sums, windows};
 use crate::setup::args::command_line;
 use crate::setup::merge::MergeArgs;
 use crate::watch::histogram::{add, histogram};
@@ -38,32 +38,101 @@ fn read(path: &Path) -> Result<Report, String> {
     let report: Report = serde_json::from_str(&text).map_err(|error| {
         format!("{show} is no report of this version, as --json writes it: {error}")
     })?;
-    match report.format == FORMAT && report.histograms.is_some() {
-        true => Ok(report),
-        false => Err(format!("{show} has no histograms that can be merged")),
+    check_one(&report).map_err(|why| format!("{show} {why}"))?;
+    Ok(report)
+}
+
+/// Nothing waits for longer than a day.
+const WAITED_MAX: f64 = 86_400.0;
+
+/// Whether a report can be merged at all.
+fn check_one(report: &Report) -> Result<(), String> {
+    let histograms = report.histograms.as_ref().filter(|_| report.format == FORMAT);
+    let Some(histograms) = histograms else {
+        return Err("has no histograms that can be merged".to_owned());
+    };
+    let waited = histograms.waited_seconds;
+    if !(0.0..WAITED_MAX).contains(&waited) {
+        return Err(format!("has waited for {waited} seconds, which is no time below a day"));
+    }
+    let of = &report.latency_us;
+    // Of few deliveries that came none may be in the sample.
+    let are_recorded = of.sampled_one_in.unwrap_or(1) == 1 && of.due > of.missing;
+    match histograms.deliveries.is_none() && (are_recorded || of.latency.count > 0) {
+        true => Err("has no histogram of the deliveries that came".to_owned()),
+        false => Ok(()),
     }
 }
 
 /// Percentiles of a mixture would be those of nothing.
 fn check_alike(args: &MergeArgs, all: &[Report]) -> Result<(), String> {
+    check_twice(&args.reports, all)?;
     let Some((first, others)) = all.split_first() else { return Ok(()) };
     for (other, path) in others.iter().zip(args.reports.iter().skip(1)) {
         let (a, b) = (args.reports[0].display(), path.display());
-        let differ = |what: &str, x: &str, y: &str| Err(format!("{what}: {a} has {x}, {b} {y}"));
-        if first.scenario != other.scenario {
-            return differ("not the same scenario", &first.scenario, &other.scenario);
-        }
-        let kinds = [first, other].map(|it| &*it.latency_us.loop_kind);
-        if kinds[0] != kinds[1] {
-            return differ("latencies of different loops", kinds[0], kinds[1]);
-        }
-        let samples = [first, other].map(|it| it.latency_us.sampled_one_in.unwrap_or(1));
-        if samples[0] != samples[1] {
-            let [x, y] = samples.map(|one_in| format!("one delivery in {one_in}"));
-            return differ("give all runs the same --sample", &x, &y);
+        if let Some((what, [x, y])) = difference(first, other) {
+            return Err(format!("{what}: {a} has {x}, {b} {y}"));
         }
     }
     Ok(())
+}
+
+/// What counts twice is no sum.
+fn check_twice(paths: &[PathBuf], all: &[Report]) -> Result<(), String> {
+    let files: Vec<_> = paths.iter().map(|path| fs::canonicalize(path).ok()).collect();
+    for nth in 1..all.len() {
+        let is_same = |&other: &usize| {
+            all[other] == all[nth] || files[other].is_some() && files[other] == files[nth]
+        };
+        if let Some(other) = (0..nth).find(is_same) {
+            let (a, b) = (paths[other].display(), paths[nth].display());
+            return Err(format!("the same report twice: {a} and {b}"));
+        }
+    }
+    Ok(())
+}
+
+/// In what two runs are unlike each other so that they make no sum, and what each has.
+fn difference(a: &Report, b: &Report) -> Option<(&'static str, [String; 2])> {
+    let features: [(&str, fn(&Report) -> String); 7] = [
+        ("not the same scenario", |it| it.scenario.clone()),
+        ("latencies of different loops", |it| it.latency_us.loop_kind.clone()),
+        ("connections of different loops", |it| it.connections.loop_kind.clone()),
+        ("not the same payloads", payload),
+        ("not the same TLS", tls),
+        ("not the same compression", |it| {
+            if it.compression.is_some() { "--deflate" } else { "none" }.to_owned()
+        }),
+        ("give all runs the same --sample", |it| {
+            format!("one delivery in {}", it.latency_us.sampled_one_in.unwrap_or(1))
+        }),
+    ];
+    let mut both = features.iter().map(|(what, of)| (*what, [of(a), of(b)]));
+    both.find(|(_, [x, y])| x != y)
+}
+
+fn payload(report: &Report) -> String {
+    report.settings.traffic.as_ref().map_or_else(
+        || "none".to_owned(),
+        |traffic| format!("{} bytes of {}", traffic.payload_bytes, traffic.payload),
+    )
+}
+
+fn tls(report: &Report) -> String {
+    report.connections.tls.as_ref().map_or_else(
+        || "none".to_owned(),
+        |tls| format!("TLS {} with {} and {}", tls.version, tls.suite, tls.key_exchange),
+    )
+}
+
+/// How long was waited for what is missing, at least: of those that miss something the shortest.
+fn waited_seconds(all: &[Report]) -> f64 {
+    let misses = |it: &&Report| {
+        it.latency_us.missing > 0 || it.last_member.as_ref().is_some_and(|last| last.missing > 0)
+    };
+    let waited = |it: &Report| it.histograms.as_ref().map(|it| it.waited_seconds);
+    let of_those = all.iter().filter(misses).filter_map(waited).reduce(f64::min);
+    of_those.or_else(|| all.iter().filter_map(waited).reduce(f64::min)).unwrap_or_default()
 }
 
 /// Without assertions, and without intervals: those of different runs are of different times.
@@ -78,21 +147,23 @@ fn merged(all: &[Report]) -> Result<Report, String> {
     let [deliveries, delays] = [of(|it| &it.deliveries)?, of(|it| &it.publish_delay)?];
     let [own, full] = [of(|it| &it.own_lateness)?, of(|it| &it.socket_full)?];
     let [last, skew] = [of(|it| &it.last_member)?, of(|it| &it.skew)?];
-    let waited = all.iter().map(|it| it.histograms.as_ref().map_or(0.0, |it| it.waited_seconds));
-    let waited_seconds = waited.fold(0.0, f64::max);
+    let waited_seconds = waited_seconds(all);
     let patience = Duration::try_from_secs_f64(waited_seconds).unwrap_or_default();
     let first = all.first().cloned().unwrap_or_default();
+    let measured = windows::common(all).filter(|_| windows::are_alike(all) == Some(true));
     Ok(Report {
         command: command_line(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_unix: all.iter().filter_map(|it| it.started_unix).min(),
+        measured_from_unix: measured.map(|(from, _)| from),
+        measured_to_unix: measured.map(|(_, to)| to),
         interrupted: all.iter().any(|it| it.interrupted),
         ended_early: all.iter().find_map(|it| it.ended_early.clone()),
         seconds: all.iter().map(|it| it.seconds).fold(0.0, f64::max),
         settings: sums::settings(all),
         connections,
         messages: sums::messages(all),
-        compression: None,
+        compression: sums::compression(all),
         latency_us: DeliveryReport {
             publish_delay: latency(Spread::whole(&delays)),
             own_lateness: latency(Spread::whole(&own)),
@@ -119,7 +190,7 @@ fn merged(all: &[Report]) -> Result<Report, String> {
         assertions: Vec::new(),
         gaps: sums::gaps(all),
         slow_members: sums::slow_members(all),
-        pings_answered: all.iter().map(|it| it.pings_answered).sum(),
+        pings_answered: sums::sum(all, |it| it.pings_answered),
         server: None,
         generator: sums::generator(all),
         waves: Vec::new(),
@@ -141,14 +212,14 @@ fn added(
 }
 
 fn delivery(all: &[Report], histogram: &Histogram<u64>, patience: Duration) -> DeliveryReport {
-    let of = |count: fn(&DeliveryReport) -> u64| all.iter().map(|it| count(&it.latency_us)).sum();
-    let (due, missing): (u64, u64) = (of(|it| it.due), of(|it| it.missing));
+    let due = sums::sum(all, |it| it.latency_us.due);
+    let missing = sums::sum(all, |it| it.latency_us.missing).min(due);
     let longest = all.iter().filter_map(|it| it.latency_us.max_arrived).reduce(f64::max);
     let spread = Spread {
         histogram,
         longest: longest.map_or(0, |micros| (micros * 1e3).round() as u64),
-        messages: all.iter().map(|it| it.messages.published + it.messages.unsent).sum(),
-        arrived: due.saturating_sub(missing),
+        messages: sums::sum(all, |it| it.messages.published.saturating_add(it.messages.unsent)),
+        arrived: due - missing,
         missing,
         patience,
     };
@@ -177,7 +248,8 @@ fn last_member(
     if each.iter().any(|it| it.sampled_one_in != one_in) {
         return None;
     }
-    let missing = each.iter().map(|it| it.missing).sum();
+    let most = histograms.map(Histogram::len).into_iter().fold(0, u64::max);
+    let missing = sums::sum(&each, |it| it.missing).min(u64::MAX - most);
     let spread = |histogram| Spread { missing, patience, ..Spread::whole(histogram) };
     let [last, skew] = histograms.map(spread);
     Some(LastMemberReport {
@@ -194,6 +266,7 @@ fn last_member(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::json::{CompressionReport, TlsReport, TrafficReport};
 
     /// A report on latencies from so many microseconds on, one for each of so many deliveries.
     fn report(from: u64, count: u64, missing: u64) -> Report {
@@ -212,6 +285,7 @@ mod tests {
             ..HistogramsReport::default()
         };
         Report {
+            format: FORMAT,
             latency_us,
             latency_trusted: true,
             histograms: Some(histograms),
@@ -237,6 +311,66 @@ mod tests {
         assert_eq!((merged.latency_us.due, merged.latency_us.missing), (1_000, 700));
         assert_eq!(merged.latency_us.latency.p50, Some(2e6));
         assert_eq!(merged.latency_us.missing_at, ["p50", "p90", "p99", "p999", "max"]);
+    }
+
+    #[test]
+    fn what_never_came_is_above_the_shortest_wait_for_it() {
+        let waited = |missing, waited_seconds| {
+            let mut report = report(1, 300, missing);
+            let histograms = report.histograms.as_mut().unwrap();
+            histograms.waited_seconds = waited_seconds;
+            report
+        };
+        let of = |all: &[Report]| merged(all).unwrap().histograms.unwrap().waited_seconds;
+        assert_eq!(of(&[waited(5, 3.0), waited(0, 1.0), waited(9, 2.0)]), 2.0);
+        assert_eq!(of(&[waited(0, 3.0), waited(0, 1.0)]), 1.0);
+    }
+
+    #[test]
+    fn what_cannot_be_merged_is_refused() {
+        let check = |change: fn(&mut Report), part: &str| {
+            let mut report = report(1, 300, 5);
+            change(&mut report);
+            let error = check_one(&report).unwrap_err();
+            assert!(error.contains(part), "{part} in {error}");
+        };
+        assert_eq!(check_one(&report(1, 300, 5)), Ok(()));
+        assert_eq!(check_one(&report(1, 0, 5)), Ok(()), "nothing came");
+        check(|it| it.histograms = None, "has no histograms");
+        check(|it| it.format = 99, "has no histograms");
+        check(|it| it.histograms.as_mut().unwrap().deliveries = None, "no histogram of the deliv");
+        for waited in [-1.0, f64::NAN, f64::INFINITY, 1e30] {
+            let mut report = report(1, 300, 5);
+            report.histograms.as_mut().unwrap().waited_seconds = waited;
+            assert!(check_one(&report).unwrap_err().contains("no time below a day"));
+        }
+    }
+
+    #[test]
+    fn unlike_runs_are_told_apart() {
+        let a = report(1, 300, 5);
+        assert_eq!(difference(&a, &report(1, 20, 0)), None);
+        let check = |change: fn(&mut Report), part: &str| {
+            let mut b = a.clone();
+            change(&mut b);
+            let (what, [x, y]) = difference(&a, &b).unwrap();
+            assert!(what.contains(part) && x != y, "{part} in {what}: {x}, {y}");
+        };
+        check(|it| it.scenario = "slow".to_owned(), "scenario");
+        check(|it| it.latency_us.loop_kind = "closed".to_owned(), "latencies of different loops");
+        check(|it| it.connections.loop_kind = "open".to_owned(), "connections of different loops");
+        check(|it| it.settings.traffic = Some(TrafficReport::default()), "payloads");
+        check(|it| it.connections.tls = Some(TlsReport::default()), "TLS");
+        check(|it| it.compression = Some(CompressionReport::default()), "compression");
+        check(|it| it.latency_us.sampled_one_in = Some(16), "--sample");
+    }
+
+    #[test]
+    fn what_counts_twice_is_refused() {
+        let paths = ["a.json", "b.json"].map(PathBuf::from);
+        let error = check_twice(&paths, &[report(1, 9, 0), report(1, 9, 0)]).unwrap_err();
+        assert_eq!(error, "the same report twice: a.json and b.json");
+        assert_eq!(check_twice(&paths, &[report(1, 9, 0), report(1, 8, 0)]), Ok(()));
     }
 
     #[test]

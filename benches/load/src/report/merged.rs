@@ -1,6 +1,8 @@
 //! Several reports beside each other and as one, for people.
 
+use super::figures::wrongs;
 use super::json::{LatencyReport, Report};
+use super::windows;
 use crate::setup::merge::MergeArgs;
 use crate::units::print::{count, percent, time, whole};
 
@@ -110,8 +112,18 @@ fn rates(merged: &Report) -> String {
 /// What must be known to read the figures.
 fn remarks(all: &[Report], merged: &Report) -> Vec<String> {
     let mut remarks = Vec::new();
-    if !were_at_once(all) {
-        remarks.push("not at the same time: rates are added up all the same".to_owned());
+    match windows::are_alike(all) {
+        Some(true) => {}
+        Some(false) => remarks.push(
+            "not at the same time: of what was measured less than 90 % is common to all, and rates \
+             are added up all the same"
+                .to_owned(),
+        ),
+        None => remarks.push(
+            "whether all measured at the same time is not known: a report does not say when it \
+             did, and rates are added up all the same"
+                .to_owned(),
+        ),
     }
     if !merged.latency_trusted {
         remarks.push(
@@ -134,15 +146,21 @@ fn remarks(all: &[Report], merged: &Report) -> Vec<String> {
     remarks
 }
 
-/// Whether each run began before another one was over.
-fn were_at_once(all: &[Report]) -> bool {
-    let began = all.iter().filter_map(|it| it.started_unix).max();
-    let end = |it: &Report| {
-        let took = it.connections.connect_seconds + it.seconds;
-        it.started_unix.map(|started| started as f64 + took)
-    };
-    let ended = all.iter().filter_map(end).reduce(f64::min);
-    began.zip(ended).is_none_or(|(began, ended)| began as f64 <= ended)
+/// What the exit code says of runs that nobody interrupted: the same as of one of them.
+pub(crate) fn fault(args: &MergeArgs, merged: &Report) -> Option<String> {
+    if let Some(why) = &merged.ended_early {
+        return Some(format!("a run ended early: {why}"));
+    }
+    let messages = &merged.messages;
+    let wrongs = wrongs(&[
+        (messages.lost, "deliveries were lost"),
+        (messages.repeated, "were repeated"),
+        (messages.disordered, "came out of order"),
+        (messages.damaged, "were damaged"),
+        (merged.connections.let_go, "connections of members or publishers ended early"),
+    ]);
+    (!wrongs.is_empty() && !args.lenient)
+        .then(|| format!("{} (--lenient takes that for success)", wrongs.join(", ")))
 }
 
 #[cfg(test)]
@@ -151,14 +169,32 @@ mod tests {
 
     #[test]
     fn rates_of_different_times_are_no_sum() {
-        let report = |started| Report {
-            started_unix: Some(started),
-            seconds: 10.0,
+        let report = |from: f64| Report {
+            measured_from_unix: Some(from),
+            measured_to_unix: Some(from + 10.0),
             latency_trusted: true,
             ..Report::default()
         };
-        let merged = report(0);
-        assert!(remarks(&[report(100), report(109)], &merged).is_empty());
-        assert!(remarks(&[report(100), report(111)], &merged)[0].contains("not at the same time"));
+        let merged = report(0.0);
+        assert!(remarks(&[report(100.0), report(100.5)], &merged).is_empty());
+        let apart = remarks(&[report(100.0), report(105.0)], &merged);
+        assert!(apart[0].contains("not at the same time"), "{apart:?}");
+        let unknown = Report { measured_from_unix: None, ..report(100.0) };
+        let unknown = remarks(&[report(100.0), unknown], &merged);
+        assert!(unknown[0].contains("is not known"), "{unknown:?}");
+    }
+
+    #[test]
+    fn faults_of_any_run_are_those_of_all() {
+        let args =
+            |lenient| MergeArgs { reports: Vec::new(), json: None, assert: Vec::new(), lenient };
+        let mut merged = Report::default();
+        assert_eq!(fault(&args(false), &merged), None);
+        (merged.messages.lost, merged.connections.let_go) = (3, 1);
+        let why = fault(&args(false), &merged).unwrap();
+        assert!(why.starts_with("3 deliveries were lost, 1 connections of members"), "{why}");
+        assert_eq!(fault(&args(true), &merged), None);
+        merged.ended_early = Some("nobody could connect in wave 2".to_owned());
+        assert!(fault(&args(true), &merged).is_some_and(|why| why.contains("wave 2")));
     }
 }

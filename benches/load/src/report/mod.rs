@@ -19,6 +19,7 @@ pub(crate) mod page;
 mod remarks;
 mod sums;
 pub(crate) mod table;
+mod windows;
 
 pub(crate) use json::text as json_text;
 pub use json::{

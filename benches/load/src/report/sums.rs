@@ -3,18 +3,47 @@
 use std::collections::BTreeMap;
 
 use super::json::{
-    ConnectingReport, ConnectionsReport, GapsReport, GeneratorReport, MessagesReport, Report,
-    SettingsReport, SlowMembersReport,
+    CompressionReport, ConnectingReport, ConnectionsReport, GapsReport, GeneratorReport,
+    MessagesReport, Report, SettingsReport, SlowMembersReport,
 };
 
+/// What is added up: a count that is too large stays the largest.
+pub(super) trait Amount: Default {
+    fn plus(self, other: Self) -> Self;
+}
+
+impl Amount for u32 {
+    fn plus(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+}
+
+impl Amount for u64 {
+    fn plus(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+}
+
+impl Amount for usize {
+    fn plus(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+}
+
+impl Amount for f64 {
+    fn plus(self, other: Self) -> Self {
+        self + other
+    }
+}
+
 /// Some of what each report has, added up.
-fn sum<'a, T, N: std::iter::Sum>(all: &'a [T], of: impl Fn(&'a T) -> N) -> N {
-    all.iter().map(of).sum()
+pub(super) fn sum<'a, T, N: Amount>(all: &'a [T], of: impl Fn(&'a T) -> N) -> N {
+    all.iter().map(of).fold(N::default(), N::plus)
 }
 
 /// The same, if each of them has it.
-fn sum_known<'a, T>(all: &'a [T], of: impl Fn(&'a T) -> Option<f64>) -> Option<f64> {
-    all.iter().map(of).sum()
+fn sum_known<'a, T, N: Amount>(all: &'a [T], of: impl Fn(&'a T) -> Option<N>) -> Option<N> {
+    all.iter().map(of).try_fold(N::default(), |sum, it| Some(sum.plus(it?)))
 }
 
 fn greatest<'a, T>(all: &'a [T], of: impl Fn(&'a T) -> f64) -> f64 {
@@ -25,9 +54,10 @@ fn greatest<'a, T>(all: &'a [T], of: impl Fn(&'a T) -> f64) -> f64 {
 pub(super) fn by_name<'a>(
     all: impl Iterator<Item = &'a BTreeMap<String, u64>>,
 ) -> BTreeMap<String, u64> {
-    let mut sums = BTreeMap::new();
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for (name, count) in all.flatten() {
-        *sums.entry(name.clone()).or_default() += count;
+        let sum = sums.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(*count);
     }
     sums
 }
@@ -67,11 +97,12 @@ pub(super) fn connections(all: &[Report]) -> ConnectionsReport {
         opened: sum(&of, |it| it.opened),
         failed: sum(&of, |it| it.failed),
         closed: sum(&of, |it| it.closed),
+        let_go: sum(&of, |it| it.let_go),
         broken: sum(&of, |it| it.broken),
         connect_seconds: greatest(&of, |it| it.connect_seconds),
         connects_per_second: sum(&of, |it| it.connects_per_second),
         connect_rate: sum_known(&of, |it| it.connect_rate),
-        opening: of.iter().map(|it| it.opening).sum(),
+        opening: sum_known(&of, |it| it.opening),
         ..first
     }
 }
@@ -79,7 +110,8 @@ pub(super) fn connections(all: &[Report]) -> ConnectionsReport {
 pub(super) fn messages(all: &[Report]) -> MessagesReport {
     let of: Vec<_> = all.iter().map(|report| &report.messages).collect();
     let offered = |it: &&MessagesReport| it.offered_per_second.unwrap_or_default();
-    let arrived = |it: &&MessagesReport| (it.delivered + it.repeated + it.damaged) as f64;
+    let arrived =
+        |it: &&MessagesReport| it.delivered as f64 + it.repeated as f64 + it.damaged as f64;
     MessagesReport {
         published: sum(&of, |it| it.published),
         unsent: sum(&of, |it| it.unsent),
@@ -104,6 +136,23 @@ pub(super) fn messages(all: &[Report]) -> MessagesReport {
         deliveries_per_second: sum(&of, |it| it.deliveries_per_second),
         bytes_per_second: sum(&of, |it| it.bytes_per_second),
     }
+}
+
+/// None unless all have it.
+pub(super) fn compression(all: &[Report]) -> Option<CompressionReport> {
+    let of = all.iter().map(|report| report.compression.as_ref()).collect::<Option<Vec<_>>>()?;
+    let inflated_bytes = sum(&of, |it| it.inflated_bytes);
+    let plain_bytes = sum(&of, |it| it.plain_bytes);
+    let saved_bytes = of.iter().fold(0_i64, |sum, it| sum.saturating_add(it.saved_bytes));
+    let bytes = inflated_bytes as f64 + plain_bytes as f64;
+    Some(CompressionReport {
+        messages: sum(&of, |it| it.messages),
+        compressed_bytes: sum(&of, |it| it.compressed_bytes),
+        inflated_bytes,
+        plain_bytes,
+        saved_bytes,
+        saved_share: (bytes > 0.0).then(|| saved_bytes as f64 / bytes),
+    })
 }
 
 pub(super) fn gaps(all: &[Report]) -> GapsReport {
@@ -161,5 +210,30 @@ mod tests {
         assert_eq!((sums.lost, sums.damage["not UTF-8"]), (3, 3));
         let closed = messages(&[report(100.0, Some(1.0), 0), report(0.0, None, 0)]);
         assert_eq!(closed.published_share, None, "one of them has none");
+    }
+
+    #[test]
+    fn a_count_that_is_too_large_stays_the_largest() {
+        let sums = messages(&[report(1.0, None, u64::MAX), report(1.0, None, 2)]);
+        assert_eq!((sums.lost, sums.damage["not UTF-8"]), (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn what_compression_saved_is_added_up() {
+        let report = |compressed_bytes: u64, inflated_bytes: u64| {
+            let saved_bytes = inflated_bytes.cast_signed() - compressed_bytes.cast_signed();
+            let plain_bytes = 50;
+            let compression = CompressionReport {
+                compressed_bytes,
+                inflated_bytes,
+                plain_bytes,
+                saved_bytes,
+                ..CompressionReport::default()
+            };
+            Report { compression: Some(compression), ..Report::default() }
+        };
+        let sum = compression(&[report(100, 500), report(100, 400)]).unwrap();
+        assert_eq!((sum.saved_bytes, sum.saved_share), (700, Some(0.7)));
+        assert_eq!(compression(&[report(100, 500), Report::default()]), None);
     }
 }

@@ -18,6 +18,11 @@ pub(crate) struct MergeArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Exit with 0 although messages were lost, repeated, out of order or damaged, or publishers or
+    /// members were let go, if all runs went to their end
+    #[arg(long)]
+    pub(crate) lenient: bool,
+
     /// Exit with 1 unless this holds of all together, such as 'p99<10ms' or 'lost==0'; may be given
     /// several times
     #[arg(long, value_name = "FIGURE<VALUE")]
