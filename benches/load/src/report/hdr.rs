@@ -14,7 +14,7 @@ const DIGITS: u8 = 3;
 /// What stands before the compressed part: how all of V2, compressed, begin, and its length.
 const HEAD: usize = 8;
 const COOKIE: u32 = 0x1c84_9314;
-/// What stands before the counts, once it is inflated: a cookie, how long the counts are, and bounds.
+/// What stands before the counts, once it is inflated: a cookie, their length, and bounds.
 const INNER_HEAD: usize = 40;
 /// More than three digits of any bounds take.
 const INFLATED_MAX: usize = 1 << 20;
