@@ -103,8 +103,10 @@ fn a_server_that_loses_something_holds_no_rate() {
     let url = server.url();
     let run = load(&[&["capacity", &*url, "-r20", "--assert=p50<1s"], &RUNS[..]].concat());
     assert_eq!(run.code, 1, "{run:?}");
-    assert!(run.out.contains("no rate held") && run.errors.contains("no rate held"), "{run:?}");
+    assert!(run.out.contains("no rate held"), "{}", run.out);
     assert!(run.out.contains("deliveries were lost"), "{}", run.out);
+    // At a few messages per second there is too little to tell.
+    assert!(run.errors.contains("the search ended early"), "{run:?}");
 }
 
 /// A generator that stands still proves nothing against the server, and the rate is tried again.

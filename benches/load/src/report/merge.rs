@@ -92,9 +92,12 @@ fn check_twice(paths: &[PathBuf], all: &[Report]) -> Result<(), String> {
     Ok(())
 }
 
+/// What a report says of one of its settings.
+type Feature = fn(&Report) -> String;
+
 /// In what two runs are unlike each other so that they make no sum, and what each has.
 fn difference(a: &Report, b: &Report) -> Option<(&'static str, [String; 2])> {
-    let features: [(&str, fn(&Report) -> String); 7] = [
+    let features: [(&str, Feature); 7] = [
         ("not the same scenario", |it| it.scenario.clone()),
         ("latencies of different loops", |it| it.latency_us.loop_kind.clone()),
         ("connections of different loops", |it| it.connections.loop_kind.clone()),
