@@ -2,9 +2,9 @@
 //! two such means is as uncertain as the intervals are uneven: by bootstrap, which draws intervals
 //! anew, with repetition, and looks how far the ratio moves.
 
-use std::fs;
 use std::path::Path;
 
+use super::input;
 use super::json::{FORMAT, IntervalReport, Report, SettingsReport, TrafficReport};
 use crate::setup::args::DiffArgs;
 use crate::units::print::{count, ratio, time};
@@ -75,12 +75,8 @@ pub(crate) fn text(args: &DiffArgs) -> Result<String, String> {
 }
 
 fn read(path: &Path) -> Result<Report, String> {
+    let report = input::read(path)?;
     let show = path.display();
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|error| format!("{show} cannot be read: {error}"))?;
-    let report: Report = serde_json::from_str(&text).map_err(|error| {
-        format!("{show} is no report of this version, as --json writes it: {error}")
-    })?;
     match report.format == FORMAT && !report.series.is_empty() {
         true => Ok(report),
         false => Err(format!("{show} has no intervals that can be compared")),

@@ -12,7 +12,7 @@ use super::hdr::decode;
 use super::histograms::{HistogramsReport, text};
 use super::json::{DeliveryReport, FORMAT, LastMemberReport, Report};
 use super::latency::Spread;
-use super::{sums, windows};
+use super::{input, sums, windows};
 use crate::setup::args::command_line;
 use crate::setup::merge::MergeArgs;
 use crate::watch::histogram::{add, histogram};
@@ -32,13 +32,8 @@ pub(crate) fn merge(args: &MergeArgs) -> Result<(Vec<Report>, Report), String> {
 }
 
 fn read(path: &Path) -> Result<Report, String> {
-    let show = path.display();
-    let text = fs::read_to_string(path);
-    let text = text.map_err(|error| format!("{show} cannot be read: {error}"))?;
-    let report: Report = serde_json::from_str(&text).map_err(|error| {
-        format!("{show} is no report of this version, as --json writes it: {error}")
-    })?;
-    check_one(&report).map_err(|why| format!("{show} {why}"))?;
+    let report = input::read(path)?;
+    check_one(&report).map_err(|why| format!("{} {why}", path.display()))?;
     Ok(report)
 }
 

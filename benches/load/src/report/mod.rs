@@ -8,6 +8,7 @@ pub(crate) mod diff;
 mod figures;
 mod hdr;
 mod histograms;
+mod input;
 mod intervals;
 mod json;
 mod last_member;
