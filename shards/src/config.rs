@@ -36,8 +36,7 @@ impl Config {
     /// What holds in each room.
     pub(crate) fn policies(&self) -> Policies {
         let log_bytes = self.limits.room_log_bytes;
-        let (history, linger) = (None, None);
-        let otherwise = Policy { slow: self.slow, log_bytes, deflate: true, history, linger };
+        let otherwise = Policy { slow: self.slow, log_bytes, deflate: true, linger: None };
         Policies::new(self.rooms.clone(), otherwise)
     }
 

@@ -44,6 +44,7 @@ mod presence;
 mod rates;
 mod recovery;
 mod room;
+mod room_bytes;
 mod shard;
 mod shard_stats;
 mod timers;
@@ -85,6 +86,7 @@ pub use policy::{RoomPolicies, RoomPolicy, SlowPolicy};
 pub use presence::Presence;
 pub use publish_key::{BadKey, PublishKey};
 pub use recovery::{JoinOptions, Position, Recovery, Start, Unrecovered};
+pub use room_bytes::{room_bytes_at_home, room_bytes_with_members};
 pub use room_name::{BadRoomName, RoomName};
 pub use shard::{CloseStep, Full, Listening, Opening, Outputs, Refused, SendEnd, Shard, Unsent};
 pub use shard_stats::{

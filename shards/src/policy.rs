@@ -265,14 +265,13 @@ impl RoomPolicies {
     }
 }
 
-/// What holds in one room.
+/// What holds in one room, on each shard with members. Each holds it, and there may be very many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) slow: SlowPolicy,
     pub(crate) log_bytes: usize,
     /// Messages are compressed for members that agreed to it.
     pub(crate) deflate: bool,
-    pub(crate) history: Option<HistoryPolicy>,
     pub(crate) linger: Option<LingerPolicy>,
 }
 
@@ -322,7 +321,7 @@ impl Policies {
             // Broadcasts are never skipped, and are not compressed: no home counts who needs it. They
             // wait for nothing.
             let slow = SlowPolicy::Disconnect;
-            return Policy { slow, deflate: false, history: None, linger: None, ..otherwise };
+            return Policy { slow, deflate: false, linger: None, ..otherwise };
         }
         let Some(rule) = self.rules.of(room.as_str()) else { return otherwise };
         let log_bytes = rule.log_bytes.unwrap_or(otherwise.log_bytes);
@@ -330,9 +329,13 @@ impl Policies {
             slow: rule.slow.unwrap_or(otherwise.slow),
             log_bytes,
             deflate: rule.deflate.unwrap_or(otherwise.deflate),
-            history: rule.kept().or(otherwise.history),
             linger: rule.lingers(log_bytes).or(otherwise.linger),
         }
+    }
+
+    /// What the home of this room keeps of its messages, if anything.
+    pub(crate) fn history_of(&self, room: &RoomName) -> Option<HistoryPolicy> {
+        if room.is_everybody() { None } else { self.rules.of(room.as_str())?.kept() }
     }
 
     /// Whether any room keeps messages.
@@ -347,7 +350,7 @@ mod tests {
 
     fn otherwise() -> Policy {
         let (slow, log_bytes) = (SlowPolicy::Skip, 4 << 20);
-        Policy { slow, log_bytes, deflate: true, history: None, linger: None }
+        Policy { slow, log_bytes, deflate: true, linger: None }
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::shard_stats::{DeflateCounters, HistoryCounters, PresenceCounters, Pub
 use crate::time::Time;
 use keys::PublishKeys;
 use presence::Presences;
+pub(crate) use rooms::bytes_at_home;
 use rooms::{HomeRooms, IdleTtl};
 use watched::{Asker, JoinRequest};
 

@@ -21,24 +21,31 @@ use crate::time::Time;
 
 /// One room, as its home keeps it: where its messages have got to, and which shards need them.
 ///
-/// Invariant: every shard with interest has members, and a shard that asks for a pause has interest.
-/// `members` is the sum of the interest's counts, but 0 for the room of everybody: its interest does
-/// not count connections.
+/// Invariant: every shard with interest has members. `members` is the sum of the interest's counts,
+/// but 0 for the room of everybody: its interest does not count connections.
 #[derive(Debug)]
 pub(crate) struct HomeRoom {
     pub(crate) epoch: Epoch,
     /// The offset of the last message.
     pub(crate) offset: u64,
-    /// How many members each shard has, by their encoding; shards without members are absent.
-    interest: Vec<(ShardId, EncodingCounts)>,
+    /// The shards that have members.
+    interest: Vec<Interest>,
     members: u32,
-    /// The shards that ask for a pause.
-    paused_by: Vec<ShardId>,
     /// It has members only until their leaves come: there were too many rooms when they joined.
     is_refused: bool,
     expires_at: Option<Deadline>,
     /// What it keeps, from its first message on and if it keeps any.
     pub(super) history: Option<HistoryKey>,
+}
+
+/// A shard with members of a room.
+#[derive(Debug)]
+struct Interest {
+    shard: ShardId,
+    /// Whether it asks for a pause.
+    pauses: bool,
+    /// How many members it has, by their encoding.
+    members: EncodingCounts,
 }
 
 impl HomeRoom {
@@ -49,7 +56,6 @@ impl HomeRoom {
             history: None,
             interest: Vec::new(),
             members: 0,
-            paused_by: Vec::new(),
             is_refused: false,
             expires_at: None,
         }
@@ -61,7 +67,7 @@ impl HomeRoom {
 
     /// The shards that have members, with the encodings that these need.
     pub(crate) fn interested(&self) -> impl Iterator<Item = (ShardId, Encodings)> {
-        self.interest.iter().map(|(shard, counts)| (*shard, counts.needed()))
+        self.interest.iter().map(|interest| (interest.shard, interest.members.needed()))
     }
 
     /// The encodings that any member needs.
@@ -75,14 +81,15 @@ impl HomeRoom {
             if self.interest.len() < FEW_SHARDS {
                 self.interest.reserve_exact(1);
             }
-            self.interest.push((shard, EncodingCounts::default()));
+            let members = EncodingCounts::default();
+            self.interest.push(Interest { shard, pauses: false, members });
             self.interest.len() - 1
         });
-        self.interest[index].1.add(encoding);
+        self.interest[index].members.add(encoding);
     }
 
     fn index_of(&self, shard: ShardId) -> Option<usize> {
-        self.interest.iter().position(|(with_members, _)| *with_members == shard)
+        self.interest.iter().position(|interest| interest.shard == shard)
     }
 
     /// Counts one member less. Returns whether that resumes the room: a shard without members asks
@@ -91,37 +98,33 @@ impl HomeRoom {
         let index = self.index_of(shard);
         let index = index.expect("exactly one leave follows each join, on the same outbox");
         self.members -= 1;
-        let counts = &mut self.interest[index].1;
-        counts.remove(encoding);
-        if !counts.is_empty() {
+        self.interest[index].members.remove(encoding);
+        if !self.interest[index].members.is_empty() {
             return false;
         }
-        self.interest.swap_remove(index);
-        self.pause(shard, false) == Some(false)
+        let gone = self.interest.swap_remove(index);
+        gone.pauses && !self.is_paused()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.interest.iter().any(|interest| interest.pauses)
     }
 
     /// A shard asks for a pause, or no longer. Returns whether the room is paused, if that changed.
     fn pause(&mut self, shard: ShardId, paused: bool) -> Option<bool> {
-        let before = !self.paused_by.is_empty();
-        self.paused_by.retain(|asks| *asks != shard);
-        if paused && self.index_of(shard).is_some() {
-            self.paused_by.push(shard);
-        }
-        let after = !self.paused_by.is_empty();
+        let before = self.is_paused();
+        let index = self.index_of(shard)?;
+        self.interest[index].pauses = paused;
+        let after = self.is_paused();
         (before != after).then_some(after)
     }
 
     /// Asserts the invariant.
     #[cfg(any(test, debug_assertions))]
     fn check(&self, is_everybody: bool) {
-        let has_members = |(_, counts): &(ShardId, EncodingCounts)| !counts.is_empty();
+        let has_members = |interest: &Interest| !interest.members.is_empty();
         assert!(self.interest.iter().all(has_members), "shards without members are absent");
-        let mut paused_by = self.paused_by.iter();
-        assert!(
-            paused_by.all(|shard| self.index_of(*shard).is_some()),
-            "a shard that asks for a pause has members"
-        );
-        let counted: u32 = self.interest.iter().map(|(_, counts)| counts.sum()).sum();
+        let counted: u32 = self.interest.iter().map(|interest| interest.members.sum()).sum();
         let members = if is_everybody { 0 } else { counted };
         assert_eq!(self.members, members, "members are counted per shard and encoding");
     }
@@ -174,9 +177,17 @@ const FEW_SHARDS: usize = 4;
 
 impl HeapBytes for HomeRoom {
     fn heap_bytes(&self) -> usize {
-        vec_bytes::<(ShardId, EncodingCounts)>(self.interest.capacity())
-            + vec_bytes::<ShardId>(self.paused_by.capacity())
+        vec_bytes::<Interest>(self.interest.capacity())
     }
+}
+
+/// Bytes that so many rooms take at their home, with names of this length and members on so many
+/// shards each.
+pub(crate) fn bytes_at_home(rooms: usize, name: usize, shards: usize) -> usize {
+    let interested = if shards <= FEW_SHARDS { shards } else { shards.next_power_of_two() };
+    map_bytes::<RoomName, HomeRoom>(rooms)
+        + tree_bytes::<RoomName, ()>(rooms)
+        + rooms * (shared_bytes(name) + vec_bytes::<Interest>(interested))
 }
 
 /// How long rooms without members live, and how many of them.
@@ -239,7 +250,7 @@ impl HomeRooms {
     /// How many rooms are paused, counted.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn paused_count(&self) -> usize {
-        self.rooms.values().filter(|room| !room.paused_by.is_empty()).count()
+        self.rooms.values().filter(|room| room.is_paused()).count()
     }
 
     /// Asserts the invariant of each room, that exactly the rooms without members linger, and no
@@ -364,7 +375,7 @@ impl HomeRooms {
 
     /// A room has its first message: from here on it has a history, if it keeps anything.
     pub(super) fn begin_history(&mut self, room: &RoomName) -> Option<HistoryKey> {
-        let kept = self.keeps_anything.then(|| self.policies.of(room).history).flatten();
+        let kept = self.keeps_anything.then(|| self.policies.history_of(room)).flatten();
         let history = self.histories.open(kept?);
         let home_room = self.rooms.get_mut(room)?;
         home_room.history = Some(history);
@@ -377,7 +388,7 @@ impl HomeRooms {
     pub(crate) fn take_up(&mut self, kept: &KeptRoom, now: Time, ttl: IdleTtl) -> bool {
         let room = kept.name();
         let is_new = kept.offset > 0 && !self.rooms.contains_key(room);
-        let Some(policy) = self.policies.of(room).history.filter(|_| is_new) else { return false };
+        let Some(policy) = self.policies.history_of(room).filter(|_| is_new) else { return false };
         let history = self.histories.open(policy);
         self.histories.enter_journal(history, room, kept.epoch);
         self.histories.take_up(history, kept, now);

@@ -303,7 +303,7 @@ mod tests {
 
     pub(super) fn room(members: u32) -> (Room, ChunkPool) {
         let (slow, log_bytes) = (SlowPolicy::Skip, 100);
-        let policy = Policy { slow, log_bytes, deflate: true, history: None, linger: None };
+        let policy = Policy { slow, log_bytes, deflate: true, linger: None };
         let name = RoomName::new("r").expect("legal");
         let mut room = Room::new(name, ShardId::new(0), policy, Log::new(1, 16 << 10));
         let mut pool = ChunkPool::new(1 << 20, Tuning::DEFAULT);

@@ -13,8 +13,8 @@ use crate::id::ShardId;
 use crate::log::{ChunkPool, Log};
 use crate::memory::{Sum, map_bytes, shared_bytes, vec_bytes};
 use crate::policy::Policies;
-use crate::room::Room;
 use crate::room::linger::Lingering;
+use crate::room::{Member, Room, SMALL_ROOM};
 use crate::room_name::{RoomName, SecretHash};
 
 /// Which entry of its shard's table a room has, for as long as it is there.
@@ -44,6 +44,25 @@ pub(crate) struct Rooms {
 
 /// A table of up to this many unused entries keeps them.
 const SPARE: usize = 64;
+
+/// So many entries are added to a table that is full. An entry is some 300 bytes, and doubling would
+/// leave up to half of them unused.
+const fn more(entries: usize) -> usize {
+    SPARE / 4 + entries / 8
+}
+
+/// Bytes that so many rooms take on a shard with so many members of each, with names of this length,
+/// and the room of everybody with them; none of them was published to.
+pub(crate) fn bytes_with_members(rooms: usize, name: usize, members: usize) -> usize {
+    let listed = if members <= SMALL_ROOM { members } else { members.next_power_of_two() };
+    let mut entries = 0;
+    while entries <= rooms {
+        entries += more(entries);
+    }
+    vec_bytes::<Option<Room>>(entries)
+        + map_bytes::<RoomName, RoomKey>(rooms)
+        + rooms * (shared_bytes(name) + vec_bytes::<Member>(listed))
+}
 
 /// The key of the room of everybody.
 pub(crate) const EVERYBODY: RoomKey = RoomKey(0);
@@ -173,8 +192,7 @@ impl Rooms {
         let mut room = Room::new(name.clone(), home, policy, Log::new(1, chunk_bytes));
         let key = self.free.pop().unwrap_or_else(|| {
             if self.entries.len() == self.entries.capacity() {
-                // An entry is some 200 bytes, and doubling leaves up to half of them unused.
-                self.entries.reserve_exact(16 + self.entries.len() / 4);
+                self.entries.reserve_exact(more(self.entries.len()));
             }
             self.entries.push(None);
             RoomKey(u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 rooms"))

@@ -1,0 +1,21 @@
+//! What rooms take of memory, by arithmetic: what [`MemoryUse::rooms`](crate::MemoryUse::rooms) then
+//! says, without running them.
+//!
+//! Members' connections are not counted, nor are logs, histories and who is in a room.
+
+use crate::{home, room};
+
+/// Bytes that so many rooms take at their home, with names of this length and members on so many
+/// shards each.
+///
+/// Tables of rooms double, so that for one room they take most just after that and least just before.
+pub fn room_bytes_at_home(rooms: usize, name: usize, shards: usize) -> usize {
+    home::bytes_at_home(rooms, name, shards)
+}
+
+/// Bytes that so many rooms take on one shard that has so many members of each, with names of this
+/// length; the home of a room is such a shard, too, if members are there. The room of everybody is
+/// counted with them, and has no member.
+pub fn room_bytes_with_members(rooms: usize, name: usize, members: usize) -> usize {
+    room::table::bytes_with_members(rooms, name, members)
+}
