@@ -57,7 +57,8 @@ impl Mesh {
     pub(crate) fn all(shard_wakers: &[ShardWaker], limits: &Limits) -> Vec<Mesh> {
         let mut to_home = Rings::all(shard_wakers, limits);
         let mut from_home = Rings::all(shard_wakers, limits);
-        let peers = |own: usize| (0..shard_wakers.len()).filter(move |peer| *peer != own);
+        // Two ranges and not a filter: their length is known, and so the list is of that length.
+        let peers = |own: usize| (0..own).chain(own + 1..shard_wakers.len());
         let mut end = |own: usize, peer: usize| Peer {
             id: ShardId::new(u16::try_from(peer).expect("shards are counted in u16")),
             waker: shard_wakers[peer].clone(),
@@ -179,9 +180,11 @@ impl<T> Rings<T> {
 
 #[cfg(test)]
 mod memory {
-    use super::*;
     use std::alloc::{GlobalAlloc, Layout, System};
     use std::cell::Cell;
+
+    use super::super::ring::{Padded, RingShared, Slot};
+    use super::*;
 
     /// Counts what each thread has allocated and not yet freed.
     struct Counting;
@@ -208,38 +211,72 @@ mod memory {
         }
     }
 
+    /// Bytes that a ring takes for so many items. Its ends are its shards'.
+    const fn ring_bytes<T>(items_max: usize) -> usize {
+        // An `Arc` counts in front of what it shares, which begins on a cache line of its own.
+        let shared = size_of::<Padded<[usize; 2]>>() + size_of::<RingShared<T>>();
+        shared + items_max.next_power_of_two() * size_of::<Slot<T>>()
+    }
+
+    /// Bytes that the meshes of so many shards take, whatever is on its way: for each pair, one ring of
+    /// requests and one of outcomes in either direction.
+    fn computed(shards: usize, limits: &Limits) -> usize {
+        let items = limits.mesh_items;
+        let rings = ring_bytes::<ToHome>(items) + ring_bytes::<FromHome>(items);
+        let peers = shards * (shards - 1);
+        shards * size_of::<Mesh>() + peers * (size_of::<Peer>() + rings)
+    }
+
     fn limits(shards: usize) -> Limits {
         let mut limits = Limits::default();
         Mesh::divide(&mut limits, shards);
         limits
     }
 
-    /// What the mesh of so many shards takes, by arithmetic: its slots, and what each ring has
-    /// besides.
-    fn computed(shards: usize) -> usize {
-        const BESIDE_SLOTS: usize = 1024;
-        const OF_SHARD: usize = 64;
-        let slots = size_of::<(ToHome, usize)>() + size_of::<(FromHome, usize)>();
-        let pairs = shards * (shards - 1);
-        shards * OF_SHARD + pairs * (limits(shards).mesh_items * slots + 2 * BESIDE_SLOTS)
-    }
-
-    fn allocated(shards: usize) -> usize {
+    fn allocated(shards: usize, limits: &Limits) -> usize {
         let bells: Vec<_> = (0..shards).map(|_| ShardWaker::new(|| ())).collect();
         let before = ALLOCATED.get();
-        let mesh = Mesh::all(&bells, &limits(shards));
+        let mesh = Mesh::all(&bells, limits);
         let taken = ALLOCATED.get() - before;
         drop(mesh);
+        assert_eq!(ALLOCATED.get(), before, "the mesh of {shards} shards is freed");
         taken
+    }
+
+    /// Shards, items of a ring, and KiB of all rings and their ends.
+    const TABLE: &[(usize, usize, usize)] = &[
+        (1, 1024, 1),
+        (2, 1024, 531),
+        (4, 512, 1_602),
+        (8, 256, 3_776),
+        (16, 128, 8_262),
+        (64, 32, 38_999),
+    ];
+
+    #[test]
+    fn the_mesh_takes_what_it_takes_by_arithmetic() {
+        for shards in (1..=16).chain([32, 64]) {
+            let limits = limits(shards);
+            assert_eq!(allocated(shards, &limits), computed(shards, &limits), "{shards} shards");
+        }
+        for mesh_items in [1, 5, 8, 1_000] {
+            let mut limits = Limits::default();
+            limits.mesh_items = mesh_items;
+            assert_eq!(allocated(3, &limits), computed(3, &limits), "rings of {mesh_items}");
+        }
     }
 
     #[test]
     fn the_mesh_grows_with_the_shards_and_not_with_their_square() {
-        for shards in [1, 2, 3, 4, 8, 16, 32, 64] {
-            let (computed, allocated) = (computed(shards), allocated(shards));
-            println!("{shards} shards: {allocated} bytes, at most {computed} by arithmetic");
-            assert!(allocated <= computed, "{shards} shards: {allocated} of {computed}");
-            assert!(computed <= shards << 20, "{shards} shards: {computed}");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/README.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for (shards, items, kib) in TABLE {
+            let limits = limits(*shards);
+            let bytes = computed(*shards, &limits);
+            assert_eq!((limits.mesh_items, bytes.div_ceil(1 << 10)), (*items, *kib));
+            assert!(bytes <= shards << 20, "{shards} shards: {bytes}");
+            let row = format!("| {shards} | {items} | {kib} KiB | {} KiB |\n", kib / shards);
+            assert!(page.contains(&row), "benches/README.md has no row {row}");
         }
     }
 

@@ -253,7 +253,7 @@ impl<T> fmt::Debug for Consumer<T> {
 
 /// What the two ends share. What each end writes has cache lines of its own, so that neither end
 /// slows the other down by writing beside what it reads.
-struct RingShared<T> {
+pub(crate) struct RingShared<T> {
     /// Items ever pushed. Written by the producer.
     tail: Padded<AtomicUsize>,
     /// Written by the consumer.
@@ -269,7 +269,7 @@ struct RingShared<T> {
 }
 
 /// An item and the bytes that it accounts for.
-type Slot<T> = UnsafeCell<MaybeUninit<(T, usize)>>;
+pub(crate) type Slot<T> = UnsafeCell<MaybeUninit<(T, usize)>>;
 
 /// Items and bytes ever popped.
 struct Freed {
@@ -367,7 +367,7 @@ impl fmt::Debug for ShardWaker {
 
 /// A value alone on its cache lines. Two of them, because x86 prefetches lines in pairs.
 #[repr(align(128))]
-struct Padded<T>(T);
+pub(crate) struct Padded<T>(T);
 
 impl<T> Deref for Padded<T> {
     type Target = T;
