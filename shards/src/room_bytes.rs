@@ -3,7 +3,8 @@
 //!
 //! Members' connections are not counted, nor are logs, histories and who is in a room.
 
-use crate::{home, room};
+use crate::home;
+use crate::room::table;
 
 /// Bytes that so many rooms take at their home, with names of this length and members on so many
 /// shards each.
@@ -17,5 +18,5 @@ pub fn room_bytes_at_home(rooms: usize, name: usize, shards: usize) -> usize {
 /// length; the home of a room is such a shard, too, if members are there. The room of everybody is
 /// counted with them, and has no member.
 pub fn room_bytes_with_members(rooms: usize, name: usize, members: usize) -> usize {
-    room::table::bytes_with_members(rooms, name, members)
+    table::bytes_with_members(rooms, name, members)
 }
