@@ -24,6 +24,7 @@ mod cores;
 mod counts;
 mod cpu_quota;
 mod current_shard;
+mod departures;
 mod driver;
 mod driver_ref;
 mod event_loop;

@@ -2,34 +2,31 @@
 
 use std::time::Instant;
 
-use corecast_shards::{Parcel, Placement, Shard, ShardId};
+use corecast_shards::{Parcel, Placement, Shard, ShardId, Time};
 
 use super::addresses::AddressPlace;
+use super::departures::Traveller;
 use super::driver::ShardDriver;
 use super::kernel::Syscall;
-use super::newcomer::{Begins, Newcomer};
+use super::newcomer::{Begins, HandedOver, Newcomer};
 use super::pending::PendingHandshake;
 use super::reception::{Arrival, HttpConnection, Reception};
-use super::server_state::{RequestGuard, ServerState};
+use super::server_state::ServerState;
 use super::tls::Link;
 use super::tokens::PENDING;
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{EventStream, last_words};
 use crate::program::Caller;
-
-/// A connection on its way to another shard.
-struct HandedOver {
-    newcomer: Newcomer,
-    /// A shutdown that begins meanwhile waits until it is answered.
-    _answering: RequestGuard,
-}
+use crate::values::RefusalReason;
 
 impl Reception {
-    /// Has a connection begin that was claimed, here or on the shard that its first room says.
+    /// Has a connection begin that was claimed, here or on the shard that its first room says, if
+    /// that takes it before this time.
     pub(super) fn place_connection(
         &mut self,
         (link, caller, address_place): (Link, Caller, Option<AddressPlace>),
         begins: Begins,
+        deadline: Time,
         shard: &mut Shard,
     ) {
         let held = |shard| self.state.held(shard);
@@ -42,7 +39,7 @@ impl Reception {
         let newcomer = Newcomer { link, caller, address_place, place, begins };
         match to == self.shard {
             true => self.begin(newcomer),
-            false => self.hand_over(newcomer, to, shard),
+            false => self.hand_over(newcomer, deadline, to, shard),
         }
     }
 
@@ -52,31 +49,54 @@ impl Reception {
         removed.inspect_err(|error| self.note_failure(Syscall::EpollCtl, error)).is_ok()
     }
 
-    fn hand_over(&mut self, newcomer: Newcomer, to: ShardId, shard: &mut Shard) {
+    fn hand_over(&mut self, newcomer: Newcomer, deadline: Time, to: ShardId, shard: &mut Shard) {
         let bytes = newcomer.bytes();
         let _answering = ServerState::answering(&self.state);
-        shard.hand_over(to, Parcel::new(HandedOver { newcomer, _answering }, bytes));
+        let traveller = self.departures.send(HandedOver { newcomer, _answering }, deadline);
+        shard.hand_over(to, Parcel::new(traveller, bytes));
+    }
+
+    /// Ends those that no shard has taken in the time that a handshake has.
+    pub(super) fn take_back_late(&mut self, events_until: Time) {
+        while let Some(late) = self.departures.next_late(events_until) {
+            let HandedOver { mut newcomer, _answering } = late;
+            self.state.note_refusal(RefusalReason::Head);
+            if self.watches(&mut newcomer.link) {
+                let answer = newcomer.begins.refusal("capacity", last_words::crowded);
+                self.refuse(newcomer, &answer);
+            }
+        }
     }
 
     /// Has a connection begin that another shard has handed over, unless it may not any more.
     fn take_over(&mut self, mut newcomer: Newcomer, shard: &mut Shard) {
-        let token = PENDING | self.pending.next_key();
-        let watched = self.epoll.add_socket(&newcomer.link, token).or_else(|error| {
-            self.note_failure(Syscall::EpollCtl, &error);
-            // The place of an idle one may be what is missing.
-            if self.evict() { self.epoll.add_socket(&newcomer.link, token) } else { Err(error) }
-        });
-        if watched.is_err() {
-            self.counts.refused += 1;
-            let _ = newcomer.link.send_all(&last_words::crowded());
-        } else if self.state.is_draining() || !shard.takes_connections() {
-            let answer = newcomer.begins.draining();
+        if !self.watches(&mut newcomer.link) {
+            return;
+        }
+        if self.state.is_draining() || !shard.takes_connections() {
+            let answer = newcomer.begins.refusal("shutdown", last_words::draining);
             self.refuse(newcomer, &answer);
         } else if newcomer.begins.is_refused_by(shard) {
             self.refuse(newcomer, &last_words::revoked());
         } else {
             self.begin(newcomer);
         }
+    }
+
+    /// Looks after the socket of a connection that was on its way. False where that is not
+    /// possible, of which its client is told.
+    fn watches(&mut self, link: &mut Link) -> bool {
+        let token = PENDING | self.pending.next_key();
+        let watched = self.epoll.add_socket(&*link, token).or_else(|error| {
+            self.note_failure(Syscall::EpollCtl, &error);
+            // The place of an idle one may be what is missing.
+            if self.evict() { self.epoll.add_socket(&*link, token) } else { Err(error) }
+        });
+        if watched.is_err() {
+            self.counts.refused += 1;
+            let _ = link.send_all(&last_words::crowded());
+        }
+        watched.is_ok()
     }
 
     /// Answers a connection that was handed over with its end.
@@ -105,8 +125,10 @@ impl ShardDriver {
     pub(super) fn take_parcels(&mut self) {
         let begin = Instant::now();
         while let Some(parcel) = self.shard.outputs().next_parcel() {
-            let HandedOver { newcomer, _answering } = parcel.open();
-            self.reception.take_over(newcomer, &mut self.shard);
+            let handed = parcel.open::<Traveller<HandedOver>>().take();
+            if let Some(HandedOver { newcomer, _answering }) = handed {
+                self.reception.take_over(newcomer, &mut self.shard);
+            }
             if begin.elapsed() > QUANTUM_TIME_MAX {
                 break;
             }
@@ -118,7 +140,10 @@ impl ShardDriver {
     pub(super) fn open_event_stream(&mut self, connection: HttpConnection, events: EventStream) {
         let HttpConnection { link, caller, address_place, .. } = connection;
         let begins = Begins::Events(Box::new(events));
-        self.reception.place_connection((link, caller, address_place), begins, &mut self.shard);
+        // Its request is there, and nothing that its client is to say.
+        let deadline = self.now() + self.state.limits().handshake_timeout;
+        let (connection, shard) = ((link, caller, address_place), &mut self.shard);
+        self.reception.place_connection(connection, begins, deadline, shard);
         self.admit_arrivals();
     }
 }

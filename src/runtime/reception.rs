@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use corecast_shards::{Pace, Paced, ShardId, Time};
 
 use super::addresses::{AddressPlace, Claim};
+use super::departures::Departures;
 use super::kernel::Syscall;
-use super::newcomer::Newcomer;
+use super::newcomer::{HandedOver, Newcomer};
 use super::pending::{PendingHandshake, PendingHandshakes, Preface};
 use super::poller::Epoll;
 use super::registrations::Registrations;
@@ -42,6 +43,8 @@ pub(crate) struct Reception {
     queued_until: Time,
     reserve: Reserve,
     pub(super) pending: PendingHandshakes,
+    /// Connections that were handed over to other shards.
+    pub(super) departures: Departures<HandedOver>,
     /// The descriptors of plain HTTP connections, which their tasks wait for.
     pub(crate) registrations: Registrations,
     /// What one read takes in, of any of them.
@@ -167,6 +170,7 @@ impl Reception {
             queued_until: Time::default(),
             reserve: Reserve::Spare(sys::event_fd()?),
             pending: PendingHandshakes::default(),
+            departures: Departures::default(),
             registrations: Registrations::default(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             session_policy: needs.sessions,
@@ -454,7 +458,8 @@ impl Reception {
 
     /// What has to be done next by the clock.
     pub(super) fn next_deadline(&mut self) -> Option<Time> {
-        self.pending.next_deadline().into_iter().chain(self.accepts_again).min()
+        let deadlines = [self.pending.next_deadline(), self.departures.next_deadline()];
+        deadlines.into_iter().flatten().chain(self.accepts_again).min()
     }
 
     /// Ends those that have taken too long. What they have said while it was not read counts: up to
@@ -474,6 +479,7 @@ impl Reception {
         while let Some(key) = self.pending.next_overdue(events_until) {
             self.pending.remove(key);
         }
+        self.take_back_late(events_until);
         if self.accepts_again.is_some_and(|again| again <= now) {
             self.accept_again();
         }

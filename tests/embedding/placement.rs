@@ -1,8 +1,16 @@
-//! Proves that a program says where its clients live, and that this joins nothing.
+//! Proves that a program says where its clients live, and that this joins nothing; and that nobody
+//! waits for ever for a shard whose thread a handler blocks.
 
-use corecast::{Claims, Client, Handshake, Server};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
-use crate::socket::{PATIENCE, Socket, builder};
+use corecast::{Claims, Client, Event, Handshake, Server};
+use serde_json::json;
+
+use crate::socket::{PATIENCE, Socket, builder, limits};
+use crate::support::{Raw, http, upgrade_head, wait_until};
 
 fn start() -> Server {
     builder()
@@ -69,5 +77,76 @@ fn what_the_program_says_holds_over_the_query() {
     for name in ["", &"x".repeat(201), "%00"] {
         connect(&server, &format!("game={name}")).assert_nothing_pending();
     }
+    server.shutdown(PATIENCE);
+}
+
+/// Asks for a WebSocket or an event stream whose first room is this.
+fn ask(server: &Server, room: usize) -> Raw {
+    let mut raw = Raw::dial(server.local_addr());
+    let head = match room % 2 {
+        0 => upgrade_head("").replacen("/ws", &format!("/ws?room=room-{room}"), 1),
+        _ => format!("GET /v1/rooms/room-{room}/events HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    };
+    raw.write(head.as_bytes());
+    raw
+}
+
+#[test]
+fn a_stuck_shard_keeps_nobody_for_longer_than_a_handshake_may_take() {
+    const TIMEOUT: Duration = Duration::from_millis(500);
+    let (stuck, is_stuck) = channel();
+    let (release, released) = channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let mut limits = limits();
+    (limits.handshake_timeout, limits.connections) = (TIMEOUT, 100);
+    let server = builder()
+        .shards(2)
+        .limits(limits)
+        .on("block", async move |_: Client, _: Event| {
+            stuck.send(())?;
+            let _ = released.lock().unwrap().recv();
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    // A test that fails must not leave the shard blocked.
+    let release = release;
+    let mut others: Vec<Socket> = (0..60).map(|_| connect(&server, "")).collect();
+    let on_second = others.iter().filter(|other| other.shard() == 1).count();
+    // That of the two which has a place for some more.
+    let home = u64::from(on_second <= 30);
+    let blocker = others.iter_mut().find(|other| other.shard() == home).unwrap();
+    blocker.send(&json!({"event": "block"}));
+    is_stuck.recv_timeout(PATIENCE).unwrap();
+
+    let asking: Vec<Raw> = (0..40).map(|room| ask(&server, room)).collect();
+    thread::sleep(3 * TIMEOUT);
+    let (mut late, mut served) = (0, Vec::new());
+    let (answered, mut waiting): (Vec<Raw>, Vec<Raw>) =
+        asking.into_iter().partition(Raw::has_answer);
+    for mut raw in answered {
+        match raw.head().starts_with("HTTP/1.1 503 ") {
+            true => late += usize::from(!raw.read_to_end().is_empty()),
+            false => served.push(raw),
+        }
+    }
+    assert!(late > 0, "of {} that have an answer", served.len());
+    release.send(()).unwrap();
+    // These it had not accepted.
+    for raw in &mut waiting {
+        let head = raw.head();
+        assert!(["HTTP/1.1 101 ", "HTTP/1.1 200 "].iter().any(|ok| head.starts_with(ok)), "{head}");
+    }
+    let stats = http(server.local_addr(), "GET", "/v1/stats", &[], "").json();
+    assert_eq!(stats["shards"][1 - home as usize]["handed_over"], json!(late), "{stats}");
+    assert_eq!(stats["refused"]["handshake_timeout"], json!(late));
+
+    drop((served, waiting));
+    let (mut more, open) = (Vec::new(), || Socket::open(server.local_addr(), "/ws", &[]));
+    wait_until("each has given its place back", || {
+        more.extend(open());
+        more.len() == 40
+    });
+    assert_eq!(open().unwrap_err().status().as_u16(), 503, "each has given it back once");
     server.shutdown(PATIENCE);
 }
