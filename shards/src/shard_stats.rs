@@ -174,7 +174,7 @@ pub struct PublishKeyCounters {
 pub struct PlacementCounters {
     /// Handed to the homes of their rooms.
     pub handed_over: u64,
-    /// Taken from other shards, as the home of their rooms.
+    /// Handed over by others, and begun here.
     pub taken_over: u64,
     /// That stayed where they were accepted, by [`Stay::index`].
     pub stayed: [u64; Stay::COUNT],

@@ -37,9 +37,10 @@ impl Reception {
         };
         let place = ServerState::place_connection(&self.state, to);
         let newcomer = Newcomer { link, caller, address_place, place, begins };
-        match to == self.shard {
-            true => self.begin(newcomer),
-            false => self.hand_over(newcomer, deadline, to, shard),
+        if to == self.shard {
+            self.begin(newcomer);
+        } else {
+            self.hand_over(newcomer, deadline, to, shard);
         }
     }
 
@@ -78,8 +79,8 @@ impl Reception {
             self.refuse(newcomer, &answer);
         } else if newcomer.begins.is_refused_by(shard) {
             self.refuse(newcomer, &last_words::revoked());
-        } else {
-            self.begin(newcomer);
+        } else if self.begin(newcomer) {
+            shard.on_taken_over();
         }
     }
 
@@ -109,14 +110,16 @@ impl Reception {
         self.answer(key, answer);
     }
 
-    fn begin(&mut self, mut newcomer: Newcomer) {
+    /// Has a connection begin here. False if its socket is dead.
+    fn begin(&mut self, mut newcomer: Newcomer) -> bool {
         // The socket's buffer is empty, so that it takes these bytes or is dead.
         if let Begins::WebSocket(accepted) = &newcomer.begins
             && !newcomer.link.send_all(&accepted.response)
         {
-            return;
+            return false;
         }
         self.arrivals.push(Arrival::Begins(Box::new(newcomer)));
+        true
     }
 }
 

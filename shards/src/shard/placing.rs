@@ -31,6 +31,11 @@ impl Shard {
         self.host.outboxes.push_to_home(to, ToHome::HandOver { parcel });
     }
 
+    /// Event: a connection that another shard had handed over begins here.
+    pub fn on_taken_over(&mut self) {
+        self.host.counters.placement.taken_over += 1;
+    }
+
     /// Whether connections begin here: not once it has stopped reading. One that was handed over
     /// before that is to be answered as it would have been by any shard.
     pub fn takes_connections(&self) -> bool {
@@ -61,7 +66,6 @@ impl Shard {
 
     /// A connection is handed over to this shard.
     pub(super) fn take_parcel(&mut self, parcel: Parcel) {
-        self.host.counters.placement.taken_over += 1;
         self.host.outputs.parcels.push_back(parcel);
     }
 }

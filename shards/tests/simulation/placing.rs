@@ -162,6 +162,7 @@ impl World {
                 self.count.add(Happened::HandedIntoDrain);
                 continue;
             }
+            self.shards[shard].on_taken_over();
             self.open_one(shard, newcomer);
         }
         taken

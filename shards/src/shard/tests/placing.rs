@@ -84,5 +84,7 @@ fn a_parcel_comes_out_as_it_was_packed() {
     assert_eq!(parcel.open::<String>(), "a connection");
     assert!(home.outputs().next_parcel().is_none());
     assert_eq!(shard.counters().placement.handed_over, 1);
+    assert_eq!(home.counters().placement.taken_over, 0, "it may still be refused");
+    home.on_taken_over();
     assert_eq!(home.counters().placement.taken_over, 1);
 }
