@@ -52,16 +52,20 @@ impl Stay {
     }
 }
 
-/// Whether a shard with so many of all connections is to have one more: with that it has at most a
-/// quarter more than the mean, rounded up.
-pub(crate) fn has_place(held: u64, total: u64, shards: u64) -> bool {
-    let most = (5 * (total + 1)).div_ceil(4 * shards);
-    held < most
+/// How many connections a shard is to have at most, with one more than these in all: a quarter more
+/// than the mean, rounded up.
+pub(crate) fn most_held(total: u64, shards: u64) -> u64 {
+    (5 * (total + 1)).div_ceil(4 * shards)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether a shard with so many of all is to have one more.
+    fn has_place(held: u64, total: u64, shards: u64) -> bool {
+        held < most_held(total, shards)
+    }
 
     #[test]
     fn a_shard_has_a_quarter_more_than_the_mean_at_most() {

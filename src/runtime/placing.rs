@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use corecast_shards::{Parcel, Placement, Shard, ShardId, Time};
+use corecast_shards::{Parcel, Shard, Time};
 
 use super::addresses::AddressPlace;
 use super::departures::Traveller;
@@ -11,7 +11,7 @@ use super::kernel::Syscall;
 use super::newcomer::{Begins, HandedOver, Newcomer};
 use super::pending::PendingHandshake;
 use super::reception::{Arrival, HttpConnection, Reception};
-use super::server_state::ServerState;
+use super::server_state::{ConnectionPlace, ServerState};
 use super::tls::Link;
 use super::tokens::PENDING;
 use super::turn_time::QUANTUM_TIME_MAX;
@@ -29,19 +29,29 @@ impl Reception {
         deadline: Time,
         shard: &mut Shard,
     ) {
-        let held = |shard| self.state.held(shard);
-        let placement = begins.room().map(|room| shard.placement(room, held));
-        let to = match placement {
-            Some(Placement::There(home)) if self.lets_go(&link) => home,
-            _ => self.shard,
-        };
-        let place = ServerState::place_connection(&self.state, to);
+        let mut place = self.claim_place(&begins, shard);
+        if place.shard() != self.shard && !self.lets_go(&link) {
+            place.move_to(self.shard);
+        }
         let newcomer = Newcomer { link, caller, address_place, place, begins };
-        if to == self.shard {
+        if newcomer.place.shard() == self.shard {
             self.begin(newcomer);
         } else {
-            self.hand_over(newcomer, deadline, to, shard);
+            self.hand_over(newcomer, deadline, shard);
         }
+    }
+
+    /// The place of a connection on the shard where it is to begin.
+    fn claim_place(&self, begins: &Begins, shard: &mut Shard) -> ConnectionPlace {
+        let mut at_home = None;
+        if let Some(room) = begins.room() {
+            let held = |shard| self.state.held(shard);
+            shard.placement(room, held, |home, most| {
+                at_home = ServerState::claim_place(&self.state, home, most);
+                at_home.is_some()
+            });
+        }
+        at_home.unwrap_or_else(|| ServerState::place_connection(&self.state, self.shard))
     }
 
     /// Looks after a socket no longer. False when that is not possible.
@@ -50,8 +60,8 @@ impl Reception {
         removed.inspect_err(|error| self.note_failure(Syscall::EpollCtl, error)).is_ok()
     }
 
-    fn hand_over(&mut self, newcomer: Newcomer, deadline: Time, to: ShardId, shard: &mut Shard) {
-        let bytes = newcomer.bytes();
+    fn hand_over(&mut self, newcomer: Newcomer, deadline: Time, shard: &mut Shard) {
+        let (to, bytes) = (newcomer.place.shard(), newcomer.bytes());
         let _answering = ServerState::answering(&self.state);
         let traveller = self.departures.send(HandedOver { newcomer, _answering }, deadline);
         shard.hand_over(to, Parcel::new(traveller, bytes));

@@ -329,9 +329,19 @@ impl ServerState {
         ConnectionPlace { state: Arc::clone(state), shard, is_kept: false }
     }
 
+    /// The same if the shard has fewer than this many.
+    pub(crate) fn claim_place(
+        state: &Arc<ServerState>,
+        shard: ShardId,
+        most: u64,
+    ) -> Option<ConnectionPlace> {
+        let place = || ConnectionPlace { state: Arc::clone(state), shard, is_kept: false };
+        state.held[shard.index()].add_below(most).then(place)
+    }
+
     /// Connections that live on a shard, or are on their way to it.
     pub(crate) fn held(&self, shard: ShardId) -> u64 {
-        self.held[shard.index()].0.load(Ordering::Relaxed) as u64
+        self.held[shard.index()].0.load(Ordering::Relaxed)
     }
 
     /// A connection of this shard is closed.
@@ -344,7 +354,15 @@ impl ServerState {
 /// A number of connections on cache lines of its own, since they come and go on every shard.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Held(AtomicUsize);
+struct Held(AtomicU64);
+
+impl Held {
+    /// Adds one if there are fewer than this many.
+    fn add_below(&self, most: u64) -> bool {
+        let more = |held| (held < most).then_some(held + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+}
 
 /// The place of a connection on the shard where it is to begin. It is free again when this is dropped
 /// before that.
@@ -356,6 +374,17 @@ pub(crate) struct ConnectionPlace {
 }
 
 impl ConnectionPlace {
+    pub(super) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The connection is to begin on this shard instead.
+    pub(super) fn move_to(&mut self, shard: ShardId) {
+        self.state.held[shard.index()].0.fetch_add(1, Ordering::Relaxed);
+        self.state.held[self.shard.index()].0.fetch_sub(1, Ordering::Relaxed);
+        self.shard = shard;
+    }
+
     /// The connection begins: its place is free when it is [closed](ServerState::release_connection).
     pub(super) fn keep(mut self) {
         self.is_kept = true;
@@ -404,5 +433,31 @@ pub(crate) struct RequestGuard(Arc<ServerState>);
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn shards_that_claim_at_once_do_not_pass_the_bound() {
+        const SHARDS: usize = 4;
+        for most in 1..=1_000 {
+            let (held, start) = (Held::default(), Barrier::new(SHARDS));
+            // One place is left, which all of them see.
+            held.0.store(most - 1, Ordering::Relaxed);
+            let claim = || {
+                start.wait();
+                u64::from(held.add_below(most))
+            };
+            let claimed: u64 = std::thread::scope(|scope| {
+                let shards: Vec<_> = (0..SHARDS).map(|_| scope.spawn(claim)).collect();
+                shards.into_iter().map(|shard| shard.join().unwrap()).sum()
+            });
+            assert_eq!((claimed, held.0.load(Ordering::Relaxed)), (1, most));
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 
 /// A connection that has not begun, on its way to the shard that is to have it: whatever its driver
-/// needs for that. Whoever has it owns the connection, so that it ends where a parcel is dropped.
+/// needs for that. The connection ends where its parcel is dropped.
 pub struct Parcel {
     contents: Box<dyn Any + Send>,
     bytes: usize,

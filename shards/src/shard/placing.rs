@@ -3,18 +3,26 @@
 use super::Shard;
 use crate::id::ShardId;
 use crate::mesh::{Parcel, ToHome};
-use crate::placement::{Placement, Stay, has_place};
+use crate::placement::{Placement, Stay, most_held};
 use crate::room_name::RoomName;
 
 impl Shard {
-    /// Command: decides where a connection that has not begun is to live, whose first room is this. `held` says
-    /// how many connections a shard has, those included that are on their way to it.
+    /// Command: decides where a connection that has not begun is to live, whose first room is this.
+    /// `held` says how many connections a shard has, those included that are on their way to it.
+    /// `claim` adds one to those of a shard that has fewer than so many, and says whether it did:
+    /// in one step, since other shards decide at the same time. It is called last, so that what it
+    /// claims is used.
     ///
     /// A driver that is told [`Placement::There`] hands it over with [`hand_over`](Shard::hand_over)
     /// before anything else happens to the shard, or has it begin here after all.
-    pub fn placement(&mut self, room: &RoomName, held: impl Fn(ShardId) -> u64) -> Placement {
+    pub fn placement(
+        &mut self,
+        room: &RoomName,
+        held: impl Fn(ShardId) -> u64,
+        claim: impl FnOnce(ShardId, u64) -> bool,
+    ) -> Placement {
         let home = self.home(room);
-        let placement = match self.why_stay(home, held) {
+        let placement = match self.why_stay(home, held, claim) {
             Some(stay) => Placement::Here(stay),
             None => Placement::There(home),
         };
@@ -48,17 +56,27 @@ impl Shard {
     }
 
     /// Why a connection stays here and does not go to this home.
-    fn why_stay(&self, home: ShardId, held: impl Fn(ShardId) -> u64) -> Option<Stay> {
-        let outboxes = &self.host.outboxes;
-        let total = || outboxes.shards().map(&held).sum();
+    fn why_stay(
+        &self,
+        home: ShardId,
+        held: impl Fn(ShardId) -> u64,
+        claim: impl FnOnce(ShardId, u64) -> bool,
+    ) -> Option<Stay> {
         if home == self.id {
-            Some(Stay::AtHome)
+            return Some(Stay::AtHome);
         } else if !self.host.reading {
-            Some(Stay::Draining)
-        } else if !has_place(held(home), total(), u64::from(self.host.config.shards)) {
+            return Some(Stay::Draining);
+        }
+        let outboxes = &self.host.outboxes;
+        let total = outboxes.shards().map(&held).sum();
+        let most = most_held(total, u64::from(self.host.config.shards));
+        if held(home) >= most {
             Some(Stay::Loaded)
         } else if !outboxes.has_capacity_for_caller(home) {
             Some(Stay::RingFull)
+        } else if !claim(home, most) {
+            // Others were faster.
+            Some(Stay::Loaded)
         } else {
             None
         }

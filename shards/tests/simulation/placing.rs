@@ -105,7 +105,9 @@ impl World {
     fn placement(&mut self, shard: usize, room: usize) -> Option<usize> {
         let held: Vec<u64> = (0..self.shards.len()).map(|shard| self.held(shard)).collect();
         let name = self.names[room].clone();
-        let placement = self.shards[shard].placement(&name, |shard| held[shard.index()]);
+        let held_by = |shard: ShardId| held[shard.index()];
+        let placement =
+            self.shards[shard].placement(&name, held_by, |home, most| held_by(home) < most);
         let home = self.homes[room];
         let (total, shards) = (held.iter().sum::<u64>(), held.len() as u64);
         // With this one, no more than a quarter above the mean, or than the next whole number.
