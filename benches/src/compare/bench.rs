@@ -151,14 +151,14 @@ impl<'a> Bench<'a> {
                 column.beyond.extend(metrics);
                 continue;
             }
-            if !run.latency_trusted {
-                column.doubted.extend(&metrics[1..]);
-            }
             let latency = &run.latency_us.latency;
             let [p50, p99] = [latency.p50, latency.p99].map(|micros| micros.map(from_micros));
             let figures = [cpu_per_delivery(&run), p50, p99];
             let figures: Vec<_> = metrics.into_iter().zip(figures).collect();
             self.note(turn, column, &run, &figures);
+            for (metric, share) in [(metrics[1], 0.5), (metrics[2], 0.99)] {
+                column.push_least(metric, turn.round, from_micros(run.latency_at_least(share)));
+            }
         }
         Ok(())
     }

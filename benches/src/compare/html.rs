@@ -32,7 +32,9 @@ pub(super) fn render(report: &Report) -> String {
         let rounds = report.plan.rounds;
         let _ = write!(
             page,
-            "<dt>figures</dt><dd>medians of {rounds} interleaved rounds (least … most)</dd>"
+            "<dt>figures</dt><dd>medians of {rounds} interleaved rounds (least … most)</dd>\
+             <dt>ratios</dt><dd>taken {}</dd>",
+            figure::RATIOS
         );
     }
     page.push_str("</dl>");

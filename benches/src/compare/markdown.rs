@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::failure::Failure;
-use super::figure::{figure, ratio};
+use super::figure::{RATIOS, figure, ratio};
 use super::report::Report;
 use super::table::{Column, Table};
 use super::targets;
@@ -21,6 +21,7 @@ pub(super) fn render(report: &Report) -> String {
         let rounds = report.plan.rounds;
         let _ =
             writeln!(text, "- figures are medians of {rounds} interleaved rounds (least … most)");
+        let _ = writeln!(text, "- ratios are taken {RATIOS}");
     }
     push_failures(&mut text, report);
     targets::push_markdown(&mut text, &report.targets);
@@ -62,5 +63,39 @@ fn heading(column: &Column) -> String {
     match column.failed {
         true => format!("{} **FAILED**", column.system),
         false => column.system.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::metric::Metric;
+
+    /// 3 rounds of an engine, a baseline beside which the generator hardly matters, a registry that
+    /// is far behind, and a floor that is as fast.
+    #[test]
+    fn ratios_of_latencies_stand_beside_them() {
+        let names = ["engine", "baseline", "registry", "floor"].map(String::from);
+        let mut table = Table::new("one room".to_owned(), names.into_iter());
+        let metric = Metric::MedianAt(500);
+        let systems = [(4.3, 3.9), (5.4, 5.0), (48.0, 12.0), (4.4, 3.6)];
+        for (column, (measured, least)) in table.systems.iter_mut().zip(systems) {
+            for (round, noise) in [(1, 1.00), (2, 1.02), (3, 0.98)] {
+                column.push(metric, round, Some(measured * noise / 1e3));
+                column.push_least(metric, round, least * noise / 1e3);
+            }
+        }
+        let mut text = String::new();
+        push_table(&mut text, &table);
+        let expected = "
+## one room
+
+| | engine | baseline | registry | floor | engine ÷ baseline | engine ÷ registry | engine ÷ floor |
+|---|---|---|---|---|---|---|---|
+| latency at 500 messages/s, median | 4.30 ms (4.21 ms … 4.39 ms) | 5.40 ms (5.29 ms … 5.51 ms) | \
+≤ 48.0 ms (47.0 ms … 49.0 ms) | ≤ 4.40 ms (4.31 ms … 4.49 ms) | **0.80** (0.72 … 0.86) | \
+≤ **0.36** | undecided (0.89 … 1.19) |
+";
+        assert_eq!(text, expected);
     }
 }

@@ -1,8 +1,8 @@
 //! Engine, baseline and floor side by side.
 //!
 //! In reading order: `plan` says what is measured, `system` how each server is started, `bench`
-//! takes the measurements, `metric` and `table` hold them, `failure` those that showed nothing,
-//! `machine` names where it was. `targets` holds the table of targets. `report` is all of that;
+//! takes the measurements, `metric` and `table` hold them, `quotient` says what two latencies say of
+//! each other, `failure` holds those that showed nothing, `machine` names where it was. `targets` holds the table of targets. `report` is all of that;
 //! `markdown` and `html` (with `figure` and `chart`) show it.
 
 mod bench;
@@ -14,6 +14,7 @@ mod machine;
 mod markdown;
 mod metric;
 mod plan;
+mod quotient;
 mod report;
 mod size;
 mod system;

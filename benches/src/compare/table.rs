@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::metric::Metric;
+use super::quotient::{Quotient, Taken};
 
 /// One subject: every metric of every system in every round.
 #[derive(Clone, Debug, Serialize)]
@@ -25,8 +26,8 @@ pub(super) struct Column {
     pub(super) figures: BTreeMap<Metric, Vec<Option<f64>>>,
     /// What was not measured, because more is offered there than it delivers at all.
     pub(super) beyond: BTreeSet<Metric>,
-    /// Latencies that may be the generator's in some round: the system's are no longer.
-    pub(super) doubted: BTreeSet<Metric>,
+    /// By round, of latencies: the least that was the system's, and not the generator's.
+    pub(super) least: BTreeMap<Metric, Vec<f64>>,
     /// Rounds in which the load generator was the limit.
     pub(super) limited: usize,
     pub(super) failed: bool,
@@ -58,30 +59,63 @@ impl Table {
     }
 
     /// The first system's figure divided by that of another, of the same round each.
-    pub(super) fn ratio(&self, metric: Metric, other: usize) -> Result<Spread, NoRatio> {
+    pub(super) fn ratio(&self, metric: Metric, other: usize) -> Result<Ratio, NoRatio> {
         let (first, other) = (&self.systems[0], &self.systems[other]);
         if metric == Metric::DeliveriesPerSecond && other.limited > 0 {
             return Err(NoRatio::Limited);
         }
         let rounds = first.rounds(metric).max(other.rounds(metric));
-        if other.doubted.contains(&metric) {
-            return Err(NoRatio::Doubted);
-        }
         let is_by_sends = metric.is_of_saturation() && !self.fills_sends;
         let mut unequal = None;
         let pairs = (1..=rounds).filter_map(|round| {
-            let pair = first.at(metric, round).zip(other.at(metric, round))?;
+            let pair = first.taken(metric, round).zip(other.taken(metric, round))?;
             let sends = |column: &Column| column.at(Metric::MessagesPerSend, round);
             match sends(first).zip(sends(other)) {
                 Some((ours, theirs)) if is_by_sends && !is_equal(ours, theirs) => {
                     unequal = Some(NoRatio::Unequal(ours, theirs));
                     None
                 }
-                _ => Some(pair.0 / pair.1),
+                _ => Some(pair.0.by(pair.1)),
             }
         });
-        let spread = Spread::of(pairs);
-        spread.ok_or(unequal.unwrap_or(NoRatio::NoFigure))
+        let ratio = Ratio::of(&pairs.collect::<Vec<_>>());
+        let Some(ratio) = ratio else { return Err(unequal.unwrap_or(NoRatio::NoFigure)) };
+        match (ratio.least <= 0.0, ratio.most.is_finite()) {
+            (true, false) => Err(NoRatio::Doubted),
+            _ if metric == Metric::DeliveriesPerSecond && first.limited > 0 => {
+                Ok(Ratio { most: f64::INFINITY, ..ratio })
+            }
+            _ => Ok(ratio),
+        }
+    }
+}
+
+/// The ratios of all rounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ratio {
+    /// As they were measured.
+    pub(super) measured: Spread,
+    /// What all of them are no less than, and no more than, whatever the generator did.
+    pub(super) least: f64,
+    pub(super) most: f64,
+    /// In each round it is near what was measured.
+    pub(super) is_narrow: bool,
+}
+
+impl Ratio {
+    fn of(rounds: &[Quotient]) -> Option<Ratio> {
+        let measured = Spread::of(rounds.iter().map(|round| round.measured))?;
+        Some(Ratio {
+            measured,
+            least: rounds.iter().map(|round| round.least).fold(f64::INFINITY, f64::min),
+            most: rounds.iter().map(|round| round.most).fold(0.0, f64::max),
+            is_narrow: rounds.iter().all(|round| round.is_narrow()),
+        })
+    }
+
+    /// Whether either of the two may be ahead.
+    pub(super) fn is_undecided(&self) -> bool {
+        self.least <= 1.0 && self.most >= 1.0
     }
 }
 
@@ -94,7 +128,7 @@ pub(super) enum NoRatio {
     Unequal(f64, f64),
     /// The other one may be capable of more than the generator is.
     Limited,
-    /// The other one may be faster than the generator shows.
+    /// All of what both took may be the generator's.
     Doubted,
 }
 
@@ -122,6 +156,27 @@ impl Column {
 
     fn at(&self, metric: Metric, round: usize) -> Option<f64> {
         *self.figures.get(&metric)?.get(round - 1)?
+    }
+
+    /// Notes how much of this round's latency was the system's at least.
+    pub(super) fn push_least(&mut self, metric: Metric, round: usize, least: f64) {
+        let values = self.least.entry(metric).or_default();
+        values.resize(round - 1, 0.0);
+        values.push(least);
+    }
+
+    /// A round's figure; of one that is no latency nothing is the generator's.
+    fn taken(&self, metric: Metric, round: usize) -> Option<Taken> {
+        let measured = self.at(metric, round)?;
+        let least = self.least.get(&metric).map(|rounds| rounds.get(round - 1));
+        let least = least.map_or(measured, |least| least.copied().unwrap_or_default());
+        Some(Taken { measured, least: least.min(measured) })
+    }
+
+    /// Whether more than a small part of a latency may be the generator's, in some round.
+    pub(super) fn is_doubted(&self, metric: Metric) -> bool {
+        let mut rounds = (1..=self.rounds(metric)).filter_map(|round| self.taken(metric, round));
+        rounds.any(|round| !round.is_told())
     }
 
     pub(super) fn spread(&self, metric: Metric) -> Option<Spread> {
@@ -162,7 +217,7 @@ mod tests {
             table.systems[1].push(Metric::CpuAt(50), round, Some(other));
         }
         let expected = Spread { min: 2.0, median: 2.5, max: 3.0 };
-        assert_eq!(table.ratio(Metric::CpuAt(50), 1), Ok(expected));
+        assert_eq!(table.ratio(Metric::CpuAt(50), 1).unwrap().measured, expected);
         assert_eq!(table.metrics(), [Metric::CpuAt(50)]);
     }
 
@@ -178,9 +233,9 @@ mod tests {
             assert_eq!(table.ratio(cpu, 1).is_ok(), round == 2, "{:?}", table.ratio(cpu, 1));
             assert!(table.ratio(sends, 1).is_ok());
         }
-        assert_eq!(table.ratio(Metric::CpuAtSaturation, 1).unwrap().max, 144.0 / 136.0);
+        assert_eq!(table.ratio(Metric::CpuAtSaturation, 1).unwrap().most, 144.0 / 136.0);
         table.fills_sends = true;
-        assert_eq!(table.ratio(Metric::CpuAtSaturation, 1).unwrap().max, 1.5);
+        assert_eq!(table.ratio(Metric::CpuAtSaturation, 1).unwrap().most, 1.5);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const OWN_SHARE_MAX: f64 = 0.1;
 const GAP_SHARE_MAX: f64 = 0.01;
 /// Of its time, what a thread that reads may wait for a CPU. How late that makes which message it
 /// does not know.
-const WAITED_MAX: f64 = 0.05;
+pub(super) const WAITED_MAX: f64 = 0.05;
 /// Nanoseconds that threads without work wait for some.
 const IDLE: u64 = 10_000_000;
 /// Below this share the capacity would be a guess.

@@ -13,6 +13,7 @@ mod intervals;
 mod json;
 mod last_member;
 mod latency;
+mod least;
 pub(crate) mod merge;
 pub(crate) mod merged;
 pub(crate) mod outputs;

@@ -5,7 +5,7 @@ use std::io;
 use super::goal::{Goal, Unit};
 use super::row::Row;
 use super::scale::Effort;
-use super::site::{Side, Site, ratio};
+use super::site::{Side, Site};
 use crate::load::{Broadcast, Pace};
 
 /// Messages under way in the large room.
@@ -49,7 +49,9 @@ fn measure(site: &Site<'_>, members: usize) -> io::Result<Vec<Option<f64>>> {
     let seen = site.each(&sides, |_, running| running.broadcast_beside(&small, &large))?;
     site.doubt("engine", &seen[0]);
     site.doubt("baseline", &seen[1]);
-    let [[p50, p99], [their_p50, their_p99]] =
-        [&seen[0], &seen[1]].map(|seen| [seen.p50(), seen.p99()]);
-    Ok(vec![p50, p99, their_p50, their_p99, ratio(p50, their_p50), ratio(p99, their_p99)])
+    let both = [&seen[0], &seen[1]];
+    let [ours, theirs] = both.map(|seen| [seen.p50(), seen.p99()]);
+    let ratios =
+        [(&GOALS[4], 0.5), (&GOALS[5], 0.99)].map(|(goal, q)| site.latency_ratio(goal, both, q));
+    Ok([ours, theirs, ratios].concat())
 }

@@ -57,6 +57,7 @@ pub(super) const HOP: Row = Row {
         // It goes on while the small one's generator connects, and until that has ended.
         let large = Broadcast { duration: site.scale.duration * 2, ..large };
         let seen = running.broadcast_beside(&small, &large)?;
+        site.doubt("the small room", &seen);
         // Read when the load has ended, so that reading disturbs nobody.
         let stats = stats(running.server.address())?;
         Ok(vec![latency(&stats, 0.99), latency(&stats, 0.5), seen.p99()])

@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 use corecast_load::report::Report;
 use serde_json::Value;
 
+use super::goal::{Goal, Verdict};
 use super::scale::Scale;
 use crate::baseline::{Queue, Writer};
 use crate::certificate::OwnCertificate;
 use crate::compare::plan::Cores;
+use crate::compare::quotient::{Quotient, Taken};
 use crate::compare::system::{Counters, System};
+use crate::compare::table::Spread;
 use crate::floor::Means;
 use crate::load::{Broadcast, Crowd, Held, Load, fault, fault_among_slow, fault_of_messages};
 use crate::process::{Server, sibling, stats};
@@ -90,9 +93,28 @@ impl<'a> Site<'a> {
 
     /// Says so if the latencies of a side may be the generator's.
     pub(super) fn doubt(&self, side: &str, seen: &Seen) {
-        if !seen.run.latency_trusted {
+        let mut taken = [seen.taken(0.5), seen.taken(0.99)].into_iter().flatten();
+        if taken.any(|taken| !taken.is_told()) {
             self.remark(format!("{side}: at most these latencies: the generator was late itself"));
         }
+    }
+
+    /// A percentile of one side's latency by that of another. Where the generator was late, the most
+    /// that it may be, if that decides about the goal; else none. The remarks tell between what it is.
+    pub(super) fn latency_ratio(
+        &self,
+        goal: &Goal,
+        [ours, theirs]: [&Seen; 2],
+        percentile: f64,
+    ) -> Option<f64> {
+        let quotient = ours.taken(percentile)?.by(theirs.taken(percentile)?);
+        if !quotient.is_narrow() {
+            let Quotient { least, most, .. } = quotient;
+            let (what, unit) = (self.scale.fill(goal.what), goal.unit);
+            let [least, most] = [least, most].map(|end| unit.format(end));
+            self.remark(format!("{what}: {least} to {most}: the generator was late itself"));
+        }
+        judged(goal, quotient)
     }
 
     /// What was said of the row.
@@ -319,6 +341,14 @@ impl Seen {
         self.run.messages.deliveries_per_second
     }
 
+    /// The same percentile as measured, and what of it was the server's at least.
+    fn taken(&self, percentile: f64) -> Option<Taken> {
+        let measured = if percentile > 0.5 { self.p99() } else { self.p50() };
+        let measured = measured.filter(|seconds| *seconds > 0.0)?;
+        let least = self.run.latency_at_least(percentile) / 1e6;
+        Some(Taken { measured, least: least.min(measured) })
+    }
+
     /// Seconds within which half of the deliveries were.
     pub(super) fn p50(&self) -> Option<f64> {
         self.run.latency_us.latency.p50.map(|micros| micros / 1e6)
@@ -365,6 +395,17 @@ fn fullest(stats: &Value) -> Option<f64> {
     ratio(most, Some(counts.iter().sum::<f64>() / counts.len() as f64))
 }
 
+/// What may be said of a ratio of latencies beside its bound.
+fn judged(goal: &Goal, quotient: Quotient) -> Option<f64> {
+    let Quotient { measured, least, most } = quotient;
+    let ends = Spread { min: least, median: measured, max: most };
+    match goal.judge(Some(ends)) {
+        Verdict::Undecided => None,
+        _ if quotient.is_narrow() || most.is_infinite() => Some(measured),
+        _ => Some(most),
+    }
+}
+
 /// One figure divided by another; none when either is missing or not positive.
 pub(super) fn ratio(figure: Option<f64>, by: Option<f64>) -> Option<f64> {
     let is_figure = |value: &f64| value.is_finite() && *value > 0.0;
@@ -376,6 +417,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::compare::targets::goal::Unit;
 
     #[test]
     fn there_is_no_ratio_of_what_is_not_positive() {
@@ -384,6 +426,18 @@ mod tests {
             assert_eq!(ratio(Some(figure), Some(by)), None, "{figure} ÷ {by}");
         }
         assert_eq!((ratio(None, Some(1.0)), ratio(Some(1.0), None)), (None, None));
+    }
+
+    #[test]
+    fn what_the_generator_leaves_open_decides_no_goal() {
+        let goal = Goal::at_most("latency", Unit::Ratio, 1.0);
+        let of = |measured, least, most| judged(&goal, Quotient { measured, least, most });
+        assert_eq!(of(0.8, 0.75, 0.9), Some(0.8));
+        assert_eq!(of(0.95, 0.9, 1.01), None, "however narrow");
+        assert_eq!(of(0.5, 0.0, 1.0), Some(1.0), "the worst of what may be");
+        assert_eq!(of(0.5, 0.0, 1.01), None);
+        assert_eq!(of(2.0, 1.01, f64::INFINITY), Some(2.0));
+        assert_eq!(of(2.0, 1.0, f64::INFINITY), None);
     }
 
     #[test]

@@ -145,15 +145,17 @@ fn measure(
     for (name, (seen, _)) in SIDES.iter().zip(&measured) {
         site.doubt(name, seen);
     }
-    Ok(figures(&measured))
+    let [placed, one] = [PLACED, 0].map(|index| &measured[index].0);
+    let latency = site.latency_ratio(&GOALS[1], [placed, one], 0.99);
+    Ok(figures(&measured, latency))
 }
 
-fn figures(measured: &[(Seen, Option<f64>)]) -> Vec<Option<f64>> {
+fn figures(measured: &[(Seen, Option<f64>)], latency: Option<f64>) -> Vec<Option<f64>> {
     let [one, unplaced, placed, thread, threads, floor] =
         [0, UNPLACED, PLACED, 3, 4, 5].map(|index| &measured[index].0);
     let shares = [
         ratio(placed.cpu, one.cpu),
-        ratio(placed.p99(), one.p99()),
+        latency,
         ratio(one.cpu, floor.cpu),
         ratio(one.cpu, thread.cpu),
         ratio(placed.cpu, threads.cpu),
