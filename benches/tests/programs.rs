@@ -33,6 +33,8 @@ fn compare_leaves_a_report_of_three_kinds() {
         for word in words {
             assert!(page.contains(word), "no {word} in {page}");
         }
+        let says_what_ratios_are = page.contains("undecided where 1 is in between");
+        assert_eq!(says_what_ratios_are, kind != "json", "{page}");
     }
 }
 

@@ -123,9 +123,11 @@ mod tests {
 
     const P99: Metric = Metric::P99At(50);
 
-    /// In milliseconds, round by round: what was measured of each of two systems, and the least that
-    /// was its own.
-    fn latencies(rounds: &[[(f64, f64); 2]]) -> Table {
+    /// Of each of two systems, what was measured and the least that was its own.
+    type Round = [(f64, f64); 2];
+
+    /// In milliseconds.
+    fn latencies(rounds: &[Round]) -> Table {
         let mut table = Table::new(String::new(), ["a".to_owned(), "b".to_owned()].into_iter());
         for (round, pair) in rounds.iter().enumerate() {
             for (column, (measured, least)) in table.systems.iter_mut().zip(pair) {
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn ratios_of_latencies_are_never_better_than_what_is_sure() {
-        let rows: [(&[[(f64, f64); 2]], &str); 13] = [
+        let rows: [(&[Round], &str); 13] = [
             (&[[(4.0, 4.0), (10.0, 10.0)]], "**0.40** (0.40 … 0.40)"),
             (&[[(4.0, 3.7), (10.0, 9.2)]], "**0.40** (0.37 … 0.43)"),
             // One end too far away, then the other one.
