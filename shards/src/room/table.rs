@@ -48,7 +48,7 @@ const SPARE: usize = 64;
 /// So many entries are added to a table that is full. An entry is some 300 bytes, and doubling would
 /// leave up to half of them unused.
 const fn more(entries: usize) -> usize {
-    SPARE / 4 + entries / 8
+    16 + entries / 8
 }
 
 /// Bytes that so many rooms take on a shard with so many members of each, with names of this length,
@@ -60,7 +60,7 @@ pub(crate) fn bytes_with_members(rooms: usize, name: usize, members: usize) -> u
         entries += more(entries);
     }
     vec_bytes::<Option<Room>>(entries)
-        + map_bytes::<RoomName, RoomKey>(rooms)
+        + map_bytes::<RoomName, RoomKey>(rooms + 1)
         + rooms * (shared_bytes(name) + vec_bytes::<Member>(listed))
 }
 
