@@ -53,7 +53,7 @@ impl<T> Departures<T> {
         None
     }
 
-    /// When the first is to be taken back. No shard should wake for those that have arrived.
+    /// When the first is to be taken back that has not arrived.
     pub(super) fn next_deadline(&mut self) -> Option<Time> {
         while let Some(first) = self.sent.first_entry() {
             if first.get().strong_count() > 0 {

@@ -431,6 +431,7 @@ impl ShardDriver {
     fn on_deadlines(&mut self) {
         let now = self.now();
         self.timers.fire_due(now);
+        self.take_late();
         self.reception.on_deadlines(now, self.event_progress.events_until());
     }
 

@@ -312,9 +312,9 @@ impl Reception {
         }
         let Some(waiting) = self.pending.remove(key) else { return };
         tracing::debug!(client_addr = %upgrade.client_addr, "a handshake is accepted");
-        let PendingHandshake { link, caller, address_place, deadline, .. } = waiting;
+        let PendingHandshake { link, caller, address_place, .. } = waiting;
         let begins = Begins::WebSocket(Box::new(accepted));
-        self.place_connection((link, caller, address_place), begins, deadline, shard);
+        self.place_connection((link, caller, address_place), begins, shard);
     }
 
     /// How many of all connections this client leaves to others.

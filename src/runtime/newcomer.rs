@@ -5,7 +5,7 @@ use corecast_shards::{Opening, RoomName, Shard};
 use super::addresses::AddressPlace;
 use super::server_state::{ConnectionPlace, RequestGuard};
 use super::tls::{Link, TlsSession};
-use crate::http::{EventStream, Upgrade, rooms_bytes};
+use crate::http::{EventStream, Upgrade, last_words, rooms_bytes};
 use crate::program::{Caller, SessionSeed};
 
 /// A connection that is let in and has not begun. Where this is dropped it is closed, and its places
@@ -86,14 +86,13 @@ impl Begins {
         }
     }
 
-    /// What it is told where it does not begin: for this reason if it is an `EventSource`, else in
-    /// these words.
-    pub(super) fn refusal(&self, reason: &str, words: fn() -> Vec<u8>) -> Vec<u8> {
+    /// What it is told by a server that drains.
+    pub(super) fn draining(&self) -> Vec<u8> {
         let refused = match self {
             Begins::WebSocket(_) => None,
-            Begins::Events(events) => events.refusal(reason),
+            Begins::Events(events) => events.refusal("shutdown"),
         };
-        refused.unwrap_or_else(words)
+        refused.unwrap_or_else(last_words::draining)
     }
 
     /// Whether its client, or the token, is revoked.

@@ -20,8 +20,6 @@ pub(crate) struct PendingHandshake {
     pub(crate) place: Option<HttpPlace>,
     /// None where its client's address does not count.
     pub(crate) address_place: Option<AddressPlace>,
-    /// When it must be done with its handshake.
-    pub(crate) deadline: Time,
     /// Whether its TLS handshake was counted for its client's address.
     pub(crate) prepaid: Prepaid,
     /// What is to come before the first request.
@@ -84,7 +82,6 @@ impl PendingHandshake {
             caller,
             place: None,
             address_place: None,
-            deadline: Time::default(),
             prepaid: Prepaid::default(),
             preface: Preface::Done,
             head: Vec::new(),
@@ -132,8 +129,7 @@ impl PendingHandshakes {
         self.next_key
     }
 
-    pub(crate) fn insert(&mut self, mut handshake: PendingHandshake, deadline: Time) -> u64 {
-        handshake.deadline = deadline;
+    pub(crate) fn insert(&mut self, handshake: PendingHandshake, deadline: Time) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
         self.handshake_deadlines.push_back((deadline, key));

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use corecast_shards::{Parcel, Shard, Time};
+use corecast_shards::{Parcel, Shard};
 
 use super::addresses::AddressPlace;
 use super::departures::Traveller;
@@ -17,19 +17,16 @@ use super::tokens::PENDING;
 use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{EventStream, last_words};
 use crate::program::Caller;
-use crate::values::RefusalReason;
 
 impl Reception {
-    /// Has a connection begin that was claimed, here or on the shard that its first room says, if
-    /// that takes it before this time.
+    /// Has a connection begin that was claimed, here or on the shard that its first room says.
     pub(super) fn place_connection(
         &mut self,
         (link, caller, address_place): (Link, Caller, Option<AddressPlace>),
         begins: Begins,
-        deadline: Time,
         shard: &mut Shard,
     ) {
-        let mut place = self.claim_place(&begins, shard);
+        let mut place = self.choose_place(&begins, shard);
         if place.shard() != self.shard && !self.lets_go(&link) {
             place.move_to(self.shard);
         }
@@ -37,12 +34,12 @@ impl Reception {
         if newcomer.place.shard() == self.shard {
             self.begin(newcomer);
         } else {
-            self.hand_over(newcomer, deadline, shard);
+            self.hand_over(newcomer, shard);
         }
     }
 
     /// The place of a connection on the shard where it is to begin.
-    fn claim_place(&self, begins: &Begins, shard: &mut Shard) -> ConnectionPlace {
+    fn choose_place(&self, begins: &Begins, shard: &mut Shard) -> ConnectionPlace {
         let mut at_home = None;
         if let Some(room) = begins.room() {
             let held = |shard| self.state.held(shard);
@@ -60,37 +57,31 @@ impl Reception {
         removed.inspect_err(|error| self.note_failure(Syscall::EpollCtl, error)).is_ok()
     }
 
-    fn hand_over(&mut self, newcomer: Newcomer, deadline: Time, shard: &mut Shard) {
+    /// Hands a connection to the shard where it has its place, which has as long as a handshake for
+    /// taking it.
+    fn hand_over(&mut self, newcomer: Newcomer, shard: &mut Shard) {
         let (to, bytes) = (newcomer.place.shard(), newcomer.bytes());
+        let deadline = self.state.now() + self.state.limits().handshake_timeout;
         let _answering = ServerState::answering(&self.state);
         let traveller = self.departures.send(HandedOver { newcomer, _answering }, deadline);
         shard.hand_over(to, Parcel::new(traveller, bytes));
     }
 
-    /// Ends those that no shard has taken in the time that a handshake has.
-    pub(super) fn take_back_late(&mut self, events_until: Time) {
-        while let Some(late) = self.departures.next_late(events_until) {
-            let HandedOver { mut newcomer, _answering } = late;
-            self.state.note_refusal(RefusalReason::Head);
-            if self.watches(&mut newcomer.link) {
-                let answer = newcomer.begins.refusal("capacity", last_words::crowded);
-                self.refuse(newcomer, &answer);
-            }
-        }
-    }
-
-    /// Has a connection begin that another shard has handed over, unless it may not any more.
-    fn take_over(&mut self, mut newcomer: Newcomer, shard: &mut Shard) {
+    /// Has a connection begin here that was on its way, unless it may not any more. Returns whether
+    /// it does.
+    fn take_over(&mut self, mut newcomer: Newcomer, shard: &mut Shard) -> bool {
         if !self.watches(&mut newcomer.link) {
-            return;
+            return false;
         }
         if self.state.is_draining() || !shard.takes_connections() {
-            let answer = newcomer.begins.refusal("shutdown", last_words::draining);
+            let answer = newcomer.begins.draining();
             self.refuse(newcomer, &answer);
+            false
         } else if newcomer.begins.is_refused_by(shard) {
             self.refuse(newcomer, &last_words::revoked());
-        } else if self.begin(newcomer) {
-            shard.on_taken_over();
+            false
+        } else {
+            self.begin(newcomer)
         }
     }
 
@@ -139,9 +130,26 @@ impl ShardDriver {
         let begin = Instant::now();
         while let Some(parcel) = self.shard.outputs().next_parcel() {
             let handed = parcel.open::<Traveller<HandedOver>>().take();
-            if let Some(HandedOver { newcomer, _answering }) = handed {
-                self.reception.take_over(newcomer, &mut self.shard);
+            if let Some(HandedOver { newcomer, _answering }) = handed
+                && self.reception.take_over(newcomer, &mut self.shard)
+            {
+                self.shard.on_taken_over();
             }
+            if begin.elapsed() > QUANTUM_TIME_MAX {
+                break;
+            }
+        }
+        self.admit_arrivals();
+    }
+
+    /// Has connections begin here after all that no shard has taken in time. Those that are left
+    /// when a quantum is over stay due.
+    pub(super) fn take_late(&mut self) {
+        let begin = Instant::now();
+        while let Some(late) = self.reception.departures.next_late(self.turn_began) {
+            let HandedOver { mut newcomer, _answering } = late;
+            newcomer.place.move_to(self.reception.shard);
+            self.reception.take_over(newcomer, &mut self.shard);
             if begin.elapsed() > QUANTUM_TIME_MAX {
                 break;
             }
@@ -153,10 +161,8 @@ impl ShardDriver {
     pub(super) fn open_event_stream(&mut self, connection: HttpConnection, events: EventStream) {
         let HttpConnection { link, caller, address_place, .. } = connection;
         let begins = Begins::Events(Box::new(events));
-        // Its request is there, and nothing that its client is to say.
-        let deadline = self.now() + self.state.limits().handshake_timeout;
         let (connection, shard) = ((link, caller, address_place), &mut self.shard);
-        self.reception.place_connection(connection, begins, deadline, shard);
+        self.reception.place_connection(connection, begins, shard);
         self.admit_arrivals();
     }
 }

@@ -479,7 +479,6 @@ impl Reception {
         while let Some(key) = self.pending.next_overdue(events_until) {
             self.pending.remove(key);
         }
-        self.take_back_late(events_until);
         if self.accepts_again.is_some_and(|again| again <= now) {
             self.accept_again();
         }

@@ -13,7 +13,7 @@ pub(crate) enum RefusalReason {
     Accepts,
     /// It did not begin with the header of the PROXY protocol, or came from no trusted proxy.
     ProxyProtocol,
-    /// Its head did not arrive in time, or no shard took it in that time.
+    /// Its head did not arrive in time.
     Head,
     /// Its body did not arrive in time.
     Body,

@@ -13,7 +13,7 @@ const CLIENTS: usize = 400;
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// Many more clients than a turn reads, all of whom answered their ping while nobody listened; and
-/// handshakes of which the second half came then.
+/// handshakes of which the second half came then, for rooms of any shard.
 #[test]
 fn who_answered_meanwhile_stays() {
     let mut server = Server::start(&[
@@ -33,8 +33,10 @@ fn who_answered_meanwhile_stays() {
     }
     let head = upgrade_head("");
     let (begin, rest) = head.split_at(20);
+    let begin = |room| begin.replacen("/ws", &format!("/ws?room=room-{room}"), 1);
     let mut greetings: Vec<Raw> = (0..20).map(|_| Raw::dial(server.address())).collect();
-    greetings.iter_mut().for_each(|greeting| greeting.write(begin.as_bytes()));
+    let rooms = greetings.iter_mut().enumerate();
+    rooms.for_each(|(room, greeting)| greeting.write(begin(room).as_bytes()));
     thread::sleep(Duration::from_millis(100));
     server.signal(libc::SIGSTOP);
     // In case that it was asked again, it answers.

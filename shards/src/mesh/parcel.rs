@@ -4,7 +4,8 @@ use std::any::Any;
 use std::fmt;
 
 /// A connection that has not begun, on its way to the shard that is to have it: whatever its driver
-/// needs for that. The connection ends where its parcel is dropped.
+/// needs for that. The connection ends where its parcel is dropped,
+/// unless its driver has it by then.
 pub struct Parcel {
     contents: Box<dyn Any + Send>,
     bytes: usize,
