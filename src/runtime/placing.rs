@@ -18,6 +18,9 @@ use super::turn_time::QUANTUM_TIME_MAX;
 use crate::http::{EventStream, last_words};
 use crate::program::Caller;
 
+/// Connections that come back in one turn.
+const LATE_PER_TURN: usize = 64;
+
 impl Reception {
     /// Has a connection begin that was claimed, here or on the shard that its first room says.
     pub(super) fn place_connection(
@@ -142,17 +145,14 @@ impl ShardDriver {
         self.admit_arrivals();
     }
 
-    /// Has connections begin here after all that no shard has taken in time. Those that are left
-    /// when a quantum is over stay due.
+    /// Has connections begin here after all that no shard has taken in time. Those beyond what one
+    /// turn takes stay due.
     pub(super) fn take_late(&mut self) {
-        let begin = Instant::now();
-        while let Some(late) = self.reception.departures.next_late(self.turn_began) {
-            let HandedOver { mut newcomer, _answering } = late;
+        for _ in 0..LATE_PER_TURN {
+            let late = self.reception.departures.next_late(self.turn_began);
+            let Some(HandedOver { mut newcomer, _answering }) = late else { break };
             newcomer.place.move_to(self.reception.shard);
             self.reception.take_over(newcomer, &mut self.shard);
-            if begin.elapsed() > QUANTUM_TIME_MAX {
-                break;
-            }
         }
         self.admit_arrivals();
     }
