@@ -38,6 +38,12 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--duration=0s"], 1, "--duration is above 0");
     check(&[url, "--rate=1e6", "--duration=2h"], 1, "at most 4295s");
     check(&[url, "--assert=p98<1ms"], 2, "there is no figure");
+    check(&[url, "--churn=0"], 2, "above 0");
+    check(&[url, "--churn=5/m"], 2, "write a number");
+    check(&[url, "--churn=5/s", "--window=4"], 1, "--churn needs --rate");
+    check(&[url, "--churn=5/s", "--hello=SUB {room}"], 1, "--churn with --hello needs --ready");
+    check(&["slow", url, "--churn=5/s"], 1, "--churn is for broadcast");
+    check(&["capacity", url, "--churn=5/s"], 1, "leave out --churn");
     check(&["diff", "/nowhere.json", "/nowhere.json"], 1, "/nowhere.json cannot be read");
     check(&[url, "--members=many"], 2, "whole number");
     check(&[url, "--rate=fast"], 2, "write a number");

@@ -8,6 +8,7 @@ mod support;
 mod arguments;
 mod assertions;
 mod capacity;
+mod churn;
 mod connecting;
 mod damage;
 mod deflate;

@@ -42,6 +42,27 @@ pub(crate) struct Faults {
     pub(crate) stall_at: Option<(u64, Duration)>,
     /// The last member of a room gets each message so much later than the others.
     pub(crate) last_late: Option<Duration>,
+    /// What becomes of this one of those that join rooms in which something was published.
+    pub(crate) late: Option<(u64, Late)>,
+    /// From this connection on none is answered.
+    pub(crate) refuse_from: Option<usize>,
+    /// Nobody gets an answer to a leave.
+    pub(crate) mute_leaves: bool,
+    /// The answer to a leave names the message before the last that was sent.
+    pub(crate) understate_leaves: bool,
+}
+
+/// What is wrong with a member that joins late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// It does not get its first message.
+    MissesFirst,
+    /// It does not get any.
+    MissesAll,
+    /// It gets the last one of those before it, too.
+    GetsEarlier,
+    /// The server ends its connection with its first message.
+    IsClosed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +86,10 @@ pub(crate) struct Fake {
 struct Rooms {
     members: HashMap<String, Vec<Member>>,
     published: HashMap<String, u64>,
+    /// The newest message of each room.
+    newest: HashMap<String, Vec<u8>>,
+    /// Members that joined when something had been published.
+    late: u64,
     /// Of all connections there ever were.
     streams: Vec<TcpStream>,
     is_dead: bool,
@@ -74,6 +99,7 @@ struct Rooms {
 
 struct Member {
     stream: TcpStream,
+    late: Option<Late>,
     /// A message that is delivered after the next one.
     held: Option<Vec<u8>>,
 }
@@ -93,6 +119,9 @@ impl Fake {
                 let mut rooms = rooms.lock().unwrap();
                 if rooms.is_dead {
                     return;
+                }
+                if faults.refuse_from.is_some_and(|from| number >= from) {
+                    continue;
                 }
                 rooms.streams.push(stream.try_clone().unwrap());
                 thread::spawn(move || serve(stream, dialect, faults, &shared));
@@ -128,17 +157,19 @@ fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Room
     let own_room = path.strip_prefix("/chat/").unwrap_or_default().to_owned();
     if let Dialect::Path = dialect {
         let stream = socket.get_ref().try_clone().unwrap();
-        let member = Member { stream, held: None };
+        let member = Member { stream, late: None, held: None };
         rooms.lock().unwrap().members.entry(own_room.clone()).or_default().push(member);
     }
     while let Ok(message) = socket.read() {
         let Message::Text(text) = message else { continue };
         match understand(dialect, text.as_str(), &own_room) {
             Asked::Join { room, answer } => {
-                let mut stream = socket.get_ref().try_clone().unwrap();
-                let mut rooms = rooms.lock().unwrap();
-                send(&mut stream, answer.as_bytes());
-                rooms.members.entry(room).or_default().push(Member { stream, held: None });
+                let stream = socket.get_ref().try_clone().unwrap();
+                rooms.lock().unwrap().join(room, stream, &answer, faults);
+            }
+            Asked::Leave { room } => {
+                let address = socket.get_ref().peer_addr().unwrap();
+                rooms.lock().unwrap().leave(&room, address, faults);
             }
             Asked::Publish { room, message } => {
                 let mut rooms = rooms.lock().unwrap();
@@ -151,6 +182,7 @@ fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Room
                 if rooms.happens(&room, faults.die_at) {
                     return rooms.die(socket.get_ref().local_addr().unwrap());
                 }
+                let message = rooms.numbered(&room, message, dialect);
                 rooms.publish(room, message.as_bytes(), faults);
             }
         }
@@ -159,6 +191,7 @@ fn serve(stream: TcpStream, dialect: Dialect, faults: Faults, rooms: &Mutex<Room
 
 enum Asked {
     Join { room: String, answer: String },
+    Leave { room: String },
     Publish { room: String, message: String },
 }
 
@@ -169,8 +202,13 @@ fn understand(dialect: Dialect, text: &str, own_room: &str) -> Asked {
             let envelope: Value = serde_json::from_str(text).unwrap();
             let room = envelope["room"].as_str().unwrap().to_owned();
             if envelope["event"] == "cast:join" {
-                let answer = format!(r#"{{"event":"cast:joined","room":"{room}"}}"#);
+                let answer = format!(
+                    r#"{{"event":"cast:joined","room":"{room}","data":{{"epoch":"e","offset":OFFSET}}}}"#
+                );
                 return Asked::Join { room, answer };
+            }
+            if envelope["event"] == "cast:leave" {
+                return Asked::Leave { room };
             }
             let data = &envelope["data"]["data"];
             let message = format!(r#"{{"event":"load","data":{data},"room":"{room}"}}"#);
@@ -199,6 +237,43 @@ impl Rooms {
         at.is_some_and(|at| self.published.get(room).copied().unwrap_or_default() == at)
     }
 
+    /// As a corecast of one publisher counts them.
+    fn numbered(&self, room: &str, message: String, dialect: Dialect) -> String {
+        let offset = self.published.get(room).copied().unwrap_or_default() + 1;
+        match (dialect, message.strip_suffix('}')) {
+            (Dialect::Corecast, Some(open)) => format!(r#"{open},"offset":{offset}}}"#),
+            _ => message,
+        }
+    }
+
+    fn join(&mut self, room: String, mut stream: TcpStream, answer: &str, faults: Faults) {
+        let offset = self.published.get(&room).copied().unwrap_or_default();
+        send(&mut stream, answer.replace("OFFSET", &offset.to_string()).as_bytes());
+        let late = faults.late.filter(|&(at, _)| offset > 0 && at == self.late);
+        self.late += u64::from(offset > 0);
+        let late = late.map(|(_, late)| late);
+        if late == Some(Late::GetsEarlier) {
+            send(&mut stream, &self.newest[&room]);
+        }
+        let member = Member { stream, late, held: None };
+        self.members.entry(room).or_default().push(member);
+    }
+
+    fn leave(&mut self, room: &str, address: SocketAddr, faults: Faults) {
+        let published = self.published.get(room).copied().unwrap_or_default();
+        let offset = published - u64::from(faults.understate_leaves);
+        let members = self.members.entry(room.to_owned()).or_default();
+        let is_it = |member: &Member| member.stream.peer_addr().is_ok_and(|it| it == address);
+        let nth = members.iter().position(is_it).expect("it has joined");
+        let mut member = members.remove(nth);
+        let answer = format!(
+            r#"{{"event":"cast:left","room":"{room}","id":2,"data":{{"offset":{offset}}}}}"#
+        );
+        if !faults.mute_leaves {
+            send(&mut member.stream, answer.as_bytes());
+        }
+    }
+
     /// Ends everything; nobody answers at this address any more.
     fn die(&mut self, address: SocketAddr) {
         self.is_dead = true;
@@ -218,6 +293,7 @@ impl Rooms {
             thread::sleep(time);
         }
         let lets_go = self.happens(&room, faults.close_first_at);
+        self.newest.insert(room.clone(), message.to_vec());
         let number = self.published.entry(room.clone()).or_default();
         let members = self.members.entry(room).or_default();
         if let Some(first) = members.first_mut().filter(|_| lets_go) {
@@ -238,6 +314,18 @@ impl Member {
     fn deliver(&mut self, number: u64, message: &[u8], faults: Faults) {
         if faults.drop_every > 0 && (number + 1).is_multiple_of(faults.drop_every) {
             return;
+        }
+        match self.late {
+            None | Some(Late::GetsEarlier) => {}
+            Some(Late::MissesAll) => return,
+            Some(Late::MissesFirst) => {
+                self.late = None;
+                return;
+            }
+            Some(Late::IsClosed) => {
+                self.late = Some(Late::MissesAll);
+                return close(&mut self.stream, 1013, "slow retry=100");
+            }
         }
         if faults.swap_at == Some(number) {
             self.held = Some(message.to_vec());

@@ -8,6 +8,7 @@ pub(crate) mod handshake;
 pub(crate) mod inflater;
 pub(crate) mod link;
 pub(crate) mod poller;
+pub(crate) mod position;
 pub(crate) mod socket;
 pub(crate) mod tls;
 pub(crate) mod wire;

@@ -33,7 +33,8 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(plan: Plan, interrupted: Arc<AtomicBool>) -> Result<Self, String> {
-        allow_descriptors(u64::from(plan.members) + u64::from(plan.publishers()))?;
+        let spare = plan.churn.map_or(0, |churn| churn.spare(plan.common.connect_timeout));
+        allow_descriptors(u64::from(plan.members) + u64::from(plan.publishers()) + spare)?;
         let mut process = match plan.common.pid.as_slice() {
             [] => None,
             pids => Some(ServerProcess::new(pids)?),
@@ -132,6 +133,7 @@ impl Run {
             let address = shared.plan.address;
             return Err(format!("no connection to {address} came to be: {kind}{}", advice(kind)));
         }
+        outcome.settle_stays(&shared);
         let last_members = outcome.fan_out.take().map(|fan_out| {
             let published = |stream| shared.taken_in(stream);
             fan_out.settle(shared.plan.streams, published, sent.unsent)
@@ -149,12 +151,12 @@ impl Run {
         self.progress.end();
         let mut outcome = ReaderResult::new();
         for reader in self.readers.drain(..) {
-            outcome.merge(&join(reader)?);
+            outcome.merge(join(reader)?);
         }
         let published = self.publisher.take().map_or_else(|| Ok((Sent::new(), None)), join)?;
         let (sent, reader) = published;
         if let Some(reader) = reader {
-            outcome.merge(&reader);
+            outcome.merge(reader);
         }
         Ok((self.record, outcome, sent))
     }

@@ -198,7 +198,6 @@ fn speed(shared: &Shared, now: u64, since: Option<&Snapshot>, dropped: u64) -> S
     let (before, at) = since.map_or((0, now), |since| (since.received, since.at));
     let received = shared.sum(|gauges| &gauges.received) - before;
     let rate = received as f64 / seconds(now.saturating_sub(at)).max(f64::MIN_POSITIVE);
-    let gone = dropped + shared.sum(|gauges| &gauges.closed);
-    let connected = shared.sum(|gauges| &gauges.ready).saturating_sub(gone);
+    let connected = shared.connected(dropped);
     format!("{connected} connections, {} messages/s received", count(rate))
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::AcqRel;
 
 use super::member::{End, Member, MemberStage};
 use super::reader::Reader;
-use super::result::{Balance, ReaderResult};
+use super::result::{Account, Balance, ReaderResult};
 use crate::client::wire;
 use crate::setup::args::Goodbye;
 use crate::setup::plan::Scenario;
@@ -14,6 +14,7 @@ impl Reader {
     pub(crate) fn finish(mut self) -> ReaderResult {
         let (mut balance, mut missing_at) = (Balance::default(), Vec::new());
         let mut fan_out = self.receive_path.fan_out.take();
+        let churn = self.end_churn();
         for member in self.members.iter().filter(|member| member.is_checked) {
             self.settle(member, &mut balance);
             balance.slow.count(member);
@@ -34,6 +35,7 @@ impl Reader {
             counts: self.counts,
             balance,
             missing_at,
+            churn,
         }
     }
 
@@ -54,24 +56,15 @@ impl Reader {
         let (holes, tail) = self.missing(member);
         let streams = self.shared.plan.streams.of(member.room);
         let owed = streams.map(|stream| u64::from(self.shared.taken_in(stream))).sum::<u64>();
-        balance.expected += owed;
-        if !member.is_slow {
-            balance.readers += 1;
-            balance.readers_expected += owed;
-            balance.readers_missing += holes + tail;
-        }
         // Whoever does not read is let go one way or another, which is no loss.
         let is_cut_off = match member.end {
             None => false,
             Some(End::Announced) => true,
             Some(End::Sudden | End::Broken) => member.is_slow,
         };
-        let (missing, cut_off) = if is_cut_off { (holes, tail) } else { (holes + tail, 0) };
-        let skipped = missing.min(member.skipped);
-        balance.lost += missing - skipped;
-        balance.skipped += skipped;
-        balance.skipped_readers += if member.is_slow { 0 } else { skipped };
-        balance.cut_off += cut_off;
+        let (skipped, is_slow) = (member.skipped, member.is_slow);
+        let is_replacement = false;
+        balance.add(Account { owed, holes, tail, skipped, is_cut_off, is_slow, is_replacement });
     }
 
     /// What a member did not get: before and after the last that it got.
@@ -95,13 +88,14 @@ impl Reader {
 
     /// What has not arrived where it still can.
     pub(crate) fn outstanding(&self) -> u64 {
-        let present = self.members.iter().filter(|m| m.is_checked && m.stage == MemberStage::Ready);
-        present
-            .map(|member| {
-                let (holes, tail) = self.missing(member);
-                (holes + tail).saturating_sub(member.skipped)
-            })
-            .sum()
+        let is_owed = |member: &&Member| member.is_checked || member.is_replacement;
+        let present = self.members.iter().filter(|member| member.stage == MemberStage::Ready);
+        let missing = present.filter(is_owed).map(|member| {
+            let (holes, tail) = self.missing(member);
+            (holes + tail).saturating_sub(member.skipped)
+        });
+        let on_the_way = (0..self.members.len()).filter(|&seat| self.is_on_the_way(seat));
+        missing.sum::<u64>() + on_the_way.count() as u64
     }
 
     /// Ends every connection.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::client::link::ClientLink;
+use crate::client::position::Position;
 use crate::setup::plan::Transport;
 
 /// Its place in its thread's list is its token.
@@ -42,8 +43,15 @@ pub(crate) struct Member {
     pub(crate) moved: u64,
     /// Of the time since it should have begun, the most that was our own.
     pub(crate) own: u64,
-    /// When it said hello.
+    /// When it said hello or, on leaving, that it leaves.
     pub(crate) greeted: u64,
+    /// Until then it is to be ready, or to have left.
+    pub(crate) deadline: u64,
+    /// It takes the place of one that has left.
+    pub(crate) is_replacement: bool,
+    /// Where it joined and left, as far as that matters and was said.
+    pub(crate) joined: Option<Position>,
+    pub(crate) left: Option<Position>,
     /// It was ready when publishing began, so that everything published is owed to it.
     pub(crate) is_checked: bool,
     pub(crate) end: Option<End>,
@@ -60,6 +68,10 @@ pub(crate) enum MemberStage {
     /// Hello is sent.
     Greeting,
     Ready,
+    /// It has said that it leaves its room.
+    Leaving,
+    /// It has said that its connection ends.
+    Closing,
 }
 
 /// How the server ended a connection.
@@ -97,6 +109,10 @@ impl Member {
             moved: 0,
             own: 0,
             greeted: 0,
+            deadline: 0,
+            is_replacement: false,
+            joined: None,
+            left: None,
             is_checked: false,
             end: None,
             skipped: 0,

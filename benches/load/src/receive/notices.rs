@@ -6,6 +6,7 @@ use super::receive_path::Notice;
 use crate::client::announcement::{Announcement, contains, violation};
 use crate::client::chunks::data;
 use crate::client::frames::close_kind;
+use crate::client::position::Position;
 use crate::client::wire;
 use crate::setup::plan::Transport;
 
@@ -19,6 +20,10 @@ impl Reader {
                 wire::push_pong(&mut pong, &payload);
                 self.send(nth, &pong);
             }
+            // It is the answer.
+            Notice::Close(payload) if self.members[nth].stage == MemberStage::Closing => {
+                self.leave(nth, End::Announced, &close_kind(&payload));
+            }
             Notice::Close(payload) => {
                 let mut answer = Vec::new();
                 wire::push_close(&mut answer, payload.get(..2).unwrap_or_default());
@@ -31,6 +36,9 @@ impl Reader {
     }
 
     fn on_text(&mut self, nth: usize, text: &[u8]) {
+        if self.churning.is_some() && self.on_position(nth, text) {
+            return;
+        }
         let text = match self.members[nth].transport {
             Transport::WebSocket => text,
             Transport::Events => data(text).unwrap_or_default(),
@@ -57,6 +65,38 @@ impl Reader {
         }
     }
 }
+
+impl Reader {
+    /// Where members come and go: whether this says where this one is, and no more.
+    fn on_position(&mut self, nth: usize, text: &[u8]) -> bool {
+        let member = &mut self.members[nth];
+        let is_in = |part: Option<&[u8]>| part.is_some_and(|part| contains(text, part));
+        match (member.transport, member.stage) {
+            (Transport::Events, stage) if member.joined.is_none() => {
+                member.joined = Position::of_event(text);
+                let is_here = stage == MemberStage::Greeting && member.joined.is_some();
+                if is_here {
+                    self.on_joined(nth);
+                }
+                is_here
+            }
+            (Transport::WebSocket, MemberStage::Greeting)
+                if is_in(self.shared.plan.ready.as_deref()) =>
+            {
+                member.joined = Position::of_answer(text);
+                false
+            }
+            (Transport::WebSocket, MemberStage::Leaving) if is_in(Some(LEFT)) => {
+                self.on_left(nth, text);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The answer to a leave.
+const LEFT: &[u8] = b"\"cast:left\"";
 
 /// What corecast says by itself has this in it.
 const OURS: &[u8] = b"\"cast:";

@@ -60,13 +60,14 @@ impl Reader {
         if self.glances.is_partial() {
             return Duration::ZERO;
         }
-        self.next_due().map_or(IDLE, |due| {
+        let churn = self.churning.as_ref().and_then(|churning| churning.next_due());
+        self.next_due().into_iter().chain(churn).min().map_or(IDLE, |due| {
             let pause = due.saturating_sub(self.shared.clock.now());
             IDLE.min(Duration::from_nanos(pause))
         })
     }
 
-    fn open(&mut self, nth: usize, due: u64) {
+    pub(crate) fn open(&mut self, nth: usize, due: u64) {
         let now = self.shared.clock.now();
         let timeout = nanos(self.shared.plan.common.connect_timeout);
         let link = ClientLink::connect(&self.shared.plan, self.members[nth].number);
@@ -83,7 +84,9 @@ impl Reader {
                 member.stage = MemberStage::Connecting;
                 // The first keys are made.
                 self.end_step(nth);
-                self.deadlines.push_back((nth, now.saturating_add(timeout)));
+                let deadline = now.saturating_add(timeout);
+                self.members[nth].deadline = deadline;
+                self.deadlines.push_back((nth, deadline));
             }
             Err(error) => self.fail(nth, &error_kind(&error)),
         }
@@ -154,8 +157,10 @@ impl Reader {
                 let now = self.shared.clock.now();
                 self.note_own(nth, now);
                 let member = &self.members[nth];
-                self.handshakes.saturating_record(now.saturating_sub(member.began));
-                self.handshakes_own.saturating_record(member.own);
+                if !member.is_replacement {
+                    self.handshakes.saturating_record(now.saturating_sub(member.began));
+                    self.handshakes_own.saturating_record(member.own);
+                }
                 if let Some(link) = &self.members[nth].link {
                     self.shared.note_agreed(link);
                 }
@@ -170,7 +175,11 @@ impl Reader {
         let member = &mut self.members[nth];
         (member.stage, member.greeted) = (MemberStage::Greeting, now);
         if member.transport == Transport::Events {
-            return self.on_joined(nth);
+            // A stream says where it begins, and in the place of another one counts from then.
+            if !member.is_replacement {
+                self.on_joined(nth);
+            }
+            return;
         }
         let plan = &self.shared.plan;
         let room = plan.room_name(member.room);
@@ -191,12 +200,16 @@ impl Reader {
     /// The member is where it should be.
     pub(crate) fn on_joined(&mut self, nth: usize) {
         self.opening -= 1;
-        self.counts.ready += 1;
-        let now = self.shared.clock.now();
-        let member = &mut self.members[nth];
-        if self.shared.plan.ready.is_some() && member.transport == Transport::WebSocket {
-            self.joins.saturating_record(now - member.greeted);
+        let member = &self.members[nth];
+        if member.is_replacement {
+            self.on_came(nth);
+        } else {
+            self.counts.ready += 1;
+            if self.shared.plan.ready.is_some() && member.transport == Transport::WebSocket {
+                self.joins.saturating_record(self.shared.clock.now() - member.greeted);
+            }
         }
+        let member = &mut self.members[nth];
         member.stage = MemberStage::Ready;
         member.is_checked = self.shared.phase() == Phase::Open;
         if member.is_slow {
@@ -209,8 +222,11 @@ impl Reader {
     /// A connection did not come to be.
     pub(crate) fn fail(&mut self, nth: usize, kind: &str) {
         self.opening -= 1;
-        self.counts.failed += 1;
         self.receive_path.tally.errors.add(kind);
+        if self.members[nth].is_replacement {
+            return self.on_not_come(nth);
+        }
+        self.counts.failed += 1;
         self.members[nth].reset();
     }
 
@@ -219,6 +235,7 @@ impl Reader {
         match self.members[nth].stage {
             MemberStage::Absent => return,
             MemberStage::Ready => {}
+            MemberStage::Leaving | MemberStage::Closing => return self.on_gone(nth, end, kind),
             _ => return self.fail(nth, kind),
         }
         self.counts.closed += 1;
@@ -251,13 +268,19 @@ impl Reader {
         if now < first {
             return;
         }
-        while let Some((nth, _)) = self.deadlines.pop_front_if(|&mut (_, by)| by <= now) {
+        while let Some((nth, by)) = self.deadlines.pop_front_if(|&mut (_, by)| by <= now) {
+            if self.members[nth].deadline != by {
+                // Somebody else is there now, or wants to leave.
+                continue;
+            }
             match self.members[nth].stage {
                 MemberStage::Connecting => self.fail(nth, "connecting timed out"),
                 MemberStage::Upgrading => self.fail(nth, "the upgrade was not answered in time"),
                 MemberStage::Greeting => {
                     self.fail(nth, "hello was not answered in time (see --ready)")
                 }
+                MemberStage::Leaving => self.on_unanswered(nth, "leaving was not answered in time"),
+                MemberStage::Closing => self.on_unanswered(nth, "a close was not answered in time"),
                 MemberStage::Absent | MemberStage::Ready => {}
             }
         }

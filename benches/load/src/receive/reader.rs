@@ -10,9 +10,11 @@ use std::time::Duration;
 use corecast_shards::wire::server_frame_len;
 use hdrhistogram::Histogram;
 
+use super::churn::Churning;
 use super::fan_out::FanOut;
 use super::member::{End, Member, MemberStage};
 use super::numbers::Numbers;
+use super::offsets::Offsets;
 use super::receive_path::{Notice, ReceivePath};
 use super::result::{ReaderCounts, ReaderResult};
 use crate::client::chunks::chunk_len;
@@ -34,7 +36,7 @@ pub(crate) struct Reader {
     pub(crate) shared: Arc<Shared>,
     pub(crate) handshake: Arc<ClientHandshake>,
     /// Which of the receiving threads this is.
-    index: usize,
+    pub(crate) index: usize,
     pub(crate) poller: Poller,
     buffer: Vec<u8>,
     pub(crate) members: Vec<Member>,
@@ -58,6 +60,8 @@ pub(crate) struct Reader {
     /// When its first member was to connect.
     pub(crate) wave_began: u64,
     pub(crate) slow_read_next: u64,
+    /// Where members come and go.
+    pub(crate) churning: Option<Box<Churning>>,
     /// See [`ReaderGauges`](crate::watch::shared::ReaderGauges).
     reading: u64,
     phase: Phase,
@@ -69,7 +73,7 @@ pub(crate) struct Reader {
 }
 
 /// What a socket holds after a batch of messages fits one read, and a second-level cache.
-const BUFFER: usize = 256 * 1024;
+pub(crate) const BUFFER: usize = 256 * 1024;
 /// Sockets that are read in a turn in any case, so that reading goes on while publishing is late.
 const READS_MIN: usize = 8;
 /// How soon a thread without work notices that the phase has changed.
@@ -91,6 +95,9 @@ impl Reader {
         let followed_one_in = traffic.and_then(|traffic| traffic.followed_one_in);
         receive_path.fan_out =
             followed_one_in.map(|one_in| FanOut::new(shared.plan.streams, one_in));
+        let churning = Churning::new(&shared.plan, index).map(Box::new);
+        receive_path.offsets =
+            churning.is_some().then(|| Offsets::new(shared.plan.streams.count()));
         let mut reader = Self {
             receive_path,
             poller: Poller::new()?,
@@ -109,6 +116,7 @@ impl Reader {
             wave: 0,
             wave_began: 0,
             slow_read_next: 0,
+            churning,
             reading: 0,
             phase: Phase::Open,
             count_next: 0,
@@ -129,7 +137,9 @@ impl Reader {
             let room = number % plan.streams.rooms;
             let streams = plan.streams.of(room);
             let verifiers = self.receive_path.verifiers.len();
-            self.receive_path.verifiers.resize_with(verifiers + streams.len(), Default::default);
+            // Whoever comes later may come to any room.
+            let seat = if plan.churn.is_some() { plan.streams.most() } else { streams.len() };
+            self.receive_path.verifiers.resize_with(verifiers + seat, Default::default);
             let mut member = Member::new(number, room, verifiers, streams);
             member.is_slow = plan.slow.has(number);
             member.transport = plan.transport(number);
@@ -160,6 +170,7 @@ impl Reader {
         }
         self.follow_wave();
         self.open_more();
+        self.replace_due();
         self.expire();
         if self.ready.is_empty() {
             self.look(timeout.min(self.patience()))?;
@@ -186,6 +197,9 @@ impl Reader {
     }
 
     fn look(&mut self, timeout: Duration) -> io::Result<()> {
+        if let Some(churning) = &mut self.churning {
+            churning.reuse_seats();
+        }
         let began = self.shared.clock.now();
         let sockets = self.poller.wait(timeout)?;
         let found = Found { sockets, is_partial: self.poller.is_full() };
@@ -208,6 +222,11 @@ impl Reader {
             let times = &self.shared.milestones;
             let (mark, end) = (times.mark.load(Acquire), times.end.load(Acquire));
             self.receive_path.recorder.start(Ticks::new(&self.shared.plan, mark, end));
+            if let Some(churning) = &mut self.churning {
+                churning.start(mark, end);
+            }
+        } else if let Some(churning) = &mut self.churning {
+            churning.stop(self.shared.clock.now());
         }
         self.phase = phase;
         if phase == Phase::Drain {
@@ -362,6 +381,8 @@ impl Reader {
             (&gauges.failed, self.counts.failed),
             (&gauges.closed, self.counts.closed),
             (&gauges.let_go, self.counts.let_go),
+            (&gauges.came, self.churning.as_ref().map_or(0, |it| it.result.came)),
+            (&gauges.left, self.churning.as_ref().map_or(0, |it| it.result.left)),
             (&gauges.received, tally.received),
             (&gauges.bytes, tally.bytes),
             (&gauges.reads, tally.reads),

@@ -4,6 +4,7 @@
 use super::fan_out::FanOut;
 use super::member::Member;
 use super::numbers::Numbers;
+use super::offsets::Offsets;
 use super::recorder::Recorder;
 use super::verifier::{Arrival, Verifier};
 use crate::client::chunks::{Chunks, comment};
@@ -28,6 +29,8 @@ pub(crate) struct ReceivePath {
     pub(crate) inflater: Option<Box<Inflater>>,
     /// Where messages are followed to the last of their members.
     pub(crate) fan_out: Option<FanOut>,
+    /// Where members come and go.
+    pub(crate) offsets: Option<Offsets>,
     pub(crate) verifiers: Vec<Verifier>,
     pub(crate) tally: Tally,
     pub(crate) recorder: Recorder,
@@ -98,6 +101,7 @@ impl ReceivePath {
             numbers,
             inflater: None,
             fan_out: None,
+            offsets: None,
             verifiers: Vec::new(),
             tally: Tally::default(),
             recorder: Recorder::new(),
@@ -270,6 +274,10 @@ impl ReceivePath {
         match arrival {
             Arrival::InOrder => self.tally.progress += u64::from(!member.is_slow),
             arrival => self.on_fault(member, arrival),
+        }
+        if let Some(offsets) = &mut self.offsets {
+            let behind = text.get(self.size..).unwrap_or_default();
+            offsets.see(member.first_stream + stamp.nth(), stamp.sequence, behind);
         }
         if !member.is_slow {
             let is_sampled = stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0;

@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use super::churn::ChurnResult;
 use super::fan_out::FanOut;
 use super::member::Member;
 use super::recorder::Recorder;
@@ -26,6 +27,8 @@ pub(crate) struct ReaderResult {
     pub(crate) balance: Balance,
     /// Of the balance's `readers_missing`, what was due in each interval.
     pub(crate) missing_at: Vec<u64>,
+    /// Where members come and go.
+    pub(crate) churn: Option<ChurnResult>,
 }
 
 /// See [`ReaderGauges`](crate::watch::shared::ReaderGauges).
@@ -60,6 +63,42 @@ pub(crate) struct Balance {
     /// Published after the server had ended the connection with a close frame.
     pub(crate) cut_off: u64,
     pub(crate) slow: SlowMembers,
+}
+
+/// What was due to one member, and what of it did not come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) owed: u64,
+    /// What did not come, though later messages did.
+    pub(crate) holes: u64,
+    /// What did not come behind the last one that did.
+    pub(crate) tail: u64,
+    /// Announced as skipped.
+    pub(crate) skipped: u64,
+    /// What did not come at the end was published after a close frame.
+    pub(crate) is_cut_off: bool,
+    pub(crate) is_slow: bool,
+    /// It has the place of one that left, which was counted.
+    pub(crate) is_replacement: bool,
+}
+
+impl Balance {
+    pub(crate) fn add(&mut self, account: Account) {
+        let Account { owed, holes, tail, .. } = account;
+        self.expected += owed;
+        if !account.is_slow {
+            self.readers += u64::from(!account.is_replacement);
+            self.readers_expected += owed;
+            self.readers_missing += holes + tail;
+        }
+        let is_cut_off = account.is_cut_off;
+        let (missing, cut_off) = if is_cut_off { (holes, tail) } else { (holes + tail, 0) };
+        let skipped = missing.min(account.skipped);
+        self.lost += missing - skipped;
+        self.skipped += skipped;
+        self.skipped_readers += if account.is_slow { 0 } else { skipped };
+        self.cut_off += cut_off;
+    }
 }
 
 /// What became of the members that read slowly or not at all.
@@ -106,11 +145,16 @@ impl ReaderResult {
             counts: ReaderCounts::default(),
             balance: Balance::default(),
             missing_at: Vec::new(),
+            churn: None,
         }
     }
 
     /// Adds what another thread found out.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        match (&mut self.churn, other.churn.take()) {
+            (Some(ours), Some(theirs)) => ours.merge(theirs),
+            (ours, theirs) => *ours = ours.take().or(theirs),
+        }
         match (&mut self.fan_out, &other.fan_out) {
             (Some(ours), Some(theirs)) => ours.merge(theirs.clone()),
             (ours, theirs) => *ours = ours.take().or_else(|| theirs.clone()),

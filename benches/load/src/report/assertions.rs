@@ -52,6 +52,7 @@ fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
         Times::Latency => (&report.latency_us.latency, &report.latency_us.missing_at),
         Times::Handshake => (&report.connections.handshake_us, &[]),
         Times::Joined => (&report.connections.joined_us, &[]),
+        Times::Churn => (&report.churn.as_ref()?.joined_us, &[]),
         Times::LastMember => (&last?.last_us, &last?.missing_at),
         Times::Skew => (&last?.skew_us, &last?.missing_at),
     };

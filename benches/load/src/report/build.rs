@@ -3,6 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::assertions::check;
+use super::churn::ChurnReport;
 use super::histograms;
 use super::json::{
     CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LastMemberReport,
@@ -45,6 +46,7 @@ impl Figures {
                 announced: self.outcome.tally.gaps,
                 messages: self.outcome.tally.skipped,
             },
+            churn: churn(self),
             slow_members: slow_members(self),
             pings_answered: self.outcome.tally.pings,
             server: self.server(),
@@ -123,6 +125,24 @@ fn connections(figures: &Figures) -> ConnectionsReport {
         opening,
         tls: tls(figures),
     }
+}
+
+fn churn(figures: &Figures) -> Option<ChurnReport> {
+    let (plan, churn) = (figures.shared.plan.churn?, figures.outcome.churn.as_ref()?);
+    Some(ChurnReport {
+        rate: plan.rate,
+        due: churn.due,
+        left: churn.left,
+        not_left: churn.due - churn.left,
+        joined: churn.came,
+        failed: churn.failed,
+        unanswered: churn.unanswered,
+        joined_us: latency(Spread::whole(&churn.to_joined)),
+        joined_own_us: latency(Spread::whole(&churn.to_joined_own)),
+        left_us: latency(Spread::whole(&churn.to_left)),
+        stays: churn.judged.all,
+        stays_by_offsets: churn.judged.exactly,
+    })
 }
 
 /// What TLS agreed on, if it was asked for and a connection came to be.

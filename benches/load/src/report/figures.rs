@@ -118,13 +118,15 @@ impl Figures {
     /// else went wrong.
     pub(crate) fn is_clean(&self) -> bool {
         let is_reached = is_rate_reached(self.published_share());
-        let is_sent = self.sent.unsent == 0 && is_reached;
+        let has_churned = self.outcome.churn.as_ref().is_none_or(|churn| churn.left == churn.due);
+        let is_sent = self.sent.unsent == 0 && is_reached && has_churned;
         is_sent && self.wrongs().is_empty() && self.errors().total() == 0
     }
 
     /// What the server did to messages, publishers and members that read, as parts of a sentence.
     pub(crate) fn wrongs(&self) -> Vec<String> {
         let (tally, balance) = (&self.outcome.tally, &self.outcome.balance);
+        let [not_joined, not_left] = self.churn_faults();
         wrongs(&[
             (balance.lost, "deliveries were lost"),
             (tally.repeated, "were repeated"),
@@ -132,7 +134,15 @@ impl Figures {
             (tally.damaged.total(), "were damaged"),
             (self.outcome.counts.let_go, "of the connections of members ended early"),
             (self.sent.let_go, "of the connections of publishers ended early"),
+            (not_joined, "members could not take the place of others"),
+            (not_left, "leaves of members were not answered"),
         ])
+    }
+
+    /// Members that were to take the place of others and could not, and leaves that were not
+    /// answered.
+    fn churn_faults(&self) -> [u64; 2] {
+        self.outcome.churn.as_ref().map_or([0; 2], |churn| [churn.failed, churn.unanswered])
     }
 
     /// Why the run ended before its time though nobody interrupted it, as a sentence.
@@ -289,6 +299,14 @@ impl Figures {
         let p99 = Spread::whole(&self.outcome.handshakes).value(0.99);
         let what = "of handshakes the generator itself was late: by up to";
         late(what, &self.outcome.handshakes_own, p99)
+    }
+
+    /// The same of members that join in the place of others.
+    pub(crate) fn churn_doubt(&self) -> Option<String> {
+        let churn = self.outcome.churn.as_ref()?;
+        let p99 = Spread::whole(&churn.to_joined).value(0.99);
+        let what = "of joining in the place of others the generator itself was late: by up to";
+        late(what, &churn.to_joined_own, p99)
     }
 
     pub(crate) fn generator(&self) -> GeneratorReport {

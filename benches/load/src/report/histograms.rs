@@ -32,6 +32,8 @@ pub struct HistogramsReport {
     pub handshakes_own: Option<String>,
     /// See [`ConnectionsReport::joined_us`](super::ConnectionsReport::joined_us).
     pub joins: Option<String>,
+    /// See [`ChurnReport::joined_us`](super::ChurnReport::joined_us).
+    pub churn_joins: Option<String>,
 }
 
 pub(super) fn report(figures: &Figures) -> HistogramsReport {
@@ -50,6 +52,7 @@ pub(super) fn report(figures: &Figures) -> HistogramsReport {
         handshakes: text(&outcome.handshakes),
         handshakes_own: text(&outcome.handshakes_own),
         joins: text(&outcome.joins),
+        churn_joins: outcome.churn.as_ref().and_then(|churn| text(&churn.to_joined)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::churn::ChurnReport;
 use super::histograms::HistogramsReport;
 use crate::watch::machine::Machine;
 
@@ -64,6 +65,8 @@ pub struct Report {
     pub assertions: Vec<AssertionReport>,
     /// What was announced as skipped.
     pub gaps: GapsReport,
+    /// What became of the members that left and were replaced, with `--churn`.
+    pub churn: Option<ChurnReport>,
     /// What became of the members that read slowly or not at all.
     pub slow_members: SlowMembersReport,
     /// Pings that the server got an answer to.

@@ -92,7 +92,7 @@ type Feature = fn(&Report) -> String;
 
 /// In what two runs are unlike each other so that they make no sum, and what each has.
 fn difference(a: &Report, b: &Report) -> Option<(&'static str, [String; 2])> {
-    let features: [(&str, Feature); 7] = [
+    let features: [(&str, Feature); 8] = [
         ("not the same scenario", |it| it.scenario.clone()),
         ("latencies of different loops", |it| it.latency_us.loop_kind.clone()),
         ("connections of different loops", |it| it.connections.loop_kind.clone()),
@@ -101,6 +101,7 @@ fn difference(a: &Report, b: &Report) -> Option<(&'static str, [String; 2])> {
         ("not the same compression", |it| {
             if it.compression.is_some() { "--deflate" } else { "none" }.to_owned()
         }),
+        ("not the same churn", |it| if it.churn.is_some() { "--churn" } else { "none" }.to_owned()),
         ("give all runs the same --sample", |it| {
             format!("one delivery in {}", it.latency_us.sampled_one_in.unwrap_or(1))
         }),
@@ -142,6 +143,7 @@ fn merged(all: &[Report]) -> Result<Report, String> {
     connections.handshake_us = latency(Spread::whole(&handshakes));
     connections.handshake_own_us = latency(Spread::whole(&handshakes_own));
     connections.joined_us = latency(Spread::whole(&joins));
+    let churn_joins = of(|it| &it.churn_joins)?;
     let [deliveries, delays] = [of(|it| &it.deliveries)?, of(|it| &it.publish_delay)?];
     let [own, full] = [of(|it| &it.own_lateness)?, of(|it| &it.socket_full)?];
     let [last, skew] = [of(|it| &it.last_member)?, of(|it| &it.skew)?];
@@ -182,11 +184,13 @@ fn merged(all: &[Report]) -> Result<Report, String> {
             handshakes: text(&handshakes),
             handshakes_own: text(&handshakes_own),
             joins: text(&joins),
+            churn_joins: text(&churn_joins),
         }),
         latency_trusted: all.iter().all(|it| it.latency_trusted),
         errors: sums::by_name(all.iter().map(|it| &it.errors)),
         assertions: Vec::new(),
         gaps: sums::gaps(all),
+        churn: sums::churn(all, latency(Spread::whole(&churn_joins))),
         slow_members: sums::slow_members(all),
         pings_answered: sums::sum(all, |it| it.pings_answered),
         server: None,
@@ -264,6 +268,7 @@ fn last_member(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::churn::ChurnReport;
     use crate::report::json::{CompressionReport, TlsReport, TrafficReport};
 
     /// A report on latencies from so many microseconds on, one for each of so many deliveries.
@@ -360,6 +365,7 @@ mod tests {
         check(|it| it.settings.traffic = Some(TrafficReport::default()), "payloads");
         check(|it| it.connections.tls = Some(TlsReport::default()), "TLS");
         check(|it| it.compression = Some(CompressionReport::default()), "compression");
+        check(|it| it.churn = Some(ChurnReport::default()), "churn");
         check(|it| it.latency_us.sampled_one_in = Some(16), "--sample");
     }
 

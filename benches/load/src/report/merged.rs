@@ -152,12 +152,15 @@ pub(crate) fn fault(args: &MergeArgs, merged: &Report) -> Option<String> {
         return Some(format!("a run ended early: {why}"));
     }
     let messages = &merged.messages;
+    let churn = merged.churn.as_ref();
     let wrongs = wrongs(&[
         (messages.lost, "deliveries were lost"),
         (messages.repeated, "were repeated"),
         (messages.disordered, "came out of order"),
         (messages.damaged, "were damaged"),
         (merged.connections.let_go, "connections of members or publishers ended early"),
+        (churn.map_or(0, |it| it.failed), "members could not take the place of others"),
+        (churn.map_or(0, |it| it.unanswered), "leaves of members were not answered"),
     ]);
     (!wrongs.is_empty() && !args.lenient)
         .then(|| format!("{} (--lenient takes that for success)", wrongs.join(", ")))

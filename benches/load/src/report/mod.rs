@@ -4,6 +4,7 @@ pub(crate) mod assertions;
 mod build;
 pub(crate) mod chart;
 pub(crate) mod charts;
+pub(crate) mod churn;
 pub(crate) mod diff;
 mod figures;
 mod hdr;
@@ -31,6 +32,7 @@ pub use json::{
     ThreadReport, TlsReport, TrafficReport, WaveReport,
 };
 
+pub use churn::ChurnReport;
 pub use histograms::HistogramsReport;
 
 pub use crate::watch::machine::Machine;

@@ -15,6 +15,8 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(figures.doubts());
     remarks.extend(connecting_limited(figures));
     remarks.extend(figures.connecting_doubt());
+    remarks.extend(not_left(figures));
+    remarks.extend(figures.churn_doubt());
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }
@@ -101,6 +103,21 @@ fn rate_not_reached(figures: &Figures) -> Option<String> {
         let share = percent(share);
         format!(
             "the rate was not reached: {published} of {offered} messages/s were published ({share})"
+        )
+    })
+}
+
+/// What was due and never done, as a sentence.
+fn not_left(figures: &Figures) -> Option<String> {
+    let churn = figures.outcome.churn.as_ref()?;
+    let not_left = churn.due - churn.left;
+    (not_left > 0).then(|| {
+        let share = percent(not_left as f64 / churn.due.max(1) as f64);
+        format!(
+            "{} of {} members that were due to leave did not ({share}): they had not joined yet, \
+             were let go, or the generator was late",
+            whole(not_left),
+            whole(churn.due)
         )
     })
 }

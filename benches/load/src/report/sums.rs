@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::churn::ChurnReport;
 use super::json::{
     CompressionReport, ConnectingReport, ConnectionsReport, GapsReport, GeneratorReport,
-    MessagesReport, Report, SettingsReport, SlowMembersReport,
+    LatencyReport, MessagesReport, Report, SettingsReport, SlowMembersReport,
 };
 
 /// What is added up: a count that is too large stays the largest.
@@ -86,6 +87,24 @@ pub(super) fn settings(all: &[Report]) -> SettingsReport {
         sources: sum(all, |it| it.settings.sources),
         ..first
     }
+}
+
+/// None unless all have it. Times are those of the given one.
+pub(super) fn churn(all: &[Report], joined_us: LatencyReport) -> Option<ChurnReport> {
+    let of = all.iter().map(|report| report.churn.as_ref()).collect::<Option<Vec<_>>>()?;
+    Some(ChurnReport {
+        rate: sum(&of, |it| it.rate),
+        due: sum(&of, |it| it.due),
+        left: sum(&of, |it| it.left),
+        not_left: sum(&of, |it| it.not_left),
+        joined: sum(&of, |it| it.joined),
+        failed: sum(&of, |it| it.failed),
+        unanswered: sum(&of, |it| it.unanswered),
+        joined_us,
+        stays: sum(&of, |it| it.stays),
+        stays_by_offsets: sum(&of, |it| it.stays_by_offsets),
+        ..ChurnReport::default()
+    })
 }
 
 /// Without latencies.

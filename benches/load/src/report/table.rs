@@ -8,6 +8,7 @@ use super::last_member;
 use super::latency::{Quantile, Spread};
 use super::remarks::remarks;
 use crate::lead::record::Figures;
+use crate::receive::churn::ChurnResult;
 use crate::setup::plan::{Connecting, Pace, Scenario};
 use crate::units::print::{bytes, count, percent, time, whole};
 
@@ -69,6 +70,9 @@ pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
     let mut sections = vec![connections(figures)];
     if is_storm {
         sections.push(waves(figures));
+    }
+    if let Some((result, asked)) = figures.outcome.churn.as_ref().zip(figures.shared.plan.churn) {
+        sections.push(churn(result, asked.rate));
     }
     if figures.outcome.balance.slow.members > 0 {
         sections.push(slow_members(figures));
@@ -140,6 +144,30 @@ fn waves(figures: &Figures) -> Section {
         (format!("wave {}", nth + 1), value)
     });
     Section { title: "Waves", rows: rows.collect() }
+}
+
+fn churn(churn: &ChurnResult, rate: f64) -> Section {
+    let mut rows = vec![
+        row(
+            "left",
+            format!("{} of {} due, {}/s", whole(churn.left), whole(churn.due), count(rate)),
+        ),
+        row("joined in their place", whole(churn.came)),
+        row("failed to join", whole(churn.failed)),
+    ];
+    if churn.unanswered > 0 {
+        rows.push(row("leaves without an answer", whole(churn.unanswered)));
+    }
+    let times = [
+        ("joined, since due", &churn.to_joined),
+        ("  our own part, at most", &churn.to_joined_own),
+        ("left, since said", &churn.to_left),
+    ];
+    rows.extend(times.iter().filter_map(|(name, all)| spread_row(name, Spread::whole(all))));
+    let judged = churn.judged;
+    let (exactly, all) = (whole(judged.exactly), whole(judged.all));
+    rows.push(row("judged by offsets", format!("{exactly} of {all} stays")));
+    Section { title: "Churn", rows }
 }
 
 fn slow_members(figures: &Figures) -> Section {

@@ -7,6 +7,7 @@ use clap::{ArgMatches, FromArgMatches, Subcommand, ValueEnum};
 
 use super::assertion::Assertion;
 use super::capacity::CapacityArgs;
+use super::churn::per_second;
 use super::merge::MergeArgs;
 use super::sources::Sources;
 use super::target::Target;
@@ -110,6 +111,18 @@ pub(crate) struct BroadcastArgs {
     /// They ask for /v1/rooms/{room}/events at the same host and port, instead of saying hello.
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
     pub(crate) event_streams: f64,
+
+    /// Members per second that leave and are replaced while messages are measured, such as 5/s
+    ///
+    /// In turn, whatever the server does (open loop): when a member is due to leave, it says so and
+    /// closes its connection, and another one with its number begins to connect to its room at once.
+    /// The time to joined counts from then. Each message is due to whoever is joined: from behind the
+    /// offset in cast:joined up to that in cast:left. What an event stream has not got when it is
+    /// ended is due to nobody, since no answer says where that is; and with --hello a member closes
+    /// without cast:leave, so that where there are no offsets it is owed what was published after
+    /// --ready, up to the last message that it got. Messages are not followed to the last member.
+    #[arg(long, value_name = "N/s", value_parser = per_second)]
+    pub(crate) churn: Option<f64>,
 
     #[command(flatten)]
     pub(crate) traffic: TrafficArgs,
@@ -438,8 +451,9 @@ pub(crate) struct CommonArgs {
     /// several times
     ///
     /// Of deliveries there are mean, p50, p90, p99, p99.9 and max; as handshake.p99 those of
-    /// handshakes, as joined.p99 the times from hello to its answer, as last.p99 those of messages to
-    /// the last of their members, as skew.p99 those from the first member to the last. Counted are
+    /// handshakes, as joined.p99 the times from hello to its answer, as churn.p99 those from when a
+    /// member was due to replace another until it had joined, as last.p99 those of messages to the
+    /// last of their members, as skew.p99 those from the first member to the last. Counted are
     /// published, unsent, delivered, lost, repeated, disordered, damaged, skipped, cut_off, opened,
     /// failed, closed and errors; with % they are shares of what was due, expected or wanted, and
     /// `published` is the share that was published in time. A percentile that falls on what never

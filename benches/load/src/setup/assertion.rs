@@ -28,6 +28,8 @@ pub(crate) enum Times {
     Latency,
     Handshake,
     Joined,
+    /// Of members that join in the place of others, since they were due to.
+    Churn,
     /// Of messages, to the last of their members.
     LastMember,
     /// From the first member to the last.
@@ -166,6 +168,7 @@ fn timed(name: &str, value: &str) -> Result<(Figure, f64), String> {
     let (times, quantile) = match name.split_once('.').filter(|(of, _)| *of != "p99") {
         Some(("handshake", quantile)) => (Times::Handshake, quantile),
         Some(("joined", quantile)) => (Times::Joined, quantile),
+        Some(("churn", quantile)) => (Times::Churn, quantile),
         Some(("last", quantile)) => (Times::LastMember, quantile),
         Some(("skew", quantile)) => (Times::Skew, quantile),
         _ => (Times::Latency, name),
@@ -174,7 +177,7 @@ fn timed(name: &str, value: &str) -> Result<(Figure, f64), String> {
     let (_, quantile) = *quantile.ok_or_else(|| {
         let (times, counts) = (QUANTILES.map(|(name, _)| name), COUNTS.map(|(name, _)| name));
         format!(
-            "there is no figure {name:?}; there are {} (also as handshake.p99, joined.p99, last.p99 and skew.p99), {}",
+            "there is no figure {name:?}; there are {} (also as handshake.p99, joined.p99, churn.p99, last.p99 and skew.p99), {}",
             times.join(", "),
             counts.join(", ")
         )
@@ -199,6 +202,7 @@ mod tests {
             ("p99.9 <= 1.5s", Figure::Time(Times::Latency, Quantile::P999), 1.5e9, 1.6e9),
             ("handshake.p99.9<5us", Figure::Time(Times::Handshake, Quantile::P999), 4.0e3, 5e3),
             ("joined.max<5µs", Figure::Time(Times::Joined, Quantile::Max), 4.0e3, 5e3),
+            ("churn.p99<5ms", Figure::Time(Times::Churn, Quantile::P99), 4.0e6, 5e6),
             ("last.p99.9<5us", Figure::Time(Times::LastMember, Quantile::P999), 4.0e3, 5e3),
             ("skew.mean<5us", Figure::Time(Times::Skew, Quantile::Mean), 4.0e3, 5e3),
             ("lost==0", Figure::Count(Count::Lost), 0.0, 1.0),

@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod assertion;
 pub(crate) mod capacity;
+pub(crate) mod churn;
 pub(crate) mod holes;
 pub(crate) mod merge;
 pub(crate) mod payload;

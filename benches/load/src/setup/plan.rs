@@ -7,6 +7,7 @@ use super::args::{
     BroadcastArgs, CommonArgs, EXTENSIONS, Goodbye, HoldArgs, LoadArgs, PayloadKind, ScenarioArgs,
     SlowArgs, StormArgs, TrafficArgs, WindowBy, value_of,
 };
+use super::churn::{Churn, ChurnedRun};
 use super::holes::{Place, check_publishers};
 use super::payload::{JSON_MIN, PAYLOAD_MIN, PUBLISHERS_MAX, PayloadForm, ROOMS_MAX};
 use super::sources::Sources;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) slow: SlowShare,
     /// The share of members that receive Server-Sent Events.
     pub(crate) event_streams: f64,
+    /// None where members stay.
+    pub(crate) churn: Option<Churn>,
     pub(crate) streams: Streams,
     /// Of the address.
     pub(crate) path: MessageTemplate,
@@ -174,10 +177,20 @@ impl Plan {
         args: BroadcastArgs,
         slow: SlowShare,
     ) -> Result<Self, String> {
-        let BroadcastArgs { url, members, rooms, event_streams, traffic, common } = args;
+        let BroadcastArgs { url, members, rooms, event_streams, churn, traffic, common } = args;
         let streams = Streams { rooms, publishers: traffic.publishers };
         check_streams(streams, members)?;
         let mut traffic = Traffic::new(traffic, members, common.deflate)?;
+        let run = ChurnedRun {
+            is_broadcast: scenario == Scenario::Broadcast,
+            has_rate: matches!(traffic.pace, Pace::Rate(_)),
+            says_leave: common.hello.is_empty(),
+            has_ready: common.ready.is_some(),
+        };
+        let churn = churn.map(|rate| Churn::new(rate, run));
+        let churn = churn.transpose()?;
+        // Whom a message is for is known when all is over.
+        traffic.followed_one_in = traffic.followed_one_in.filter(|_| churn.is_none());
         let crowd = Crowd { members, streams, joins: true };
         let base = Self::base(scenario, url, crowd, common)?;
         let columns = &base.users.columns;
@@ -185,7 +198,7 @@ impl Plan {
         let mut hellos = traffic.hello.iter_mut();
         hellos.try_for_each(|hello| Place::PublisherHello.check(hello, columns))?;
         check_publishers(streams, &base.path, &base.headers)?;
-        Ok(Self { traffic: Some(traffic), slow, event_streams, ..base })
+        Ok(Self { traffic: Some(traffic), slow, event_streams, churn, ..base })
     }
 
     fn hold(args: HoldArgs) -> Result<Self, String> {
@@ -237,6 +250,7 @@ impl Plan {
             members: crowd.members,
             slow: SlowShare::default(),
             event_streams: 0.0,
+            churn: None,
             streams: crowd.streams,
             path,
             headers,

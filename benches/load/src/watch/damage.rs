@@ -21,11 +21,13 @@ pub(crate) enum Damage {
     Time,
     /// It was published in another room, or by nobody.
     Stream,
+    /// It was published before its member had joined, or after it had left.
+    Stay,
 }
 
 impl Damage {
-    const ALL: [Self; 6] =
-        [Self::End, Self::Content, Self::Text, Self::Number, Self::Time, Self::Stream];
+    const ALL: [Self; 7] =
+        [Self::End, Self::Content, Self::Text, Self::Number, Self::Time, Self::Stream, Self::Stay];
 
     /// As reports name it.
     pub(crate) fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Damage {
             Self::Number => "a number that was not published",
             Self::Time => "a time to come",
             Self::Stream => "of another room",
+            Self::Stay => "before joining or after leaving",
         }
     }
 }
@@ -43,7 +46,11 @@ impl Damage {
 impl Damaged {
     #[cold]
     pub(crate) fn add(&mut self, damage: Damage) {
-        self.counts[damage as usize] += 1;
+        self.add_many(damage, 1);
+    }
+
+    pub(crate) fn add_many(&mut self, damage: Damage, count: u64) {
+        self.counts[damage as usize] += count;
     }
 
     pub(crate) fn merge(&mut self, other: Self) {

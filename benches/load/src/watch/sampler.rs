@@ -35,8 +35,6 @@ pub(crate) struct Cost {
 
 impl Snapshot {
     pub(crate) fn take(shared: &Shared, process: Option<&mut ServerProcess>, dropped: u64) -> Self {
-        let opened = shared.sum(|gauges| &gauges.ready);
-        let gone = dropped + shared.sum(|gauges| &gauges.closed);
         Self {
             at: shared.clock.now(),
             received: shared.sum(|gauges| &gauges.received),
@@ -44,8 +42,8 @@ impl Snapshot {
             reads: shared.sum(|gauges| &gauges.reads),
             reading: shared.sum(|gauges| &gauges.reading),
             published: shared.publisher.published.load(Acquire),
-            opened,
-            connected: opened.saturating_sub(gone),
+            opened: shared.sum(|gauges| &gauges.ready),
+            connected: shared.connected(dropped),
             server: process.map(|it| Cost { cpu: it.cpu(), resident: it.resident() }),
             threads: threads(shared),
         }

@@ -91,6 +91,9 @@ pub(crate) struct ReaderGauges {
     pub(crate) closed: AtomicU64,
     /// Of these, those of members that read as fast as they can.
     pub(crate) let_go: AtomicU64,
+    /// Members that joined in the place of others, and members that left.
+    pub(crate) came: AtomicU64,
+    pub(crate) left: AtomicU64,
     /// Measured messages, repeated ones too.
     pub(crate) received: AtomicU64,
     pub(crate) bytes: AtomicU64,
@@ -189,6 +192,13 @@ impl Shared {
     pub(crate) fn sum(&self, figure: impl Fn(&ReaderGauges) -> &AtomicU64) -> u64 {
         let values = self.readers.iter().map(|gauges| figure(gauges).load(Acquire));
         values.fold(0, u64::saturating_add)
+    }
+
+    /// Connections that there are, when so many were ended by the leading thread.
+    pub(crate) fn connected(&self, dropped: u64) -> u64 {
+        let opened = self.sum(|gauges| &gauges.ready) + self.sum(|gauges| &gauges.came);
+        let gone = self.sum(|gauges| &gauges.closed) + self.sum(|gauges| &gauges.left);
+        opened.saturating_sub(gone + dropped)
     }
 
     /// Members that are connected and read as fast as they can.
