@@ -42,8 +42,8 @@ pub(super) fn ratio(table: &Table, metric: Metric, other: usize) -> String {
         Err(NoRatio::Doubted) => return "none: the generator was late".to_owned(),
     };
     let Spread { min, median, max } = ratio.measured;
-    let [min, median, max, least] = [min, median, max, ratio.least].map(number);
-    let most = number(ratio.most);
+    let [min, median, max] = [min, median, max].map(number);
+    let (least, most) = (no_more(ratio.least), no_less(ratio.most));
     let (has_least, has_most) = (ratio.least > 0.0, ratio.most.is_finite());
     match metric {
         metric if metric.better().is_some() && ratio.is_undecided() => {
@@ -55,8 +55,8 @@ pub(super) fn ratio(table: &Table, metric: Metric, other: usize) -> String {
         }
         Metric::DeliveriesPerSecond if !has_most => format!("≥ **{median}** ({min} … {max})"),
         _ if ratio.is_narrow => format!("**{median}** ({least} … {most})"),
-        _ if ratio.most < 1.0 => format!("≤ **{}**", no_less(ratio.most)),
-        _ if has_most => format!("{least} … **{}**", no_less(ratio.most)),
+        _ if ratio.most < 1.0 => format!("≤ **{most}**"),
+        _ if has_most => format!("{least} … **{most}**"),
         _ => format!("≥ **{least}**"),
     }
 }
@@ -70,6 +70,13 @@ fn no_less(value: f64) -> String {
     let decimals = decimals(value);
     let unit = 10_f64.powi(decimals as i32);
     format!("{:.decimals$}", (value * unit - ROUNDING).ceil() / unit)
+}
+
+/// The same, rounded down.
+fn no_more(value: f64) -> String {
+    let decimals = decimals(value);
+    let unit = 10_f64.powi(decimals as i32);
+    format!("{:.decimals$}", (value * unit + ROUNDING).floor() / unit)
 }
 
 fn decimals(value: f64) -> usize {
@@ -149,7 +156,7 @@ mod tests {
     fn ratios_of_latencies_are_never_better_than_what_is_sure() {
         let rows: [(&[Round], &str); 13] = [
             (&[[(4.0, 4.0), (10.0, 10.0)]], "**0.40** (0.40 … 0.40)"),
-            (&[[(4.0, 3.7), (10.0, 9.2)]], "**0.40** (0.37 … 0.43)"),
+            (&[[(4.0, 3.7), (10.0, 9.2)]], "**0.40** (0.37 … 0.44)"),
             // One end too far away, then the other one.
             (&[[(4.0, 3.3), (10.0, 9.2)]], "≤ **0.44**"),
             (&[[(4.0, 4.0), (10.0, 8.0)]], "≤ **0.50**"),

@@ -152,7 +152,9 @@ impl Run {
     pub(crate) fn look_for_members(&self) {
         let are_wanted = !self.shared.wave.load(Acquire).is_multiple_of(2);
         let have_gone = self.shared.sum(|gauges| &gauges.let_go) > 0;
-        if are_wanted && have_gone && self.shared.readers_left() == 0 {
+        // Others take the places of those that were let go.
+        let are_replaced = self.shared.plan.churn.is_some();
+        if are_wanted && have_gone && !are_replaced && self.shared.readers_left() == 0 {
             self.shared.end_early(Gone::Members);
         }
     }
@@ -160,7 +162,10 @@ impl Run {
     /// Waits until everything published has arrived, or nothing has for too long.
     fn drain(&mut self, traffic: &Traffic) {
         self.progress.begin("draining", 1);
-        let (clock, patience) = (self.shared.clock, nanos(traffic.drain));
+        let (clock, plan) = (self.shared.clock, &self.shared.plan);
+        // Who is about to come or to go has as long for that as everybody had before.
+        let for_churn = plan.churn.map_or(0, |_| nanos(plan.common.connect_timeout));
+        let patience = nanos(traffic.drain).max(for_churn);
         let began = clock.now();
         let (mut last, mut quiet_since) = (0, began);
         self.wait_for_publisher(patience);

@@ -48,6 +48,8 @@ pub(crate) struct ChurnResult {
     pub(crate) came: u64,
     /// Those that could not.
     pub(crate) failed: u64,
+    /// Those that were due while who had the place before was still about to join.
+    pub(crate) missed: u64,
     /// Members that left, and whose leave was not answered.
     pub(crate) unanswered: u64,
     /// From when a member was to take another's place until it had joined.
@@ -146,6 +148,7 @@ impl ChurnResult {
             left: 0,
             came: 0,
             failed: 0,
+            missed: 0,
             unanswered: 0,
             to_joined: histogram(3),
             to_joined_own: histogram(3),
@@ -156,12 +159,18 @@ impl ChurnResult {
         }
     }
 
+    /// Joins that were due and did not come to be.
+    pub(crate) fn not_joined(&self) -> u64 {
+        self.failed + self.missed
+    }
+
     /// Adds what another thread found out.
     pub(crate) fn merge(&mut self, mut other: Self) {
         self.due += other.due;
         self.left += other.left;
         self.came += other.came;
         self.failed += other.failed;
+        self.missed += other.missed;
         self.unanswered += other.unanswered;
         add(&mut self.to_joined, &other.to_joined);
         add(&mut self.to_joined_own, &other.to_joined_own);

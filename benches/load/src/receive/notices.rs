@@ -54,7 +54,10 @@ impl Reader {
                 self.receive_path.tally.gaps += 1;
                 let all = &mut self.receive_path.tally.skipped;
                 *all = all.saturating_add(skipped);
-                let missing = self.missing_so_far(&self.members[nth]);
+                let member = &self.members[nth];
+                // Where its time in the room begins is settled at the end, and so what is missing.
+                let is_open = member.is_replacement;
+                let missing = if is_open { u64::MAX } else { self.missing_so_far(member) };
                 self.members[nth].note_gap(skipped, missing);
             }
             Some(Announcement::Error(kind)) => self.receive_path.tally.errors.add(&kind),

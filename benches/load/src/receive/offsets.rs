@@ -110,7 +110,7 @@ impl Line {
             // None of those that are known; of others there is nothing to say.
             return (next == 0).then_some(0);
         };
-        if offset < last.last_offset() {
+        if offset <= last.last_offset() {
             return u32::try_from(offset - last.base + 1).ok();
         }
         // Those between two runs came to nobody, and may be on either side.
@@ -142,7 +142,7 @@ mod tests {
         let rows = [(0, Some(0)), (100, Some(0)), (101, Some(1)), (104, Some(4)), (106, Some(6))];
         check(&offsets, 0, 6, &rows);
         // The last two came to nobody.
-        check(&offsets, 0, 8, &[(105, Some(5)), (106, None), (200, None)]);
+        check(&offsets, 0, 8, &[(105, Some(5)), (106, Some(6)), (200, None)]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Reader {
                 // It was let go, or never came.
                 MemberStage::Absent => self.vacate(seat, To::Published(self.published(seat))),
                 // It is about to come, and cannot leave yet.
-                _ => return,
+                _ => return self.count(|result| result.missed += 1),
             }
         }
         let seat = self.take_seat(place);
@@ -114,7 +114,7 @@ impl Reader {
     /// The connection of a member that leaves has ended.
     pub(crate) fn on_gone(&mut self, seat: usize, end: End, kind: &str) {
         let member = &self.members[seat];
-        let is_closed = member.stage == MemberStage::Closing && end != End::Broken;
+        let is_closed = member.stage == MemberStage::Closing && end == End::Announced;
         match (is_closed, member.left) {
             (false, _) => return self.on_unanswered(seat, kind),
             (true, None) => self.note_left(seat),

@@ -52,7 +52,10 @@ fn of_times(times: Times, quantile: Quantile, report: &Report) -> Option<f64> {
         Times::Latency => (&report.latency_us.latency, &report.latency_us.missing_at),
         Times::Handshake => (&report.connections.handshake_us, &[]),
         Times::Joined => (&report.connections.joined_us, &[]),
-        Times::Churn => (&report.churn.as_ref()?.joined_us, &[]),
+        Times::Churn => {
+            let churn = report.churn.as_ref()?;
+            (&churn.joined_us, &churn.missing_at)
+        }
         Times::LastMember => (&last?.last_us, &last?.missing_at),
         Times::Skew => (&last?.skew_us, &last?.missing_at),
     };

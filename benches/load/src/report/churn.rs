@@ -20,10 +20,14 @@ pub struct ChurnReport {
     pub joined: u64,
     /// Those that could not.
     pub failed: u64,
+    /// Those that were due while who had the place before was still about to join.
+    pub missed: u64,
     /// Leaves that were not answered, or closes.
     pub unanswered: u64,
     /// From when a member was due to take the place of another until it had joined.
     pub joined_us: LatencyReport,
+    /// Of these, those that fall on what failed or was missed: it took longer than all that came.
+    pub missing_at: Vec<String>,
     /// Of each, the most that was the generator's own.
     pub joined_own_us: LatencyReport,
     /// From saying that a member leaves until that was answered.

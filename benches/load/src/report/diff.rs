@@ -204,7 +204,7 @@ fn endless(report: &Report, name: &str, figure: &str, key: &str) -> Option<Strin
 }
 
 /// What was asked of the server.
-fn load(report: &Report) -> (&str, SettingsReport) {
+fn load(report: &Report) -> (&str, Option<f64>, SettingsReport) {
     let SettingsReport {
         members, event_streams, rooms, publishers, slow_members, ref traffic, ..
     } = report.settings;
@@ -223,7 +223,7 @@ fn load(report: &Report) -> (&str, SettingsReport) {
         traffic,
         ..SettingsReport::default()
     };
-    (&report.scenario, asked)
+    (&report.scenario, report.churn.as_ref().map(|churn| churn.rate), asked)
 }
 
 fn show(report: &Report) -> String {
@@ -235,7 +235,9 @@ fn show(report: &Report) -> String {
         };
         format!(", {publishers} publishers, {pace}, {} B of {}", it.payload_bytes, it.payload)
     });
-    format!("{} of {members} in {rooms} rooms{pace}", report.scenario)
+    let churn = report.churn.as_ref();
+    let churn = churn.map_or_else(String::new, |it| format!(", churn {}/s", count(it.rate)));
+    format!("{} of {members} in {rooms} rooms{pace}{churn}", report.scenario)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::json::{
 };
 use super::latency::Spread;
 use crate::lead::record::Figures;
+use crate::receive::churn::ChurnResult;
 use crate::setup::plan::{Connecting, Pace};
 use crate::units::print::{percent, time, whole};
 use crate::watch::clock::seconds;
@@ -118,7 +119,9 @@ impl Figures {
     /// else went wrong.
     pub(crate) fn is_clean(&self) -> bool {
         let is_reached = is_rate_reached(self.published_share());
-        let has_churned = self.outcome.churn.as_ref().is_none_or(|churn| churn.left == churn.due);
+        let churned = self.outcome.churn.as_ref().filter(|churn| churn.due > 0);
+        let churned = churned.map(|churn| churn.left as f64 / churn.due as f64);
+        let has_churned = is_rate_reached(churned);
         let is_sent = self.sent.unsent == 0 && is_reached && has_churned;
         is_sent && self.wrongs().is_empty() && self.errors().total() == 0
     }
@@ -301,10 +304,17 @@ impl Figures {
         late(what, &self.outcome.handshakes_own, p99)
     }
 
+    /// How long it took to join in the place of others, what never came to be included.
+    pub(crate) fn churn_joins<'a>(&self, churn: &'a ChurnResult) -> Spread<'a> {
+        let missing = churn.not_joined();
+        let patience = self.shared.plan.common.connect_timeout;
+        Spread { missing, patience, ..Spread::whole(&churn.to_joined) }
+    }
+
     /// The same of members that join in the place of others.
     pub(crate) fn churn_doubt(&self) -> Option<String> {
         let churn = self.outcome.churn.as_ref()?;
-        let p99 = Spread::whole(&churn.to_joined).value(0.99);
+        let p99 = self.churn_joins(churn).value(0.99);
         let what = "of joining in the place of others the generator itself was late: by up to";
         late(what, &churn.to_joined_own, p99)
     }

@@ -90,6 +90,13 @@ fn check_twice(paths: &[PathBuf], all: &[Report]) -> Result<(), String> {
 /// What a report says of one of its settings.
 type Feature = fn(&Report) -> String;
 
+/// Joins in the place of others, what never came to be included.
+fn churn_joined<'a>(all: &[Report], joins: &'a Histogram<u64>) -> Spread<'a> {
+    let churns = all.iter().filter_map(|report| report.churn.as_ref());
+    let missing = churns.map(|churn| churn.failed + churn.missed).sum();
+    Spread { missing, ..Spread::whole(joins) }
+}
+
 /// In what two runs are unlike each other so that they make no sum, and what each has.
 fn difference(a: &Report, b: &Report) -> Option<(&'static str, [String; 2])> {
     let features: [(&str, Feature); 8] = [
@@ -144,6 +151,7 @@ fn merged(all: &[Report]) -> Result<Report, String> {
     connections.handshake_own_us = latency(Spread::whole(&handshakes_own));
     connections.joined_us = latency(Spread::whole(&joins));
     let churn_joins = of(|it| &it.churn_joins)?;
+    let churn_joined = churn_joined(all, &churn_joins);
     let [deliveries, delays] = [of(|it| &it.deliveries)?, of(|it| &it.publish_delay)?];
     let [own, full] = [of(|it| &it.own_lateness)?, of(|it| &it.socket_full)?];
     let [last, skew] = [of(|it| &it.last_member)?, of(|it| &it.skew)?];
@@ -190,7 +198,7 @@ fn merged(all: &[Report]) -> Result<Report, String> {
         errors: sums::by_name(all.iter().map(|it| &it.errors)),
         assertions: Vec::new(),
         gaps: sums::gaps(all),
-        churn: sums::churn(all, latency(Spread::whole(&churn_joins))),
+        churn: sums::churn(all, latency(churn_joined), missing_at(churn_joined)),
         slow_members: sums::slow_members(all),
         pings_answered: sums::sum(all, |it| it.pings_answered),
         server: None,

@@ -85,6 +85,14 @@ fn rows(merged: &Report) -> Vec<(String, String)> {
             rows.push(row(name, format!("p50 {p50}, p99 {p99}, max {max}")));
         }
     }
+    if let Some(churn) = &merged.churn {
+        let (left, due) = (whole(churn.left), whole(churn.due));
+        let (joined, rate) = (whole(churn.joined), count(churn.rate));
+        rows.push(row("members left", format!("{left} of {due} due, {rate}/s")));
+        let at = |key, value| shown(key, value, &churn.missing_at);
+        let (p50, p99) = (at("p50", churn.joined_us.p50), at("p99", churn.joined_us.p99));
+        rows.push(row("joined in their place", format!("{joined}, p50 {p50}, p99 {p99}")));
+    }
     rows.extend(merged.errors.iter().map(|(kind, n)| row(&format!("{kind} "), whole(*n))));
     rows.extend(merged.assertions.iter().map(|it| {
         let verdict = if it.holds { "holds" } else { "fails" };

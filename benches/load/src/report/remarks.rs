@@ -16,6 +16,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     remarks.extend(connecting_limited(figures));
     remarks.extend(figures.connecting_doubt());
     remarks.extend(not_left(figures));
+    remarks.extend(not_judged(figures));
     remarks.extend(figures.churn_doubt());
     if figures.shared.is_interrupted() {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
@@ -103,6 +104,22 @@ fn rate_not_reached(figures: &Figures) -> Option<String> {
         let share = percent(share);
         format!(
             "the rate was not reached: {published} of {offered} messages/s were published ({share})"
+        )
+    })
+}
+
+/// Whose messages were not judged at the edges, though they may be where a server says offsets.
+fn not_judged(figures: &Figures) -> Option<String> {
+    let (plan, churn) = (&figures.shared.plan, figures.outcome.churn.as_ref()?);
+    let says_offsets = plan.churn?.says_leave && plan.event_streams == 0.0;
+    let others = churn.judged.all - churn.judged.exactly;
+    (says_offsets && others > 0).then(|| {
+        format!(
+            "{} of {} stays could not be judged by offsets: the server said none, or none that \
+             grow, or another epoch, or nobody else was in the room; of these nothing is lost at \
+             the edges",
+            whole(others),
+            whole(churn.judged.all)
         )
     })
 }

@@ -90,7 +90,11 @@ pub(super) fn settings(all: &[Report]) -> SettingsReport {
 }
 
 /// None unless all have it. Times are those of the given one.
-pub(super) fn churn(all: &[Report], joined_us: LatencyReport) -> Option<ChurnReport> {
+pub(super) fn churn(
+    all: &[Report],
+    joined_us: LatencyReport,
+    missing_at: Vec<String>,
+) -> Option<ChurnReport> {
     let of = all.iter().map(|report| report.churn.as_ref()).collect::<Option<Vec<_>>>()?;
     Some(ChurnReport {
         rate: sum(&of, |it| it.rate),
@@ -100,7 +104,9 @@ pub(super) fn churn(all: &[Report], joined_us: LatencyReport) -> Option<ChurnRep
         joined: sum(&of, |it| it.joined),
         failed: sum(&of, |it| it.failed),
         unanswered: sum(&of, |it| it.unanswered),
+        missed: sum(&of, |it| it.missed),
         joined_us,
+        missing_at,
         stays: sum(&of, |it| it.stays),
         stays_by_offsets: sum(&of, |it| it.stays_by_offsets),
         ..ChurnReport::default()

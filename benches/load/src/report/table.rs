@@ -72,7 +72,7 @@ pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
         sections.push(waves(figures));
     }
     if let Some((result, asked)) = figures.outcome.churn.as_ref().zip(figures.shared.plan.churn) {
-        sections.push(churn(result, asked.rate));
+        sections.push(churn(figures, result, asked.rate));
     }
     if figures.outcome.balance.slow.members > 0 {
         sections.push(slow_members(figures));
@@ -146,7 +146,7 @@ fn waves(figures: &Figures) -> Section {
     Section { title: "Waves", rows: rows.collect() }
 }
 
-fn churn(churn: &ChurnResult, rate: f64) -> Section {
+fn churn(figures: &Figures, churn: &ChurnResult, rate: f64) -> Section {
     let mut rows = vec![
         row(
             "left",
@@ -159,11 +159,11 @@ fn churn(churn: &ChurnResult, rate: f64) -> Section {
         rows.push(row("leaves without an answer", whole(churn.unanswered)));
     }
     let times = [
-        ("joined, since due", &churn.to_joined),
-        ("  our own part, at most", &churn.to_joined_own),
-        ("left, since said", &churn.to_left),
+        ("joined, since due", figures.churn_joins(churn)),
+        ("  our own part, at most", Spread::whole(&churn.to_joined_own)),
+        ("left, since said", Spread::whole(&churn.to_left)),
     ];
-    rows.extend(times.iter().filter_map(|(name, all)| spread_row(name, Spread::whole(all))));
+    rows.extend(times.into_iter().filter_map(|(name, all)| spread_row(name, all)));
     let judged = churn.judged;
     let (exactly, all) = (whole(judged.exactly), whole(judged.all));
     rows.push(row("judged by offsets", format!("{exactly} of {all} stays")));

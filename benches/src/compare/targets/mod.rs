@@ -120,7 +120,7 @@ pub(super) fn run(
 #[cfg(test)]
 pub(super) fn sample() -> Vec<Outcome> {
     let goal = fanout::SATURATED.goals[0];
-    let line = goal.line(goal.what.to_owned(), &[7e6, 6e6, 7.5e6]);
+    let line = goal.line(goal.what.to_owned(), &[7e6, 6e6, 7.5e6], false);
     vec![Outcome {
         name: "saturated",
         title: "one <room>".to_owned(),

@@ -27,14 +27,15 @@ pub(super) struct Line {
 }
 
 impl Goal {
-    pub(super) fn line(&self, what: String, figures: &[f64]) -> Line {
+    /// With `is_open`, some round leaves open whether it is met, and has no figure for that.
+    pub(super) fn line(&self, what: String, figures: &[f64], is_open: bool) -> Line {
         let spread = Spread::of(figures.iter().copied());
         let figure = spread.map_or("–".to_owned(), |it| {
             let [least, median, most] =
                 [it.min, it.median, it.max].map(|value| self.unit.format(value));
             if figures.len() < 2 { median } else { format!("{median} ({least} … {most})") }
         });
-        let verdict = self.judge(spread);
+        let verdict = if is_open { Verdict::Undecided } else { self.judge(spread) };
         eprintln!("    {what}: {figure}: {}", verdict.word());
         Line { what, target: self.target(), figure, spread, verdict }
     }
@@ -61,4 +62,20 @@ fn named(outcomes: &[Outcome], verdict: Verdict) -> Vec<String> {
         lines.map(|line| format!("{}: {}", row.name, line.what)).collect::<Vec<_>>()
     };
     outcomes.iter().flat_map(of_row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::targets::goal::Unit;
+
+    #[test]
+    fn a_round_that_leaves_a_goal_open_is_not_outvoted() {
+        let goal = Goal::at_most("latency", Unit::Ratio, 1.0);
+        let verdict = |figures: &[f64], is_open| goal.line(String::new(), figures, is_open).verdict;
+        assert_eq!(verdict(&[0.9], false), Verdict::Met);
+        assert_eq!(verdict(&[0.9], true), Verdict::Undecided);
+        assert_eq!(verdict(&[], true), Verdict::Undecided);
+        assert_eq!(verdict(&[], false), Verdict::Unmeasured);
+    }
 }

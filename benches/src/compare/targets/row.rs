@@ -48,8 +48,11 @@ impl Row {
                 }
             }
         }
-        let goals = self.goals.iter().zip(figures);
-        let lines = goals.map(|(goal, all)| goal.line(site.scale.fill(goal.what), &all)).collect();
+        let (goals, open) = (self.goals.iter().zip(figures), site.take_open());
+        let line = |(goal, all): (&Goal, Vec<f64>)| {
+            goal.line(site.scale.fill(goal.what), &all, open.contains(goal.what))
+        };
+        let lines = goals.map(line).collect();
         let (title, remarks) = (site.scale.fill(self.title), site.take_remarks());
         Outcome { name: self.name, title, rounds, lines, remarks }
     }

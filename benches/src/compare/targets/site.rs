@@ -1,6 +1,7 @@
 //! Where rows measure: servers started in turn, loads that prove that every message arrived.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +34,8 @@ pub(super) struct Site<'a> {
     round: usize,
     /// Why figures of this row are missing.
     remarks: RefCell<Vec<String>>,
+    /// Goals of the row of which some round leaves open whether they are met.
+    open: RefCell<BTreeSet<&'static str>>,
     /// Whether the engine can be told how it sends.
     pub(super) has_means: bool,
 }
@@ -77,7 +80,14 @@ impl<'a> Site<'a> {
     pub(super) fn new(scale: Scale, folder: &'a Path) -> io::Result<Site<'a>> {
         let help = Command::new(sibling("corecast")?).args(["serve", "--help"]).output()?;
         let has_means = String::from_utf8_lossy(&help.stdout).contains("--sends");
-        Ok(Site { scale, folder, round: 1, remarks: RefCell::default(), has_means })
+        Ok(Site {
+            scale,
+            folder,
+            round: 1,
+            remarks: RefCell::default(),
+            open: RefCell::default(),
+            has_means,
+        })
     }
 
     pub(super) fn begin(&mut self, round: usize) {
@@ -100,7 +110,8 @@ impl<'a> Site<'a> {
     }
 
     /// A percentile of one side's latency by that of another. Where the generator was late, the most
-    /// that it may be, if that decides about the goal; else none. The remarks tell between what it is.
+    /// that it may be, if that decides about the goal; else none, and the goal is not decided. The
+    /// remarks tell between what it is.
     pub(super) fn latency_ratio(
         &self,
         goal: &Goal,
@@ -111,10 +122,24 @@ impl<'a> Site<'a> {
         if !quotient.is_narrow() {
             let Quotient { least, most, .. } = quotient;
             let (what, unit) = (self.scale.fill(goal.what), goal.unit);
-            let [least, most] = [least, most].map(|end| unit.format(end));
-            self.remark(format!("{what}: {least} to {most}: the generator was late itself"));
+            let between = match (least > 0.0, most.is_finite()) {
+                (true, true) => format!("{} to {}", unit.format(least), unit.format(most)),
+                (false, true) => format!("at most {}", unit.format(most)),
+                (true, false) => format!("at least {}", unit.format(least)),
+                (false, false) => "anything".to_owned(),
+            };
+            self.remark(format!("{what}: {between}: the generator was late itself"));
         }
-        judged(goal, quotient)
+        let judged = judged(goal, quotient);
+        if judged.is_none() {
+            self.open.borrow_mut().insert(goal.what);
+        }
+        judged
+    }
+
+    /// Which goals are not decided, whatever the figures of other rounds say.
+    pub(super) fn take_open(&self) -> BTreeSet<&'static str> {
+        self.open.take()
     }
 
     /// What was said of the row.
