@@ -2,8 +2,9 @@
 //!
 //! In reading order: `plan` says what is measured, `system` how each server is started, `bench`
 //! takes the measurements, `metric` and `table` hold them, `quotient` says what two latencies say of
-//! each other, `failure` holds those that showed nothing, `machine` names where it was. `targets` holds the table of targets. `report` is all of that;
-//! `markdown` and `html` (with `figure` and `chart`) show it.
+//! each other, `failure` holds those that showed nothing, `machine` names where it was. `targets`
+//! holds the table of targets. `report` is all of that; `markdown` and `html` (with `figure` and
+//! `chart`) show it.
 
 mod bench;
 mod chart;
