@@ -114,7 +114,7 @@ impl World {
             return;
         }
         for _ in 0..LOOKS_MAX {
-            (0..self.shards.len()).for_each(|shard| self.tell_time(shard));
+            self.look_at_memory();
             let waits = |client: &usize| {
                 let client = &self.clients[*client];
                 client.paused || !client.out.is_empty()
@@ -129,6 +129,15 @@ impl World {
         panic!("memory is {:?}, and clients wait for it in vain", self.memory_stage);
     }
 
+    /// Every shard judges how short memory is, those that sleep included: what lingers there may be due
+    /// for that.
+    fn look_at_memory(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.tell_time(shard);
+            self.ring(shard);
+        }
+    }
+
     /// What is kept of rooms' messages goes before anything else does: while there is any, memory is not
     /// short for long.
     fn check_histories_give_way(&mut self) {
@@ -137,7 +146,7 @@ impl World {
                 return;
             }
             self.now = self.now + PAUSE;
-            (0..self.shards.len()).for_each(|shard| self.tell_time(shard));
+            self.look_at_memory();
         }
         panic!("memory is {:?}, and histories keep what they have", self.memory_stage);
     }
