@@ -94,7 +94,7 @@ mod tests {
 |---|---|---|---|---|---|---|---|
 | latency at 500 messages/s, median | 4.30 ms (4.21 ms … 4.39 ms) | 5.40 ms (5.29 ms … 5.51 ms) | \
 ≤ 48.0 ms (47.0 ms … 49.0 ms) | ≤ 4.40 ms (4.31 ms … 4.49 ms) | **0.80** (0.72 … 0.86) | \
-≤ **0.36** | undecided (0.89 … 1.19) |
+≤ **0.36** | undecided (0.88 … 1.20) |
 ";
         assert_eq!(text, expected);
     }
