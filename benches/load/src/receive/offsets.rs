@@ -149,7 +149,12 @@ mod tests {
     fn publishers_of_one_room_share_its_offsets() {
         let mut offsets = Offsets::new(2);
         learn(&mut offsets, &[(0, 0, 1), (1, 0, 2), (1, 1, 3), (0, 1, 4), (1, 2, 5), (0, 3, 8)]);
-        check(&offsets, 0, 4, &[(0, Some(0)), (1, Some(1)), (3, Some(1)), (4, Some(2)), (8, Some(4))]);
+        check(
+            &offsets,
+            0,
+            4,
+            &[(0, Some(0)), (1, Some(1)), (3, Some(1)), (4, Some(2)), (8, Some(4))],
+        );
         check(&offsets, 1, 3, &[(1, Some(0)), (2, Some(1)), (4, Some(2)), (5, Some(3))]);
         // Another thread got what is missing here.
         let mut other = Offsets::new(2);
