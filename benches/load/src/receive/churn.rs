@@ -79,16 +79,20 @@ impl Churning {
         let own = (thread..plan.members as usize).step_by(plan.threads).len();
         let thread = (thread as u64, plan.threads as u64);
         let timetable = Timetable { thread, members: plan.members.into(), own: own as u64 };
-        Some(Self {
+        Some(Self::by(churn, timetable))
+    }
+
+    fn by(churn: Churn, timetable: Timetable) -> Self {
+        Self {
             churn,
             timetable,
             times: (u64::MAX, u64::MAX),
             next: 0,
-            places: (0..own).map(Some).collect(),
+            places: (0..timetable.own as usize).map(Some).collect(),
             free: Vec::new(),
             freed: Vec::new(),
             result: ChurnResult::new(),
-        })
+        }
     }
 
     /// Says when measuring begins and ends.
@@ -187,16 +191,7 @@ mod tests {
     fn churning(thread: u64, own: usize) -> Churning {
         let churn = Churn { rate: 10.0, says_leave: true };
         let timetable = Timetable { thread: (thread, 2), members: 5, own: own as u64 };
-        Churning {
-            churn,
-            timetable,
-            times: (u64::MAX, u64::MAX),
-            next: 0,
-            places: (0..own).map(Some).collect(),
-            free: Vec::new(),
-            freed: Vec::new(),
-            result: ChurnResult::new(),
-        }
+        Churning::by(churn, timetable)
     }
 
     /// Five members of two threads, of which one is due every 100 ms.
