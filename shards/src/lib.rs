@@ -15,6 +15,7 @@ mod identity;
 mod journal;
 mod limits;
 mod memory;
+mod name_index;
 mod name_set;
 mod pattern;
 mod permissions;

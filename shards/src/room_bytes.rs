@@ -9,7 +9,7 @@ use crate::room::table;
 /// Bytes that so many rooms take at their home, with names of this length and members on so many
 /// shards each, of which there is one at least. One shard is home to the room of everybody, too.
 ///
-/// Tables of rooms double, so that for one room they take most just after that and least just before.
+/// Lists of rooms grow by an eighth, so that one room takes most just after that and least just before.
 pub fn room_bytes_at_home(rooms: usize, name: usize, shards: usize) -> usize {
     home::bytes_at_home(rooms, name, shards)
 }

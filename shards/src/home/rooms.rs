@@ -1,7 +1,7 @@
 //! What a home keeps of each of its rooms, and when a room without members ends.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::BTreeMap;
-use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use crate::format::{Encoding, EncodingCounts, Encodings};
 use crate::history::{Deadline, Histories, HistoryKey};
 use crate::id::ShardId;
 use crate::journal::KeptRoom;
-use crate::memory::{HeapBytes, Sum, map_bytes, shared_bytes, tree_bytes, vec_bytes};
+use crate::memory::{HeapBytes, Sum, shared_bytes, tree_bytes, vec_bytes};
 use crate::mesh::RoomInfo;
+use crate::name_index::{self, NameIndex};
 use crate::policy::Policies;
 use crate::rng::Rng;
 use crate::room_name::{RoomName, SecretHash};
@@ -25,6 +26,7 @@ use crate::time::Time;
 /// but 0 for the room of everybody: its interest does not count connections.
 #[derive(Debug)]
 pub(crate) struct HomeRoom {
+    name: RoomName,
     pub(crate) epoch: Epoch,
     /// The offset of the last message.
     pub(crate) offset: u64,
@@ -49,8 +51,9 @@ struct Interest {
 }
 
 impl HomeRoom {
-    fn new(epoch: Epoch) -> HomeRoom {
+    fn new(name: &RoomName, epoch: Epoch) -> HomeRoom {
         HomeRoom {
+            name: name.clone(),
             epoch,
             offset: 0,
             history: None,
@@ -121,17 +124,17 @@ impl HomeRoom {
 
     /// Asserts the invariant.
     #[cfg(any(test, debug_assertions))]
-    fn check(&self, is_everybody: bool) {
+    fn check(&self) {
         let has_members = |interest: &Interest| !interest.members.is_empty();
         assert!(self.interest.iter().all(has_members), "shards without members are absent");
         let counted: u32 = self.interest.iter().map(|interest| interest.members.sum()).sum();
-        let members = if is_everybody { 0 } else { counted };
+        let members = if self.name.is_everybody() { 0 } else { counted };
         assert_eq!(self.members, members, "members are counted per shard and encoding");
     }
 
-    fn info(&self, room: &RoomName) -> RoomInfo {
+    fn info(&self) -> RoomInfo {
         RoomInfo {
-            room: room.clone(),
+            room: self.name.clone(),
             members: self.members,
             offset: self.offset,
             epoch: self.epoch,
@@ -145,7 +148,8 @@ pub(crate) struct HomeRooms {
     shard: ShardId,
     start: u64,
     lives: u64,
-    rooms: HashMap<RoomName, HomeRoom, SecretHash>,
+    index: NameIndex,
+    rooms: Vec<HomeRoom>,
     /// The same rooms by name, for lists; without the room of everybody.
     names: BTreeSet<RoomName>,
     /// Rooms with members that were not refused; without the room of everybody.
@@ -185,7 +189,8 @@ impl HeapBytes for HomeRoom {
 /// shards each.
 pub(crate) fn bytes_at_home(rooms: usize, name: usize, shards: usize) -> usize {
     let interested = if shards <= FEW_SHARDS { shards } else { shards.next_power_of_two() };
-    map_bytes::<RoomName, HomeRoom>(rooms)
+    name_index::bytes(rooms)
+        + vec_bytes::<HomeRoom>(name_index::capacity(rooms))
         + tree_bytes::<RoomName, ()>(rooms)
         + rooms * (shared_bytes(name) + vec_bytes::<Interest>(interested))
 }
@@ -218,7 +223,8 @@ impl HomeRooms {
             shard,
             start: start.next(),
             lives: 0,
-            rooms: HashMap::with_hasher(hash),
+            index: NameIndex::new(hash),
+            rooms: Vec::new(),
             names: BTreeSet::new(),
             admitted: 0,
             idle: BTreeMap::new(),
@@ -250,35 +256,32 @@ impl HomeRooms {
     /// How many rooms are paused, counted.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn paused_count(&self) -> usize {
-        self.rooms.values().filter(|room| room.is_paused()).count()
+        self.rooms.iter().filter(|room| room.is_paused()).count()
     }
 
     /// Asserts the invariant of each room, that exactly the rooms without members linger, and no
     /// more of them than may.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, rooms_max: usize) {
-        self.rooms.iter().for_each(|(name, home)| home.check(name.is_everybody()));
-        let owned = |(name, home): (&RoomName, &HomeRoom)| {
-            shared_bytes(name.as_str().len()) + home.heap_bytes()
-        };
+        self.rooms.iter().for_each(HomeRoom::check);
+        assert_eq!(self.index.len(), self.rooms.len(), "every room is in the index, and no other");
+        let owned = |home: &HomeRoom| shared_bytes(home.name.as_str().len()) + home.heap_bytes();
         assert_eq!(self.owned.get(), self.rooms.iter().map(owned).sum::<usize>(), "bytes of rooms");
-        let without =
-            |(name, room): &(&RoomName, &HomeRoom)| room.members == 0 && !name.is_everybody();
+        let without = |room: &&HomeRoom| room.members == 0 && !room.name.is_everybody();
         let without = self.rooms.iter().filter(without).count();
         assert_eq!(self.idle.len(), without, "rooms without members linger, and no others");
-        let admitted = |(name, room): &(&RoomName, &HomeRoom)| {
-            room.members > 0 && !room.is_refused && !name.is_everybody()
-        };
+        let admitted =
+            |room: &&HomeRoom| room.members > 0 && !room.is_refused && !room.name.is_everybody();
         let admitted = self.rooms.iter().filter(admitted).count();
         assert_eq!(self.admitted, admitted, "rooms with members are counted");
         assert!(without <= rooms_max, "{without} rooms linger, and no more than {rooms_max} may");
         self.histories.check();
         self.remembered.check();
-        let histories = self.rooms.values().filter(|room| room.history.is_some()).count();
+        let histories = self.rooms.iter().filter(|room| room.history.is_some()).count();
         let all = histories + self.remembered.len();
         assert_eq!(self.histories.count(), all, "a history is that of one room");
         for (deadline, room) in &self.idle {
-            let until = self.rooms.get(room).and_then(|home_room| home_room.expires_at.as_ref());
+            let until = self.get(room).and_then(|home_room| home_room.expires_at.as_ref());
             assert_eq!(until, Some(deadline), "a room knows when it ends");
         }
     }
@@ -310,7 +313,7 @@ impl HomeRooms {
     ) -> Option<(bool, u64)> {
         let left =
             self.change(room, |home_room| (home_room.leave(shard, encoding), home_room.offset));
-        if let Some(home_room) = self.rooms.get_mut(room).filter(|room| room.members == 0) {
+        if let Some(home_room) = self.get_mut(room).filter(|room| room.members == 0) {
             let was_refused = std::mem::take(&mut home_room.is_refused);
             self.admitted -= usize::from(!was_refused);
         }
@@ -324,11 +327,51 @@ impl HomeRooms {
     }
 
     pub(crate) fn contains(&self, room: &RoomName) -> bool {
-        self.rooms.contains_key(room)
+        self.find(room).is_some()
+    }
+
+    fn find(&self, room: &RoomName) -> Option<usize> {
+        self.index.find(room.as_str(), name_in(&self.rooms)).map(|number| number as usize)
+    }
+
+    fn get(&self, room: &RoomName) -> Option<&HomeRoom> {
+        self.find(room).map(|number| &self.rooms[number])
+    }
+
+    fn get_mut(&mut self, room: &RoomName) -> Option<&mut HomeRoom> {
+        self.find(room).map(|number| &mut self.rooms[number])
+    }
+
+    fn insert(&mut self, home_room: HomeRoom) -> usize {
+        self.owned.add(shared_bytes(home_room.name.as_str().len()) + home_room.heap_bytes());
+        if !home_room.name.is_everybody() {
+            self.names.insert(home_room.name.clone());
+        }
+        let number = name_index::push(&mut self.rooms, home_room);
+        self.index.insert(number, name_in(&self.rooms));
+        number as usize
+    }
+
+    /// Takes out a room; the last one stands where it was.
+    fn remove(&mut self, room: &RoomName) -> Option<HomeRoom> {
+        let number = self.find(room)?;
+        self.index.remove(number as u32, name_in(&self.rooms));
+        self.names.remove(room);
+        let home_room = self.rooms.swap_remove(number);
+        if let Some(moved) = self.rooms.get(number) {
+            let (from, to) = (self.rooms.len() as u32, number as u32);
+            self.index.renumber(moved.name.as_str(), from, to);
+        }
+        self.owned.take_off(shared_bytes(room.as_str().len()) + home_room.heap_bytes());
+        if self.rooms.len() < self.rooms.capacity() / 8 {
+            self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
+        }
+        Some(home_room)
     }
 
     fn change<R>(&mut self, room: &RoomName, change: impl FnOnce(&mut HomeRoom) -> R) -> Option<R> {
-        let home_room = self.rooms.get_mut(room)?;
+        let number = self.find(room)?;
+        let home_room = &mut self.rooms[number];
         let before = home_room.heap_bytes();
         let result = change(home_room);
         self.owned.change(before, home_room.heap_bytes());
@@ -337,7 +380,8 @@ impl HomeRooms {
 
     /// Bytes of all rooms.
     pub(crate) fn bytes(&self) -> usize {
-        map_bytes::<RoomName, HomeRoom>(self.rooms.capacity())
+        self.index.bytes()
+            + vec_bytes::<HomeRoom>(self.rooms.capacity())
             + tree_bytes::<RoomName, ()>(self.names.len())
             + tree_bytes::<Deadline, RoomName>(self.idle.len())
             + self.owned.get()
@@ -350,15 +394,11 @@ impl HomeRooms {
 
     /// A room exists from its first join or publish.
     pub(crate) fn get_or_create(&mut self, room: &RoomName) -> &mut HomeRoom {
-        if !self.rooms.contains_key(room) {
-            self.owned.add(shared_bytes(room.as_str().len()));
+        let number = self.find(room).unwrap_or_else(|| {
             let home_room = self.begin_life(room);
-            self.rooms.insert(room.clone(), home_room);
-            if !room.is_everybody() {
-                self.names.insert(room.clone());
-            }
-        }
-        self.rooms.get_mut(room).expect("it was there or has just been inserted")
+            self.insert(home_room)
+        });
+        &mut self.rooms[number]
     }
 
     /// A room that goes on where it stopped, if that is remembered, and otherwise has no message yet.
@@ -367,19 +407,20 @@ impl HomeRooms {
             && let Some(stopped) = self.remembered.resume(room, &mut self.histories)
         {
             let Stopped { epoch, offset, history } = stopped;
-            return HomeRoom { offset, history: Some(history), ..HomeRoom::new(epoch) };
+            return HomeRoom { offset, history: Some(history), ..HomeRoom::new(room, epoch) };
         }
         self.lives += 1;
-        HomeRoom::new(Epoch::new(self.start, self.shard, self.lives))
+        HomeRoom::new(room, Epoch::new(self.start, self.shard, self.lives))
     }
 
     /// A room has its first message: from here on it has a history, if it keeps anything.
     pub(super) fn begin_history(&mut self, room: &RoomName) -> Option<HistoryKey> {
         let kept = self.keeps_anything.then(|| self.policies.history_of(room)).flatten();
         let history = self.histories.open(kept?);
-        let home_room = self.rooms.get_mut(room)?;
+        let home_room = self.get_mut(room)?;
         home_room.history = Some(history);
-        self.histories.enter_journal(history, room, home_room.epoch);
+        let epoch = home_room.epoch;
+        self.histories.enter_journal(history, room, epoch);
         Some(history)
     }
 
@@ -387,23 +428,20 @@ impl HomeRooms {
     /// just now. Returns whether it does.
     pub(crate) fn take_up(&mut self, kept: &KeptRoom, now: Time, ttl: IdleTtl) -> bool {
         let room = kept.name();
-        let is_new = kept.offset > 0 && !self.rooms.contains_key(room);
+        let is_new = kept.offset > 0 && !self.contains(room);
         let Some(policy) = self.policies.history_of(room).filter(|_| is_new) else { return false };
         let history = self.histories.open(policy);
         self.histories.enter_journal(history, room, kept.epoch);
         self.histories.take_up(history, kept, now);
-        self.owned.add(shared_bytes(room.as_str().len()));
         let (offset, history) = (kept.offset, Some(history));
-        let home_room = HomeRoom { offset, history, ..HomeRoom::new(kept.epoch) };
-        self.rooms.insert(room.clone(), home_room);
-        self.names.insert(room.clone());
+        self.insert(HomeRoom { offset, history, ..HomeRoom::new(room, kept.epoch) });
         self.touch(room, now, ttl);
         true
     }
 
     /// The shards with members of this room.
     pub(super) fn shards_of(&self, room: &RoomName) -> Vec<ShardId> {
-        let home_room = self.rooms.get(room);
+        let home_room = self.get(room);
         home_room.into_iter().flat_map(HomeRoom::interested).map(|(shard, _)| shard).collect()
     }
 
@@ -411,7 +449,7 @@ impl HomeRooms {
     pub(super) fn place(&self, room: &RoomName) -> Option<(Epoch, u64, Option<HistoryKey>)> {
         let is = |home_room: &HomeRoom| (home_room.epoch, home_room.offset, home_room.history);
         let was = |Stopped { epoch, offset, history }| (epoch, offset, Some(history));
-        self.rooms.get(room).map(is).or_else(|| self.remembered.get(room).map(was))
+        self.get(room).map(is).or_else(|| self.remembered.get(room).map(was))
     }
 
     /// How many rooms have members that were not refused.
@@ -422,7 +460,8 @@ impl HomeRooms {
     /// To be called after each join, leave and publish: a room with members does not linger, one
     /// without lingers from now on.
     pub(crate) fn touch(&mut self, room: &RoomName, now: Time, ttl: IdleTtl) {
-        let Some(home_room) = self.rooms.get_mut(room) else { return };
+        let Some(number) = self.find(room) else { return };
+        let home_room = &mut self.rooms[number];
         let lingered = home_room.expires_at.take();
         if let Some(deadline) = lingered {
             self.idle.remove(&deadline);
@@ -497,12 +536,7 @@ impl HomeRooms {
     /// Ends a room without members, which is not among those that linger any more. Where it stopped is
     /// remembered from this time on, if it has a history: a room without messages has nothing to lose.
     fn end(&mut self, room: &RoomName, now: Time) {
-        let home_room = self.rooms.remove(room).expect("a room without members exists");
-        self.names.remove(room);
-        self.owned.take_off(shared_bytes(room.as_str().len()) + home_room.heap_bytes());
-        if self.rooms.len() < self.rooms.capacity() / 8 {
-            self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
-        }
+        let home_room = self.remove(room).expect("a room without members exists");
         let HomeRoom { epoch, offset, history, .. } = home_room;
         if let Some(history) = history {
             let stopped = Stopped { epoch, offset, history };
@@ -511,7 +545,7 @@ impl HomeRooms {
     }
 
     pub(crate) fn info(&self, room: &RoomName) -> Option<RoomInfo> {
-        self.rooms.get(room).map(|home_room| home_room.info(room))
+        self.get(room).map(HomeRoom::info)
     }
 
     /// At most `limit` rooms in order of their names, those greater than `after`.
@@ -522,6 +556,11 @@ impl HomeRooms {
     }
 }
 
+/// What the rooms are called.
+fn name_in<'a>(rooms: &'a [HomeRoom]) -> impl Fn(u32) -> &'a RoomName {
+    |number| &rooms[number as usize].name
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -530,7 +569,7 @@ mod tests {
     fn a_shard_is_interested_in_the_encodings_of_its_members() {
         let (near, far) = (ShardId::new(0), ShardId::new(1));
         let (frames, events) = (Encoding::WebSocket, Encoding::Sse);
-        let mut room = HomeRoom::new(Epoch::new(1, near, 1));
+        let mut room = HomeRoom::new(&RoomName::everybody(), Epoch::new(1, near, 1));
         let interest = |room: &HomeRoom| -> Vec<(ShardId, Vec<Encoding>)> {
             room.interested().map(|(shard, needed)| (shard, needed.iter().collect())).collect()
         };

@@ -47,7 +47,7 @@ pub(crate) struct Log {
     bytes: usize,
     largest_bytes: usize,
     /// Bytes of each chunk but the first.
-    chunk_bytes: usize,
+    chunk_bytes: u32,
     /// Its index in the shard's totals.
     total_index: u32,
     appended_bytes: u64,
@@ -87,6 +87,7 @@ impl Log {
     /// An empty log whose next message will have position `next`. Its chunks but the first have so many
     /// bytes ([`ChunkPool::chunk_bytes`]).
     pub(crate) fn new(next: u64, chunk_bytes: usize) -> Log {
+        let chunk_bytes = u32::try_from(chunk_bytes).unwrap_or(u32::MAX);
         Log {
             segments: VecDeque::new(),
             next,
@@ -146,7 +147,7 @@ impl Log {
     ) -> usize {
         assert!(!needed.is_empty(), "a message is kept for members");
         let last = self.segments.len().saturating_sub(1);
-        let fit = Fit { segments: last, bytes: self.chunk_bytes };
+        let fit = Fit { segments: last, bytes: self.chunk_bytes as usize };
         let fits = self.segments.back_mut().is_some_and(|last| {
             debug_assert_eq!(last.end(), self.next);
             last.append(frames, needed, fit, pool)

@@ -47,7 +47,7 @@ impl Room {
         assert!(self.dirty, "a pass is under way in rooms that need one");
         assert!(pass.visited as usize <= self.members.len(), "only members were visited");
         assert!(
-            self.low_water <= pass.end && pass.end <= self.log.next(),
+            self.low_water <= pass.end.get() && pass.end.get() <= self.log.next(),
             "a pass raises the low-water mark"
         );
     }
@@ -78,7 +78,7 @@ impl Room {
         let Some(pass) = &self.pass else { return };
         for member in &self.members[..pass.visited as usize] {
             let keeps = member.pin.is_some() || member.in_flight > 0;
-            let done = member.cursor >= pass.end.min(self.end_for(member));
+            let done = member.cursor >= pass.end.get().min(self.end_for(member));
             assert!(keeps || done, "the pass left a member without a pin: {member:?}, {self:?}");
         }
     }

@@ -81,7 +81,7 @@ impl Room {
 
     /// The position after the messages that the latest pass carries, or has carried.
     pub(crate) fn carried_to(&self) -> u64 {
-        self.pass.as_ref().map_or(self.low_water, |pass| pass.end)
+        self.pass.as_ref().map_or(self.low_water, |pass| pass.end.get())
     }
 
     /// Bytes of the messages that no pass carries yet.

@@ -10,6 +10,8 @@ mod passes;
 mod sends;
 pub(crate) mod table;
 
+use std::num::NonZeroU64;
+
 use crate::format::{Encoding, EncodingCounts, Frames};
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log, Pin};
@@ -64,8 +66,9 @@ pub(crate) struct Room {
 struct Pass {
     /// How many members, from the first on, were visited.
     visited: u32,
-    /// The end of the log when the pass began, and its `appended_bytes`.
-    end: u64,
+    /// The end of the log when the pass began, and its `appended_bytes`. Positions count from 1 on, and a
+    /// room without a pass takes no memory for that.
+    end: NonZeroU64,
     end_bytes: u64,
     /// Of the messages that this pass is the first to carry: when the oldest was accepted.
     accepted: Option<Time>,
@@ -83,6 +86,11 @@ pub(crate) struct BackPressure {
 
 /// Up to this size a room's list grows by one member at a time, and not as vectors do, by four.
 const SMALL_ROOM: usize = 4;
+
+/// A position in a log, as what is never 0.
+fn position(position: u64) -> NonZeroU64 {
+    NonZeroU64::new(position).expect("positions count from 1 on")
+}
 
 impl Room {
     pub(crate) fn new(name: RoomName, home: ShardId, policy: Policy, log: Log) -> Room {
@@ -264,7 +272,9 @@ impl Room {
             (self.low_water, self.low_water_bytes) = (self.log.next(), self.log.appended_bytes());
             match &mut self.pass {
                 // Or the low-water mark would fall again when the pass ends.
-                Some(pass) => (pass.end, pass.end_bytes) = (self.low_water, self.low_water_bytes),
+                Some(pass) => {
+                    (pass.end, pass.end_bytes) = (position(self.low_water), self.low_water_bytes)
+                }
                 // The pass that it waits for would carry what comes later and is to linger.
                 None => self.dirty &= self.policy.linger.is_none() || self.back_pressure.wanted,
             }

@@ -1,13 +1,13 @@
 //! Which member a pass visits next, and which messages it was the first to carry.
 
-use super::{MemberIndex, Pass, Room};
+use super::{MemberIndex, Pass, Room, position};
 use crate::log::ChunkPool;
 use crate::time::Time;
 
 impl Room {
     /// Begins a pass unless one is under way.
     pub(crate) fn begin_pass(&mut self) {
-        let (end, end_bytes) = (self.log.next(), self.log.appended_bytes());
+        let (end, end_bytes) = (position(self.log.next()), self.log.appended_bytes());
         if self.pass.is_none() {
             let accepted = self.accepted.take();
             self.pass = Some(Pass { visited: 0, end, end_bytes, accepted });
@@ -39,9 +39,9 @@ impl Room {
     /// it was the first to carry, and whether newer messages need another pass.
     pub(crate) fn end_pass(&mut self, pool: &mut ChunkPool) -> (Option<Time>, bool) {
         let pass = self.pass.take().expect("only a pass that began ends");
-        (self.low_water, self.low_water_bytes) = (pass.end, pass.end_bytes);
+        (self.low_water, self.low_water_bytes) = (pass.end.get(), pass.end_bytes);
         self.free_log(pool);
-        (pass.accepted, self.log.next() > pass.end)
+        (pass.accepted, self.log.next() > pass.end.get())
     }
 }
 

@@ -2,7 +2,6 @@
 
 #[cfg(any(test, debug_assertions))]
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Index, IndexMut};
 #[cfg(any(test, debug_assertions))]
@@ -11,7 +10,8 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::id::ShardId;
 use crate::log::{ChunkPool, Log};
-use crate::memory::{Sum, map_bytes, shared_bytes, vec_bytes};
+use crate::memory::{Sum, shared_bytes, vec_bytes};
+use crate::name_index::{self, NameIndex};
 use crate::policy::Policies;
 use crate::room::linger::Lingering;
 use crate::room::{Member, Room, SMALL_ROOM};
@@ -32,8 +32,7 @@ impl fmt::Display for RoomKey {
 pub(crate) struct Rooms {
     shards: u16,
     policies: Policies,
-    hash: SecretHash,
-    index: HashMap<RoomName, RoomKey, SecretHash>,
+    index: NameIndex,
     entries: Vec<Option<Room>>,
     free: Vec<RoomKey>,
     /// Bytes of the rooms' names.
@@ -42,25 +41,12 @@ pub(crate) struct Rooms {
     pub(crate) lingering: Lingering,
 }
 
-/// A table of up to this many unused entries keeps them.
-const SPARE: usize = 64;
-
-/// So many entries are added to a table that is full. An entry is some 300 bytes, and doubling would
-/// leave up to half of them unused.
-const fn more(entries: usize) -> usize {
-    16 + entries / 8
-}
-
 /// Bytes that so many rooms take on a shard with so many members of each, with names of this length,
 /// and the room of everybody with them; none of them was published to.
 pub(crate) fn bytes_with_members(rooms: usize, name: usize, members: usize) -> usize {
     let listed = if members <= SMALL_ROOM { members } else { members.next_power_of_two() };
-    let mut entries = 0;
-    while entries <= rooms {
-        entries += more(entries);
-    }
-    vec_bytes::<Option<Room>>(entries)
-        + map_bytes::<RoomName, RoomKey>(rooms + 1)
+    vec_bytes::<Option<Room>>(name_index::capacity(rooms + 1))
+        + name_index::bytes(rooms + 1)
         + rooms * (shared_bytes(name) + vec_bytes::<Member>(listed))
 }
 
@@ -72,8 +58,7 @@ impl Rooms {
         let mut rooms = Rooms {
             shards: config.shards,
             policies: config.policies(),
-            index: HashMap::with_hasher(hash.clone()),
-            hash,
+            index: NameIndex::new(hash),
             entries: Vec::new(),
             free: Vec::new(),
             names: Sum::default(),
@@ -86,11 +71,11 @@ impl Rooms {
     }
 
     pub(crate) fn home(&self, room: &str) -> ShardId {
-        self.hash.home(room, self.shards)
+        self.index.home(room, self.shards)
     }
 
     pub(crate) fn find(&self, room: &str) -> Option<RoomKey> {
-        self.index.get(room).copied()
+        self.index.find(room, name_in(&self.entries)).map(RoomKey)
     }
 
     /// The room's key for one more entry in a connection's list.
@@ -100,7 +85,8 @@ impl Rooms {
         key
     }
 
-    /// Takes back [`Rooms::refer`]; a room without references is forgotten.
+    /// Takes back [`Rooms::refer`]; a room without references is forgotten. Its entry stays: queues name
+    /// entries by key.
     pub(crate) fn unrefer(&mut self, key: RoomKey) {
         let room = &mut self[key];
         room.references -= 1;
@@ -108,30 +94,22 @@ impl Rooms {
             return;
         }
         assert!(room.members.is_empty(), "every member refers to the room");
+        self.index.remove(key.0, name_in(&self.entries));
         let entry = &mut self.entries[key.0 as usize];
         let room = entry.take().expect("it was just there");
         debug_assert!(room.log.is_empty(), "a log is kept for members only");
         if let Some(until) = room.linger_until {
             self.lingering.remove(until, key);
         }
-        self.index.remove(&room.name);
         self.names.take_off(shared_bytes(room.name.as_str().len()));
         self.free.push(key);
-        self.shrink();
-    }
-
-    /// Frees what is unused of the index, if that is most of it. The entries stay: queues name them by key.
-    fn shrink(&mut self) {
-        if self.index.capacity() > SPARE && self.index.len() < self.index.capacity() / 8 {
-            self.index.shrink_to(2 * self.index.len());
-        }
     }
 
     /// Bytes of the tables and of what the rooms own, but for their logs.
     pub(crate) fn bytes(&self) -> usize {
         vec_bytes::<Option<Room>>(self.entries.capacity())
             + vec_bytes::<RoomKey>(self.free.capacity())
-            + map_bytes::<RoomName, RoomKey>(self.index.capacity())
+            + self.index.bytes()
             + self.pool.totals.heap_bytes()
             + self.names.get()
             + self.pool.lists.get()
@@ -143,6 +121,7 @@ impl Rooms {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check_bytes<'a>(&'a self, rests: impl Iterator<Item = &'a Arc<[u8]>>) {
         let rooms = || self.by_key().map(|(_, room)| room);
+        assert_eq!(self.index.len(), rooms().count(), "every room is in the index, and no other");
         let names = rooms().map(|room| shared_bytes(room.name.as_str().len())).sum::<usize>();
         assert_eq!(self.names.get(), names, "bytes of the names of rooms");
         let (chunks, lists) = rooms()
@@ -190,19 +169,19 @@ impl Rooms {
         let chunk_bytes = self.pool.chunk_bytes(policy.log_bytes);
         let home = self.home(name.as_str());
         let mut room = Room::new(name.clone(), home, policy, Log::new(1, chunk_bytes));
-        let key = self.free.pop().unwrap_or_else(|| {
-            if self.entries.len() == self.entries.capacity() {
-                self.entries.reserve_exact(more(self.entries.len()));
-            }
-            self.entries.push(None);
-            RoomKey(u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 rooms"))
-        });
+        let free = self.free.pop();
+        let key = free.unwrap_or_else(|| RoomKey(name_index::push(&mut self.entries, None)));
         room.log = room.log.counted_at(key.0);
         self.entries[key.0 as usize] = Some(room);
-        self.index.insert(name.clone(), key);
+        self.index.insert(key.0, name_in(&self.entries));
         self.names.add(shared_bytes(name.as_str().len()));
         key
     }
+}
+
+/// What the rooms are called.
+fn name_in<'a>(entries: &'a [Option<Room>]) -> impl Fn(u32) -> &'a RoomName {
+    |key| &entries[key as usize].as_ref().expect("rooms that are there are in the index").name
 }
 
 impl Index<RoomKey> for Rooms {
