@@ -111,6 +111,7 @@ impl<'a> Bench<'a> {
                 }
             }
         }
+        table.notes.extend(table.who_met_a_limited_generator());
         Ok(table)
     }
 

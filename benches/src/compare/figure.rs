@@ -110,6 +110,7 @@ mod tests {
             column.push(Metric::MessagesPerSend, 1, Some(sends));
             column.push(Metric::CpuAtSaturation, 1, Some(1.0 / sends));
         }
+        assert_eq!(table.who_met_a_limited_generator(), None);
         let of = |table: &Table, metric| ratio(table, metric, 1);
         let expected = "none: 143 and 99 messages per send";
         assert_eq!(of(&table, Metric::CpuAtSaturation), expected);
@@ -120,6 +121,8 @@ mod tests {
         }
         table.systems[0].limited = 1;
         assert_eq!(of(&table, Metric::DeliveriesPerSecond), "undecided (≥ 1.00)");
+        let note = table.who_met_a_limited_generator().unwrap();
+        assert!(note.contains("in some rounds of a (1): what"), "{note}");
         table.systems[0].push(Metric::DeliveriesPerSecond, 2, Some(3e6));
         table.systems[0].figures.get_mut(&Metric::DeliveriesPerSecond).unwrap()[0] = Some(2e6);
         table.systems[1].push(Metric::DeliveriesPerSecond, 2, Some(1e6));

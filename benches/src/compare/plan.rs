@@ -65,6 +65,7 @@ impl Plan {
                 broadcasts: vec![
                     plan(one, 128, Some(256), &[50, 500, 2000]),
                     plan((1000, 3000), 128, None, &[10_000]),
+                    plan(hundred, 128, None, &[2000]),
                     plan((1, 100), 64 << 10, Some(16), &[]),
                 ],
                 connections: Connections { few: 500, many: 2500 },
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn quick_shows_a_large_room_small_ones_and_large_messages() {
         let plan = Plan::new(Size::Quick);
-        assert_eq!((plan.broadcasts.len(), plan.shards.len(), plan.systems(1).len()), (3, 1, 4));
+        assert_eq!((plan.broadcasts.len(), plan.shards.len(), plan.systems(1).len()), (4, 1, 4));
         let plan = Plan::new(Size::Full);
         assert_eq!((plan.systems(1).len(), plan.systems(2).len()), (5, 3));
     }

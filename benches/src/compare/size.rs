@@ -3,7 +3,7 @@
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// Three tables and most targets, at smaller sizes: about five minutes.
+    /// Five tables and most targets, at smaller sizes: about eight minutes.
     Quick,
     /// Everything: about an hour.
     Full,

@@ -58,6 +58,21 @@ impl Table {
         all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     }
 
+    /// What is to be known of saturated servers that the generator kept from being faster.
+    pub(super) fn who_met_a_limited_generator(&self) -> Option<String> {
+        let limited = self.systems.iter().filter(|column| column.limited > 0);
+        let rounds = |column: &Column| format!("{} ({})", column.system, column.limited);
+        let who: Vec<String> = limited.map(rounds).collect();
+        (!who.is_empty()).then(|| {
+            format!(
+                "The generator was the limit, and not the server, in some rounds of {}: what was \
+                 delivered there is a lower bound, and CPU per delivery at saturation is what it is \
+                 at the generator's rate.",
+                who.join(", ")
+            )
+        })
+    }
+
     /// The first system's figure divided by that of another, of the same round each.
     pub(super) fn ratio(&self, metric: Metric, other: usize) -> Result<Ratio, NoRatio> {
         let (first, other) = (&self.systems[0], &self.systems[other]);
