@@ -123,5 +123,6 @@ impl Tuning {
         assert!(bytes.iter().all(|bytes| *bytes >= 1), "a byte at a time: {self:?}");
         assert!(self.send_iovecs > DIRECT_IOVECS, "a send carries a room's messages: {self:?}");
         assert!(self.copy_bytes <= self.large_chunk_bytes, "a copy fits a chunk: {self:?}");
+        assert!(u32::try_from(self.large_chunk_bytes).is_ok(), "a chunk is small: {self:?}");
     }
 }

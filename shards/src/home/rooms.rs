@@ -264,7 +264,9 @@ impl HomeRooms {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self, rooms_max: usize) {
         self.rooms.iter().for_each(HomeRoom::check);
-        assert_eq!(self.index.len(), self.rooms.len(), "every room is in the index, and no other");
+        assert_eq!(self.index.len(), self.rooms.len(), "nothing else is in the index");
+        let is_found = |(number, home): (usize, &HomeRoom)| self.find(&home.name) == Some(number);
+        assert!(self.rooms.iter().enumerate().all(is_found), "every room is in the index");
         let owned = |home: &HomeRoom| shared_bytes(home.name.as_str().len()) + home.heap_bytes();
         assert_eq!(self.owned.get(), self.rooms.iter().map(owned).sum::<usize>(), "bytes of rooms");
         let without = |room: &&HomeRoom| room.members == 0 && !room.name.is_everybody();
@@ -363,7 +365,8 @@ impl HomeRooms {
             self.index.renumber(moved.name.as_str(), from, to);
         }
         self.owned.take_off(shared_bytes(room.as_str().len()) + home_room.heap_bytes());
-        if self.rooms.len() < self.rooms.capacity() / 8 {
+        let capacity = self.rooms.capacity();
+        if capacity > 2 * FEW_ROOMS && self.rooms.len() < capacity / 8 {
             self.rooms.shrink_to(2 * self.rooms.len() + FEW_ROOMS);
         }
         Some(home_room)
@@ -564,6 +567,30 @@ fn name_in<'a>(rooms: &'a [HomeRoom]) -> impl Fn(u32) -> &'a RoomName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rooms_that_end_are_found_no_more_and_leave_no_memory() {
+        let (shard, now) = (ShardId::new(0), Time::default());
+        let config = Config::default();
+        let hash = SecretHash::new(7);
+        let mut rooms = HomeRooms::new(shard, &config, hash, &mut Rng::new(1, 0), (0, 0));
+        let name = |number: u32| RoomName::new(&format!("room-{number}")).expect("legal");
+        let ttl = IdleTtl { duration: Duration::ZERO, rooms_max: 0, is_short: false };
+        let empty = rooms.bytes();
+        for number in 0..2_000 {
+            assert!(rooms.join(&name(number), (shard, Encoding::WebSocket), false));
+        }
+        rooms.check(0);
+        assert_eq!(rooms.bytes(), empty + bytes_at_home(2_000, 8, 1) + 1_000 * 16);
+        for number in (0..2_000).filter(|number| number % 100 != 7) {
+            rooms.leave(&name(number), shard, Encoding::WebSocket).expect("it is there");
+            rooms.touch(&name(number), now, ttl);
+        }
+        rooms.check(0);
+        let left: Vec<bool> = (0..300).map(|number| rooms.contains(&name(number))).collect();
+        assert!((0..300).all(|number| left[number] == (number % 100 == 7)));
+        assert!(rooms.bytes() < bytes_at_home(200, 8, 1), "{} bytes", rooms.bytes());
+    }
 
     #[test]
     fn a_shard_is_interested_in_the_encodings_of_its_members() {

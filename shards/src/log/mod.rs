@@ -87,7 +87,7 @@ impl Log {
     /// An empty log whose next message will have position `next`. Its chunks but the first have so many
     /// bytes ([`ChunkPool::chunk_bytes`]).
     pub(crate) fn new(next: u64, chunk_bytes: usize) -> Log {
-        let chunk_bytes = u32::try_from(chunk_bytes).unwrap_or(u32::MAX);
+        let chunk_bytes = u32::try_from(chunk_bytes).expect("Tuning::check says so");
         Log {
             segments: VecDeque::new(),
             next,

@@ -121,7 +121,9 @@ impl Rooms {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check_bytes<'a>(&'a self, rests: impl Iterator<Item = &'a Arc<[u8]>>) {
         let rooms = || self.by_key().map(|(_, room)| room);
-        assert_eq!(self.index.len(), rooms().count(), "every room is in the index, and no other");
+        assert_eq!(self.index.len(), rooms().count(), "nothing else is in the index");
+        let is_found = |(key, room): (RoomKey, &Room)| self.find(room.name.as_str()) == Some(key);
+        assert!(self.by_key().all(is_found), "every room is in the index");
         let names = rooms().map(|room| shared_bytes(room.name.as_str().len())).sum::<usize>();
         assert_eq!(self.names.get(), names, "bytes of the names of rooms");
         let (chunks, lists) = rooms()
@@ -181,7 +183,7 @@ impl Rooms {
 
 /// What the rooms are called.
 fn name_in<'a>(entries: &'a [Option<Room>]) -> impl Fn(u32) -> &'a RoomName {
-    |key| &entries[key as usize].as_ref().expect("rooms that are there are in the index").name
+    |key| &entries[key as usize].as_ref().expect("what is in the index is there").name
 }
 
 impl Index<RoomKey> for Rooms {

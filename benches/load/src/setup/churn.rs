@@ -34,6 +34,8 @@ pub(super) fn per_second(text: &str) -> Result<f64, String> {
 
 /// More is a storm.
 const RATE_MAX: f64 = 100_000.0;
+/// So long Linux keeps the port of a connection that was closed here.
+const TIME_WAIT_SECS: f64 = 60.0;
 /// Of those that are replaced at once, at most.
 const SPARE_MAX: f64 = 20_000.0;
 
@@ -56,6 +58,11 @@ impl Churn {
     /// When the nth member leaves, in nanoseconds since measuring began.
     pub(crate) fn due(self, nth: u64) -> u64 {
         (nth as f64 * 1e9 / self.rate) as u64
+    }
+
+    /// How many ports of connections that have ended are not given out again yet.
+    pub(crate) fn ports_in_wait(self) -> u32 {
+        (self.rate * TIME_WAIT_SECS).ceil() as u32
     }
 
     /// Connections beside those of the members, of which each may take so long to leave or to join.
@@ -92,5 +99,7 @@ mod tests {
         let churn = Churn { rate: 4.0, says_leave: true };
         assert_eq!([0, 1, 6].map(|nth| churn.due(nth)), [0, 250_000_000, 1_500_000_000]);
         assert_eq!(churn.spare(Duration::from_secs(10)), 80);
+        assert_eq!(churn.ports_in_wait(), 240);
+        assert_eq!(Churn { rate: RATE_MAX, ..churn }.ports_in_wait(), 6_000_000);
     }
 }

@@ -191,7 +191,8 @@ impl Plan {
         let churn = churn.transpose()?;
         // Whom a message is for is known when all is over.
         traffic.followed_one_in = traffic.followed_one_in.filter(|_| churn.is_none());
-        let crowd = Crowd { members, streams, joins: true };
+        let left = churn.map_or(0, Churn::ports_in_wait);
+        let crowd = Crowd { members, ports: members.saturating_add(left), streams, joins: true };
         let base = Self::base(scenario, url, crowd, common)?;
         let columns = &base.users.columns;
         Place::Publish.check(&mut traffic.publish, columns)?;
@@ -243,7 +244,7 @@ impl Plan {
             scenario,
             address,
             trust,
-            sources: sources.unwrap_or_else(|| Sources::enough(crowd.members, address.ip())),
+            sources: sources.unwrap_or_else(|| Sources::enough(crowd.ports, address.ip())),
             connecting,
             target,
             threads: threads.min(crowd.members as usize),
@@ -317,6 +318,8 @@ impl Connecting {
 /// Who connects.
 struct Crowd {
     members: u32,
+    /// Of members, and of those that have left not long ago.
+    ports: u32,
     streams: Streams,
     /// Whether they join a room unless told otherwise.
     joins: bool,
@@ -324,7 +327,8 @@ struct Crowd {
 
 impl Crowd {
     fn quiet(members: u32, rooms: u32) -> Self {
-        Self { members, streams: Streams { rooms: rooms.max(1), publishers: 1 }, joins: rooms > 0 }
+        let streams = Streams { rooms: rooms.max(1), publishers: 1 };
+        Self { members, ports: members, streams, joins: rooms > 0 }
     }
 }
 
