@@ -38,6 +38,18 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--duration=0s"], 1, "--duration is above 0");
     check(&[url, "--rate=1e6", "--duration=2h"], 1, "at most 4295s");
     check(&[url, "--assert=p98<1ms"], 2, "there is no figure");
+    check(&[url, "--stage=10s"], 2, "looks like 10s:500");
+    check(&[url, "--stage=10s:5,0s:5"], 2, "more than no time");
+    check(&[url, "--stage=10s:-5"], 2, "0 or more");
+    check(&[url, "--stage=1s:0", "--stage=1s:0"], 1, "the rate of one stage is above 0");
+    check(&[url, &["--stage=1s:1"; 101].join(" ").replace(" --stage=", ",")], 1, "at most 100");
+    check(&[url, "--stage=2h:1e6"], 1, "fewer than 4294967295 per room");
+    check(&[url, "--stage=1s:1e6", "--warm-up=2h"], 1, "in --warm-up, too");
+    for other in ["--rate=5", "--window=5", "--duration=5s"] {
+        check(&[url, "--stage=10s:5", other], 2, "cannot be used with");
+    }
+    check(&["hold", url, "--stage=10s:5"], 2, "unexpected argument");
+    check(&["capacity", url, "--stage=10s:5"], 1, "leave out --stage");
     check(&[url, "--churn=0"], 2, "above 0");
     check(&[url, "--churn=5/m"], 2, "write a number");
     check(&[url, "--churn=5/s", "--window=4"], 1, "--churn needs --rate");

@@ -25,5 +25,6 @@ mod publishers;
 mod punctuality;
 mod report;
 mod scenarios;
+mod stages;
 mod tls;
 mod totals;

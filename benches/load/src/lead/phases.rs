@@ -92,15 +92,29 @@ impl Run {
     /// Takes snapshots from the mark to the end.
     pub(crate) fn measure(&mut self, mark: u64, end: u64, title: &str) {
         let ticks = Ticks::new(&self.shared.plan, mark, end);
+        let parts = self.shared.parts();
+        let mut cuts = parts.cuts().iter().copied().peekable();
         self.progress.begin(title, (end - mark) / 1_000_000);
         let first = self.snapshot();
         self.record.series.push(first);
         let mut next = mark;
         while next < end && !self.shared.is_over() {
             next = ticks.end_of(next);
+            while let Some(cut) = cuts.next_if(|&cut| cut <= next) {
+                self.end_stage(cut, mark);
+            }
             self.show_until(next, mark);
             let snapshot = self.snapshot();
             self.record.series.push(snapshot);
+        }
+    }
+
+    /// Takes a snapshot between two stages, if it comes to that.
+    fn end_stage(&mut self, cut: u64, mark: u64) {
+        self.show_until(cut, mark);
+        if !self.shared.is_over() {
+            let snapshot = self.snapshot();
+            self.record.between.push(snapshot);
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) climb: Vec<Snapshot>,
     /// From the mark to the end, and those between.
     pub(crate) series: Vec<Snapshot>,
+    /// Where one stage ends and the next one begins.
+    pub(crate) between: Vec<Snapshot>,
     pub(crate) drained: Snapshot,
     pub(crate) waves: Vec<Wave>,
 }

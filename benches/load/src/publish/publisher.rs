@@ -20,10 +20,10 @@ use crate::setup::payload::{Stamp, TestPayload, stream_code};
 use crate::setup::plan::{Pace, Traffic};
 use crate::setup::template::Fill;
 use crate::watch::histogram::histogram;
+use crate::watch::parts::Parts;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Gone, Phase, Shared};
 use crate::watch::tally::Tally;
-use crate::watch::ticks::Ticks;
 use crate::watch::turns::Turns;
 
 pub(crate) struct Publisher {
@@ -39,7 +39,7 @@ pub(crate) struct Publisher {
     /// Of the measured leg.
     pub(crate) owed: Option<Owed>,
     /// None before publishing begins.
-    pub(crate) ticks: Option<Ticks>,
+    pub(crate) parts: Option<Parts>,
     /// Who receives in the same thread, if anybody does.
     reader: Option<Reader>,
     turns: Turns,
@@ -62,8 +62,8 @@ pub(crate) struct Feed {
     pub(crate) taken: u32,
     /// Since when its connection takes messages again, if it did not.
     pub(crate) free_since: u64,
-    /// When messages of its current interval are due.
-    interval: Range<u64>,
+    /// When messages of the current part of the measured time are due.
+    part: Range<u64>,
     /// Streams that share the rate of this room.
     pub(crate) sharers: u32,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Sent {
     /// Due, but never taken: of the whole time that was to be measured, unless
     /// somebody interrupted it.
     pub(crate) unsent: u64,
-    /// The same by the interval in which it was due.
+    /// The same by the part of the measured time in which it was due.
     pub(crate) unsent_at: Vec<u64>,
     /// What was due in the open loop, until the run was over.
     pub(crate) due: u64,
@@ -117,7 +117,7 @@ impl Publisher {
             text: Vec::new(),
             sent: Sent::new(),
             owed: None,
-            ticks: None,
+            parts: None,
             reader: None,
             turns: Turns::default(),
             shared,
@@ -149,7 +149,7 @@ impl Publisher {
         let times = &self.shared.milestones;
         let (start, mark, end) =
             (times.start.load(Acquire), times.mark.load(Acquire), times.end.load(Acquire));
-        self.ticks = Some(Ticks::new(&self.shared.plan, mark, end));
+        self.parts = Some(self.shared.parts());
         let legs = [
             Leg { from: start, to: mark, is_warm_up: true },
             Leg { from: mark, to: end, is_warm_up: false },
@@ -207,12 +207,12 @@ impl Publisher {
         connection.unacked += u64::from(matches!(traffic.pace, Pace::Window(..)));
         feed.sequence += 1;
         if !is_warm_up {
-            if !feed.interval.contains(&due)
-                && let Some(ticks) = self.ticks
+            if !feed.part.contains(&due)
+                && let Some(parts) = &self.parts
             {
-                let (interval, times) = ticks.interval_of(due);
-                feed.interval = times;
-                self.shared.begins.note(nth, interval, feed.sequence - 1);
+                let (part, times) = parts.part_of(due);
+                feed.part = times;
+                self.shared.begins.note(nth, part, feed.sequence - 1);
             }
             let at = self.shared.clock.now();
             let own = at.saturating_sub(due.max(feed.free_since));
@@ -384,7 +384,7 @@ fn feeds(shared: &Shared) -> Vec<Feed> {
             sequence: 0,
             taken: 0,
             free_since: 0,
-            interval: 0..0,
+            part: 0..0,
             sharers,
         })
     };

@@ -8,18 +8,19 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::connection::Pending;
-use super::publisher::{IDLE, Leg, Publisher};
+use super::course::Course;
+use super::publisher::{IDLE, Leg, Publisher, traffic};
+use crate::setup::stages::Stages;
 use crate::watch::begins;
 use crate::watch::clock::nanos;
+use crate::watch::parts::Parts;
 use crate::watch::shared::Phase;
-use crate::watch::ticks::Ticks;
 
 /// When the messages of each stream are due.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Timetable {
-    from: u64,
-    /// Nanoseconds between two messages of a stream that has its room for itself.
-    interval: f64,
+    /// Of each room.
+    course: Course,
     streams: usize,
 }
 
@@ -32,7 +33,7 @@ struct Agenda {
 }
 
 /// What was due in the measured leg.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Owed {
     timetable: Timetable,
     /// Until then rates are told.
@@ -61,16 +62,19 @@ impl Timetable {
     /// When one message is due: streams begin one after the other, so that rooms do not burst
     /// together.
     fn due(&self, stream: usize, sharers: u32, sequence: u32) -> u64 {
-        let place = stream as f64 / self.streams as f64;
-        let interval = self.interval * f64::from(sharers);
-        self.from + ((f64::from(sequence) + place) * interval) as u64
+        let before = f64::from(sequence) * f64::from(sharers);
+        self.course.when(before + self.place(stream, sharers))
+    }
+
+    /// How many messages of its room are due before the first one of a stream.
+    fn place(&self, stream: usize, sharers: u32) -> f64 {
+        (stream as f64 * f64::from(sharers)) / self.streams as f64
     }
 
     /// How many messages of a stream are due before a moment.
     fn due_before(&self, stream: usize, sharers: u32, by: u64) -> u64 {
-        let interval = self.interval * f64::from(sharers);
-        let place = stream as f64 / self.streams as f64;
-        let mut count = (by.saturating_sub(self.from) as f64 / interval - place).max(0.0) as u32;
+        let of_room = self.course.count(by) - self.place(stream, sharers);
+        let mut count = (of_room / f64::from(sharers)).max(0.0) as u32;
         // What is due is rounded, and so is this.
         while self.due(stream, sharers, count) < by {
             count += 1;
@@ -98,13 +102,19 @@ impl Agenda {
 impl Publisher {
     /// Publishes what is due in one leg.
     pub(crate) fn keep_rate(&mut self, leg: Leg, rate: f64) -> io::Result<()> {
-        let (interval, streams) = (1e9 / rate, self.feeds.len());
-        let timetable = Timetable { from: leg.from, interval, streams };
+        let stages = traffic(&self.shared).stages.as_ref();
+        let greatest = stages.map_or(rate, Stages::greatest);
+        let course = match stages {
+            None => Course::even(leg.from, rate),
+            Some(stages) if leg.is_warm_up => Course::even(leg.from, stages.first()),
+            Some(stages) => Course::staged(leg.from, stages),
+        };
+        let timetable = &Timetable { course, streams: self.feeds.len() };
         let mut agenda = Agenda::default();
         if !leg.is_warm_up {
-            self.owed = Some(Owed::new(timetable, leg.to));
+            self.owed = Some(Owed::new(timetable.clone(), leg.to));
         }
-        let per_second = rate * f64::from(self.shared.plan.streams.rooms);
+        let per_second = greatest * f64::from(self.shared.plan.streams.rooms);
         let early = EARLY_MAX.min(Duration::from_secs_f64(EARLY_SHARE / per_second));
         for nth in 0..self.feeds.len() {
             self.plan_next(timetable, &mut agenda, nth, leg);
@@ -134,7 +144,7 @@ impl Publisher {
         if leg.is_warm_up { now >= leg.to } else { self.shared.phase() > Phase::Publish }
     }
 
-    fn plan_next(&self, timetable: Timetable, agenda: &mut Agenda, nth: usize, leg: Leg) {
+    fn plan_next(&self, timetable: &Timetable, agenda: &mut Agenda, nth: usize, leg: Leg) {
         let feed = &self.feeds[nth];
         let due = timetable.due(nth, feed.sharers, feed.sequence);
         if due < leg.to && self.connections[feed.connection].link.is_some() {
@@ -142,7 +152,7 @@ impl Publisher {
         }
     }
 
-    fn publish_due(&mut self, timetable: Timetable, agenda: &mut Agenda, leg: Leg, now: u64) {
+    fn publish_due(&mut self, timetable: &Timetable, agenda: &mut Agenda, leg: Leg, now: u64) {
         for _ in 0..BATCH {
             let Some(&Reverse((due, nth))) = agenda.next.peek() else { return };
             if due > now {
@@ -191,18 +201,18 @@ impl Publisher {
     /// when its turn has come.
     pub(crate) fn count_unsent(&mut self) {
         for (nth, feed) in self.feeds.iter().enumerate() {
-            let due = match self.owed {
+            let due = match &self.owed {
                 Some(Owed { timetable, measured_to, owed_to, .. }) => {
-                    self.sent.due += timetable.due_before(nth, feed.sharers, measured_to);
-                    timetable.due_before(nth, feed.sharers, owed_to)
+                    self.sent.due += timetable.due_before(nth, feed.sharers, *measured_to);
+                    timetable.due_before(nth, feed.sharers, *owed_to)
                 }
                 None => feed.sequence.into(),
             };
             self.sent.unsent += due.saturating_sub(feed.taken.into());
             let unsent = feed.taken..u32::try_from(due).unwrap_or(u32::MAX);
-            match (self.owed, self.ticks) {
-                (Some(owed), Some(ticks)) => {
-                    owed.file(ticks, (nth, feed.sharers), unsent, &mut self.sent.unsent_at);
+            match (&self.owed, &self.parts) {
+                (Some(owed), Some(parts)) => {
+                    owed.file(parts, (nth, feed.sharers), unsent, &mut self.sent.unsent_at);
                 }
                 _ => self.shared.begins.add(nth as u32, unsent, &mut self.sent.unsent_at),
             }
@@ -215,23 +225,23 @@ impl Owed {
         Self { timetable, measured_to: to, owed_to: to, in_time_to: to + IN_TIME }
     }
 
-    /// In which intervals messages of a stream were due, whether anybody came to publish them or
-    /// not.
+    /// In which parts of the measured time messages of a stream were due, whether anybody came to
+    /// publish them or not.
     fn file(
-        self,
-        ticks: Ticks,
+        &self,
+        parts: &Parts,
         (stream, sharers): (usize, u32),
         numbers: Range<u32>,
         sums: &mut Vec<u64>,
     ) {
         let mut from = numbers.start;
         while from < numbers.end {
-            let (interval, times) = ticks.interval_of(self.timetable.due(stream, sharers, from));
+            let (part, times) = parts.part_of(self.timetable.due(stream, sharers, from));
             let to = match times.end < self.owed_to {
                 true => self.timetable.due_before(stream, sharers, times.end) as u32,
                 false => numbers.end,
             };
-            begins::add(sums, interval, u64::from(to.min(numbers.end) - from));
+            begins::add(sums, part, u64::from(to.min(numbers.end) - from));
             from = to;
         }
     }
@@ -250,6 +260,7 @@ impl Owed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::ticks::Ticks;
 
     #[test]
     fn nobody_sleeps_beyond_the_end_of_a_leg() {
@@ -272,20 +283,20 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_is_filed_by_its_due_time() {
-        let (interval, streams) = (10.0, 2);
-        let timetable = Timetable { from: 1_000, interval, streams };
-        let ticks = Ticks::every(1_000, 1_400, 100);
+        let streams = 2;
+        let timetable = Timetable { course: Course::even(1_000, 1e8), streams };
+        let parts = Parts::of(Ticks::every(1_000, 1_400, 100), &[1_220]);
         for owed_to in [1_400, 1_230] {
-            let owed = Owed { owed_to, ..Owed::new(timetable, 1_400) };
+            let owed = Owed { owed_to, ..Owed::new(timetable.clone(), 1_400) };
             for stream in 0..streams {
                 let due = timetable.due_before(stream, 1, owed_to) as u32;
-                let mut expected = vec![0; 4];
+                let mut expected = vec![0; 5];
                 for number in 7..due {
-                    expected[ticks.interval_of(timetable.due(stream, 1, number)).0] += 1;
+                    expected[parts.part_of(timetable.due(stream, 1, number)).0] += 1;
                 }
                 let mut sums = Vec::new();
-                owed.file(ticks, (stream, 1), 7..due, &mut sums);
-                sums.resize(4, 0);
+                owed.file(&parts, (stream, 1), 7..due, &mut sums);
+                sums.resize(5, 0);
                 assert_eq!(sums, expected, "{stream} until {owed_to}");
             }
         }
@@ -295,7 +306,7 @@ mod tests {
     fn what_is_due_before_a_moment_is_counted_exactly() {
         for (interval, streams, sharers) in [(100.0, 1, 1), (33.3, 7, 1), (0.7, 3, 2), (1e9, 2, 1)]
         {
-            let timetable = Timetable { from: 1_000, interval, streams };
+            let timetable = Timetable { course: Course::even(1_000, 1e9 / interval), streams };
             for stream in 0..streams {
                 for by in 990..1_600 {
                     let due = |&nth: &u32| timetable.due(stream, sharers, nth) < by;

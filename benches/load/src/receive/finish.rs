@@ -39,7 +39,7 @@ impl Reader {
         }
     }
 
-    /// Of what is missing, in which interval it was due.
+    /// Of what is missing, in which part of the measured time it was due.
     fn file_missing(&self, member: &Member, missing_at: &mut Vec<u64>) {
         if member.is_slow {
             return;

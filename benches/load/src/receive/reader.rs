@@ -29,7 +29,6 @@ use crate::watch::glances::{Found, Glances};
 use crate::watch::histogram::histogram;
 use crate::watch::process::thread_id;
 use crate::watch::shared::{Phase, Shared};
-use crate::watch::ticks::Ticks;
 use crate::watch::turns::Turns;
 
 pub(crate) struct Reader {
@@ -219,11 +218,10 @@ impl Reader {
             return;
         }
         if self.phase == Phase::Open {
-            let times = &self.shared.milestones;
-            let (mark, end) = (times.mark.load(Acquire), times.end.load(Acquire));
-            self.receive_path.recorder.start(Ticks::new(&self.shared.plan, mark, end));
+            self.receive_path.recorder.start(self.shared.parts());
             if let Some(churning) = &mut self.churning {
-                churning.start(mark, end);
+                let times = &self.shared.milestones;
+                churning.start(times.mark.load(Acquire), times.end.load(Acquire));
             }
         } else if let Some(churning) = &mut self.churning {
             churning.stop(self.shared.clock.now());

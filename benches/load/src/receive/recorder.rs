@@ -1,15 +1,15 @@
-//! Latencies: of the whole run, and of each interval of it.
+//! Latencies: of the whole run, and of each part of it.
 
 use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
 use crate::watch::histogram::{add, histogram};
-use crate::watch::ticks::Ticks;
+use crate::watch::parts::Parts;
 
 /// One thread's latencies. Both histograms grow to what they hold.
 ///
-/// A latency belongs to the interval in which its message was due, which is when a user who sent at
+/// A latency belongs to the part in which its message was due, which is when a user who sent at
 /// that time felt it: a server that stands still for a second is late in the whole second, and not
 /// at its end.
 #[derive(Debug)]
@@ -17,17 +17,18 @@ pub(crate) struct Recorder {
     whole: Histogram<u64>,
     /// Of all, recorded or not.
     longest: u64,
-    intervals: Vec<Interval>,
-    /// None until it is known.
-    ticks: Option<Ticks>,
+    parts: Vec<Latencies>,
+    /// When they begin; none until it is known.
+    times: Option<Parts>,
+    digits: u8,
     current: usize,
-    /// When messages of the current interval are due.
+    /// When messages of the current part are due.
     current_spans: Range<u64>,
 }
 
-/// What was due in one interval.
+/// Those of what was due in one part, or in some.
 #[derive(Debug)]
-pub(crate) struct Interval {
+pub(crate) struct Latencies {
     pub(crate) histogram: Histogram<u64>,
     /// Of all, recorded or not.
     pub(crate) longest: u64,
@@ -41,13 +42,14 @@ const INTERVAL_DIGITS: u8 = 2;
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        let (whole, intervals) = (histogram(DIGITS), Vec::new());
-        Self { whole, longest: 0, intervals, ticks: None, current: 0, current_spans: 0..0 }
+        let (whole, parts, digits) = (histogram(DIGITS), Vec::new(), INTERVAL_DIGITS);
+        Self { whole, longest: 0, parts, times: None, digits, current: 0, current_spans: 0..0 }
     }
 
-    /// Says when intervals begin; what was recorded before stays in the whole alone.
-    pub(crate) fn start(&mut self, ticks: Ticks) {
-        self.ticks = Some(ticks);
+    /// Says when parts begin; what was recorded before stays in the whole alone.
+    pub(crate) fn start(&mut self, times: Parts) {
+        self.digits = if times.is_staged() { DIGITS } else { INTERVAL_DIGITS };
+        self.times = Some(times);
     }
 
     /// The longest counts in any case.
@@ -58,9 +60,9 @@ impl Recorder {
         if !self.current_spans.contains(&due) {
             self.enter(due);
         }
-        if let Some(interval) = self.intervals.get_mut(self.current) {
-            interval.longest = interval.longest.max(latency);
-            interval.arrived += 1;
+        if let Some(part) = self.parts.get_mut(self.current) {
+            part.longest = part.longest.max(latency);
+            part.arrived += 1;
         }
         if is_sampled {
             self.record(latency);
@@ -70,28 +72,33 @@ impl Recorder {
     #[inline]
     fn record(&mut self, latency: u64) {
         self.whole.saturating_record(latency);
-        if let Some(interval) = self.intervals.get_mut(self.current) {
-            interval.histogram.saturating_record(latency);
+        if let Some(part) = self.parts.get_mut(self.current) {
+            part.histogram.saturating_record(latency);
         }
     }
 
     #[cold]
     fn enter(&mut self, due: u64) {
-        let Some(ticks) = self.ticks else { return };
-        (self.current, self.current_spans) = ticks.interval_of(due);
-        self.intervals.resize_with(self.intervals.len().max(self.current + 1), Interval::new);
+        let Some(times) = &self.times else { return };
+        (self.current, self.current_spans) = times.part_of(due);
+        self.extend(self.current + 1);
+    }
+
+    /// So many parts at least.
+    fn extend(&mut self, count: usize) {
+        let (count, digits) = (self.parts.len().max(count), self.digits);
+        self.parts.resize_with(count, || Latencies::new(digits));
     }
 
     /// Adds what another thread recorded.
     pub(crate) fn merge(&mut self, other: &Self) {
         add(&mut self.whole, &other.whole);
         self.longest = self.longest.max(other.longest);
-        let count = self.intervals.len().max(other.intervals.len());
-        self.intervals.resize_with(count, Interval::new);
-        for (ours, theirs) in self.intervals.iter_mut().zip(&other.intervals) {
-            add(&mut ours.histogram, &theirs.histogram);
-            ours.longest = ours.longest.max(theirs.longest);
-            ours.arrived += theirs.arrived;
+        // All threads but one that has recorded nothing have the same.
+        self.digits = self.digits.max(other.digits);
+        self.extend(other.parts.len());
+        for (ours, theirs) in self.parts.iter_mut().zip(&other.parts) {
+            ours.merge(theirs);
         }
     }
 
@@ -103,40 +110,68 @@ impl Recorder {
         &self.whole
     }
 
-    pub(crate) fn interval(&self, number: usize) -> Option<&Interval> {
-        self.intervals.get(number).filter(|interval| interval.arrived > 0)
+    /// Those of all these parts together.
+    pub(crate) fn of_parts(&self, numbers: &[usize]) -> Latencies {
+        let mut sum = Latencies::new(self.digits);
+        numbers.iter().filter_map(|&number| self.parts.get(number)).for_each(|it| sum.merge(it));
+        sum
     }
 }
 
-impl Interval {
-    fn new() -> Self {
-        Self { histogram: histogram(INTERVAL_DIGITS), longest: 0, arrived: 0 }
+impl Latencies {
+    fn new(digits: u8) -> Self {
+        Self { histogram: histogram(digits), longest: 0, arrived: 0 }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        add(&mut self.histogram, &other.histogram);
+        self.longest = self.longest.max(other.longest);
+        self.arrived += other.arrived;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::ticks::Ticks;
 
     #[test]
-    fn latencies_count_in_the_interval_of_their_due_time_and_in_the_whole() {
+    fn latencies_count_in_the_part_of_their_due_time_and_in_the_whole() {
         let mut recorder = Recorder::new();
-        recorder.start(Ticks::every(1_000, 1_400, 100));
+        recorder.start(Parts::of(Ticks::every(1_000, 1_400, 100), &[]));
         for (due, now) in [(1_000, 6_000), (1_099, 8_099), (1_350, 10_350), (1_010, 1_020)] {
             recorder.see(due, now, true);
         }
         recorder.see(1_000, 50_000, false);
         assert_eq!((recorder.whole().len(), recorder.longest()), (4, 49_000));
         let of = |recorder: &Recorder, number| {
-            let interval = recorder.interval(number)?;
-            Some((interval.arrived, interval.histogram.len(), interval.longest))
+            let part = recorder.of_parts(&[number]);
+            (part.arrived, part.histogram.len(), part.longest)
         };
-        assert_eq!(of(&recorder, 0), Some((4, 3, 49_000)), "the longest is of all");
-        assert_eq!((of(&recorder, 1), of(&recorder, 3)), (None, Some((1, 1, 9_000))));
+        assert_eq!(of(&recorder, 0), (4, 3, 49_000), "the longest is of all");
+        assert_eq!((of(&recorder, 1), of(&recorder, 3)), ((0, 0, 0), (1, 1, 9_000)));
         let mut sum = Recorder::new();
         sum.merge(&recorder);
         sum.merge(&recorder);
         assert_eq!(sum.longest(), 49_000);
-        assert_eq!((sum.whole().len(), of(&sum, 3)), (8, Some((2, 2, 9_000))));
+        assert_eq!((sum.whole().len(), of(&sum, 3)), (8, (2, 2, 9_000)));
+    }
+
+    #[test]
+    fn stages_are_recorded_as_exactly_as_the_whole() {
+        let mut recorder = Recorder::new();
+        recorder.start(Parts::of(Ticks::every(1_000, 1_300, 100), &[1_150]));
+        for due in [1_010, 1_120, 1_149, 1_150, 1_199, 1_255] {
+            recorder.see(due, due + 123_456, due != 1_199);
+        }
+        let mut sum = Recorder::new();
+        sum.merge(&recorder);
+        sum.merge(&recorder);
+        let of = |numbers: &[usize]| {
+            let all = sum.of_parts(numbers);
+            (all.arrived, all.histogram.len())
+        };
+        assert_eq!([of(&[0, 1]), of(&[2, 3])], [(6, 6), (6, 4)]);
+        assert_eq!(sum.of_parts(&[0, 1]).histogram.max(), sum.whole().max());
     }
 }

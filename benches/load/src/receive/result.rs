@@ -25,7 +25,7 @@ pub(crate) struct ReaderResult {
     pub(crate) lateness: Histogram<u64>,
     pub(crate) counts: ReaderCounts,
     pub(crate) balance: Balance,
-    /// Of the balance's `readers_missing`, what was due in each interval.
+    /// Of the balance's `readers_missing`, what was due in each part of the measured time.
     pub(crate) missing_at: Vec<u64>,
     /// Where members come and go.
     pub(crate) churn: Option<ChurnResult>,
@@ -179,8 +179,8 @@ impl ReaderResult {
         self.balance.skipped_readers += other.balance.skipped_readers;
         self.balance.cut_off += other.balance.cut_off;
         self.balance.slow.merge(other.balance.slow);
-        for (interval, &missing) in other.missing_at.iter().enumerate() {
-            begins::add(&mut self.missing_at, interval, missing);
+        for (part, &missing) in other.missing_at.iter().enumerate() {
+            begins::add(&mut self.missing_at, part, missing);
         }
     }
 }

@@ -7,10 +7,11 @@ use super::churn::ChurnReport;
 use super::histograms;
 use super::json::{
     CompressionReport, ConnectionsReport, DeliveryReport, FORMAT, GapsReport, LastMemberReport,
-    LatencyReport, MessagesReport, Report, SettingsReport, SlowMembersReport, TlsReport,
-    TrafficReport, WaveReport,
+    LatencyReport, MessagesReport, Report, SettingsReport, SlowMembersReport, StageReport,
+    TlsReport, TrafficReport, WaveReport,
 };
 use super::latency::{Quantile, Spread};
+use super::parts::StageFigures;
 use crate::lead::record::{Figures, Wave};
 use crate::setup::args::{WindowBy, command_line};
 use crate::setup::plan::{Connecting, Pace, Plan, Traffic};
@@ -52,6 +53,7 @@ impl Figures {
             server: self.server(),
             generator: self.generator(),
             waves: self.record.waves.iter().map(wave).collect(),
+            stages: stages(self),
             series: self.intervals(),
         };
         let asserted = self.shared.plan.common.assert.iter();
@@ -224,6 +226,31 @@ fn delivery(figures: &Figures) -> DeliveryReport {
         own_lateness: latency(Spread::whole(&figures.sent.own)),
         socket_full: latency(Spread::whole(&figures.sent.full)),
         reader_lateness: latency(Spread::whole(&figures.outcome.lateness)),
+    }
+}
+
+/// What became of each stage, if the rate has some.
+pub(super) fn stages(figures: &Figures) -> Vec<StageReport> {
+    figures.stages().iter().map(|stage| stage_report(figures, stage)).collect()
+}
+
+fn stage_report(figures: &Figures, of: &StageFigures<'_>) -> StageReport {
+    let all = of.spread(figures);
+    StageReport {
+        seconds: of.stage.time.as_secs_f64(),
+        rate_per_room: of.stage.begin,
+        rate_per_room_at_end: of.stage.end,
+        offered: of.offered(),
+        published: of.published,
+        delivered: all.arrived,
+        missing: all.missing,
+        latency_us: latency(all),
+        missing_at: missing_at(all),
+        few_messages_at: few_messages_at(all),
+        max_arrived: (all.arrived > 0).then(|| micros(all.longest)),
+        server_cpu: of.snapshots.and_then(|(from, to)| to.server_cores(from)),
+        generator_busy: of.snapshots.map(|(from, to)| to.busiest(from)),
+        histogram: histograms::text(all.histogram),
     }
 }
 

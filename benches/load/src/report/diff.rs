@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use super::input;
 use super::json::{FORMAT, IntervalReport, Report, SettingsReport, TrafficReport};
+use super::{input, stages};
 use crate::setup::args::DiffArgs;
 use crate::units::print::{count, ratio, time};
 
@@ -204,7 +204,7 @@ fn endless(report: &Report, name: &str, figure: &str, key: &str) -> Option<Strin
 }
 
 /// What was asked of the server.
-fn load(report: &Report) -> (&str, Option<f64>, SettingsReport) {
+fn load(report: &Report) -> (&str, Option<f64>, String, SettingsReport) {
     let SettingsReport {
         members, event_streams, rooms, publishers, slow_members, ref traffic, ..
     } = report.settings;
@@ -223,13 +223,15 @@ fn load(report: &Report) -> (&str, Option<f64>, SettingsReport) {
         traffic,
         ..SettingsReport::default()
     };
-    (&report.scenario, report.churn.as_ref().map(|churn| churn.rate), asked)
+    let churn = report.churn.as_ref().map(|churn| churn.rate);
+    (&report.scenario, churn, stages::plan(&report.stages), asked)
 }
 
 fn show(report: &Report) -> String {
     let SettingsReport { members, rooms, publishers, traffic, .. } = &report.settings;
     let pace = traffic.as_ref().map_or_else(String::new, |it| {
         let pace = match (it.rate_per_room, it.window) {
+            (Some(_), _) if !report.stages.is_empty() => stages::plan(&report.stages),
             (Some(rate), _) => format!("{}/s", count(rate)),
             (None, window) => format!("a window of {}", window.unwrap_or_default()),
         };

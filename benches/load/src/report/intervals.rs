@@ -1,13 +1,11 @@
 //! The run over time, as charts and the report show it.
 
-use hdrhistogram::Histogram;
-
 use super::build::missing_among;
 use super::json::IntervalReport;
-use super::latency::{Quantile, Spread};
+use super::latency::Quantile;
+use super::parts::Portion;
 use crate::lead::record::Figures;
 use crate::watch::clock::seconds;
-use crate::watch::histogram::histogram;
 use crate::watch::sampler::Snapshot;
 
 impl Figures {
@@ -16,12 +14,22 @@ impl Figures {
         let series = &self.record.series;
         let Some(first) = series.first() else { return Vec::new() };
         let pairs = series.iter().zip(series.iter().skip(1));
-        pairs.enumerate().map(|(nth, (from, to))| self.interval(nth, first.at, from, to)).collect()
+        let parts = self.shared.parts().all();
+        let of = |(nth, (from, to))| {
+            let portion = self.due_in(&parts, |part| part.interval == nth);
+            self.interval(&portion, first.at, from, to)
+        };
+        pairs.enumerate().map(of).collect()
     }
 
-    fn interval(&self, nth: usize, mark: u64, from: &Snapshot, to: &Snapshot) -> IntervalReport {
-        let nothing = histogram(1);
-        let all = self.interval_latencies(nth, &nothing);
+    fn interval(
+        &self,
+        portion: &Portion,
+        mark: u64,
+        from: &Snapshot,
+        to: &Snapshot,
+    ) -> IntervalReport {
+        let all = portion.spread(self);
         let due = all.arrived + all.missing;
         let (waited, longest) = (all.patience.as_secs_f64() * 1e6, all.longest as f64 / 1e3);
         let at = |share| match all.at(share) {
@@ -46,20 +54,6 @@ impl Figures {
             p50_us: at(0.5),
             p99_us: at(0.99),
             max_us: (due > 0).then_some(max),
-        }
-    }
-
-    /// The latencies of all deliveries that were due in one interval.
-    fn interval_latencies<'a>(&'a self, nth: usize, nothing: &'a Histogram<u64>) -> Spread<'a> {
-        let missing = self.outcome.missing_at.get(nth).copied().unwrap_or_default();
-        let unsent = self.sent.unsent_at.get(nth).copied().unwrap_or_default();
-        let interval = self.outcome.recorder.interval(nth);
-        Spread {
-            histogram: interval.map_or(nothing, |it| &it.histogram),
-            longest: interval.map_or(0, |it| it.longest),
-            arrived: interval.map_or(0, |it| it.arrived),
-            missing: missing + self.for_readers(unsent),
-            ..self.latencies()
         }
     }
 }

@@ -77,6 +77,9 @@ pub struct Report {
     pub generator: GeneratorReport,
     /// Of a storm, each wave.
     pub waves: Vec<WaveReport>,
+    /// Of a rate in stages, each stage; left out without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageReport>,
     /// The measured time in intervals.
     pub series: Vec<IntervalReport>,
 }
@@ -112,7 +115,7 @@ pub struct SettingsReport {
 /// What is published.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrafficReport {
-    /// Messages per second and room, in the open loop.
+    /// Messages per second and room, in the open loop; with stages on average.
     pub rate_per_room: Option<f64>,
     /// Messages per room under way, in the closed loop.
     pub window: Option<u32>,
@@ -452,6 +455,41 @@ pub struct WaveReport {
     pub connects_per_second: f64,
 }
 
+/// One stage of a rate that changed: what was due in it, whenever it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// How long it was to be.
+    pub seconds: f64,
+    /// Messages per second and room when it began.
+    pub rate_per_room: f64,
+    /// The same when it ended.
+    pub rate_per_room_at_end: f64,
+    /// Messages that were due in it; after an early end, too.
+    pub offered: u64,
+    /// Of these, what the kernel took, then or later.
+    pub published: u64,
+    /// Deliveries to members that read as fast as they can.
+    pub delivered: u64,
+    /// Deliveries to them that never came: lost, skipped, cut off, or of a message that was not even
+    /// sent.
+    pub missing: u64,
+    /// From when a message was due; see [`DeliveryReport`] for what never came.
+    pub latency_us: LatencyReport,
+    /// See [`DeliveryReport::missing_at`].
+    pub missing_at: Vec<String>,
+    /// See [`DeliveryReport::few_messages_at`].
+    pub few_messages_at: Vec<String>,
+    /// The longest of those that came.
+    pub max_arrived: Option<f64>,
+    /// Cores that the server used while it lasted.
+    pub server_cpu: Option<f64>,
+    /// The share of its time that the busiest thread of the generator was on a CPU; none if the run
+    /// ended before.
+    pub generator_busy: Option<f64>,
+    /// All latencies, as in [`HistogramsReport`].
+    pub histogram: Option<String>,
+}
+
 /// One interval of the measured time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IntervalReport {
@@ -518,6 +556,7 @@ mod tests {
             server: Some(ServerReport::default()),
             compression: Some(CompressionReport::default()),
             waves: vec![WaveReport::default()],
+            stages: vec![StageReport::default()],
             series: vec![IntervalReport::default()],
             ..Report::default()
         };

@@ -112,6 +112,12 @@ impl<'a> Spread<'a> {
     }
 }
 
+/// A percentile of a report for people, of which those that fall on what never came are named.
+pub(super) fn told(name: &str, micros: Option<f64>, missing_at: &[String]) -> String {
+    let more = if missing_at.iter().any(|it| it == name) { "> " } else { "" };
+    micros.map_or_else(|| "n/a".to_owned(), |micros| format!("{more}{}", time(micros * 1e3)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,9 +10,9 @@ use super::assertions::check;
 use super::build::{few_messages_at, latency, missing_at};
 use super::hdr::decode;
 use super::histograms::{HistogramsReport, text};
-use super::json::{DeliveryReport, FORMAT, LastMemberReport, Report};
+use super::json::{DeliveryReport, FORMAT, LastMemberReport, Report, StageReport};
 use super::latency::Spread;
-use super::{input, sums, windows};
+use super::{input, stages, sums, windows};
 use crate::setup::args::command_line;
 use crate::setup::merge::MergeArgs;
 use crate::watch::histogram::{add, histogram};
@@ -53,8 +53,12 @@ fn check_one(report: &Report) -> Result<(), String> {
     let of = &report.latency_us;
     // Of few deliveries that came none may be in the sample.
     let are_recorded = of.sampled_one_in.unwrap_or(1) == 1 && of.due > of.missing;
-    match histograms.deliveries.is_none() && (are_recorded || of.latency.count > 0) {
-        true => Err("has no histogram of the deliveries that came".to_owned()),
+    let is_bare = |it: &StageReport| it.histogram.is_none() && it.latency_us.count > 0;
+    if histograms.deliveries.is_none() && (are_recorded || of.latency.count > 0) {
+        return Err("has no histogram of the deliveries that came".to_owned());
+    }
+    match report.stages.iter().any(is_bare) {
+        true => Err("has no histogram of a stage".to_owned()),
         false => Ok(()),
     }
 }
@@ -99,10 +103,14 @@ fn churn_joined<'a>(all: &[Report], joins: &'a Histogram<u64>) -> Spread<'a> {
 
 /// In what two runs are unlike each other so that they make no sum, and what each has.
 fn difference(a: &Report, b: &Report) -> Option<(&'static str, [String; 2])> {
-    let features: [(&str, Feature); 8] = [
+    let features: [(&str, Feature); 9] = [
         ("not the same scenario", |it| it.scenario.clone()),
         ("latencies of different loops", |it| it.latency_us.loop_kind.clone()),
         ("connections of different loops", |it| it.connections.loop_kind.clone()),
+        ("not the same stages", |it| match stages::plan(&it.stages) {
+            plan if plan.is_empty() => "none".to_owned(),
+            plan => plan,
+        }),
         ("not the same payloads", payload),
         ("not the same TLS", tls),
         ("not the same compression", |it| {
@@ -204,6 +212,7 @@ fn merged(all: &[Report]) -> Result<Report, String> {
         server: None,
         generator: sums::generator(all),
         waves: Vec::new(),
+        stages: merged_stages(all, patience)?,
         series: Vec::new(),
         ..first
     })
@@ -214,8 +223,12 @@ fn added(
     all: &[Report],
     of: fn(&HistogramsReport) -> &Option<String>,
 ) -> Result<Histogram<u64>, String> {
+    decoded(all.iter().filter_map(|it| it.histograms.as_ref().and_then(|it| of(it).as_ref())))
+}
+
+fn decoded<'a>(all: impl Iterator<Item = &'a String>) -> Result<Histogram<u64>, String> {
     let mut sum = histogram(3);
-    for text in all.iter().filter_map(|it| it.histograms.as_ref().and_then(|it| of(it).as_ref())) {
+    for text in all {
         add(&mut sum, &decode(text).ok_or("a histogram in one of the reports is damaged")?);
     }
     Ok(sum)
@@ -245,6 +258,45 @@ fn delivery(all: &[Report], histogram: &Histogram<u64>, patience: Duration) -> D
         sampled_one_in: first.sampled_one_in,
         ..DeliveryReport::default()
     }
+}
+
+/// Each stage of all reports, which have the same ones.
+fn merged_stages(all: &[Report], patience: Duration) -> Result<Vec<StageReport>, String> {
+    let count = all.iter().map(|report| report.stages.len()).min().unwrap_or_default();
+    let of = |nth: usize| all.iter().map(|report| &report.stages[nth]).collect::<Vec<_>>();
+    (0..count).map(|nth| merged_stage(&of(nth), patience)).collect()
+}
+
+/// Several may have watched the same server, so what that cost is in none.
+fn merged_stage(all: &[&StageReport], patience: Duration) -> Result<StageReport, String> {
+    let histogram = &decoded(all.iter().filter_map(|it| it.histogram.as_ref()))?;
+    let offered = sums::sum(all, |it| it.offered);
+    let delivered = sums::sum(all, |it| it.delivered);
+    let missing = sums::sum(all, |it| it.missing).min(u64::MAX - delivered);
+    let longest = all.iter().filter_map(|it| it.max_arrived).reduce(f64::max);
+    let spread = Spread {
+        histogram,
+        longest: longest.map_or(0, |micros| (micros * 1e3).round() as u64),
+        messages: offered,
+        arrived: delivered,
+        missing,
+        patience,
+    };
+    let first = all.first().copied().cloned().unwrap_or_default();
+    Ok(StageReport {
+        offered,
+        published: sums::sum(all, |it| it.published),
+        delivered,
+        missing,
+        latency_us: latency(spread),
+        missing_at: missing_at(spread),
+        few_messages_at: few_messages_at(spread),
+        max_arrived: longest,
+        server_cpu: None,
+        generator_busy: all.iter().filter_map(|it| it.generator_busy).reduce(f64::max),
+        histogram: text(histogram),
+        ..first
+    })
 }
 
 /// None unless all have it, and of as many messages.
@@ -277,7 +329,7 @@ fn last_member(
 mod tests {
     use super::*;
     use crate::report::churn::ChurnReport;
-    use crate::report::json::{CompressionReport, TlsReport, TrafficReport};
+    use crate::report::json::{CompressionReport, LatencyReport, TlsReport, TrafficReport};
 
     /// A report on latencies from so many microseconds on, one for each of so many deliveries.
     fn report(from: u64, count: u64, missing: u64) -> Report {
@@ -337,6 +389,41 @@ mod tests {
         assert_eq!(of(&[waited(0, 3.0), waited(0, 1.0)]), 1.0);
     }
 
+    /// One stage, of a report on so many deliveries that took so many microseconds or more.
+    fn staged(from: u64, count: u64, missing: u64) -> Report {
+        let mut report = report(from, count, missing);
+        let stage = StageReport {
+            seconds: 10.0,
+            rate_per_room: 500.0,
+            offered: count + missing,
+            published: count + missing,
+            delivered: count,
+            missing,
+            latency_us: LatencyReport { count, ..LatencyReport::default() },
+            max_arrived: report.latency_us.max_arrived,
+            histogram: report.histograms.as_ref().unwrap().deliveries.clone(),
+            ..StageReport::default()
+        };
+        report.stages = vec![stage];
+        report
+    }
+
+    #[test]
+    fn stages_of_the_same_plan_are_added_up() {
+        let all = [staged(1, 900, 100), staged(10_001, 1_000, 0)];
+        assert_eq!((check_one(&all[0]), difference(&all[0], &all[1])), (Ok(()), None));
+        let merged = merged(&all).unwrap();
+        let stage = &merged.stages[0];
+        assert_eq!((stage.offered, stage.delivered, stage.missing), (2_000, 1_900, 100));
+        assert_eq!((stage.latency_us.count, stage.max_arrived), (1_900, Some(11_001.0)));
+        assert_eq!(stage.latency_us.p99, Some(2e6));
+        assert_eq!(stage.missing_at, ["p99", "p999", "max"]);
+        let p50 = stage.latency_us.p50.unwrap();
+        assert!((p50 / 10_100.0 - 1.0).abs() < 0.002, "{p50}");
+        assert_eq!(stage.latency_us, merged.latency_us.latency);
+        assert_eq!(difference(&merged, &all[0]), None, "what was merged is merged again");
+    }
+
     #[test]
     fn what_cannot_be_merged_is_refused() {
         let check = |change: fn(&mut Report), part: &str| {
@@ -350,6 +437,13 @@ mod tests {
         check(|it| it.histograms = None, "has no histograms");
         check(|it| it.format = 99, "has no histograms");
         check(|it| it.histograms.as_mut().unwrap().deliveries = None, "no histogram of the deliv");
+        check(
+            |it| {
+                *it = staged(1, 300, 5);
+                it.stages[0].histogram = None;
+            },
+            "no histogram of a stage",
+        );
         for waited in [-1.0, f64::NAN, f64::INFINITY, 1e30] {
             let mut report = report(1, 300, 5);
             report.histograms.as_mut().unwrap().waited_seconds = waited;
@@ -371,6 +465,7 @@ mod tests {
         check(|it| it.latency_us.loop_kind = "closed".to_owned(), "latencies of different loops");
         check(|it| it.connections.loop_kind = "open".to_owned(), "connections of different loops");
         check(|it| it.settings.traffic = Some(TrafficReport::default()), "payloads");
+        check(|it| it.stages = staged(1, 300, 5).stages, "stages");
         check(|it| it.connections.tls = Some(TlsReport::default()), "TLS");
         check(|it| it.compression = Some(CompressionReport::default()), "compression");
         check(|it| it.churn = Some(ChurnReport::default()), "churn");

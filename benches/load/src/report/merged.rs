@@ -2,9 +2,10 @@
 
 use super::figures::wrongs;
 use super::json::{LatencyReport, Report};
-use super::windows;
+use super::latency::told;
+use super::{stages, windows};
 use crate::setup::merge::MergeArgs;
-use crate::units::print::{count, percent, time, whole};
+use crate::units::print::{count, percent, whole};
 
 const NAME_WIDTH: usize = 26;
 const VALUE_WIDTH: usize = 13;
@@ -39,7 +40,7 @@ fn cells(report: &Report) -> [String; COLUMNS.len()] {
     let messages = &report.messages;
     let LatencyReport { p50, p99, max, .. } = &report.latency_us.latency;
     let missing_at = &report.latency_us.missing_at;
-    let latency = |name, value| shown(name, value, missing_at);
+    let latency = |name, value| told(name, value, missing_at);
     [
         whole(messages.published),
         whole(messages.delivered),
@@ -48,11 +49,6 @@ fn cells(report: &Report) -> [String; COLUMNS.len()] {
         latency("p99", *p99),
         latency("max", *max),
     ]
-}
-
-fn shown(name: &str, micros: Option<f64>, missing_at: &[String]) -> String {
-    let more = if missing_at.iter().any(|it| it == name) { "> " } else { "" };
-    micros.map_or_else(|| "n/a".to_owned(), |micros| format!("{more}{}", time(micros * 1e3)))
 }
 
 fn rows(merged: &Report) -> Vec<(String, String)> {
@@ -74,13 +70,13 @@ fn rows(merged: &Report) -> Vec<(String, String)> {
     rows.extend(seldom.iter().filter(|(_, n)| *n > 0).map(|(name, n)| row(name, whole(*n))));
     let all = &latency.latency;
     for (name, key, value) in [("p90", "p90", all.p90), ("p99.9", "p999", all.p999)] {
-        rows.push(row(name, shown(key, value, &latency.missing_at)));
+        rows.push(row(name, told(key, value, &latency.missing_at)));
     }
     if let Some(last) = &merged.last_member {
         for (name, of) in
             [("to the last member", &last.last_us), ("first to last member", &last.skew_us)]
         {
-            let at = |key, value| shown(key, value, &last.missing_at);
+            let at = |key, value| told(key, value, &last.missing_at);
             let (p50, p99, max) = (at("p50", of.p50), at("p99", of.p99), at("max", of.max));
             rows.push(row(name, format!("p50 {p50}, p99 {p99}, max {max}")));
         }
@@ -89,10 +85,11 @@ fn rows(merged: &Report) -> Vec<(String, String)> {
         let (left, due) = (whole(churn.left), whole(churn.due));
         let (joined, rate) = (whole(churn.joined), count(churn.rate));
         rows.push(row("members left", format!("{left} of {due} due, {rate}/s")));
-        let at = |key, value| shown(key, value, &churn.missing_at);
+        let at = |key, value| told(key, value, &churn.missing_at);
         let (p50, p99) = (at("p50", churn.joined_us.p50), at("p99", churn.joined_us.p99));
         rows.push(row("joined in their place", format!("{joined}, p50 {p50}, p99 {p99}")));
     }
+    rows.extend(stages::rows(&merged.stages));
     rows.extend(merged.errors.iter().map(|(kind, n)| row(&format!("{kind} "), whole(*n))));
     rows.extend(merged.assertions.iter().map(|it| {
         let verdict = if it.holds { "holds" } else { "fails" };

@@ -19,7 +19,9 @@ pub(crate) mod merge;
 pub(crate) mod merged;
 pub(crate) mod outputs;
 pub(crate) mod page;
+mod parts;
 mod remarks;
+mod stages;
 mod sums;
 pub(crate) mod table;
 mod windows;
@@ -29,7 +31,7 @@ pub use json::{
     AssertionReport, CompressionReport, ConnectingReport, ConnectionsReport, DeliveryReport,
     FORMAT, GapsReport, GeneratorReport, IntervalReport, LastMemberReport, LatencyReport,
     MessagesReport, RATE_REACHED_FROM, Report, ServerReport, SettingsReport, SlowMembersReport,
-    ThreadReport, TlsReport, TrafficReport, WaveReport,
+    StageReport, ThreadReport, TlsReport, TrafficReport, WaveReport,
 };
 
 pub use churn::ChurnReport;

@@ -2,14 +2,15 @@
 
 use hdrhistogram::Histogram;
 
-use super::build::{compression, tls};
+use super::build::{compression, stages as stage_reports, tls};
 use super::json::{CompressionReport, ThreadReport, TlsReport};
-use super::last_member;
 use super::latency::{Quantile, Spread};
 use super::remarks::remarks;
+use super::{last_member, stages};
 use crate::lead::record::Figures;
 use crate::receive::churn::ChurnResult;
 use crate::setup::plan::{Connecting, Pace, Scenario};
+use crate::setup::stages::Stages;
 use crate::units::print::{bytes, count, percent, time, whole};
 
 /// A heading and its rows.
@@ -43,9 +44,10 @@ pub(crate) fn headline(figures: &Figures) -> String {
     let Some(traffic) = &plan.traffic else {
         return format!("{name}: {members} connections to {url}");
     };
-    let pace = match traffic.pace {
-        Pace::Rate(rate) => format!("{} messages/s per room", count(rate)),
-        Pace::Window(window, _) => format!("a window of {window} messages per room"),
+    let pace = match (traffic.pace, &traffic.stages) {
+        (Pace::Rate(_), Some(stages)) => stages_words(stages),
+        (Pace::Rate(rate), None) => format!("{} messages/s per room", count(rate)),
+        (Pace::Window(window, _), _) => format!("a window of {window} messages per room"),
     };
     let rooms = counted(plan.streams.rooms, "room");
     let publishers = counted(plan.publishers(), "publisher");
@@ -58,6 +60,12 @@ pub(crate) fn headline(figures: &Figures) -> String {
     format!(
         "{name}: {members} members{streams} in {rooms}, {publishers}, {pace}, {size} {kind}, {url}"
     )
+}
+
+fn stages_words(stages: &Stages) -> String {
+    let [least, greatest] = [stages.least(), stages.greatest()].map(count);
+    let number = counted(stages.all().len() as u32, "stage");
+    format!("{least} to {greatest} messages/s per room in {number}")
 }
 
 /// `1 room`, `2 rooms`.
@@ -80,6 +88,8 @@ pub(crate) fn sections(figures: &Figures) -> Vec<Section> {
     if figures.shared.plan.traffic.is_some() {
         sections.push(messages(figures));
         sections.push(latencies(figures));
+        let rows = stages::rows(&stage_reports(figures));
+        sections.push(Section { title: "Stages, by due time", rows });
     }
     sections.extend(server(figures));
     sections.push(generator(figures));

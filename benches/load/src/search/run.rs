@@ -66,6 +66,9 @@ fn check(args: &CapacityArgs) -> Result<(), String> {
     if traffic.window.is_some() {
         return Err("capacity searches for a rate; leave out --window".to_owned());
     }
+    if !traffic.stage.is_empty() {
+        return Err("capacity searches for one rate; leave out --stage".to_owned());
+    }
     if args.broadcast.churn.is_some() {
         return Err("capacity searches with members that stay; leave out --churn".to_owned());
     }

@@ -10,6 +10,7 @@ use super::capacity::CapacityArgs;
 use super::churn::per_second;
 use super::merge::MergeArgs;
 use super::sources::Sources;
+use super::stages::Stage;
 use super::target::Target;
 use super::template::MessageTemplate;
 use crate::units::parse::{duration, number, size, whole};
@@ -230,6 +231,22 @@ pub(crate) struct TrafficArgs {
     /// Messages per second and room, whatever the server does (open loop)
     #[arg(long, short = 'r', value_name = "N", default_value_t = 100.0, conflicts_with = "window", value_parser = number)]
     pub(crate) rate: f64,
+
+    /// A time with a rate of its own, such as 10s:500, or 30s:500..2000 where the rate goes evenly from
+    /// one to another, instead of --rate and --duration; several follow each other (open loop)
+    ///
+    /// A time, and messages per second and room, which may be 0. Stages take commas, or --stage
+    /// several times; there are at most 100. Within one that rises or falls, as many messages are due
+    /// by a time as its rate adds up to until then. The report says of each stage what became of the
+    /// messages that were due in it, whenever they came; --assert is of all stages together. The
+    /// warm-up has the rate that the first stage begins with.
+    #[arg(
+        long,
+        value_name = "TIME:N",
+        value_delimiter = ',',
+        conflicts_with_all = ["rate", "window", "duration"]
+    )]
+    pub(crate) stage: Vec<Stage>,
 
     /// As fast as so many messages per room in flight allow (closed loop)
     ///

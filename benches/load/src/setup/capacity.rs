@@ -33,6 +33,7 @@ see --help of broadcast";
 // What it is for holds no rate.
 #[command(mut_arg("lenient", |arg| arg.hide(true)))]
 #[command(mut_arg("churn", |arg| arg.hide(true)))]
+#[command(mut_arg("stage", |arg| arg.hide(true)))]
 pub(crate) struct CapacityArgs {
     #[command(flatten)]
     pub(crate) broadcast: BroadcastArgs,

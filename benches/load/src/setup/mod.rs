@@ -10,6 +10,7 @@ pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod records;
 pub(crate) mod sources;
+pub(crate) mod stages;
 pub(crate) mod streams;
 pub(crate) mod target;
 pub(crate) mod template;

@@ -11,6 +11,7 @@ use super::churn::{Churn, ChurnedRun};
 use super::holes::{Place, check_publishers};
 use super::payload::{JSON_MIN, PAYLOAD_MIN, PUBLISHERS_MAX, PayloadForm, ROOMS_MAX};
 use super::sources::Sources;
+use super::stages::Stages;
 use super::streams::Streams;
 use super::target::Target;
 use super::template::{Fill, Hole, MessageTemplate};
@@ -110,7 +111,10 @@ fn is_of_share(share: f64, member: u32) -> bool {
 
 #[derive(Debug)]
 pub(crate) struct Traffic {
+    /// With stages their mean rate.
     pub(crate) pace: Pace,
+    /// None where the rate stays.
+    pub(crate) stages: Option<Stages>,
     pub(crate) form: PayloadForm,
     pub(crate) publish: MessageTemplate,
     pub(crate) hello: Vec<MessageTemplate>,
@@ -333,7 +337,11 @@ impl Crowd {
 }
 
 impl Traffic {
-    fn new(args: TrafficArgs, members: u32, is_compressed: bool) -> Result<Self, String> {
+    fn new(mut args: TrafficArgs, members: u32, is_compressed: bool) -> Result<Self, String> {
+        let stages = Stages::new(std::mem::take(&mut args.stage))?;
+        if let Some(stages) = &stages {
+            (args.rate, args.duration) = (stages.mean(), stages.duration());
+        }
         let form = payload_form(&args, is_compressed)?;
         if args.duration.is_zero() {
             return Err("--duration is above 0: else nothing would be measured".to_owned());
@@ -344,7 +352,11 @@ impl Traffic {
             None if args.rate > 0.0 && args.rate.is_finite() => Pace::Rate(args.rate),
             None => return Err("--rate is above 0; --window publishes without a rate".to_owned()),
         };
-        check_numbers(pace, args.duration.max(args.warm_up))?;
+        match &stages {
+            Some(stages) => check_stages(stages, args.warm_up)?,
+            None => check_numbers(pace, args.duration.max(args.warm_up))?,
+        }
+        let greatest = stages.as_ref().map_or(pace, |stages| Pace::Rate(stages.greatest()));
         Ok(Self {
             pace,
             form,
@@ -354,8 +366,9 @@ impl Traffic {
             warm_up: args.warm_up,
             duration: args.duration,
             drain: args.drain,
-            sampled_one_in: sampled_one_in(args.sample, pace, members),
-            followed_one_in: (!args.no_last_member).then(|| followed_one_in(pace, members)),
+            sampled_one_in: sampled_one_in(args.sample, greatest, members),
+            followed_one_in: (!args.no_last_member).then(|| followed_one_in(greatest, members)),
+            stages,
         })
     }
 }
@@ -393,6 +406,19 @@ fn check_numbers(pace: Pace, time: Duration) -> Result<(), String> {
         false => Err(format!(
             "so many messages cannot be told apart; give a --duration of at most {:.0}s",
             f64::from(u32::MAX) / rate
+        )),
+    }
+}
+
+/// The same of stages.
+fn check_stages(stages: &Stages, warm_up: Duration) -> Result<(), String> {
+    let most = stages.messages().max(stages.first() * warm_up.as_secs_f64());
+    match most < f64::from(u32::MAX) {
+        true => Ok(()),
+        false => Err(format!(
+            "so many messages cannot be told apart; with --stage there are fewer than {} per room, \
+             and in --warm-up, too",
+            u32::MAX
         )),
     }
 }

@@ -1,10 +1,10 @@
-//! With which number each stream began the intervals of the measured time. So what never came is
-//! found in the interval in which it was due.
+//! With which number each stream began the parts of the measured time. So what never came is found
+//! in the part in which it was due.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Of each stream, for each interval up to the last one that it published in.
+/// Of each stream, for each part up to the last one that it published in.
 #[derive(Debug)]
 pub(crate) struct Begins {
     streams: Mutex<Vec<Vec<u32>>>,
@@ -15,16 +15,16 @@ impl Begins {
         Self { streams: Mutex::new(vec![Vec::new(); streams as usize]) }
     }
 
-    /// A message of this number is the first of a stream that is due in this interval.
-    pub(crate) fn note(&self, stream: usize, interval: usize, number: u32) {
+    /// A message of this number is the first of a stream that is due in this part.
+    pub(crate) fn note(&self, stream: usize, part: usize, number: u32) {
         let begins = &mut self.lock()[stream];
         // In those in between nothing was due.
-        while begins.len() <= interval {
+        while begins.len() <= part {
             begins.push(number);
         }
     }
 
-    /// Adds messages of a stream to the intervals in which they were due.
+    /// Adds messages of a stream to the parts in which they were due.
     pub(crate) fn add(&self, stream: u32, numbers: Range<u32>, sums: &mut Vec<u64>) {
         let streams = self.lock();
         let begins = &streams[stream as usize];
@@ -42,12 +42,12 @@ impl Begins {
     }
 }
 
-/// Adds to the sum of one interval.
-pub(crate) fn add(sums: &mut Vec<u64>, interval: usize, count: u64) {
-    if sums.len() <= interval {
-        sums.resize(interval + 1, 0);
+/// Adds to the sum of one part.
+pub(crate) fn add(sums: &mut Vec<u64>, part: usize, count: u64) {
+    if sums.len() <= part {
+        sums.resize(part + 1, 0);
     }
-    sums[interval] += count;
+    sums[part] += count;
 }
 
 #[cfg(test)]
@@ -55,10 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_belong_to_the_interval_that_they_were_due_in() {
+    fn numbers_belong_to_the_part_that_they_were_due_in() {
         let begins = Begins::new(2);
-        for (interval, number) in [(0, 0), (1, 10), (4, 25)] {
-            begins.note(1, interval, number);
+        for (part, number) in [(0, 0), (1, 10), (4, 25)] {
+            begins.note(1, part, number);
         }
         for (numbers, expected) in [
             (0..30, vec![10, 15, 0, 0, 5]),

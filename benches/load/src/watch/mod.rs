@@ -6,6 +6,7 @@ pub(crate) mod damage;
 pub(crate) mod glances;
 pub(crate) mod histogram;
 pub(crate) mod machine;
+pub(crate) mod parts;
 pub(crate) mod process;
 pub(crate) mod sampler;
 pub(crate) mod shared;

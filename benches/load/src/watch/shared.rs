@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::begins::Begins;
 use super::clock::Clock;
+use super::parts::Parts;
 use crate::client::link::ClientLink;
 use crate::client::tls::Agreed;
 use crate::setup::payload::Marker;
@@ -192,6 +193,12 @@ impl Shared {
     pub(crate) fn sum(&self, figure: impl Fn(&ReaderGauges) -> &AtomicU64) -> u64 {
         let values = self.readers.iter().map(|gauges| figure(gauges).load(Acquire));
         values.fold(0, u64::saturating_add)
+    }
+
+    /// The parts of the measured time, once it is known when that begins and ends.
+    pub(crate) fn parts(&self) -> Parts {
+        let times = &self.milestones;
+        Parts::new(&self.plan, times.mark.load(Acquire), times.end.load(Acquire))
     }
 
     /// Connections that there are, when so many were ended by the leading thread.

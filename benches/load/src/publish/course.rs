@@ -1,0 +1,170 @@
+//! The course of a rate: when which message of a room is due.
+
+use crate::setup::stages::{Stage, Stages};
+use crate::watch::clock::nanos;
+
+/// The nth message is due when the rate, added up over time, has come to n.
+#[derive(Clone, Debug)]
+pub(super) enum Course {
+    /// One rate, without an end.
+    Even {
+        from: u64,
+        /// Nanoseconds between two messages.
+        interval: f64,
+    },
+    /// One stage after the other.
+    Staged {
+        stretches: Vec<Stretch>,
+        /// Messages of all.
+        messages: f64,
+    },
+}
+
+/// A stage and what is before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    stage: Stage,
+    from: u64,
+    /// Messages that are due before it.
+    before: f64,
+}
+
+impl Course {
+    pub(super) fn even(from: u64, rate: f64) -> Self {
+        match rate > 0.0 {
+            true => Self::Even { from, interval: 1e9 / rate },
+            false => Self::Staged { stretches: Vec::new(), messages: 0.0 },
+        }
+    }
+
+    pub(super) fn staged(from: u64, stages: &Stages) -> Self {
+        let (mut from, mut before) = (from, 0.0);
+        let stretches = stages.all().iter().map(|&stage| {
+            let stretch = Stretch { stage, from, before };
+            from += nanos(stage.time);
+            before += stage.messages();
+            stretch
+        });
+        Self::Staged { stretches: stretches.collect(), messages: before }
+    }
+
+    /// When this message is due, of which there are fractions, too; the maximum if it never is.
+    #[inline]
+    pub(super) fn when(&self, message: f64) -> u64 {
+        match self {
+            Self::Even { from, interval } => from + (message * interval) as u64,
+            Self::Staged { messages, .. } if message >= *messages => u64::MAX,
+            Self::Staged { stretches, .. } => {
+                last(stretches, |it| it.before <= message).map_or(u64::MAX, |it| it.when(message))
+            }
+        }
+    }
+
+    /// About how many messages are due before a moment.
+    pub(super) fn count(&self, by: u64) -> f64 {
+        match self {
+            Self::Even { from, interval } => by.saturating_sub(*from) as f64 / interval,
+            Self::Staged { stretches, .. } => {
+                last(stretches, |it| it.from <= by).map_or(0.0, |it| it.count(by))
+            }
+        }
+    }
+}
+
+/// The last one that has begun. In those without messages none is due.
+fn last(stretches: &[Stretch], has_begun: impl Fn(&Stretch) -> bool) -> Option<Stretch> {
+    let begun = stretches.partition_point(has_begun);
+    Some(stretches[begun.checked_sub(1)?])
+}
+
+impl Stretch {
+    /// Within the stage, of which the rate is `begin + (end - begin) * t / time`: what adds up to
+    /// `begin * t + (end - begin) * t² / (2 * time)`, solved for `t`.
+    fn when(self, message: f64) -> u64 {
+        let Stage { time, begin, end } = self.stage;
+        let own = message - self.before;
+        let square = begin * begin + 2.0 * (end - begin) * own / time.as_secs_f64();
+        let since = match own > 0.0 {
+            true => 2e9 * own / (begin + square.max(0.0).sqrt()),
+            false => 0.0,
+        };
+        // Rounding moves no message to the next stage.
+        self.from + (since as u64).min(nanos(time).saturating_sub(1))
+    }
+
+    fn count(self, by: u64) -> f64 {
+        let Stage { time, begin, end } = self.stage;
+        let whole = time.as_secs_f64();
+        let since = ((by - self.from) as f64 / 1e9).min(whole);
+        self.before + since * (begin + (end - begin) * since / whole / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn staged(from: u64, text: &[&str]) -> Course {
+        let all = text.iter().map(|stage| stage.parse().unwrap()).collect();
+        Course::staged(from, &Stages::new(all).unwrap().unwrap())
+    }
+
+    /// In tenths of seconds.
+    fn due(course: &Course, messages: u32) -> Vec<u64> {
+        let when = |nth| course.when(f64::from(nth));
+        (0..messages).map(when).map(|at| at.checked_div(SECOND / 10).unwrap()).collect()
+    }
+
+    #[test]
+    fn each_stage_has_its_rate() {
+        let course = staged(7 * SECOND, &["1s:2", "1s:0", "1s:5", "1s:1", "1s:0"]);
+        assert_eq!(due(&course, 8), [70, 75, 90, 92, 94, 96, 98, 100]);
+        assert_eq!((course.when(8.0), course.when(9.0)), (u64::MAX, u64::MAX));
+        let counts = [(0, 0.0), (7, 0.0), (8, 2.0), (9, 2.0), (10, 7.0), (11, 8.0), (99, 8.0)];
+        for (by, count) in counts {
+            assert_eq!(course.count(by * SECOND), count, "{by} s");
+        }
+    }
+
+    /// What is due by then is the area below the rate.
+    #[test]
+    fn a_rate_that_rises_is_added_up() {
+        let up = staged(0, &["4s:0..8"]);
+        assert_eq!(
+            [0.0, 1.0, 4.0, 9.0].map(|nth| up.when(nth)),
+            [0, 1, 2, 3].map(|at| at * SECOND)
+        );
+        assert_eq!([1, 2, 3, 4].map(|by| up.count(by * SECOND)), [1.0, 4.0, 9.0, 16.0]);
+        assert_eq!(up.when(16.0), u64::MAX);
+        let down = staged(0, &["4s:8..0", "1s:1"]);
+        assert_eq!([7.0, 12.0, 15.0, 16.0].map(|nth| down.when(nth) / SECOND), [1, 2, 3, 4]);
+        let trapezium = staged(0, &["2s:1..3"]);
+        assert_eq!([1, 2].map(|by| trapezium.count(by * SECOND)), [1.5, 4.0]);
+        assert_eq!(trapezium.when(1.5), SECOND);
+    }
+
+    /// Each stage has as many as it is to have, however its times round.
+    #[test]
+    fn no_message_is_due_in_another_stage() {
+        for (first, second) in [("100ms:30", "300ms:70"), ("700ms:10..20", "1100ms:90..0")] {
+            let course = staged(3, &[first, second]);
+            let [first, second] = [first, second].map(|it| it.parse::<Stage>().unwrap());
+            let (bound, all) = (first.messages(), first.messages() + second.messages());
+            let begin = 3 + nanos(first.time);
+            for nth in 0..all.round() as u32 {
+                let (at, nth) = (course.when(f64::from(nth)), f64::from(nth));
+                assert_eq!(at >= begin, nth >= bound, "{nth} at {at}");
+                assert!(at < begin + nanos(second.time), "{nth} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_that_stays_has_no_end() {
+        let course = Course::even(7 * SECOND, 4.0);
+        assert_eq!((course.when(2.0), course.count(9 * SECOND)), (7 * SECOND + SECOND / 2, 8.0));
+        assert_eq!(Course::even(7, 0.0).when(0.0), u64::MAX, "nothing is due");
+    }
+}
