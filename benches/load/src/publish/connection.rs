@@ -18,7 +18,7 @@ use crate::watch::tally::Tally;
 pub(crate) struct PublisherConnection {
     /// `None` once it has ended.
     pub(crate) link: Option<ClientLink>,
-    stage: Stage,
+    stage: PublisherStage,
     /// When it began to connect.
     pub(crate) began: u64,
     pub(crate) unsent: Vec<u8>,
@@ -36,7 +36,7 @@ pub(crate) struct PublisherConnection {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum PublisherStage {
     Connecting,
     /// The request to upgrade is sent.
     Upgrading,
@@ -71,7 +71,7 @@ impl PublisherConnection {
     pub(crate) fn absent(number: u32) -> Self {
         Self {
             link: None,
-            stage: Stage::Connecting,
+            stage: PublisherStage::Connecting,
             began: 0,
             unsent: Vec::new(),
             written: 0,
@@ -86,7 +86,7 @@ impl PublisherConnection {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.stage == Stage::Open
+        self.stage == PublisherStage::Open
     }
 
     /// Goes on with what its socket is ready for: connects, asks for an upgrade, says hello.
@@ -98,7 +98,7 @@ impl PublisherConnection {
     ) -> Result<(), String> {
         let Some(link) = &mut self.link else { return Ok(()) };
         match self.stage {
-            Stage::Connecting if ready.writable => {
+            PublisherStage::Connecting if ready.writable => {
                 let failed = link.take_error().unwrap_or_else(Some);
                 if let Some(error) = failed {
                     return Err(error_kind(&error));
@@ -109,9 +109,9 @@ impl PublisherConnection {
                     true => handshake.placed_request(&fill),
                     false => handshake.request(&fill),
                 };
-                self.stage = Stage::Upgrading;
+                self.stage = PublisherStage::Upgrading;
             }
-            Stage::Upgrading if ready.readable => {
+            PublisherStage::Upgrading if ready.readable => {
                 if !self.fill()? {
                     return Err("ended instead of answering the upgrade".to_owned());
                 }
@@ -120,7 +120,7 @@ impl PublisherConnection {
                     Answer::Refused(why) => return Err(why),
                     Answer::Upgraded(used) => {
                         self.partial.drain(..used);
-                        self.stage = Stage::Open;
+                        self.stage = PublisherStage::Open;
                         self.greet(plan);
                     }
                 }
@@ -146,8 +146,10 @@ impl PublisherConnection {
     /// How it is called that it has not opened in time.
     pub(crate) fn lateness(&self) -> &'static str {
         match self.stage {
-            Stage::Connecting => "connecting timed out",
-            Stage::Upgrading | Stage::Open => "the upgrade was not answered in time",
+            PublisherStage::Connecting => "connecting timed out",
+            PublisherStage::Upgrading | PublisherStage::Open => {
+                "the upgrade was not answered in time"
+            }
         }
     }
 
