@@ -150,6 +150,55 @@ fn what_was_not_even_sent_is_missing_in_its_stage() {
 }
 
 #[test]
+fn an_interrupted_run_tells_the_rates_of_the_time_until_then() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=500ms:100,2s:2000,1s:5"];
+    let mut run = Running::start(&[&args[..], &["--json=-"]].concat());
+    run.wait_for("measuring");
+    sleep(Duration::from_millis(900));
+    signal("INT", &run.pid());
+    let json = run.end().report();
+    assert_eq!(json["interrupted"], true, "{json}");
+    let of = |name: &str| json["messages"][name].as_f64().unwrap();
+    let (offered, published) = (of("offered_per_second"), of("published_per_second"));
+    assert!((published / offered - 1.0).abs() < 0.1, "{published} of {offered} in {json}");
+    let measured = |nth: usize| json["stages"][nth]["measured_seconds"].as_f64().unwrap();
+    assert!(measured(0) == 0.5 && measured(1) > 0.0 && measured(1) < 2.0, "{json}");
+    assert_eq!(measured(2), 0.0, "{json}");
+}
+
+/// The server takes nothing until the second stage, in which everything is made up for.
+#[test]
+fn a_rate_that_a_stage_missed_is_not_reached_by_the_next_one() {
+    let faults = Faults { stall_at: Some((1, Duration::from_millis(800))), ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let args = [&*server.url(), "-n1", "--stage=500ms:400,1500ms:0", "--size=64KiB"];
+    let run = load(&[&args[..], &["--warm-up=0s", "-q", "--assert=published>=99%"]].concat());
+    assert_eq!(run.code, 1, "{run:?}");
+    for part in [
+        "! the rate was not reached: in stage 1 ",
+        " % in time), delivered 200, missing 0",
+        "published>=99%            fails: ",
+    ] {
+        assert!(run.out.contains(part), "{part} in {}", run.out);
+    }
+}
+
+/// Of all messages those that were late by the generator are fewer than one in a hundred.
+#[test]
+fn a_generator_that_is_late_in_one_stage_says_so() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=600ms:20,2s:2000"];
+    let mut run = Running::start(&args);
+    run.wait_for("measuring");
+    signal("STOP", &run.pid());
+    sleep(Duration::from_millis(300));
+    signal("CONT", &run.pid());
+    let out = run.end().out;
+    assert!(out.contains("! in stage 1 the generator itself was late: by "), "{out}");
+}
+
+#[test]
 fn stages_are_told_in_words() {
     let server = Server::start(&[]);
     let args = ["-n4", "--stage=300ms:100,200ms:1000..3000/s", "--warm-up=0s", "-q"];

@@ -83,14 +83,29 @@ pub(crate) struct Sent {
     pub(crate) unsent_at: Vec<u64>,
     /// What was due in the open loop, until the run was over.
     pub(crate) due: u64,
-    /// Of these, what was published while it was measured.
+    /// Of these, what was published while it was measured, and before its stage had ended.
     pub(crate) in_time: u64,
+    /// Nanoseconds in which that was due: all of the measured time, or until the run was over.
+    pub(crate) measured: u64,
+    /// The same of each stage, if the rate has some.
+    pub(crate) stages: Vec<StageSent>,
     /// In the open loop, from when a message was due until the kernel had taken it.
     pub(crate) delays: Histogram<u64>,
     /// Of each delay, the part in which we had something else to do, or no CPU.
     pub(crate) own: Histogram<u64>,
     /// The rest: the socket was full.
     pub(crate) full: Histogram<u64>,
+}
+
+/// What became of what was due in one stage.
+#[derive(Clone, Debug)]
+pub(crate) struct StageSent {
+    /// Until the run was over.
+    pub(crate) due: u64,
+    /// Of these, what was published before the stage had ended.
+    pub(crate) in_time: u64,
+    /// See [`Sent::own`].
+    pub(crate) own: Histogram<u64>,
 }
 
 /// One of the two parts of the timetable.
@@ -361,10 +376,23 @@ impl Sent {
             unsent_at: Vec::new(),
             due: 0,
             in_time: 0,
+            measured: 0,
+            stages: Vec::new(),
             delays: histogram(3),
             own: histogram(3),
             full: histogram(3),
         }
+    }
+}
+
+impl StageSent {
+    pub(crate) fn new() -> Self {
+        Self { due: 0, in_time: 0, own: histogram(3) }
+    }
+
+    /// None where nothing was due.
+    pub(crate) fn share_in_time(&self) -> Option<f64> {
+        (self.due > 0).then(|| self.in_time as f64 / self.due as f64)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::connection::Pending;
 use super::course::Course;
-use super::publisher::{IDLE, Leg, Publisher, traffic};
+use super::publisher::{IDLE, Leg, Publisher, StageSent, traffic};
 use crate::setup::stages::Stages;
 use crate::watch::begins;
 use crate::watch::clock::nanos;
@@ -36,11 +36,14 @@ struct Agenda {
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
     timetable: Timetable,
+    from: u64,
+    /// When each stage ends, if there are some.
+    stage_ends: Vec<u64>,
     /// Until then rates are told.
     measured_to: u64,
     /// Until then everything is owed.
     owed_to: u64,
-    /// Until then it counts as published at its rate.
+    /// Until then it counts as published at its rate, if its stage has not ended before.
     in_time_to: u64,
 }
 
@@ -50,7 +53,8 @@ const EARLY_MAX: Duration = Duration::from_millis(1);
 /// What waking early may take of the time between two messages.
 const EARLY_SHARE: f64 = 0.1;
 
-/// So long after the end what was due before it still counts as published at its rate.
+/// So long after the end, of a stage, too, what was due before it still counts as published at its
+/// rate.
 const IN_TIME: u64 = 50_000_000;
 /// Messages before sockets get a turn.
 const BATCH: usize = 512;
@@ -112,7 +116,7 @@ impl Publisher {
         let timetable = &Timetable { course, streams: self.feeds.len() };
         let mut agenda = Agenda::default();
         if !leg.is_warm_up {
-            self.owed = Some(Owed::new(timetable.clone(), leg.to));
+            self.owe(timetable, leg, stages.is_some());
         }
         let per_second = greatest * f64::from(self.shared.plan.streams.rooms);
         let early = EARLY_MAX.min(Duration::from_secs_f64(EARLY_SHARE / per_second));
@@ -136,6 +140,16 @@ impl Publisher {
             owed.cut(ended, interrupted);
         }
         Ok(())
+    }
+
+    /// From now on everything that is due in a leg is owed.
+    fn owe(&mut self, timetable: &Timetable, leg: Leg, is_staged: bool) {
+        let mut owed = Owed::new(timetable.clone(), leg.from..leg.to);
+        if let Some(parts) = self.parts.as_ref().filter(|_| is_staged) {
+            owed.stage_ends = parts.cuts().iter().copied().chain([leg.to]).collect();
+        }
+        self.sent.stages = vec![StageSent::new(); owed.stage_ends.len()];
+        self.owed = Some(owed);
     }
 
     /// What is still not published then will not be: nothing of the warm-up in what is measured,
@@ -193,17 +207,26 @@ impl Publisher {
             self.sent.delays.saturating_record(delay);
             self.sent.own.saturating_record(own);
             self.sent.full.saturating_record(delay.saturating_sub(own));
-            self.sent.in_time += u64::from(now <= owed.in_time_to);
+            let (stage, in_time_to) = owed.in_time_to(taken.due);
+            let in_time = u64::from(now <= in_time_to);
+            self.sent.in_time += in_time;
+            if let Some(stage) = self.sent.stages.get_mut(stage) {
+                stage.in_time += in_time;
+                stage.own.saturating_record(own);
+            }
         }
     }
 
     /// What was due, and what of it the kernel has not taken. In the closed loop a message is due
     /// when its turn has come.
     pub(crate) fn count_unsent(&mut self) {
+        self.sent.measured = self.owed.as_ref().map_or(0, Owed::measured);
         for (nth, feed) in self.feeds.iter().enumerate() {
             let due = match &self.owed {
-                Some(Owed { timetable, measured_to, owed_to, .. }) => {
+                Some(owed) => {
+                    let Owed { timetable, measured_to, owed_to, .. } = owed;
                     self.sent.due += timetable.due_before(nth, feed.sharers, *measured_to);
+                    owed.count_due(nth, feed.sharers, &mut self.sent.stages);
                     timetable.due_before(nth, feed.sharers, *owed_to)
                 }
                 None => feed.sequence.into(),
@@ -221,8 +244,35 @@ impl Publisher {
 }
 
 impl Owed {
-    fn new(timetable: Timetable, to: u64) -> Self {
-        Self { timetable, measured_to: to, owed_to: to, in_time_to: to + IN_TIME }
+    fn new(timetable: Timetable, times: Range<u64>) -> Self {
+        let Range { start: from, end: to } = times;
+        let stage_ends = Vec::new();
+        Self { timetable, from, stage_ends, measured_to: to, owed_to: to, in_time_to: to + IN_TIME }
+    }
+
+    /// Nanoseconds of which rates are told.
+    fn measured(&self) -> u64 {
+        self.measured_to.saturating_sub(self.from)
+    }
+
+    /// The stage in which something was due, and until when it counts as published at its rate.
+    /// What is made up for in a later stage has not been: the rate was another then.
+    #[inline]
+    fn in_time_to(&self, due: u64) -> (usize, u64) {
+        let stage = self.stage_ends.partition_point(|&end| end <= due);
+        let end = self.stage_ends.get(stage).map_or(u64::MAX, |end| end + IN_TIME);
+        (stage, end.min(self.in_time_to))
+    }
+
+    /// What of a stream was due in each stage, as long as rates are told.
+    fn count_due(&self, stream: usize, sharers: u32, stages: &mut [StageSent]) {
+        let mut before = 0;
+        for (stage, &end) in stages.iter_mut().zip(&self.stage_ends) {
+            let by = end.min(self.measured_to);
+            let due = self.timetable.due_before(stream, sharers, by);
+            stage.due += due - before;
+            before = due;
+        }
     }
 
     /// In which parts of the measured time messages of a stream were due, whether anybody came to
@@ -287,7 +337,7 @@ mod tests {
         let timetable = Timetable { course: Course::even(1_000, 1e8), streams };
         let parts = Parts::of(Ticks::every(1_000, 1_400, 100), &[1_220]);
         for owed_to in [1_400, 1_230] {
-            let owed = Owed { owed_to, ..Owed::new(timetable.clone(), 1_400) };
+            let owed = Owed { owed_to, ..Owed::new(timetable.clone(), 1_000..1_400) };
             for stream in 0..streams {
                 let due = timetable.due_before(stream, 1, owed_to) as u32;
                 let mut expected = vec![0; 5];
@@ -300,6 +350,31 @@ mod tests {
                 assert_eq!(sums, expected, "{stream} until {owed_to}");
             }
         }
+    }
+
+    /// What is made up for when less is due was not published at the rate that it was to have.
+    #[test]
+    fn each_stage_has_its_own_time_to_publish_in() {
+        let from = 1_000_000_000;
+        let ends = [500, 2_000].map(|millis| from + millis * 1_000_000);
+        let timetable = Timetable { course: Course::even(from, 1_000.0), streams: 2 };
+        let mut owed = Owed::new(timetable, from..ends[1]);
+        assert_eq!(owed.in_time_to(ends[0] - 1), (0, ends[1] + IN_TIME), "without stages");
+        owed.stage_ends = ends.to_vec();
+        let rows = [(from, 0), (ends[0] - 1, 0), (ends[0], 1), (ends[1] - 1, 1)];
+        for (due, stage) in rows {
+            assert_eq!(owed.in_time_to(due), (stage, ends[stage] + IN_TIME), "{due}");
+        }
+        let count = |owed: &Owed| {
+            let mut stages = vec![StageSent::new(); 2];
+            (0..2).for_each(|stream| owed.count_due(stream, 1, &mut stages));
+            (stages.iter().map(|stage| stage.due).collect::<Vec<_>>(), owed.measured())
+        };
+        assert_eq!(count(&owed), (vec![1_000, 3_000], 2_000_000_000));
+        owed.cut(None, Some(from + 600_000_000));
+        assert_eq!(count(&owed), (vec![1_000, 200], 600_000_000));
+        assert_eq!(owed.in_time_to(ends[0] - 1), (0, ends[0] + IN_TIME));
+        assert_eq!(owed.in_time_to(ends[0]), (1, from + 600_000_000));
     }
 
     #[test]

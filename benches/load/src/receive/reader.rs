@@ -310,7 +310,9 @@ impl Reader {
         let rest = self.receive_path.receive(member, bytes, now, &mut self.notices);
         let received = self.receive_path.tally.received - received;
         if received > 0 && !member.is_slow {
-            self.lateness.saturating_record_n(now.saturating_sub(since), received);
+            let late = now.saturating_sub(since);
+            self.lateness.saturating_record_n(late, received);
+            self.receive_path.recorder.note_read_late(late, received);
         }
         member.partial.clear();
         member.partial.extend_from_slice(rest);

@@ -24,6 +24,10 @@ pub(crate) struct Recorder {
     current: usize,
     /// When messages of the current part are due.
     current_spans: Range<u64>,
+    /// The stage of the current part.
+    stage: usize,
+    /// Of each stage, the most that each delivery has waited for the thread; none without stages.
+    read_late: Vec<Histogram<u64>>,
 }
 
 /// Those of what was due in one part, or in some.
@@ -42,13 +46,25 @@ const INTERVAL_DIGITS: u8 = 2;
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        let (whole, parts, digits) = (histogram(DIGITS), Vec::new(), INTERVAL_DIGITS);
-        Self { whole, longest: 0, parts, times: None, digits, current: 0, current_spans: 0..0 }
+        Self {
+            whole: histogram(DIGITS),
+            longest: 0,
+            parts: Vec::new(),
+            times: None,
+            digits: INTERVAL_DIGITS,
+            current: 0,
+            current_spans: 0..0,
+            stage: 0,
+            read_late: Vec::new(),
+        }
     }
 
     /// Says when parts begin; what was recorded before stays in the whole alone.
     pub(crate) fn start(&mut self, times: Parts) {
-        self.digits = if times.is_staged() { DIGITS } else { INTERVAL_DIGITS };
+        if times.is_staged() {
+            self.digits = DIGITS;
+            self.read_late = vec![histogram(DIGITS); times.cuts().len() + 1];
+        }
         self.times = Some(times);
     }
 
@@ -77,10 +93,20 @@ impl Recorder {
         }
     }
 
+    /// So many deliveries, of which the last was seen just now, have waited for the thread, at most
+    /// for so long.
+    #[inline]
+    pub(crate) fn note_read_late(&mut self, late: u64, deliveries: u64) {
+        if let Some(histogram) = self.read_late.get_mut(self.stage) {
+            histogram.saturating_record_n(late, deliveries);
+        }
+    }
+
     #[cold]
     fn enter(&mut self, due: u64) {
         let Some(times) = &self.times else { return };
         (self.current, self.current_spans) = times.part_of(due);
+        self.stage = times.stage_of(due);
         self.extend(self.current + 1);
     }
 
@@ -100,6 +126,16 @@ impl Recorder {
         for (ours, theirs) in self.parts.iter_mut().zip(&other.parts) {
             ours.merge(theirs);
         }
+        let stages = self.read_late.len().max(other.read_late.len());
+        self.read_late.resize_with(stages, || histogram(DIGITS));
+        for (ours, theirs) in self.read_late.iter_mut().zip(&other.read_late) {
+            add(ours, theirs);
+        }
+    }
+
+    /// What was read late of what was due in a stage.
+    pub(crate) fn read_late(&self, stage: usize) -> Option<&Histogram<u64>> {
+        self.read_late.get(stage)
     }
 
     pub(crate) fn longest(&self) -> u64 {
@@ -173,5 +209,20 @@ mod tests {
         };
         assert_eq!([of(&[0, 1]), of(&[2, 3])], [(6, 6), (6, 4)]);
         assert_eq!(sum.of_parts(&[0, 1]).histogram.max(), sum.whole().max());
+    }
+
+    #[test]
+    fn each_stage_has_what_was_read_late_of_it() {
+        let mut recorder = Recorder::new();
+        recorder.note_read_late(5_000, 2);
+        recorder.start(Parts::of(Ticks::every(1_000, 1_300, 100), &[1_150]));
+        for (due, late) in [(1_149, 5_000), (1_150, 90_000), (1_299, 80_000)] {
+            recorder.see(due, due + 123_456, true);
+            recorder.note_read_late(late, 3);
+        }
+        let mut sum = Recorder::new();
+        sum.merge(&recorder);
+        let of = |stage| sum.read_late(stage).map(|it| (it.len(), it.max() / 1_000));
+        assert_eq!([of(0), of(1), of(2)], [Some((3, 5)), Some((6, 90)), None]);
     }
 }

@@ -13,6 +13,7 @@ use super::json::{
 use super::latency::{Quantile, Spread};
 use super::parts::StageFigures;
 use crate::lead::record::{Figures, Wave};
+use crate::publish::publisher::StageSent;
 use crate::setup::args::{WindowBy, command_line};
 use crate::setup::plan::{Connecting, Pace, Plan, Traffic};
 use crate::watch::clock::seconds;
@@ -238,10 +239,12 @@ fn stage_report(figures: &Figures, of: &StageFigures<'_>) -> StageReport {
     let all = of.spread(figures);
     StageReport {
         seconds: of.stage.time.as_secs_f64(),
+        measured_seconds: seconds(of.measured),
         rate_per_room: of.stage.begin,
         rate_per_room_at_end: of.stage.end,
         offered: of.offered(),
         published: of.published,
+        published_share: of.sent.and_then(StageSent::share_in_time),
         delivered: all.arrived,
         missing: all.missing,
         latency_us: latency(all),

@@ -10,6 +10,7 @@ use super::json::{
 };
 use super::latency::Spread;
 use crate::lead::record::Figures;
+use crate::publish::publisher::StageSent;
 use crate::receive::churn::ChurnResult;
 use crate::setup::plan::{Connecting, Pace};
 use crate::units::print::{percent, time, whole};
@@ -19,7 +20,7 @@ use crate::watch::shared::{EarlyEnd, Gone};
 use crate::watch::tally::Errors;
 
 /// A thread that is busier than this has nothing left for punctuality.
-const LIMITED_FROM: f64 = 0.9;
+pub(super) const LIMITED_FROM: f64 = 0.9;
 /// Of the latency at p99, what may be the generator's own lateness at p99.
 const OWN_SHARE_MAX: f64 = 0.1;
 /// A thread that stands still for longer has by itself made the slowest hundredth.
@@ -85,13 +86,24 @@ impl Figures {
         (self.sent.due > 0).then(|| self.sent.in_time as f64 / self.sent.due as f64)
     }
 
-    /// Messages that were due per second in all rooms, in the open loop.
+    /// Messages that were due per second in all rooms, in the open loop: in stages that is of the
+    /// time until the run was over, since the mean of all of them may never have come to be.
     pub(crate) fn offered_per_second(&self) -> Option<f64> {
         let plan = &self.shared.plan;
-        match plan.traffic.as_ref()?.pace {
+        let traffic = plan.traffic.as_ref()?;
+        match traffic.pace {
+            Pace::Rate(_) if traffic.stages.is_some() => {
+                Some(ratio(self.sent.due as f64 * 1e9, self.sent.measured).unwrap_or_default())
+            }
             Pace::Rate(rate) => Some(rate * f64::from(plan.streams.rooms)),
             Pace::Window(..) => None,
         }
+    }
+
+    /// Whether of what was due nearly all was published in time, in each stage, too.
+    fn is_rate_reached(&self) -> bool {
+        let stages = self.sent.stages.iter().map(StageSent::share_in_time);
+        std::iter::once(self.published_share()).chain(stages).all(is_rate_reached)
     }
 
     pub(crate) fn connect_seconds(&self) -> f64 {
@@ -118,7 +130,7 @@ impl Figures {
     /// Whether every message was published in time and came once, whole and in order, and nothing
     /// else went wrong.
     pub(crate) fn is_clean(&self) -> bool {
-        let is_reached = is_rate_reached(self.published_share());
+        let is_reached = self.is_rate_reached();
         let churned = self.outcome.churn.as_ref().filter(|churn| churn.due > 0);
         let churned = churned.map(|churn| churn.left as f64 / churn.due as f64);
         let has_churned = is_rate_reached(churned);
@@ -259,9 +271,14 @@ impl Figures {
             return doubts;
         }
         let p99 = all.value(0.99);
-        doubts.extend(late("the generator itself was late: by", &self.sent.own, p99));
-        let lateness = &self.outcome.lateness;
-        doubts.extend(late("the generator itself read late: by up to", lateness, p99));
+        match self.sent.stages.is_empty() {
+            true => {
+                let lateness = &self.outcome.lateness;
+                doubts.extend(late("the generator itself was late: by", &self.sent.own, p99));
+                doubts.extend(late("the generator itself read late: by up to", lateness, p99));
+            }
+            false => doubts.extend(self.stage_doubts()),
+        }
         let gap = (0..=self.shared.plan.threads).map(|nth| self.longest_gap(nth)).max();
         let gap = gap.unwrap_or_default().saturating_sub(IDLE) as f64;
         if gap > self.seconds() * 1e9 * GAP_SHARE_MAX && gap > p99 * OWN_SHARE_MAX {
@@ -353,7 +370,7 @@ impl Figures {
 }
 
 /// A sentence, if the generator's own part is more than a small one of what takes so long at p99.
-fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
+pub(super) fn late(what: &str, own: &Histogram<u64>, p99: f64) -> Option<String> {
     let own = Spread::whole(own);
     let late = own.value(0.99);
     let matters = !own.is_empty() && late > p99 * OWN_SHARE_MAX;

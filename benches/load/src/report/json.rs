@@ -460,6 +460,9 @@ pub struct WaveReport {
 pub struct StageReport {
     /// How long it was to be.
     pub seconds: f64,
+    /// How long it was: less, or not at all, if the run was over before it had ended. Of reports
+    /// that were merged the shortest.
+    pub measured_seconds: f64,
     /// Messages per second and room when it began.
     pub rate_per_room: f64,
     /// The same when it ended.
@@ -468,6 +471,9 @@ pub struct StageReport {
     pub offered: u64,
     /// Of these, what the kernel took, then or later.
     pub published: u64,
+    /// Of what was due until the stage or the run was over, the share that was published before the
+    /// stage had ended; none if nothing was.
+    pub published_share: Option<f64>,
     /// Deliveries to members that read as fast as they can.
     pub delivered: u64,
     /// Deliveries to them that never came: lost, skipped, cut off, or of a message that was not even

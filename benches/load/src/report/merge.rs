@@ -283,9 +283,12 @@ fn merged_stage(all: &[&StageReport], patience: Duration) -> Result<StageReport,
         patience,
     };
     let first = all.first().copied().cloned().unwrap_or_default();
+    let due: Vec<_> = all.iter().filter(|it| it.published_share.is_some()).collect();
     Ok(StageReport {
+        measured_seconds: all.iter().map(|it| it.measured_seconds).fold(f64::INFINITY, f64::min),
         offered,
         published: sums::sum(all, |it| it.published),
+        published_share: sums::mean_share(&due, |it| it.published_share, |it| it.offered as f64),
         delivered,
         missing,
         latency_us: latency(spread),
@@ -397,6 +400,7 @@ mod tests {
             rate_per_room: 500.0,
             offered: count + missing,
             published: count + missing,
+            published_share: Some(count as f64 / (count + missing) as f64),
             delivered: count,
             missing,
             latency_us: LatencyReport { count, ..LatencyReport::default() },
@@ -410,12 +414,14 @@ mod tests {
 
     #[test]
     fn stages_of_the_same_plan_are_added_up() {
-        let all = [staged(1, 900, 100), staged(10_001, 1_000, 0)];
+        let mut all = [staged(1, 900, 100), staged(10_001, 1_000, 0)];
+        [all[0].stages[0].measured_seconds, all[1].stages[0].measured_seconds] = [10.0, 4.0];
         assert_eq!((check_one(&all[0]), difference(&all[0], &all[1])), (Ok(()), None));
         let merged = merged(&all).unwrap();
         let stage = &merged.stages[0];
         assert_eq!((stage.offered, stage.delivered, stage.missing), (2_000, 1_900, 100));
         assert_eq!((stage.latency_us.count, stage.max_arrived), (1_900, Some(11_001.0)));
+        assert_eq!((stage.published_share, stage.measured_seconds), (Some(0.95), 4.0));
         assert_eq!(stage.latency_us.p99, Some(2e6));
         assert_eq!(stage.missing_at, ["p99", "p999", "max"]);
         let p50 = stage.latency_us.p50.unwrap();

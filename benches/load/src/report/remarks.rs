@@ -3,6 +3,7 @@
 use super::build::compression;
 use super::figures::is_rate_reached;
 use crate::lead::record::Figures;
+use crate::publish::publisher::StageSent;
 use crate::units::print::{bytes, count, percent, small_percent, whole};
 
 pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
@@ -99,6 +100,9 @@ fn connecting_limited(figures: &Figures) -> Option<String> {
 /// The generator or the server was too slow for what was asked for.
 fn rate_not_reached(figures: &Figures) -> Option<String> {
     let (offered, share) = (figures.offered_per_second()?, figures.published_share()?);
+    if !figures.sent.stages.is_empty() {
+        return stages_not_reached(&figures.sent.stages);
+    }
     (!is_rate_reached(Some(share))).then(|| {
         let (published, offered) = (count(offered * share), count(offered));
         let share = percent(share);
@@ -106,6 +110,18 @@ fn rate_not_reached(figures: &Figures) -> Option<String> {
             "the rate was not reached: {published} of {offered} messages/s were published ({share})"
         )
     })
+}
+
+/// The same of stages: what was made up for later was not published at the rate of its stage.
+fn stages_not_reached(stages: &[StageSent]) -> Option<String> {
+    let missed = (1..).zip(stages).filter(|(_, stage)| !is_rate_reached(stage.share_in_time()));
+    let words = |(nth, stage): (u32, &StageSent)| {
+        let share = percent(stage.share_in_time().unwrap_or_default());
+        let (in_time, due) = (whole(stage.in_time), whole(stage.due));
+        format!("in stage {nth} {in_time} of {due} messages were published in time ({share})")
+    };
+    let all: Vec<_> = missed.map(words).collect();
+    (!all.is_empty()).then(|| format!("the rate was not reached: {}", all.join(", ")))
 }
 
 /// Whose messages were not judged at the edges, though they may be where a server says offsets.
@@ -155,4 +171,19 @@ fn nothing_compressed(figures: &Figures) -> Option<String> {
         "no message came compressed: payloads are {size} of {what}; {more}, or see which messages the \
          server compresses (--deflate-min of corecast serve)"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_that_missed_their_rate_are_named() {
+        let stage = |due, in_time| StageSent { due, in_time, ..StageSent::new() };
+        let said = stages_not_reached(&[stage(5_000, 2_500), stage(0, 0), stage(100, 98)]);
+        let words = "the rate was not reached: in stage 1 2,500 of 5,000 messages were published in \
+                     time (50 %), in stage 3 98 of 100 messages were published in time (98 %)";
+        assert_eq!(said.as_deref(), Some(words));
+        assert_eq!(stages_not_reached(&[stage(5_000, 4_990), stage(0, 0)]), None);
+    }
 }

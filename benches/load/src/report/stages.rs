@@ -1,5 +1,6 @@
 //! The stages of a rate for people: of one run, and of several together.
 
+use super::figures::is_rate_reached;
 use super::json::StageReport;
 use super::latency::told;
 use crate::units::print::{count, percent, whole};
@@ -40,10 +41,13 @@ impl StageReport {
 
     fn messages(&self) -> String {
         let (published, offered) = (whole(self.published), whole(self.offered));
+        let in_time = self.published_share.filter(|&share| !is_rate_reached(Some(share)));
+        let in_time = in_time.map(|share| format!(" ({} in time)", percent(share)));
+        let in_time = in_time.unwrap_or_default();
         let (delivered, missing) = (whole(self.delivered), whole(self.missing));
         let server = self.server_cpu.map(|cores| format!(", server {cores:.2} cores"));
         format!(
-            "published {published} of {offered}, delivered {delivered}, missing {missing}{}",
+            "published {published} of {offered}{in_time}, delivered {delivered}, missing {missing}{}",
             server.unwrap_or_default()
         )
     }
@@ -79,6 +83,7 @@ mod tests {
             rate_per_room_at_end: 2_000.0,
             offered: 37_500,
             published: 37_400,
+            published_share: Some(0.98),
             delivered: 299_000,
             missing: 1_000,
             latency_us,
@@ -92,7 +97,8 @@ mod tests {
         let expected = [
             row(
                 "1: 30 s, 500 to 2.00 k/s ",
-                "published 37,400 of 37,500, delivered 299,000, missing 1,000, server 0.42 cores",
+                "published 37,400 of 37,500 (98 % in time), delivered 299,000, missing 1,000, \
+                 server 0.42 cores",
             ),
             row("     latency", "p50 81.0 µs (fewer than ten messages beyond), max > 2.00 s"),
             row("2: 0.50 s at 0/s ", "published 0 of 0, delivered 0, missing 0"),

@@ -64,7 +64,7 @@ pub(super) fn by_name<'a>(
 }
 
 /// A mean of shares of different things, of which there are so many.
-fn mean_share<'a, T>(
+pub(super) fn mean_share<'a, T>(
     all: &'a [T],
     share: impl Fn(&'a T) -> Option<f64>,
     of: impl Fn(&'a T) -> f64,

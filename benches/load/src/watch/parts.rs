@@ -46,11 +46,16 @@ impl Parts {
         &self.cuts
     }
 
+    /// The stage that a time belongs to.
+    pub(crate) fn stage_of(&self, at: u64) -> usize {
+        self.cuts.partition_point(|&cut| cut <= at)
+    }
+
     /// The number of the part that a time belongs to, and where that begins and ends; what is
     /// outside belongs to the first or the last one.
     pub(crate) fn part_of(&self, at: u64) -> (usize, Range<u64>) {
         let (interval, times) = self.ticks.interval_of(at);
-        let stage = self.cuts.partition_point(|&cut| cut <= at);
+        let stage = self.stage_of(at);
         let from = stage.checked_sub(1).map_or(0, |last| self.cuts[last]);
         let to = self.cuts.get(stage).copied().unwrap_or(u64::MAX);
         // Either grows with time, so that no two parts have the same sum.
