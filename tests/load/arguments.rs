@@ -41,10 +41,12 @@ fn bad_arguments_are_refused_with_advice() {
     check(&[url, "--stage=10s"], 2, "looks like 10s:500");
     check(&[url, "--stage=10s:5,0s:5"], 2, "more than no time");
     check(&[url, "--stage=10s:-5"], 2, "0 or more");
-    check(&[url, "--stage=1s:0", "--stage=1s:0"], 1, "the rate of one stage is above 0");
+    check(&[url, "--stage=1s:0", "--stage=1s:0"], 1, "give at least one stage a rate above 0");
+    check(&[url, "--stage=1s:1e300"], 2, "at most 1,000,000,000");
     check(&[url, &["--stage=1s:1"; 101].join(" ").replace(" --stage=", ",")], 1, "at most 100");
-    check(&[url, "--stage=2h:1e6"], 1, "fewer than 4294967295 per room");
-    check(&[url, "--stage=1s:1e6", "--warm-up=2h"], 1, "in --warm-up, too");
+    check(&[url, "--stage=2h:1e6"], 1, "asks for 7.20 G per room");
+    check(&[url, "--stage=2h:1e6"], 1, "use shorter stages or lower rates");
+    check(&[url, "--stage=1s:1e6", "--warm-up=2h"], 1, "--warm-up asks for 7.20 G per room");
     for other in ["--rate=5", "--window=5", "--duration=5s"] {
         check(&[url, "--stage=10s:5", other], 2, "cannot be used with");
     }

@@ -1,6 +1,6 @@
 //! The course of a rate: when which message of a room is due.
 
-use crate::setup::stages::{Stage, Stages};
+use crate::setup::stages::{AREA, Stage, Stages};
 use crate::watch::clock::nanos;
 
 /// The nth message is due when the rate, added up over time, has come to n.
@@ -38,14 +38,14 @@ impl Course {
     }
 
     pub(super) fn staged(from: u64, stages: &Stages) -> Self {
-        let (mut from, mut before) = (from, 0.0);
+        let (mut from, mut area) = (from, 0.0);
         let stretches = stages.all().iter().map(|&stage| {
-            let stretch = Stretch { stage, from, before };
+            let stretch = Stretch { stage, from, before: area / AREA };
             from += nanos(stage.time);
-            before += stage.messages();
+            area += stage.area();
             stretch
         });
-        Self::Staged { stretches: stretches.collect(), messages: before }
+        Self::Staged { stretches: stretches.collect(), messages: stages.messages() }
     }
 
     /// When this message is due, of which there are fractions, too; the maximum if it never is.
@@ -56,6 +56,16 @@ impl Course {
             Self::Staged { messages, .. } if message >= *messages => u64::MAX,
             Self::Staged { stretches, .. } => {
                 last(stretches, |it| it.before <= message).map_or(u64::MAX, |it| it.when(message))
+            }
+        }
+    }
+
+    /// Messages per second at a moment.
+    pub(super) fn rate(&self, at: u64) -> f64 {
+        match self {
+            Self::Even { interval, .. } => 1e9 / interval,
+            Self::Staged { stretches, .. } => {
+                last(stretches, |it| it.from <= at).map_or(0.0, |it| it.rate(at))
             }
         }
     }
@@ -90,6 +100,12 @@ impl Stretch {
         };
         // Rounding moves no message to the next stage.
         self.from + (since as u64).min(nanos(time).saturating_sub(1))
+    }
+
+    fn rate(self, at: u64) -> f64 {
+        let Stage { time, begin, end } = self.stage;
+        let since = (at - self.from) as f64 / 1e9 / time.as_secs_f64();
+        begin + (end - begin) * since.min(1.0)
     }
 
     fn count(self, by: u64) -> f64 {
@@ -148,17 +164,37 @@ mod tests {
     /// Each stage has as many as it is to have, however its times round.
     #[test]
     fn no_message_is_due_in_another_stage() {
-        for (first, second) in [("100ms:30", "300ms:70"), ("700ms:10..20", "1100ms:90..0")] {
-            let course = staged(3, &[first, second]);
-            let [first, second] = [first, second].map(|it| it.parse::<Stage>().unwrap());
-            let (bound, all) = (first.messages(), first.messages() + second.messages());
-            let begin = 3 + nanos(first.time);
-            for nth in 0..all.round() as u32 {
-                let (at, nth) = (course.when(f64::from(nth)), f64::from(nth));
-                assert_eq!(at >= begin, nth >= bound, "{nth} at {at}");
-                assert!(at < begin + nanos(second.time), "{nth} at {at}");
+        // How many messages of all before a stage are due, in tenths, and before the end.
+        let rows = [
+            (vec!["100ms:30", "300ms:70"], vec![30, 240]),
+            (vec!["700ms:10..20", "1100ms:90..0"], vec![105, 600]),
+            (vec!["100ms:1"; 20], (1..=20).collect()),
+        ];
+        for (stages, tenths) in rows {
+            let course = staged(3, &stages);
+            let mut ends = Vec::new();
+            for stage in &stages {
+                let time = nanos(stage.parse::<Stage>().unwrap().time);
+                ends.push(ends.last().copied().unwrap_or(3) + time);
             }
+            let all: u64 = tenths.last().map_or(0, |all: &u64| all.div_ceil(10));
+            for nth in 0..all {
+                let at = course.when(nth as f64);
+                let stage = ends.iter().position(|&end| at < end);
+                let expected = tenths.iter().position(|&all| nth * 10 < all);
+                assert_eq!(stage, expected, "{nth} of {stages:?} at {at}");
+            }
+            assert_eq!(course.when(all as f64), u64::MAX, "{stages:?}");
         }
+    }
+
+    #[test]
+    fn a_stage_has_its_rate_at_each_moment() {
+        let course = staged(SECOND, &["2s:100", "4s:100..500", "1s:0"]);
+        for (at, rate) in [(0, 0.0), (1, 100.0), (3, 100.0), (5, 300.0), (7, 0.0), (9, 0.0)] {
+            assert_eq!(course.rate(at * SECOND), rate, "{at} s");
+        }
+        assert_eq!(Course::even(7, 40.0).rate(9), 40.0);
     }
 
     #[test]

@@ -305,7 +305,7 @@ impl Publisher {
     fn end(&mut self, nth: usize, why: &str) {
         self.sent.tally.errors.add(&format!("publisher: {why}"));
         self.connections[nth].end();
-        if self.is_needed() {
+        if self.is_needed(nth) {
             self.sent.let_go += 1;
             if let Some(room) = self.silent_room(nth) {
                 self.shared.end_early(Gone::Publisher(room));
@@ -313,13 +313,24 @@ impl Publisher {
         }
     }
 
-    /// Whether there is something to publish, now or later.
-    fn is_needed(&self) -> bool {
+    /// Whether there is something to publish by a connection, now or later.
+    fn is_needed(&self, nth: usize) -> bool {
         match self.shared.phase() {
             Phase::Open => true,
-            Phase::Publish => self.shared.clock.now() < self.shared.milestones.end.load(Acquire),
+            Phase::Publish => {
+                let is_before_end =
+                    self.shared.clock.now() < self.shared.milestones.end.load(Acquire);
+                is_before_end && self.owed.as_ref().is_none_or(|owed| self.is_owed(owed, nth))
+            }
             Phase::Drain | Phase::End => false,
         }
+    }
+
+    fn is_owed(&self, owed: &Owed, nth: usize) -> bool {
+        let mut feeds = self.feeds.iter().enumerate();
+        feeds.any(|(stream, feed)| {
+            feed.connection == nth && owed.owes(stream, feed.sharers, feed.taken)
+        })
     }
 
     /// A room that this connection published in and nobody does any more.

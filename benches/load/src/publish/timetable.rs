@@ -63,11 +63,29 @@ const BATCH: usize = 512;
 const UNSENT_MAX: usize = 1 << 20;
 
 impl Timetable {
+    /// In a leg, with that rate unless there are stages; the warm-up has that of the first one.
+    fn new(leg: Leg, rate: f64, stages: Option<&Stages>, streams: usize) -> Self {
+        let course = match stages {
+            None => Course::even(leg.from, rate),
+            Some(stages) if leg.is_warm_up => Course::even(leg.from, stages.first()),
+            Some(stages) => Course::staged(leg.from, stages),
+        };
+        Self { course, streams }
+    }
+
     /// When one message is due: streams begin one after the other, so that rooms do not burst
     /// together.
     fn due(&self, stream: usize, sharers: u32, sequence: u32) -> u64 {
         let before = f64::from(sequence) * f64::from(sharers);
         self.course.when(before + self.place(stream, sharers))
+    }
+
+    /// How much earlier than a message is due the thread wakes: a slow stage has as much time for
+    /// that as its rate alone.
+    fn early(&self, due: u64, rooms: u32) -> Duration {
+        let per_second = self.course.rate(due) * f64::from(rooms);
+        let early = Duration::try_from_secs_f64(EARLY_SHARE / per_second);
+        early.map_or(EARLY_MAX, |early| early.min(EARLY_MAX))
     }
 
     /// How many messages of its room are due before the first one of a stream.
@@ -107,19 +125,12 @@ impl Publisher {
     /// Publishes what is due in one leg.
     pub(crate) fn keep_rate(&mut self, leg: Leg, rate: f64) -> io::Result<()> {
         let stages = traffic(&self.shared).stages.as_ref();
-        let greatest = stages.map_or(rate, Stages::greatest);
-        let course = match stages {
-            None => Course::even(leg.from, rate),
-            Some(stages) if leg.is_warm_up => Course::even(leg.from, stages.first()),
-            Some(stages) => Course::staged(leg.from, stages),
-        };
-        let timetable = &Timetable { course, streams: self.feeds.len() };
+        let timetable = &Timetable::new(leg, rate, stages, self.feeds.len());
         let mut agenda = Agenda::default();
         if !leg.is_warm_up {
             self.owe(timetable, leg, stages.is_some());
         }
-        let per_second = greatest * f64::from(self.shared.plan.streams.rooms);
-        let early = EARLY_MAX.min(Duration::from_secs_f64(EARLY_SHARE / per_second));
+        let rooms = self.shared.plan.streams.rooms;
         for nth in 0..self.feeds.len() {
             self.plan_next(timetable, &mut agenda, nth, leg);
         }
@@ -132,7 +143,9 @@ impl Publisher {
             self.publish_due(timetable, &mut agenda, leg, now);
             let now = self.shared.clock.now();
             let Some(pause) = agenda.pause(leg, now) else { break };
-            self.turn(IDLE.min(pause.saturating_sub(early)), now.saturating_add(nanos(pause)))?;
+            let due = now.saturating_add(nanos(pause));
+            let early = timetable.early(due, rooms);
+            self.turn(IDLE.min(pause.saturating_sub(early)), due)?;
         }
         if let Some(owed) = &mut self.owed {
             let ended = self.shared.early_end().map(|end| end.at);
@@ -250,6 +263,11 @@ impl Owed {
         Self { timetable, from, stage_ends, measured_to: to, owed_to: to, in_time_to: to + IN_TIME }
     }
 
+    /// Whether the kernel has still to take something of a stream of which it has taken so many.
+    pub(super) fn owes(&self, stream: usize, sharers: u32, taken: u32) -> bool {
+        u64::from(taken) < self.timetable.due_before(stream, sharers, self.owed_to)
+    }
+
     /// Nanoseconds of which rates are told.
     fn measured(&self) -> u64 {
         self.measured_to.saturating_sub(self.from)
@@ -329,6 +347,41 @@ mod tests {
         check(&[], &[], None);
         let late = agenda(&[], &[3_000]).pause(leg, 10_000);
         assert_eq!(late, Some(IDLE), "the socket says when it takes more");
+    }
+
+    fn stages(text: &str) -> Stages {
+        let all = text.split(',').map(|stage| stage.parse().unwrap()).collect();
+        Stages::new(all).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_warm_up_has_the_rate_of_the_first_stage() {
+        let stages = stages("10s:50..5000,10s:0");
+        let leg = |is_warm_up| Leg { from: 0, to: 1_000_000_000, is_warm_up };
+        let due = |is_warm_up| {
+            let timetable = Timetable::new(leg(is_warm_up), 9e9, Some(&stages), 1);
+            timetable.due_before(0, 1, 1_000_000_000)
+        };
+        assert_eq!((due(true), due(false)), (50, 298));
+    }
+
+    #[test]
+    fn each_stage_wakes_as_early_as_its_rate_alone() {
+        let stages = stages("1s:100,1s:20000,1s:0");
+        let leg = Leg { from: 0, to: 3_000_000_000, is_warm_up: false };
+        let timetable = Timetable::new(leg, 1.0, Some(&stages), 1);
+        for (due, early) in [(0, 500_000), (1_500_000_000, 2_500), (2_500_000_000, 1_000_000)] {
+            assert_eq!(timetable.early(due, 2).as_nanos(), early, "{due}");
+        }
+    }
+
+    /// A server may end the connection of a publisher that has nothing to say any more.
+    #[test]
+    fn nothing_is_owed_in_a_stage_at_the_end_without_messages() {
+        let stages = stages("1s:10,9s:0");
+        let leg = Leg { from: 0, to: 10_000_000_000, is_warm_up: false };
+        let owed = Owed::new(Timetable::new(leg, 1.0, Some(&stages), 1), leg.from..leg.to);
+        assert!(owed.owes(0, 1, 0) && owed.owes(0, 1, 9) && !owed.owes(0, 1, 10));
     }
 
     #[test]

@@ -232,14 +232,16 @@ pub(crate) struct TrafficArgs {
     #[arg(long, short = 'r', value_name = "N", default_value_t = 100.0, conflicts_with = "window", value_parser = number)]
     pub(crate) rate: f64,
 
-    /// A time with a rate of its own, such as 10s:500, or 30s:500..2000 where the rate goes evenly from
-    /// one to another, instead of --rate and --duration; several follow each other (open loop)
+    /// A time with a rate of its own, such as 10s:500, or 30s:500..2000 where the rate goes evenly
+    /// from one to another, instead of --rate and --duration; several follow each other (open loop)
     ///
-    /// A time, and messages per second and room, which may be 0. Stages take commas, or --stage
-    /// several times; there are at most 100. Within one that rises or falls, as many messages are due
-    /// by a time as its rate adds up to until then. The report says of each stage what became of the
-    /// messages that were due in it, whenever they came; --assert is of all stages together. The
-    /// warm-up has the rate that the first stage begins with.
+    /// A time, and messages per second and room, from 0 to 1,000,000,000. Stages take commas, or
+    /// --stage several times; there are at most 100. Within one that rises or falls, as many
+    /// messages are due by a time as its rate adds up to until then. The report says of each stage
+    /// what became of the messages that were due in it, whenever they came; --assert is of all
+    /// stages together, and --strict asks of each that it had its rate. The warm-up has the rate
+    /// that the first stage begins with, and the highest rate of all decides whether latencies are
+    /// sampled (--sample).
     #[arg(
         long,
         value_name = "TIME:N",

@@ -17,6 +17,7 @@ use super::target::Target;
 use super::template::{Fill, Hole, MessageTemplate};
 use super::trust::Trust;
 use super::users::Users;
+use crate::units::print::{count, whole};
 
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -346,15 +347,17 @@ impl Traffic {
         if args.duration.is_zero() {
             return Err("--duration is above 0: else nothing would be measured".to_owned());
         }
+        if let Some(stages) = &stages {
+            check_stages(stages, args.warm_up)?;
+        }
         let pace = match args.window {
             Some(0) => return Err("--window is at least 1".to_owned()),
             Some(window) => Pace::Window(window, args.window_by),
             None if args.rate > 0.0 && args.rate.is_finite() => Pace::Rate(args.rate),
             None => return Err("--rate is above 0; --window publishes without a rate".to_owned()),
         };
-        match &stages {
-            Some(stages) => check_stages(stages, args.warm_up)?,
-            None => check_numbers(pace, args.duration.max(args.warm_up))?,
+        if stages.is_none() {
+            check_numbers(pace, args.duration.max(args.warm_up))?;
         }
         let greatest = stages.as_ref().map_or(pace, |stages| Pace::Rate(stages.greatest()));
         Ok(Self {
@@ -412,13 +415,16 @@ fn check_numbers(pace: Pace, time: Duration) -> Result<(), String> {
 
 /// The same of stages.
 fn check_stages(stages: &Stages, warm_up: Duration) -> Result<(), String> {
-    let most = stages.messages().max(stages.first() * warm_up.as_secs_f64());
-    match most < f64::from(u32::MAX) {
-        true => Ok(()),
-        false => Err(format!(
-            "so many messages cannot be told apart; with --stage there are fewer than {} per room, \
-             and in --warm-up, too",
-            u32::MAX
+    let measured = (stages.messages(), "--stage", "shorter stages or lower rates");
+    let before = (stages.first() * warm_up.as_secs_f64(), "--warm-up", "a shorter one");
+    let too_many = [measured, before].into_iter().find(|(all, ..)| *all >= f64::from(u32::MAX));
+    match too_many {
+        None => Ok(()),
+        Some((all, name, advice)) => Err(format!(
+            "so many messages cannot be told apart: {name} asks for {} per room, which are to be \
+             fewer than {}; use {advice}",
+            count(all),
+            whole(u32::MAX.into())
         )),
     }
 }

@@ -24,6 +24,11 @@ pub(crate) struct Stage {
 /// A row for each is to be read.
 const STAGES_MAX: usize = 100;
 const TIME_MAX: Duration = Duration::from_secs(86_400);
+/// Between two messages is a nanosecond.
+const RATE_MAX: f64 = 1e9;
+/// What is one message of the area below a rate: half of it for either end of the stage, and a
+/// nanosecond for a second.
+pub(crate) const AREA: f64 = 2e9;
 
 const EXPLAINED: &str = "a stage looks like 10s:500 or, where the rate goes from one to another, \
                          30s:500..2000: a time, and messages per second and room";
@@ -40,7 +45,9 @@ impl Stages {
         let stages = Self { all };
         match stages.greatest() > 0.0 {
             true => Ok(Some(stages)),
-            false => Err("--stage publishes nothing: the rate of one stage is above 0".to_owned()),
+            false => {
+                Err("--stage publishes nothing: give at least one stage a rate above 0".to_owned())
+            }
         }
     }
 
@@ -55,7 +62,7 @@ impl Stages {
 
     /// Messages that are due in a room in all of them.
     pub(crate) fn messages(&self) -> f64 {
-        self.all.iter().map(Stage::messages).sum()
+        self.all.iter().map(Stage::area).sum::<f64>() / AREA
     }
 
     /// The rate that the first one begins with.
@@ -82,9 +89,10 @@ impl Stages {
 }
 
 impl Stage {
-    /// Messages that are due in a room: exactly, where that is a whole number.
-    pub(crate) fn messages(&self) -> f64 {
-        self.time.as_nanos() as f64 * (self.begin + self.end) / 2e9
+    /// Messages that are due in a room, times [`AREA`]: a whole number where rates are whole, so
+    /// that sums of it are exact.
+    pub(crate) fn area(&self) -> f64 {
+        self.time.as_nanos() as f64 * (self.begin + self.end)
     }
 }
 
@@ -100,9 +108,9 @@ impl FromStr for Stage {
         if time.is_zero() || time > TIME_MAX {
             return Err("a stage takes more than no time, and at most a day".to_owned());
         }
-        match [stage.begin, stage.end].iter().all(|rate| *rate >= 0.0 && rate.is_finite()) {
+        match [stage.begin, stage.end].iter().all(|rate| (0.0..=RATE_MAX).contains(rate)) {
             true => Ok(stage),
-            false => Err("the rate of a stage is 0 or more, and has an end".to_owned()),
+            false => Err("the rate of a stage is 0 or more, and at most 1,000,000,000".to_owned()),
         }
     }
 }
@@ -125,6 +133,7 @@ mod tests {
         assert_eq!(stages.all().iter().map(of).collect::<Vec<_>>(), expected);
         assert_eq!(stages.duration(), Duration::from_secs(64));
         assert_eq!(stages.messages(), 750.0 + 2_500.0 + 30.0);
+        assert_eq!(self::stages(&["100ms:1"; 20].join(",")).messages(), 2.0);
         assert_eq!(stages.mean(), 3_280.0 / 64.0);
         assert_eq!((stages.first(), stages.least(), stages.greatest()), (500.0, 0.0, 2_000.0));
         assert_eq!(Stages::new(Vec::new()), Ok(None));
@@ -139,7 +148,8 @@ mod tests {
             ("25h:500", "at most a day"),
             ("10s:-1", "0 or more"),
             ("10s:nan", "0 or more"),
-            ("10s:5..inf", "has an end"),
+            ("10s:5..inf", "at most 1,000,000,000"),
+            ("1s:1e300", "at most 1,000,000,000"),
             ("10x:5", "unit of time"),
             ("10s:fast", "write a number"),
             ("10s:5..", "write a number"),
