@@ -167,6 +167,17 @@ fn an_interrupted_run_tells_the_rates_of_the_time_until_then() {
     assert_eq!(measured(2), 0.0, "{json}");
 }
 
+#[test]
+fn what_comes_twice_is_delivered_once() {
+    let faults = Faults { double_at: Some(50), ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let args = [&*server.url(), "-n4", "--stage=500ms:200,500ms:100", "--warm-up=0s", "-q"];
+    let json = load(&[&args[..], &["--json=-", "--lenient"]].concat()).json();
+    assert_eq!(json["messages"]["repeated"], 4, "{json}");
+    assert_eq!(of(&json, "delivered"), [400, 200], "{json}");
+    assert_eq!(of(&json, "missing"), [0, 0], "{json}");
+}
+
 /// The server takes nothing until the second stage, in which everything is made up for.
 #[test]
 fn a_rate_that_a_stage_missed_is_not_reached_by_the_next_one() {

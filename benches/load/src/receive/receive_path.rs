@@ -281,10 +281,11 @@ impl ReceivePath {
         }
         if !member.is_slow {
             let is_sampled = stamp.sequence.wrapping_add(member.number) & self.sample_mask == 0;
-            self.recorder.see(due, now, is_sampled);
+            let is_first = arrival != Arrival::Repeated;
+            self.recorder.see(due, now, is_sampled, is_first);
             if let Some(fan_out) = &mut self.fan_out
                 && member.is_checked
-                && arrival != Arrival::Repeated
+                && is_first
             {
                 let stream = member.first_stream + stamp.nth();
                 fan_out.see(stream, stamp.sequence, now.saturating_sub(due));

@@ -68,9 +68,9 @@ impl Recorder {
         self.times = Some(times);
     }
 
-    /// The longest counts in any case.
+    /// The longest counts in any case; what comes again is no further delivery.
     #[inline]
-    pub(crate) fn see(&mut self, due: u64, now: u64, is_sampled: bool) {
+    pub(crate) fn see(&mut self, due: u64, now: u64, is_sampled: bool, is_first: bool) {
         let latency = now.saturating_sub(due);
         self.longest = self.longest.max(latency);
         if !self.current_spans.contains(&due) {
@@ -78,7 +78,7 @@ impl Recorder {
         }
         if let Some(part) = self.parts.get_mut(self.current) {
             part.longest = part.longest.max(latency);
-            part.arrived += 1;
+            part.arrived += u64::from(is_first);
         }
         if is_sampled {
             self.record(latency);
@@ -176,9 +176,10 @@ mod tests {
         let mut recorder = Recorder::new();
         recorder.start(Parts::of(Ticks::every(1_000, 1_400, 100), &[]));
         for (due, now) in [(1_000, 6_000), (1_099, 8_099), (1_350, 10_350), (1_010, 1_020)] {
-            recorder.see(due, now, true);
+            recorder.see(due, now, true, true);
         }
-        recorder.see(1_000, 50_000, false);
+        recorder.see(1_000, 50_000, false, true);
+        recorder.see(1_000, 40_000, false, false);
         assert_eq!((recorder.whole().len(), recorder.longest()), (4, 49_000));
         let of = |recorder: &Recorder, number| {
             let part = recorder.of_parts(&[number]);
@@ -198,7 +199,7 @@ mod tests {
         let mut recorder = Recorder::new();
         recorder.start(Parts::of(Ticks::every(1_000, 1_300, 100), &[1_150]));
         for due in [1_010, 1_120, 1_149, 1_150, 1_199, 1_255] {
-            recorder.see(due, due + 123_456, due != 1_199);
+            recorder.see(due, due + 123_456, due != 1_199, true);
         }
         let mut sum = Recorder::new();
         sum.merge(&recorder);
@@ -217,7 +218,7 @@ mod tests {
         recorder.note_read_late(5_000, 2);
         recorder.start(Parts::of(Ticks::every(1_000, 1_300, 100), &[1_150]));
         for (due, late) in [(1_149, 5_000), (1_150, 90_000), (1_299, 80_000)] {
-            recorder.see(due, due + 123_456, true);
+            recorder.see(due, due + 123_456, true, true);
             recorder.note_read_late(late, 3);
         }
         let mut sum = Recorder::new();
