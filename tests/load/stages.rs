@@ -178,6 +178,66 @@ fn what_comes_twice_is_delivered_once() {
     assert_eq!(of(&json, "missing"), [0, 0], "{json}");
 }
 
+/// Of what is due in the second stage no delivery is in the sample.
+#[test]
+fn a_stage_of_which_nothing_is_sampled_tells_the_longest() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n4", "--stage=500ms:400,100ms:20", "--warm-up=0s", "-q"];
+    let json = load(&[&args[..], &["--sample=16", "--json=-"]].concat()).json();
+    check_all_delivered(&json);
+    assert_eq!(of(&json, "delivered"), [800, 8], "{json}");
+    let latency = |nth: usize| &json["stages"][nth]["latency_us"];
+    assert_eq!([&latency(0)["count"], &latency(1)["count"]], [49, 0], "{json}");
+    assert_eq!(latency(0)["count"], json["latency_us"]["count"], "{json}");
+    assert!(latency(1)["p50"].is_null() && latency(1)["max"].is_number(), "{json}");
+    let run = load(&[&args[..], &["--sample=16"]].concat());
+    let row = "p50 n/a: too few of 0 values, p99 n/a: too few of 0 values, max ";
+    assert!(run.out.contains(row), "{}", run.out);
+}
+
+#[test]
+fn members_come_and_go_in_all_stages() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n8", "--churn=20/s", "--stage=500ms:200,500ms:100"];
+    let json = load(&[&args[..], &["--warm-up=100ms", "-q", "--json=-"]].concat()).json();
+    check_clean(&json);
+    assert!(json["churn"]["joined"].as_u64().unwrap() > 0, "{json}");
+    assert_eq!(of(&json, "published"), [100, 50], "{json}");
+    assert_eq!(of(&json, "missing"), [0, 0], "{json}");
+    let delivered: u64 = of(&json, "delivered").iter().sum();
+    assert_eq!(json["latency_us"]["count"], delivered, "{json}");
+}
+
+/// Whoever reads slowly is in no stage.
+#[test]
+fn slow_members_are_in_no_stage() {
+    let server = Server::start(&[]);
+    let args = ["slow", server.url(), "-n10", "--share=20%", "--size=100", "--warm-up=0s", "-q"];
+    let stages = "--stage=200ms:100,200ms:50";
+    let json = load(&[&args[..], &[stages, "--json=-"]].concat()).json();
+    check_clean(&json);
+    assert_eq!(of(&json, "delivered"), [20 * 8, 10 * 8], "{json}");
+    let run = load(&[&args[..], &[stages]].concat());
+    let advice = "use a larger --size, --stage with higher rates or longer times";
+    assert!(run.out.contains(advice), "{}", run.out);
+}
+
+#[test]
+fn the_page_has_a_section_of_stages() {
+    let server = Server::start(&[]);
+    let name = format!("corecast-load-stages-{}.html", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    let path = file.to_str().unwrap();
+    let stages = "--stage=300ms:100,500ms:0,300ms:100";
+    let run = load(&[server.url(), "-n2", stages, "--warm-up=0s", "-q", "--report", path]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let page = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for part in ["<h3>Stages, by due time</h3>", "<th>2: 0.50 s at 0/s</th>"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
 /// The server takes nothing until the second stage, in which everything is made up for.
 #[test]
 fn a_rate_that_a_stage_missed_is_not_reached_by_the_next_one() {
@@ -295,4 +355,8 @@ fn reports_on_the_same_stages_are_added_up() {
     let other = run("e", "--stage=400ms:500");
     let diff = load(&["diff", a.path(), other.path()]).out;
     assert!(diff.contains("0.2s:500,0.2s:500..1000, 128 B of text"), "{diff}");
+    assert!(diff.contains("! stages are not compared: "), "{diff}");
+    let diff = load(&["diff", a.path(), b.path()]).out;
+    let rows = "\n  2: 0.20 s, 500 to 1.00 k/s\n       p50  ";
+    assert!(diff.contains(rows) && diff.contains("\n       missing  "), "{diff}");
 }

@@ -16,7 +16,7 @@ use crate::lead::record::{Figures, Wave};
 use crate::publish::publisher::StageSent;
 use crate::setup::args::{WindowBy, command_line};
 use crate::setup::plan::{Connecting, Pace, Plan, Traffic};
-use crate::watch::clock::seconds;
+use crate::watch::clock::{nanos, seconds};
 
 impl Figures {
     pub(crate) fn report(&self) -> Report {
@@ -238,7 +238,7 @@ pub(super) fn stages(figures: &Figures) -> Vec<StageReport> {
 fn stage_report(figures: &Figures, of: &StageFigures<'_>) -> StageReport {
     let all = of.spread(figures);
     StageReport {
-        seconds: of.stage.time.as_secs_f64(),
+        seconds: seconds(nanos(of.stage.time)),
         measured_seconds: seconds(of.measured),
         rate_per_room: of.stage.begin,
         rate_per_room_at_end: of.stage.end,
@@ -279,7 +279,7 @@ pub(super) fn latency(all: Spread<'_>) -> LatencyReport {
         Quantile::Few => None,
     };
     let is_whole = all.missing == 0 && !all.is_empty();
-    let longest = micros(all.longest);
+    let (has_some, longest) = (all.arrived > 0 || all.missing > 0, micros(all.longest));
     LatencyReport {
         count: all.histogram.len(),
         mean: is_whole.then(|| all.histogram.mean() / 1e3),
@@ -287,7 +287,8 @@ pub(super) fn latency(all: Spread<'_>) -> LatencyReport {
         p90: at(0.9),
         p99: at(0.99),
         p999: at(0.999),
-        max: (!all.is_empty()).then(|| if is_whole { longest } else { longest.max(waited) }),
+        // The longest is known of those, too, of which there is no record.
+        max: has_some.then(|| if all.missing == 0 { longest } else { longest.max(waited) }),
     }
 }
 
@@ -346,5 +347,14 @@ mod tests {
             (Some(9_003.0), Some(2e6))
         );
         assert_eq!(missing_at(Spread::whole(&histogram(3))), [""; 0]);
+    }
+
+    #[test]
+    fn the_longest_is_told_where_no_delivery_was_recorded() {
+        let nothing = histogram(3);
+        let spread = Spread { longest: 5_000, arrived: 7, ..Spread::whole(&nothing) };
+        let told = latency(spread);
+        assert_eq!((told.max, told.mean, told.p50), (Some(5.0), None, None));
+        assert_eq!(latency(Spread::whole(&nothing)).max, None);
     }
 }

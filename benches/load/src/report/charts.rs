@@ -23,8 +23,7 @@ pub(crate) fn charts(figures: &Figures) -> Vec<Chart> {
             (chart.lines[0].name, chart.lines[1].name) = ("each delivery", "to the last member");
         }
         charts.push(chart);
-        let offered = figures.offered_per_second().unwrap_or_default();
-        charts.push(latency_over_time(&intervals, offered));
+        charts.push(latency_over_time(&intervals));
         charts.push(throughput(&intervals));
     } else {
         charts
@@ -98,23 +97,16 @@ fn over_time(
 fn latency(
     name: &'static str,
     intervals: &[IntervalReport],
-    offered: f64,
     of: impl Fn(&IntervalReport) -> Option<f64>,
 ) -> Line {
-    let mut begin = 0.0;
-    let points = intervals.iter().filter_map(|it| {
-        let due = offered * (it.at_seconds - begin);
-        begin = it.at_seconds;
-        match of(it) {
-            Some(micros) => Some(Some((it.at_seconds, micros * 1e3))),
-            None => (due >= 1.0 || it.published_per_second > 0.0).then_some(None),
-        }
+    let points = intervals.iter().filter_map(|it| match of(it) {
+        Some(micros) => Some(Some((it.at_seconds, micros * 1e3))),
+        None => (it.due > 0).then_some(None),
     });
     Line { name, points: points.collect() }
 }
 
-/// With so many messages offered per second, if they are.
-fn latency_over_time(intervals: &[IntervalReport], offered: f64) -> Chart {
+fn latency_over_time(intervals: &[IntervalReport]) -> Chart {
     let is_whole = intervals.iter().all(|it| it.missing == 0);
     Chart {
         title: match is_whole {
@@ -124,9 +116,9 @@ fn latency_over_time(intervals: &[IntervalReport], offered: f64) -> Chart {
         x: time_axis(),
         y: latency_axis(),
         lines: vec![
-            latency("p50", intervals, offered, |it| it.p50_us),
-            latency("p99", intervals, offered, |it| it.p99_us),
-            latency("max", intervals, offered, |it| it.max_us),
+            latency("p50", intervals, |it| it.p50_us),
+            latency("p99", intervals, |it| it.p99_us),
+            latency("max", intervals, |it| it.max_us),
         ],
     }
 }
@@ -193,21 +185,22 @@ fn cpu(intervals: &[IntervalReport]) -> Chart {
 mod tests {
     use super::*;
 
-    /// An interval of a second with a median or without, in which something was published or not.
-    fn interval(at_seconds: f64, p50_us: Option<f64>, published: f64) -> IntervalReport {
-        IntervalReport { at_seconds, p50_us, published_per_second: published, ..Default::default() }
+    /// An interval of a second with a median or without, in which something was due or not.
+    fn interval(at_seconds: f64, p50_us: Option<f64>, due: u64) -> IntervalReport {
+        IntervalReport { at_seconds, p50_us, due, ..Default::default() }
     }
 
     #[test]
     fn a_line_breaks_where_what_was_due_has_not_arrived() {
-        let line = |offered, middle: IntervalReport| {
-            let intervals = [interval(1.0, Some(5.0), 9.0), middle, interval(3.0, Some(6.0), 9.0)];
-            latency("p50", &intervals, offered, |it| it.p50_us).points
+        let line = |middle: IntervalReport| {
+            let intervals = [interval(1.0, Some(5.0), 9), middle, interval(3.0, Some(6.0), 9)];
+            latency("p50", &intervals, |it| it.p50_us).points
         };
         let (first, last) = (Some((1.0, 5e3)), Some((3.0, 6e3)));
-        assert_eq!(line(0.0, interval(2.0, None, 9.0)), [first, None, last], "lost");
-        assert_eq!(line(9.0, interval(2.0, None, 0.0)), [first, None, last], "not even sent");
-        assert_eq!(line(0.4, interval(2.0, None, 0.0)), [first, last], "nothing was due");
+        assert_eq!(line(interval(2.0, None, 9)), [first, None, last], "lost, or never sent");
+        // What is made up for is published later than it was due.
+        let still = IntervalReport { published_per_second: 9.0, ..interval(2.0, None, 0) };
+        assert_eq!(line(still), [first, last], "nothing was due");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::json::{FORMAT, IntervalReport, Report, SettingsReport, TrafficReport};
-use super::{input, stages};
+use super::{input, stage_diff, stages};
 use crate::setup::args::DiffArgs;
 use crate::units::print::{count, ratio, time};
 
@@ -53,8 +53,8 @@ const TAIL: usize = 25;
 /// With fewer intervals each draw is nearly the same.
 const INTERVALS_MIN: usize = 8;
 
-const NAME_WIDTH: usize = 26;
-const VALUE_WIDTH: usize = 12;
+pub(super) const NAME_WIDTH: usize = 26;
+pub(super) const VALUE_WIDTH: usize = 12;
 
 /// Reads two reports; a table of their figures.
 pub(crate) fn text(args: &DiffArgs) -> Result<String, String> {
@@ -68,6 +68,7 @@ pub(crate) fn text(args: &DiffArgs) -> Result<String, String> {
     for figure in FIGURES {
         out.push_str(&row(figure, &before.series, &after.series).unwrap_or_default());
     }
+    out.push_str(&stage_diff::rows(&before.stages, &after.stages));
     for remark in remarks(&before, &after) {
         out.push_str(&format!("\n! {remark}\n"));
     }
@@ -169,6 +170,9 @@ fn remarks(before: &Report, after: &Report) -> Vec<String> {
     ];
     if load(before) != load(after) {
         remarks.push(format!("not the same load: {} and {}", show(before), show(after)));
+    }
+    if stages::plan(&before.stages) != stages::plan(&after.stages) {
+        remarks.push("stages are not compared: A and B have not the same ones".to_owned());
     }
     if before.machine != after.machine {
         remarks.push("not the same machine".to_owned());

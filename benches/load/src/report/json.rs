@@ -57,7 +57,7 @@ pub struct Report {
     /// All values behind percentiles, so that reports can be merged.
     pub histograms: Option<HistogramsReport>,
     /// Whether the latencies are the server's: the generator published and read by no more than a
-    /// tenth of them late, did not stand still, and was not limited in any interval.
+    /// tenth of them late, did not stand still, and was not limited in any interval or stage.
     pub latency_trusted: bool,
     /// What went wrong, and how often.
     pub errors: BTreeMap<String, u64>,
@@ -194,7 +194,7 @@ pub struct MessagesReport {
     pub published: u64,
     /// Messages that were due, and that the kernel never took; after an early end, too.
     pub unsent: u64,
-    /// Messages that were due per second, in the open loop.
+    /// Messages that were due per second, in the open loop; in stages until the run was over.
     pub offered_per_second: Option<f64>,
     /// Of what was due in the open loop, the share that was published while it was measured; see
     /// [`RATE_REACHED_FROM`].

@@ -119,11 +119,11 @@ fn remarks(all: &[Report], merged: &Report) -> Vec<String> {
     let mut remarks = Vec::new();
     match windows::are_alike(all) {
         Some(true) => {}
-        Some(false) => remarks.push(
-            "not at the same time: of what was measured less than 90 % is common to all, and rates \
-             are added up all the same"
-                .to_owned(),
-        ),
+        Some(false) => remarks.push(format!(
+            "not at the same time: of what was measured{} less than 90 % is common to all, and \
+                 rates are added up all the same",
+            if merged.stages.is_empty() { "" } else { ", or of a stage," }
+        )),
         None => remarks.push(
             "whether all measured at the same time is not known: a report does not say when it \
              did, and rates are added up all the same"
@@ -147,6 +147,9 @@ fn remarks(all: &[Report], merged: &Report) -> Vec<String> {
     }
     if merged.interrupted {
         remarks.push("a run was interrupted".to_owned());
+    }
+    if let Some(stages) = stages::cut(&merged.stages) {
+        remarks.push(format!("a run was over before its stages were: {stages}"));
     }
     remarks
 }
@@ -174,6 +177,7 @@ pub(crate) fn fault(args: &MergeArgs, merged: &Report) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::json::StageReport;
 
     #[test]
     fn rates_of_different_times_are_no_sum() {
@@ -190,6 +194,33 @@ mod tests {
         let unknown = Report { measured_from_unix: None, ..report(100.0) };
         let unknown = remarks(&[report(100.0), unknown], &merged);
         assert!(unknown[0].contains("is not known"), "{unknown:?}");
+    }
+
+    /// Runs that are nearly at the same time may be in different stages.
+    #[test]
+    fn stages_of_different_times_are_no_sum() {
+        let stage = |seconds, measured_seconds| StageReport {
+            seconds,
+            measured_seconds,
+            ..StageReport::default()
+        };
+        let report = |from: f64, stages: [StageReport; 2]| Report {
+            measured_from_unix: Some(from),
+            measured_to_unix: Some(from + 10.0),
+            latency_trusted: true,
+            stages: stages.into(),
+            ..Report::default()
+        };
+        let stages = || [stage(9.5, 9.5), stage(0.5, 0.5)];
+        let (first, merged) = (report(100.0, stages()), report(0.0, stages()));
+        assert_eq!(remarks(&[first.clone(), report(100.04, stages())], &merged), [""; 0]);
+        let apart = remarks(&[first.clone(), report(100.1, stages())], &merged);
+        assert!(apart[0].contains("of what was measured, or of a stage, less"), "{apart:?}");
+        let merged = report(0.0, [stage(9.5, 2.0), stage(0.5, 0.0)]);
+        let cut = remarks(&[first.clone(), first], &merged);
+        let words = "a run was over before its stages were: stage 1 ended after 2.0 s, stage 2 not \
+                     begun";
+        assert_eq!(cut, [words]);
     }
 
     #[test]

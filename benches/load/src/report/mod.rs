@@ -21,6 +21,7 @@ pub(crate) mod outputs;
 pub(crate) mod page;
 mod parts;
 mod remarks;
+mod stage_diff;
 mod stage_doubts;
 mod stages;
 mod sums;

@@ -23,12 +23,7 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
         remarks.push("interrupted: the figures are of the time until then".to_owned());
     }
     if figures.outcome.balance.slow.were_not_slow() {
-        remarks.push(
-            "the slow members were not slow: what was published for one of them fits the buffers \
-             of its socket and of the server; use a larger --size, a higher --rate or a longer \
-             --duration"
-                .to_owned(),
-        );
+        remarks.push(not_slow(!figures.sent.stages.is_empty()));
     }
     remarks.extend(unknown_frames(figures));
     if figures.outcome.balance.lost > 0 {
@@ -36,6 +31,17 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
     }
     remarks.extend(nothing_compressed(figures));
     remarks
+}
+
+fn not_slow(is_staged: bool) -> String {
+    let more = match is_staged {
+        true => "--stage with higher rates or longer times",
+        false => "a higher --rate or a longer --duration",
+    };
+    format!(
+        "the slow members were not slow: what was published for one of them fits the buffers of \
+         its socket and of the server; use a larger --size, {more}"
+    )
 }
 
 /// Of what stands in the kernel of a server that is stopped, the server itself knows nothing.
@@ -181,9 +187,15 @@ mod tests {
     fn stages_that_missed_their_rate_are_named() {
         let stage = |due, in_time| StageSent { due, in_time, ..StageSent::new() };
         let said = stages_not_reached(&[stage(5_000, 2_500), stage(0, 0), stage(100, 98)]);
-        let words = "the rate was not reached: in stage 1 2,500 of 5,000 messages were published in \
-                     time (50 %), in stage 3 98 of 100 messages were published in time (98 %)";
+        let words = "the rate was not reached: in stage 1 2,500 of 5,000 messages were published \
+                     in time (50 %), in stage 3 98 of 100 messages were published in time (98 %)";
         assert_eq!(said.as_deref(), Some(words));
         assert_eq!(stages_not_reached(&[stage(5_000, 4_990), stage(0, 0)]), None);
+    }
+
+    #[test]
+    fn no_advice_names_what_stages_replace() {
+        assert!(not_slow(false).ends_with("--size, a higher --rate or a longer --duration"));
+        assert!(not_slow(true).ends_with("--size, --stage with higher rates or longer times"));
     }
 }

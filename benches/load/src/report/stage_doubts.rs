@@ -30,8 +30,10 @@ impl Figures {
                 read: stage.read_late,
                 busy: stage.snapshots.map(|(from, to)| to.busiest(from)),
             };
+            // Without a record of any there is nothing to be late beside.
+            let p99 = if all.is_empty() { f64::INFINITY } else { all.value(0.99) };
             // Where nothing was due there are no latencies to doubt.
-            if all.is_empty() { Vec::new() } else { own.doubts(all.value(0.99)) }
+            if stage.offered() > 0 { own.doubts(p99) } else { Vec::new() }
         });
         doubts.collect()
     }
@@ -67,11 +69,9 @@ mod tests {
         assert_eq!(part(Some(0.5)).doubts(20e6), [""; 0]);
         assert_eq!(part(None).doubts(f64::INFINITY), [""; 0]);
         let said = part(Some(0.5)).doubts(5e6);
-        let words = ["was late: by", "read late: by up to"].map(|what| {
-            format!(
-                "in stage 3 the generator itself {what} 1.00 ms at p99, where the latency is 5.00 ms"
-            )
-        });
+        let end = "1.00 ms at p99, where the latency is 5.00 ms";
+        let words = ["was late: by", "read late: by up to"]
+            .map(|what| format!("in stage 3 the generator itself {what} {end}"));
         assert_eq!(said, words);
     }
 

@@ -64,8 +64,9 @@ pub(crate) fn headline(figures: &Figures) -> String {
 
 fn stages_words(stages: &Stages) -> String {
     let [least, greatest] = [stages.least(), stages.greatest()].map(count);
+    let rates = if least == greatest { least } else { format!("{least} to {greatest}") };
     let number = counted(stages.all().len() as u32, "stage");
-    format!("{least} to {greatest} messages/s per room in {number}")
+    format!("{rates} messages/s per room in {number}")
 }
 
 /// `1 room`, `2 rooms`.
@@ -374,6 +375,16 @@ fn assertions(figures: &Figures) -> Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_that_are_the_same_are_told_once() {
+        let words = |text: &str| {
+            let all = text.split(',').map(|stage| stage.parse().unwrap()).collect();
+            stages_words(&Stages::new(all).unwrap().unwrap())
+        };
+        assert_eq!(words("1s:500"), "500 messages/s per room in 1 stage");
+        assert_eq!(words("1s:500,1s:0..9"), "0 to 500 messages/s per room in 2 stages");
+    }
 
     #[test]
     fn no_memory_is_no_figure() {

@@ -4,6 +4,8 @@ use super::json::Report;
 
 /// Of the longest time, what all must have measured.
 const SHARED_MIN: f64 = 0.9;
+/// Of the shortest stage, by what one may begin later than another.
+const SHIFT_MAX: f64 = 0.1;
 
 /// The time that all measured, in seconds since 1970; none if one does not say when it did.
 pub(super) fn common(all: &[Report]) -> Option<(f64, f64)> {
@@ -11,11 +13,15 @@ pub(super) fn common(all: &[Report]) -> Option<(f64, f64)> {
     each.into_iter().reduce(|a, b| (a.0.max(b.0), a.1.min(b.1)))
 }
 
-/// Whether that is nearly all of what each measured; none if it is not known.
+/// Whether that is nearly all of what each measured, of each stage, too; none if it is not known.
 pub(super) fn are_alike(all: &[Report]) -> Option<bool> {
     let (from, to) = common(all)?;
     let longest = all.iter().filter_map(window).map(|(from, to)| to - from).fold(0.0, f64::max);
-    Some(to >= from && to - from >= longest * SHARED_MIN)
+    let is_shared = to >= from && to - from >= longest * SHARED_MIN;
+    let earliest = all.iter().filter_map(|it| it.measured_from_unix).fold(from, f64::min);
+    let stages = all.iter().flat_map(|it| &it.stages).map(|it| it.seconds);
+    let shortest = stages.fold(f64::INFINITY, f64::min);
+    Some(is_shared && from - earliest <= shortest * SHIFT_MAX)
 }
 
 fn window(report: &Report) -> Option<(f64, f64)> {
