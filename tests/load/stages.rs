@@ -33,7 +33,7 @@ fn each_stage_has_its_rate_and_its_figures() {
     let quick = ["--warm-up=100ms", "--drain=500ms", "--settle=0s", "--json=-", "-q", "-n4"];
     let pid = server.pid();
     for (rooms, more) in [("--rooms=1", "-p3"), ("--rooms=2", "-p2"), ("--rooms=4", "-p1")] {
-        let args = [server.url(), rooms, more, "--pid", &pid, "--strict"];
+        let args = [server.url(), rooms, more, "--pid", &pid];
         let json = load(&[&args[..], &stages, &quick].concat()).json();
         check_all_delivered(&json);
         let rooms = json["settings"]["rooms"].as_u64().unwrap();
@@ -95,7 +95,7 @@ fn a_server_that_stands_still_is_late_in_the_stage_in_which_it_does() {
     let json = run.end().json();
     check_clean(&json);
     let max = longest(&json);
-    assert!(max[1] > 500.0 && max[0] < 300.0 && max[2] < 300.0, "{max:?}");
+    assert!(max[1] > 600.0 && max[0] < 600.0 && max[2] < 600.0, "{max:?}");
     assert_eq!(of(&json, "published"), [100, 400, 100], "{json}");
     // A third of the stage is late by half of the stall or more.
     let p90 = json["stages"][1]["latency_us"]["p90"].as_f64().unwrap();
@@ -119,7 +119,7 @@ fn what_never_came_stands_in_the_percentiles_of_its_stage() {
     let faults = Faults { drop_every: 60, ..Faults::default() };
     let server = Fake::start(Dialect::Corecast, faults);
     let args = [&*server.url(), "-n4", "--stage=500ms:200,500ms:100,500ms:20", "--warm-up=0s"];
-    let run = load(&[&args[..], &["--json=-", "-q", "--drain=300ms"]].concat());
+    let run = load(&[&args[..], &["--json=-", "-q", "--drain=2s"]].concat());
     assert_eq!(run.code, 1, "{run:?}");
     let json = run.report();
     // Of 100, 50 and 10 messages the 60th and the 120th.
@@ -127,8 +127,8 @@ fn what_never_came_stands_in_the_percentiles_of_its_stage() {
     assert_eq!(of(&json, "delivered"), [99 * 4, 49 * 4, 10 * 4], "{json}");
     let stage = |nth: usize| &json["stages"][nth];
     assert_eq!(stage(1)["missing_at"], serde_json::json!(["p99", "p999", "max"]), "{json}");
-    assert_eq!(stage(1)["latency_us"]["p99"], 300e3, "{json}");
-    assert!(stage(1)["latency_us"]["p50"].as_f64().unwrap() < 300e3, "{json}");
+    assert_eq!(stage(1)["latency_us"]["p99"], 2e6, "{json}");
+    assert!(stage(1)["latency_us"]["p50"].as_f64().unwrap() < 2e6, "{json}");
     assert_eq!(stage(2)["missing_at"], serde_json::json!([]), "{json}");
 }
 
@@ -137,7 +137,7 @@ fn what_never_came_stands_in_the_percentiles_of_its_stage() {
 fn what_was_not_even_sent_is_missing_in_its_stage() {
     let faults = Faults { close_publisher_at: Some(50), ..Faults::default() };
     let server = Fake::start(Dialect::Corecast, faults);
-    let args = [&*server.url(), "-n4", "--stage=500ms:200,500ms:100,500ms:20", "--warm-up=0s"];
+    let args = [&*server.url(), "-n4", "--stage=2s:50,1s:50,500ms:20", "--warm-up=0s"];
     let run = load(&[&args[..], &["--json=-", "-q", "--drain=300ms"]].concat());
     assert_eq!(run.code, 1, "{run:?}");
     let json = run.report();
@@ -152,19 +152,51 @@ fn what_was_not_even_sent_is_missing_in_its_stage() {
 #[test]
 fn an_interrupted_run_tells_the_rates_of_the_time_until_then() {
     let server = Server::start(&[]);
-    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=500ms:100,2s:2000,1s:5"];
+    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=500ms:100,20s:2000,1s:5"];
     let mut run = Running::start(&[&args[..], &["--json=-"]].concat());
     run.wait_for("measuring");
     sleep(Duration::from_millis(900));
     signal("INT", &run.pid());
     let json = run.end().report();
     assert_eq!(json["interrupted"], true, "{json}");
-    let of = |name: &str| json["messages"][name].as_f64().unwrap();
-    let (offered, published) = (of("offered_per_second"), of("published_per_second"));
-    assert!((published / offered - 1.0).abs() < 0.1, "{published} of {offered} in {json}");
-    let measured = |nth: usize| json["stages"][nth]["measured_seconds"].as_f64().unwrap();
-    assert!(measured(0) == 0.5 && measured(1) > 0.0 && measured(1) < 2.0, "{json}");
-    assert_eq!(measured(2), 0.0, "{json}");
+    let [first, second, third] = measured(&json);
+    assert!(first == 0.5 && second > 0.0 && second < 20.0 && third == 0.0, "{json}");
+    let offered = json["messages"]["offered_per_second"].as_f64().unwrap();
+    let due = offered * (first + second);
+    assert!((due - 50.0 - 2_000.0 * second).abs() < 2.0, "{due} in {json}");
+}
+
+/// How long three stages were.
+fn measured(json: &Value) -> [f64; 3] {
+    [0, 1, 2].map(|nth: usize| json["stages"][nth]["measured_seconds"].as_f64().unwrap())
+}
+
+/// The last message was published long before.
+#[test]
+fn a_run_that_is_interrupted_in_silence_says_so() {
+    let server = Server::start(&[]);
+    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=300ms:100,20s:0,1s:0"];
+    let mut run = Running::start(&[&args[..], &["--json=-"]].concat());
+    run.wait_for("measuring");
+    sleep(Duration::from_millis(700));
+    signal("INT", &run.pid());
+    let json = run.end().report();
+    let [first, second, third] = measured(&json);
+    assert!(first == 0.3 && second > 0.0 && second < 20.0 && third == 0.0, "{json}");
+    let offered = json["messages"]["offered_per_second"].as_f64().unwrap();
+    assert!((offered * (first + second) - 30.0).abs() < 1e-3, "{json}");
+    assert_eq!(of(&json, "missing"), [0; 3], "{json}");
+}
+
+/// Each of five publishers has published all that it is to when its connection ends.
+#[test]
+fn publishers_that_are_closed_are_missed_to_the_end() {
+    let faults = Faults { close_publisher_at: Some(1), ..Faults::default() };
+    let server = Fake::start(Dialect::Corecast, faults);
+    let args = [&*server.url(), "-n2", "-p5", "-r5", "-d1s", "--warm-up=0s", "-q", "--json=-"];
+    let run = load(&args);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert_ne!(run.report()["connections"]["let_go"], 0, "{run:?}");
 }
 
 #[test]
@@ -259,7 +291,7 @@ fn a_rate_that_a_stage_missed_is_not_reached_by_the_next_one() {
 #[test]
 fn a_generator_that_is_late_in_one_stage_says_so() {
     let server = Server::start(&[]);
-    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=600ms:20,2s:2000"];
+    let args = [server.url(), "-n2", "--warm-up=0s", "--stage=2s:10,2s:2000"];
     let mut run = Running::start(&args);
     run.wait_for("measuring");
     signal("STOP", &run.pid());
@@ -278,9 +310,11 @@ fn stages_are_told_in_words() {
     assert_eq!(run.code, 0, "{run:?}");
     for row in [
         "1 publisher, 100 to 3.00 k messages/s per room in 2 stages, ",
-        "\nStages, by due time\n  1: 0.30 s at 100/s        published 30 of 30, delivered 120, missing 0",
+        "\nStages, by due time\n  1: 0.30 s at 100/s        published 30 of 30",
+        ", delivered 120, missing 0",
         "\n       latency              p50 ",
-        "\n  2: 0.20 s, 1.00 k to 3.00 k/s published 400 of 400, delivered 1,600, missing 0",
+        "\n  2: 0.20 s, 1.00 k to 3.00 k/s published 400 of 400",
+        ", delivered 1,600, missing 0",
         "p50<5s                    holds: ",
     ] {
         assert!(run.out.contains(row), "{row} in {}", run.out);
@@ -345,8 +379,11 @@ fn reports_on_the_same_stages_are_added_up() {
     assert_eq!(of(&json, "delivered"), [400, 600], "{json}");
     assert_eq!(json["stages"][1]["latency_us"]["count"], 600, "{json}");
     let table = load(&["merge", a.path(), b.path()]).out;
-    let row = "  2: 0.20 s, 500 to 1.00 k/s published 300 of 300, delivered 600, missing 0\n";
-    assert!(table.contains(row), "{table}");
+    for part in
+        ["  2: 0.20 s, 500 to 1.00 k/s published 300 of 300", ", delivered 600, missing 0\n"]
+    {
+        assert!(table.contains(part), "{part} in {table}");
+    }
     for (name, other) in [("c", "--stage=200ms:500,200ms:500"), ("d", "--rate=500")] {
         let refused = load(&["merge", a.path(), run(name, other).path()]);
         assert_eq!(refused.code, 1, "{refused:?}");

@@ -60,6 +60,14 @@ impl Course {
         }
     }
 
+    /// Whether all messages were due before a moment; an even rate has no last one.
+    pub(super) fn is_over(&self, by: u64) -> bool {
+        match self {
+            Self::Even { .. } => false,
+            Self::Staged { messages, .. } => self.count(by) >= *messages,
+        }
+    }
+
     /// Messages per second at a moment.
     pub(super) fn rate(&self, at: u64) -> f64 {
         match self {
@@ -195,6 +203,18 @@ mod tests {
             assert_eq!(course.rate(at * SECOND), rate, "{at} s");
         }
         assert_eq!(Course::even(7, 40.0).rate(9), 40.0);
+    }
+
+    #[test]
+    fn a_course_is_over_with_its_last_stage_that_has_messages() {
+        let course = staged(SECOND, &["100ms:1", "2s:0..3", "700ms:0", "1s:0"]);
+        let bounds = [(0, false), (SECOND * 31 / 10 - 1_000, false), (SECOND * 31 / 10, true)];
+        for (by, is_over) in bounds {
+            assert_eq!(course.is_over(by), is_over, "{by}");
+        }
+        let ends = staged(0, &["1s:0", "2s:5"]);
+        assert_eq!([2, 3].map(|by| ends.is_over(by * SECOND)), [false, true]);
+        assert!(!Course::even(7, 40.0).is_over(u64::MAX));
     }
 
     #[test]

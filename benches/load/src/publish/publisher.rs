@@ -175,12 +175,14 @@ impl Publisher {
         while let phase = self.shared.phase()
             && phase < Phase::End
         {
+            self.cut_owed();
             if phase == Phase::Drain {
                 self.give_up();
             }
             self.shared.publisher.done.store(self.is_flushed(), Release);
             self.turn(IDLE, u64::MAX)?;
         }
+        self.cut_owed();
         self.count_unsent();
         self.say_goodbye();
         Ok((self.sent, self.reader.map(Reader::finish)))
@@ -318,19 +320,18 @@ impl Publisher {
         match self.shared.phase() {
             Phase::Open => true,
             Phase::Publish => {
-                let is_before_end =
-                    self.shared.clock.now() < self.shared.milestones.end.load(Acquire);
-                is_before_end && self.owed.as_ref().is_none_or(|owed| self.is_owed(owed, nth))
+                let now = self.shared.clock.now();
+                now < self.shared.milestones.end.load(Acquire) && !self.is_done(nth, now)
             }
             Phase::Drain | Phase::End => false,
         }
     }
 
-    fn is_owed(&self, owed: &Owed, nth: usize) -> bool {
-        let mut feeds = self.feeds.iter().enumerate();
-        feeds.any(|(stream, feed)| {
-            feed.connection == nth && owed.owes(stream, feed.sharers, feed.taken)
-        })
+    /// Whether the stages that are left have no messages, and what was before has been taken.
+    fn is_done(&self, nth: usize, now: u64) -> bool {
+        let Some(owed) = self.owed.as_ref().filter(|owed| owed.is_over(now)) else { return false };
+        let mut feeds = self.feeds.iter().enumerate().filter(|(_, feed)| feed.connection == nth);
+        feeds.all(|(stream, feed)| !owed.owes(stream, feed.sharers, feed.taken))
     }
 
     /// A room that this connection published in and nobody does any more.

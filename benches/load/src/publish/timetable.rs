@@ -147,12 +147,17 @@ impl Publisher {
             let early = timetable.early(due, rooms);
             self.turn(IDLE.min(pause.saturating_sub(early)), due)?;
         }
-        if let Some(owed) = &mut self.owed {
-            let ended = self.shared.early_end().map(|end| end.at);
-            let interrupted = self.shared.is_interrupted().then(|| self.shared.clock.now());
-            owed.cut(ended, interrupted);
-        }
+        self.cut_owed();
         Ok(())
+    }
+
+    /// Ends what is owed where the run has ended, if that is before its time. Stages without messages
+    /// may follow the last one that is published.
+    pub(crate) fn cut_owed(&mut self) {
+        let Some(owed) = &mut self.owed else { return };
+        let ended = self.shared.early_end().map(|end| end.at);
+        let interrupted = self.shared.is_interrupted().then(|| self.shared.clock.now());
+        owed.cut(ended, interrupted);
     }
 
     /// From now on everything that is due in a leg is owed.
@@ -266,6 +271,11 @@ impl Owed {
     /// Whether the kernel has still to take something of a stream of which it has taken so many.
     pub(super) fn owes(&self, stream: usize, sharers: u32, taken: u32) -> bool {
         u64::from(taken) < self.timetable.due_before(stream, sharers, self.owed_to)
+    }
+
+    /// Whether all messages were due before a moment.
+    pub(super) fn is_over(&self, by: u64) -> bool {
+        self.timetable.course.is_over(by)
     }
 
     /// Nanoseconds of which rates are told.
@@ -382,6 +392,7 @@ mod tests {
         let leg = Leg { from: 0, to: 10_000_000_000, is_warm_up: false };
         let owed = Owed::new(Timetable::new(leg, 1.0, Some(&stages), 1), leg.from..leg.to);
         assert!(owed.owes(0, 1, 0) && owed.owes(0, 1, 9) && !owed.owes(0, 1, 10));
+        assert!(!owed.is_over(999_000_000) && owed.is_over(1_000_000_000));
     }
 
     #[test]

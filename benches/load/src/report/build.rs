@@ -244,6 +244,7 @@ fn stage_report(figures: &Figures, of: &StageFigures<'_>) -> StageReport {
         rate_per_room_at_end: of.stage.end,
         offered: of.offered(),
         published: of.published,
+        due: of.sent.map_or(0, |sent| sent.due),
         published_share: of.sent.and_then(StageSent::share_in_time),
         delivered: all.arrived,
         missing: all.missing,

@@ -174,6 +174,10 @@ fn remarks(before: &Report, after: &Report) -> Vec<String> {
     if stages::plan(&before.stages) != stages::plan(&after.stages) {
         remarks.push("stages are not compared: A and B have not the same ones".to_owned());
     }
+    let cut = [before, after].map(|report| stages::cut(&report.stages));
+    for (name, cut) in ["A", "B"].iter().zip(cut) {
+        remarks.extend(cut.map(|words| format!("{name} was over before its time: {words}")));
+    }
     if before.machine != after.machine {
         remarks.push("not the same machine".to_owned());
     }

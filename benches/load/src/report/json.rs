@@ -471,8 +471,9 @@ pub struct StageReport {
     pub offered: u64,
     /// Of these, what the kernel took, then or later.
     pub published: u64,
-    /// Of what was due until the stage or the run was over, the share that was published before the
-    /// stage had ended; none if nothing was.
+    /// Messages that were due until the stage or the run was over.
+    pub due: u64,
+    /// Of what was due, the share that was published before the stage had ended; none if nothing was.
     pub published_share: Option<f64>,
     /// Deliveries to members that read as fast as they can.
     pub delivered: u64,

@@ -283,12 +283,13 @@ fn merged_stage(all: &[&StageReport], patience: Duration) -> Result<StageReport,
         patience,
     };
     let first = all.first().copied().cloned().unwrap_or_default();
-    let due: Vec<_> = all.iter().filter(|it| it.published_share.is_some()).collect();
+    let some: Vec<_> = all.iter().filter(|it| it.published_share.is_some()).collect();
     Ok(StageReport {
         measured_seconds: all.iter().map(|it| it.measured_seconds).fold(f64::INFINITY, f64::min),
         offered,
         published: sums::sum(all, |it| it.published),
-        published_share: sums::mean_share(&due, |it| it.published_share, |it| it.offered as f64),
+        due: sums::sum(all, |it| it.due),
+        published_share: sums::mean_share(&some, |it| it.published_share, |it| it.due as f64),
         delivered,
         missing,
         latency_us: latency(spread),
@@ -400,6 +401,7 @@ mod tests {
             rate_per_room: 500.0,
             offered: count + missing,
             published: count + missing,
+            due: count + missing,
             published_share: Some(count as f64 / (count + missing) as f64),
             delivered: count,
             missing,

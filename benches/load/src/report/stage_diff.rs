@@ -25,10 +25,12 @@ pub(super) fn rows(before: &[StageReport], after: &[StageReport]) -> String {
     out
 }
 
-/// What falls on messages that never came has no ratio.
+/// What falls on messages that never came has no ratio, nor has a stage that was cut.
 fn latency(name: &str, stages: [&StageReport; 2], micros: [Option<f64>; 2]) -> String {
     let [a, b] = [0, 1].map(|nth| told(name, micros[nth], &stages[nth].missing_at));
-    let is_known = stages.iter().all(|it| !it.missing_at.iter().any(|at| at == name));
+    let is_known =
+        |it: &&StageReport| it.cut().is_none() && !it.missing_at.iter().any(|at| at == name);
+    let is_known = stages.iter().all(is_known);
     let both = micros[0].zip(micros[1]).filter(|(a, _)| is_known && *a > 0.0);
     row(name, [a, b], both.map(|(a, b)| ratio(b / a)).unwrap_or_default())
 }
@@ -48,6 +50,7 @@ mod tests {
     fn the_same_stages_are_beside_each_other() {
         let stage = |rate: f64, p99: f64, missing| StageReport {
             seconds: 10.0,
+            measured_seconds: 10.0,
             rate_per_room: rate,
             rate_per_room_at_end: rate,
             missing,
@@ -69,6 +72,9 @@ mod tests {
        missing              0           1,000
 ";
         assert_eq!(rows(&[a.clone(), a.clone()], &[b.clone(), lost]), expected);
+        let cut = StageReport { measured_seconds: 4.0, ..b.clone() };
+        let rows_of_cut = rows(std::slice::from_ref(&a), &[cut]);
+        assert!(rows_of_cut.contains("200 µs      300 µs\n"), "{rows_of_cut}");
         assert_eq!(rows(std::slice::from_ref(&a), &[stage(400.0, 200.0, 0)]), "");
         assert_eq!(rows(&[], &[]), "");
     }

@@ -53,8 +53,8 @@ fn doubts<'a>(parts: &[OwnPart<'a>]) -> Vec<String> {
         let others: Vec<_> = all.map(|(number, _)| number.to_string()).collect();
         Some(match others.as_slice() {
             [] => first,
-            [other] => format!("{first}; the same in stage {other}"),
-            others => format!("{first}; the same in stages {}", others.join(", ")),
+            [other] => format!("{first}; so, too, in stage {other}"),
+            others => format!("{first}; so, too, in stages {}", others.join(", ")),
         })
     };
     kinds.into_iter().filter_map(of).collect()
@@ -99,7 +99,7 @@ mod tests {
             .map(|what| format!("in stage 3 the generator itself {what} {end}"));
         assert_eq!(doubts(&[part(2, 20e6), part(3, 5e6)]), words);
         let parts = [part(1, 20e6), part(3, 5e6), part(4, 2e6), part(5, 20e6), part(6, 2e6)];
-        assert_eq!(doubts(&parts), words.map(|words| words + "; the same in stages 4, 6"));
+        assert_eq!(doubts(&parts), words.map(|words| words + "; so, too, in stages 4, 6"));
     }
 
     /// A stage may be shorter than an interval.
@@ -111,7 +111,7 @@ mod tests {
         };
         let said = doubts(&[part(1, 0.9), part(2, 0.95), part(3, 1.0)]);
         assert!(said.len() == 1 && said[0].starts_with("limited by the generator in stage 2: "));
-        assert!(said[0].ends_with("; the same in stage 3"), "{said:?}");
+        assert!(said[0].ends_with("; so, too, in stage 3"), "{said:?}");
         assert_eq!(doubts(&[part(1, 0.9)]), [""; 0]);
     }
 }

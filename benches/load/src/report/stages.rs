@@ -57,7 +57,7 @@ impl StageReport {
     }
 
     /// How it was cut by the end of the run, if it was.
-    fn cut(&self) -> Option<String> {
+    pub(super) fn cut(&self) -> Option<String> {
         match self.measured_seconds {
             measured if measured >= self.seconds => None,
             0.0 => Some("not begun".to_owned()),
