@@ -196,7 +196,7 @@ fn publishers_that_are_closed_are_missed_to_the_end() {
     let args = [&*server.url(), "-n2", "-p5", "-r5", "-d1s", "--warm-up=0s", "-q", "--json=-"];
     let run = load(&args);
     assert_eq!(run.code, 1, "{run:?}");
-    assert_ne!(run.report()["connections"]["let_go"], 0, "{run:?}");
+    assert_eq!(run.report()["connections"]["let_go"], 1, "{run:?}");
 }
 
 #[test]
